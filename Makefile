@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+# 'make' alone lists the targets. PRESET=debug|asan|tsan builds and tests another way; JOBS=n limits the compilers;
+# ARGS="--epochs 1" goes to the program that a target runs.
+
+PRESET ?= release
+JOBS ?=
+ARGS ?=
+BUILD := build/$(PRESET)
+PYTHON3 := .venv/bin/python
+
+.PHONY: help setup configure build resnet50 test bench check format clean
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+help: ## list the targets
+	@awk -F ': .*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install what is missing: Debian packages (asks sudo where not root) and .venv
+	@python3 tools/setup.py
+
+# Ninja configures again by itself where a CMake file or the set of sources has changed.
+configure: setup
+	@if [ ! -f $(BUILD)/build.ninja ] || [ CMakePresets.json -nt $(BUILD)/build.ninja ]; then \
+	  echo "configure: $(BUILD)"; mkdir -p build; \
+	  cmake --preset $(PRESET) >build/configure-$(PRESET).log 2>&1 \
+	    || { cat build/configure-$(PRESET).log; exit 1; }; \
+	  sed -n '/^-- Rutile /,/^-- Configuring done/{/^-- Configuring/!p}' build/configure-$(PRESET).log; fi
+
+build: configure ## build everything
+	@echo "build: $(BUILD)"
+	@cmake --build $(BUILD) $(if $(JOBS),-j $(JOBS))
+
+resnet50: configure ## train ResNet-50 on Fashion-MNIST, from a fresh clone on
+	@echo "build: $(BUILD)/bin/resnet50"
+	@cmake --build $(BUILD) --target resnet50 $(if $(JOBS),-j $(JOBS))
+	@echo "train: $(BUILD)/bin/resnet50"
+	@$(BUILD)/bin/resnet50 --dataset fashion-mnist --checkpoint build/resnet50-checkpoint \
+	  --json build/resnet50.json $(ARGS)
+
+test: build ## build and run all tests, C++ and Python
+	@echo "test: $(BUILD)"
+	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=ignore $(ARGS) </dev/null
+
+bench: build ## build and run the benchmarks
+	@if [ -f benchmarks/run.py ]; then $(PYTHON3) benchmarks/run.py --build $(BUILD) $(ARGS); \
+	else for program in $(BUILD)/bin/bench/bench_*; do \
+	  if [ -x "$$program" ]; then "$$program" $(ARGS) || exit 1; fi; done; fi
+
+check: ## layers, sizes, headers of files, format
+	@python3 tools/check_layers.py
+	@python3 tools/check_sizes.py
+	@python3 tools/check_text.py
+	@python3 tools/format.py --check
+
+format: ## format the C++ sources in place
+	@python3 tools/format.py
+
+clean: ## remove the build trees (.venv stays)
+	@rm -rf build

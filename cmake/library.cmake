@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+# One OBJECT library per folder of cmake/layers.txt, all linked into librutile.so. No list of sources is kept
+# anywhere: a .cc that appears in a folder is built at the next 'make build'.
+
+set(rutile_plugin_folders "kernels/cuda" "kernels/fake" "dist/nccl" "dist/gloo")
+
+# Third-party libraries by folder. They are private: none may appear in a header that users include.
+set(rutile_uses_core fmt::fmt-header-only spdlog::spdlog_header_only)
+set(rutile_uses_io ZLIB::ZLIB nlohmann_json::nlohmann_json)
+set(rutile_uses_dataset ZLIB::ZLIB nlohmann_json::nlohmann_json)
+set(rutile_uses_kernels Eigen3::Eigen $<TARGET_NAME_IF_EXISTS:DNNL::dnnl>)
+set(rutile_uses_train nlohmann_json::nlohmann_json)
+
+# Reads cmake/layers.txt into rutile_folders and rutile_edges_<folder>.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/cmake/layers.txt")
+file(STRINGS "${CMAKE_SOURCE_DIR}/cmake/layers.txt" rutile_layers REGEX "^[a-z]+:")
+foreach(line IN LISTS rutile_layers)
+  string(REGEX MATCH "^([a-z]+): *(.*)$" _ "${line}")
+  set(edges "${CMAKE_MATCH_2}")
+  if(NOT edges STREQUAL "*")  # python and apps are not part of the library
+    list(APPEND rutile_folders ${CMAKE_MATCH_1})
+    separate_arguments(rutile_edges_${CMAKE_MATCH_1} UNIX_COMMAND "${edges}")
+  endif()
+endforeach()
+
+# The sources of a folder, without the plugins below it and what this build leaves out.
+function(rutile_sources folder out)
+  file(GLOB_RECURSE files CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${folder}/*.cc")
+  foreach(plugin IN LISTS rutile_plugin_folders)
+    list(FILTER files EXCLUDE REGEX "/${plugin}/")
+  endforeach()
+  if(NOT RUTILE_ONEDNN)
+    list(FILTER files EXCLUDE REGEX "/kernels/cpu/dnnl_[^/]*$")
+  endif()
+  set(${out} "${files}" PARENT_SCOPE)
+endfunction()
+
+add_library(rutile_headers INTERFACE)
+target_include_directories(rutile_headers INTERFACE "$<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/include>"
+                                                    "$<INSTALL_INTERFACE:include>")
+target_compile_features(rutile_headers INTERFACE cxx_std_20)
+
+set(rutile_private_libraries Threads::Threads ${CMAKE_DL_LIBS} $<TARGET_NAME_IF_EXISTS:OpenMP::OpenMP_CXX>)
+set(rutile_objects "")       # in link order
+set(rutile_object_folders "")
+
+# A folder's sources; kernels are divided further by instruction set.
+function(rutile_object_library target)
+  add_library(${target} OBJECT ${ARGN})
+  target_link_libraries(${target} PUBLIC rutile_headers)
+  target_compile_definitions(${target} PRIVATE RUTILE_BUILDING=1)
+endfunction()
+
+set(rutile_isa_sources "")
+set(rutile_eigen_sources "")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  set(RUTILE_X86 ON)
+else()
+  set(RUTILE_X86 OFF)
+endif()
+
+foreach(folder IN LISTS rutile_folders)
+  rutile_sources(${folder} files)
+  if(folder STREQUAL "kernels")
+    set(rutile_isa_sources ${files})
+    list(FILTER rutile_isa_sources INCLUDE REGEX "/kernels/cpu/isa/")
+    list(FILTER files EXCLUDE REGEX "/kernels/cpu/isa/")
+    set(rutile_eigen_sources ${files})
+    list(FILTER rutile_eigen_sources INCLUDE REGEX "/kernels/cpu/eigen_[^/]*$")
+    list(FILTER files EXCLUDE REGEX "/kernels/cpu/eigen_[^/]*$")
+  endif()
+  if(NOT files)
+    continue()
+  endif()
+  rutile_object_library(rutile_${folder} ${files})
+  list(APPEND rutile_objects "$<TARGET_OBJECTS:rutile_${folder}>")
+  list(APPEND rutile_object_folders ${folder})
+  foreach(edge IN LISTS rutile_edges_${folder})
+    if(TARGET rutile_${edge})
+      target_link_libraries(rutile_${folder} PUBLIC rutile_${edge})
+    endif()
+  endforeach()
+  target_link_libraries(rutile_${folder} PRIVATE ${rutile_uses_${folder}})
+  list(APPEND rutile_private_libraries ${rutile_uses_${folder}})
+endforeach()
+foreach(folder core kernels)  # core/thread sets the number of threads
+  if(RUTILE_OPENMP AND TARGET rutile_${folder})
+    target_link_libraries(rutile_${folder} PRIVATE OpenMP::OpenMP_CXX)
+  endif()
+endforeach()
+
+# Kernels for newer instruction sets. Their objects come last in the link: where an inline function of some header
+# exists in several objects, the linker keeps the first one, so no code for a newer machine reaches the common path.
+function(rutile_isa_library target)
+  cmake_parse_arguments(arg "" "" "SOURCES;FLAGS" ${ARGN})
+  rutile_object_library(${target} ${arg_SOURCES})
+  target_compile_options(${target} PRIVATE -O3 ${arg_FLAGS} -ffp-contract=fast -Wno-psabi
+                         $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized$<SEMICOLON>-Wno-maybe-uninitialized>)
+  target_link_libraries(${target} PRIVATE ${rutile_uses_kernels})
+  if(RUTILE_OPENMP)
+    target_link_libraries(${target} PRIVATE OpenMP::OpenMP_CXX)
+  endif()
+  set(rutile_objects ${rutile_objects} "$<TARGET_OBJECTS:${target}>" PARENT_SCOPE)
+endfunction()
+
+set(rutile_flags_avx2 -mavx2 -mfma)
+set(rutile_flags_avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mprefer-vector-width=512)
+set(RUTILE_ISAS "none")
+if(rutile_eigen_sources)
+  set(flags "")
+  if(RUTILE_X86)
+    set(flags ${rutile_flags_avx2})
+  endif()
+  rutile_isa_library(rutile_kernels_eigen SOURCES ${rutile_eigen_sources} FLAGS ${flags})
+endif()
+if(RUTILE_X86)
+  set(RUTILE_ISAS "avx2 avx512")
+  if(rutile_isa_sources)
+    foreach(isa avx2 avx512)
+      rutile_isa_library(rutile_kernels_${isa} SOURCES ${rutile_isa_sources}
+                         FLAGS ${rutile_flags_${isa}} -DRUTILE_ISA=${isa})
+    endforeach()
+  endif()
+endif()
+
+list(REMOVE_DUPLICATES rutile_private_libraries)
+
+# For tests of internals: the very objects of librutile.so, linked into the program, hidden names included.
+add_library(rutile_internal INTERFACE)
+target_link_libraries(rutile_internal INTERFACE rutile_headers ${rutile_objects} ${rutile_private_libraries})
+
+if(rutile_objects)
+  add_library(rutile SHARED ${rutile_objects})
+  add_library(rutile::rutile ALIAS rutile)
+  set_target_properties(rutile PROPERTIES LINKER_LANGUAGE CXX
+                        LINK_DEPENDS "${CMAKE_SOURCE_DIR}/cmake/exports.map")
+  target_link_libraries(rutile PUBLIC rutile_headers PRIVATE ${rutile_private_libraries})
+  target_link_options(rutile PRIVATE "LINKER:--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map"
+                                     "LINKER:--exclude-libs,ALL" "LINKER:-z,defs")
+endif()
+
+# rutile_add_plugin(<name> <folder> [<libraries>...]): librutile_<name>.so from the folder's sources, where it has any.
+function(rutile_add_plugin name folder)
+  file(GLOB_RECURSE files CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${folder}/*.cc")
+  if(NOT files OR NOT TARGET rutile)
+    return()
+  endif()
+  add_library(rutile_${name} MODULE ${files})
+  target_link_libraries(rutile_${name} PRIVATE rutile ${ARGN})
+  target_link_options(rutile_${name} PRIVATE "LINKER:--exclude-libs,ALL" "LINKER:-z,defs")
+endfunction()
+rutile_add_plugin(fake kernels/fake Threads::Threads)

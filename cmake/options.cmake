@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+option(RUTILE_ONEDNN "CPU kernels from oneDNN (else the reference and own SIMD kernels do the work)" ON)
+option(RUTILE_OPENMP "Run CPU kernels on several threads through OpenMP" ON)
+option(RUTILE_PYTHON "Build the Python extension" ON)
+option(RUTILE_PYTHON_DEVELOP "Let the interpreter of .venv import rutile from this build" OFF)
+option(RUTILE_TESTS "Build the tests" ON)
+option(RUTILE_BENCHMARKS "Build the benchmarks" ON)
+option(RUTILE_APPS "Build the programs of apps/" ON)
+option(RUTILE_WERROR "Treat compiler warnings in this tree as errors" ON)
+option(RUTILE_CCACHE "Compile through ccache where it is installed" ON)
+set(RUTILE_SANITIZE "" CACHE STRING "Argument of -fsanitize=, for example address,undefined")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+# A folder below apps/, tests/ or benchmarks/ that holds a .cc file is one program.
+#   apps/<name>/*.cc          -> bin/<name>
+#   tests/<folder>/**.cc      -> bin/tests/test_<folder>, one ctest entry
+#   benchmarks/<folder>/**.cc -> bin/bench/bench_<folder>
+#   tests/support/, tests/ops/samples/: code that all tests and benchmarks share
+
+# These tests see what a user sees: they link librutile.so. All others reach internals.
+set(rutile_shared_tests e2e plugin)
+
+# Calls <function>(<name> <sources>...) for each folder below <root> that has sources.
+function(rutile_each_program root function)
+  file(GLOB_RECURSE files RELATIVE "${CMAKE_SOURCE_DIR}/${root}" CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${root}/*.cc")
+  list(FILTER files EXCLUDE REGEX "^support/|^ops/samples/|^[^/]*$")
+  set(names ${files})
+  list(TRANSFORM names REPLACE "/.*" "")
+  list(REMOVE_DUPLICATES names)
+  foreach(name IN LISTS names)
+    set(sources ${files})
+    list(FILTER sources INCLUDE REGEX "^${name}/")
+    list(TRANSFORM sources PREPEND "${CMAKE_SOURCE_DIR}/${root}/")
+    cmake_language(CALL ${function} ${name} ${sources})
+  endforeach()
+endfunction()
+
+function(rutile_app name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE rutile CLI11::CLI11 nlohmann_json::nlohmann_json
+                                        Threads::Threads)
+endfunction()
+
+# What tests and benchmarks share; objects, so that registrations in them are never dropped.
+file(RELATIVE_PATH rutile_bin "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/bin")
+add_library(rutile_test_settings INTERFACE)
+# Relative, because the programs start at the source root: the same objects serve every checkout.
+target_compile_definitions(rutile_test_settings INTERFACE RUTILE_SOURCE_DIR="." RUTILE_BIN_DIR="${rutile_bin}")
+
+function(rutile_shared_objects target folder)
+  file(GLOB_RECURSE files CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${folder}/*.cc")
+  if(files)
+    add_library(${target} OBJECT ${files})
+    target_link_libraries(${target} PUBLIC rutile_headers rutile_test_settings)
+    set(rutile_test_objects ${rutile_test_objects} ${target} "$<TARGET_OBJECTS:${target}>" PARENT_SCOPE)
+  endif()
+endfunction()
+
+function(rutile_test name)
+  set(program test_${name})
+  add_executable(${program} ${ARGN})
+  set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin/tests")
+  target_link_libraries(${program} PRIVATE rutile_test_main GTest::gmock GTest::gtest rutile_test_settings
+                                           nlohmann_json::nlohmann_json Threads::Threads)
+  if(name IN_LIST rutile_shared_tests)
+    target_link_libraries(${program} PRIVATE rutile)
+  else()
+    target_link_libraries(${program} PRIVATE ${rutile_test_objects} rutile_internal)
+  endif()
+  add_test(NAME ${program} COMMAND ${program} --gtest_brief=1 WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  set_tests_properties(${program} PROPERTIES LABELS cpu TIMEOUT 900)
+endfunction()
+
+function(rutile_benchmark name)
+  set(program bench_${name})
+  add_executable(${program} ${ARGN})
+  set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin/bench")
+  target_link_libraries(${program} PRIVATE benchmark::benchmark benchmark::benchmark_main rutile_test_settings
+                                           ${rutile_test_objects} rutile_internal)
+endfunction()
+
+set(rutile_test_objects "")
+if(RUTILE_TESTS OR RUTILE_BENCHMARKS)
+  rutile_shared_objects(rutile_test_support tests/support)
+  rutile_shared_objects(rutile_test_samples tests/ops/samples)
+endif()
+
+if(RUTILE_APPS AND TARGET rutile)
+  rutile_each_program(apps rutile_app)
+endif()
+
+if(RUTILE_TESTS)
+  enable_testing()
+  add_library(rutile_test_main STATIC "${CMAKE_SOURCE_DIR}/cmake/test_main.cc")
+  target_compile_definitions(rutile_test_main PRIVATE RUTILE_TEST_ROOT="${CMAKE_SOURCE_DIR}")
+  target_link_libraries(rutile_test_main PUBLIC GTest::gmock)
+  rutile_each_program(tests rutile_test)
+endif()
+
+if(RUTILE_BENCHMARKS)
+  rutile_each_program(benchmarks rutile_benchmark)
+endif()
