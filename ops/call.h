@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one call path. Every op, eager or traced, from C++, Python, gradients or optimizers, comes
+// through call(): AMP, shape inference, trace or run, tape.
+#pragma once
+
+#include <source_location>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rutile/core/tensor.h"
+#include "rutile/ops/op_def.h"
+
+namespace rutile {
+
+// A tensor argument together with the caller's source line. Taken by value by the op functions.
+struct Arg {
+  const Tensor& tensor;
+  std::source_location where;
+  Arg(const Tensor& t, std::source_location w = std::source_location::current())
+      : tensor(t), where(w) {}
+};
+
+// Runs or records `op`. `out` has as many entries as the op has outputs.
+RUTILE_API void call(const OpDef& op, const void* attrs, std::span<const Tensor> in,
+                     std::span<Tensor> out,
+                     std::source_location where = std::source_location::current());
+
+// For ops with one output.
+RUTILE_API Tensor call1(const OpDef& op, const void* attrs, std::initializer_list<Tensor> in,
+                        std::source_location where = std::source_location::current());
+// For any number of outputs.
+RUTILE_API TensorList call_n(const OpDef& op, const void* attrs, std::span<const Tensor> in,
+                             std::source_location where = std::source_location::current());
+
+class State;
+
+// Receives every op while a trace runs (graph/trace).
+class TraceHook {
+ public:
+  virtual ~TraceHook() = default;
+  virtual void append(const CallMeta& call, std::span<const Tensor> in,
+                      std::span<const TensorMeta> out_metas, std::span<Tensor> out,
+                      std::source_location where) = 0;
+  virtual Tensor read_state(State& state) = 0;
+  virtual void write_state(State& state, const Tensor& value) = 0;
+  // Traces a region's body over fresh symbolic operands of these metas.
+  virtual void begin_region(std::span<const TensorMeta> operands, std::vector<Tensor>* symbols) = 0;
+  virtual void end_region(Region& region, std::span<const Tensor> results) = 0;
+};
+
+// Receives every op with a tracked input while a gradient scope is open (autograd).
+class TapeHook {
+ public:
+  virtual ~TapeHook() = default;
+  virtual bool tracked(const Tensor& t) const = 0;
+  virtual void record(const OpDef& op, const void* attrs, std::span<const Tensor> in,
+                      std::span<const Tensor> out) = 0;
+  // Gradients of `fn` at `operands` given the outputs' gradients, by recording fn's ops.
+  virtual std::vector<Tensor> vjp_region(const Region::Function& fn,
+                                         const std::vector<Tensor>& operands,
+                                         const std::vector<Tensor>& grads) = 0;
+};
+
+// Mixed precision in force: pushed by AmpScope (ops/amp.h).
+struct AmpState {
+  bool on = false;
+  DType low = DType::kBF16;
+};
+
+// A step of the path of Cells being called ("resnet" / "layer1" / "0"); lives on the stack.
+struct CellScope {
+  std::string_view name;
+  const CellScope* parent = nullptr;
+};
+RUTILE_API std::string cell_path(const CellScope* scope);  // "resnet.layer1.0"
+
+// What a call must look at; one per thread.
+struct CallModes {
+  TraceHook* trace = nullptr;
+  TapeHook* tape = nullptr;      // null: no gradient scope
+  AmpState amp;
+  const CellScope* cell = nullptr;
+  bool reference_kernels = false;  // tests: run the oracle
+};
+RUTILE_API CallModes& call_modes();
+
+// Sets a value for the life of the scope.
+template <class T>
+class ScopedValue {
+ public:
+  ScopedValue(T& slot, T value) : slot_(slot), saved_(slot) { slot_ = value; }
+  ~ScopedValue() { slot_ = saved_; }
+  ScopedValue(const ScopedValue&) = delete;
+  ScopedValue& operator=(const ScopedValue&) = delete;
+
+ private:
+  T& slot_;
+  T saved_;
+};
+
+// Counts of the calling thread, for tests and the profiler.
+struct CallStats {
+  int64_t calls = 0;         // ops run eagerly
+  int64_t inserted_copies = 0;  // reorders and copies that call() had to insert
+};
+RUTILE_API CallStats& call_stats();
+
+}  // namespace rutile

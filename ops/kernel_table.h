@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// How kernels are found: rows of an op in order of preference, the reference kernel last. A kernel
+// has two phases: prepare (once per set of metas: choose primitives, geometry, workspace) and run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "rutile/core/error.h"
+#include "rutile/core/meta.h"
+#include "rutile/core/small_vector.h"
+#include "rutile/ops/op_def.h"
+
+namespace rutile {
+
+struct Plan;
+
+// Pointers of one execution. Absent optional inputs are null. For a mutated input the output that
+// aliases it has the same pointer. `workspace` is aligned to 64.
+struct KernelArgs {
+  void* const* in;
+  void* const* out;
+  void* workspace;
+};
+using RunFn = Status (*)(const Plan&, const KernelArgs&);
+
+// What prepare makes; immutable, shared by threads.
+struct Plan {
+  RunFn run = nullptr;
+  size_t workspace_bytes = 0;
+  // Bit i: output 0 may be written over input i's memory (same bytes, same placement).
+  uint32_t may_overwrite = 0;
+  const char* kernel = "";  // row name, for reports
+  virtual ~Plan() = default;
+};
+
+// Why a row was refused, for RUTILE_LOG=dispatch.
+struct Reason {
+  std::string text;
+};
+
+// The placements a row would like best; strides matter only for kStrided entries.
+struct Placement {
+  Layout layout = kStrided;
+  bool channels_last = false;  // of a strided one
+  constexpr bool operator==(const Placement&) const = default;
+};
+struct LayoutPrefs {
+  SmallVector<Placement, 6> in, out;
+};
+
+struct KernelRow {
+  const OpDef* op = nullptr;
+  DeviceType device = DeviceType::kCpu;
+  const char* name = "";
+  // Decides on metas alone (outputs included). Null: takes every call that infer accepted with all
+  // tensors strided (any strides).
+  bool (*supports)(const CallMeta&, Reason*) = nullptr;
+  Status (*prepare)(const CallMeta&, std::unique_ptr<Plan>* plan) = nullptr;
+  // Preferred placements for the layout pass; null: no preference.
+  Status (*prefer)(const CallMeta&, LayoutPrefs*) = nullptr;
+  bool reference = false;
+};
+
+RUTILE_API void register_kernel(const KernelRow& row);
+RUTILE_API std::span<const KernelRow> kernel_rows(const OpDef& op, DeviceType device);
+
+// The first row that supports the call, its plan prepared. Error kUnsupported names the op, metas
+// and each row's reason.
+Status make_plan(const CallMeta& call, DeviceType device, std::shared_ptr<const Plan>* plan,
+                 bool reference_only = false);
+// make_plan through the calling thread's last-hit slot and a bounded cache.
+Status find_plan(const CallMeta& call, DeviceType device, const Plan** plan);
+// True if some non-reference row supports the call as placed.
+RUTILE_API bool has_fast_kernel(const CallMeta& call, DeviceType device);
+RUTILE_API void clear_plan_cache();
+struct PlanCacheStats {
+  int64_t last_hits = 0, hash_hits = 0, misses = 0;
+};
+RUTILE_API PlanCacheStats plan_cache_stats();  // of the calling thread
+
+}  // namespace rutile

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// State: the only thing that changes in place: parameters, running statistics, generators,
+// optimizer slots, loss scale, learning rate, step. In a trace, reads and writes become values
+// (old version in, new version out); the executor writes into the State's own memory.
+#pragma once
+
+#include <atomic>
+#include <span>
+#include <string>
+
+#include "rutile/core/ref.h"
+#include "rutile/core/tensor.h"
+#include "rutile/ops/op_def.h"
+
+namespace rutile {
+
+class RUTILE_API State final : public RefCounted {
+ public:
+  State(std::string name, Tensor value) : name_(std::move(name)), value_(std::move(value)) {}
+  const std::string& name() const { return name_; }
+  void set_name(std::string name) { name_ = std::move(name); }
+
+  // Current value; inside a trace the symbolic one. A held handle keeps the old elements when the
+  // State moves on.
+  Tensor read();
+  // Replaces the value. Inside a trace it is recorded. Shape and dtype must stay.
+  void write(const Tensor& value);
+  // The concrete value, also inside a trace.
+  const Tensor& concrete() const { return value_; }
+  // For the executor and the loader: replaces the value and counts a new version.
+  void set_concrete(Tensor value);
+  uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+
+  // Runs a mutating op: `states` are its first inputs, their new values its first outputs.
+  // In place when nobody else holds the elements, otherwise on a copy.
+  static void update(const OpDef& op, const void* attrs, std::span<State* const> states,
+                     std::span<const Tensor> rest, std::span<Tensor> extra_outputs = {});
+
+ private:
+  std::string name_;
+  Tensor value_;
+  std::atomic<uint64_t> version_{1};
+};
+
+}  // namespace rutile
