@@ -67,18 +67,11 @@ struct KernelRow {
 RUTILE_API void register_kernel(const KernelRow& row);
 RUTILE_API std::span<const KernelRow> kernel_rows(const OpDef& op, DeviceType device);
 
-// The first row that supports the call, its plan prepared. Error kUnsupported names the op, metas
-// and each row's reason.
-Status make_plan(const CallMeta& call, DeviceType device, std::shared_ptr<const Plan>* plan,
-                 bool reference_only = false);
-// make_plan through the calling thread's last-hit slot and a bounded cache.
-Status find_plan(const CallMeta& call, DeviceType device, const Plan** plan);
+// The first row that supports the call, its plan prepared. Error kUnsupported names each row's
+// reason.
+RUTILE_API Status make_plan(const CallMeta& call, DeviceType device,
+                            std::shared_ptr<const Plan>* plan, bool reference_only = false);
 // True if some non-reference row supports the call as placed.
 RUTILE_API bool has_fast_kernel(const CallMeta& call, DeviceType device);
-RUTILE_API void clear_plan_cache();
-struct PlanCacheStats {
-  int64_t last_hits = 0, hash_hits = 0, misses = 0;
-};
-RUTILE_API PlanCacheStats plan_cache_stats();  // of the calling thread
 
 }  // namespace rutile

@@ -183,9 +183,9 @@ class RUTILE_API GradCtx {
  public:
   GradCtx(const OpDef& op, const void* attrs, std::span<const Tensor> inputs,
           std::span<const Tensor> outputs, std::span<const Tensor> grads,
-          std::span<const TensorMeta> input_metas, uint32_t needs)
+          std::span<const TensorMeta> input_metas, uint32_t given, uint32_t needs)
       : op_(op), attrs_(attrs), inputs_(inputs), outputs_(outputs), grads_(grads),
-        input_metas_(input_metas), needs_(needs) {}
+        input_metas_(input_metas), given_(given), needs_(needs) {}
   const OpDef& op() const { return op_; }
   template <class T>
   const T& attrs() const {
@@ -194,7 +194,8 @@ class RUTILE_API GradCtx {
   const void* raw_attrs() const { return attrs_; }
   int num_inputs() const { return static_cast<int>(input_metas_.size()); }
   const Tensor& in(int i) const;
-  bool has_in(int i) const;                       // an optional input was given
+  // An optional input was given.
+  bool has_in(int i) const { return i < num_inputs() && (i >= 32 || (given_ >> i & 1u)); }
   const TensorMeta& in_meta(int i) const { return input_metas_[i]; }
   const Tensor& out(int i = 0) const;
   // Gradient of output i; undefined when nothing depends on it. Output 0's is defined unless the
@@ -209,7 +210,7 @@ class RUTILE_API GradCtx {
   const void* attrs_;
   std::span<const Tensor> inputs_, outputs_, grads_;
   std::span<const TensorMeta> input_metas_;
-  uint32_t needs_;
+  uint32_t given_, needs_;
 };
 
 }  // namespace rutile

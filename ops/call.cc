@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/ops/call.h"
+
+#include <cstring>
+
+#include "rutile/core/log.h"
+#include "rutile/core/thread.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/plan_cache.h"
+#include "rutile/ops/view.h"
+
+namespace rutile {
+
+CallModes& call_modes() {
+  static thread_local constinit CallModes modes;
+  return modes;
+}
+
+CallStats& call_stats() {
+  static thread_local constinit CallStats stats;
+  return stats;
+}
+
+std::string cell_path(const CellScope* scope) {
+  if (!scope) return "";
+  const std::string parent = cell_path(scope->parent);
+  return parent.empty() ? std::string(scope->name) : cat(parent, ".", scope->name);
+}
+
+namespace {
+
+using MetaPointers = SmallVector<const TensorMeta*, 6>;
+
+MetaPointers metas_of(std::span<const Tensor> tensors) {
+  MetaPointers metas;
+  for (const Tensor& t : tensors) metas.push_back(t.defined() ? &t.meta() : nullptr);
+  return metas;
+}
+
+// "[conv2d] weight expects 64 input channels, got 32 | x f32[..]@cpu, weight f32[..]@cpu | in Cell a.b"
+[[noreturn, gnu::cold]] void throw_call_error(const OpDef& op, std::span<const Tensor> in,
+                                              const Status& status,
+                                              std::source_location where) {
+  if (!status.message().empty() && status.message().front() == '[') {
+    throw_error(status.code(), status.message());  // composed by an inner call
+  }
+  std::string text = cat("[", op.name, "] ", status.message());
+  for (size_t i = 0; i < in.size(); ++i) {
+    text += i == 0 ? " | " : ", ";
+    if (i == 8) {
+      text += cat("... ", in.size() - i, " more");
+      break;
+    }
+    const int index = static_cast<int>(i);
+    const bool many = op.variadic_in && index >= op.num_inputs - 1;
+    text += cat(op.input_name(index), many ? cat("[", index - op.num_inputs + 1, "]") : "", " ",
+                in[i].defined() ? to_string(in[i].meta()) : "none");
+  }
+  const std::string path = cell_path(call_modes().cell);
+  if (!path.empty()) text += cat(" | in Cell ", path);
+  if (call_modes().trace) text += cat(" | traced at ", where.file_name(), ":", where.line());
+  throw_error(status.code(), text);
+}
+
+// Casts of promotion and mixed precision. True if `cast` replaces the inputs.
+bool needs_cast(const OpDef& op, const AmpState& amp, std::span<const Tensor> in, DType* target,
+                bool* floats_only) {
+  if (op.promote) {
+    bool differ = false;
+    bool first = true;
+    for (const Tensor& t : in) {
+      if (!t.defined()) continue;
+      const DType d = t.dtype();
+      if (first) {
+        *target = d;
+        first = false;
+      } else if (d != *target) {
+        *target = promote(*target, d);
+        differ = true;
+      }
+    }
+    *floats_only = false;
+    if (differ) return true;
+  }
+  if (!amp.on || op.amp == Amp::kKeep) return false;
+  *floats_only = true;
+  bool low = false, f32 = false;
+  for (const Tensor& t : in) {
+    if (!t.defined()) continue;
+    low = low || is_low_precision(t.dtype());
+    f32 = f32 || t.dtype() == DType::kF32;
+  }
+  switch (op.amp) {
+    case Amp::kLow:
+      *target = amp.low;
+      return f32;
+    case Amp::kHigh:
+      *target = DType::kF32;
+      return low;
+    default:
+      *target = DType::kF32;
+      return low && f32;
+  }
+}
+
+// The ops that prepare a call's inputs run outside AMP, else a cast would ask for casts.
+SmallVector<Tensor, 4> cast_inputs(std::span<const Tensor> in, DType target, bool floats_only) {
+  ScopedValue<AmpState> off(call_modes().amp, AmpState{});
+  SmallVector<Tensor, 4> cast;
+  for (const Tensor& t : in) {
+    const bool wanted = t.defined() && t.dtype() != target &&
+                        (!floats_only || is_low_precision(t.dtype()) || t.dtype() == DType::kF32);
+    cast.push_back(wanted ? ops::cast(t, target) : t);
+  }
+  return cast;
+}
+
+void run_view(const OpDef& op, const CallMeta& call, const TensorMeta& meta,
+              std::span<const Tensor> in, std::span<Tensor> out) {
+  const Tensor& base = in[op.alias[0]];
+  Ref<RefCounted> owner = base.impl()->owner;
+  if (!owner) owner = base.ref();
+  char* first = static_cast<char*>(base.impl()->data);
+  if (first) first += op.view_offset(call) * static_cast<int64_t>(dtype_size(meta.dtype));
+  out[0] = Tensor::view_of(std::move(owner), first, meta);
+}
+
+// The output that aliases a mutated input shares its memory, or that of a fresh copy if others
+// hold the elements too.
+Tensor mutated_output(const Tensor& input, const TensorMeta& meta) {
+  if (input.unique()) {
+    Ref<RefCounted> owner = input.impl()->owner;
+    if (!owner) owner = input.ref();
+    return Tensor::view_of(std::move(owner), input.impl()->data, meta);
+  }
+  Tensor copy = Tensor::empty(meta);
+  const Tensor plain = input.meta() == meta ? input : ops::contiguous(input);
+  std::memcpy(copy.impl()->data, plain.impl()->data, static_cast<size_t>(meta.nbytes()));
+  return copy;
+}
+
+Status run_planned(const OpDef& op, const PlanEntry& entry, std::span<const Tensor> in,
+                   std::span<Tensor> out) {
+  const Plan& plan = *entry.plan;
+  SmallVector<void*, 6> in_data;
+  SmallVector<void*, 4> out_data;
+  for (const Tensor& t : in) in_data.push_back(t.defined() ? t.impl()->data : nullptr);
+  for (int i = 0; i < entry.outputs.size(); ++i) {
+    const int alias = op.num_outputs > i ? op.alias[i] : -1;
+    if (alias >= 0) {
+      out[i] = mutated_output(in[alias], entry.outputs[i]);
+      in_data[alias] = out[i].impl()->data;
+    } else {
+      out[i] = Tensor::empty(entry.outputs[i]);
+    }
+    out_data.push_back(out[i].impl()->data);
+  }
+  Ref<Storage> workspace;
+  KernelArgs args{in_data.data(), out_data.data(), nullptr};
+  if (plan.workspace_bytes) {
+    workspace = Storage::allocate(plan.workspace_bytes, kCpu);
+    args.workspace = workspace->data();
+  }
+  return plan.run(plan, args);
+}
+
+// Runs an op that has no kernel row through its definition; the tape records the op itself.
+void run_composed(const OpDef& op, const void* attrs, std::span<const Tensor> in,
+                  std::span<Tensor> out) {
+  ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
+  ScopedValue<TapeHook*> no_tape(call_modes().tape, nullptr);
+  TensorList result = op.compose(attrs, in);
+  RUTILE_CHECK(result.size() == static_cast<int>(out.size()), "compose gives every output");
+  for (int i = 0; i < result.size(); ++i) out[i] = result[i];
+}
+
+void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
+               std::span<Tensor> out, std::source_location where) {
+  const MetaPointers metas = metas_of(in);
+  const bool reference = call_modes().reference_kernels;
+  const int threads = num_threads();
+  ++call_stats().calls;
+  const PlanEntry* entry = find_entry(op, attrs, metas, threads, reference);
+  if (!entry) {
+    PlanEntry fresh;
+    Status s = plan_call(op, attrs, metas, in.empty() || !metas[0] ? DeviceType::kCpu
+                                                                   : metas[0]->device.type,
+                         reference, &fresh);
+    if (!s.ok()) throw_call_error(op, in, s, where);
+    entry = remember_entry(op, std::move(fresh));
+  }
+  if (op.view_offset) {
+    run_view(op, CallMeta{&op, attrs, metas, entry->outputs}, entry->outputs[0], in, out);
+    return;
+  }
+  if (!entry->plan) {
+    run_composed(op, attrs, in, out);
+    return;
+  }
+  Status s;
+  if (entry->copy_mask == 0) [[likely]] {
+    s = run_planned(op, *entry, in, out);
+  } else {
+    const PlanEntry held = *entry;  // the copies below go through the cache too
+    SmallVector<Tensor, 4> placed{in};
+    for (int i = 0; i < placed.size() && i < 32; ++i) {
+      if (!(held.copy_mask >> i & 1u) || !placed[i].defined()) continue;
+      ++call_stats().inserted_copies;
+      if (log_enabled(LogTopic::kDispatch)) {
+        log_line(LogTopic::kDispatch, cat(op.name, ": copies ", op.input_name(i), " ", in[i].meta()));
+      }
+      ScopedValue<TapeHook*> no_tape(call_modes().tape, nullptr);
+      placed[i] = ops::contiguous(placed[i]);
+    }
+    s = run_planned(op, held, placed, out);
+  }
+  if (!s.ok()) throw_call_error(op, in, s, where);
+}
+
+}  // namespace
+
+void call(const OpDef& op, const void* attrs, std::span<const Tensor> in, std::span<Tensor> out,
+          std::source_location where) {
+  CallModes& modes = call_modes();
+  SmallVector<Tensor, 4> cast;
+  if (op.promote || modes.amp.on) {
+    DType target{};
+    bool floats_only = false;
+    if (needs_cast(op, modes.amp, in, &target, &floats_only)) {
+      cast = cast_inputs(in, target, floats_only);
+      in = cast;
+      // Promotion may have met operands that AMP still wants to cast.
+      if (!floats_only && modes.amp.on && needs_cast(op, modes.amp, in, &target, &floats_only)) {
+        cast = cast_inputs(in, target, floats_only);
+        in = cast;
+      }
+    }
+  }
+  if (modes.trace) [[unlikely]] {
+    const MetaPointers metas = metas_of(in);
+    CallMeta meta{&op, attrs, metas, {}};
+    SmallVector<TensorMeta, 1> out_metas;
+    Status s = infer_call(meta, &out_metas);
+    if (s.ok() && out_metas.size() != static_cast<int>(out.size())) {
+      s = value_error(cat("gives ", out_metas.size(), " outputs, ", out.size(), " expected"));
+    }
+    if (s.ok() && op.dynamic) {
+      s = Status(ErrorCode::kUnsupported,
+                 "has an output whose shape depends on values; call it outside the traced function");
+    }
+    if (!s.ok()) throw_call_error(op, in, s, where);
+    modes.trace->append(meta, in, out_metas, out, where);
+  } else {
+    run_eager(op, attrs, in, out, where);
+  }
+  if (modes.tape) {
+    for (const Tensor& t : in) {
+      if (t.defined() && modes.tape->tracked(t)) {
+        modes.tape->record(op, attrs, in, out);
+        break;
+      }
+    }
+  }
+}
+
+Tensor call1(const OpDef& op, const void* attrs, std::initializer_list<Tensor> in,
+             std::source_location where) {
+  Tensor out;
+  call(op, attrs, {in.begin(), in.size()}, {&out, 1}, where);
+  return out;
+}
+
+TensorList call_n(const OpDef& op, const void* attrs, std::span<const Tensor> in,
+                  std::source_location where) {
+  int n = op.num_outputs;
+  if (op.count_outputs) {
+    const MetaPointers metas = metas_of(in);
+    n = op.count_outputs(CallMeta{&op, attrs, metas, {}});
+    if (n < 0) {
+      throw_call_error(op, in, value_error("has attributes that give no valid number of outputs"),
+                       where);
+    }
+  }
+  TensorList out;
+  out.resize(n);
+  call(op, attrs, in, out, where);
+  return out;
+}
+
+}  // namespace rutile

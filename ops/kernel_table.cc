@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/ops/kernel_table.h"
+
+#include "rutile/core/log.h"
+#include "rutile/ops/op_runtime.h"
+
+namespace rutile {
+
+namespace {
+
+bool all_strided(const CallMeta& call) {
+  for (const TensorMeta* m : call.inputs) {
+    if (m && m->layout != kStrided) return false;
+  }
+  for (const TensorMeta& m : call.outputs) {
+    if (m.layout != kStrided) return false;
+  }
+  return true;
+}
+
+bool accepts(const KernelRow& row, const CallMeta& call, Reason* reason) {
+  if (row.supports) return row.supports(call, reason);
+  if (all_strided(call)) return true;
+  reason->text = "takes strided tensors only";
+  return false;
+}
+
+}  // namespace
+
+void register_kernel(const KernelRow& row) {
+  RUTILE_CHECK(row.op && row.prepare, "a kernel row needs an op and prepare");
+  op_runtime(*row.op).rows[static_cast<int>(row.device)].push_back(row);
+}
+
+std::span<const KernelRow> kernel_rows(const OpDef& op, DeviceType device) {
+  return op_runtime(op).rows[static_cast<int>(device)];
+}
+
+Status make_plan(const CallMeta& call, DeviceType device, std::shared_ptr<const Plan>* plan,
+                 bool reference_only) {
+  std::string refused;
+  for (const KernelRow& row : kernel_rows(*call.op, device)) {
+    if (reference_only && !row.reference) continue;
+    Reason reason;
+    if (!accepts(row, call, &reason)) {
+      if (log_enabled(LogTopic::kDispatch)) {
+        log_line(LogTopic::kDispatch, cat(call.op->name, ": ", row.name, " refused: ", reason.text));
+      }
+      refused += cat(refused.empty() ? "" : "; ", row.name, ": ", reason.text);
+      continue;
+    }
+    std::unique_ptr<Plan> made;
+    RUTILE_RETURN_IF_ERROR(row.prepare(call, &made));
+    if (*made->kernel == 0) made->kernel = row.name;
+    if (log_enabled(LogTopic::kDispatch)) {
+      log_line(LogTopic::kDispatch, cat(call.op->name, ": ", row.name));
+    }
+    *plan = std::move(made);
+    return Status();
+  }
+  if (refused.empty()) refused = "it has no kernel";
+  return Status(ErrorCode::kUnsupported,
+                cat("cannot run on ", to_string(Device{device, 0}), " (", refused, ")"));
+}
+
+bool has_fast_kernel(const CallMeta& call, DeviceType device) {
+  for (const KernelRow& row : kernel_rows(*call.op, device)) {
+    Reason reason;
+    if (!row.reference && accepts(row, call, &reason)) return true;
+  }
+  return false;
+}
+
+}  // namespace rutile

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What eager execution remembers of a call: output metas, which inputs to copy first, the plan.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "rutile/ops/kernel_table.h"
+
+namespace rutile {
+
+struct PlanEntry {
+  AnyAttrs attrs;
+  SmallVector<TensorMeta, 2> inputs;  // a default meta stands for an absent input
+  uint32_t given = 0;                 // which of the first 32 inputs are present
+  int threads = 0;
+  bool reference = false;
+  SmallVector<TensorMeta, 1> outputs;
+  uint32_t copy_mask = 0;             // inputs that must be made contiguous before
+  std::shared_ptr<const Plan> plan;   // null: view or composition
+};
+
+// Inference, placement and plan of a call on the device, shared by eager execution and lowering:
+// when no fast row takes the inputs as placed, `copy_mask` names those to copy to contiguous memory.
+RUTILE_API Status plan_call(const OpDef& op, const void* attrs,
+                            std::span<const TensorMeta* const> inputs, DeviceType device,
+                            bool reference_only, PlanEntry* entry);
+// Runs infer after checking the number of inputs.
+RUTILE_API Status infer_call(const CallMeta& call, SmallVector<TensorMeta, 1>* outputs);
+
+// The calling thread's entry for this call, from the last-hit slot of the op or a bounded hash
+// table; null on a miss.
+const PlanEntry* find_entry(const OpDef& op, const void* attrs,
+                            std::span<const TensorMeta* const> inputs, int threads, bool reference);
+const PlanEntry* remember_entry(const OpDef& op, PlanEntry entry);
+RUTILE_API void clear_plan_cache();  // of the calling thread
+
+struct PlanCacheStats {
+  int64_t last_hits = 0, hash_hits = 0, misses = 0;
+};
+RUTILE_API PlanCacheStats plan_cache_stats();  // of the calling thread
+
+}  // namespace rutile

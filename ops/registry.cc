@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// The op table and what hangs on it at run time.
+#include <deque>
+#include <mutex>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "rutile/ops/op_def.h"
+#include "rutile/ops/op_runtime.h"
+
+namespace rutile {
+
+namespace ops {
+#define RUTILE_OP(name) extern const OpDef name;
+#include "rutile/ops/op_list.inc"
+#undef RUTILE_OP
+}  // namespace ops
+
+namespace {
+
+struct Registry {
+  std::mutex mutex;
+  std::vector<const OpDef*> ops;
+  std::deque<OpRuntime> runtimes;  // stable addresses
+  std::unordered_map<std::string_view, const OpDef*> by_name;
+
+  Registry() {
+    ops.reserve(4096);  // so that all_ops() stays valid while others register
+#define RUTILE_OP(name) add(ops::name);
+#include "rutile/ops/op_list.inc"
+#undef RUTILE_OP
+  }
+  void add(const OpDef& op) {
+    if (!by_name.emplace(op.name, &op).second) {
+      throw_error(ErrorCode::kValue, cat("an op named ", op.name, " is registered already"));
+    }
+    if (ops.size() == ops.capacity()) {
+      throw_error(ErrorCode::kUnsupported, "more than 4096 ops are registered");
+    }
+    runtimes.emplace_back();
+    runtimes.back().id = static_cast<int>(ops.size());
+    op.runtime = &runtimes.back();
+    ops.push_back(&op);
+  }
+};
+
+Registry& registry() {
+  static Registry* r = new Registry;  // ops live as long as the process
+  return *r;
+}
+
+}  // namespace
+
+std::span<const OpDef* const> all_ops() { return registry().ops; }
+
+const OpDef* find_op(std::string_view name) {
+  Registry& r = registry();
+  std::lock_guard lock(r.mutex);
+  auto it = r.by_name.find(name);
+  return it == r.by_name.end() ? nullptr : it->second;
+}
+
+void register_op(const OpDef& op) {
+  Registry& r = registry();
+  std::lock_guard lock(r.mutex);
+  r.add(op);
+}
+
+OpRuntime& op_runtime(const OpDef& op) {
+  if (!op.runtime) {
+    registry();
+    RUTILE_CHECK(op.runtime, cat("op ", op.name, " is not in op_list.inc nor registered"));
+  }
+  return *op.runtime;
+}
+
+namespace {
+std::string_view without_mark(std::string_view s) {
+  if (!s.empty() && (s.back() == '?' || s.back() == '*')) s.remove_suffix(1);
+  return s;
+}
+}  // namespace
+
+std::string_view OpDef::input_name(int i) const {
+  return without_mark(inputs[i < num_inputs ? i : num_inputs - 1]);
+}
+std::string_view OpDef::output_name(int i) const {
+  return without_mark(outputs[i < num_outputs ? i : num_outputs - 1]);
+}
+
+const Tensor& GradCtx::in(int i) const {
+  const int named = i < op_.num_inputs ? i : op_.num_inputs - 1;
+  RUTILE_CHECK(op_.save_inputs >> named & 1u,
+               cat("the gradient of ", op_.name, " reads input ", op_.input_name(i),
+                   ", which is not in .saves"));
+  return inputs_[i];
+}
+
+const Tensor& GradCtx::out(int i) const {
+  const int named = i < op_.num_outputs ? i : op_.num_outputs - 1;
+  RUTILE_CHECK(op_.save_outputs >> named & 1u,
+               cat("the gradient of ", op_.name, " reads output ", op_.output_name(i),
+                   ", which is not in .saves"));
+  return outputs_[i];
+}
+
+}  // namespace rutile

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/ops/state.h"
+
+#include "rutile/ops/call.h"
+
+namespace rutile {
+
+Tensor State::read() {
+  if (TraceHook* trace = call_modes().trace) return trace->read_state(*this);
+  return value_;
+}
+
+void State::write(const Tensor& value) {
+  const TensorMeta& old = value_.meta();
+  if (!(value.shape() == old.shape) || value.dtype() != old.dtype) {
+    throw_error(ErrorCode::kValue, cat("state ", name_, " is ", old, ", its new value is ",
+                                       value.meta()));
+  }
+  if (TraceHook* trace = call_modes().trace) {
+    trace->write_state(*this, value);
+    return;
+  }
+  set_concrete(value);
+}
+
+void State::set_concrete(Tensor value) {
+  value_ = std::move(value);
+  version_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void State::update(const OpDef& op, const void* attrs, std::span<State* const> states,
+                   std::span<const Tensor> rest, std::span<Tensor> extra_outputs) {
+  const bool traced = call_modes().trace != nullptr;
+  SmallVector<Tensor, 8> in;
+  for (State* s : states) {
+    // Moving the handle out lets call() see that nobody else holds the elements.
+    in.push_back(traced ? s->read() : std::move(s->value_));
+  }
+  for (const Tensor& t : rest) in.push_back(t);
+  SmallVector<Tensor, 8> out;
+  out.resize(static_cast<int>(states.size() + extra_outputs.size()));
+  try {
+    call(op, attrs, in, out);
+  } catch (...) {
+    if (!traced) {
+      for (size_t i = 0; i < states.size(); ++i) states[i]->value_ = in[static_cast<int>(i)];
+    }
+    throw;
+  }
+  const int n = static_cast<int>(states.size());
+  in.clear();
+  for (int i = 0; i < n; ++i) {
+    if (traced) {
+      states[i]->write(out[i]);
+    } else {
+      states[i]->set_concrete(std::move(out[i]));
+    }
+  }
+  for (size_t i = 0; i < extra_outputs.size(); ++i) extra_outputs[i] = out[n + static_cast<int>(i)];
+}
+
+}  // namespace rutile
