@@ -176,6 +176,12 @@ Status set_dtype(DType* field, const AttrValue& v) {
   return attr_type_error("a dtype", v);
 }
 
+Status set_placement(Placement* field, const AttrValue& v) {
+  const auto* s = std::get_if<std::string>(&v);
+  if (s && parse_placement(*s, field)) return Status();
+  return attr_type_error("\"row_major\", \"channels_last\" or a layout tag", v);
+}
+
 Status set_scalar(Scalar* field, const AttrValue& v) {
   int64_t i = 0;
   double d = 0;

@@ -17,6 +17,7 @@
 #include <variant>
 
 #include "rutile/core/dtype.h"
+#include "rutile/core/placement.h"
 #include "rutile/core/shape.h"
 #include "rutile/core/tensor.h"
 #include "rutile/ops/region.h"
@@ -66,7 +67,7 @@ struct EnumNames<Reduction> {
 };
 
 // A field as a dynamic value, for Python, text and files. monostate: an unset OptionalDType.
-// Int2 shows as Dims of two, enums as their name.
+// Int2 shows as Dims of two, enums and Placement as their name.
 using AttrValue =
     std::variant<std::monostate, bool, int64_t, double, Scalar, Dims, DType, std::string,
                  Ref<Region>>;
@@ -102,6 +103,7 @@ RUTILE_API Status set_double(double* field, const AttrValue& v);
 RUTILE_API Status set_dims(Dims* field, const AttrValue& v);
 RUTILE_API Status set_int2(Int2* field, const AttrValue& v);
 RUTILE_API Status set_dtype(DType* field, const AttrValue& v);
+RUTILE_API Status set_placement(Placement* field, const AttrValue& v);
 RUTILE_API Status set_scalar(Scalar* field, const AttrValue& v);
 RUTILE_API Status set_enum(int* value, const char* const* names, int count, const AttrValue& v);
 RUTILE_API uint64_t hash_value(const AttrValue& v);
@@ -114,6 +116,8 @@ AttrValue get_field(const T& f) {
     return Dims{f.h, f.w};
   } else if constexpr (std::is_same_v<T, DType>) {
     return f;
+  } else if constexpr (std::is_same_v<T, Placement>) {
+    return to_string(f);
   } else if constexpr (std::is_enum_v<T>) {
     return std::string(EnumNames<T>::value[static_cast<int>(f)]);
   } else {
@@ -133,6 +137,8 @@ Status set_field(T* f, const AttrValue& v) {
     return set_dims(f, v);
   } else if constexpr (std::is_same_v<T, Int2>) {
     return set_int2(f, v);
+  } else if constexpr (std::is_same_v<T, Placement>) {
+    return set_placement(f, v);
   } else if constexpr (std::is_same_v<T, Scalar>) {
     return set_scalar(f, v);
   } else if constexpr (std::is_same_v<T, DType>) {

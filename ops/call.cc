@@ -146,7 +146,7 @@ Status run_planned(const OpDef& op, const PlanEntry& entry, std::span<const Tens
   SmallVector<void*, 4> out_data;
   for (const Tensor& t : in) in_data.push_back(t.defined() ? t.impl()->data : nullptr);
   for (int i = 0; i < entry.outputs.size(); ++i) {
-    const int alias = op.num_outputs > i ? op.alias[i] : -1;
+    const int alias = op.alias_input(i);
     if (alias >= 0) {
       out[i] = mutated_output(in[alias], entry.outputs[i]);
       in_data[alias] = out[i].impl()->data;

@@ -10,6 +10,7 @@
 
 #include "rutile/core/error.h"
 #include "rutile/core/meta.h"
+#include "rutile/core/placement.h"
 #include "rutile/core/small_vector.h"
 #include "rutile/ops/op_def.h"
 
@@ -41,12 +42,7 @@ struct Reason {
   std::string text;
 };
 
-// The placements a row would like best; strides matter only for kStrided entries.
-struct Placement {
-  Layout layout = kStrided;
-  bool channels_last = false;  // of a strided one
-  constexpr bool operator==(const Placement&) const = default;
-};
+// The placements a row would like best.
 struct LayoutPrefs {
   SmallVector<Placement, 6> in, out;
 };

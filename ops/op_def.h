@@ -110,6 +110,12 @@ struct OpDef : OpSpec {
   // Name without the '?' or '*'.
   RUTILE_API std::string_view input_name(int i) const;
   RUTILE_API std::string_view output_name(int i) const;
+  // Input whose memory output `i` shares, -1 if none. With "ys*" aliasing "xs*" they go in pairs.
+  constexpr int alias_input(int i) const {
+    if (i < num_outputs) return alias[i];
+    const int first = variadic_out ? alias[num_outputs - 1] : -1;
+    return first < 0 ? -1 : first + i - (num_outputs - 1);
+  }
 };
 
 namespace detail {
