@@ -28,8 +28,6 @@ rutile_need(Threads "" "apt-get install libc6-dev" "")
 rutile_need(ZLIB 1.2 "apt-get install zlib1g-dev" "")
 rutile_need(Eigen3 3.4 "apt-get install libeigen3-dev" "" NO_MODULE)
 rutile_need(nlohmann_json 3.10 "apt-get install nlohmann-json3-dev" "")
-rutile_need(fmt 9.0 "apt-get install libfmt-dev" "")
-rutile_need(spdlog 1.9 "apt-get install libspdlog-dev" "")
 
 if(RUTILE_OPENMP)
   rutile_need(OpenMP "" "apt-get install g++ (its libgomp)" RUTILE_OPENMP COMPONENTS CXX)

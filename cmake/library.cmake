@@ -5,7 +5,6 @@
 set(rutile_plugin_folders "kernels/cuda" "kernels/fake" "dist/nccl" "dist/gloo")
 
 # Third-party libraries by folder. They are private: none may appear in a header that users include.
-set(rutile_uses_core fmt::fmt-header-only spdlog::spdlog_header_only)
 set(rutile_uses_io ZLIB::ZLIB nlohmann_json::nlohmann_json)
 set(rutile_uses_dataset ZLIB::ZLIB nlohmann_json::nlohmann_json)
 set(rutile_uses_kernels Eigen3::Eigen $<TARGET_NAME_IF_EXISTS:DNNL::dnnl>)
@@ -44,7 +43,6 @@ set(rutile_private_libraries Threads::Threads ${CMAKE_DL_LIBS} $<TARGET_NAME_IF_
 set(rutile_objects "")       # in link order
 set(rutile_object_folders "")
 
-# A folder's sources; kernels are divided further by instruction set.
 function(rutile_object_library target)
   add_library(${target} OBJECT ${ARGN})
   target_link_libraries(${target} PUBLIC rutile_headers)

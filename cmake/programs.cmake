@@ -40,7 +40,7 @@ function(rutile_shared_objects target folder)
   if(files)
     add_library(${target} OBJECT ${files})
     target_link_libraries(${target} PUBLIC rutile_headers rutile_test_settings)
-    set(rutile_test_objects ${rutile_test_objects} ${target} "$<TARGET_OBJECTS:${target}>" PARENT_SCOPE)
+    set(rutile_test_objects ${rutile_test_objects} ${target} PARENT_SCOPE)
   endif()
 endfunction()
 
