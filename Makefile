@@ -7,6 +7,8 @@ JOBS ?=
 ARGS ?=
 BUILD := build/$(PRESET)
 PYTHON3 := .venv/bin/python
+# One make at a time sets up or builds; others wait for it.
+LOCKED := $(if $(shell command -v flock),flock build/.lock)
 
 .PHONY: help setup configure build resnet50 test bench check format clean
 .DEFAULT_GOAL := help
@@ -16,23 +18,23 @@ help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what is missing: Debian packages (asks sudo where not root) and .venv
-	@python3 tools/setup.py
+	@mkdir -p build && $(LOCKED) python3 tools/setup.py
 
 # Ninja configures again by itself where a CMake file or the set of sources has changed.
 configure: setup
 	@if [ ! -f $(BUILD)/build.ninja ] || [ CMakePresets.json -nt $(BUILD)/build.ninja ]; then \
-	  echo "configure: $(BUILD)"; mkdir -p build; \
-	  cmake --preset $(PRESET) >build/configure-$(PRESET).log 2>&1 \
+	  echo "configure: $(BUILD)"; \
+	  $(LOCKED) cmake --preset $(PRESET) >build/configure-$(PRESET).log 2>&1 \
 	    || { cat build/configure-$(PRESET).log; exit 1; }; \
 	  sed -n '/^-- Rutile /,/^-- Configuring done/{/^-- Configuring/!p}' build/configure-$(PRESET).log; fi
 
 build: configure ## build everything
 	@echo "build: $(BUILD)"
-	@cmake --build $(BUILD) $(if $(JOBS),-j $(JOBS))
+	@$(LOCKED) cmake --build $(BUILD) $(if $(JOBS),-j $(JOBS))
 
 resnet50: configure ## train ResNet-50 on Fashion-MNIST, from a fresh clone on
 	@echo "build: $(BUILD)/bin/resnet50"
-	@cmake --build $(BUILD) --target resnet50 $(if $(JOBS),-j $(JOBS))
+	@$(LOCKED) cmake --build $(BUILD) --target resnet50 $(if $(JOBS),-j $(JOBS))
 	@echo "train: $(BUILD)/bin/resnet50"
 	@$(BUILD)/bin/resnet50 --dataset fashion-mnist --checkpoint build/resnet50-checkpoint \
 	  --json build/resnet50.json $(ARGS)

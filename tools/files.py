@@ -10,8 +10,8 @@ CXX = (".cc", ".h", ".cu", ".cuh")
 
 def tree_files(suffixes=None):
     """Paths relative to the source root, sorted, only those that end in one of suffixes."""
-    listing = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                             cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = "git -c safe.directory=* ls-files -z --cached --others --exclude-standard"
+    listing = subprocess.run(command.split(), cwd=ROOT, capture_output=True, text=True, check=True).stdout
     paths = sorted(set(filter(None, listing.split("\0"))))
     return [p for p in paths if (suffixes is None or p.endswith(suffixes)) and os.path.isfile(os.path.join(ROOT, p))]
 

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""clang-format over the tree's C++ sources: in place, or with --check only looking. Paths may be given instead."""
+"""clang-format over the tree's C++ sources: in place, or with --check only looking.
+
+Files or folders may be named: tools/format.py core ops/call.h
+"""
+import os
 import re
 import shutil
 import subprocess
@@ -20,7 +24,9 @@ def main():
                                                          check=True).stdout)
     if not version or int(version[1]) != VERSION:
         sys.exit(f"format: {program} is version {version[1] if version else '?'}, needed is {VERSION}")
-    paths = [a for a in sys.argv[1:] if not a.startswith("-")] or files.tree_files(files.CXX)
+    wanted = tuple(os.path.normpath(a) for a in sys.argv[1:] if not a.startswith("-"))
+    paths = [p for p in files.tree_files(files.CXX)
+             if not wanted or p in wanted or p.startswith(tuple(w + "/" for w in wanted))]
     if paths:
         mode = ["--dry-run"] if check else ["-i"]
         done = subprocess.run([program, *mode, *paths], cwd=files.ROOT, capture_output=True, text=True, check=False)
