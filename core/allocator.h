@@ -48,6 +48,8 @@ class RUTILE_API Storage final : public RefCounted {
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
+  // Memory of somebody else, who may read it at any time.
+  bool foreign() const { return deleter_ != nullptr; }
 
  private:
   Storage() = default;

@@ -29,6 +29,10 @@ RUTILE_API Layout intern_layout(std::string_view tag);
 RUTILE_API const LayoutInfo& layout_info(Layout layout);
 // Elements in memory, padding included.
 RUTILE_API int64_t layout_elements(Layout layout, const Shape& shape);
+// Offset in elements of the element at `index` (kStrided: row-major). It is a sum over the dimensions;
+// layout_dim_offset gives the share of dimension `d`. For reference code and tables, not for loops.
+RUTILE_API int64_t layout_offset(Layout layout, const Shape& shape, const int64_t* index);
+RUTILE_API int64_t layout_dim_offset(Layout layout, const Shape& shape, int d, int64_t index);
 // Size of the inner block of channels if the layout is plain "aB..<n>b", otherwise 0.
 RUTILE_API int channel_block(Layout layout);
 

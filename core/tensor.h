@@ -87,10 +87,13 @@ class RUTILE_API Tensor {
     check_type(dtype_of<T>);
     return static_cast<T*>(mutable_data());
   }
-  // The single element, converted; an error unless numel() == 1.
+  // The single element, converted; an error unless numel() == 1, and for an integer type that
+  // cannot hold the value (fractions are cut off).
   template <class T = double>
   T item() const {
-    return static_cast<T>(item_f64());
+    T v;
+    item_to(dtype_of<T>, &v);
+    return v;
   }
   // Elements in row-major order, whatever the strides and layout.
   template <class T>
@@ -111,7 +114,7 @@ class RUTILE_API Tensor {
   bool unique() const;
 
  private:
-  double item_f64() const;
+  void item_to(DType t, void* out) const;
   void check_type(DType t) const;
   Ref<TensorImpl> impl_;
 };

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/core/interrupt.h"
+
+#include <csignal>
+
+#include <atomic>
+
+#include "rutile/core/error.h"
+
+namespace rutile {
+namespace {
+
+std::atomic<int> g_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler uses it");
+
+void on_signal(int number) {
+  if (g_signal.exchange(number) == 0) return;
+  // The default action, so that the parent sees a death by this signal.
+  std::signal(number, SIG_DFL);
+  std::raise(number);
+}
+
+}  // namespace
+
+void install_interrupt_handler() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;  // readers of files need not know
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+bool interrupted() { return g_signal.load(std::memory_order_relaxed) != 0; }
+
+void check_interrupt() {
+  const int number = g_signal.load(std::memory_order_relaxed);
+  if (number == 0) return;
+  throw_error(ErrorCode::kInterrupted,
+              number == SIGTERM ? "interrupted by SIGTERM" : "interrupted by Ctrl-C");
+}
+
+void clear_interrupt() { g_signal.store(0); }
+
+}  // namespace rutile

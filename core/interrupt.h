@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ctrl-C for programs that want to stop between two steps.
+//
+//   install_interrupt_handler();
+//   while (step < steps) { check_interrupt(); ... }   // throws Error{kInterrupted}
+#pragma once
+
+#include "rutile/core/api.h"
+
+namespace rutile {
+
+// From now on the first SIGINT or SIGTERM only raises a flag; a second one kills the process.
+RUTILE_API void install_interrupt_handler();
+RUTILE_API bool interrupted();
+// Throws Error{kInterrupted} if a signal arrived.
+RUTILE_API void check_interrupt();
+// Lowers the flag, and the next signal is a first one again.
+RUTILE_API void clear_interrupt();
+
+}  // namespace rutile
