@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/autograd/tape.h"
+
+#include <atomic>
+#include <deque>
+#include <string>
+#include <unordered_map>
+
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/index.h"
+#include "rutile/ops/tensor_ops.h"
+
+namespace rutile {
+
+namespace {
+
+std::atomic<uint64_t> next_epoch{1};
+
+constexpr int32_t kLeaf = -1;   // a watched tensor
+constexpr int32_t kGone = -2;   // its node was dropped with a finished scope
+
+struct Node {
+  const OpDef* op = nullptr;
+  AnyAttrs attrs;
+  SmallVector<uint32_t, 4> in_vars;  // 0: not tracked
+  SmallVector<Tensor, 3> saved_in;   // same length as in_vars where anything is saved
+  SmallVector<Tensor, 2> saved_out;
+  SmallVector<TensorMeta, 3> in_metas;
+  uint32_t given = 0;
+  uint32_t first_out = 0;            // var of output 0; the others follow
+  int num_out = 0;
+  std::string cell;                  // path of Cells, for errors in backward
+};
+
+}  // namespace
+
+// One per thread; all open scopes of the thread share it, each owning the nodes from its first.
+class Tape final : public TapeHook {
+ public:
+  static Tape& current() {
+    thread_local Tape tape;
+    return tape;
+  }
+
+  bool tracked(const Tensor& t) const override { return var_of(t) != 0; }
+  void record(const OpDef& op, const void* attrs, std::span<const Tensor> in,
+              std::span<const Tensor> out) override;
+  std::vector<Tensor> vjp_region(const Region::Function& fn, const std::vector<Tensor>& operands,
+                                 const std::vector<Tensor>& grads) override;
+
+  uint32_t var_of(const Tensor& t) const {
+    const TensorImpl* p = t.impl();
+    return p && p->tape_epoch == epoch_ && producers_[p->tape_var] != kGone ? p->tape_var : 0;
+  }
+  uint32_t new_var(const Tensor& t, int32_t producer) {
+    t.impl()->tape_epoch = epoch_;
+    t.impl()->tape_var = static_cast<uint32_t>(producers_.size());
+    producers_.push_back(producer);
+    return t.impl()->tape_var;
+  }
+  void open() {
+    if (depth_++ == 0) {
+      epoch_ = next_epoch.fetch_add(1);
+      producers_.assign(1, kGone);  // var 0 means "none"
+    }
+  }
+  // Drops the nodes from `first` unless an enclosing scope still needs them.
+  void close(size_t first, bool keep) {
+    if (--depth_ == 0) {
+      nodes_.clear();
+      hooks_.clear();
+      epoch_ = 0;
+    } else if (!keep) {
+      while (nodes_.size() > first) {
+        Node& n = nodes_.back();
+        for (int i = 0; i < n.num_out; ++i) producers_[n.first_out + i] = kGone;
+        nodes_.pop_back();
+      }
+    }
+  }
+  std::vector<Tensor> backward(size_t first, const Tensor& y, std::span<const Tensor> xs,
+                               Tensor dy, bool retain);
+
+  std::deque<Node> nodes_;
+  std::unordered_map<uint32_t, std::vector<GradScope::Hook>> hooks_;
+
+ private:
+  struct Walk {
+    std::vector<char> wanted;    // by var: depends on some x
+    std::vector<Tensor> grads;   // by var
+  };
+  void step(Node& n, Walk& w);
+  void finish(uint32_t var, Walk& w);
+  void accumulate(uint32_t var, const Tensor& g, Walk& w);
+  GradResult rule(const Node& n, uint32_t needs, std::span<const Tensor> out_grads);
+
+  std::vector<int32_t> producers_;  // by var: node, kLeaf or kGone
+  uint64_t epoch_ = 0;
+  int depth_ = 0;
+};
+
+void Tape::record(const OpDef& op, const void* attrs, std::span<const Tensor> in,
+                  std::span<const Tensor> out) {
+  if (op.no_grad && !op.grad && !op.compose) return;
+  Node& n = nodes_.emplace_back();
+  n.op = &op;
+  n.attrs = AnyAttrs(op.attrs, attrs);
+  // Without a rule, backward runs the composition again and needs every input.
+  const bool save_all = !op.grad;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const Tensor& t = in[i];
+    n.in_vars.push_back(t.defined() && is_floating(t.dtype()) ? var_of(t) : 0);
+    n.in_metas.push_back(t.defined() ? t.meta() : TensorMeta());
+    if (t.defined() && i < 32) n.given |= 1u << i;
+  }
+  uint32_t save_in = op.save_inputs, save_out = op.save_outputs;
+  if (op.saves_if) {
+    uint32_t needs = 0;
+    for (int i = 0; i < n.in_vars.size() && i < 32; ++i) needs |= n.in_vars[i] ? 1u << i : 0;
+    const uint32_t keep = op.saves_if(needs);
+    save_in &= keep;
+    save_out &= keep >> 16;
+  }
+  if (save_in || save_all) {
+    for (size_t i = 0; i < in.size(); ++i) {
+      const size_t named = std::min<size_t>(i, static_cast<size_t>(op.num_inputs) - 1);
+      n.saved_in.push_back(save_all || (save_in >> named & 1u) ? in[i] : Tensor());
+    }
+  }
+  if (save_out) {
+    for (size_t i = 0; i < out.size(); ++i) {
+      const size_t named = std::min<size_t>(i, static_cast<size_t>(op.num_outputs) - 1);
+      n.saved_out.push_back(save_out >> named & 1u ? out[i] : Tensor());
+    }
+  }
+  const int32_t id = static_cast<int32_t>(nodes_.size()) - 1;
+  n.num_out = static_cast<int>(out.size());
+  n.first_out = static_cast<uint32_t>(producers_.size());
+  for (const Tensor& t : out) new_var(t, id);
+  if (const CellScope* cell = call_modes().cell) n.cell = cell_path(cell);
+}
+
+void Tape::accumulate(uint32_t var, const Tensor& g, Walk& w) {
+  Tensor& slot = w.grads[var];
+  slot = slot.defined() ? ops::add(slot, g) : g;
+}
+
+// All consumers of `var` are done: hooks see the gradient.
+void Tape::finish(uint32_t var, Walk& w) {
+  auto it = hooks_.find(var);
+  if (it == hooks_.end() || !w.grads[var].defined()) return;
+  for (const GradScope::Hook& hook : it->second) {
+    Tensor r = hook(w.grads[var]);
+    if (!r.defined()) continue;
+    if (!(r.shape() == w.grads[var].shape())) {
+      throw_error(ErrorCode::kValue, cat("a gradient hook returned ", r.meta(),
+                                         " for a gradient of ", w.grads[var].meta()));
+    }
+    w.grads[var] = r;
+  }
+}
+
+GradResult Tape::rule(const Node& n, uint32_t needs, std::span<const Tensor> out_grads) {
+  if (n.op->grad) {
+    GradCtx ctx(*n.op, n.attrs.get(), n.saved_in, n.saved_out, out_grads, n.in_metas, n.given,
+                needs);
+    return n.op->grad(ctx);
+  }
+  // No rule: differentiate the composition on the saved inputs.
+  std::vector<Tensor> operands, grads;
+  std::vector<int> index;
+  std::vector<Tensor> all(n.saved_in.begin(), n.saved_in.end());
+  for (int i = 0; i < n.in_vars.size(); ++i) {
+    if (!n.in_vars[i]) continue;
+    index.push_back(i);
+    operands.push_back(n.saved_in[i]);
+  }
+  auto body = [&](const std::vector<Tensor>& xs) {
+    std::vector<Tensor> args = all;
+    for (size_t k = 0; k < index.size(); ++k) args[index[k]] = xs[k];
+    TensorList r = n.op->compose(n.attrs.get(), args);
+    return std::vector<Tensor>(r.begin(), r.end());
+  };
+  grads.assign(out_grads.begin(), out_grads.end());
+  std::vector<Tensor> dx = vjp_region(body, operands, grads);
+  GradResult result;
+  result.resize(n.in_vars.size());
+  for (size_t k = 0; k < index.size(); ++k) result[index[k]] = dx[k];
+  return result;
+}
+
+void Tape::step(Node& n, Walk& w) {
+  bool any = false;
+  SmallVector<Tensor, 2> out_grads;
+  for (int i = 0; i < n.num_out; ++i) {
+    finish(n.first_out + i, w);
+    out_grads.push_back(std::move(w.grads[n.first_out + i]));
+    w.grads[n.first_out + i] = Tensor();
+    any = any || out_grads.back().defined();
+  }
+  uint32_t needs = 0;
+  bool wanted = false;
+  for (int i = 0; i < n.in_vars.size(); ++i) {
+    const uint32_t var = n.in_vars[i];
+    if (!var || !w.wanted[var]) continue;
+    wanted = true;
+    if (i < 32) needs |= 1u << i;
+  }
+  if (!any || !wanted) return;
+  const CellScope scope{n.cell, nullptr};
+  ScopedValue<const CellScope*> cell(call_modes().cell, n.cell.empty() ? nullptr : &scope);
+  GradResult g = rule(n, needs, out_grads);
+  for (int i = 0; i < n.in_vars.size() && i < g.size(); ++i) {
+    const uint32_t var = n.in_vars[i];
+    if (!var || !w.wanted[var] || !g[i].defined()) continue;
+    RUTILE_CHECK(g[i].shape() == n.in_metas[i].shape,
+                 cat("the gradient of ", n.op->name, " for input ", n.op->input_name(i), " is ",
+                     g[i].meta(), ", expected ", n.in_metas[i]));
+    accumulate(var, g[i], w);
+  }
+}
+
+std::vector<Tensor> Tape::backward(size_t first, const Tensor& y, std::span<const Tensor> xs,
+                                   Tensor dy, bool retain) {
+  Walk w;
+  const size_t vars = producers_.size();
+  w.wanted.assign(vars, 0);
+  w.grads.resize(vars);
+  std::vector<uint32_t> x_vars;
+  for (const Tensor& x : xs) {
+    x_vars.push_back(var_of(x));
+    if (!x_vars.back()) {
+      throw_error(ErrorCode::kValue, cat("gradient() by a tensor ", x.meta(),
+                                         " that this scope does not watch; call watch() first"));
+    }
+    w.wanted[x_vars.back()] = 1;
+  }
+  const size_t last = nodes_.size();
+  for (size_t i = first; i < last; ++i) {
+    const Node& n = nodes_[i];
+    bool reached = false;
+    for (uint32_t v : n.in_vars) reached = reached || (v && w.wanted[v]);
+    for (int k = 0; reached && k < n.num_out; ++k) w.wanted[n.first_out + k] = 1;
+  }
+  // An x made inside the scope keeps its gradient, which step() would hand on.
+  std::unordered_map<uint32_t, Tensor> kept;
+  const uint32_t y_var = var_of(y);
+  if (y_var && w.wanted[y_var]) w.grads[y_var] = dy;
+  for (size_t i = last; i-- > first;) {
+    Node& n = nodes_[i];
+    for (int k = 0; k < n.num_out; ++k) {
+      for (uint32_t x : x_vars) {
+        if (x != n.first_out + k) continue;
+        finish(x, w);
+        kept[x] = w.grads[x];
+      }
+    }
+    step(n, w);
+    if (!retain) {
+      n.saved_in.clear();
+      n.saved_out.clear();
+    }
+  }
+  std::vector<Tensor> result;
+  for (size_t i = 0; i < xs.size(); ++i) {
+    auto it = kept.find(x_vars[i]);
+    if (it == kept.end()) finish(x_vars[i], w);
+    Tensor g = it == kept.end() ? w.grads[x_vars[i]] : it->second;
+    if (!g.defined()) g = ops::full(xs[i].shape(), Scalar(0), xs[i].dtype());
+    if (g.dtype() != xs[i].dtype()) g = ops::cast(g, xs[i].dtype());
+    result.push_back(g);
+  }
+  return result;
+}
+
+std::vector<Tensor> Tape::vjp_region(const Region::Function& fn,
+                                     const std::vector<Tensor>& operands,
+                                     const std::vector<Tensor>& grads) {
+  GradScope scope;
+  std::vector<Tensor> xs;
+  for (const Tensor& t : operands) {
+    if (!is_floating(t.dtype())) continue;
+    scope.watch(t);
+    xs.push_back(t);
+  }
+  std::vector<Tensor> ys = fn(operands);
+  // One seed for all outputs: sum(y_i * dy_i) has the gradients wanted, and stays differentiable.
+  std::vector<Tensor> total(xs.size());
+  for (size_t i = 0; i < ys.size(); ++i) {
+    if (i >= grads.size() || !grads[i].defined() || !tracked(ys[i])) continue;
+    std::vector<Tensor> g = scope.gradient(ys[i], xs, grads[i], /*retain=*/true);
+    for (size_t k = 0; k < g.size(); ++k) {
+      total[k] = total[k].defined() ? ops::add(total[k], g[k]) : g[k];
+    }
+  }
+  std::vector<Tensor> result(operands.size());
+  for (size_t i = 0, k = 0; i < operands.size(); ++i) {
+    if (is_floating(operands[i].dtype())) result[i] = total[k++];
+  }
+  return result;
+}
+
+GradScope::GradScope()
+    : tape_(Tape::current()), outer_(call_modes().tape), first_node_(tape_.nodes_.size()) {
+  tape_.open();
+  call_modes().tape = &tape_;
+}
+
+GradScope::~GradScope() {
+  call_modes().tape = outer_;
+  tape_.close(first_node_, outer_ != nullptr);
+}
+
+void GradScope::watch(const Tensor& x) {
+  if (!is_floating(x.dtype())) {
+    throw_error(ErrorCode::kType,
+                cat("only floating-point tensors have gradients, got ", x.meta()));
+  }
+  if (!tape_.tracked(x)) tape_.new_var(x, kLeaf);
+}
+
+std::vector<Tensor> GradScope::gradient(const Tensor& y, std::span<const Tensor> xs,
+                                        const Tensor& dy, bool retain) {
+  if (released_) {
+    throw_error(ErrorCode::kRuntime,
+                "gradient() was already taken in this scope; pass retain=true to the first call");
+  }
+  if (!dy.defined() && y.numel() != 1) {
+    throw_error(ErrorCode::kValue, cat("gradient() of ", y.meta(),
+                                       ": only a tensor of one element has a default dy; reduce "
+                                       "it (sum, mean) or pass dy"));
+  }
+  if (!is_floating(y.dtype())) {
+    throw_error(ErrorCode::kType, cat("gradient() of ", y.meta(), ": it must be floating point"));
+  }
+  if (dy.defined() && !(dy.shape() == y.shape())) {
+    throw_error(ErrorCode::kValue, cat("dy is ", dy.meta(), ", y is ", y.meta()));
+  }
+  retain = retain || outer_;  // an enclosing scope walks the same nodes later
+  released_ = !retain;
+  // Recorded only for an enclosing scope; and gradients run in full precision.
+  ScopedValue<TapeHook*> recording(call_modes().tape, outer_);
+  ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
+  Tensor seed = dy.defined() ? dy : ops::full(y.shape(), Scalar(1), y.dtype());
+  return tape_.backward(first_node_, y, xs, seed, retain);
+}
+
+void GradScope::add_hook(const Tensor& t, Hook hook) {
+  const uint32_t var = tape_.var_of(t);
+  if (!var) {
+    throw_error(ErrorCode::kValue,
+                cat("a hook needs a tensor that this scope tracks, got ", t.meta()));
+  }
+  tape_.hooks_[var].push_back(std::move(hook));
+}
+
+ValueAndGrad value_and_grad(const std::function<Tensor(const std::vector<Tensor>&)>& fn,
+                            const std::vector<Tensor>& xs) {
+  GradScope scope;
+  for (const Tensor& x : xs) scope.watch(x);
+  ValueAndGrad r;
+  r.value = fn(xs);
+  r.grads = scope.gradient(r.value, xs);
+  return r;
+}
+
+}  // namespace rutile
