@@ -25,7 +25,7 @@ void State::write(const Tensor& value) {
 
 void State::set_concrete(Tensor value) {
   value_ = std::move(value);
-  version_.fetch_add(1, std::memory_order_relaxed);
+  count_version();
 }
 
 void State::update(const OpDef& op, const void* attrs, std::span<State* const> states,

@@ -29,6 +29,8 @@ class RUTILE_API State final : public RefCounted {
   const Tensor& concrete() const { return value_; }
   // For the executor and the loader: replaces the value and counts a new version.
   void set_concrete(Tensor value);
+  // The elements changed in place.
+  void count_version() { version_.fetch_add(1, std::memory_order_relaxed); }
   uint64_t version() const { return version_.load(std::memory_order_relaxed); }
 
   // Runs a mutating op: `states` are its first inputs, their new values its first outputs.

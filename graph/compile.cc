@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/graph/compile.h"
+
+#include <chrono>
+#include <list>
+#include <mutex>
+
+#include "rutile/core/log.h"
+#include "rutile/core/thread.h"
+
+namespace rutile::graph {
+
+namespace {
+
+double ms_since(std::chrono::steady_clock::time_point t) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - t).count();
+}
+
+struct Key {
+  std::vector<TensorMeta> inputs;
+  bool amp = false;
+  DType low = DType::kBF16;
+  bool reference = false;
+  int threads = 1;
+  uint64_t version = 0;
+};
+
+// Empty if equal, otherwise what differs, in words.
+std::string difference(const Key& a, const Key& b) {
+  if (a.inputs.size() != b.inputs.size()) {
+    return cat(a.inputs.size(), " inputs became ", b.inputs.size());
+  }
+  for (size_t i = 0; i < a.inputs.size(); ++i) {
+    if (!(a.inputs[i] == b.inputs[i])) {
+      return cat("input ", i, " was ", a.inputs[i], " and is ", b.inputs[i]);
+    }
+  }
+  if (a.amp != b.amp || (a.amp && a.low != b.low)) return "mixed precision changed";
+  if (a.threads != b.threads) return cat("threads were ", a.threads, " and are ", b.threads);
+  if (a.reference != b.reference) return "reference kernels were switched";
+  if (a.version != b.version) return "the network or its parameters were changed";
+  return "";
+}
+
+struct Entry {
+  Key key;
+  std::unique_ptr<Session> session;
+  CompileReport report;
+};
+
+}  // namespace
+
+struct Compiled::State {
+  Function fn;
+  CompileOptions options;
+  std::function<uint64_t()> version;
+  std::list<Entry> entries;  // latest used first
+  int compilations = 0;
+  std::mutex mutex;
+
+  Key key_for(std::vector<TensorMeta> metas) const {
+    const CallModes& m = call_modes();
+    Key k;
+    k.inputs = std::move(metas);
+    k.amp = m.amp.on;
+    k.low = m.amp.low;
+    k.reference = m.reference_kernels;
+    k.threads = num_threads();
+    k.version = version ? version() : 0;
+    return k;
+  }
+
+  Entry& find_or_compile(std::vector<TensorMeta> metas) {
+    Key key = key_for(std::move(metas));
+    for (auto it = entries.begin(); it != entries.end(); ++it) {
+      if (!difference(it->key, key).empty()) continue;
+      entries.splice(entries.begin(), entries, it);
+      return entries.front();
+    }
+    if (!entries.empty() && log_enabled(LogTopic::kRecompiles)) {
+      log_line(LogTopic::kRecompiles, cat(options.name, ": ", difference(entries.front().key, key)));
+    }
+    if (++compilations == 9) {
+      log_warning(cat(options.name, " was compiled 9 times; the latest reason: ",
+                      entries.empty() ? "none" : difference(entries.front().key, key),
+                      ". RUTILE_LOG=recompiles shows each"));
+    }
+    Entry e = compile(std::move(key));
+    if (static_cast<int>(entries.size()) >= options.max_plans) entries.pop_back();
+    entries.push_front(std::move(e));
+    return entries.front();
+  }
+
+  Entry compile(Key key) {
+    Entry e;
+    auto t = std::chrono::steady_clock::now();
+    std::unique_ptr<Graph> g = trace(fn, key.inputs);
+    e.report.trace_ms = ms_since(t);
+    t = std::chrono::steady_clock::now();
+    throw_if_error(run_pipeline(*g, options.passes_off, &e.report.passes));
+    e.report.pass_ms = ms_since(t);
+    t = std::chrono::steady_clock::now();
+    auto program = std::make_shared<Program>();
+    throw_if_error(lower(std::shared_ptr<const Graph>(std::move(g)), {}, program.get()));
+    e.report.kernels = static_cast<int>(program->steps.size());
+    e.report.memory = program->memory;
+    for (const TensorMeta& m : program->outputs) e.report.output_bytes += m.nbytes();
+    if (log_enabled(LogTopic::kMemory)) log_line(LogTopic::kMemory, memory_report(*program));
+    e.session = std::make_unique<Session>(std::move(program));
+    e.report.lower_ms = ms_since(t);
+    e.key = std::move(key);
+    return e;
+  }
+};
+
+Compiled::Compiled(Function fn, CompileOptions options) : state_(std::make_unique<State>()) {
+  state_->fn = std::move(fn);
+  state_->options = std::move(options);
+}
+Compiled::~Compiled() = default;
+Compiled::Compiled(Compiled&&) noexcept = default;
+
+std::vector<Tensor> Compiled::operator()(const std::vector<Tensor>& inputs) {
+  std::vector<TensorMeta> metas;
+  for (const Tensor& t : inputs) metas.push_back(t.meta());
+  std::lock_guard lock(state_->mutex);
+  return state_->find_or_compile(std::move(metas)).session->run(inputs);
+}
+
+void Compiled::prepare(const std::vector<TensorMeta>& inputs) {
+  std::lock_guard lock(state_->mutex);
+  state_->find_or_compile(inputs);
+}
+
+void Compiled::set_version(std::function<uint64_t()> version) {
+  state_->version = std::move(version);
+}
+
+const CompileReport& Compiled::report() const {
+  if (state_->entries.empty()) throw_error(ErrorCode::kRuntime, "nothing was compiled yet");
+  return state_->entries.front().report;
+}
+
+Session& Compiled::session() {
+  if (state_->entries.empty()) throw_error(ErrorCode::kRuntime, "nothing was compiled yet");
+  return *state_->entries.front().session;
+}
+
+int Compiled::compilations() const { return state_->compilations; }
+
+}  // namespace rutile::graph

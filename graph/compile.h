@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// compile(): a function of tensors, traced once per set of input metas, optimised and replayed.
+//
+//   auto f = graph::compile([](const std::vector<Tensor>& x) {
+//     return std::vector<Tensor>{ops::relu(x[0] + x[1])};
+//   });
+//   Tensor y = f({a, b})[0];
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rutile/graph/exec/session.h"
+#include "rutile/graph/pass/pass.h"
+#include "rutile/graph/trace/tracer.h"
+
+namespace rutile::graph {
+
+struct CompileOptions {
+  std::string passes_off;   // comma-separated names, or "all" for every optional pass
+  std::string name = "function";  // for messages
+  int max_plans = 16;       // sets of input metas remembered; the least recently used goes
+};
+
+struct CompileReport {
+  int kernels = 0;                 // steps per call
+  MemoryPlan memory;
+  int64_t output_bytes = 0;
+  double trace_ms = 0, pass_ms = 0, lower_ms = 0;
+  std::vector<PassReport> passes;
+};
+
+class RUTILE_API Compiled {
+ public:
+  Compiled(Function fn, CompileOptions options);
+  ~Compiled();
+  Compiled(Compiled&&) noexcept;
+
+  std::vector<Tensor> operator()(const std::vector<Tensor>& inputs);
+  // Traces and compiles for these metas without running.
+  void prepare(const std::vector<TensorMeta>& inputs);
+  // A number that changes whenever the traced code may have changed (the tree version of a Cell).
+  void set_version(std::function<uint64_t()> version);
+  // Of the latest compilation.
+  const CompileReport& report() const;
+  // The latest session: graph, program, observed runs.
+  Session& session();
+  int compilations() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+inline Compiled compile(Function fn, CompileOptions options = {}) {
+  return Compiled(std::move(fn), std::move(options));
+}
+
+}  // namespace rutile::graph

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <deque>
+
+#include "rutile/core/thread.h"
+#include "rutile/graph/exec/program.h"
+#include "rutile/ops/plan_cache.h"
+#include "rutile/ops/view.h"
+
+namespace rutile::graph {
+
+namespace {
+
+struct Buffer {
+  BufferKind kind = BufferKind::kArena;
+  int index = 0;
+  int64_t bytes = 0;
+  int first = 0, last = 0;  // steps, for arena buffers
+};
+
+struct Place {
+  int buffer = kNone;
+  int64_t offset = 0;
+};
+
+class Lowering {
+ public:
+  Lowering(const Graph& g, Program& p) : g_(g), p_(p), place_(g.values.size()) {}
+  Status run(const std::vector<ValueId>& keep);
+
+ private:
+  void place_sources();
+  void find_last_uses(const std::vector<ValueId>& keep);
+  Status lower_node(NodeId id);
+  Status lower_kernel(NodeId id);
+  void lower_view(const Node& n);
+  Status place_outputs(NodeId id, const Plan& plan, const std::vector<Place>& in);
+  Status copy_into(Place from, const TensorMeta& meta, Place to, NodeId node);
+  Status copy_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to);
+  Status finish_outputs();
+  Status finish_states();
+  void assign_memory();
+  int new_buffer(BufferKind kind, int index, int64_t bytes);
+  void add_step(std::shared_ptr<const Plan> plan, const std::vector<Place>& in,
+                const std::vector<Place>& out, NodeId node);
+  void touch(Place p) {
+    if (p.buffer == kNone) return;
+    Buffer& b = buffers_[p.buffer];
+    b.last = std::max(b.last, step());
+  }
+  int step() const { return static_cast<int>(p_.steps.size()); }
+
+  const Graph& g_;
+  Program& p_;
+  std::vector<Place> place_;       // by value
+  std::vector<int> root_last_;     // by value that owns memory: last position that reads it
+  std::vector<ValueId> root_;      // by value: the value whose memory it is
+  std::vector<char> pinned_;       // by root: must survive to the end
+  std::vector<Buffer> buffers_;
+  std::vector<Place> slot_places_; // by slot
+  int position_ = 0;
+};
+
+int Lowering::new_buffer(BufferKind kind, int index, int64_t bytes) {
+  Buffer b;
+  b.kind = kind;
+  b.index = index;
+  b.bytes = std::max<int64_t>(bytes, 1);
+  b.first = b.last = step();
+  buffers_.push_back(b);
+  return static_cast<int>(buffers_.size()) - 1;
+}
+
+void Lowering::place_sources() {
+  for (size_t i = 0; i < g_.inputs.size(); ++i) {
+    place_[g_.inputs[i]].buffer = new_buffer(BufferKind::kInput, static_cast<int>(i), 0);
+  }
+  for (size_t i = 0; i < g_.states.size(); ++i) {
+    place_[g_.states[i].in].buffer = new_buffer(BufferKind::kState, static_cast<int>(i), 0);
+  }
+  const std::vector<int> uses = g_.count_uses();
+  for (size_t v = 0; v < g_.values.size(); ++v) {
+    if (g_.values[v].kind != ValueKind::kConstant || uses[v] == 0) continue;
+    place_[v].buffer =
+        new_buffer(BufferKind::kConstant, static_cast<int>(p_.constants.size()), 0);
+    p_.constants.push_back(g_.values[v].constant);
+  }
+}
+
+void Lowering::find_last_uses(const std::vector<ValueId>& keep) {
+  root_.resize(g_.values.size());
+  for (size_t v = 0; v < root_.size(); ++v) root_[v] = static_cast<ValueId>(v);
+  root_last_.assign(g_.values.size(), -1);
+  pinned_.assign(g_.values.size(), 0);
+  for (size_t pos = 0; pos < g_.order.size(); ++pos) {
+    const Node& n = g_.nodes[g_.order[pos]];
+    for (ValueId v : n.inputs) {
+      if (v != kNone) root_last_[root_[v]] = static_cast<int>(pos);
+    }
+    if (n.op->view_offset) root_[n.outputs[0]] = root_[n.inputs[n.op->alias[0]]];
+  }
+  auto pin = [&](ValueId v) { pinned_[root_[v]] = 1; };
+  for (ValueId v : g_.outputs) pin(v);
+  for (const StateSlot& s : g_.states) pin(s.out);
+  for (ValueId v : keep) pin(v);
+}
+
+void Lowering::add_step(std::shared_ptr<const Plan> plan, const std::vector<Place>& in,
+                        const std::vector<Place>& out, NodeId node) {
+  Step s;
+  s.plan = plan.get();
+  s.node = node;
+  s.first_in = static_cast<int>(slot_places_.size());
+  for (Place p : in) {
+    touch(p);
+    slot_places_.push_back(p);
+  }
+  s.first_out = static_cast<int>(slot_places_.size());
+  for (Place p : out) {
+    touch(p);
+    slot_places_.push_back(p);
+  }
+  if (plan->workspace_bytes) {
+    s.workspace = static_cast<int>(slot_places_.size());
+    slot_places_.push_back(
+        {new_buffer(BufferKind::kArena, 0, static_cast<int64_t>(plan->workspace_bytes)), 0});
+  }
+  p_.plans.push_back(std::move(plan));
+  p_.steps.push_back(s);
+}
+
+Status Lowering::copy_into(Place from, const TensorMeta& meta, Place to, NodeId node) {
+  const TensorMeta* in = &meta;
+  PlanEntry entry;
+  RUTILE_RETURN_IF_ERROR(
+      plan_call(ops::kContiguous, nullptr, {&in, 1}, DeviceType::kCpu, false, &entry));
+  add_step(entry.plan, {from}, {to}, node);
+  return Status();
+}
+
+Status Lowering::copy_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to) {
+  const TensorMeta plain(meta.shape, meta.dtype, meta.device);
+  *to = {new_buffer(BufferKind::kArena, 0, plain.nbytes()), 0};
+  return copy_into(from, meta, *to, node);
+}
+
+void Lowering::lower_view(const Node& n) {
+  SmallVector<const TensorMeta*, 6> in;
+  SmallVector<TensorMeta, 2> out;
+  const CallMeta call = g_.call_meta(n, &in, &out);
+  Place p = place_[n.inputs[n.op->alias[0]]];
+  p.offset += n.op->view_offset(call) * static_cast<int64_t>(dtype_size(out[0].dtype));
+  place_[n.outputs[0]] = p;
+}
+
+Status Lowering::lower_kernel(NodeId id) {
+  const Node& n = g_.nodes[id];
+  SmallVector<const TensorMeta*, 6> in;
+  SmallVector<TensorMeta, 2> out;
+  const CallMeta call = g_.call_meta(n, &in, &out);
+  std::vector<Place> in_places;
+  for (ValueId v : n.inputs) in_places.push_back(v == kNone ? Place() : place_[v]);
+  std::shared_ptr<const Plan> plan;
+  const bool reference = call_modes().reference_kernels;
+  if (!reference && has_fast_kernel(call, DeviceType::kCpu)) {
+    RUTILE_RETURN_IF_ERROR(make_plan(call, DeviceType::kCpu, &plan));
+  } else {
+    // The same decision as eager execution: copies let a fast row in, or the reference runs.
+    PlanEntry entry;
+    RUTILE_RETURN_IF_ERROR(
+        plan_call(*n.op, n.attrs.get(), in, DeviceType::kCpu, reference, &entry));
+    if (!entry.plan) {
+      return Status(ErrorCode::kUnsupported, "has no kernel and was not expanded");
+    }
+    for (int i = 0; i < entry.outputs.size(); ++i) {
+      if (!(entry.outputs[i] == out[i])) {
+        // The graph's placement differs from what this kernel writes: only copies can mend that.
+        return Status(ErrorCode::kUnsupported,
+                      cat("no kernel writes ", out[i], " here; it would write ", entry.outputs[i]));
+      }
+    }
+    for (size_t i = 0; i < in_places.size() && i < 32; ++i) {
+      if (!(entry.copy_mask >> i & 1u) || n.inputs[i] == kNone) continue;
+      RUTILE_RETURN_IF_ERROR(copy_to_arena(in_places[i], *in[static_cast<int>(i)], id,
+                                           &in_places[i]));
+    }
+    plan = entry.plan;
+  }
+  RUTILE_RETURN_IF_ERROR(place_outputs(id, *plan, in_places));
+  std::vector<Place> out_places;
+  for (size_t i = 0; i < n.outputs.size(); ++i) {
+    out_places.push_back(place_[n.outputs[i]]);
+    const int alias = static_cast<int>(i) < n.op->num_outputs ? n.op->alias[i] : -1;
+    if (alias >= 0) in_places[alias] = out_places.back();
+  }
+  add_step(std::move(plan), in_places, out_places, id);
+  return Status();
+}
+
+Status Lowering::place_outputs(NodeId id, const Plan& plan, const std::vector<Place>& in) {
+  const Node& n = g_.nodes[id];
+  for (size_t i = 0; i < n.outputs.size(); ++i) {
+    const ValueId v = n.outputs[i];
+    const int64_t bytes = g_.meta(v).nbytes();
+    const int alias = static_cast<int>(i) < n.op->num_outputs ? n.op->alias[i] : -1;
+    if (alias >= 0) {
+      const ValueId old = n.inputs[alias];
+      const BufferKind kind = buffers_[in[alias].buffer].kind;
+      const bool read_later = root_last_[root_[old]] > position_ || pinned_[root_[old]];
+      const bool ours = kind == BufferKind::kState || kind == BufferKind::kArena;
+      if (ours && !read_later) {
+        place_[v] = in[alias];
+      } else {
+        RUTILE_RETURN_IF_ERROR(copy_to_arena(in[alias], g_.meta(old), id, &place_[v]));
+      }
+      continue;
+    }
+    for (size_t k = 0; i == 0 && k < n.inputs.size() && k < 32; ++k) {
+      if (!(plan.may_overwrite >> k & 1u) || n.inputs[k] == kNone) continue;
+      const Place p = in[k];
+      const ValueId root = root_[n.inputs[k]];
+      const Buffer& b = buffers_[p.buffer];
+      const bool dead = place_[n.inputs[k]].buffer != p.buffer ||  // a copy made for this node
+                        (root_last_[root] == position_ && !pinned_[root]);
+      if (b.kind == BufferKind::kArena && p.offset == 0 && b.bytes == bytes && dead) {
+        place_[v] = p;
+        break;
+      }
+    }
+    if (place_[v].buffer == kNone) {
+      place_[v] = {new_buffer(BufferKind::kArena, 0, bytes), 0};
+    }
+  }
+  return Status();
+}
+
+Status Lowering::lower_node(NodeId id) {
+  const Node& n = g_.nodes[id];
+  Status s;
+  if (n.op->view_offset) {
+    lower_view(n);
+  } else {
+    s = lower_kernel(id);
+  }
+  if (s.ok()) return s;
+  SmallVector<const TensorMeta*, 6> metas = g_.input_metas(n);
+  std::string text = cat("[", n.op->name, "] ", s.message());
+  for (int i = 0; i < metas.size(); ++i) {
+    text += cat(i ? ", " : " | ", n.op->input_name(i), " ", metas[i] ? to_string(*metas[i]) : "none");
+  }
+  if (!n.origins.empty()) {
+    const Origin& o = g_.origins[n.origins.front()];
+    text += cat(" | from ", o.op, " at ", o.file, ":", o.line);
+    if (!o.cell.empty()) text += cat(" in Cell ", o.cell);
+  }
+  return Status(s.code(), text);
+}
+
+Status Lowering::finish_outputs() {
+  std::vector<char> taken(buffers_.size(), 0);
+  for (size_t i = 0; i < g_.outputs.size(); ++i) {
+    const ValueId v = g_.outputs[i];
+    const TensorMeta& meta = g_.meta(v);
+    const Place p = place_[v];
+    Buffer& b = buffers_[p.buffer];
+    const bool whole = p.offset == 0 && b.bytes == std::max<int64_t>(meta.nbytes(), 1);
+    if (b.kind == BufferKind::kArena && whole && meta.is_dense() && meta.layout == kStrided &&
+        !taken[p.buffer]) {
+      b.kind = BufferKind::kOutput;  // the kernels write straight into the result
+      b.index = static_cast<int>(i);
+      taken[p.buffer] = 1;
+      p_.outputs.push_back(meta);
+      continue;
+    }
+    p_.outputs.push_back(TensorMeta(meta.shape, meta.dtype, meta.device));
+    const Place to{new_buffer(BufferKind::kOutput, static_cast<int>(i), 0), 0};
+    taken.resize(buffers_.size(), 0);
+    RUTILE_RETURN_IF_ERROR(copy_into(p, meta, to, kNone));
+  }
+  return Status();
+}
+
+Status Lowering::finish_states() {
+  p_.state_written.assign(g_.states.size(), 0);
+  std::vector<std::pair<size_t, Place>> pending;
+  for (size_t i = 0; i < g_.states.size(); ++i) {
+    const StateSlot& s = g_.states[i];
+    if (s.out == s.in) continue;
+    p_.state_written[i] = 1;
+    Place from = place_[s.out];
+    const Buffer& b = buffers_[from.buffer];
+    if (b.kind == BufferKind::kState && b.index == static_cast<int>(i) && from.offset == 0) continue;
+    // Another state's memory may be overwritten by then: take its value first.
+    if (b.kind == BufferKind::kState) {
+      RUTILE_RETURN_IF_ERROR(copy_to_arena(from, g_.meta(s.out), kNone, &from));
+      pending.emplace_back(i, from);
+      continue;
+    }
+    pending.emplace_back(i, from);
+  }
+  for (auto& [i, from] : pending) {
+    const StateSlot& s = g_.states[i];
+    const bool copied = buffers_[place_[s.out].buffer].kind == BufferKind::kState;
+    const TensorMeta& m = g_.meta(s.out);
+    const TensorMeta meta = copied ? TensorMeta(m.shape, m.dtype, m.device) : m;
+    RUTILE_RETURN_IF_ERROR(copy_into(from, meta, place_[s.in], kNone));
+  }
+  return Status();
+}
+
+void Lowering::assign_memory() {
+  std::vector<Interval> intervals;
+  std::vector<int> interval_of(buffers_.size(), kNone);
+  for (size_t b = 0; b < buffers_.size(); ++b) {
+    if (buffers_[b].kind != BufferKind::kArena) continue;
+    interval_of[b] = static_cast<int>(intervals.size());
+    intervals.push_back({buffers_[b].bytes, buffers_[b].first, buffers_[b].last});
+  }
+  p_.memory = plan_memory(intervals);
+  auto pointer = [&](Place p) {
+    Pointer out;
+    if (p.buffer == kNone) {
+      out.index = kNone;
+      return out;
+    }
+    const Buffer& b = buffers_[p.buffer];
+    out.kind = b.kind;
+    out.index = b.index;
+    out.offset = p.offset;
+    if (b.kind == BufferKind::kArena) out.offset += p_.memory.offsets[interval_of[p.buffer]];
+    return out;
+  };
+  for (Place p : slot_places_) p_.slots.push_back(pointer(p));
+  for (Place p : place_) p_.value_pointers.push_back(pointer(p));
+}
+
+Status Lowering::run(const std::vector<ValueId>& keep) {
+  p_.threads = num_threads();
+  place_sources();
+  find_last_uses(keep);
+  for (position_ = 0; position_ < static_cast<int>(g_.order.size()); ++position_) {
+    RUTILE_RETURN_IF_ERROR(lower_node(g_.order[position_]));
+  }
+  RUTILE_RETURN_IF_ERROR(finish_outputs());
+  RUTILE_RETURN_IF_ERROR(finish_states());
+  p_.kept.assign(g_.values.size(), 0);
+  for (ValueId v : keep) {
+    p_.kept[v] = 1;
+    Buffer& b = buffers_[place_[v].buffer];
+    b.last = std::max(b.last, step());
+  }
+  assign_memory();
+  return Status();
+}
+
+}  // namespace
+
+Status lower(std::shared_ptr<const Graph> graph, const std::vector<ValueId>& keep,
+             Program* program) {
+  *program = Program();
+  program->graph = graph;
+  return Lowering(*graph, *program).run(keep);
+}
+
+std::string memory_report(const Program& p) {
+  auto mb = [](int64_t b) { return cat(static_cast<double>(b / 1024) / 1024.0); };
+  return cat("arena ", mb(p.memory.peak), " MiB, lower bound ", mb(p.memory.lower_bound),
+             " MiB, ratio ", p.memory.ratio(), " (order: ", p.memory.order, "), ", p.steps.size(),
+             " kernels");
+}
+
+}  // namespace rutile::graph

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a graph is lowered to: a flat list of steps over pointer slots. Replay patches the pointers of
+// inputs, outputs and states and loops over the steps; no maps, no reference counts, no shapes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rutile/graph/ir/graph.h"
+#include "rutile/graph/plan/planner.h"
+#include "rutile/ops/kernel_table.h"
+
+namespace rutile::graph {
+
+enum class BufferKind : uint8_t { kArena, kInput, kOutput, kState, kConstant };
+
+// A pointer as base plus offset; the base of an arena pointer is the arena.
+struct Pointer {
+  BufferKind kind = BufferKind::kArena;
+  int index = 0;        // which input, output, state or constant
+  int64_t offset = 0;   // bytes
+};
+
+struct Step {
+  const Plan* plan = nullptr;
+  int first_in = 0, first_out = 0, workspace = kNone;  // slots
+  NodeId node = kNone;      // kNone: a copy made by lowering
+};
+
+struct Program {
+  std::shared_ptr<const Graph> graph;
+  std::vector<std::shared_ptr<const Plan>> plans;  // owns what the steps point to
+  std::vector<Step> steps;
+  std::vector<Pointer> slots;
+  std::vector<Tensor> constants;
+  std::vector<TensorMeta> outputs;
+  std::vector<char> state_written;  // by state slot
+  MemoryPlan memory;                // of the arena
+  std::vector<Pointer> value_pointers;  // by value, for observers; valid for values in `kept`
+  std::vector<char> kept;
+  int threads = 1;
+};
+
+// `keep`: values whose memory must still hold them when the run ends.
+RUTILE_API Status lower(std::shared_ptr<const Graph> graph, const std::vector<ValueId>& keep,
+                        Program* program);
+
+// Table of the largest buffers and the plan's peak, lower bound and ratio.
+RUTILE_API std::string memory_report(const Program& program);
+
+}  // namespace rutile::graph

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/graph/exec/session.h"
+
+#include <cstring>
+
+#include "rutile/core/thread.h"
+
+namespace rutile::graph {
+
+namespace {
+
+char* base_of(const Tensor& t) { return static_cast<char*>(t.impl()->data); }
+
+Tensor clone(const Tensor& t) {
+  Tensor copy = Tensor::empty(t.meta());
+  std::memcpy(copy.impl()->data, t.impl()->data, static_cast<size_t>(t.meta().nbytes()));
+  return copy;
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<const Program> program) : program_(std::move(program)) {
+  const Program& p = *program_;
+  if (p.memory.peak > 0) {
+    arena_ = Storage::allocate(static_cast<size_t>(p.memory.peak), kCpu);
+    // Padding of blocked layouts and skipped tails must not start out as NaN.
+    std::memset(arena_->data(), 0, arena_->bytes());
+  }
+  char* arena = arena_ ? static_cast<char*>(arena_->data()) : nullptr;
+  slots_.assign(p.slots.size(), nullptr);
+  for (size_t i = 0; i < p.slots.size(); ++i) {
+    const Pointer& q = p.slots[i];
+    if (q.index == kNone) continue;
+    switch (q.kind) {
+      case BufferKind::kArena:
+        slots_[i] = arena + q.offset;
+        break;
+      case BufferKind::kConstant:
+        slots_[i] = base_of(p.constants[q.index]) + q.offset;
+        break;
+      default:
+        patches_.push_back({static_cast<int>(i), q});
+    }
+  }
+}
+
+void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs) {
+  const Program& p = *program_;
+  const Graph& g = *p.graph;
+  if (inputs.size() != g.inputs.size()) {
+    throw_error(ErrorCode::kValue, cat("this compiled function takes ", g.inputs.size(),
+                                       " tensors, got ", inputs.size()));
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!(inputs[i].meta() == g.meta(g.inputs[i]))) {
+      throw_error(ErrorCode::kValue, cat("input ", i, " was compiled as ", g.meta(g.inputs[i]),
+                                         ", got ", inputs[i].meta()));
+    }
+  }
+  for (size_t i = 0; i < g.states.size(); ++i) {
+    State& s = *g.states[i].state;
+    if (p.state_written[i] && !s.concrete().unique()) s.set_concrete(clone(s.concrete()));
+  }
+  outputs->reserve(p.outputs.size());
+  for (const TensorMeta& m : p.outputs) outputs->push_back(Tensor::empty(m));
+  for (const Patch& patch : patches_) {
+    const Pointer& q = patch.pointer;
+    char* base = nullptr;
+    switch (q.kind) {
+      case BufferKind::kInput:
+        base = base_of(inputs[q.index]);
+        break;
+      case BufferKind::kOutput:
+        base = base_of((*outputs)[q.index]);
+        break;
+      default:
+        base = base_of(g.states[q.index].state->concrete());
+    }
+    slots_[patch.slot] = base + q.offset;
+  }
+}
+
+void Session::finish() {
+  const Graph& g = *program_->graph;
+  for (size_t i = 0; i < g.states.size(); ++i) {
+    if (program_->state_written[i]) g.states[i].state->count_version();
+  }
+}
+
+void Session::fail(const Step& step, const Status& status) {
+  std::string text = status.message();
+  if (step.node != kNone) {
+    const Graph& g = *program_->graph;
+    const Node& n = g.nodes[step.node];
+    text = cat("[", n.op->name, "] ", text);
+    for (size_t i = 0; i < n.inputs.size() && i < 8; ++i) {
+      if (n.inputs[i] == kNone) continue;
+      text += cat(i ? ", " : " | ", n.op->input_name(static_cast<int>(i)), " ",
+                  g.meta(n.inputs[i]));
+    }
+    if (!n.origins.empty()) {
+      const Origin& o = g.origins[n.origins.front()];
+      if (!o.cell.empty()) text += cat(" | in Cell ", o.cell);
+      text += cat(" | at ", o.file, ":", o.line);
+    }
+  }
+  throw_error(status.code(), text);
+}
+
+std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
+  std::lock_guard lock(mutex_);
+  ThreadCountScope threads(program_->threads);
+  std::vector<Tensor> outputs;
+  bind(inputs, &outputs);
+  void* const* slots = slots_.data();
+  for (const Step& s : program_->steps) {
+    const KernelArgs args{slots + s.first_in, slots + s.first_out,
+                          s.workspace == kNone ? nullptr : slots[s.workspace]};
+    if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]] fail(s, status);
+  }
+  finish();
+  return outputs;
+}
+
+std::vector<Tensor> Session::run_observed(const std::vector<Tensor>& inputs,
+                                          const Observer& after) {
+  std::lock_guard lock(mutex_);
+  ThreadCountScope threads(program_->threads);
+  std::vector<Tensor> outputs;
+  bind(inputs, &outputs);
+  for (const Step& s : program_->steps) {
+    const KernelArgs args{slots_.data() + s.first_in, slots_.data() + s.first_out,
+                          s.workspace == kNone ? nullptr : slots_[s.workspace]};
+    if (Status status = s.plan->run(*s.plan, args); !status.ok()) fail(s, status);
+    after(s);
+  }
+  finish();
+  return outputs;
+}
+
+Tensor Session::kept_value(ValueId v) const {
+  const Program& p = *program_;
+  if (static_cast<size_t>(v) >= p.kept.size() || !p.kept[v]) {
+    throw_error(ErrorCode::kValue, cat("value %", v, " was not kept by this program"));
+  }
+  const Pointer& q = p.value_pointers[v];
+  const TensorMeta& meta = p.graph->meta(v);
+  char* data = nullptr;
+  Ref<RefCounted> owner;
+  if (q.kind == BufferKind::kArena) {
+    data = static_cast<char*>(arena_->data()) + q.offset;
+    owner = arena_;
+  } else if (q.kind == BufferKind::kConstant) {
+    return p.constants[q.index];
+  } else if (q.kind == BufferKind::kState) {
+    return clone(p.graph->states[q.index].state->concrete());
+  } else {
+    throw_error(ErrorCode::kValue, cat("value %", v, " is an input or output of the program"));
+  }
+  return clone(Tensor::view_of(std::move(owner), data, meta));
+}
+
+}  // namespace rutile::graph

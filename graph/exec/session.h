@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Session replays a Program: it owns the arena and the pointer slots.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "rutile/graph/exec/program.h"
+
+namespace rutile::graph {
+
+class RUTILE_API Session {
+ public:
+  explicit Session(std::shared_ptr<const Program> program);
+
+  // One run. Inputs must have the metas that the program was made for. Outputs are fresh tensors:
+  // what the caller keeps survives the next run. States are updated in place, or on a copy where
+  // somebody holds their elements. One run at a time; a second thread waits.
+  std::vector<Tensor> run(const std::vector<Tensor>& inputs);
+
+  // As run(), calling `after` behind every step; slower. For profiler, debugger and verify.
+  using Observer = std::function<void(const Step&)>;
+  std::vector<Tensor> run_observed(const std::vector<Tensor>& inputs, const Observer& after);
+
+  // A copy of a kept value after the latest run.
+  Tensor kept_value(ValueId v) const;
+  const Program& program() const { return *program_; }
+
+ private:
+  void bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs);
+  void finish();
+  [[noreturn]] void fail(const Step& step, const Status& status);
+  struct Patch {
+    int slot = 0;
+    Pointer pointer;
+  };
+  std::shared_ptr<const Program> program_;
+  Ref<Storage> arena_;
+  std::vector<void*> slots_;
+  std::vector<Patch> patches_;  // slots that change from run to run
+  std::mutex mutex_;
+};
+
+}  // namespace rutile::graph

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Passes: one function and one file each; pipeline.cc holds the order.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rutile/graph/ir/graph.h"
+
+namespace rutile::graph {
+
+struct Pass {
+  const char* name;
+  Status (*run)(Graph&);
+  bool optional;      // can be switched off: results stay within rounding
+  const char* doc;
+};
+
+// The training pipeline in order.
+RUTILE_API std::span<const Pass> pipeline();
+
+struct PassReport {
+  std::string name;
+  int nodes_before = 0, nodes_after = 0;
+  double ms = 0;
+};
+// Runs the pipeline without the passes named in `off` ("layout,fuse_elementwise"; "all": every
+// optional one). Verifies after every pass in debug builds and where RUTILE_VERIFY=1.
+RUTILE_API Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports);
+
+// Replaces each node whose op has only a composition by that composition's ops.
+Status expand_composites(Graph& g);
+// Removes nodes whose results nobody uses and that have no effects.
+Status dce(Graph& g);
+
+}  // namespace rutile::graph

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#include "rutile/core/log.h"
+#include "rutile/graph/pass/pass.h"
+
+namespace rutile::graph {
+
+namespace {
+
+constexpr Pass kPipeline[] = {
+    {"dce", dce, true, "drops what nobody uses"},
+    {"expand_composites", expand_composites, false, "ops without a kernel become their definition"},
+};
+
+bool listed(std::string_view list, std::string_view name) {
+  while (!list.empty()) {
+    const size_t comma = list.find(',');
+    if (list.substr(0, comma) == name) return true;
+    if (comma == std::string_view::npos) break;
+    list.remove_prefix(comma + 1);
+  }
+  return false;
+}
+
+bool verify_each_pass() {
+#ifndef NDEBUG
+  return true;
+#else
+  const char* v = std::getenv("RUTILE_VERIFY");
+  return v && std::strcmp(v, "0") != 0;
+#endif
+}
+
+}  // namespace
+
+std::span<const Pass> pipeline() { return kPipeline; }
+
+Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports) {
+  const bool check = verify_each_pass();
+  if (check) RUTILE_RETURN_IF_ERROR(verify(g));
+  for (const Pass& pass : kPipeline) {
+    if (pass.optional && (off == "all" || listed(off, pass.name))) continue;
+    PassReport r;
+    r.name = pass.name;
+    r.nodes_before = static_cast<int>(g.order.size());
+    const auto start = std::chrono::steady_clock::now();
+    RUTILE_RETURN_IF_ERROR(pass.run(g));
+    r.ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+               .count();
+    r.nodes_after = static_cast<int>(g.order.size());
+    if (log_enabled(LogTopic::kPasses)) {
+      log_line(LogTopic::kPasses, cat(r.name, ": ", r.nodes_before, " -> ", r.nodes_after,
+                                      " nodes, ", r.ms, " ms"));
+    }
+    if (reports) reports->push_back(r);
+    if (check) {
+      Status s = verify(g);
+      if (!s.ok()) return Status(s.code(), cat("after pass ", pass.name, ": ", s.message()));
+    }
+  }
+  return Status();
+}
+
+}  // namespace rutile::graph

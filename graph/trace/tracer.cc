@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/graph/trace/tracer.h"
+
+#include <atomic>
+#include <mutex>
+
+namespace rutile::graph {
+
+namespace {
+
+std::atomic<uint64_t> next_trace{1};
+std::atomic<LocationProvider> location_provider{nullptr};
+
+// The graph being traced by this thread, for the error text of a symbolic read.
+thread_local const Graph* active_graph = nullptr;
+thread_local uint64_t active_trace = 0;
+
+[[noreturn]] void symbolic_read(const TensorImpl& impl, const char* what) {
+  std::string text = cat(what, " needs the value of a tensor ", impl.meta,
+                         ", but this is a trace: it has no value yet");
+  if (active_graph && impl.trace_id == active_trace) {
+    const Value& v = active_graph->values[impl.trace_value];
+    if (v.producer != kNone) {
+      const Node& n = active_graph->nodes[v.producer];
+      text += cat(". It comes from ", n.op->name);
+      if (!n.origins.empty()) {
+        const Origin& o = active_graph->origins[n.origins.back()];
+        text += cat(" at ", o.file, ":", o.line);
+        if (!o.cell.empty()) text += cat(" in Cell ", o.cell);
+      }
+    } else {
+      text += cat(". It is ", v.name.empty() ? "an input" : v.name, " of the traced function");
+    }
+  } else {
+    text += ". It belongs to a trace that has ended; return it from the traced function instead";
+  }
+  text += ". Branch with ops::where or ops::cond, or compute this outside the traced function";
+  throw_error(ErrorCode::kRuntime, text);
+}
+
+}  // namespace
+
+void set_location_provider(LocationProvider provider) { location_provider = provider; }
+
+Phase& current_phase() {
+  static thread_local constinit Phase phase = Phase::kForward;
+  return phase;
+}
+
+Tracer::Tracer(Graph& g) : g_(g), id_(next_trace.fetch_add(1)) {
+  static std::once_flag once;
+  std::call_once(once, [] { set_symbolic_read_handler(symbolic_read); });
+  active_graph = &g;
+  active_trace = id_;
+}
+
+Tracer::~Tracer() {
+  active_graph = nullptr;
+  active_trace = 0;
+}
+
+Tensor Tracer::symbol(ValueId v) {
+  Ref<TensorImpl> impl(new TensorImpl);
+  impl->meta = g_.meta(v);
+  impl->trace_id = id_;
+  impl->trace_value = v;
+  return Tensor(std::move(impl));
+}
+
+Tensor Tracer::input(const TensorMeta& meta, std::string name) {
+  return symbol(g_.add_input(meta, std::move(name)));
+}
+
+ValueId Tracer::value_of(const Tensor& t) {
+  if (!t.defined()) return kNone;
+  const TensorImpl* impl = t.impl();
+  if (impl->trace_id == id_) return impl->trace_value;
+  if (impl->symbolic()) {
+    throw_error(ErrorCode::kRuntime,
+                cat("a tensor ", impl->meta, " of an earlier trace is used in this one; it was kept "
+                    "in a variable outside the traced function. Return it, or hold it in a State"));
+  }
+  auto [it, fresh] = constants_.emplace(impl, kNone);
+  if (fresh) {
+    keep_alive_.push_back(t);
+    it->second = g_.add_constant(t);
+  }
+  return it->second;
+}
+
+void Tracer::append(const CallMeta& call, std::span<const Tensor> in,
+                    std::span<const TensorMeta> out_metas, std::span<Tensor> out,
+                    std::source_location where) {
+  std::vector<ValueId> inputs;
+  for (const Tensor& t : in) inputs.push_back(value_of(t));
+  Origin origin;
+  origin.op = call.op->name;
+  origin.file = where.file_name();
+  origin.line = static_cast<int>(where.line());
+  if (LocationProvider provider = location_provider) provider(&origin.file, &origin.line);
+  origin.cell = cell_path(call_modes().cell);
+  const NodeId id = g_.add_node(*call.op, AnyAttrs(call.op->attrs, call.attrs), std::move(inputs),
+                                out_metas, {g_.add_origin(std::move(origin))}, current_phase());
+  g_.order.push_back(id);
+  for (size_t i = 0; i < out.size(); ++i) out[i] = symbol(g_.nodes[id].outputs[i]);
+}
+
+Tensor Tracer::read_state(State& state) {
+  auto it = state_symbols_.find(&state);
+  if (it != state_symbols_.end()) return it->second;
+  slots_[&state] = g_.states.size();
+  const ValueId v = g_.add_state(Ref<State>(&state), state.concrete().meta(), state.name());
+  return state_symbols_[&state] = symbol(v);
+}
+
+void Tracer::write_state(State& state, const Tensor& value) {
+  read_state(state);
+  StateSlot& slot = g_.states[slots_[&state]];
+  slot.out = value_of(value);
+  // A bare input or another state as new value must not be confused with that value itself.
+  state_symbols_[&state] = value.impl()->trace_id == id_ ? value : symbol(slot.out);
+}
+
+void Tracer::begin_region(std::span<const TensorMeta>, std::vector<Tensor>*) {
+  throw_error(ErrorCode::kUnsupported, "regions are traced inline");
+}
+
+void Tracer::end_region(Region&, std::span<const Tensor>) {
+  throw_error(ErrorCode::kUnsupported, "regions are traced inline");
+}
+
+std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& inputs) {
+  auto g = std::make_unique<Graph>();
+  Tracer tracer(*g);
+  std::vector<Tensor> symbols;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    symbols.push_back(tracer.input(inputs[i], cat("x", i)));
+  }
+  CallModes& modes = call_modes();
+  if (modes.trace) {
+    throw_error(ErrorCode::kRuntime, "a traced function is traced inside another one");
+  }
+  ScopedValue<TraceHook*> tracing(modes.trace, &tracer);
+  ScopedValue<TapeHook*> no_tape(modes.tape, nullptr);
+  ScopedValue<Phase> phase(current_phase(), Phase::kForward);
+  const std::vector<Tensor> results = fn(symbols);
+  for (const Tensor& t : results) {
+    if (!t.defined()) {
+      throw_error(ErrorCode::kValue, "the traced function returned an empty Tensor");
+    }
+    g->outputs.push_back(tracer.value_of(t));
+  }
+  return g;
+}
+
+}  // namespace rutile::graph

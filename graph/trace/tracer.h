@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tracing: runs a function on symbolic tensors and records every op into a graph. Gradient scopes and
+// optimizers inside the function are recorded like anything else, so a whole training step becomes
+// one graph.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "rutile/graph/ir/graph.h"
+#include "rutile/ops/call.h"
+
+namespace rutile::graph {
+
+using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
+
+// Traces fn over symbolic tensors of the given metas. Concrete tensors that fn captures become
+// constants. Leaves all modes as they were when fn throws.
+RUTILE_API std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& inputs);
+
+// Names the source line of the user for Python traces; null: the C++ caller of the op.
+using LocationProvider = bool (*)(std::string* file, int* line);
+RUTILE_API void set_location_provider(LocationProvider provider);
+
+// Set by the gradient engine and optimizers while a trace runs: the phase of the nodes recorded.
+RUTILE_API Phase& current_phase();
+
+class Tracer final : public TraceHook {
+ public:
+  explicit Tracer(Graph& g);
+  ~Tracer() override;
+
+  Tensor input(const TensorMeta& meta, std::string name);
+  // The value of a tensor in this graph: its own symbolic ones, or a new constant.
+  ValueId value_of(const Tensor& t);
+  Tensor symbol(ValueId v);
+
+  void append(const CallMeta& call, std::span<const Tensor> in,
+              std::span<const TensorMeta> out_metas, std::span<Tensor> out,
+              std::source_location where) override;
+  Tensor read_state(State& state) override;
+  void write_state(State& state, const Tensor& value) override;
+  void begin_region(std::span<const TensorMeta> operands, std::vector<Tensor>* symbols) override;
+  void end_region(Region& region, std::span<const Tensor> results) override;
+
+ private:
+  Graph& g_;
+  uint64_t id_;
+  std::unordered_map<const TensorImpl*, ValueId> constants_;
+  std::vector<Tensor> keep_alive_;  // captured tensors: their addresses are keys
+  std::unordered_map<const State*, size_t> slots_;
+  std::unordered_map<const State*, Tensor> state_symbols_;
+};
+
+}  // namespace rutile::graph
