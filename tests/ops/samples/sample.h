@@ -2,8 +2,8 @@
 // Samples: what an op is to be tried with. One generator per op, in samples/<family>.cc; the tests
 // of tests/ops, tests/meta and the benchmarks all come from it. Nothing here runs an op.
 //
-//   RUTILE_SAMPLES(add) { s.binary(kNumbers); }              // dtypes, broadcasts, strides, empties
-//   RUTILE_SAMPLES(log) { s.unary(kFloats, positive()); }
+//   RUTILE_SAMPLES(add) { s.binary(kNumbers); }              // dtypes, broadcasts, strides,
+//   empties RUTILE_SAMPLES(log) { s.unary(kFloats, positive()); }
 //
 //   RUTILE_SAMPLES(conv2d) {
 //     s.add({in({2, 6, 9, 9}), in({37, 6, 3, 3})}, Conv2dAttrs{.pad = 1}).dtypes(kFloats);
@@ -35,10 +35,10 @@
 namespace rutile::samples {
 
 using DTypes = std::vector<DType>;
-extern const DTypes kFloats;        // f32 f64 bf16 f16
-extern const DTypes kInts;          // the eight integer types
-extern const DTypes kNumbers;       // kFloats and kInts
-extern const DTypes kEveryType;     // kNumbers and bool
+extern const DTypes kFloats;     // f32 f64 bf16 f16
+extern const DTypes kInts;       // the eight integer types
+extern const DTypes kNumbers;    // kFloats and kInts
+extern const DTypes kEveryType;  // kNumbers and bool
 
 // ---- Values -----------------------------------------------------------------------------------
 
@@ -221,7 +221,8 @@ class SampleList {
  private:
   template <class A>
   AnyAttrs wrap(const A& attrs) const {
-    RUTILE_CHECK(op.attrs == attrs_of<A>(), cat("attributes of another op in a sample of ", op.name));
+    RUTILE_CHECK(op.attrs == attrs_of<A>(),
+                 cat("attributes of another op in a sample of ", op.name));
     return AnyAttrs(op.attrs, &attrs);
   }
   SampleGroup add_any(std::vector<Input> inputs, AnyAttrs attrs);
@@ -247,8 +248,8 @@ Tolerance default_tolerance(DType t);
 }  // namespace rutile::samples
 
 // Followed by the generator's body, which fills `s`.
-#define RUTILE_SAMPLES(op_name)                                                     \
-  static void samples_of_##op_name(::rutile::samples::SampleList& s);               \
-  [[maybe_unused]] static const bool registered_##op_name =                         \
-      ::rutile::samples::register_samples(#op_name, samples_of_##op_name);          \
+#define RUTILE_SAMPLES(op_name)                                            \
+  static void samples_of_##op_name(::rutile::samples::SampleList& s);      \
+  [[maybe_unused]] static const bool registered_##op_name =                \
+      ::rutile::samples::register_samples(#op_name, samples_of_##op_name); \
   static void samples_of_##op_name([[maybe_unused]] ::rutile::samples::SampleList& s)
