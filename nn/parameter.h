@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parameter: a trained State of a Cell. It is always full precision (f32 or f64); mixed precision
+// casts where it is used.
+//
+//   auto w = std::make_shared<nn::Parameter>("weight", init::normal({4, 3}, 0, 0.02));
+//   Tensor y = ops::matmul(x, w->read());
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "rutile/ops/state.h"
+
+namespace rutile::nn {
+
+class RUTILE_API Parameter {
+ public:
+  // `value` must be f32 or f64, otherwise Error{kType}.
+  Parameter(std::string name, Tensor value);
+  Parameter(const Parameter&) = delete;
+  Parameter& operator=(const Parameter&) = delete;
+
+  // Full path below the outermost Cell that holds it: "layer1.0.conv1.weight".
+  const std::string& name() const { return state_->name(); }
+  // The value; inside a trace the symbolic one.
+  Tensor read() const { return state_->read(); }
+  // The stored value, also inside a trace.
+  const Tensor& value() const { return state_->concrete(); }
+  const TensorMeta& meta() const { return state_->concrete().meta(); }
+  int64_t numel() const { return meta().numel(); }
+  // Replaces the value; shape and dtype must stay (Error{kValue}).
+  void set_value(const Tensor& value) { state_->write(value); }
+  const Ref<State>& state() const { return state_; }
+
+  bool requires_grad() const { return requires_grad_; }
+  // A parameter without gradient is left alone by optimizers.
+  void set_requires_grad(bool on);
+
+ private:
+  Ref<State> state_;
+  bool requires_grad_ = true;
+};
+
+using ParameterPtr = std::shared_ptr<Parameter>;
+using NamedParameter = std::pair<std::string, ParameterPtr>;
+using NamedState = std::pair<std::string, Ref<State>>;
+
+// Elements in all of them.
+RUTILE_API int64_t count_elements(const std::vector<ParameterPtr>& parameters);
+
+}  // namespace rutile::nn

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// A training step and an evaluation step of a network, eager or compiled. The compiled one is the
+// same function traced as a whole: forward, loss, gradients, clipping, loss scale, optimizer.
+//
+//   auto net = nn::make<nn::models::LeNet>();
+//   auto opt = std::make_shared<nn::optim::AdamW>(net->parameters(), nn::optim::AdamWOptions{});
+//   nn::TrainStep step(net, nn::CrossEntropyLoss(), opt, {.mode = nn::Mode::kGraph});
+//   for (auto& [x, y] : batches) std::cout << step(x, y).loss.item() << "\n";
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "rutile/graph/compile.h"
+#include "rutile/nn/cell.h"
+#include "rutile/nn/losses.h"
+#include "rutile/nn/optim/loss_scaler.h"
+#include "rutile/nn/optim/optimizer.h"
+#include "rutile/ops/attrs.h"
+
+namespace rutile::nn {
+
+enum class Mode : uint8_t { kEager, kGraph };
+
+struct StepOptions {
+  Mode mode = Mode::kGraph;
+  OptionalDType amp;       // bf16 or f16: mixed precision; unset: full precision
+  double clip_norm = 0;    // > 0: gradients are scaled down to this global norm
+  bool outputs = false;    // also return the network's outputs
+  std::string passes_off;  // see graph::CompileOptions
+  std::shared_ptr<optim::LossScaler> loss_scaler;  // for f16; none: the loss is not scaled
+};
+
+struct StepResult {
+  Tensor loss;     // 0-d; f32 (f64 for an f64 network)
+  Tensor outputs;  // the network's, if StepOptions::outputs
+};
+
+class RUTILE_API TrainStep {
+ public:
+  // The loss gets (outputs, y) and gives one element.
+  TrainStep(CellPtr net, LossFn loss, std::shared_ptr<optim::Optimizer> optimizer,
+            StepOptions options = {});
+  ~TrainStep();
+  TrainStep(TrainStep&&) noexcept;
+
+  // One step on a batch. Writes the schedule's learning rate first.
+  StepResult operator()(const Tensor& x, const Tensor& y);
+  // Graph mode: traces and compiles for such a batch without running.
+  void prepare(const TensorMeta& x, const TensorMeta& y);
+
+  Cell& net();
+  optim::Optimizer& optimizer();
+  const StepOptions& options() const;
+  // Everything that training changes: the network's states under their own names, the optimizer's
+  // as "optimizer.*", the loss scale as "loss_scaler.*", the default generator as "generator.*".
+  std::vector<NamedState> named_states() const;
+  // Loads them and lets the optimizer catch up (step count).
+  LoadReport load_states(const StateDict& values, bool strict = true);
+  // Null in eager mode and before the first step.
+  const graph::CompileReport* report() const;
+  // Null in eager mode.
+  graph::Compiled* compiled();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Forward in evaluation mode, without gradients: returns the network's outputs.
+class RUTILE_API EvalStep {
+ public:
+  explicit EvalStep(CellPtr net, StepOptions options = {});
+  ~EvalStep();
+  EvalStep(EvalStep&&) noexcept;
+  Tensor operator()(const Tensor& x);
+  const graph::CompileReport* report() const;
+  graph::Compiled* compiled();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rutile::nn
