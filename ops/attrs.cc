@@ -2,6 +2,7 @@
 #include "rutile/ops/attrs.h"
 
 #include <bit>
+#include <charconv>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -68,6 +69,43 @@ std::string to_string(const AttrValue& v) {
     std::string operator()(const Ref<Region>& r) const { return r ? "{region}" : "none"; }
   };
   return std::visit(Visitor{}, v);
+}
+
+Status parse_attr_value(std::string_view text, AttrValue* v) {
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  const char* end = text.data() + text.size();
+  DType dtype{};
+  int64_t i = 0;
+  double d = 0;
+  if (text == "none") {
+    *v = std::monostate();
+  } else if (text == "true" || text == "false") {
+    *v = text == "true";
+  } else if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
+    *v = std::string(text.substr(1, text.size() - 2));
+  } else if (text.size() >= 2 && text.front() == '[' && text.back() == ']') {
+    Dims dims;
+    text = text.substr(1, text.size() - 2);
+    while (!text.empty()) {
+      const auto [p, ec] = std::from_chars(text.data(), text.data() + text.size(), i);
+      if (ec != std::errc() || dims.rank() == kMaxRank) {
+        return value_error(cat("not a list of integers: ", text));
+      }
+      dims.push_back(i);
+      text.remove_prefix(static_cast<size_t>(p - text.data()));
+      while (!text.empty() && (text.front() == ',' || text.front() == ' ')) text.remove_prefix(1);
+    }
+    *v = dims;
+  } else if (auto [p, ec] = std::from_chars(text.data(), end, i); ec == std::errc() && p == end) {
+    *v = i;
+  } else if (auto [p, ec] = std::from_chars(text.data(), end, d); ec == std::errc() && p == end) {
+    *v = d;
+  } else if (parse_dtype(text, &dtype)) {
+    *v = dtype;
+  } else {
+    return value_error(cat("not an attribute value: ", text));
+  }
+  return Status();
 }
 
 std::string attrs_to_string(const AttrsInfo& info, const void* attrs, bool all) {

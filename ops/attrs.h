@@ -93,6 +93,8 @@ RUTILE_API int field_index(const AttrsInfo& info, std::string_view name);
 // "stride=[2,2], pad=[1,1]", only fields that differ from the default unless `all`.
 RUTILE_API std::string attrs_to_string(const AttrsInfo& info, const void* attrs, bool all = false);
 RUTILE_API std::string to_string(const AttrValue& v);
+// Reads back what to_string(AttrValue) writes (regions excepted).
+RUTILE_API Status parse_attr_value(std::string_view text, AttrValue* v);
 
 namespace detail {
 RUTILE_API uint64_t mix_hash(uint64_t a, uint64_t b);

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: convolutions, norms, pools and the elementwise ops between them run in the layouts that
+// their kernels like best (oneDNN's blocked ones), forward and backward, with as few reorders as a
+// walk in program order gives. Requires: expand_composites has run. Guarantees: outputs and states of
+// the graph are row-major or as traced; every node left with a blocked operand has a fast kernel
+// for it. A reordered value is reused by all later readers.
+#include <map>
+#include <utility>
+
+#include "rutile/graph/pass/pass.h"
+#include "rutile/graph/pass/rewriter.h"
+#include "rutile/ops/kernel_table.h"
+#include "rutile/ops/plan_cache.h"
+#include "rutile/ops/view.h"
+
+namespace rutile::graph {
+
+namespace {
+
+class LayoutPass {
+ public:
+  explicit LayoutPass(Graph& g) : g_(g), rw_(g) {}
+  Status run();
+
+ private:
+  using PlacementKey = std::pair<ValueId, std::pair<Layout, bool>>;
+  Status place_value(ValueId v, const Placement& p, const Node& like, ValueId* placed);
+  Status by_preference(NodeId id, bool* done);
+  Status follow_inputs(NodeId id, bool* done);
+  Status row_major(NodeId id);
+  Status infer_outputs(NodeId id);
+
+  Graph& g_;
+  Rewriter rw_;
+  std::map<PlacementKey, ValueId> placed_;
+};
+
+Status LayoutPass::place_value(ValueId v, const Placement& p, const Node& like, ValueId* placed) {
+  const TensorMeta meta = g_.meta(v);
+  if (placement_of(meta) == p && meta.is_dense()) {
+    *placed = v;
+    return Status();
+  }
+  auto [it, fresh] = placed_.emplace(PlacementKey{v, {p.layout, p.channels_last}}, kNone);
+  if (fresh) {
+    TensorMeta out;
+    RUTILE_RETURN_IF_ERROR(place(meta.shape, meta.dtype, meta.device, p, &out));
+    const ops::ReorderAttrs attrs{p};
+    const NodeId id = rw_.insert(ops::kReorder, AnyAttrs(ops::kReorder.attrs, &attrs), {v},
+                                 {&out, 1}, like);
+    it->second = g_.nodes[id].outputs[0];
+    placed_[{it->second, {placement_of(meta).layout, placement_of(meta).channels_last}}] = v;
+  }
+  *placed = it->second;
+  return Status();
+}
+
+// A kernel row that states what it likes: the first fast one decides.
+Status LayoutPass::by_preference(NodeId id, bool* done) {
+  for (const KernelRow& row : kernel_rows(*g_.nodes[id].op, DeviceType::kCpu)) {
+    if (!row.prefer || row.reference) continue;
+    SmallVector<const TensorMeta*, 6> in;
+    SmallVector<TensorMeta, 2> out;
+    LayoutPrefs prefs;
+    if (!row.prefer(g_.call_meta(g_.nodes[id], &in, &out), &prefs).ok()) continue;
+    const Node like = g_.nodes[id];
+    std::vector<ValueId> inputs = like.inputs;
+    for (int i = 0; i < prefs.in.size() && i < static_cast<int>(inputs.size()); ++i) {
+      if (inputs[i] == kNone) continue;
+      RUTILE_RETURN_IF_ERROR(place_value(inputs[i], prefs.in[i], like, &inputs[i]));
+    }
+    g_.nodes[id].inputs = std::move(inputs);
+    for (int i = 0; i < prefs.out.size() && i < static_cast<int>(like.outputs.size()); ++i) {
+      TensorMeta& m = g_.values[like.outputs[i]].meta;
+      RUTILE_RETURN_IF_ERROR(place(m.shape, m.dtype, m.device, prefs.out[i], &m));
+    }
+    *done = true;
+    return Status();
+  }
+  return Status();
+}
+
+// An op without a preference follows its first blocked input, if it has a fast kernel there.
+Status LayoutPass::follow_inputs(NodeId id, bool* done) {
+  const Node like = g_.nodes[id];
+  Placement p;
+  Shape shape;
+  for (ValueId v : like.inputs) {
+    if (v == kNone || g_.meta(v).layout == kStrided) continue;
+    p.layout = g_.meta(v).layout;
+    shape = g_.meta(v).shape;
+    break;
+  }
+  if (p.layout == kStrided || like.op->view_offset) return Status();
+  std::vector<TensorMeta> metas;
+  SmallVector<const TensorMeta*, 6> pointers;
+  metas.reserve(like.inputs.size());
+  for (ValueId v : like.inputs) {
+    metas.push_back(v == kNone ? TensorMeta() : g_.meta(v));
+    TensorMeta& m = metas.back();
+    if (v != kNone && m.shape == shape) {
+      RUTILE_RETURN_IF_ERROR(place(m.shape, m.dtype, m.device, p, &m));
+    }
+    pointers.push_back(v == kNone ? nullptr : &m);
+  }
+  CallMeta call{like.op, like.attrs.get(), pointers, {}};
+  SmallVector<TensorMeta, 1> outputs;
+  if (!infer_call(call, &outputs).ok()) return Status();
+  call.outputs = outputs;
+  if (!has_fast_kernel(call, DeviceType::kCpu)) return Status();
+  std::vector<ValueId> inputs = like.inputs;
+  for (ValueId& v : inputs) {
+    if (v == kNone || !(g_.meta(v).shape == shape)) continue;
+    RUTILE_RETURN_IF_ERROR(place_value(v, p, like, &v));
+  }
+  g_.nodes[id].inputs = std::move(inputs);
+  for (size_t i = 0; i < like.outputs.size(); ++i) {
+    g_.values[like.outputs[i]].meta = outputs[static_cast<int>(i)];
+  }
+  *done = true;
+  return Status();
+}
+
+Status LayoutPass::row_major(NodeId id) {
+  const Node like = g_.nodes[id];
+  std::vector<ValueId> inputs = like.inputs;
+  for (ValueId& v : inputs) {
+    if (v == kNone || g_.meta(v).layout == kStrided) continue;
+    RUTILE_RETURN_IF_ERROR(place_value(v, Placement(), like, &v));
+  }
+  g_.nodes[id].inputs = std::move(inputs);
+  return infer_outputs(id);
+}
+
+Status LayoutPass::infer_outputs(NodeId id) {
+  SmallVector<const TensorMeta*, 6> in;
+  SmallVector<TensorMeta, 2> out;
+  const CallMeta call = g_.call_meta(g_.nodes[id], &in, &out);
+  SmallVector<TensorMeta, 1> inferred;
+  RUTILE_RETURN_IF_ERROR(infer_call(CallMeta{call.op, call.attrs, call.inputs, {}}, &inferred));
+  for (int i = 0; i < inferred.size(); ++i) {
+    g_.values[g_.nodes[id].outputs[i]].meta = inferred[i];
+  }
+  return Status();
+}
+
+Status LayoutPass::run() {
+  for (NodeId id : rw_.old_order()) {
+    rw_.resolved(id);
+    bool done = false;
+    RUTILE_RETURN_IF_ERROR(by_preference(id, &done));
+    if (!done) RUTILE_RETURN_IF_ERROR(follow_inputs(id, &done));
+    if (!done) RUTILE_RETURN_IF_ERROR(row_major(id));
+    g_.order.push_back(id);
+  }
+  rw_.finish();
+  auto plain = [&](ValueId* v) -> Status {
+    if (g_.meta(*v).layout == kStrided) return Status();
+    const Node like = g_.nodes[g_.values[*v].producer];
+    return place_value(*v, Placement(), like, v);
+  };
+  for (ValueId& v : g_.outputs) RUTILE_RETURN_IF_ERROR(plain(&v));
+  for (StateSlot& s : g_.states) RUTILE_RETURN_IF_ERROR(plain(&s.out));
+  return Status();
+}
+
+}  // namespace
+
+Status layout(Graph& g) { return LayoutPass(g).run(); }
+
+}  // namespace rutile::graph

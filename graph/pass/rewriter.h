@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shared by passes that rebuild the order node by node: insertions go before the node at hand, and
+// replaced values are renamed in everything that follows.
+#pragma once
+
+#include <vector>
+
+#include "rutile/graph/ir/graph.h"
+
+namespace rutile::graph {
+
+class Rewriter {
+ public:
+  explicit Rewriter(Graph& g) : g_(g), old_(std::move(g.order)) { g_.order.clear(); }
+  const std::vector<NodeId>& old_order() const { return old_; }
+
+  // What `v` is called now.
+  ValueId resolve(ValueId v) const {
+    while (v != kNone && static_cast<size_t>(v) < map_.size() && map_[v] != v) v = map_[v];
+    return v;
+  }
+  // Renames the inputs of a node that is about to be kept.
+  Node& resolved(NodeId id) {
+    for (ValueId& v : g_.nodes[id].inputs) v = resolve(v);
+    return g_.nodes[id];
+  }
+  void keep(NodeId id) {
+    resolved(id);
+    g_.order.push_back(id);
+  }
+  void replace(ValueId from, ValueId to) {
+    while (map_.size() < g_.values.size()) map_.push_back(static_cast<ValueId>(map_.size()));
+    map_[from] = to;
+  }
+  // Adds a node now; its origins and phase are those of `like`.
+  NodeId insert(const OpDef& op, AnyAttrs attrs, std::vector<ValueId> in,
+                std::span<const TensorMeta> out, const Node& like) {
+    const std::vector<int32_t> origins = like.origins;  // add_node may move the nodes
+    const NodeId id =
+        g_.add_node(op, std::move(attrs), std::move(in), out, origins, like.phase);
+    g_.order.push_back(id);
+    return id;
+  }
+  // Call when the last node is kept: outputs and states get their new names.
+  void finish() { g_.replace_uses(map_); }
+
+ private:
+  Graph& g_;
+  std::vector<NodeId> old_;
+  std::vector<ValueId> map_;
+};
+
+}  // namespace rutile::graph
