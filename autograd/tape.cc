@@ -45,8 +45,6 @@ class Tape final : public TapeHook {
   bool tracked(const Tensor& t) const override { return var_of(t) != 0; }
   void record(const OpDef& op, const void* attrs, std::span<const Tensor> in,
               std::span<const Tensor> out) override;
-  std::vector<Tensor> vjp_region(const Region::Function& fn, const std::vector<Tensor>& operands,
-                                 const std::vector<Tensor>& grads) override;
 
   uint32_t var_of(const Tensor& t) const {
     const TensorImpl* p = t.impl();
@@ -92,6 +90,8 @@ class Tape final : public TapeHook {
   void step(Node& n, Walk& w);
   void finish(uint32_t var, Walk& w);
   void accumulate(uint32_t var, const Tensor& g, Walk& w);
+  std::vector<Tensor> vjp(const Region::Function& fn, const std::vector<Tensor>& operands,
+                          std::span<const Tensor> grads);
   GradResult rule(const Node& n, uint32_t needs, std::span<const Tensor> out_grads);
 
   std::vector<int32_t> producers_;  // by var: node, kLeaf or kGone
@@ -167,7 +167,7 @@ GradResult Tape::rule(const Node& n, uint32_t needs, std::span<const Tensor> out
     return n.op->grad(ctx);
   }
   // No rule: differentiate the composition on the saved inputs.
-  std::vector<Tensor> operands, grads;
+  std::vector<Tensor> operands;
   std::vector<int> index;
   std::vector<Tensor> all(n.saved_in.begin(), n.saved_in.end());
   for (int i = 0; i < n.in_vars.size(); ++i) {
@@ -181,8 +181,7 @@ GradResult Tape::rule(const Node& n, uint32_t needs, std::span<const Tensor> out
     TensorList r = n.op->compose(n.attrs.get(), args);
     return std::vector<Tensor>(r.begin(), r.end());
   };
-  grads.assign(out_grads.begin(), out_grads.end());
-  std::vector<Tensor> dx = vjp_region(body, operands, grads);
+  std::vector<Tensor> dx = vjp(body, operands, out_grads);
   GradResult result;
   result.resize(n.in_vars.size());
   for (size_t k = 0; k < index.size(); ++k) result[index[k]] = dx[k];
@@ -273,9 +272,9 @@ std::vector<Tensor> Tape::backward(size_t first, const Tensor& y, std::span<cons
   return result;
 }
 
-std::vector<Tensor> Tape::vjp_region(const Region::Function& fn,
-                                     const std::vector<Tensor>& operands,
-                                     const std::vector<Tensor>& grads) {
+// Gradients of fn at the operands, by recording its ops in a scope of their own.
+std::vector<Tensor> Tape::vjp(const Region::Function& fn, const std::vector<Tensor>& operands,
+                              std::span<const Tensor> grads) {
   GradScope scope;
   std::vector<Tensor> xs;
   for (const Tensor& t : operands) {

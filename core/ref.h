@@ -36,8 +36,8 @@ class RefCounted {
 template <class T>
 class Ref {
  public:
-  Ref() = default;
-  Ref(std::nullptr_t) {}
+  constexpr Ref() = default;
+  constexpr Ref(std::nullptr_t) {}
   explicit Ref(T* p) : p_(p) {
     if (p_) p_->ref();
   }
@@ -50,7 +50,7 @@ class Ref {
     std::swap(p_, o.p_);
     return *this;
   }
-  ~Ref() {
+  constexpr ~Ref() {
     if (p_) p_->unref();
   }
   T* get() const { return p_; }

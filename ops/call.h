@@ -35,6 +35,14 @@ RUTILE_API TensorList call_n(const OpDef& op, const void* attrs, std::span<const
 
 class State;
 
+// Stands between the code that runs and the States it touches: a trace, or a region's body.
+class StateHook {
+ public:
+  virtual ~StateHook() = default;
+  virtual Tensor read_state(State& state) = 0;
+  virtual void write_state(State& state, const Tensor& value) = 0;
+};
+
 // Receives every op while a trace runs (graph/trace).
 class TraceHook {
  public:
@@ -42,11 +50,6 @@ class TraceHook {
   virtual void append(const CallMeta& call, std::span<const Tensor> in,
                       std::span<const TensorMeta> out_metas, std::span<Tensor> out,
                       std::source_location where) = 0;
-  virtual Tensor read_state(State& state) = 0;
-  virtual void write_state(State& state, const Tensor& value) = 0;
-  // Traces a region's body over fresh symbolic operands of these metas.
-  virtual void begin_region(std::span<const TensorMeta> operands, std::vector<Tensor>* symbols) = 0;
-  virtual void end_region(Region& region, std::span<const Tensor> results) = 0;
 };
 
 // Receives every op with a tracked input while a gradient scope is open (autograd).
@@ -56,10 +59,6 @@ class TapeHook {
   virtual bool tracked(const Tensor& t) const = 0;
   virtual void record(const OpDef& op, const void* attrs, std::span<const Tensor> in,
                       std::span<const Tensor> out) = 0;
-  // Gradients of `fn` at `operands` given the outputs' gradients, by recording fn's ops.
-  virtual std::vector<Tensor> vjp_region(const Region::Function& fn,
-                                         const std::vector<Tensor>& operands,
-                                         const std::vector<Tensor>& grads) = 0;
 };
 
 // Mixed precision in force: pushed by AmpScope (ops/amp.h).
@@ -78,10 +77,12 @@ RUTILE_API std::string cell_path(const CellScope* scope);  // "resnet.layer1.0"
 // What a call must look at; one per thread.
 struct CallModes {
   TraceHook* trace = nullptr;
+  StateHook* states = nullptr;   // null: States are read and written directly
   TapeHook* tape = nullptr;      // null: no gradient scope
   AmpState amp;
   const CellScope* cell = nullptr;
   bool reference_kernels = false;  // tests: run the oracle
+  int32_t clone_group = 0;         // != 0 while recompute() repeats a body: keeps its clones apart
 };
 RUTILE_API CallModes& call_modes();
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region: a body of ops as an attribute of a control-flow op (cond, while_loop, scan, recompute).
-// Eager runs the function; a trace keeps the graph that the tracer made of it.
+// A region: a body of ops as an attribute of a control-flow op.
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <vector>
 
 #include "rutile/core/ref.h"
@@ -16,8 +14,8 @@ class Region final : public RefCounted {
  public:
   using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
   explicit Region(Function fn) : function(std::move(fn)) {}
-  Function function;             // operands to results; closures have been turned into operands
-  std::shared_ptr<void> graph;   // graph/ir's form, set by the tracer; opaque here
+  Function function;              // operands to results
+  std::vector<TensorMeta> results;
 };
 
 }  // namespace rutile

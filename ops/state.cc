@@ -6,7 +6,7 @@
 namespace rutile {
 
 Tensor State::read() {
-  if (TraceHook* trace = call_modes().trace) return trace->read_state(*this);
+  if (StateHook* hook = call_modes().states) return hook->read_state(*this);
   return value_;
 }
 
@@ -16,8 +16,8 @@ void State::write(const Tensor& value) {
     throw_error(ErrorCode::kValue, cat("state ", name_, " is ", old, ", its new value is ",
                                        value.meta()));
   }
-  if (TraceHook* trace = call_modes().trace) {
-    trace->write_state(*this, value);
+  if (StateHook* hook = call_modes().states) {
+    hook->write_state(*this, value);
     return;
   }
   set_concrete(value);
@@ -30,11 +30,11 @@ void State::set_concrete(Tensor value) {
 
 void State::update(const OpDef& op, const void* attrs, std::span<State* const> states,
                    std::span<const Tensor> rest, std::span<Tensor> extra_outputs) {
-  const bool traced = call_modes().trace != nullptr;
+  const bool hooked = call_modes().states != nullptr;
   SmallVector<Tensor, 8> in;
   for (State* s : states) {
     // Moving the handle out lets call() see that nobody else holds the elements.
-    in.push_back(traced ? s->read() : std::move(s->value_));
+    in.push_back(hooked ? s->read() : std::move(s->value_));
   }
   for (const Tensor& t : rest) in.push_back(t);
   SmallVector<Tensor, 8> out;
@@ -42,7 +42,7 @@ void State::update(const OpDef& op, const void* attrs, std::span<State* const> s
   try {
     call(op, attrs, in, out);
   } catch (...) {
-    if (!traced) {
+    if (!hooked) {
       for (size_t i = 0; i < states.size(); ++i) states[i]->value_ = in[static_cast<int>(i)];
     }
     throw;
@@ -50,7 +50,7 @@ void State::update(const OpDef& op, const void* attrs, std::span<State* const> s
   const int n = static_cast<int>(states.size());
   in.clear();
   for (int i = 0; i < n; ++i) {
-    if (traced) {
+    if (hooked) {
       states[i]->write(out[i]);
     } else {
       states[i]->set_concrete(std::move(out[i]));

@@ -46,6 +46,7 @@ struct Node {
   std::vector<ValueId> outputs;
   std::vector<int32_t> origins;  // indices into Graph::origins, ascending
   Phase phase = Phase::kForward;
+  int32_t clone_group = 0;       // nodes of different groups are never merged (recompute)
 };
 
 struct StateSlot {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: common subexpression elimination: equal ops on equal inputs run once. Requires: nothing.
-// Guarantees: no two pure nodes of the same phase-independent meaning are left; origins are merged.
+// Guarantees: no two pure nodes of one clone group compute the same; origins are merged.
 // Random ops take their key as an input, so equal nodes draw equal numbers and may merge.
 #include <unordered_map>
 
@@ -13,14 +13,14 @@ namespace rutile::graph {
 namespace {
 
 uint64_t hash_node(const Node& n) {
-  uint64_t h = reinterpret_cast<uint64_t>(n.op);
+  uint64_t h = reinterpret_cast<uint64_t>(n.op) + static_cast<uint64_t>(n.clone_group);
   for (ValueId v : n.inputs) h = detail::mix_hash(h, static_cast<uint64_t>(v));
   if (n.op->attrs) h = detail::mix_hash(h, n.op->attrs->hash(n.attrs.get()));
   return h;
 }
 
 bool same(const Node& a, const Node& b) {
-  return a.op == b.op && a.inputs == b.inputs &&
+  return a.op == b.op && a.clone_group == b.clone_group && a.inputs == b.inputs &&
          (!a.op->attrs || a.op->attrs->equal(a.attrs.get(), b.attrs.get()));
 }
 

@@ -20,6 +20,8 @@ void expand(Graph& g, NodeId id, std::vector<ValueId>* map) {
   }
   CallModes clean;
   clean.trace = &tracer;
+  clean.states = &tracer;
+  clean.clone_group = n.clone_group;
   ScopedValue<CallModes> modes(call_modes(), clean);
   ScopedValue<Phase> phase(current_phase(), n.phase);
   const size_t first = g.nodes.size();

@@ -101,6 +101,7 @@ void Tracer::append(const CallMeta& call, std::span<const Tensor> in,
   origin.cell = cell_path(call_modes().cell);
   const NodeId id = g_.add_node(*call.op, AnyAttrs(call.op->attrs, call.attrs), std::move(inputs),
                                 out_metas, {g_.add_origin(std::move(origin))}, current_phase());
+  g_.nodes[id].clone_group = call_modes().clone_group;
   g_.order.push_back(id);
   for (size_t i = 0; i < out.size(); ++i) out[i] = symbol(g_.nodes[id].outputs[i]);
 }
@@ -121,14 +122,6 @@ void Tracer::write_state(State& state, const Tensor& value) {
   state_symbols_[&state] = value.impl()->trace_id == id_ ? value : symbol(slot.out);
 }
 
-void Tracer::begin_region(std::span<const TensorMeta>, std::vector<Tensor>*) {
-  throw_error(ErrorCode::kUnsupported, "regions are traced inline");
-}
-
-void Tracer::end_region(Region&, std::span<const Tensor>) {
-  throw_error(ErrorCode::kUnsupported, "regions are traced inline");
-}
-
 std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& inputs) {
   auto g = std::make_unique<Graph>();
   Tracer tracer(*g);
@@ -141,6 +134,7 @@ std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& 
     throw_error(ErrorCode::kRuntime, "a traced function is traced inside another one");
   }
   ScopedValue<TraceHook*> tracing(modes.trace, &tracer);
+  ScopedValue<StateHook*> states(modes.states, &tracer);
   ScopedValue<TapeHook*> no_tape(modes.tape, nullptr);
   ScopedValue<Phase> phase(current_phase(), Phase::kForward);
   const std::vector<Tensor> results = fn(symbols);

@@ -27,7 +27,7 @@ RUTILE_API void set_location_provider(LocationProvider provider);
 // Set by the gradient engine and optimizers while a trace runs: the phase of the nodes recorded.
 RUTILE_API Phase& current_phase();
 
-class Tracer final : public TraceHook {
+class Tracer final : public TraceHook, public StateHook {
  public:
   explicit Tracer(Graph& g);
   ~Tracer() override;
@@ -42,8 +42,6 @@ class Tracer final : public TraceHook {
               std::source_location where) override;
   Tensor read_state(State& state) override;
   void write_state(State& state, const Tensor& value) override;
-  void begin_region(std::span<const TensorMeta> operands, std::vector<Tensor>* symbols) override;
-  void end_region(Region& region, std::span<const Tensor> results) override;
 
  private:
   Graph& g_;
