@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/kernels/cpu/isa.h"
+
+#include <cstdlib>
+#include <cstring>
+
+namespace rutile::kernels {
+
+namespace {
+
+Isa machine_isa() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return Isa::kBaseline;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bf16")) {
+    return Isa::kAvx512;
+  }
+  return Isa::kAvx2;
+#else
+  return Isa::kBaseline;
+#endif
+}
+
+Isa choose() {
+  const Isa machine = machine_isa();
+  const char* wish = std::getenv("RUTILE_ISA");
+  if (!wish) return machine;
+  if (std::strcmp(wish, "baseline") == 0) return Isa::kBaseline;
+  if (std::strcmp(wish, "avx2") == 0 && machine != Isa::kBaseline) return Isa::kAvx2;
+  return machine;
+}
+
+}  // namespace
+
+Isa isa() {
+  static const Isa value = choose();
+  return value;
+}
+
+}  // namespace rutile::kernels
