@@ -6,10 +6,14 @@ namespace rutile::kernels {
 // Fast rows first: find_plan takes the first row that supports a call.
 
 // Reference rows.
+void register_elementwise_ref();
+void register_reduce_ref();
 
 void register_all() {
   // fast
   // reference
+  register_elementwise_ref();
+  register_reduce_ref();
 }
 
 namespace {

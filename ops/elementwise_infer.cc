@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/ops/elementwise_infer.h"
+
+namespace rutile::ops {
+namespace {
+
+// Same shape, same strides and dense: the usual case, worth a shortcut.
+bool all_alike(const CallMeta& c) {
+  const TensorMeta& a = c.in(0);
+  for (int i = 1; i < c.num_inputs(); ++i) {
+    if (!c.has(i)) continue;
+    const TensorMeta& b = c.in(i);
+    if (!(a.shape == b.shape) || a.layout != kStrided || b.layout != kStrided ||
+        !(a.strides == b.strides)) {
+      return false;
+    }
+  }
+  return a.layout == kStrided && a.is_dense();
+}
+
+void place_output(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta* dense = nullptr;
+  const TensorMeta* blocked = nullptr;
+  bool agree = true;
+  for (int i = 0; i < c.num_inputs(); ++i) {
+    if (!c.has(i)) continue;
+    const TensorMeta& m = c.in(i);
+    const bool full = m.shape == out->shape;
+    if (m.layout != kStrided) {
+      agree = agree && full && (!blocked || blocked->layout == m.layout);
+      blocked = &m;
+    } else if (full && m.numel() != 1) {
+      agree = agree && !blocked;
+      if (!dense && m.is_dense()) dense = &m;
+    }
+  }
+  if (blocked && agree && !dense) {
+    const bool padded = layout_elements(blocked->layout, out->shape) != out->numel();
+    if (!padded || c.op->zero_preserving) out->layout = blocked->layout;
+  } else if (dense) {
+    out->strides = dense->strides;
+  }
+}
+
+}  // namespace
+
+Status infer_broadcast(const CallMeta& c, DType dtype, TensorMeta* out) {
+  if (all_alike(c)) {
+    *out = c.in(0);
+    out->dtype = dtype;
+    return Status();
+  }
+  Shape shape = c.in(0).shape;
+  for (int i = 1; i < c.num_inputs(); ++i) {
+    if (!c.has(i) || c.in(i).shape == shape) continue;
+    Shape wider;
+    RUTILE_RETURN_IF_ERROR(broadcast_shapes(shape, c.in(i).shape, &wider));
+    shape = wider;
+  }
+  *out = TensorMeta(shape, dtype, c.in(0).device);
+  place_output(c, out);
+  return Status();
+}
+
+Status check_same_dtype(const CallMeta& c, int first) {
+  for (int i = first + 1; i < c.num_inputs(); ++i) {
+    if (c.has(i) && c.in(i).dtype != c.in(first).dtype) {
+      return type_error(cat("expects inputs of one dtype, got ", c.in(first).dtype, " and ",
+                            c.in(i).dtype));
+    }
+  }
+  return Status();
+}
+
+}  // namespace rutile::ops

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Helpers for gradient rules.
+#pragma once
+
+#include "rutile/core/tensor.h"
+#include "rutile/ops/op_def.h"
+
+namespace rutile::ops {
+
+// `g` summed over the dimensions in which `to` was broadcast, in to's shape and dtype: the gradient of
+// an input from the gradient of a broadcast use of it. Sums of low precision accumulate in f32 and
+// leave as to's dtype at once. `g` itself when nothing differs.
+RUTILE_API Tensor unbroadcast(const Tensor& g, const TensorMeta& to);
+
+// The number as a 0-d tensor that does not change the dtype of an op with `like` (weak typing).
+RUTILE_API Tensor scalar_like(const Tensor& like, Scalar value);
+// Its dtype.
+RUTILE_API DType weak_dtype(DType like, Scalar value);
+
+}  // namespace rutile::ops
