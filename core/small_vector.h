@@ -59,7 +59,7 @@ class SmallVector {
  private:
   T* inline_ptr() { return reinterpret_cast<T*>(inline_); }
   void grow() {
-    const int cap = capacity_ * 2;
+    const unsigned cap = static_cast<unsigned>(capacity_) * 2;
     T* p = static_cast<T*>(::operator new(sizeof(T) * cap, std::align_val_t(alignof(T))));
     for (int i = 0; i < size_; ++i) {
       ::new (static_cast<void*>(p + i)) T(std::move(data_[i]));
@@ -67,7 +67,7 @@ class SmallVector {
     }
     if (data_ != inline_ptr()) ::operator delete(data_, std::align_val_t(alignof(T)));
     data_ = p;
-    capacity_ = cap;
+    capacity_ = static_cast<int>(cap);
   }
   void take(SmallVector& o) noexcept {
     if (o.data_ != o.inline_ptr()) {

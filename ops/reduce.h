@@ -13,17 +13,17 @@
 namespace rutile::ops {
 
 struct SumAttrs {
-  Dims axes;
+  Dims axes = {};
   bool keepdims = false;
-  OptionalDType dtype;  // of the result; default: x's, i64 for integers and bool
+  OptionalDType dtype = {};  // of the result; default: x's, i64 for integers and bool
   RUTILE_REFLECT(axes, keepdims, dtype)
 };
 extern RUTILE_API const OpDef kSum;
 RUTILE_API Tensor sum(Arg x, SumAttrs attrs = {});
 
 struct SumToShapeAttrs {
-  Dims shape;
-  OptionalDType dtype;  // of the result; default as for sum
+  Dims shape = {};
+  OptionalDType dtype = {};  // of the result; default as for sum
   RUTILE_REFLECT(shape, dtype)
 };
 // x summed down to `shape`, the opposite of broadcasting `shape` to x's shape. Error kValue if
@@ -32,8 +32,8 @@ extern RUTILE_API const OpDef kSumToShape;
 RUTILE_API Tensor sum_to_shape(Arg x, const Shape& shape, OptionalDType dtype = {});
 
 struct BroadcastToAttrs {
-  Dims shape;
-  Dims axes;  // dimensions of `shape` that x lacks; none given: the leading ones
+  Dims shape = {};
+  Dims axes = {};  // dimensions of `shape` that x lacks; none given: the leading ones
   RUTILE_REFLECT(shape, axes)
 };
 // A view of x in a larger shape: repeated dimensions have stride 0.

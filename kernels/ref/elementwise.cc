@@ -123,10 +123,10 @@ Status prepare_cast(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 }  // namespace
 
 void register_elementwise_ref() {
-#define RUTILE_UNARY(op, functor) \
-  register_kernel({.op = &ops::op, .name = "ref", .prepare = prepare<functor>, .reference = true});
-#define RUTILE_BINARY(op, functor) RUTILE_UNARY(op, functor)
-#define RUTILE_TERNARY(op, functor) RUTILE_UNARY(op, functor)
+#define RUTILE_UNARY(constant, functor) \
+  register_kernel({.op = &ops::constant, .name = "ref", .prepare = prepare<functor>, .reference = true});
+#define RUTILE_BINARY(constant, functor) RUTILE_UNARY(constant, functor)
+#define RUTILE_TERNARY(constant, functor) RUTILE_UNARY(constant, functor)
 #include "rutile/kernels/elementwise_list.inc"
 #undef RUTILE_UNARY
 #undef RUTILE_BINARY
