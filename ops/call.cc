@@ -115,14 +115,31 @@ SmallVector<Tensor, 4> cast_inputs(std::span<const Tensor> in, DType target, boo
   return cast;
 }
 
-void run_view(const OpDef& op, const CallMeta& call, const TensorMeta& meta,
-              std::span<const Tensor> in, std::span<Tensor> out) {
+void run_view(const OpDef& op, const CallMeta& call, std::span<const Tensor> in,
+              std::span<Tensor> out) {
+  for (int i = 0; i < static_cast<int>(out.size()); ++i) {
+    const Tensor& base = in[op.alias_input(i)];
+    const TensorMeta& meta = call.outputs[i];
+    Ref<RefCounted> owner = base.impl()->owner;
+    if (!owner) owner = base.ref();
+    char* first = static_cast<char*>(base.impl()->data);
+    if (first) first += op.view_offset(call, i) * static_cast<int64_t>(dtype_size(meta.dtype));
+    out[i] = Tensor::view_of(std::move(owner), first, meta);
+  }
+}
+
+// True for a view that the input's placement does not allow: it is then taken of a copy.
+bool view_needs_copy(const OpDef& op, const Status& status, std::span<const Tensor> in) {
+  if (!op.view_offset || status.code() != ErrorCode::kUnsupported) return false;
   const Tensor& base = in[op.alias[0]];
-  Ref<RefCounted> owner = base.impl()->owner;
-  if (!owner) owner = base.ref();
-  char* first = static_cast<char*>(base.impl()->data);
-  if (first) first += op.view_offset(call) * static_cast<int64_t>(dtype_size(meta.dtype));
-  out[0] = Tensor::view_of(std::move(owner), first, meta);
+  return base.defined() && !base.meta().is_contiguous();
+}
+
+SmallVector<Tensor, 4> with_plain_base(const OpDef& op, std::span<const Tensor> in) {
+  ScopedValue<TapeHook*> no_tape(call_modes().tape, nullptr);  // the tape records the view itself
+  SmallVector<Tensor, 4> plain{in};
+  plain[op.alias[0]] = ops::contiguous(in[op.alias[0]]);
+  return plain;
 }
 
 // The output that aliases a mutated input shares its memory, or that of a fresh copy if others
@@ -186,11 +203,12 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
     Status s = plan_call(op, attrs, metas, in.empty() || !metas[0] ? DeviceType::kCpu
                                                                    : metas[0]->device.type,
                          reference, &fresh);
+    if (view_needs_copy(op, s, in)) return run_eager(op, attrs, with_plain_base(op, in), out, where);
     if (!s.ok()) throw_call_error(op, in, s, where);
     entry = remember_entry(op, std::move(fresh));
   }
   if (op.view_offset) {
-    run_view(op, CallMeta{&op, attrs, metas, entry->outputs}, entry->outputs[0], in, out);
+    run_view(op, CallMeta{&op, attrs, metas, entry->outputs}, in, out);
     return;
   }
   if (!entry->plan) {
@@ -237,10 +255,19 @@ void call(const OpDef& op, const void* attrs, std::span<const Tensor> in, std::s
     }
   }
   if (modes.trace) [[unlikely]] {
-    const MetaPointers metas = metas_of(in);
+    MetaPointers metas = metas_of(in);
     CallMeta meta{&op, attrs, metas, {}};
     SmallVector<TensorMeta, 1> out_metas;
+    SmallVector<Tensor, 4> plain;
+    std::span<const Tensor> placed = in;
     Status s = infer_call(meta, &out_metas);
+    if (view_needs_copy(op, s, in)) {
+      plain = with_plain_base(op, in);
+      placed = plain;
+      metas = metas_of(placed);
+      meta.inputs = metas;
+      s = infer_call(meta, &out_metas);
+    }
     if (s.ok() && out_metas.size() != static_cast<int>(out.size())) {
       s = value_error(cat("gives ", out_metas.size(), " outputs, ", out.size(), " expected"));
     }
@@ -249,7 +276,7 @@ void call(const OpDef& op, const void* attrs, std::span<const Tensor> in, std::s
                  "has an output whose shape depends on values; call it outside the traced function");
     }
     if (!s.ok()) throw_call_error(op, in, s, where);
-    modes.trace->append(meta, in, out_metas, out, where);
+    modes.trace->append(meta, placed, out_metas, out, where);
   } else {
     run_eager(op, attrs, in, out, where);
   }

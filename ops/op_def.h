@@ -55,8 +55,9 @@ using GradFn = GradResult (*)(GradCtx&);
 // The op in terms of other ops: definition of fused ops, oracle of their kernels.
 using TensorList = SmallVector<Tensor, 4>;
 using ComposeFn = TensorList (*)(const void* attrs, std::span<const Tensor> inputs);
-// For views: offset of the output's first element in the input's memory, in elements.
-using ViewOffsetFn = int64_t (*)(const CallMeta&);
+// For views: offset of output i's first element in its input's memory, in elements. A view's infer
+// gives kUnsupported where the input's placement allows no view: call() then makes a row-major copy.
+using ViewOffsetFn = int64_t (*)(const CallMeta&, int output);
 // Finer than .saves: which of the saved bits are needed when only `needs` inputs want a gradient.
 using SavesFn = uint32_t (*)(uint32_t needs_mask);
 
@@ -110,11 +111,13 @@ struct OpDef : OpSpec {
   // Name without the '?' or '*'.
   RUTILE_API std::string_view input_name(int i) const;
   RUTILE_API std::string_view output_name(int i) const;
-  // Input whose memory output `i` shares, -1 if none. With "ys*" aliasing "xs*" they go in pairs.
+  // Input whose memory output `i` shares, -1 if none. "ys*" aliasing "xs*" go in pairs; all of "ys*"
+  // share a single input.
   constexpr int alias_input(int i) const {
     if (i < num_outputs) return alias[i];
     const int first = variadic_out ? alias[num_outputs - 1] : -1;
-    return first < 0 ? -1 : first + i - (num_outputs - 1);
+    const bool pairs = variadic_in && first == num_inputs - 1;
+    return pairs ? first + i - (num_outputs - 1) : first;
   }
 };
 
