@@ -137,7 +137,7 @@ GradResult grad_broadcast_to(GradCtx& c) {
   return {unbroadcast(sum(c.grad(), {.axes = a.axes}), x)};
 }
 
-int64_t no_offset(const CallMeta&) { return 0; }
+int64_t no_offset(const CallMeta&, int) { return 0; }
 
 }  // namespace
 
