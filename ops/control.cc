@@ -40,7 +40,7 @@ constinit const OpDef kStopGradient = define({
     .inputs = {"x"},
     .infer = infer_identity,
     .alias_of = {"x"},
-    .view_offset = [](const CallMeta&) -> int64_t { return 0; },
+    .view_offset = [](const CallMeta&, int) -> int64_t { return 0; },
     .no_grad = "stopping the gradient is its purpose",
     .doc = "x itself; no gradient flows through it.",
 });

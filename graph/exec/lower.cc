@@ -97,7 +97,10 @@ void Lowering::find_last_uses(const std::vector<ValueId>& keep) {
     for (ValueId v : n.inputs) {
       if (v != kNone) root_last_[root_[v]] = static_cast<int>(pos);
     }
-    if (n.op->view_offset) root_[n.outputs[0]] = root_[n.inputs[n.op->alias[0]]];
+    if (!n.op->view_offset) continue;
+    for (size_t i = 0; i < n.outputs.size(); ++i) {
+      root_[n.outputs[i]] = root_[n.inputs[n.op->alias_input(static_cast<int>(i))]];
+    }
   }
   auto pin = [&](ValueId v) { pinned_[root_[v]] = 1; };
   for (ValueId v : g_.outputs) pin(v);
@@ -148,9 +151,11 @@ void Lowering::lower_view(const Node& n) {
   SmallVector<const TensorMeta*, 6> in;
   SmallVector<TensorMeta, 2> out;
   const CallMeta call = g_.call_meta(n, &in, &out);
-  Place p = place_[n.inputs[n.op->alias[0]]];
-  p.offset += n.op->view_offset(call) * static_cast<int64_t>(dtype_size(out[0].dtype));
-  place_[n.outputs[0]] = p;
+  for (int i = 0; i < out.size(); ++i) {
+    Place p = place_[n.inputs[n.op->alias_input(i)]];
+    p.offset += n.op->view_offset(call, i) * static_cast<int64_t>(dtype_size(out[i].dtype));
+    place_[n.outputs[i]] = p;
+  }
 }
 
 Status Lowering::lower_kernel(NodeId id) {
@@ -190,7 +195,7 @@ Status Lowering::lower_kernel(NodeId id) {
   std::vector<Place> out_places;
   for (size_t i = 0; i < n.outputs.size(); ++i) {
     out_places.push_back(place_[n.outputs[i]]);
-    const int alias = static_cast<int>(i) < n.op->num_outputs ? n.op->alias[i] : -1;
+    const int alias = n.op->alias_input(static_cast<int>(i));
     if (alias >= 0) in_places[alias] = out_places.back();
   }
   add_step(std::move(plan), in_places, out_places, id);
@@ -202,7 +207,7 @@ Status Lowering::place_outputs(NodeId id, const Plan& plan, const std::vector<Pl
   for (size_t i = 0; i < n.outputs.size(); ++i) {
     const ValueId v = n.outputs[i];
     const int64_t bytes = g_.meta(v).nbytes();
-    const int alias = static_cast<int>(i) < n.op->num_outputs ? n.op->alias[i] : -1;
+    const int alias = n.op->alias_input(static_cast<int>(i));
     if (alias >= 0) {
       const ValueId old = n.inputs[alias];
       const BufferKind kind = buffers_[in[alias].buffer].kind;
