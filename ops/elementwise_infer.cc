@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/elementwise_infer.h"
 
+#include "rutile/ops/grad_util.h"
+
 namespace rutile::ops {
 namespace {
 
@@ -62,14 +64,54 @@ Status infer_broadcast(const CallMeta& c, DType dtype, TensorMeta* out) {
   return Status();
 }
 
-Status check_same_dtype(const CallMeta& c, int first) {
+Status check_dtypes(const CallMeta& c, int first) {
+  const DType t = c.in(first).dtype;
   for (int i = first + 1; i < c.num_inputs(); ++i) {
-    if (c.has(i) && c.in(i).dtype != c.in(first).dtype) {
-      return type_error(cat("expects inputs of one dtype, got ", c.in(first).dtype, " and ",
-                            c.in(i).dtype));
+    if (c.has(i) && c.in(i).dtype != t) {
+      return type_error(cat("expects inputs of one dtype, got ", t, " and ", c.in(i).dtype));
     }
   }
+  if (is_complex(t)) return type_error(cat("takes no complex numbers, got ", t));
   return Status();
+}
+
+Status infer_same(const CallMeta& c, TensorMeta* out) {
+  RUTILE_RETURN_IF_ERROR(check_dtypes(c));
+  return infer_broadcast(c, c.in(0).dtype, out);
+}
+
+Status infer_number(const CallMeta& c, TensorMeta* out) {
+  if (c.in(0).dtype == DType::kBool) return type_error("expects numbers, got bool");
+  return infer_same(c, out);
+}
+
+Status infer_float(const CallMeta& c, TensorMeta* out) {
+  RUTILE_RETURN_IF_ERROR(check_dtypes(c));
+  const DType t = c.in(0).dtype;
+  return infer_broadcast(c, is_floating(t) ? t : DType::kF32, out);
+}
+
+Status infer_bits(const CallMeta& c, TensorMeta* out) {
+  const DType t = c.in(0).dtype;
+  if (!is_integral(t) && t != DType::kBool) {
+    return type_error(cat("expects integers or bool, got ", t));
+  }
+  return infer_same(c, out);
+}
+
+Status infer_compare(const CallMeta& c, TensorMeta* out) {
+  RUTILE_RETURN_IF_ERROR(check_dtypes(c));
+  return infer_broadcast(c, DType::kBool, out);
+}
+
+Tensor binary(const OpDef& op, Arg x, Arg y) {
+  return call1(op, nullptr, {x.tensor, y.tensor}, x.where);
+}
+Tensor binary(const OpDef& op, Arg x, Scalar y) {
+  return call1(op, nullptr, {x.tensor, scalar_like(x.tensor, y)}, x.where);
+}
+Tensor binary(const OpDef& op, Scalar x, Arg y) {
+  return call1(op, nullptr, {scalar_like(y.tensor, x), y.tensor}, y.where);
 }
 
 }  // namespace rutile::ops

@@ -2,6 +2,7 @@
 // Elementwise ops, one element at a time: load as the compute type, apply the functor, store.
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/dispatch.h"
+#include "rutile/kernels/elementwise_params.h"
 #include "rutile/kernels/functors.h"
 #include "rutile/kernels/register.h"
 #include "rutile/kernels/walk.h"
@@ -31,6 +32,8 @@ struct ElementwisePlan : Plan {
   int inputs = 0;
   DType dtype[3];
   Strides strides[3];  // of the inputs, broadcast to the output's shape
+  double params[kMaxParams] = {};
+  bool checks_zero = false;  // integer division
 };
 
 // Calls f(offset of each input, offset of the output) for all elements.
@@ -48,17 +51,21 @@ void for_each(const ElementwisePlan& p, F&& f) {
 template <class F, class C>
 Status run(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const ElementwisePlan&>(plan);
-  const F f{};
+  const F f{p.params};
+  bool by_zero = false;
   for_each(p, [&](int64_t a, int64_t b, int64_t c, int64_t out) {
     auto in = [&](int i, int64_t at) { return load<C>(p.dtype[i], args.in[i], at); };
     if constexpr (std::is_invocable_v<F, C>) {
       store(p.out.dtype, args.out[0], out, f(in(0, a)));
     } else if constexpr (std::is_invocable_v<F, C, C>) {
-      store(p.out.dtype, args.out[0], out, f(in(0, a), in(1, b)));
+      const C divisor = in(1, b);
+      by_zero = by_zero || divisor == C(0);
+      store(p.out.dtype, args.out[0], out, f(in(0, a), divisor));
     } else {
       store(p.out.dtype, args.out[0], out, f(in(0, a), in(1, b), in(2, c)));
     }
   });
+  if (by_zero && p.checks_zero) return value_error("integer division by zero");
   return Status();
 }
 
@@ -92,23 +99,28 @@ std::unique_ptr<ElementwisePlan> make_plan(const CallMeta& c) {
 // 16-bit types compute in float, small integers in 64 bits: what is stored wraps all the same.
 template <class F>
 RunFn choose(DType t) {
-  if (t == DType::kF64) return run<F, double>;
-  if (is_floating(t)) return run<F, float>;
-  if constexpr (F::kDomain == Domain::kFloat) {
-    return run<F, float>;
-  } else {
-    if (t == DType::kU64) return run<F, uint64_t>;
-    if constexpr (F::kDomain != Domain::kNumber) {
-      if (t == DType::kBool) return run<F, bool>;
-    }
-    return run<F, int64_t>;
+  constexpr Domain kDomain = F::kDomain;
+  if constexpr (kDomain == Domain::kLogical) return run<F, bool>;
+  if constexpr (kDomain != Domain::kLogical && kDomain != Domain::kInteger) {
+    if (t == DType::kF64) return run<F, double>;
+    if (is_floating(t) || kDomain == Domain::kFloat) return run<F, float>;
   }
+  if constexpr (kDomain == Domain::kReal || kDomain == Domain::kInteger) {
+    if (t == DType::kBool) return run<F, bool>;
+  }
+  if constexpr (kDomain != Domain::kLogical && kDomain != Domain::kFloat) {
+    return t == DType::kU64 ? run<F, uint64_t> : run<F, int64_t>;
+  }
+  return nullptr;
 }
 
 template <class F>
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = make_plan(c);
-  p->run = choose<F>(c.in(c.num_inputs() - 1).dtype);
+  const DType t = c.in(c.num_inputs() - 1).dtype;
+  p->run = choose<F>(t);
+  p->checks_zero = (c.op == &ops::kFloorDiv || c.op == &ops::kRemainder) && is_integral(t);
+  elementwise_params(*c.op, c.attrs, p->params);
   *plan = std::move(p);
   return Status();
 }
@@ -124,7 +136,7 @@ Status prepare_cast(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 void register_elementwise_ref() {
 #define RUTILE_UNARY(constant, functor) \
-  register_kernel({.op = &ops::constant, .name = "ref", .prepare = prepare<functor>, .reference = true});
+  register_kernel({.op = &ops::constant, .name = "ref", .prepare = prepare<functor<StdMath>>, .reference = true});
 #define RUTILE_BINARY(constant, functor) RUTILE_UNARY(constant, functor)
 #define RUTILE_TERNARY(constant, functor) RUTILE_UNARY(constant, functor)
 #include "rutile/kernels/elementwise_list.inc"
