@@ -180,6 +180,15 @@ RUTILE_FN T power(T x, T y) {
   }
 }
 
+template <class T>
+RUTILE_FN T bit_not(T x) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return !x;
+  } else {
+    return static_cast<T>(~x);
+  }
+}
+
 // NaN wins, as in NumPy.
 template <class T>
 RUTILE_FN T max(T a, T b) {
@@ -332,7 +341,7 @@ RUTILE_BINARY_FN(BitwiseOr, Integer, static_cast<T>(a | b))
 RUTILE_BINARY_FN(BitwiseXor, Integer, static_cast<T>(a ^ b))
 
 RUTILE_UNARY_FN(LogicalNot, Logical, !x)
-RUTILE_UNARY_FN(BitwiseNot, Integer, std::is_same_v<T, bool> ? T(!x) : static_cast<T>(~x))
+RUTILE_UNARY_FN(BitwiseNot, Integer, fn::bit_not(x))
 RUTILE_UNARY_FN(Neg, Number, fn::neg(x))
 RUTILE_UNARY_FN(Abs, Number, fn::abs(x))
 RUTILE_UNARY_FN(Sign, Number, fn::sign(x))
