@@ -8,12 +8,14 @@ namespace rutile::kernels {
 // Reference rows.
 void register_elementwise_ref();
 void register_reduce_ref();
+void register_view_ref();
 
 void register_all() {
   // fast
   // reference
   register_elementwise_ref();
   register_reduce_ref();
+  register_view_ref();
 }
 
 namespace {

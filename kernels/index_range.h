@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Indices that come from data: range checks and their error.
+#pragma once
+
+#include <cstdint>
+
+#include "rutile/core/error.h"
+#include "rutile/core/shape.h"
+
+namespace rutile::kernels {
+
+// The position that index `v` means on an axis of size n; -1 if it is out of range.
+constexpr int64_t resolve_index(int64_t v, int64_t n, bool wrap) {
+  if (v < 0 && wrap) v += n;
+  return v >= 0 && v < n ? v : -1;
+}
+
+// "index 12 at [0,3] is out of range: expects 0 to 9"
+inline Status index_out_of_range(const char* what, int64_t v, const Dims& at, int64_t n,
+                                 bool wrap) {
+  if (n == 0)
+    return index_error(cat(what, " ", v, " at ", at, " is out of range of an empty axis"));
+  return index_error(
+      cat(what, " ", v, " at ", at, " is out of range: expects ", wrap ? -n : 0, " to ", n - 1));
+}
+
+// The index of element `linear` in row-major order.
+inline Dims position_of(int64_t linear, const Shape& shape) {
+  Dims at = shape;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    at[i] = linear % shape[i];
+    linear /= shape[i];
+  }
+  return at;
+}
+
+}  // namespace rutile::kernels
