@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// The extension module rutile._rutile. Tensor and op functions are made by hand; pybind11 serves what
+// is not called per op: differentiation, compilation, settings.
+#include <pybind11/functional.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+
+#include "rutile/autograd/tape.h"
+#include "rutile/core/thread.h"
+#include "rutile/graph/compile.h"
+#include "rutile/ops/random.h"
+#include "rutile/python/src/op_functions.h"
+#include "rutile/python/src/py_tensor.h"
+
+namespace py = pybind11;
+
+namespace pybind11::detail {
+template <>
+struct type_caster<rutile::Tensor> {
+  PYBIND11_TYPE_CASTER(rutile::Tensor, const_name("rutile.Tensor"));
+  bool load(handle src, bool) {
+    if (!rutile::python::is_tensor(src.ptr())) return false;
+    value = rutile::python::as_tensor(src.ptr());
+    return true;
+  }
+  static handle cast(const rutile::Tensor& t, return_value_policy, handle) {
+    return rutile::python::wrap(t);
+  }
+};
+}  // namespace pybind11::detail
+
+namespace rutile::python {
+namespace {
+
+bool user_location(std::string* file, int* line) {
+  PyFrameObject* frame = PyEval_GetFrame();
+  if (!frame) return false;
+  PyCodeObject* code = PyFrame_GetCode(frame);
+  *file = PyUnicode_AsUTF8(code->co_filename);
+  *line = PyFrame_GetLineNumber(frame);
+  Py_DECREF(code);
+  return true;
+}
+
+// fn's single result, which value_and_grad and grad differentiate.
+Tensor single(const py::object& result) {
+  if (!is_tensor(result.ptr())) {
+    throw_error(ErrorCode::kType, cat("the differentiated function must return a Tensor, got ",
+                                      Py_TYPE(result.ptr())->tp_name));
+  }
+  return as_tensor(result.ptr());
+}
+
+py::tuple value_and_grad_call(const py::function& fn, const std::vector<int>& argnums,
+                              const py::args& args) {
+  GradScope scope;
+  std::vector<Tensor> xs;
+  for (int i : argnums) {
+    if (i < 0 || i >= static_cast<int>(args.size()) || !is_tensor(args[i].ptr())) {
+      throw_error(ErrorCode::kType, cat("argument ", i, " is not a Tensor"));
+    }
+    xs.push_back(as_tensor(args[i].ptr()));
+    scope.watch(xs.back());
+  }
+  const Tensor value = single(fn(*args));
+  std::vector<Tensor> grads = scope.gradient(value, xs);
+  if (grads.size() == 1) return py::make_tuple(value, grads[0]);
+  py::tuple g(grads.size());
+  for (size_t i = 0; i < grads.size(); ++i) g[i] = grads[i];
+  return py::make_tuple(value, g);
+}
+
+// A traced and compiled Python function of Tensors.
+class JitFunction {
+ public:
+  JitFunction(py::function fn, const std::string& passes_off) {
+    graph::CompileOptions options;
+    options.passes_off = passes_off;
+    options.name = py::str(fn.attr("__name__"));
+    compiled_ = std::make_unique<graph::Compiled>(
+        [this, fn](const std::vector<Tensor>& in) {
+          py::tuple args(in.size());
+          for (size_t i = 0; i < in.size(); ++i) args[i] = in[i];
+          py::object result = fn(*args);
+          single_ = is_tensor(result.ptr());
+          if (single_) return std::vector<Tensor>{as_tensor(result.ptr())};
+          return result.cast<std::vector<Tensor>>();
+        },
+        options);
+  }
+  py::object operator()(const py::args& args) {
+    std::vector<Tensor> in;
+    std::vector<TensorMeta> metas;
+    for (py::handle a : args) {
+      in.push_back(a.cast<Tensor>());
+      metas.push_back(in.back().meta());
+    }
+    compiled_->prepare(metas);  // a trace calls Python and needs the GIL; the run does not
+    std::vector<Tensor> out;
+    {
+      py::gil_scoped_release release;
+      out = (*compiled_)(in);
+    }
+    if (single_) return py::cast(out[0]);
+    py::tuple t(out.size());
+    for (size_t i = 0; i < out.size(); ++i) t[i] = out[i];
+    return t;
+  }
+  std::string graph_text() { return graph::print(*compiled_->session().program().graph); }
+  int kernels() const { return compiled_->report().kernels; }
+  int compilations() const { return compiled_->compilations(); }
+
+ private:
+  std::unique_ptr<graph::Compiled> compiled_;
+  bool single_ = true;
+};
+
+}  // namespace
+
+PYBIND11_MODULE(_rutile, m) {
+  if (!add_error_types(m.ptr()) || !add_tensor_type(m.ptr())) throw py::error_already_set();
+  py::register_exception_translator([](std::exception_ptr p) {
+    if (!p) return;
+    try {
+      std::rethrow_exception(p);
+    } catch (const Error&) {
+      set_error_from_exception();
+    }
+  });
+  py::module_ ops = m.def_submodule("ops", "The ops of the table as functions.");
+  if (!add_op_functions(ops.ptr())) throw py::error_already_set();
+  graph::set_location_provider(user_location);
+  m.def("value_and_grad", &value_and_grad_call, py::arg("fn"), py::arg("argnums"));
+  py::class_<JitFunction>(m, "JitFunction")
+      .def(py::init<py::function, const std::string&>(), py::arg("fn"), py::arg("passes_off") = "")
+      .def("__call__", &JitFunction::operator())
+      .def_property_readonly("kernels", &JitFunction::kernels)
+      .def_property_readonly("compilations", &JitFunction::compilations)
+      .def("graph_text", &JitFunction::graph_text);
+  m.def("set_num_threads", &set_num_threads, py::arg("n"));
+  m.def("num_threads", &num_threads);
+  m.def("set_seed", &ops::set_seed, py::arg("seed"));
+}
+
+}  // namespace rutile::python

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/python/src/py_tensor.h"
+
+#include <new>
+
+#include "rutile/ops/call.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/matmul.h"
+#include "rutile/ops/view.h"
+#include "rutile/python/src/convert.h"
+
+namespace rutile::python {
+
+PyTypeObject* tensor_type = nullptr;
+
+PyObject* wrap(Tensor t) {
+  PyObject* o = tensor_type->tp_alloc(tensor_type, 0);
+  if (!o) return nullptr;
+  ::new (&reinterpret_cast<PyTensor*>(o)->tensor) Tensor(std::move(t));
+  return o;
+}
+
+namespace {
+
+PyObject* tensor_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
+  static const char* kKeywords[] = {"data", "dtype", nullptr};
+  PyObject* data = nullptr;
+  PyObject* dtype = Py_None;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Tensor", const_cast<char**>(kKeywords),
+                                   &data, &dtype)) {
+    return nullptr;
+  }
+  try {
+    Tensor t;
+    if (!tensor_from(data, nullptr, &t)) return nullptr;
+    if (dtype != Py_None) {
+      DType d{};
+      if (!dtype_from(dtype, &d)) return nullptr;
+      if (d != t.dtype()) t = ops::cast(t, d);
+    }
+    return wrap(std::move(t));
+  } catch (...) {
+    set_error_from_exception();
+    return nullptr;
+  }
+}
+
+void tensor_dealloc(PyObject* self) {
+  reinterpret_cast<PyTensor*>(self)->tensor.~Tensor();
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+// The other operand of a binary operator: a Tensor, or a number that takes the tensor's type.
+using BinaryTensor = Tensor (*)(Arg, Arg);
+using BinaryRight = Tensor (*)(Arg, Scalar);
+using BinaryLeft = Tensor (*)(Scalar, Arg);
+
+template <BinaryTensor kTT, BinaryRight kTS, BinaryLeft kST>
+PyObject* binary(PyObject* a, PyObject* b) {
+  try {
+    Scalar s;
+    if (is_tensor(a)) {
+      if (is_tensor(b)) return wrap(kTT(as_tensor(a), as_tensor(b)));
+      if (scalar_from(b, &s)) return wrap(kTS(as_tensor(a), s));
+      Tensor t;
+      if (!tensor_from(b, &as_tensor(a), &t)) {
+        PyErr_Clear();
+        Py_RETURN_NOTIMPLEMENTED;
+      }
+      return wrap(kTT(as_tensor(a), t));
+    }
+    if (scalar_from(a, &s)) return wrap(kST(s, as_tensor(b)));
+    Tensor t;
+    if (!tensor_from(a, &as_tensor(b), &t)) {
+      PyErr_Clear();
+      Py_RETURN_NOTIMPLEMENTED;
+    }
+    return wrap(kTT(t, as_tensor(b)));
+  } catch (...) {
+    set_error_from_exception();
+    return nullptr;
+  }
+}
+
+#define RUTILE_BINARY(function) \
+  binary<static_cast<BinaryTensor>(ops::function), static_cast<BinaryRight>(ops::function), \
+         static_cast<BinaryLeft>(ops::function)>
+
+template <class F>
+PyObject* guarded(F&& f) {
+  try {
+    return f();
+  } catch (...) {
+    set_error_from_exception();
+    return nullptr;
+  }
+}
+
+PyObject* tensor_power(PyObject* a, PyObject* b, PyObject* modulus) {
+  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  return RUTILE_BINARY(pow)(a, b);
+}
+
+PyObject* tensor_matmul(PyObject* a, PyObject* b) {
+  if (!is_tensor(a) || !is_tensor(b)) Py_RETURN_NOTIMPLEMENTED;
+  return guarded([&] { return wrap(ops::matmul(as_tensor(a), as_tensor(b))); });
+}
+
+PyObject* tensor_negative(PyObject* a) {
+  return guarded([&] { return wrap(ops::neg(as_tensor(a))); });
+}
+PyObject* tensor_absolute(PyObject* a) {
+  return guarded([&] { return wrap(ops::abs(as_tensor(a))); });
+}
+
+int tensor_bool(PyObject* a) {
+  try {
+    return as_tensor(a).item() != 0;
+  } catch (...) {
+    set_error_from_exception();
+    return -1;
+  }
+}
+
+PyObject* item_object(const Tensor& t) {
+  if (is_floating(t.dtype())) return PyFloat_FromDouble(t.item());
+  if (t.dtype() == DType::kBool) return PyBool_FromLong(t.item() != 0);
+  // Integers beyond 2^53 must not pass through a double.
+  if (t.numel() == 1 && t.dtype() == DType::kI64) {
+    return PyLong_FromLongLong(t.to_vector<int64_t>()[0]);
+  }
+  if (t.numel() == 1 && t.dtype() == DType::kU64) {
+    return PyLong_FromUnsignedLongLong(t.to_vector<uint64_t>()[0]);
+  }
+  return PyLong_FromLongLong(static_cast<long long>(t.item()));
+}
+
+PyObject* tensor_item(PyObject* a, PyObject*) {
+  return guarded([&] { return item_object(as_tensor(a)); });
+}
+PyObject* tensor_float(PyObject* a) {
+  return guarded([&] { return PyFloat_FromDouble(as_tensor(a).item()); });
+}
+PyObject* tensor_int(PyObject* a) {
+  return guarded([&] { return PyLong_FromDouble(as_tensor(a).item()); });
+}
+
+PyObject* tensor_compare(PyObject* a, PyObject* b, int op) {
+  switch (op) {
+    case Py_EQ:
+      return RUTILE_BINARY(equal)(a, b);
+    case Py_NE:
+      return RUTILE_BINARY(not_equal)(a, b);
+    case Py_LT:
+      return RUTILE_BINARY(less)(a, b);
+    case Py_LE:
+      return RUTILE_BINARY(less_equal)(a, b);
+    case Py_GT:
+      return RUTILE_BINARY(greater)(a, b);
+    default:
+      return RUTILE_BINARY(greater_equal)(a, b);
+  }
+}
+
+// Comparison is by element, so identity is the hash, as for NumPy's and PyTorch's containers of
+// parameters.
+Py_hash_t tensor_hash(PyObject* a) {
+  return static_cast<Py_hash_t>(reinterpret_cast<uintptr_t>(a) >> 4);
+}
+
+PyObject* tensor_repr(PyObject* a) {
+  return guarded([&] { return PyUnicode_FromString(as_tensor(a).repr().c_str()); });
+}
+
+Py_ssize_t tensor_length(PyObject* a) {
+  const Tensor& t = as_tensor(a);
+  if (t.rank() == 0) {
+    PyErr_SetString(PyExc_TypeError, "a tensor without dimensions has no length");
+    return -1;
+  }
+  return t.dim(0);
+}
+
+PyObject* get_shape(PyObject* a, void*) { return tuple_of(as_tensor(a).shape()); }
+PyObject* get_dtype(PyObject* a, void*) {
+  return PyUnicode_FromString(long_dtype_name(as_tensor(a).dtype()));
+}
+PyObject* get_ndim(PyObject* a, void*) { return PyLong_FromLong(as_tensor(a).rank()); }
+PyObject* get_size(PyObject* a, void*) { return PyLong_FromLongLong(as_tensor(a).numel()); }
+PyObject* get_transposed(PyObject* a, void*) {
+  return guarded([&] { return wrap(ops::transpose(as_tensor(a))); });
+}
+
+PyObject* tensor_asnumpy(PyObject* a, PyObject*) {
+  return guarded([&] { return numpy_of(as_tensor(a)); });
+}
+PyObject* tensor_array(PyObject* a, PyObject* args, PyObject* kwargs) {
+  PyObject* array = tensor_asnumpy(a, nullptr);
+  if (!array || (PyTuple_GET_SIZE(args) == 0 && !kwargs)) return array;
+  PyObject* dtype = PyTuple_GET_SIZE(args) ? PyTuple_GET_ITEM(args, 0) : nullptr;
+  if (!dtype && kwargs) dtype = PyDict_GetItemString(kwargs, "dtype");
+  if (!dtype || dtype == Py_None) return array;
+  PyObject* cast = PyObject_CallMethod(array, "astype", "O", dtype);
+  Py_DECREF(array);
+  return cast;
+}
+
+PyObject* tensor_subscript(PyObject* a, PyObject* key) {
+  return guarded([&] { return subscript(as_tensor(a), key); });
+}
+
+PyMethodDef kMethods[] = {
+    {"item", tensor_item, METH_NOARGS, "The single element as a Python number."},
+    {"asnumpy", tensor_asnumpy, METH_NOARGS,
+     "A read-only NumPy array over the same memory (bfloat16: a float32 copy)."},
+    {"numpy", tensor_asnumpy, METH_NOARGS, "As asnumpy()."},
+    {"__array__", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(tensor_array)),
+     METH_VARARGS | METH_KEYWORDS, "NumPy's array protocol."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef kProperties[] = {
+    {"shape", get_shape, nullptr, "Dimensions as a tuple.", nullptr},
+    {"dtype", get_dtype, nullptr, "Element type: 'float32', 'bfloat16', 'int64', ...", nullptr},
+    {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
+    {"size", get_size, nullptr, "Number of elements.", nullptr},
+    {"T", get_transposed, nullptr, "The tensor with its dimensions reversed.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+template <class F>
+void* slot(F f) {
+  return reinterpret_cast<void*>(f);
+}
+
+}  // namespace
+
+bool add_tensor_type(PyObject* module) {
+  static PyType_Slot slots[] = {
+      {Py_tp_new, slot(tensor_new)},
+      {Py_tp_dealloc, slot(tensor_dealloc)},
+      {Py_tp_repr, slot(tensor_repr)},
+      {Py_tp_hash, slot(tensor_hash)},
+      {Py_tp_richcompare, slot(tensor_compare)},
+      {Py_tp_methods, kMethods},
+      {Py_tp_getset, kProperties},
+      {Py_tp_doc, const_cast<char*>("Tensor(data, dtype=None): an immutable n-dimensional array.")},
+      {Py_nb_add, slot(RUTILE_BINARY(add))},
+      {Py_nb_subtract, slot(RUTILE_BINARY(sub))},
+      {Py_nb_multiply, slot(RUTILE_BINARY(mul))},
+      {Py_nb_true_divide, slot(RUTILE_BINARY(div))},
+      {Py_nb_floor_divide, slot(RUTILE_BINARY(floor_div))},
+      {Py_nb_remainder, slot(RUTILE_BINARY(mod))},
+      {Py_nb_power, slot(tensor_power)},
+      {Py_nb_matrix_multiply, slot(tensor_matmul)},
+      {Py_nb_negative, slot(tensor_negative)},
+      {Py_nb_absolute, slot(tensor_absolute)},
+      {Py_nb_bool, slot(tensor_bool)},
+      {Py_nb_float, slot(tensor_float)},
+      {Py_nb_int, slot(tensor_int)},
+      {Py_mp_length, slot(tensor_length)},
+      {Py_mp_subscript, slot(tensor_subscript)},
+      {0, nullptr}};
+  static PyType_Spec spec = {"rutile.Tensor", sizeof(PyTensor), 0, Py_TPFLAGS_DEFAULT, slots};
+  tensor_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  return tensor_type &&
+         PyModule_AddObjectRef(module, "Tensor", reinterpret_cast<PyObject*>(tensor_type)) == 0;
+}
+
+}  // namespace rutile::python
