@@ -5,6 +5,8 @@ namespace rutile::kernels {
 
 // Fast rows first: find_plan takes the first row that supports a call.
 
+void register_batch_norm_cpu();
+
 // Reference rows.
 void register_elementwise_ref();
 void register_reduce_ref();
@@ -12,6 +14,7 @@ void register_view_ref();
 
 void register_all() {
   // fast
+  register_batch_norm_cpu();
   // reference
   register_elementwise_ref();
   register_reduce_ref();

@@ -135,8 +135,16 @@ Status plan_call(const OpDef& op, const void* attrs, std::span<const TensorMeta*
     }
   }
   Status s = plan_placed(op, attrs, inputs, 0, device, reference_only, false, entry);
-  if (s.ok() || s.code() != ErrorCode::kUnsupported || !uneven) return s;
-  return plan_placed(op, attrs, inputs, uneven, device, reference_only, false, entry);
+  if (s.ok() || s.code() != ErrorCode::kUnsupported) return s;
+  if (uneven) {
+    s = plan_placed(op, attrs, inputs, uneven, device, reference_only, false, entry);
+    if (s.ok() || s.code() != ErrorCode::kUnsupported) return s;
+  }
+  if (!op.compose) return s;
+  // No row takes the call: the composition defines it.
+  entry->plan = nullptr;
+  entry->copy_mask = 0;
+  return infer_call(CallMeta{&op, attrs, inputs, {}}, &entry->outputs);
 }
 
 const PlanEntry* find_entry(const OpDef& op, const void* attrs,

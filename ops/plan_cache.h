@@ -21,7 +21,8 @@ struct PlanEntry {
 };
 
 // Inference, placement and plan of a call on the device, shared by eager execution and lowering:
-// when no fast row takes the inputs as placed, `copy_mask` names those to copy to contiguous memory.
+// when no fast row takes the inputs as placed, `copy_mask` names those to copy to contiguous memory;
+// when no row takes it at all, the plan is null and the op runs as its composition.
 RUTILE_API Status plan_call(const OpDef& op, const void* attrs,
                             std::span<const TensorMeta* const> inputs, DeviceType device,
                             bool reference_only, PlanEntry* entry);

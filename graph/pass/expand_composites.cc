@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: ops that have no kernel row run as their composition. Requires: nothing. Guarantees: every
-// node left has a kernel row on the CPU or is a view. Nodes keep the origins of what they replace.
+// node left has a kernel row that takes it or is a view. Nodes keep the origins of what they replace.
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/trace/tracer.h"
-#include "rutile/ops/kernel_table.h"
+#include "rutile/ops/plan_cache.h"
 
 namespace rutile::graph {
 
@@ -34,8 +34,12 @@ void expand(Graph& g, NodeId id, std::vector<ValueId>* map) {
   }
 }
 
-bool needs_expansion(const Node& n) {
-  return !n.op->view_offset && n.op->compose && kernel_rows(*n.op, DeviceType::kCpu).empty();
+bool needs_expansion(const Graph& g, const Node& n) {
+  if (n.op->view_offset || !n.op->compose) return false;
+  PlanEntry entry;
+  const Status s = plan_call(*n.op, n.attrs.get(), g.input_metas(n), DeviceType::kCpu,
+                             call_modes().reference_kernels, &entry);
+  return s.ok() && !entry.plan;
 }
 
 }  // namespace
@@ -49,7 +53,7 @@ Status expand_composites(Graph& g) {
     const std::vector<NodeId> old = std::move(g.order);
     g.order.clear();
     for (NodeId id : old) {
-      if (needs_expansion(g.nodes[id])) {
+      if (needs_expansion(g, g.nodes[id])) {
         expand(g, id, &map);
         changed = true;
       } else {

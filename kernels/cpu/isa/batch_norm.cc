@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+// Batch norm in two passes over memory forward (statistics, result) and two backward (sums, result).
+// Statistics are sums of x - shift and its square, the shift being the channel's first element: f32
+// over at most kChunk vectors, f64 above that, so that a large mean costs no digits.
+#include "rutile/kernels/cpu/batch_norm.h"
+
+#include "rutile/core/thread.h"
+#include "rutile/kernels/cpu/isa/vec16.h"
+
+namespace rutile::kernels::RUTILE_ISA {
+namespace {
+
+constexpr int64_t kChunk = 128;
+
+// Two running sums by lane, f32 in front of f64.
+struct Sums {
+  V16 a{}, b{};
+  double da[16] = {}, db[16] = {};
+  int64_t pending = 0;
+  inline __attribute__((always_inline)) void flush() {
+    for (int i = 0; i < 16; ++i) {
+      da[i] += a[i];
+      db[i] += b[i];
+    }
+    a = b = V16{};
+    pending = 0;
+  }
+  // Lane 0 gets the sum of all lanes, if they are pixels of one channel.
+  void gather() {
+    for (int i = 1; i < 16; ++i) {
+      da[0] += da[i];
+      db[0] += db[i];
+    }
+    for (int i = 1; i < 16; ++i) {
+      da[i] = da[0];
+      db[i] = db[0];
+    }
+  }
+};
+
+inline double inverse_sqrt(double v) { return 1.0 / __builtin_sqrt(v); }
+
+// One group's geometry: vectors at p + batch * batch_stride + j * 16 (or j * lanes).
+struct Group {
+  int64_t batch, batch_stride, vectors, step, tail, offset;
+  bool partial;  // every vector has fewer than 16 lanes (8-channel blocks)
+};
+
+Group group_of(const BatchNormShape& s, int64_t g) {
+  Group r;
+  r.batch = s.batch;
+  r.batch_stride = s.batch_stride;
+  r.offset = g * s.group_stride;
+  if (s.lanes_are_channels) {
+    r.vectors = s.pixels;
+    r.step = s.lanes;
+    r.tail = 0;
+    r.partial = s.lanes < 16;
+  } else {
+    r.vectors = s.pixels / 16;
+    r.step = 16;
+    r.tail = s.pixels % 16;
+    r.partial = false;
+  }
+  return r;
+}
+
+// Calls f(offset, lanes) for each vector of the group.
+template <class F>
+inline __attribute__((always_inline)) void for_each_vector(const Group& g, F&& f) {
+  for (int64_t n = 0; n < g.batch; ++n) {
+    int64_t at = g.offset + n * g.batch_stride;
+    if (g.partial) {
+      for (int64_t j = 0; j < g.vectors; ++j, at += g.step) f(at, g.step);
+    } else {
+      for (int64_t j = 0; j < g.vectors; ++j, at += 16) f(at, int64_t{16});
+      if (g.tail) f(at, g.tail);
+    }
+  }
+}
+
+template <class T>
+inline __attribute__((always_inline)) V16 get(const T* p, int64_t at, int64_t lanes) {
+  return lanes == 16 ? load(p + at) : load_part(p + at, lanes);
+}
+template <class T>
+inline __attribute__((always_inline)) void put(T* p, int64_t at, V16 v, int64_t lanes) {
+  if (lanes == 16) {
+    store(p + at, v);
+  } else {
+    store_part(p + at, v, lanes);
+  }
+}
+
+// Per-channel values of group g by lane; `missing` for padding channels.
+V16 channel_values(const BatchNormShape& s, int64_t g, const float* v, float fallback) {
+  if (!s.lanes_are_channels) return splat(v ? v[g] : fallback);
+  V16 r{};
+  for (int64_t i = 0; i < s.lanes && g * s.lanes + i < s.channels; ++i) {
+    r[i] = v ? v[g * s.lanes + i] : fallback;
+  }
+  return r;
+}
+
+void write_channels(const BatchNormShape& s, int64_t g, float* out, const double* v) {
+  if (!s.lanes_are_channels) {
+    out[g] = static_cast<float>(v[0]);
+    return;
+  }
+  for (int64_t i = 0; i < s.lanes && g * s.lanes + i < s.channels; ++i) {
+    out[g * s.lanes + i] = static_cast<float>(v[i]);
+  }
+}
+
+struct Affine {
+  V16 scale, shift;
+};
+
+template <class T>
+void forward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) {
+  const T* x = static_cast<const T*>(a.x);
+  const Group group = group_of(s, g);
+  V16 base = get(x, group.offset, s.lanes_are_channels ? s.lanes : (group.vectors ? 16 : group.tail));
+  if (!s.lanes_are_channels) base = splat(base[0]);
+  Sums sums;
+  for_each_vector(group, [&](int64_t at, int64_t lanes) {
+    V16 d = get(x, at, lanes) - base;
+    if (lanes < 16) {
+      // Lanes beyond the data must add nothing.
+      for (int64_t i = lanes; i < 16; ++i) d[i] = 0;
+    }
+    sums.a += d;
+    sums.b += d * d;
+    if (++sums.pending == kChunk) sums.flush();
+  });
+  sums.flush();
+  if (!s.lanes_are_channels) sums.gather();
+  const double count = static_cast<double>(s.count());
+  double mean[16], rstd[16];
+  for (int i = 0; i < 16; ++i) {
+    const double m = sums.da[i] / count;
+    const double var = sums.db[i] / count - m * m;
+    mean[i] = base[i] + m;
+    rstd[i] = inverse_sqrt((var > 0 ? var : (var == var ? 0 : var)) + s.eps);
+  }
+  write_channels(s, g, a.mean, mean);
+  write_channels(s, g, a.rstd, rstd);
+  V16 scale = channel_values(s, g, a.weight, 1), shift = channel_values(s, g, a.bias, 0);
+  for (int i = 0; i < 16; ++i) {
+    const double w = scale[i] * rstd[i];
+    scale[i] = static_cast<float>(w);
+    shift[i] = static_cast<float>(shift[i] - mean[i] * w);
+  }
+  T* y = static_cast<T*>(a.y);
+  const T* residual = static_cast<const T*>(a.residual);
+  const bool relu = a.relu;
+  if (residual) {
+    for_each_vector(group, [&](int64_t at, int64_t lanes) {
+      put(y, at, max0(get(x, at, lanes) * scale + shift + get(residual, at, lanes)), lanes);
+    });
+  } else if (relu) {
+    for_each_vector(group, [&](int64_t at, int64_t lanes) {
+      put(y, at, max0(get(x, at, lanes) * scale + shift), lanes);
+    });
+  } else {
+    for_each_vector(group, [&](int64_t at, int64_t lanes) {
+      put(y, at, get(x, at, lanes) * scale + shift, lanes);
+    });
+  }
+}
+
+// The affine map of forward, from saved statistics, with forward's own rounding.
+Affine affine_of(V16 mean, V16 rstd, V16 weight, V16 bias) {
+  Affine r;
+  for (int i = 0; i < 16; ++i) {
+    const double w = static_cast<double>(weight[i]) * rstd[i];
+    r.scale[i] = static_cast<float>(w);
+    r.shift[i] = static_cast<float>(bias[i] - mean[i] * w);
+  }
+  return r;
+}
+
+// dx = dz * c0 + x * c1 + c2, from sum(dz) and sum(dz * (x - mean)).
+struct BackwardMap {
+  V16 c0, c1, c2;
+  double dweight[16], dbias[16];
+};
+BackwardMap backward_map(const Sums& sums, V16 mean, V16 rstd, V16 weight, double count) {
+  BackwardMap r;
+  for (int i = 0; i < 16; ++i) {
+    const double k = rstd[i];
+    r.dbias[i] = sums.da[i];
+    r.dweight[i] = sums.db[i] * k;
+    const double c0 = weight[i] * k, c1 = -c0 * k * r.dweight[i] / count;
+    r.c0[i] = static_cast<float>(c0);
+    r.c1[i] = static_cast<float>(c1);
+    r.c2[i] = static_cast<float>(-c0 * r.dbias[i] / count - c1 * mean[i]);
+  }
+  return r;
+}
+
+// The gradient behind the ReLU, if there is one, at one vector.
+template <class T>
+struct Masked {
+  const T *dy, *x, *y;
+  bool relu;
+  Affine map;
+  inline __attribute__((always_inline)) V16 operator()(int64_t at, int64_t lanes, V16 xv) const {
+    const V16 d = get(dy, at, lanes);
+    if (y) return get(y, at, lanes) > 0.0f ? d : V16{};
+    if (relu) return xv * map.scale + map.shift > 0.0f ? d : V16{};
+    return d;
+  }
+};
+
+template <class T>
+void backward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) {
+  const T* x = static_cast<const T*>(a.x);
+  const Group group = group_of(s, g);
+  const V16 mean = channel_values(s, g, a.mean, 0), rstd = channel_values(s, g, a.rstd, 0);
+  const V16 weight = channel_values(s, g, a.weight, 1);
+  Masked<T> masked{static_cast<const T*>(a.dy), x, static_cast<const T*>(a.y_in), a.relu,
+                   affine_of(mean, rstd, weight, channel_values(s, g, a.bias, 0))};
+  T* dresidual = static_cast<T*>(a.dresidual);
+  Sums sums;
+  for_each_vector(group, [&](int64_t at, int64_t lanes) {
+    const V16 xv = get(x, at, lanes);
+    V16 dz = masked(at, lanes, xv);
+    if (dresidual) put(dresidual, at, dz, lanes);
+    if (lanes < 16) {
+      for (int64_t i = lanes; i < 16; ++i) dz[i] = 0;
+    }
+    sums.a += dz;
+    sums.b += dz * (xv - mean);
+    if (++sums.pending == kChunk) sums.flush();
+  });
+  sums.flush();
+  if (!s.lanes_are_channels) sums.gather();
+  const BackwardMap m = backward_map(sums, mean, rstd, weight, static_cast<double>(s.count()));
+  write_channels(s, g, a.dweight, m.dweight);
+  write_channels(s, g, a.dbias, m.dbias);
+  T* dx = static_cast<T*>(a.dx);
+  if (dresidual) {
+    for_each_vector(group, [&](int64_t at, int64_t lanes) {
+      put(dx, at, get(dresidual, at, lanes) * m.c0 + get(x, at, lanes) * m.c1 + m.c2, lanes);
+    });
+  } else {
+    for_each_vector(group, [&](int64_t at, int64_t lanes) {
+      const V16 xv = get(x, at, lanes);
+      put(dx, at, masked(at, lanes, xv) * m.c0 + xv * m.c1 + m.c2, lanes);
+    });
+  }
+}
+
+// Channels-last: threads take runs of pixels, sums of all channels at once; partial sums are combined
+// in thread order, so the result depends on the thread count only.
+struct Rows {
+  int64_t pixels, channels, per_thread;
+  int threads;
+};
+Rows rows_of(const BatchNormShape& s, int threads) {
+  Rows r{s.count(), s.channels, 0, threads};
+  r.per_thread = (r.pixels + threads - 1) / threads;
+  return r;
+}
+
+// Adds two sums by channel over the thread's pixels into f64 arrays, f(pixel offset, channel, lanes)
+// giving the two terms.
+template <class F>
+void sum_rows(const Rows& r, int64_t begin, int64_t end, float* partial, double* total, F&& f) {
+  const int64_t c = r.channels;
+  for (int64_t i = 0; i < 2 * c; ++i) total[i] = 0;
+  for (int64_t p0 = begin; p0 < end; p0 += kChunk) {
+    const int64_t p1 = p0 + kChunk < end ? p0 + kChunk : end;
+    for (int64_t i = 0; i < 2 * c; ++i) partial[i] = 0;
+    for (int64_t p = p0; p < p1; ++p) {
+      for (int64_t k = 0; k < c; k += 16) {
+        const int64_t lanes = c - k < 16 ? c - k : 16;
+        V16 u, v;
+        f(p * c + k, k, lanes, &u, &v);
+        put(partial, k, get(partial, k, lanes) + u, lanes);
+        put(partial, c + k, get(partial, c + k, lanes) + v, lanes);
+      }
+    }
+    for (int64_t i = 0; i < 2 * c; ++i) total[i] += partial[i];
+  }
+}
+
+// Workspace: per thread 2c floats and 2c doubles, then 3c floats of per-channel factors.
+struct RowsWorkspace {
+  float* partial(int t) const { return base + t * 6 * c; }
+  double* total(int t) const { return reinterpret_cast<double*>(base + t * 6 * c + 2 * c); }
+  float* factors() const { return base + threads * 6 * c; }
+  float* base;
+  int64_t c;
+  int threads;
+};
+
+template <class F>
+void on_threads(const Rows& r, F&& f) {
+  parallel_for(0, r.threads, 1, [&](int64_t t0, int64_t t1) {
+    for (int64_t t = t0; t < t1; ++t) {
+      const int64_t begin = t * r.per_thread;
+      const int64_t end = begin + r.per_thread < r.pixels ? begin + r.per_thread : r.pixels;
+      if (begin < end || begin == 0) f(static_cast<int>(t), begin, end);
+    }
+  });
+}
+
+template <class T>
+void forward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
+  const Rows r = rows_of(s, threads);
+  const int64_t c = r.channels;
+  const RowsWorkspace w{a.workspace, (c + 15) / 16 * 16, threads};
+  const T* x = static_cast<const T*>(a.x);
+  float* base = w.factors();
+  float* scale = base + w.c;
+  float* shift = scale + w.c;
+  for (int64_t k = 0; k < c; ++k) base[k] = x[k];
+  for (int t = 0; t < threads; ++t) {
+    for (int64_t i = 0; i < 2 * c; ++i) w.total(t)[i] = 0;
+  }
+  on_threads(r, [&](int t, int64_t begin, int64_t end) {
+    sum_rows(r, begin, end, w.partial(t), w.total(t),
+             [&](int64_t at, int64_t k, int64_t lanes, V16* u, V16* v) {
+               *u = get(x, at, lanes) - get(base, k, lanes);
+               *v = *u * *u;
+             });
+  });
+  const double count = static_cast<double>(r.pixels);
+  for (int64_t k = 0; k < c; ++k) {
+    double s1 = 0, s2 = 0;
+    for (int t = 0; t < threads; ++t) {
+      s1 += w.total(t)[k];
+      s2 += w.total(t)[c + k];
+    }
+    const double m = s1 / count, var = s2 / count - m * m;
+    const double mean = base[k] + m;
+    const double rstd = inverse_sqrt((var > 0 ? var : (var == var ? 0 : var)) + s.eps);
+    const double f = (a.weight ? a.weight[k] : 1.0f) * rstd;
+    a.mean[k] = static_cast<float>(mean);
+    a.rstd[k] = static_cast<float>(rstd);
+    scale[k] = static_cast<float>(f);
+    shift[k] = static_cast<float>((a.bias ? a.bias[k] : 0.0f) - mean * f);
+  }
+  T* y = static_cast<T*>(a.y);
+  const T* residual = static_cast<const T*>(a.residual);
+  on_threads(r, [&](int, int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      for (int64_t k = 0; k < c; k += 16) {
+        const int64_t lanes = c - k < 16 ? c - k : 16, at = p * c + k;
+        V16 v = get(x, at, lanes) * get(scale, k, lanes) + get(shift, k, lanes);
+        if (residual) v += get(residual, at, lanes);
+        put(y, at, a.relu ? max0(v) : v, lanes);
+      }
+    }
+  });
+}
+
+template <class T>
+void backward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
+  const Rows r = rows_of(s, threads);
+  const int64_t c = r.channels;
+  const RowsWorkspace w{a.workspace, (c + 15) / 16 * 16, threads};
+  const T *x = static_cast<const T*>(a.x), *dy = static_cast<const T*>(a.dy),
+          *y = static_cast<const T*>(a.y_in);
+  T* dresidual = static_cast<T*>(a.dresidual);
+  T* dx = static_cast<T*>(a.dx);
+  float* c0 = w.factors();
+  float* c1 = c0 + w.c;
+  float* c2 = c1 + w.c;
+  float* scale = c2 + w.c;
+  float* shift = scale + w.c;
+  for (int64_t k = 0; k < c; ++k) {
+    const double f = static_cast<double>(a.weight ? a.weight[k] : 1.0f) * a.rstd[k];
+    scale[k] = static_cast<float>(f);
+    shift[k] = static_cast<float>((a.bias ? a.bias[k] : 0.0f) - a.mean[k] * f);
+  }
+  auto masked = [&](int64_t at, int64_t k, int64_t lanes, V16 xv) {
+    const V16 d = get(dy, at, lanes);
+    if (y) return get(y, at, lanes) > 0.0f ? d : V16{};
+    if (a.relu) {
+      return xv * get(scale, k, lanes) + get(shift, k, lanes) > 0.0f ? d : V16{};
+    }
+    return d;
+  };
+  for (int t = 0; t < threads; ++t) {
+    for (int64_t i = 0; i < 2 * c; ++i) w.total(t)[i] = 0;
+  }
+  on_threads(r, [&](int t, int64_t begin, int64_t end) {
+    sum_rows(r, begin, end, w.partial(t), w.total(t),
+             [&](int64_t at, int64_t k, int64_t lanes, V16* u, V16* v) {
+               const V16 xv = get(x, at, lanes);
+               *u = masked(at, k, lanes, xv);
+               if (dresidual) put(dresidual, at, *u, lanes);
+               *v = *u * (xv - get(a.mean, k, lanes));
+             });
+  });
+  const double count = static_cast<double>(r.pixels);
+  for (int64_t k = 0; k < c; ++k) {
+    double s1 = 0, s2 = 0;
+    for (int t = 0; t < threads; ++t) {
+      s1 += w.total(t)[k];
+      s2 += w.total(t)[c + k];
+    }
+    const double rstd = a.rstd[k], f0 = (a.weight ? a.weight[k] : 1.0f) * rstd;
+    const double dweight = s2 * rstd, f1 = -f0 * rstd * dweight / count;
+    a.dbias[k] = static_cast<float>(s1);
+    a.dweight[k] = static_cast<float>(dweight);
+    c0[k] = static_cast<float>(f0);
+    c1[k] = static_cast<float>(f1);
+    c2[k] = static_cast<float>(-f0 * s1 / count - f1 * a.mean[k]);
+  }
+  on_threads(r, [&](int, int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      for (int64_t k = 0; k < c; k += 16) {
+        const int64_t lanes = c - k < 16 ? c - k : 16, at = p * c + k;
+        const V16 xv = get(x, at, lanes);
+        const V16 dz = dresidual ? get(dresidual, at, lanes) : masked(at, k, lanes, xv);
+        put(dx, at,
+            dz * get(c0, k, lanes) + xv * get(c1, k, lanes) + get(c2, k, lanes), lanes);
+      }
+    }
+  });
+}
+
+template <class T>
+void forward(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
+  if (s.rows) {
+    forward_rows<T>(s, a, threads);
+    return;
+  }
+  parallel_for(0, s.groups, 1, [&](int64_t g0, int64_t g1) {
+    for (int64_t g = g0; g < g1; ++g) forward_group<T>(s, a, g);
+  });
+}
+
+template <class T>
+void backward(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
+  if (s.rows) {
+    backward_rows<T>(s, a, threads);
+    return;
+  }
+  parallel_for(0, s.groups, 1, [&](int64_t g0, int64_t g1) {
+    for (int64_t g = g0; g < g1; ++g) backward_group<T>(s, a, g);
+  });
+}
+
+}  // namespace
+
+BatchNormKernels batch_norm_f32() { return {forward<float>, backward<float>}; }
+BatchNormKernels batch_norm_bf16() { return {forward<BFloat16>, backward<BFloat16>}; }
+
+}  // namespace rutile::kernels::RUTILE_ISA

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sixteen floats as one value, by the compiler's vector extension: one register with AVX-512, two with
+// AVX2. Only for files in this folder.
+#pragma once
+
+#include <cstdint>
+
+#include "rutile/core/half.h"
+
+// Everything here is inlined: no call passes such a value in memory or registers.
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+namespace rutile::kernels::RUTILE_ISA {
+
+typedef float V16 __attribute__((vector_size(64)));
+typedef float V16Unaligned __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t I16 __attribute__((vector_size(64)));
+typedef uint32_t U16 __attribute__((vector_size(64)));
+typedef uint16_t H16 __attribute__((vector_size(32)));
+typedef uint16_t H16Unaligned __attribute__((vector_size(32), aligned(2), may_alias));
+
+inline __attribute__((always_inline)) V16 splat(float v) { return V16{} + v; }
+inline __attribute__((always_inline)) V16 load(const float* p) {
+  return *reinterpret_cast<const V16Unaligned*>(p);
+}
+inline __attribute__((always_inline)) void store(float* p, V16 v) {
+  *reinterpret_cast<V16Unaligned*>(p) = v;
+}
+inline __attribute__((always_inline)) V16 load(const BFloat16* p) {
+  const H16 h = *reinterpret_cast<const H16Unaligned*>(p);
+  return reinterpret_cast<V16>(__builtin_convertvector(h, U16) << 16);
+}
+inline __attribute__((always_inline)) void store(BFloat16* p, V16 v) {
+  const U16 u = reinterpret_cast<U16>(v);
+  const U16 rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  const I16 nan = v != v;
+  const U16 r = nan ? (u >> 16 | 0x40u) : rounded;
+  *reinterpret_cast<H16Unaligned*>(p) = __builtin_convertvector(r, H16);
+}
+// The first n < 16 elements; the other lanes are zero, or not written.
+template <class T>
+inline __attribute__((always_inline)) V16 load_part(const T* p, int64_t n) {
+  T buffer[16] = {};
+  for (int64_t i = 0; i < n; ++i) buffer[i] = p[i];
+  return load(buffer);
+}
+template <class T>
+inline __attribute__((always_inline)) void store_part(T* p, V16 v, int64_t n) {
+  T buffer[16];
+  store(buffer, v);
+  for (int64_t i = 0; i < n; ++i) p[i] = buffer[i];
+}
+inline __attribute__((always_inline)) V16 max0(V16 v) {
+  // NaN stays NaN, as relu defines it.
+  return v < 0.0f ? V16{} : v;
+}
+
+}  // namespace rutile::kernels::RUTILE_ISA
