@@ -101,7 +101,8 @@ function(rutile_isa_library target)
   set(rutile_objects ${rutile_objects} "$<TARGET_OBJECTS:${target}>" PARENT_SCOPE)
 endfunction()
 
-set(rutile_flags_avx2 -mavx2 -mfma)
+# Vector values never cross a call, so their calling convention does not matter.
+set(rutile_flags_avx2 -mavx2 -mfma -Wno-psabi)
 set(rutile_flags_avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mprefer-vector-width=512)
 set(RUTILE_ISAS "none")
 if(rutile_eigen_sources)

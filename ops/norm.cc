@@ -2,6 +2,7 @@
 #include "rutile/ops/norm.h"
 
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/grad_util.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
@@ -88,10 +89,18 @@ Status infer_backward(const CallMeta& call, TensorMeta* out) {
 
 // ---- Definitions in other ops ----
 
-Dims reduced_axes(int rank) {
-  Dims axes{0};
-  for (int i = 2; i < rank; ++i) axes.push_back(i);
-  return axes;
+// Sum over all dimensions but the second.
+Tensor channel_sum(const Tensor& x) {
+  SumAttrs a;
+  a.axes.push_back(0);
+  for (int i = 2; i < x.rank(); ++i) a.axes.push_back(i);
+  return sum(x, a);
+}
+
+// Elements per channel.
+Scalar channel_count(const Tensor& x) {
+  const int64_t c = std::max<int64_t>(1, x.dim(1));
+  return static_cast<double>(std::max<int64_t>(1, x.numel() / c));
 }
 
 // [c] as [1, c, 1, ...].
@@ -110,11 +119,11 @@ struct Normalized {
 Normalized normalize(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
   const int rank = x.rank();
   const Tensor wide = widen(x);
-  const Dims axes = reduced_axes(rank);
+  const Scalar count = channel_count(x);
   Normalized r;
-  r.mean = mean(wide, axes, false);
+  r.mean = channel_sum(wide) / count;
   const Tensor centred = wide - per_channel(r.mean, rank);
-  r.rstd = rsqrt(mean(square(centred), axes, false) + Scalar(eps));
+  r.rstd = rsqrt(channel_sum(square(centred)) / count + Scalar(eps));
   r.z = centred * per_channel(r.rstd, rank);
   if (weight.defined()) r.z = r.z * per_channel(weight, rank);
   if (bias.defined()) r.z = r.z + per_channel(bias, rank);
@@ -145,13 +154,12 @@ TensorList compose_batch_norm_add_relu(const void* attrs, std::span<const Tensor
 TensorList gradients(const Tensor& dz, const Tensor& x, const Tensor& mean_of_x, const Tensor& rstd,
                      const Tensor& weight) {
   const int rank = x.rank();
-  const Dims axes = reduced_axes(rank);
   const Tensor r = per_channel(rstd, rank);
   const Tensor xhat = (widen(x) - per_channel(mean_of_x, rank)) * r;
-  const Tensor dbias = sum(dz, axes, false);
-  const Tensor dweight = sum(dz * xhat, axes, false);
-  const double count = static_cast<double>(std::max<int64_t>(1, x.numel() / std::max<int64_t>(1, x.dim(1))));
-  Tensor dx = dz - (per_channel(dbias, rank) + xhat * per_channel(dweight, rank)) / Scalar(count);
+  const Tensor dbias = channel_sum(dz);
+  const Tensor dweight = channel_sum(dz * xhat);
+  const Scalar count = channel_count(x);
+  Tensor dx = dz - (per_channel(dbias, rank) + xhat * per_channel(dweight, rank)) / count;
   dx = dx * (weight.defined() ? r * per_channel(weight, rank) : r);
   return {cast(dx, x.dtype()), dweight, dbias};
 }
@@ -183,13 +191,13 @@ TensorList compose_add_relu_grad(const void*, std::span<const Tensor> in) {
 Tensor statistics_gradient(GradCtx& ctx, const Tensor& x, const Tensor& mean_of_x,
                            const Tensor& rstd) {
   const int rank = x.rank();
-  const double count = static_cast<double>(std::max<int64_t>(1, x.numel() / std::max<int64_t>(1, x.dim(1))));
+  const Scalar count = channel_count(x);
   Tensor dx;
   if (ctx.grad(1).defined()) {
-    dx = broadcast_to(per_channel(ctx.grad(1), rank) / Scalar(count), x.shape());
+    dx = broadcast_to(per_channel(ctx.grad(1), rank) / count, x.shape());
   }
   if (ctx.grad(2).defined()) {
-    const Tensor factor = ctx.grad(2) * rstd * rstd * rstd / Scalar(-count);
+    const Tensor factor = ctx.grad(2) * rstd * rstd * rstd / Scalar(-count.f);
     const Tensor d = (widen(x) - per_channel(mean_of_x, rank)) * per_channel(factor, rank);
     dx = dx.defined() ? dx + d : d;
   }

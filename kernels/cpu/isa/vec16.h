@@ -7,9 +7,6 @@
 
 #include "rutile/core/half.h"
 
-// Everything here is inlined: no call passes such a value in memory or registers.
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 namespace rutile::kernels::RUTILE_ISA {
 
 typedef float V16 __attribute__((vector_size(64)));
