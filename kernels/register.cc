@@ -4,10 +4,13 @@
 namespace rutile::kernels {
 
 // Fast rows first: find_plan takes the first row that supports a call.
-
+void register_matmul_cpu();
+void register_conv_cpu();
 void register_batch_norm_cpu();
 
 // Reference rows.
+void register_matmul_ref();
+void register_conv_ref();
 void register_elementwise_ref();
 void register_reduce_ref();
 void register_view_ref();
@@ -15,7 +18,11 @@ void register_view_ref();
 void register_all() {
   // fast
   register_batch_norm_cpu();
+  register_matmul_cpu();
+  register_conv_cpu();
   // reference
+  register_matmul_ref();
+  register_conv_ref();
   register_elementwise_ref();
   register_reduce_ref();
   register_view_ref();

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolution and its gradients by oneDNN. Images are taken as they lie where a vector kernel
+// exists for that, weights in any placement; what oneDNN wants otherwise is reordered in the
+// workspace.
+#include "rutile/kernels/conv_shape.h"
+#include "rutile/kernels/cpu/dnnl_rows.h"
+#include "rutile/kernels/cpu/dnnl_util.h"
+#include "rutile/ops/conv.h"
+
+namespace rutile::kernels {
+
+using dnnl::memory;
+using Tag = memory::format_tag;
+
+namespace {
+
+struct DnnlConv : Plan {
+  // Of the two inputs and the output of the call, in its order.
+  DnnlReorder in[2], out;
+  DnnlCall call;
+  bool bias = false;
+};
+
+// Descriptors of x, weight, bias and y for a primitive; dtypes differ only for gradients.
+struct Descs {
+  memory::desc x, weight, bias, y;
+};
+
+enum class Kind { kForward, kInputGrad, kWeightGrad };
+
+Kind kind_of(const OpDef* op) {
+  if (op == &ops::kConv2d) return Kind::kForward;
+  return op == &ops::kConv2dInputGrad ? Kind::kInputGrad : Kind::kWeightGrad;
+}
+
+bool follows_channels_last(const TensorMeta& m) {
+  const Strides want = ordered_strides(m.shape, {0, 2, 3, 1});
+  for (int i = 0; i < 4; ++i) {
+    if (m.dim(i) != 1 && m.strides[i] != want[i]) return false;
+  }
+  return true;
+}
+
+memory::desc image_desc(const TensorMeta& m) {
+  if (m.layout != kStrided) return dnnl_desc(m);
+  if (follows_channels_last(m)) return {dnnl_dims(m.shape), dnnl_dtype(m.dtype), Tag::nhwc};
+  if (m.is_contiguous()) return {dnnl_dims(m.shape), dnnl_dtype(m.dtype), Tag::nchw};
+  return dnnl_desc(m);
+}
+
+memory::desc image_any(const TensorMeta& m, bool channels_last) {
+  return {dnnl_dims(m.shape), dnnl_dtype(m.dtype), channels_last ? Tag::nhwc : Tag::any};
+}
+
+memory::dims weight_dims(const ConvShape& s) {
+  if (s.groups == 1) return {s.oc, s.ic, s.kh, s.kw};
+  return {s.groups, s.oc, s.ic, s.kh, s.kw};
+}
+
+memory::desc weight_desc(const TensorMeta& m, const ConvShape& s) {
+  if (m.layout != kStrided) return dnnl_desc(m);
+  if (s.groups == 1 && m.is_contiguous()) {
+    return {weight_dims(s), dnnl_dtype(m.dtype), Tag::oihw};
+  }
+  memory::dims strides = dnnl_dims(m.strides);
+  if (s.groups > 1) strides.insert(strides.begin(), s.oc * m.strides[0]);
+  return {weight_dims(s), dnnl_dtype(m.dtype), strides};
+}
+
+struct Geometry {
+  memory::dims stride, dilation, pad;
+};
+
+Geometry geometry(const ConvShape& s) {
+  return {{s.stride_h, s.stride_w}, {s.dil_h - 1, s.dil_w - 1}, {s.pad_h, s.pad_w}};
+}
+
+constexpr auto kDirect = dnnl::algorithm::convolution_direct;
+
+dnnl::convolution_forward::primitive_desc forward_desc(const Descs& d, const ConvShape& s) {
+  const Geometry g = geometry(s);
+  const auto kind = dnnl::prop_kind::forward_training;
+  if (d.bias) {
+    return {dnnl_engine(), kind,       kDirect, d.x,   d.weight,    d.bias, d.y,
+            g.stride,      g.dilation, g.pad,   g.pad, dnnl_attr(), true};
+  }
+  return {dnnl_engine(), kind,       kDirect, d.x,   d.weight,    d.y,
+          g.stride,      g.dilation, g.pad,   g.pad, dnnl_attr(), true};
+}
+
+// What the backward primitives ask for: some forward convolution of the same sizes.
+dnnl::convolution_forward::primitive_desc hint(const CallMeta& call, const ConvShape& s) {
+  const ConvTensors t = conv_tensors(call);
+  const DType type = call.in(0).dtype;
+  Descs d;
+  d.x = dnnl_desc_any(t.x->shape, type);
+  d.y = dnnl_desc_any(t.y->shape, type);
+  d.weight = memory::desc(weight_dims(s), dnnl_dtype(type), Tag::any);
+  return forward_desc(d, s);
+}
+
+// One of the three primitive descriptors, empty if oneDNN has none.
+struct AnyConvDesc {
+  dnnl::convolution_forward::primitive_desc forward;
+  dnnl::convolution_backward_data::primitive_desc input_grad;
+  dnnl::convolution_backward_weights::primitive_desc weight_grad;
+  const char* impl = "";  // empty: none
+  Descs descs;
+  memory::desc scratchpad;
+  dnnl::primitive primitive;
+};
+
+template <class Pd>
+void describe(const Pd& pd, AnyConvDesc* out) {
+  out->impl = pd.impl_info_str();
+  out->scratchpad = pd.scratchpad_desc();
+}
+
+AnyConvDesc make_desc(const CallMeta& call, const ConvShape& s, const Descs& d) {
+  const Geometry g = geometry(s);
+  AnyConvDesc out;
+  switch (kind_of(call.op)) {
+    case Kind::kForward:
+      out.forward = forward_desc(d, s);
+      if (!out.forward) break;
+      describe(out.forward, &out);
+      out.descs = {out.forward.src_desc(), out.forward.weights_desc(), d.bias,
+                   out.forward.dst_desc()};
+      break;
+    case Kind::kInputGrad: {
+      const auto h = hint(call, s);
+      if (!h) break;
+      out.input_grad = dnnl::convolution_backward_data::primitive_desc(
+          dnnl_engine(), kDirect, d.x, d.weight, d.y, g.stride, g.dilation, g.pad, g.pad, h,
+          dnnl_attr(), true);
+      if (!out.input_grad) break;
+      describe(out.input_grad, &out);
+      out.descs = {out.input_grad.diff_src_desc(),
+                   out.input_grad.weights_desc(),
+                   {},
+                   out.input_grad.diff_dst_desc()};
+      break;
+    }
+    case Kind::kWeightGrad: {
+      const auto h = hint(call, s);
+      if (!h) break;
+      out.weight_grad = dnnl::convolution_backward_weights::primitive_desc(
+          dnnl_engine(), kDirect, d.x, d.weight, d.y, g.stride, g.dilation, g.pad, g.pad, h,
+          dnnl_attr(), true);
+      if (!out.weight_grad) break;
+      describe(out.weight_grad, &out);
+      out.descs = {out.weight_grad.src_desc(),
+                   out.weight_grad.diff_weights_desc(),
+                   {},
+                   out.weight_grad.diff_dst_desc()};
+      break;
+    }
+  }
+  return out;
+}
+
+bool is_vectorised(const AnyConvDesc& d) {
+  const std::string_view impl = d.impl;
+  return impl.find("jit") != std::string_view::npos || impl.find("brg") != std::string_view::npos;
+}
+
+memory::desc bias_desc(const CallMeta& call) {
+  if (call.op != &ops::kConv2d || !call.has(2)) return {};
+  return {{call.in(2).dim(0)}, dnnl_dtype(call.in(2).dtype), Tag::a};
+}
+
+AnyConvDesc with_any(const CallMeta& call, const ConvShape& s) {
+  const ConvTensors t = conv_tensors(call);
+  Descs d;
+  d.x = image_any(*t.x, false);
+  d.y = image_any(*t.y, false);
+  d.weight = memory::desc(weight_dims(s), dnnl_dtype(t.weight->dtype), Tag::any);
+  d.bias = bias_desc(call);
+  return make_desc(call, s, d);
+}
+
+// The images as they lie, else channels-last instead of other strides, else as oneDNN wishes.
+AnyConvDesc choose(const CallMeta& call, const ConvShape& s) {
+  const ConvTensors t = conv_tensors(call);
+  Descs d;
+  d.weight = memory::desc(weight_dims(s), dnnl_dtype(t.weight->dtype), Tag::any);
+  d.bias = bias_desc(call);
+  d.x = image_desc(*t.x);
+  d.y = image_desc(*t.y);
+  AnyConvDesc best = make_desc(call, s, d);
+  if (is_vectorised(best)) return best;
+  if (t.x->layout == kStrided) d.x = image_any(*t.x, true);
+  if (t.y->layout == kStrided) d.y = image_any(*t.y, true);
+  best = make_desc(call, s, d);
+  if (is_vectorised(best)) return best;
+  return with_any(call, s);
+}
+
+bool refuse(Reason* reason, const char* why) {
+  reason->text = why;
+  return false;
+}
+
+bool has_zero_stride(const TensorMeta& m) {
+  for (int i = 0; m.layout == kStrided && i < m.rank(); ++i) {
+    if (m.strides[i] == 0 && m.dim(i) > 1) return true;
+  }
+  return false;
+}
+
+bool supports(const CallMeta& call, Reason* reason) {
+  if (!dnnl_has(call.in(0).dtype) || !dnnl_has(call.out().dtype)) {
+    return refuse(reason, "takes f32, and bf16 where the machine has AVX-512");
+  }
+  const ConvShape s = conv_shape(call);
+  if (s.empty()) return refuse(reason, "an input is empty");
+  if (s.groups > 1 && conv_tensors(call).weight->layout != kStrided) {
+    return refuse(reason, "the weight of a grouped convolution is blocked");
+  }
+  for (const TensorMeta* m : call.inputs) {
+    if (m && has_zero_stride(*m)) return refuse(reason, "an input repeats its elements");
+  }
+  if (call.has(2) && !call.in(2).is_contiguous()) return refuse(reason, "the bias has gaps");
+  bool found = false;
+  const Status status = dnnl_try([&] { found = *choose(call, s).impl != 0; });
+  if (!status.ok()) return refuse(reason, status.message().c_str());
+  return found || refuse(reason, "oneDNN has no implementation");
+}
+
+Status run(const Plan& base, const KernelArgs& args) {
+  const auto& p = static_cast<const DnnlConv&>(base);
+  void* ws = args.workspace;
+  for (int i = 0; i < 2; ++i) RUTILE_RETURN_IF_ERROR(p.in[i].run(args.in[i], ws));
+  void* a = p.in[0].placed(args.in[0], ws);
+  void* b = p.in[1].placed(args.in[1], ws);
+  void* y = p.out.placed(args.out[0], ws);
+  if (p.bias) {
+    RUTILE_RETURN_IF_ERROR(p.call.run({a, b, args.in[2], y, ws}));
+  } else {
+    RUTILE_RETURN_IF_ERROR(p.call.run({a, b, y, ws}));
+  }
+  return p.out.run(args.out[0], ws);
+}
+
+void set_call(const CallMeta& call, const AnyConvDesc& d, DnnlConv* p) {
+  switch (kind_of(call.op)) {
+    case Kind::kForward:
+      if (p->bias) {
+        p->call.set(dnnl::convolution_forward(d.forward), {{DNNL_ARG_SRC, d.descs.x},
+                                                           {DNNL_ARG_WEIGHTS, d.descs.weight},
+                                                           {DNNL_ARG_BIAS, d.descs.bias},
+                                                           {DNNL_ARG_DST, d.descs.y},
+                                                           {DNNL_ARG_SCRATCHPAD, d.scratchpad}});
+        return;
+      }
+      p->call.set(dnnl::convolution_forward(d.forward), {{DNNL_ARG_SRC, d.descs.x},
+                                                         {DNNL_ARG_WEIGHTS, d.descs.weight},
+                                                         {DNNL_ARG_DST, d.descs.y},
+                                                         {DNNL_ARG_SCRATCHPAD, d.scratchpad}});
+      return;
+    case Kind::kInputGrad:
+      p->call.set(dnnl::convolution_backward_data(d.input_grad),
+                  {{DNNL_ARG_DIFF_DST, d.descs.y},
+                   {DNNL_ARG_WEIGHTS, d.descs.weight},
+                   {DNNL_ARG_DIFF_SRC, d.descs.x},
+                   {DNNL_ARG_SCRATCHPAD, d.scratchpad}});
+      return;
+    case Kind::kWeightGrad:
+      p->call.set(dnnl::convolution_backward_weights(d.weight_grad),
+                  {{DNNL_ARG_DIFF_DST, d.descs.y},
+                   {DNNL_ARG_SRC, d.descs.x},
+                   {DNNL_ARG_DIFF_WEIGHTS, d.descs.weight},
+                   {DNNL_ARG_SCRATCHPAD, d.scratchpad}});
+  }
+}
+
+Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
+  auto p = std::make_unique<DnnlConv>();
+  const ConvShape s = conv_shape(call);
+  const ConvTensors t = conv_tensors(call);
+  RUTILE_RETURN_IF_ERROR(dnnl_try([&] {
+    const AnyConvDesc d = choose(call, s);
+    p->bias = static_cast<bool>(d.descs.bias);
+    size_t* ws = &p->workspace_bytes;
+    reserve(d.scratchpad.get_size(), ws);  // at offset 0
+    const memory::desc x = image_desc(*t.x), y = image_desc(*t.y), w = weight_desc(*t.weight, s);
+    switch (kind_of(call.op)) {
+      case Kind::kForward:
+        p->in[0].set(x, d.descs.x, false, ws);
+        p->in[1].set(w, d.descs.weight, false, ws);
+        p->out.set(d.descs.y, y, true, ws);
+        break;
+      case Kind::kInputGrad:
+        p->in[0].set(y, d.descs.y, false, ws);
+        p->in[1].set(w, d.descs.weight, false, ws);
+        p->out.set(d.descs.x, x, true, ws);
+        break;
+      case Kind::kWeightGrad:
+        p->in[0].set(y, d.descs.y, false, ws);
+        p->in[1].set(x, d.descs.x, false, ws);
+        p->out.set(d.descs.weight, w, true, ws);
+        break;
+    }
+    set_call(call, d, p.get());
+  }));
+  p->run = run;
+  *plan = std::move(p);
+  return Status();
+}
+
+Status prefer(const CallMeta& call, LayoutPrefs* prefs) {
+  const ConvShape s = conv_shape(call);
+  const auto none = [] { return Status(ErrorCode::kUnsupported, "no preference"); };
+  if (!dnnl_has(call.in(0).dtype) || !dnnl_has(call.out().dtype) || s.empty()) return none();
+  Placement x, w, y;
+  bool vectorised = false;
+  RUTILE_RETURN_IF_ERROR(dnnl_try([&] {
+    const AnyConvDesc d = with_any(call, s);
+    vectorised = is_vectorised(d);
+    if (!vectorised) return;
+    x = dnnl_placement(d.descs.x);
+    y = dnnl_placement(d.descs.y);
+    if (s.groups == 1) w = dnnl_placement(d.descs.weight);
+  }));
+  if (!vectorised) return none();
+  switch (kind_of(call.op)) {
+    case Kind::kForward:
+      prefs->in = {x, w};
+      if (call.has(2)) prefs->in.push_back(Placement());
+      prefs->out = {y};
+      break;
+    case Kind::kInputGrad:
+      prefs->in = {y, w};
+      prefs->out = {x};
+      break;
+    case Kind::kWeightGrad:
+      prefs->in = {y, x};
+      prefs->out = {w};
+      break;
+  }
+  return Status();
+}
+
+}  // namespace
+
+void register_conv_dnnl() {
+  for (const OpDef* op : {&ops::kConv2d, &ops::kConv2dInputGrad, &ops::kConv2dWeightGrad}) {
+    register_kernel({.op = op,
+                     .name = "conv2d_dnnl",
+                     .supports = supports,
+                     .prepare = prepare,
+                     .prefer = prefer});
+  }
+}
+
+}  // namespace rutile::kernels

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/kernels/cpu/dnnl_util.h"
+
+#include <dnnl_debug.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+
+#if RUTILE_OPENMP
+#include <omp.h>
+#endif
+namespace rutile::kernels {
+
+using dnnl::memory;
+
+namespace {
+
+// oneDNN's tags by their text, "aBcd16b".
+const std::map<std::string, memory::format_tag, std::less<>>& tags() {
+  static const auto* const table = [] {
+    auto* m = new std::map<std::string, memory::format_tag, std::less<>>;
+    for (int i = dnnl_format_tag_any + 1; i < dnnl_format_tag_last; ++i) {
+      const auto tag = static_cast<dnnl_format_tag_t>(i);
+      m->emplace(dnnl_fmt_tag2str(tag), static_cast<memory::format_tag>(tag));
+    }
+    return m;
+  }();
+  return *table;
+}
+
+// Dimensions from the largest stride to the smallest; equal ones (of size 1) keep their order.
+Dims outer_order(const memory::dims& strides, const memory::dims& outer) {
+  Dims order;
+  for (size_t i = 0; i < strides.size(); ++i) order.push_back(static_cast<int64_t>(i));
+  int64_t* first = &order[0];
+  std::stable_sort(first, first + order.rank(), [&](int64_t a, int64_t b) {
+    if (strides[a] != strides[b]) return strides[a] > strides[b];
+    return outer[a] > outer[b];
+  });
+  return order;
+}
+
+std::string tag_text(const memory::desc& d) {
+  const memory::dims strides = d.get_strides(), padded = d.get_padded_dims();
+  const memory::dims blocks = d.get_inner_blks(), which = d.get_inner_idxs();
+  memory::dims block(strides.size(), 1);
+  for (size_t i = 0; i < blocks.size(); ++i) block[which[i]] *= blocks[i];
+  memory::dims outer(strides.size());
+  for (size_t i = 0; i < outer.size(); ++i) outer[i] = padded[i] / block[i];
+  std::string text;
+  for (const int64_t i : outer_order(strides, outer)) {
+    text += static_cast<char>((block[i] > 1 ? 'A' : 'a') + i);
+  }
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    text += cat(blocks[i], static_cast<char>('a' + which[i]));
+  }
+  return text;
+}
+
+dnnl_stream_t thread_stream() {
+  thread_local const dnnl::stream stream(dnnl_engine());
+  return stream.get();
+}
+
+}  // namespace
+
+void dnnl_use_threads([[maybe_unused]] int n) {
+#if RUTILE_OPENMP
+  if (omp_get_max_threads() != n) omp_set_num_threads(n);
+#endif
+}
+
+const dnnl::engine& dnnl_engine() {
+  static const auto* const engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  return *engine;
+}
+
+bool dnnl_has(DType t) {
+  if (t == DType::kF32) return true;
+  static const bool bf16 = dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core;
+  return t == DType::kBF16 && bf16;
+}
+
+memory::data_type dnnl_dtype(DType t) {
+  switch (t) {
+    case DType::kF32:
+      return memory::data_type::f32;
+    case DType::kBF16:
+      return memory::data_type::bf16;
+    case DType::kF16:
+      return memory::data_type::f16;
+    default:
+      throw_error(ErrorCode::kInternal, cat("oneDNN kernels do not take ", dtype_name(t)));
+  }
+}
+
+memory::dims dnnl_dims(const Dims& d) { return memory::dims(d.begin(), d.end()); }
+
+memory::desc dnnl_desc(const TensorMeta& m) {
+  if (m.layout == kStrided) {
+    return memory::desc(dnnl_dims(m.shape), dnnl_dtype(m.dtype), dnnl_dims(m.strides));
+  }
+  const auto it = tags().find(layout_info(m.layout).tag);
+  RUTILE_CHECK(it != tags().end(), "a layout that oneDNN does not know");
+  return memory::desc(dnnl_dims(m.shape), dnnl_dtype(m.dtype), it->second);
+}
+
+memory::desc dnnl_desc_any(const Shape& shape, DType t) {
+  return memory::desc(dnnl_dims(shape), dnnl_dtype(t), memory::format_tag::any);
+}
+
+Placement dnnl_placement(const memory::desc& d) {
+  Placement p;
+  const std::string text = tag_text(d);
+  if (d.get_inner_nblks() == 0) {
+    p.channels_last = text == "acdb";
+    if (p.channels_last || text == "abcd") return p;
+  }
+  if (tags().count(text)) p.layout = intern_layout(text);
+  return p;
+}
+
+dnnl::primitive_attr dnnl_attr() {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attr;
+}
+
+DnnlCall::Context::~Context() {
+  for (int i = 0; i < count; ++i) dnnl_memory_destroy(args[i].memory);
+}
+
+DnnlCall::~DnnlCall() { delete idle_.load(std::memory_order_relaxed); }
+
+void DnnlCall::set(dnnl::primitive primitive,
+                   std::initializer_list<std::pair<int, memory::desc>> args) {
+  RUTILE_CHECK(args.size() <= kMaxArgs, "a primitive with more arguments");
+  primitive_ = std::move(primitive);
+  threads_ = num_threads();
+  for (const auto& a : args) args_[count_++] = a;
+  idle_.store(make_context(), std::memory_order_relaxed);
+}
+
+DnnlCall::Context* DnnlCall::make_context() const {
+  auto* c = new Context;
+  for (int i = 0; i < count_; ++i) {
+    c->args[i].arg = args_[i].first;
+    dnnl::error::wrap_c_api(dnnl_memory_create(&c->args[i].memory, args_[i].second.get(),
+                                               dnnl_engine().get(), DNNL_MEMORY_NONE),
+                            "could not create a memory object");
+    ++c->count;
+  }
+  return c;
+}
+
+Status DnnlCall::run(std::initializer_list<void*> pointers) const {
+  Context* c = idle_.exchange(nullptr, std::memory_order_acquire);
+  if (!c) c = make_context();  // another thread runs the same plan
+  int i = 0;
+  dnnl_status_t status = dnnl_success;
+  for (void* p : pointers) {
+    if (status == dnnl_success) status = dnnl_memory_set_data_handle(c->args[i].memory, p);
+    ++i;
+  }
+  dnnl_use_threads(threads_);
+  if (status == dnnl_success) {
+    status = dnnl_primitive_execute(primitive_.get(), thread_stream(), count_, c->args);
+  }
+  delete idle_.exchange(c, std::memory_order_release);
+  if (status != dnnl_success) {
+    return Status(ErrorCode::kRuntime, cat("oneDNN: ", dnnl_status2str(status)));
+  }
+  return Status();
+}
+
+size_t reserve(size_t bytes, size_t* workspace) {
+  const size_t at = *workspace;
+  *workspace += (bytes + 63) / 64 * 64;
+  return at;
+}
+
+void DnnlReorder::set(const memory::desc& from, const memory::desc& to, bool output,
+                      size_t* workspace) {
+  if (from == to) return;
+  output_ = output;
+  // Inputs go to the workspace, outputs come from it.
+  offset_ = reserve(output ? from.get_size() : to.get_size(), workspace);
+  const dnnl::reorder::primitive_desc pd(dnnl_engine(), from, dnnl_engine(), to);
+  call_.set(dnnl::reorder(pd), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+}
+
+Status DnnlReorder::run(void* user, void* workspace) const {
+  if (!needed()) return Status();
+  void* inner = placed(user, workspace);
+  return output_ ? call_.run({inner, user}) : call_.run({user, inner});
+}
+
+}  // namespace rutile::kernels

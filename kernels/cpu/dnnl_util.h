@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Between Rutile and oneDNN. Included by kernels/cpu/dnnl_*.cc only.
+#pragma once
+
+#include <dnnl.hpp>
+
+#include <array>
+#include <atomic>
+#include <span>
+
+#include "rutile/core/placement.h"
+#include "rutile/core/thread.h"
+#include "rutile/ops/kernel_table.h"
+
+namespace rutile::kernels {
+
+// f32 everywhere; bf16 where oneDNN has vector kernels for it.
+bool dnnl_has(DType t);
+dnnl::memory::data_type dnnl_dtype(DType t);
+dnnl::memory::dims dnnl_dims(const Dims& d);
+// Strides or layout of `m` as they are.
+dnnl::memory::desc dnnl_desc(const TensorMeta& m);
+dnnl::memory::desc dnnl_desc_any(const Shape& shape, DType t);
+// What a descriptor of a 4-D tensor says: its tag, or channels-last, or row-major.
+Placement dnnl_placement(const dnnl::memory::desc& d);
+// The CPU engine, for the life of the process.
+const dnnl::engine& dnnl_engine();
+dnnl::primitive_attr dnnl_attr();  // with the scratchpad left to us
+// oneDNN plans for, and runs on, as many threads as the calling thread is to use.
+void dnnl_use_threads(int n);
+// Runs f, which calls oneDNN, and turns its exceptions into a Status.
+template <class F>
+Status dnnl_try(F&& f) {
+  dnnl_use_threads(num_threads());
+  try {
+    f();
+  } catch (const dnnl::error& e) {
+    return Status(e.status == dnnl_out_of_memory ? ErrorCode::kOutOfMemory : ErrorCode::kRuntime,
+                  cat("oneDNN: ", e.what()));
+  }
+  return Status();
+}
+
+// A primitive with its arguments, executed without touching the heap; safe to run on several
+// threads.
+class DnnlCall {
+ public:
+  static constexpr int kMaxArgs = 6;
+  DnnlCall() = default;
+  DnnlCall(const DnnlCall&) = delete;
+  DnnlCall& operator=(const DnnlCall&) = delete;
+  ~DnnlCall();
+  // Throws dnnl::error. The arguments' order is that of run's pointers.
+  void set(dnnl::primitive primitive,
+           std::initializer_list<std::pair<int, dnnl::memory::desc>> args);
+  bool defined() const { return static_cast<bool>(primitive_); }
+  Status run(std::initializer_list<void*> pointers) const;
+
+ private:
+  struct Context {
+    dnnl_exec_arg_t args[kMaxArgs] = {};
+    int count = 0;
+    ~Context();
+  };
+  Context* make_context() const;
+
+  dnnl::primitive primitive_;
+  std::array<std::pair<int, dnnl::memory::desc>, kMaxArgs> args_;
+  int count_ = 0;
+  int threads_ = 1;
+  mutable std::atomic<Context*> idle_{nullptr};
+};
+
+// A value that a primitive wants placed otherwise than the caller has it: a reorder through the
+// workspace, before the primitive (an input) or after it (an output).
+class DnnlReorder {
+ public:
+  // Takes `bytes` from the end of `workspace` if the two differ. Throws dnnl::error.
+  void set(const dnnl::memory::desc& from, const dnnl::memory::desc& to, bool output,
+           size_t* workspace);
+  bool needed() const { return call_.defined(); }
+  // Where the primitive finds (or leaves) the value.
+  void* placed(void* user, void* workspace) const {
+    return needed() ? static_cast<char*>(workspace) + offset_ : user;
+  }
+  Status run(void* user, void* workspace) const;
+
+ private:
+  DnnlCall call_;
+  size_t offset_ = 0;
+  bool output_ = false;
+};
+
+// Reserves `bytes`, aligned to a cache line, at the end of a workspace.
+size_t reserve(size_t bytes, size_t* workspace);
+
+}  // namespace rutile::kernels
