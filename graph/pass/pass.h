@@ -30,9 +30,13 @@ struct PassReport {
 // optional one). Verifies after every pass in debug builds and where RUTILE_VERIFY=1.
 RUTILE_API Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports);
 
-// Replaces each node whose op has only a composition by that composition's ops.
-Status expand_composites(Graph& g);
-// Removes nodes whose results nobody uses and that have no effects.
+// Each stands in a file of its name, whose head says what it does, requires and guarantees.
+Status canonicalize(Graph& g);
+Status constant_fold(Graph& g);
+Status cse(Graph& g);
 Status dce(Graph& g);
+Status fuse_norm_act(Graph& g);
+Status expand_composites(Graph& g);
+Status layout(Graph& g);
 
 }  // namespace rutile::graph

@@ -12,7 +12,13 @@ namespace {
 
 constexpr Pass kPipeline[] = {
     {"dce", dce, true, "drops what nobody uses"},
+    {"canonicalize", canonicalize, true, "one form for equal meanings"},
+    {"constant_fold", constant_fold, true, "computes constants once"},
+    {"cse", cse, true, "equal ops on equal inputs run once"},
+    {"fuse_norm_act", fuse_norm_act, true, "batch norm, add and ReLU in one kernel, both ways"},
     {"expand_composites", expand_composites, false, "ops without a kernel become their definition"},
+    {"layout", layout, true, "convolutions and what stands between them in blocked layouts"},
+    {"dce_last", dce, true, "drops what the passes left over"},
 };
 
 bool listed(std::string_view list, std::string_view name) {

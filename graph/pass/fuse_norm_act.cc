@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: batch_norm + relu and batch_norm + add + relu become one op each, and so do their gradients:
+// the activation between norm and ReLU is neither written nor kept. Requires: nothing. Guarantees:
+// no batch_norm whose only reader is a relu (or an add of the same shape that only a relu reads) is
+// left, nor a relu_grad of such a relu whose result goes to the norm's gradient.
+#include <unordered_map>
+
+#include "rutile/graph/pass/pass.h"
+#include "rutile/graph/pass/topological.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/norm.h"
+
+namespace rutile::graph {
+
+namespace {
+
+class NormFusion {
+ public:
+  explicit NormFusion(Graph& g) : g_(g), map_(g.values.size()), dead_(g.nodes.size(), 0) {
+    for (size_t v = 0; v < map_.size(); ++v) map_[v] = static_cast<ValueId>(v);
+    readers_.resize(g.values.size());
+    for (NodeId id : g.order) {
+      for (ValueId v : g.nodes[id].inputs) {
+        if (v != kNone) readers_[v].push_back(id);
+      }
+    }
+    for (ValueId v : g.outputs) readers_[v].push_back(kNone);
+    for (const StateSlot& s : g.states) readers_[s.out].push_back(kNone);
+  }
+  Status run();
+
+ private:
+  // The node that alone reads v, if it is `op`.
+  NodeId only_reader(ValueId v, const OpDef& op) const {
+    if (readers_[v].size() != 1 || readers_[v][0] == kNone) return kNone;
+    const NodeId id = readers_[v][0];
+    return g_.nodes[id].op == &op ? id : kNone;
+  }
+  void fuse_forward(NodeId norm);
+  void fuse_backward(NodeId norm, NodeId relu);
+  // Puts a node of `op` in the place of `at`.
+  NodeId replace(NodeId at, const OpDef& op, const AnyAttrs& attrs, std::vector<ValueId> in,
+                 std::vector<TensorMeta> out, std::vector<int32_t> origins);
+  void redirect(ValueId from, ValueId to) {
+    map_.resize(g_.values.size(), kNone);
+    for (size_t v = 0; v < map_.size(); ++v) {
+      if (map_[v] == kNone) map_[v] = static_cast<ValueId>(v);
+    }
+    map_[from] = to;
+  }
+
+  Graph& g_;
+  std::vector<std::vector<NodeId>> readers_;
+  std::vector<ValueId> map_;
+  std::vector<char> dead_;
+  std::unordered_map<NodeId, NodeId> placed_at_;  // old node -> new node
+};
+
+NodeId NormFusion::replace(NodeId at, const OpDef& op, const AnyAttrs& attrs,
+                           std::vector<ValueId> in, std::vector<TensorMeta> out,
+                           std::vector<int32_t> origins) {
+  const Phase phase = g_.nodes[at].phase;
+  const int32_t group = g_.nodes[at].clone_group;
+  const NodeId id = g_.add_node(op, attrs, std::move(in), out, std::move(origins), phase);
+  g_.nodes[id].clone_group = group;
+  placed_at_[at] = id;
+  return id;
+}
+
+void NormFusion::fuse_forward(NodeId norm) {
+  const Node n = g_.nodes[norm];
+  const ValueId x = n.inputs[0];
+  auto operand = [&](size_t i) { return i < n.inputs.size() ? n.inputs[i] : kNone; };
+  const ValueId weight = operand(1), bias = operand(2);
+  ValueId residual = kNone;
+  NodeId add = only_reader(n.outputs[0], ops::kAdd), relu = kNone;
+  if (add != kNone) {
+    const Node& a = g_.nodes[add];
+    residual = a.inputs[0] == n.outputs[0] ? a.inputs[1] : a.inputs[0];
+    const TensorMeta &r = g_.meta(residual), &y = g_.meta(n.outputs[0]);
+    if (residual == n.outputs[0] || !(r.shape == y.shape) || r.dtype != y.dtype) return;
+    relu = only_reader(a.outputs[0], ops::kRelu);
+  } else {
+    relu = only_reader(n.outputs[0], ops::kRelu);
+  }
+  if (relu == kNone || dead_[relu] || (add != kNone && dead_[add])) return;
+  std::vector<int32_t> origins = merge_origins(n.origins, g_.nodes[relu].origins);
+  if (add != kNone) origins = merge_origins(origins, g_.nodes[add].origins);
+  std::vector<TensorMeta> metas;
+  for (ValueId v : n.outputs) metas.push_back(g_.meta(v));
+  const OpDef& op = add == kNone ? ops::kBatchNormRelu : ops::kBatchNormAddRelu;
+  std::vector<ValueId> in{x};
+  if (add != kNone) in.push_back(residual);
+  in.push_back(weight);
+  in.push_back(bias);
+  const NodeId fused = replace(relu, op, n.attrs, in, metas, origins);
+  const std::vector<ValueId> out = g_.nodes[fused].outputs;
+  redirect(g_.nodes[relu].outputs[0], out[0]);
+  redirect(n.outputs[1], out[1]);
+  redirect(n.outputs[2], out[2]);
+  dead_[norm] = 1;
+  if (add != kNone) dead_[add] = 1;
+  fuse_backward(norm, relu);
+}
+
+void NormFusion::fuse_backward(NodeId norm, NodeId relu) {
+  const Node n = g_.nodes[norm];
+  const ValueId y = g_.nodes[relu].outputs[0];
+  const bool residual = g_.nodes[placed_at_[relu]].op == &ops::kBatchNormAddRelu;
+  for (NodeId id : readers_[y]) {
+    if (id == kNone || g_.nodes[id].op != &ops::kReluGrad || g_.nodes[id].inputs[1] != y ||
+        dead_[id]) {
+      continue;
+    }
+    const Node relu_grad = g_.nodes[id];
+    const ValueId dz = relu_grad.outputs[0];
+    NodeId norm_grad = kNone;
+    for (NodeId reader : readers_[dz]) {
+      if (reader == kNone || g_.nodes[reader].op != &ops::kBatchNormGrad || dead_[reader]) continue;
+      const Node& b = g_.nodes[reader];
+      if (b.inputs[0] == dz && b.inputs[1] == n.inputs[0] && b.inputs[2] == n.outputs[1] &&
+          b.inputs[3] == n.outputs[2]) {
+        norm_grad = reader;
+      }
+    }
+    if (norm_grad == kNone || (!residual && readers_[dz].size() != 1)) continue;
+    const Node b = g_.nodes[norm_grad];
+    auto operand = [&](const Node& m, size_t i) { return i < m.inputs.size() ? m.inputs[i] : kNone; };
+    std::vector<TensorMeta> metas{g_.meta(b.outputs[0])};
+    std::vector<ValueId> in{relu_grad.inputs[0], b.inputs[1]};
+    if (residual) {
+      in.push_back(y);
+      metas.push_back(g_.meta(dz));
+    }
+    in.insert(in.end(), {b.inputs[2], b.inputs[3], operand(b, 4)});
+    if (!residual) in.push_back(operand(n, 2));
+    metas.push_back(g_.meta(b.outputs[1]));
+    metas.push_back(g_.meta(b.outputs[2]));
+    const OpDef& op = residual ? ops::kBatchNormAddReluGrad : ops::kBatchNormReluGrad;
+    const NodeId fused = replace(id, op, AnyAttrs(), in, metas,
+                                 merge_origins(relu_grad.origins, b.origins));
+    const std::vector<ValueId> out = g_.nodes[fused].outputs;
+    size_t o = 0;
+    redirect(b.outputs[0], out[o++]);
+    if (residual) redirect(dz, out[o++]);
+    redirect(b.outputs[1], out[o++]);
+    redirect(b.outputs[2], out[o]);
+    dead_[norm_grad] = 1;
+  }
+}
+
+Status NormFusion::run() {
+  const std::vector<NodeId> old = g_.order;
+  for (NodeId id : old) {
+    if (g_.nodes[id].op == &ops::kBatchNorm) fuse_forward(id);
+  }
+  g_.order.clear();
+  for (NodeId id : old) {
+    auto it = placed_at_.find(id);
+    if (it != placed_at_.end()) {
+      g_.order.push_back(it->second);
+    } else if (!dead_[id]) {
+      g_.order.push_back(id);
+    }
+  }
+  g_.replace_uses(map_);
+  return sort_topologically(g_);
+}
+
+}  // namespace
+
+Status fuse_norm_act(Graph& g) { return NormFusion(g).run(); }
+
+}  // namespace rutile::graph

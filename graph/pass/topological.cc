@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/graph/pass/topological.h"
+
+#include <functional>
+#include <queue>
+
+namespace rutile::graph {
+
+Status sort_topologically(Graph& g) {
+  const std::vector<int> position = g.positions();
+  const size_t n = g.order.size();
+  std::vector<std::vector<int>> after(n);  // by position: who waits for it
+  std::vector<int> waiting(n, 0);
+  auto depend = [&](int later, int earlier) {
+    if (later == earlier) return;
+    after[earlier].push_back(later);
+    ++waiting[later];
+  };
+  std::vector<std::vector<int>> readers(g.values.size());
+  int last_effect = -1;
+  for (size_t i = 0; i < n; ++i) {
+    const Node& node = g.nodes[g.order[i]];
+    for (ValueId v : node.inputs) {
+      if (v == kNone) continue;
+      readers[v].push_back(static_cast<int>(i));
+      const NodeId producer = g.values[v].producer;
+      if (producer != kNone) depend(static_cast<int>(i), position[producer]);
+    }
+    if (g.has_effects(node)) {
+      if (last_effect >= 0) depend(static_cast<int>(i), last_effect);
+      last_effect = static_cast<int>(i);
+    }
+  }
+  for (size_t i = 0; i < n; ++i) {
+    const Node& node = g.nodes[g.order[i]];
+    for (size_t k = 0; k < node.inputs.size() && k < 32; ++k) {
+      if (!(node.op->mutate_mask >> k & 1u)) continue;
+      for (int reader : readers[node.inputs[k]]) depend(static_cast<int>(i), reader);
+    }
+  }
+  std::priority_queue<int, std::vector<int>, std::greater<>> ready;
+  for (size_t i = 0; i < n; ++i) {
+    if (waiting[i] == 0) ready.push(static_cast<int>(i));
+  }
+  std::vector<NodeId> sorted;
+  while (!ready.empty()) {
+    const int i = ready.top();
+    ready.pop();
+    sorted.push_back(g.order[i]);
+    for (int later : after[i]) {
+      if (--waiting[later] == 0) ready.push(later);
+    }
+  }
+  if (sorted.size() != n) {
+    return Status(ErrorCode::kInternal, "the graph has a cycle");
+  }
+  g.order = std::move(sorted);
+  return Status();
+}
+
+}  // namespace rutile::graph
