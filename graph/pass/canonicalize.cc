@@ -5,6 +5,7 @@
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/rewriter.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/reduce.h"
 #include "rutile/ops/view.h"
 
 namespace rutile::graph {
