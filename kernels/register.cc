@@ -13,6 +13,7 @@ void register_matmul_ref();
 void register_conv_ref();
 void register_elementwise_ref();
 void register_reduce_ref();
+void register_random_ref();
 void register_view_ref();
 
 void register_all() {
@@ -25,6 +26,7 @@ void register_all() {
   register_conv_ref();
   register_elementwise_ref();
   register_reduce_ref();
+  register_random_ref();
   register_view_ref();
 }
 
