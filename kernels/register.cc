@@ -7,6 +7,7 @@ namespace rutile::kernels {
 void register_matmul_cpu();
 void register_conv_cpu();
 void register_batch_norm_cpu();
+void register_view_cpu();
 
 // Reference rows.
 void register_matmul_ref();
@@ -15,10 +16,16 @@ void register_elementwise_ref();
 void register_reduce_ref();
 void register_random_ref();
 void register_view_ref();
+void register_optim_ref();
+void register_layer_norm_ref();
+void register_loss_ref();
+void register_softmax_ref();
+void register_index_ref();
 
 void register_all() {
   // fast
   register_batch_norm_cpu();
+  register_view_cpu();
   register_matmul_cpu();
   register_conv_cpu();
   // reference
@@ -28,6 +35,11 @@ void register_all() {
   register_reduce_ref();
   register_random_ref();
   register_view_ref();
+  register_optim_ref();
+  register_layer_norm_ref();
+  register_loss_ref();
+  register_softmax_ref();
+  register_index_ref();
 }
 
 namespace {
