@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/ops/conv.h"
+
+#include "rutile/tests/ops/samples/sample.h"
+
+namespace rutile::samples {
+namespace {
+
+using ops::Conv2dAttrs;
+using ops::Conv2dInputGradAttrs;
+using ops::Conv2dWeightGradAttrs;
+
+struct Case {
+  const char* name;
+  Shape x, weight;
+  Int2 stride{1}, pad{0}, dilation{1};
+  int64_t groups = 1;
+};
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> list{
+      {"3x3", {2, 3, 8, 7}, {4, 3, 3, 3}, 1, 1},
+      {"1x1", {2, 6, 5, 5}, {37, 6, 1, 1}},
+      {"1x1 strided", {2, 37, 7, 6}, {6, 37, 1, 1}, 2},
+      {"one channel", {1, 1, 6, 5}, {1, 1, 2, 2}},
+      {"one pixel", {3, 5, 1, 1}, {4, 5, 1, 1}},
+      {"one pixel, padded", {2, 17, 1, 1}, {33, 17, 3, 3}, 1, 1},
+      {"stem", {1, 3, 19, 18}, {8, 3, 7, 7}, 2, 3},
+      {"uneven", {2, 4, 9, 8}, {6, 4, 2, 3}, {1, 2}, {1, 2}, {2, 1}},
+      {"stride above the kernel", {2, 16, 11, 10}, {16, 16, 2, 2}, 3},
+      {"dilated", {1, 16, 9, 9}, {16, 16, 3, 3}, 1, 2, 2},
+      {"groups", {2, 6, 7, 7}, {4, 3, 3, 3}, 2, 1, 1, 2},
+      {"32 channels in 2 groups", {1, 32, 6, 6}, {32, 16, 3, 3}, 1, 1, 1, 2},
+      {"depthwise", {2, 6, 8, 8}, {6, 1, 3, 3}, 2, 1, 1, 6},
+      {"depthwise, doubling", {1, 3, 4, 4}, {6, 1, 3, 3}, 1, 0, 1, 3},
+      {"depthwise of 37", {1, 37, 5, 6}, {37, 1, 3, 3}, 1, 1, 1, 37},
+      {"37 to 6", {2, 37, 9, 9}, {6, 37, 3, 3}, 2, 1},
+      {"64 to 48", {2, 64, 6, 6}, {48, 64, 3, 3}, 1, 1},
+      {"no images", {0, 3, 5, 5}, {4, 3, 3, 3}},
+  };
+  return list;
+}
+
+template <class A>
+A attrs_of_case(const Case& c) {
+  A a;
+  a.stride = c.stride;
+  a.pad = c.pad;
+  a.dilation = c.dilation;
+  a.groups = c.groups;
+  return a;
+}
+
+Shape output_shape(const Case& c) {
+  const auto size = [](int64_t in, int64_t k, int64_t s, int64_t p, int64_t d) {
+    return (in + 2 * p - d * (k - 1) - 1) / s + 1;
+  };
+  return {c.x[0], c.weight[0], size(c.x[2], c.weight[2], c.stride.h, c.pad.h, c.dilation.h),
+          size(c.x[3], c.weight[3], c.stride.w, c.pad.w, c.dilation.w)};
+}
+
+// Sums of up to 600 products: rounding of f32 grows with them.
+void sum_tolerance(SampleGroup group) {
+  group.dtypes(kFloats).tolerance(DType::kF32, 1e-4).tolerance(DType::kF64, 1e-11);
+}
+
+}  // namespace
+
+RUTILE_SAMPLES(conv2d) {
+  for (const Case& c : cases()) {
+    const auto a = attrs_of_case<Conv2dAttrs>(c);
+    sum_tolerance(s.add({in(c.x), in(c.weight), in({c.weight[0]})}, a).name(c.name));
+  }
+  Conv2dAttrs same;
+  same.pad = 1;
+  sum_tolerance(s.add({in({2, 6, 5, 4}), in({4, 6, 3, 3})}, same).name("without bias"));
+  sum_tolerance(s.add({in({2, 6, 5, 4}).channels_last(), in({4, 6, 3, 3})}, same));
+  sum_tolerance(s.add({in({2, 6, 5, 4}).transposed(), in({4, 6, 3, 3}).channels_last()}, same));
+  sum_tolerance(s.add({in({2, 6, 5, 4}).gaps(), in({4, 6, 3, 3}).gaps(), in({4}).gaps()}, same));
+  sum_tolerance(s.add({in({2, 6, 5, 4}).expanded(), in({4, 6, 3, 3}).expanded()}, same));
+  s.add({in({1, 4, 5, 5}).as(DType::kBF16), in({4, 4, 3, 3}).as(DType::kF32)}, same)
+      .name("promotes")
+      .tolerance(DType::kF32, 1e-4);
+
+  s.error({in({3, 8, 8}), in({4, 3, 3, 3})}, ErrorCode::kValue, "x expects rank 4");
+  s.error({in({1, 3, 8, 8}), in({4, 3, 3})}, ErrorCode::kValue, "weight expects rank 4");
+  s.error({in({1, 32, 8, 8}), in({4, 64, 3, 3})}, ErrorCode::kValue,
+          "weight expects 64 input channels, got 32");
+  s.error({in({1, 3, 8, 8}), in({4, 3, 3, 3}), in({3})}, ErrorCode::kValue,
+          "bias expects shape [4]");
+  s.error({in({1, 3, 2, 8}), in({4, 3, 3, 3})}, ErrorCode::kValue, "spans 3 in height");
+  s.error({in({1, 0, 8, 8}), in({4, 0, 3, 3})}, ErrorCode::kValue, "no channels");
+  s.error({in({1, 3, 8, 8}), in({4, 3, 0, 3})}, ErrorCode::kValue, "kernel of at least 1");
+  s.error({in({1, 3, 8, 8}).as(DType::kI32), in({4, 3, 3, 3}).as(DType::kI32)}, ErrorCode::kType,
+          "floating");
+  const auto bad = [&](auto set, std::string_view message) {
+    Conv2dAttrs a;
+    set(a);
+    s.error({in({1, 4, 8, 8}), in({4, 4, 3, 3})}, a, ErrorCode::kValue, message);
+  };
+  bad([](Conv2dAttrs& a) { a.stride = {0, 1}; }, "stride");
+  bad([](Conv2dAttrs& a) { a.pad = {1, -1}; }, "pad");
+  bad([](Conv2dAttrs& a) { a.dilation = 0; }, "dilation");
+  bad([](Conv2dAttrs& a) { a.groups = 0; }, "groups");
+  bad([](Conv2dAttrs& a) { a.groups = 3; }, "input channels");
+  bad([](Conv2dAttrs& a) { a.pad = int64_t{1} << 62; }, "pad");
+}
+
+RUTILE_SAMPLES(conv2d_input_grad) {
+  for (const Case& c : cases()) {
+    auto a = attrs_of_case<Conv2dInputGradAttrs>(c);
+    a.input_shape = c.x;
+    sum_tolerance(s.add({in(output_shape(c)), in(c.weight)}, a).name(c.name));
+  }
+  Conv2dInputGradAttrs a;
+  a.input_shape = {1, 3, 8, 8};
+  a.out_dtype = DType::kF32;
+  s.add({in({1, 4, 6, 6}).as(DType::kBF16), in({4, 3, 3, 3}).as(DType::kBF16)}, a)
+      .name("f32 result");
+  a.out_dtype = {};
+  s.add({in({1, 4, 6, 6}).channels_last(), in({4, 3, 3, 3})}, a).dtypes(kFloats);
+  s.add({in({1, 4, 6, 6}).transposed(), in({4, 3, 3, 3}).gaps()}, a).dtypes(kFloats);
+  s.error({in({1, 4, 5, 6}), in({4, 3, 3, 3})}, a, ErrorCode::kValue, "dy expects shape [1,4,6,6]");
+  a.input_shape = {1, 3, 8};
+  s.error({in({1, 4, 6, 6}), in({4, 3, 3, 3})}, a, ErrorCode::kValue, "rank 4");
+  a.input_shape = {1, 3, -8, 8};
+  s.error({in({1, 4, 6, 6}), in({4, 3, 3, 3})}, a, ErrorCode::kValue, "negative");
+  a.input_shape = {1, 3, 8, 8};
+  a.out_dtype = DType::kI32;
+  s.error({in({1, 4, 6, 6}), in({4, 3, 3, 3})}, a, ErrorCode::kType, "out_dtype");
+}
+
+RUTILE_SAMPLES(conv2d_weight_grad) {
+  for (const Case& c : cases()) {
+    auto a = attrs_of_case<Conv2dWeightGradAttrs>(c);
+    a.weight_shape = c.weight;
+    sum_tolerance(s.add({in(output_shape(c)), in(c.x)}, a).name(c.name));
+  }
+  Conv2dWeightGradAttrs a;
+  a.weight_shape = {4, 3, 3, 3};
+  for (const DType t : {DType::kBF16, DType::kF16}) {
+    a.out_dtype = DType::kF32;
+    s.add({in({1, 4, 6, 6}).as(t), in({1, 3, 8, 8}).as(t)}, a)
+        .name("f32 result")
+        .tolerance(DType::kF32, 1e-4);
+  }
+  a.out_dtype = {};
+  s.add({in({1, 4, 6, 6}).channels_last(), in({1, 3, 8, 8}).channels_last()}, a).dtypes(kFloats);
+  s.add({in({1, 4, 6, 6}).transposed(), in({1, 3, 8, 8}).gaps()}, a).dtypes(kFloats);
+  s.error({in({1, 4, 6, 6}), in({1, 3, 9, 8})}, a, ErrorCode::kValue, "dy expects shape");
+  a.weight_shape = {4, 3, 3};
+  s.error({in({1, 4, 6, 6}), in({1, 3, 8, 8})}, a, ErrorCode::kValue, "weight expects rank 4");
+}
+
+}  // namespace rutile::samples
