@@ -80,7 +80,7 @@ constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 dnnl::convolution_forward::primitive_desc forward_desc(const Descs& d, const ConvShape& s) {
   const Geometry g = geometry(s);
   const auto kind = dnnl::prop_kind::forward_training;
-  if (d.bias) {
+  if (!d.bias.is_zero()) {
     return {dnnl_engine(), kind,       kDirect, d.x,   d.weight,    d.bias, d.y,
             g.stride,      g.dilation, g.pad,   g.pad, dnnl_attr(), true};
   }
@@ -280,7 +280,7 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   const ConvTensors t = conv_tensors(call);
   RUTILE_RETURN_IF_ERROR(dnnl_try([&] {
     const AnyConvDesc d = choose(call, s);
-    p->bias = static_cast<bool>(d.descs.bias);
+    p->bias = !d.descs.bias.is_zero();
     size_t* ws = &p->workspace_bytes;
     reserve(d.scratchpad.get_size(), ws);  // at offset 0
     const memory::desc x = image_desc(*t.x), y = image_desc(*t.y), w = weight_desc(*t.weight, s);

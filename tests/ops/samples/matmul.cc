@@ -80,7 +80,7 @@ RUTILE_SAMPLES(matmul) {
   matmul_empty(s);
   for (const DType t : {DType::kBF16, DType::kF16}) {
     s.add({in({9, 33}).as(t), in({33, 6}).as(t)}, giving(DType::kF32)).name("f32 result");
-    s.add({in({33, 9}).as(t).transposed(), in({33, 6}).as(DType::kF32)}).name("promotes");
+    s.add({in({9, 33}).as(t).transposed(), in({33, 6}).as(DType::kF32)}).name("promotes");
   }
   s.add({in({2, 3}).as(DType::kF32), in({3, 2}).as(DType::kF64)}).name("promotes to f64");
   s.add({in({2, 3}).as(DType::kI32), in({3, 2}).as(DType::kF32)}).name("integer and float");
