@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// The convolutions of ResNet-50 at 224x224, one by one: forward, gradient by input and by weight.
+//
+//   bench_ops --benchmark_filter='conv/blocked/.*f32'
+//
+// blocked: every operand as the kernel prefers it, the weight packed: what the library can do.
+// channels_last: as eager execution runs it, the weight row-major.
+#include <benchmark/benchmark.h>
+
+#include <chrono>
+#include <cstring>
+
+#include "rutile/core/placement.h"
+#include "rutile/kernels/conv_shape.h"
+#include "rutile/ops/conv.h"
+#include "rutile/ops/plan_cache.h"
+
+namespace rutile {
+namespace {
+
+constexpr int64_t kBatch = 16;
+
+struct Layer {
+  int64_t in, out, kernel, stride, size;
+  int count;  // in the network
+};
+constexpr Layer kLayers[] = {
+    {3, 64, 7, 2, 224, 1},    {64, 64, 1, 1, 56, 1},    {256, 64, 1, 1, 56, 2},
+    {64, 64, 3, 1, 56, 3},    {64, 256, 1, 1, 56, 4},   {256, 128, 1, 1, 56, 1},
+    {128, 128, 3, 2, 56, 1},  {128, 512, 1, 1, 28, 4},  {256, 512, 1, 2, 56, 1},
+    {512, 128, 1, 1, 28, 3},  {128, 128, 3, 1, 28, 3},  {512, 256, 1, 1, 28, 1},
+    {256, 256, 3, 2, 28, 1},  {256, 1024, 1, 1, 14, 6}, {512, 1024, 1, 2, 28, 1},
+    {1024, 256, 1, 1, 14, 5}, {256, 256, 3, 1, 14, 5},  {1024, 512, 1, 1, 14, 1},
+    {512, 512, 3, 2, 14, 1},  {512, 2048, 1, 1, 7, 3},  {1024, 2048, 1, 2, 14, 1},
+    {2048, 512, 1, 1, 7, 2},  {512, 512, 3, 1, 7, 2},
+};
+
+enum class Direction { kForward, kInputGrad, kWeightGrad };
+
+// One planned call with its memory.
+class Runner {
+ public:
+  Runner(const Layer& l, Direction d, DType t, bool blocked) {
+    const int64_t pad = l.kernel / 2, out = (l.size + 2 * pad - l.kernel) / l.stride + 1;
+    const Shape x{kBatch, l.in, l.size, l.size}, w{l.out, l.in, l.kernel, l.kernel};
+    const Shape y{kBatch, l.out, out, out};
+    flops_ = 2.0 * static_cast<double>(y.numel() * l.in * l.kernel * l.kernel);
+    ops::Conv2dAttrs forward;
+    ops::Conv2dInputGradAttrs by_input;
+    ops::Conv2dWeightGradAttrs by_weight;
+    forward.stride = by_input.stride = by_weight.stride = l.stride;
+    forward.pad = by_input.pad = by_weight.pad = pad;
+    by_input.input_shape = x;
+    by_weight.weight_shape = w;
+    by_weight.out_dtype = DType::kF32;
+    switch (d) {
+      case Direction::kForward:
+        plan(ops::kConv2d, &forward, {{x, t}, {w, t}}, 1, blocked);
+        break;
+      case Direction::kInputGrad:
+        plan(ops::kConv2dInputGrad, &by_input, {{y, t}, {w, t}}, 1, blocked);
+        break;
+      case Direction::kWeightGrad:
+        plan(ops::kConv2dWeightGrad, &by_weight, {{y, t}, {x, t}}, -1, blocked);
+        break;
+    }
+  }
+
+  void run() {
+    void* in[] = {in_[0].impl()->data, in_[1].impl()->data};
+    void* out[] = {out_.impl()->data};
+    throw_if_error(plan_->run(*plan_, {in, out, workspace_.impl()->data}));
+  }
+  double flops() const { return flops_; }
+
+ private:
+  void plan(const OpDef& op, const void* attrs, std::vector<TensorMeta> in, int weight,
+            bool blocked) {
+    const TensorMeta* pointers[] = {&in[0], &in[1]};
+    SmallVector<TensorMeta, 1> out;
+    CallMeta call{&op, attrs, pointers, {}};
+    throw_if_error(infer_call(call, &out));
+    call.outputs = out;
+    LayoutPrefs prefs;
+    for (const KernelRow& row : kernel_rows(op, DeviceType::kCpu)) {
+      if (blocked && row.prefer && prefs.in.empty()) (void)row.prefer(call, &prefs).ok();
+    }
+    for (int i = 0; i < 2; ++i) {
+      Placement p{kStrided, i != weight};
+      if (!prefs.in.empty()) p = prefs.in[i];
+      throw_if_error(place(in[i].shape, in[i].dtype, kCpu, p, &in[i]));
+    }
+    if (!prefs.out.empty()) {
+      throw_if_error(place(out[0].shape, out[0].dtype, kCpu, prefs.out[0], &out[0]));
+    }
+    std::shared_ptr<const Plan> made;
+    throw_if_error(make_plan(call, DeviceType::kCpu, &made));
+    plan_ = made;
+    for (int i = 0; i < 2; ++i) in_[i] = fresh(in[i]);
+    out_ = fresh(out[0]);
+    workspace_ = Tensor::empty({static_cast<int64_t>(made->workspace_bytes) + 64}, DType::kU8);
+  }
+
+  static Tensor fresh(const TensorMeta& m) {
+    Tensor t = Tensor::empty(m);
+    std::memset(t.impl()->data, 0, static_cast<size_t>(m.nbytes()));
+    return t;
+  }
+
+  std::shared_ptr<const Plan> plan_;
+  Tensor in_[2], out_, workspace_;
+  double flops_ = 0;
+};
+
+void run_layer(benchmark::State& state, const Layer& l, Direction d, DType t, bool blocked) {
+  Runner runner(l, d, t, blocked);
+  runner.run();
+  for (auto _ : state) runner.run();
+  state.counters["GFLOP/s"] = benchmark::Counter(
+      runner.flops() * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
+// All layers in the numbers in which the network has them, without the first one's input gradient.
+void run_network(benchmark::State& state, DType t, bool blocked) {
+  double flops = 0;
+  for (auto _ : state) {
+    double seconds = 0;
+    for (const Layer& l : kLayers) {
+      for (const Direction d :
+           {Direction::kForward, Direction::kInputGrad, Direction::kWeightGrad}) {
+        if (l.in == 3 && d == Direction::kInputGrad) continue;
+        Runner runner(l, d, t, blocked);
+        runner.run();
+        double best = 1e9;
+        for (int i = 0; i < 4; ++i) {
+          const auto start = std::chrono::steady_clock::now();
+          runner.run();
+          best = std::min(
+              best,
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+        }
+        seconds += best * l.count;
+        flops += runner.flops() * l.count;
+      }
+    }
+    state.SetIterationTime(seconds);
+  }
+  state.counters["GFLOP/s"] = benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsRate);
+  state.counters["images/s"] = benchmark::Counter(static_cast<double>(kBatch * state.iterations()),
+                                                  benchmark::Counter::kIsRate);
+}
+
+bool register_all() {
+  for (const DType t : {DType::kF32, DType::kBF16}) {
+    for (const bool blocked : {true, false}) {
+      const std::string placement = blocked ? "blocked" : "channels_last";
+      benchmark::RegisterBenchmark(cat("resnet50_convs/", placement, "/", t).c_str(),
+                                   [=](benchmark::State& s) { run_network(s, t, blocked); })
+          ->UseManualTime()
+          ->Iterations(1)
+          ->Unit(benchmark::kMillisecond);
+      for (const Layer& l : kLayers) {
+        int d = 0;
+        for (const char* direction : {"forward", "input_grad", "weight_grad"}) {
+          const Direction which = static_cast<Direction>(d++);
+          const std::string name = cat("conv/", placement, "/", t, "/", direction, "/", l.in, "_",
+                                       l.out, "_k", l.kernel, "_s", l.stride, "_", l.size);
+          benchmark::RegisterBenchmark(
+              name.c_str(), [=, &l](benchmark::State& s) { run_layer(s, l, which, t, blocked); })
+              ->UseRealTime()
+              ->Unit(benchmark::kMillisecond);
+        }
+      }
+    }
+  }
+  return true;
+}
+[[maybe_unused]] const bool kRegistered = register_all();
+
+}  // namespace
+}  // namespace rutile
