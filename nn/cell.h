@@ -169,11 +169,11 @@ class RUTILE_API Cell {
     PreHook pre;
     PostHook post;
   };
-  template <class F>
-  void visit(const std::string& prefix, F&& fn) const;
+  // fn(path, cell) for this Cell and all below, parents first, each path once.
+  void walk(const std::string& path,
+            const std::function<void(const std::string&, const Cell&)>& fn) const;
   void check_new_name(const std::string& name) const;
   void prefix_names(const std::string& prefix);
-  uint64_t fingerprint() const;
   void repr_to(std::string* out, const std::string& indent) const;
 
   std::string name_;
@@ -185,7 +185,6 @@ class RUTILE_API Cell {
   bool training_ = true;
   bool full_precision_ = false;
   uint64_t edition_ = 0;  // counts changes that cannot be undone by a flag
-  mutable uint64_t cached_version_ = 0, cached_at_ = 0;
   friend class EvalModeScope;
 };
 

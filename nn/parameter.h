@@ -36,7 +36,7 @@ class RUTILE_API Parameter {
 
   bool requires_grad() const { return requires_grad_; }
   // A parameter without gradient is left alone by optimizers.
-  void set_requires_grad(bool on);
+  void set_requires_grad(bool on) { requires_grad_ = on; }
 
  private:
   Ref<State> state_;

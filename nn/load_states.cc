@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <unordered_set>
+
+#include "rutile/nn/cell.h"
+#include "rutile/ops/view.h"
+
+namespace rutile::nn {
+
+namespace {
+
+constexpr size_t kShown = 20;
+
+size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+// ", did you mean ...?" with the nearest of `names`, or nothing if none is near.
+std::string suggestion(const std::string& name, const std::vector<std::string>& names) {
+  const std::string* best = nullptr;
+  size_t best_distance = std::max<size_t>(2, name.size() / 3) + 1;
+  for (const std::string& n : names) {
+    const size_t longer = std::max(n.size(), name.size()),
+                 shorter = std::min(n.size(), name.size());
+    if (longer - shorter >= best_distance) continue;
+    const size_t d = edit_distance(name, n);
+    if (d < best_distance) {
+      best = &n;
+      best_distance = d;
+    }
+  }
+  return best ? cat(" (did you mean ", *best, "?)") : "";
+}
+
+void list(std::string* out, const char* title, const std::vector<std::string>& names,
+          const std::vector<std::string>& others) {
+  if (names.empty()) return;
+  *out += cat(out->empty() ? "" : "\n", names.size(), " ", title, ":");
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (i == kShown) {
+      *out += cat("\n  ... ", names.size() - kShown, " more");
+      break;
+    }
+    *out += cat("\n  ", names[i], suggestion(names[i], others));
+  }
+}
+
+}  // namespace
+
+std::string LoadReport::text() const {
+  std::string out;
+  list(&out, "missing", missing, {});
+  list(&out, "unexpected", unexpected, missing);
+  list(&out, "of another shape or dtype", mismatched, {});
+  return out;
+}
+
+LoadReport load_states(const std::vector<NamedState>& states, const StateDict& values,
+                       bool strict) {
+  LoadReport report;
+  std::vector<std::pair<State*, const Tensor*>> agreeing;
+  std::unordered_set<std::string> wanted;
+  for (const auto& [name, state] : states) {
+    wanted.insert(name);
+    const auto it = values.find(name);
+    if (it == values.end()) {
+      report.missing.push_back(name);
+      continue;
+    }
+    const TensorMeta& want = state->concrete().meta();
+    const TensorMeta& got = it->second.meta();
+    if (!(want.shape == got.shape) || want.dtype != got.dtype) {
+      report.mismatched.push_back(cat(name, ": expected ", want, ", got ", got));
+      continue;
+    }
+    agreeing.emplace_back(state.get(), &it->second);
+  }
+  for (const auto& [name, value] : values) {
+    if (!wanted.count(name)) report.unexpected.push_back(name);
+  }
+  if (strict && !report.ok()) {
+    throw_error(ErrorCode::kValue, cat("these values do not fit:\n", report.text()));
+  }
+  for (const auto& [state, value] : agreeing) state->write(ops::contiguous(*value));
+  return report;
+}
+
+}  // namespace rutile::nn
