@@ -181,24 +181,28 @@ void Cell::check_new_name(const std::string& name) const {
   if (taken) throw_error(ErrorCode::kValue, cat(type_name(), " has a \"", name, "\" already"));
 }
 
-// States know their full path; each Cell that takes a child puts its name for it in front.
+// States know their full path below the outermost Cell, and Cells know where they stand, so that
+// children may be added before and after their parent was.
 void Cell::prefix_names(const std::string& prefix) {
-  walk("", [&](const std::string&, const Cell& c) {
-    for (const ParameterSlot& p : c.parameters_) {
-      State& s = *(*p.slot)->state();
-      s.set_name(join(prefix, s.name()));
-    }
-    for (const auto& [name, s] : c.buffers_) s->set_name(join(prefix, s->name()));
-  });
+  path_ = join(prefix, path_);
+  for (const ParameterSlot& p : parameters_) {
+    State& s = *(*p.slot)->state();
+    s.set_name(join(prefix, s.name()));
+  }
+  for (const auto& [name, s] : buffers_) s->set_name(join(prefix, s->name()));
+  for (const auto& [name, c] : children_) c->prefix_names(prefix);
+}
+
+void Cell::adopt(const std::string& name, Cell& cell) {
+  if (!cell.name_.empty()) return;  // a shared Cell keeps the name it got first
+  cell.prefix_names(join(path_, name));
+  cell.name_ = name;
 }
 
 void Cell::register_cell(std::string name, CellPtr cell) {
   check_new_name(name);
   if (!cell) throw_error(ErrorCode::kValue, cat("Cell \"", name, "\" is null"));
-  if (cell->name_.empty()) {  // a shared Cell keeps the name it got first
-    cell->prefix_names(name);
-    cell->name_ = name;
-  }
+  adopt(name, *cell);
   children_.emplace_back(std::move(name), std::move(cell));
   changed();
 }
@@ -207,10 +211,7 @@ void Cell::replace_cell(const std::string& name, CellPtr cell) {
   if (!cell) throw_error(ErrorCode::kValue, cat("Cell \"", name, "\" is null"));
   for (auto& [n, c] : children_) {
     if (n != name) continue;
-    if (cell->name_.empty()) {
-      cell->prefix_names(name);
-      cell->name_ = name;
-    }
+    adopt(name, *cell);
     c = std::move(cell);
     changed();
     return;
@@ -220,14 +221,14 @@ void Cell::replace_cell(const std::string& name, CellPtr cell) {
 
 void Cell::register_parameter(std::string name, Tensor value, ParameterPtr* slot) {
   check_new_name(name);
-  *slot = std::make_shared<Parameter>(name, std::move(value));
+  *slot = std::make_shared<Parameter>(join(path_, name), std::move(value));
   parameters_.push_back({std::move(name), slot});
   changed();
 }
 
 Ref<State> Cell::register_buffer(std::string name, Tensor value) {
   check_new_name(name);
-  Ref<State> state = make_ref<State>(name, std::move(value));
+  Ref<State> state = make_ref<State>(join(path_, name), std::move(value));
   buffers_.emplace_back(std::move(name), state);
   changed();
   return state;

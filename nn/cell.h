@@ -174,9 +174,11 @@ class RUTILE_API Cell {
             const std::function<void(const std::string&, const Cell&)>& fn) const;
   void check_new_name(const std::string& name) const;
   void prefix_names(const std::string& prefix);
+  void adopt(const std::string& name, Cell& cell);
   void repr_to(std::string* out, const std::string& indent) const;
 
   std::string name_;
+  std::string path_;  // below the outermost Cell
   std::vector<ParameterSlot> parameters_;
   std::vector<NamedState> buffers_;
   std::vector<std::pair<std::string, CellPtr>> children_;

@@ -153,7 +153,6 @@ class RUTILE_API Embedding : public Cell {
 struct SelfAttentionOptions {
   bool causal = true;
   bool bias = true;
-  double dropout = 0;  // of the attention weights, in training
 };
 // Vaswani et al., 2017: x [n, t, width], heads of width / heads each; children qkv and proj.
 class RUTILE_API MultiHeadSelfAttention : public Cell {

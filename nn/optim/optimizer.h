@@ -67,7 +67,7 @@ class RUTILE_API Optimizer {
     Tensor grad;
     double lr_scale = 1, weight_decay = 0;
   };
-  // Runs the update ops of all given parameters; `lr` f32[], `step` i64[] counted already.
+  // Runs the update ops of all given parameters; `lr` f64[], `step` i64[] counts from 1.
   virtual void update(std::span<const Update> updates, const Tensor& lr, const Tensor& step,
                       const Tensor& skip) = 0;
 
@@ -105,8 +105,8 @@ struct MomentumOptions {
   bool nesterov = false;
   double weight_decay = 0;  // L2: added to the gradient
 };
-// v = momentum * v + (1 - dampening) * (g + weight_decay * p) (the first step takes the gradient
-// whole), p -= lr * v, or with Nesterov p -= lr * (g + momentum * v). As PyTorch's SGD.
+// v = momentum * v + (1 - dampening) * (g + weight_decay * p), in the first step without dampening;
+// p -= lr * v, or with Nesterov p -= lr * (g + momentum * v). As PyTorch's SGD.
 class RUTILE_API Momentum final : public Optimizer {
  public:
   Momentum(std::vector<ParameterGroup> groups, MomentumOptions options = {});

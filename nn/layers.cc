@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/nn/layers.h"
+
+#include <cmath>
+
+#include "rutile/nn/init.h"
+#include "rutile/ops/attention.h"
+#include "rutile/ops/conv.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/index.h"
+#include "rutile/ops/layer_norm.h"
+#include "rutile/ops/matmul.h"
+#include "rutile/ops/norm.h"
+#include "rutile/ops/pool.h"
+#include "rutile/ops/random.h"
+#include "rutile/ops/softmax.h"
+#include "rutile/ops/view.h"
+
+namespace rutile::nn {
+
+namespace {
+
+// PyTorch's default: uniform within 1 / sqrt(fan_in), for weight and bias.
+Tensor default_weight(const Shape& shape) {
+  return init::kaiming_uniform(shape, {.gain = 1 / std::sqrt(3.0)});
+}
+Tensor default_bias(int64_t size, const Shape& weight) {
+  const int64_t fan_in = init::fan_of(weight, init::Fan::kIn);
+  const double bound = fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0;
+  return init::uniform({size}, -bound, bound);
+}
+
+Tensor value_or_none(const ParameterPtr& p) { return p ? p->read() : Tensor(); }
+
+void need_positive(const char* type, const char* what, int64_t v) {
+  if (v <= 0)
+    throw_error(ErrorCode::kValue, cat("[", type, "] ", what, " must be positive, got ", v));
+}
+
+std::string both(const Int2& v) { return v.h == v.w ? cat(v.h) : cat("(", v.h, ", ", v.w, ")"); }
+
+}  // namespace
+
+Linear::Linear(int64_t in, int64_t out, LinearOptions o) {
+  need_positive("Linear", "in", in);
+  need_positive("Linear", "out", out);
+  register_parameter("weight", default_weight({out, in}), &weight);
+  if (o.bias) register_parameter("bias", default_bias(out, {out, in}), &bias);
+}
+
+Tensor Linear::construct(const Tensor& x) {
+  return ops::linear(x, weight->read(), value_or_none(bias));
+}
+
+std::string Linear::extra_repr() const {
+  const Shape& s = weight->meta().shape;
+  return cat(s[1], ", ", s[0], bias ? "" : ", bias=false");
+}
+
+Conv2d::Conv2d(int64_t in, int64_t out, Int2 kernel, Conv2dOptions o) : options_(o) {
+  need_positive("Conv2d", "in", in);
+  need_positive("Conv2d", "out", out);
+  need_positive("Conv2d", "kernel", std::min(kernel.h, kernel.w));
+  need_positive("Conv2d", "groups", o.groups);
+  if (in % o.groups != 0 || out % o.groups != 0) {
+    throw_error(ErrorCode::kValue,
+                cat("[Conv2d] groups ", o.groups, " must divide the channels ", in, " and ", out));
+  }
+  const Shape shape{out, in / o.groups, kernel.h, kernel.w};
+  register_parameter("weight", default_weight(shape), &weight);
+  if (o.bias) register_parameter("bias", default_bias(out, shape), &bias);
+}
+
+Tensor Conv2d::construct(const Tensor& x) {
+  return ops::conv2d(x, weight->read(), value_or_none(bias),
+                     {.stride = options_.stride,
+                      .pad = options_.pad,
+                      .dilation = options_.dilation,
+                      .groups = options_.groups});
+}
+
+std::string Conv2d::extra_repr() const {
+  const Shape& s = weight->meta().shape;
+  std::string text = cat(s[1] * options_.groups, ", ", s[0], ", kernel=", both({s[2], s[3]}));
+  if (!(options_.stride == Int2(1))) text += cat(", stride=", both(options_.stride));
+  if (!(options_.pad == Int2(0))) text += cat(", pad=", both(options_.pad));
+  if (!(options_.dilation == Int2(1))) text += cat(", dilation=", both(options_.dilation));
+  if (options_.groups != 1) text += cat(", groups=", options_.groups);
+  if (!bias) text += ", bias=false";
+  return text;
+}
+
+BatchNorm2d::BatchNorm2d(int64_t channels, NormOptions o) : options_(o) {
+  need_positive("BatchNorm2d", "channels", channels);
+  if (o.affine) {
+    register_parameter("weight", init::ones({channels}), &weight);
+    register_parameter("bias", init::zeros({channels}), &bias);
+  }
+  running_mean_ = register_buffer("running_mean", init::zeros({channels}));
+  running_var_ = register_buffer("running_var", init::ones({channels}));
+}
+
+Tensor BatchNorm2d::construct(const Tensor& x) {
+  const Tensor scale = value_or_none(weight), shift = value_or_none(bias);
+  if (!training()) {
+    return ops::batch_norm_inference(x, scale, shift, running_mean_->read(), running_var_->read(),
+                                     {.eps = options_.eps});
+  }
+  const ops::BatchNormResult r = ops::batch_norm(x, scale, shift, {.eps = options_.eps});
+  ops::batch_norm_update_stats(*running_mean_, *running_var_, r.mean, r.rstd,
+                               {.momentum = options_.momentum});
+  return r.y;
+}
+
+std::string BatchNorm2d::extra_repr() const {
+  return cat(running_mean_->concrete().numel(), options_.affine ? "" : ", affine=false");
+}
+
+LayerNorm::LayerNorm(const Shape& sizes, LayerNormOptions o) : sizes_(sizes), options_(o) {
+  if (sizes.empty()) throw_error(ErrorCode::kValue, "[LayerNorm] sizes must not be empty");
+  for (int64_t s : sizes) need_positive("LayerNorm", "a size", s);
+  register_parameter("weight", init::ones(sizes), &weight);
+  if (o.bias) register_parameter("bias", init::zeros(sizes), &bias);
+}
+
+LayerNorm::LayerNorm(int64_t size, LayerNormOptions o) : LayerNorm(Shape{size}, o) {}
+
+Tensor LayerNorm::construct(const Tensor& x) {
+  return ops::layer_norm(x, weight->read(), value_or_none(bias),
+                         {.axes = sizes_.rank(), .eps = options_.eps});
+}
+
+std::string LayerNorm::extra_repr() const {
+  return sizes_.rank() == 1 ? cat(sizes_[0]) : to_string(sizes_);
+}
+
+Embedding::Embedding(int64_t count, int64_t width, int64_t padding_idx)
+    : padding_idx_(padding_idx) {
+  need_positive("Embedding", "count", count);
+  need_positive("Embedding", "width", width);
+  register_parameter("weight", init::normal({count, width}, 0, 1), &weight);
+}
+
+Tensor Embedding::construct(const Tensor& ids) {
+  return ops::embedding(ids, weight->read(), {.padding_idx = padding_idx_});
+}
+
+std::string Embedding::extra_repr() const {
+  return cat(weight->meta().dim(0), ", ", weight->meta().dim(1));
+}
+
+MultiHeadSelfAttention::MultiHeadSelfAttention(int64_t width, int64_t heads, SelfAttentionOptions o)
+    : heads_(heads), options_(o) {
+  need_positive("MultiHeadSelfAttention", "heads", heads);
+  if (width % heads != 0) {
+    throw_error(ErrorCode::kValue,
+                cat("[MultiHeadSelfAttention] heads ", heads, " must divide the width ", width));
+  }
+  qkv_ = add<Linear>("qkv", width, 3 * width, LinearOptions{.bias = o.bias});
+  proj_ = add<Linear>("proj", width, width, LinearOptions{.bias = o.bias});
+}
+
+Tensor MultiHeadSelfAttention::construct(const Tensor& x) {
+  return proj_(self_attention(qkv_(x), heads_, options_.causal));
+}
+
+std::string MultiHeadSelfAttention::extra_repr() const {
+  return cat("heads=", heads_, options_.causal ? "" : ", causal=false");
+}
+
+Tensor self_attention(const Tensor& qkv, int64_t heads, bool causal) {
+  if (qkv.rank() != 3 || heads <= 0 || qkv.dim(2) % (3 * heads) != 0) {
+    throw_error(ErrorCode::kValue, cat("[self_attention] expects [n, t, 3 * width] with ", heads,
+                                       " heads dividing the width, got ", qkv.meta(), " | in Cell ",
+                                       cell_path(call_modes().cell)));
+  }
+  const int64_t n = qkv.dim(0), t = qkv.dim(1), width = qkv.dim(2) / 3;
+  std::vector<Tensor> parts = ops::split(qkv, 3, 2);
+  for (Tensor& p : parts) {
+    p = ops::permute(ops::reshape(p, {n, t, heads, width / heads}), {0, 2, 1, 3});
+  }
+  const Tensor y =
+      ops::scaled_dot_product_attention(parts[0], parts[1], parts[2], {.causal = causal});
+  return ops::reshape(ops::permute(y, {0, 2, 1, 3}), {n, t, width});
+}
+
+Dropout::Dropout(double p) : p_(p) {
+  if (!(p >= 0 && p < 1)) {
+    throw_error(ErrorCode::kValue, cat("[Dropout] p must be in [0, 1), got ", p));
+  }
+}
+Tensor Dropout::construct(const Tensor& x) {
+  return training() && p_ > 0 ? ops::dropout(x, p_) : x;
+}
+std::string Dropout::extra_repr() const { return cat("p=", p_); }
+
+MaxPool2d::MaxPool2d(Int2 kernel, Pool2dOptions o) : kernel_(kernel), options_(o) {}
+Tensor MaxPool2d::construct(const Tensor& x) {
+  return ops::max_pool2d(x, {.kernel = kernel_, .stride = options_.stride, .pad = options_.pad});
+}
+std::string MaxPool2d::extra_repr() const {
+  const Int2 stride = options_.stride == Int2(0) ? kernel_ : options_.stride;
+  return cat("kernel=", both(kernel_), ", stride=", both(stride), ", pad=", both(options_.pad));
+}
+
+AvgPool2d::AvgPool2d(Int2 kernel, Pool2dOptions o) : kernel_(kernel), options_(o) {}
+Tensor AvgPool2d::construct(const Tensor& x) {
+  return ops::avg_pool2d(x, {.kernel = kernel_, .stride = options_.stride, .pad = options_.pad});
+}
+std::string AvgPool2d::extra_repr() const {
+  const Int2 stride = options_.stride == Int2(0) ? kernel_ : options_.stride;
+  return cat("kernel=", both(kernel_), ", stride=", both(stride), ", pad=", both(options_.pad));
+}
+
+Tensor ReLU::construct(const Tensor& x) { return ops::relu(x); }
+Tensor Sigmoid::construct(const Tensor& x) { return ops::sigmoid(x); }
+Tensor Tanh::construct(const Tensor& x) { return ops::tanh(x); }
+Tensor SiLU::construct(const Tensor& x) { return ops::silu(x); }
+Tensor Identity::construct(const Tensor& x) { return x; }
+Tensor GlobalAvgPool::construct(const Tensor& x) { return ops::global_avg_pool(x); }
+Tensor Flatten::construct(const Tensor& x) { return ops::flatten(x, 1); }
+Tensor GELU::construct(const Tensor& x) { return ops::gelu(x, tanh_); }
+Tensor Softmax::construct(const Tensor& x) { return ops::softmax(x, axis_); }
+std::string Softmax::extra_repr() const { return cat("axis=", axis_); }
+
+}  // namespace rutile::nn
