@@ -2,10 +2,8 @@
 #include "rutile/nn/cell.h"
 
 #include <atomic>
-#include <optional>
 #include <unordered_set>
 
-#include "rutile/ops/amp.h"
 #include "rutile/ops/elementwise.h"
 
 namespace rutile::nn {
@@ -34,8 +32,7 @@ std::vector<Tensor> Cell::call(const std::vector<Tensor>& inputs) {
   const std::string type = name_.empty() ? type_name() : std::string();
   const CellScope scope{name_.empty() ? type : name_, modes.cell};
   ScopedValue<const CellScope*> inside(modes.cell, &scope);
-  std::optional<AmpScope> full;
-  if (full_precision_ && modes.amp.on) full.emplace(AmpScope::off());
+  ScopedValue<AmpState> amp(modes.amp, full_precision_ ? AmpState{} : modes.amp);
   if (hooks_.empty()) return construct_many(inputs);
   std::vector<Tensor> in = inputs;
   const std::vector<Hook> hooks = hooks_;  // a hook may remove itself

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/nn/layers.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "rutile/nn/init.h"
@@ -103,12 +104,14 @@ BatchNorm2d::BatchNorm2d(int64_t channels, NormOptions o) : options_(o) {
 Tensor BatchNorm2d::construct(const Tensor& x) {
   const Tensor scale = value_or_none(weight), shift = value_or_none(bias);
   if (!training()) {
-    return ops::batch_norm_inference(x, scale, shift, running_mean_->read(), running_var_->read(),
+    return ops::batch_norm_inference(x, running_mean_->read(), running_var_->read(), scale, shift,
                                      {.eps = options_.eps});
   }
   const ops::BatchNormResult r = ops::batch_norm(x, scale, shift, {.eps = options_.eps});
-  ops::batch_norm_update_stats(*running_mean_, *running_var_, r.mean, r.rstd,
-                               {.momentum = options_.momentum});
+  const int64_t channels = std::max<int64_t>(x.dim(1), 1);
+  ops::batch_norm_update_stats(
+      *running_mean_, *running_var_, r.mean, r.rstd,
+      {.momentum = options_.momentum, .eps = options_.eps, .count = x.numel() / channels});
   return r.y;
 }
 

@@ -154,7 +154,8 @@ void Adam::update(std::span<const Update> updates, const Tensor& lr, const Tenso
 }
 
 AdamW::AdamW(std::vector<ParameterGroup> groups, AdamWOptions o)
-    : Adam(std::move(groups), o, /*decoupled=*/true) {}
+    : Adam(std::move(groups), {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay},
+           /*decoupled=*/true) {}
 AdamW::AdamW(std::vector<ParameterPtr> parameters, AdamWOptions o)
     : AdamW(std::vector<ParameterGroup>{{std::move(parameters), 1, {}}}, o) {}
 

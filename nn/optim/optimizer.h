@@ -125,7 +125,6 @@ struct AdamOptions {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   double weight_decay = 0;
 };
-using AdamWOptions = AdamOptions;
 
 // Kingma and Ba, "Adam", 2015; weight decay is L2, added to the gradient.
 class RUTILE_API Adam : public Optimizer {
@@ -145,6 +144,11 @@ class RUTILE_API Adam : public Optimizer {
   std::vector<Ref<State>> m_, v_;
 };
 
+struct AdamWOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  double weight_decay = 0.01;
+};
 // Loshchilov and Hutter, "Decoupled weight decay regularization", 2019: p *= 1 - lr * weight_decay
 // first, then Adam.
 class RUTILE_API AdamW final : public Adam {
