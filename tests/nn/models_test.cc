@@ -25,9 +25,9 @@ TEST(Models, ResNet50) {
   EXPECT_EQ(net->parameters().size(), 161u);
   EXPECT_EQ(net->named_buffers().size(), 53u * 2);
   const auto all = names(*net);
-  for (const char* n : {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight",
-                        "layer1.0.downsample.0.weight", "layer1.0.downsample.1.bias",
-                        "layer4.2.bn3.weight", "fc.weight", "fc.bias"}) {
+  for (const char* n :
+       {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "layer1.0.downsample.0.weight",
+        "layer1.0.downsample.1.bias", "layer4.2.bn3.weight", "fc.weight", "fc.bias"}) {
     EXPECT_THAT(all, testing::Contains(n));
   }
   // v1.5: the stride stands in the 3x3 convolution.
@@ -58,10 +58,10 @@ TEST(Models, ResNetShapes) {
 TEST(Models, LeNet) {
   auto net = make<LeNet>();
   EXPECT_EQ(net->num_elements(), 61'706);
-  EXPECT_THAT(names(*net),
-              testing::ElementsAre("conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias",
-                                   "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias",
-                                   "fc3.weight", "fc3.bias"));
+  EXPECT_THAT(
+      names(*net),
+      testing::ElementsAre("conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight",
+                           "fc1.bias", "fc2.weight", "fc2.bias", "fc3.weight", "fc3.bias"));
   EXPECT_EQ(net(Tensor::zeros({4, 1, 32, 32})).shape(), (Shape{4, 10}));
 }
 
@@ -81,15 +81,15 @@ TEST(Models, Gpt) {
                         "blocks.4.down.bias", "norm.weight", "head.weight"}) {
     EXPECT_THAT(all, testing::Contains(n));
   }
-  auto small = make<Gpt>(
-      GptOptions{.vocab = 11, .positions = 8, .layers = 2, .width = 12, .heads = 3});
+  auto small =
+      make<Gpt>(GptOptions{.vocab = 11, .positions = 8, .layers = 2, .width = 12, .heads = 3});
   EXPECT_EQ(small(Tensor::zeros({2, 5}, DType::kI64)).shape(), (Shape{2, 5, 11}));
   EXPECT_THROW(small(Tensor::zeros({2, 9}, DType::kI64)), Error);
 }
 
 TEST(Models, GptLooksBackOnly) {
-  auto net = make<Gpt>(
-      GptOptions{.vocab = 11, .positions = 8, .layers = 2, .width = 12, .heads = 3});
+  auto net =
+      make<Gpt>(GptOptions{.vocab = 11, .positions = 8, .layers = 2, .width = 12, .heads = 3});
   const auto a = net(Tensor::from<int64_t>({1, 2, 3, 4}, {1, 4})).to_vector<float>();
   const auto b = net(Tensor::from<int64_t>({1, 2, 9, 9}, {1, 4})).to_vector<float>();
   for (int i = 0; i < 2 * 11; ++i) EXPECT_NEAR(a[i], b[i], 1e-6);

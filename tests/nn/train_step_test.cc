@@ -52,8 +52,8 @@ struct Run {
 Run train(const StepOptions& options, int steps, double dropout = 0) {
   set_seed(7);
   CellPtr net = small_net(dropout);
-  auto opt = std::make_shared<optim::AdamW>(optim::decay_groups(*net),
-                                            optim::AdamWOptions{.lr = 0.02});
+  auto opt =
+      std::make_shared<optim::AdamW>(optim::decay_groups(*net), optim::AdamWOptions{.lr = 0.02});
   opt->set_schedule(optim::cosine(0.02, 0.001, steps));
   TrainStep step(net, CrossEntropyLoss{}, opt, options);
   Run run;
@@ -229,8 +229,7 @@ TEST(TrainStep, RefusesNonsense) {
   EXPECT_THROW(TrainStep(net, nullptr, opt), Error);
   const Batch b = batch(0);
   for (Mode mode : {Mode::kEager, Mode::kGraph}) {
-    TrainStep no_scalar(net, [](const Tensor& x, const Tensor&) { return x; }, opt,
-                        {.mode = mode});
+    TrainStep no_scalar(net, [](const Tensor& x, const Tensor&) { return x; }, opt, {.mode = mode});
     EXPECT_THROW(no_scalar(b.x, b.y), Error);
     TrainStep not_low(net, CrossEntropyLoss{}, opt, {.mode = mode, .amp = DType::kF64});
     EXPECT_THROW(not_low(b.x, b.y), Error);
