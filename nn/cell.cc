@@ -16,7 +16,8 @@ uint64_t next_edition() {
 }
 
 std::string join(const std::string& path, const std::string& name) {
-  return path.empty() ? name : cat(path, ".", name);
+  if (path.empty() || name.empty()) return path + name;
+  return cat(path, ".", name);
 }
 
 }  // namespace

@@ -5,14 +5,12 @@
 #include <cmath>
 
 #include "rutile/nn/init.h"
-#include "rutile/ops/attention.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/layer_norm.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/norm.h"
-#include "rutile/ops/pool.h"
 #include "rutile/ops/random.h"
 #include "rutile/ops/softmax.h"
 #include "rutile/ops/view.h"
@@ -152,77 +150,25 @@ std::string Embedding::extra_repr() const {
   return cat(weight->meta().dim(0), ", ", weight->meta().dim(1));
 }
 
-MultiHeadSelfAttention::MultiHeadSelfAttention(int64_t width, int64_t heads, SelfAttentionOptions o)
-    : heads_(heads), options_(o) {
-  need_positive("MultiHeadSelfAttention", "heads", heads);
-  if (width % heads != 0) {
-    throw_error(ErrorCode::kValue,
-                cat("[MultiHeadSelfAttention] heads ", heads, " must divide the width ", width));
-  }
-  qkv_ = add<Linear>("qkv", width, 3 * width, LinearOptions{.bias = o.bias});
-  proj_ = add<Linear>("proj", width, width, LinearOptions{.bias = o.bias});
-}
-
-Tensor MultiHeadSelfAttention::construct(const Tensor& x) {
-  return proj_(self_attention(qkv_(x), heads_, options_.causal));
-}
-
-std::string MultiHeadSelfAttention::extra_repr() const {
-  return cat("heads=", heads_, options_.causal ? "" : ", causal=false");
-}
-
-Tensor self_attention(const Tensor& qkv, int64_t heads, bool causal) {
-  if (qkv.rank() != 3 || heads <= 0 || qkv.dim(2) % (3 * heads) != 0) {
-    throw_error(ErrorCode::kValue, cat("[self_attention] expects [n, t, 3 * width] with ", heads,
-                                       " heads dividing the width, got ", qkv.meta(), " | in Cell ",
-                                       cell_path(call_modes().cell)));
-  }
-  const int64_t n = qkv.dim(0), t = qkv.dim(1), width = qkv.dim(2) / 3;
-  std::vector<Tensor> parts = ops::split(qkv, 3, 2);
-  for (Tensor& p : parts) {
-    p = ops::permute(ops::reshape(p, {n, t, heads, width / heads}), {0, 2, 1, 3});
-  }
-  const Tensor y =
-      ops::scaled_dot_product_attention(parts[0], parts[1], parts[2], {.causal = causal});
-  return ops::reshape(ops::permute(y, {0, 2, 1, 3}), {n, t, width});
-}
-
 Dropout::Dropout(double p) : p_(p) {
   if (!(p >= 0 && p < 1)) {
     throw_error(ErrorCode::kValue, cat("[Dropout] p must be in [0, 1), got ", p));
   }
 }
 Tensor Dropout::construct(const Tensor& x) {
-  return training() && p_ > 0 ? ops::dropout(x, p_) : x;
+  return training() && p_ > 0 ? ops::dropout(x, {.p = p_}) : x;
 }
 std::string Dropout::extra_repr() const { return cat("p=", p_); }
-
-MaxPool2d::MaxPool2d(Int2 kernel, Pool2dOptions o) : kernel_(kernel), options_(o) {}
-Tensor MaxPool2d::construct(const Tensor& x) {
-  return ops::max_pool2d(x, {.kernel = kernel_, .stride = options_.stride, .pad = options_.pad});
-}
-std::string MaxPool2d::extra_repr() const {
-  const Int2 stride = options_.stride == Int2(0) ? kernel_ : options_.stride;
-  return cat("kernel=", both(kernel_), ", stride=", both(stride), ", pad=", both(options_.pad));
-}
-
-AvgPool2d::AvgPool2d(Int2 kernel, Pool2dOptions o) : kernel_(kernel), options_(o) {}
-Tensor AvgPool2d::construct(const Tensor& x) {
-  return ops::avg_pool2d(x, {.kernel = kernel_, .stride = options_.stride, .pad = options_.pad});
-}
-std::string AvgPool2d::extra_repr() const {
-  const Int2 stride = options_.stride == Int2(0) ? kernel_ : options_.stride;
-  return cat("kernel=", both(kernel_), ", stride=", both(stride), ", pad=", both(options_.pad));
-}
 
 Tensor ReLU::construct(const Tensor& x) { return ops::relu(x); }
 Tensor Sigmoid::construct(const Tensor& x) { return ops::sigmoid(x); }
 Tensor Tanh::construct(const Tensor& x) { return ops::tanh(x); }
 Tensor SiLU::construct(const Tensor& x) { return ops::silu(x); }
 Tensor Identity::construct(const Tensor& x) { return x; }
-Tensor GlobalAvgPool::construct(const Tensor& x) { return ops::global_avg_pool(x); }
 Tensor Flatten::construct(const Tensor& x) { return ops::flatten(x, 1); }
-Tensor GELU::construct(const Tensor& x) { return ops::gelu(x, tanh_); }
+Tensor GELU::construct(const Tensor& x) {
+  return ops::gelu(x, {tanh_ ? ops::GeluApproximate::kTanh : ops::GeluApproximate::kNone});
+}
 Tensor Softmax::construct(const Tensor& x) { return ops::softmax(x, axis_); }
 std::string Softmax::extra_repr() const { return cat("axis=", axis_); }
 

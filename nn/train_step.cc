@@ -5,6 +5,7 @@
 
 #include "rutile/autograd/tape.h"
 #include "rutile/ops/amp.h"
+#include "rutile/ops/random.h"
 
 namespace rutile::nn {
 
@@ -134,7 +135,7 @@ std::vector<NamedState> TrainStep::named_states() const {
   };
   add("optimizer", impl_->optimizer->named_states());
   if (impl_->options.loss_scaler) add("loss_scaler", impl_->options.loss_scaler->named_states());
-  all.emplace_back("generator.state", default_generator().state());
+  all.emplace_back("generator.state", default_generator().state_ref());
   return all;
 }
 

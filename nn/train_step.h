@@ -25,11 +25,11 @@ enum class Mode : uint8_t { kEager, kGraph };
 
 struct StepOptions {
   Mode mode = Mode::kGraph;
-  OptionalDType amp;       // bf16 or f16: mixed precision; unset: full precision
-  double clip_norm = 0;    // > 0: gradients are scaled down to this global norm
-  bool outputs = false;    // also return the network's outputs
-  std::string passes_off;  // see graph::CompileOptions
-  std::shared_ptr<optim::LossScaler> loss_scaler;  // for f16; none: the loss is not scaled
+  OptionalDType amp = {};       // bf16 or f16: mixed precision; unset: full precision
+  double clip_norm = 0;         // > 0: gradients are scaled down to this global norm
+  bool outputs = false;         // also return the network's outputs
+  std::string passes_off = {};  // see graph::CompileOptions
+  std::shared_ptr<optim::LossScaler> loss_scaler = {};  // for f16; none: the loss is not scaled
 };
 
 struct StepResult {

@@ -21,9 +21,9 @@
 namespace rutile::nn::optim {
 
 struct ParameterGroup {
-  std::vector<ParameterPtr> parameters;
-  double lr_scale = 1;                 // times the learning rate
-  std::optional<double> weight_decay;  // instead of the optimizer's
+  std::vector<ParameterPtr> parameters = {};
+  double lr_scale = 1;                      // times the learning rate
+  std::optional<double> weight_decay = {};  // instead of the optimizer's
 };
 
 // Two groups: parameters of two or more dimensions with the optimizer's weight decay, the others

@@ -43,20 +43,20 @@ Batch batch(int step) {
   return {Tensor::from<float>(x, {8, 6}), Tensor::from<int64_t>(y, {8})};
 }
 
-struct Run {
+struct History {
   std::vector<double> losses;
   std::vector<std::vector<float>> parameters;
-  bool operator==(const Run&) const = default;
+  bool operator==(const History&) const = default;
 };
 
-Run train(const StepOptions& options, int steps, double dropout = 0) {
+History train(const StepOptions& options, int steps, double dropout = 0) {
   set_seed(7);
   CellPtr net = small_net(dropout);
   auto opt =
       std::make_shared<optim::AdamW>(optim::decay_groups(*net), optim::AdamWOptions{.lr = 0.02});
   opt->set_schedule(optim::cosine(0.02, 0.001, steps));
   TrainStep step(net, CrossEntropyLoss{}, opt, options);
-  Run run;
+  History run;
   for (int i = 0; i < steps; ++i) {
     const Batch b = batch(i);
     run.losses.push_back(step(b.x, b.y).loss.item());
@@ -64,26 +64,26 @@ Run train(const StepOptions& options, int steps, double dropout = 0) {
   for (const ParameterPtr& p : net->parameters()) {
     run.parameters.push_back(p->value().to_vector<float>());
   }
-  if (step.compiled()) EXPECT_EQ(step.compiled()->compilations(), 1);
+  EXPECT_TRUE(!step.compiled() || step.compiled()->compilations() == 1);
   return run;
 }
 
 TEST(TrainStep, Learns) {
   for (Mode mode : {Mode::kEager, Mode::kGraph}) {
-    const Run run = train({.mode = mode}, 60);
+    const History run = train({.mode = mode}, 60);
     EXPECT_LT(run.losses.back(), 0.3 * run.losses.front());
   }
 }
 
 TEST(TrainStep, GraphIsEagerBitForBit) {
-  const Run eager = train({.mode = Mode::kEager}, 5);
+  const History eager = train({.mode = Mode::kEager}, 5);
   EXPECT_EQ(eager, train({.mode = Mode::kGraph, .passes_off = "all"}, 5));
-  const Run optimised = train({.mode = Mode::kGraph}, 5);
+  const History optimised = train({.mode = Mode::kGraph}, 5);
   for (int i = 0; i < 5; ++i) EXPECT_NEAR(optimised.losses[i], eager.losses[i], 1e-5);
 }
 
 TEST(TrainStep, DropoutDrawsTheSameNumbersInBothModes) {
-  const Run eager = train({.mode = Mode::kEager}, 5, 0.4);
+  const History eager = train({.mode = Mode::kEager}, 5, 0.4);
   EXPECT_EQ(eager, train({.mode = Mode::kGraph, .passes_off = "all"}, 5, 0.4));
   EXPECT_NE(eager.losses, train({.mode = Mode::kEager}, 5).losses);
 }
@@ -95,9 +95,9 @@ TEST(TrainStep, SameSeedSameBits) {
 }
 
 TEST(TrainStep, MixedPrecisionStaysNear) {
-  const Run full = train({.mode = Mode::kEager}, 20);
+  const History full = train({.mode = Mode::kEager}, 20);
   for (Mode mode : {Mode::kEager, Mode::kGraph}) {
-    const Run mixed = train({.mode = mode, .amp = DType::kBF16}, 20);
+    const History mixed = train({.mode = mode, .amp = DType::kBF16}, 20);
     EXPECT_NE(mixed.losses, full.losses);
     for (int i = 0; i < 20; ++i) EXPECT_NEAR(mixed.losses[i], full.losses[i], 0.05);
   }
@@ -107,7 +107,7 @@ TEST(TrainStep, HalfPrecisionWithLossScale) {
   for (Mode mode : {Mode::kEager, Mode::kGraph}) {
     auto scaler = std::make_shared<optim::LossScaler>(
         optim::LossScalerOptions{.initial = 1e30, .interval = 1000});
-    const Run run = train({.mode = mode, .amp = DType::kF16, .loss_scaler = scaler}, 150);
+    const History run = train({.mode = mode, .amp = DType::kF16, .loss_scaler = scaler}, 150);
     EXPECT_LT(scaler->value(), 1e30);  // the first steps overflowed and were skipped
     EXPECT_GT(scaler->value(), 1);
     EXPECT_EQ(run.losses[0], run.losses[0]);
