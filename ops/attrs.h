@@ -150,8 +150,9 @@ Status set_field(T* f, const AttrValue& v) {
       *f = OptionalDType();
       return Status();
     }
+    RUTILE_RETURN_IF_ERROR(set_dtype(&f->value, v));
     f->set = true;
-    return set_dtype(&f->value, v);
+    return Status();
   } else if constexpr (std::is_enum_v<T>) {
     int value = 0;
     RUTILE_RETURN_IF_ERROR(
