@@ -72,6 +72,14 @@ int64_t TensorMeta::nbytes() const {
   return (last + 1) * size;
 }
 
+bool same_placement(const TensorMeta& a, const TensorMeta& b) {
+  if (a.layout != b.layout || !(a.shape == b.shape)) return false;
+  for (int i = 0; a.layout == kStrided && i < a.rank(); ++i) {
+    if (a.shape[i] > 1 && a.strides[i] != b.strides[i]) return false;
+  }
+  return true;
+}
+
 std::string to_string(const TensorMeta& m) {
   std::string out = cat(dtype_name(m.dtype), to_string(m.shape));
   if (m.layout != kStrided) {

@@ -39,6 +39,9 @@ struct TensorMeta {
   }
 };
 
+// The elements of both lie at the same offsets: equal up to strides that no step is taken along.
+RUTILE_API bool same_placement(const TensorMeta& a, const TensorMeta& b);
+
 RUTILE_API std::string to_string(const TensorMeta& m);  // "f32[8,64,56,56]@cpu"
 RUTILE_API uint64_t hash_meta(const TensorMeta& m);
 

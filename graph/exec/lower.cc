@@ -178,7 +178,7 @@ Status Lowering::lower_kernel(NodeId id) {
       return Status(ErrorCode::kUnsupported, "has no kernel and was not expanded");
     }
     for (int i = 0; i < entry.outputs.size(); ++i) {
-      if (!(entry.outputs[i] == out[i])) {
+      if (!same_placement(entry.outputs[i], out[i])) {
         // The graph's placement differs from what this kernel writes: only copies can mend that.
         return Status(ErrorCode::kUnsupported,
                       cat("no kernel writes ", out[i], " here; it would write ", entry.outputs[i]));

@@ -128,6 +128,13 @@ Status LayoutPass::row_major(NodeId id) {
     if (v == kNone || g_.meta(v).layout == kStrided) continue;
     RUTILE_RETURN_IF_ERROR(place_value(v, Placement(), like, &v));
   }
+  g_.nodes[id].inputs = inputs;
+  Status s = infer_outputs(id);
+  if (s.ok() || s.code() != ErrorCode::kUnsupported) return s;
+  // A view of memory that has none as placed.
+  for (ValueId& v : inputs) {
+    if (v != kNone) RUTILE_RETURN_IF_ERROR(place_value(v, Placement(), like, &v));
+  }
   g_.nodes[id].inputs = std::move(inputs);
   return infer_outputs(id);
 }

@@ -26,10 +26,6 @@ struct BatchNormPlan : Plan {
   int threads = 1;
 };
 
-bool placed_like(const TensorMeta& a, const TensorMeta& b) {
-  return a.layout == b.layout && (a.layout != kStrided || a.strides == b.strides);
-}
-
 const TensorMeta& x_of(const CallMeta& c) {
   const bool backward = c.op == &ops::kBatchNormGrad || c.op == &ops::kBatchNormReluGrad ||
                         c.op == &ops::kBatchNormAddReluGrad;
@@ -58,12 +54,12 @@ bool supports(const CallMeta& c, Reason* reason) {
   }
   for (const TensorMeta* m : c.inputs) {
     if (!m) continue;
-    if (m->shape == x.shape ? !placed_like(*m, x) : !m->is_contiguous()) {
+    if (m->shape == x.shape ? !same_placement(*m, x) : !m->is_contiguous()) {
       reason->text = "operands are placed differently";
       return false;
     }
   }
-  if (!placed_like(c.out(), x)) {
+  if (!same_placement(c.out(), x)) {
     reason->text = "the result is placed differently";
     return false;
   }
