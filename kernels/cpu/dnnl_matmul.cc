@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/dnnl_util.h"
+#include "rutile/kernels/cpu/eigen_gemm.h"
 #include "rutile/kernels/matmul_shape.h"
 #include "rutile/ops/matmul.h"
 
@@ -9,6 +10,9 @@ namespace rutile::kernels {
 using dnnl::memory;
 
 namespace {
+
+// Products for which Eigen is done (0.15 us) before oneDNN has begun (0.55 us).
+constexpr int64_t kTiny = 4096;
 
 struct DnnlMatmul : Plan {
   DnnlCall call;
@@ -40,6 +44,11 @@ bool make(const CallMeta& call, dnnl::matmul::primitive_desc* pd, std::string* w
   MatmulShape s = matmul_shape(call);
   if (s.empty() || s.k == 0) {
     *why = "an input is empty";
+    return false;
+  }
+  if (s.batch.empty() && s.m * s.n * s.k <= kTiny && eigen_runs() &&
+      call.in(0).dtype == DType::kF32) {
+    *why = "smaller than the call of a primitive";
     return false;
   }
   if (!regular(s.m, s.k, &s.a_m, &s.a_k) || !regular(s.k, s.n, &s.b_k, &s.b_n)) {
