@@ -13,6 +13,7 @@ void register_view_cpu();
 void register_matmul_ref();
 void register_conv_ref();
 void register_elementwise_ref();
+void register_pool_ref();
 void register_reduce_ref();
 void register_random_ref();
 void register_view_ref();
@@ -32,6 +33,7 @@ void register_all() {
   register_matmul_ref();
   register_conv_ref();
   register_elementwise_ref();
+  register_pool_ref();
   register_reduce_ref();
   register_random_ref();
   register_view_ref();
