@@ -260,7 +260,8 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   p->k = s.kh * s.kw * s.ic;
   p->tile = std::clamp<int64_t>(65536 / p->k, 16, s.oh * s.ow < 16 ? 16 : s.oh * s.ow);
   p->tiles = (s.oh * s.ow + p->tile - 1) / p->tile;
-  p->parts = num_threads();
+  const double products = static_cast<double>(s.n * s.oh * s.ow) * s.groups * s.oc * p->k;
+  p->parts = products < 5e5 ? 1 : num_threads();  // below, threads cost more than they bring
   const size_t element = call.in(0).dtype == DType::kF64 ? 8 : 4;
   const int64_t weight = s.groups * s.oc * p->k;
   int64_t buffer = p->tile * (p->k + s.oc);
