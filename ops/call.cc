@@ -302,7 +302,10 @@ TensorList call_n(const OpDef& op, const void* attrs, std::span<const Tensor> in
   int n = op.num_outputs;
   if (op.count_outputs) {
     const MetaPointers metas = metas_of(in);
-    n = op.count_outputs(CallMeta{&op, attrs, metas, {}});
+    const CallMeta meta{&op, attrs, metas, {}};
+    const Status s = check_inputs(meta);
+    if (!s.ok()) throw_call_error(op, in, s, where);
+    n = op.count_outputs(meta);
     if (n < 0) {
       throw_call_error(op, in, value_error("has attributes that give no valid number of outputs"),
                        where);

@@ -45,24 +45,6 @@ uint64_t hash_call(const OpDef& op, const void* attrs, std::span<const TensorMet
   return h;
 }
 
-Status check_inputs(const CallMeta& call) {
-  const OpDef& op = *call.op;
-  const int n = call.num_inputs();
-  if (n < op.min_inputs || (n > op.num_inputs && !op.variadic_in)) {
-    const char* at_least = op.variadic_in || op.optional_mask ? "at least " : "";
-    return value_error(cat("expects ", at_least, op.min_inputs, " inputs, got ", n));
-  }
-  for (int i = 0; i < n; ++i) {
-    const bool optional = i < 32 && i < op.num_inputs && (op.optional_mask >> i & 1u);
-    if (!call.inputs[i] && !optional) return value_error(cat("input ", op.input_name(i), " is missing"));
-    if (call.inputs[i] && !(call.inputs[i]->device == call.inputs[0]->device)) {
-      return value_error(cat("inputs are on different devices: ", call.inputs[0]->device, " and ",
-                             call.inputs[i]->device));
-    }
-  }
-  return Status();
-}
-
 // A plan for the inputs as placed, or with those of `copies` made contiguous.
 Status plan_placed(const OpDef& op, const void* attrs, std::span<const TensorMeta* const> inputs,
                    uint32_t copies, DeviceType device, bool reference_only, bool fast_only,
@@ -91,6 +73,28 @@ Status plan_placed(const OpDef& op, const void* attrs, std::span<const TensorMet
 }
 
 }  // namespace
+
+Status check_inputs(const CallMeta& call) {
+  const OpDef& op = *call.op;
+  const int n = call.num_inputs();
+  if (n < op.min_inputs || (n > op.num_inputs && !op.variadic_in)) {
+    const char* at_least = op.variadic_in || op.optional_mask ? "at least " : "";
+    return value_error(cat("expects ", at_least, op.min_inputs, " inputs, got ", n));
+  }
+  const TensorMeta* first = nullptr;
+  for (int i = 0; i < n; ++i) {
+    const bool optional = i < 32 && i < op.num_inputs && (op.optional_mask >> i & 1u);
+    const TensorMeta* m = call.inputs[i];
+    if (!m && !optional) return value_error(cat("input ", op.input_name(i), " is missing"));
+    if (!m) continue;
+    if (!first) first = m;
+    if (!(m->device == first->device)) {
+      return value_error(
+          cat("inputs are on different devices: ", first->device, " and ", m->device));
+    }
+  }
+  return Status();
+}
 
 Status infer_call(const CallMeta& call, SmallVector<TensorMeta, 1>* outputs) {
   RUTILE_RETURN_IF_ERROR(check_inputs(call));

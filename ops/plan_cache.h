@@ -26,6 +26,8 @@ struct PlanEntry {
 RUTILE_API Status plan_call(const OpDef& op, const void* attrs,
                             std::span<const TensorMeta* const> inputs, DeviceType device,
                             bool reference_only, PlanEntry* entry);
+// The number of inputs, and that required ones are there.
+Status check_inputs(const CallMeta& call);
 // Runs infer after checking the number of inputs.
 RUTILE_API Status infer_call(const CallMeta& call, SmallVector<TensorMeta, 1>* outputs);
 

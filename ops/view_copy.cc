@@ -73,6 +73,7 @@ Tensor to_channels_last(Arg x) {
 namespace {
 
 Status infer_concat(const CallMeta& c, TensorMeta* out) {
+  if (c.num_inputs() == 0) return value_error("expects at least one tensor");
   const TensorMeta& first = c.in(0);
   int axis = 0;
   RUTILE_RETURN_IF_ERROR(normalize_axis(c.as<ConcatAttrs>().axis, first.rank(), &axis));

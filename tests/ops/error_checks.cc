@@ -179,6 +179,23 @@ RandomCall random_call(const OpDef& op, const SampleList& list, Dice& dice, bool
     const bool optional = i < 32 && (op.optional_mask >> i & 1u);
     c.absent.push_back(optional && dice.roll(2));
   }
+  switch (dice.roll(30)) {  // one input too few or too many, or a required one missing
+    case 0:
+      if (!c.metas.empty()) {
+        c.metas.pop_back();
+        c.absent.pop_back();
+      }
+      break;
+    case 1:
+      c.metas.push_back(odd_meta(dice, huge));
+      c.absent.push_back(false);
+      break;
+    case 2:
+      if (!c.absent.empty()) c.absent[dice.roll(c.absent.size())] = true;
+      break;
+    default:
+      break;
+  }
   c.attrs = odd_attrs(op, c.attrs, dice);
   return c;
 }

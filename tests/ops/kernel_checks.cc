@@ -100,7 +100,7 @@ std::vector<Tensor> run(const RowCall& r, int overwrite, Findings& findings) {
   std::vector<bool> fresh;
   for (int i = 0; i < r.out_metas.size(); ++i) {
     const TensorMeta& m = r.out_metas[i];
-    const int alias = i < op.num_outputs ? op.alias[i] : -1;
+    const int alias = op.alias_input(i);
     fresh.push_back(alias < 0 && !(i == 0 && overwrite >= 0));
     if (fresh.back()) {
       out.push_back(guarded_memory(m, bytes_of(m)));
