@@ -43,7 +43,7 @@ TEST(IrText, PlacementsSurvive) {
 
 TEST(IrText, EveryErrorNamesItsLine) {
   const std::pair<const char*, const char*> bad[] = {
-      {"graph {\n  %0 = input \"x\" f32[2\n", "line 2"},
+      {"graph {\n  %0 = input \"x\" f32[2", "line 2"},
       {"graph {\n  return %7\n}", "%7 is not defined"},
       {"graph {\n  %0 = input \"x\" q8[2]\n  return %0\n}", "dtype"},
       {"graph {\n  %0 = input \"x\" f32[2]\n  %1 : f32[2] = nonsense(%0)\n  return %1\n}",
