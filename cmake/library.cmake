@@ -92,7 +92,7 @@ endforeach()
 function(rutile_isa_library target)
   cmake_parse_arguments(arg "" "" "SOURCES;FLAGS" ${ARGN})
   rutile_object_library(${target} ${arg_SOURCES})
-  target_compile_options(${target} PRIVATE -O3 ${arg_FLAGS} -ffp-contract=fast -Wno-psabi
+  target_compile_options(${target} PRIVATE -O3 ${arg_FLAGS} -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wno-psabi
                          $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized$<SEMICOLON>-Wno-maybe-uninitialized>)
   target_link_libraries(${target} PRIVATE ${rutile_uses_kernels})
   if(RUTILE_OPENMP)
@@ -102,8 +102,8 @@ function(rutile_isa_library target)
 endfunction()
 
 # Vector values never cross a call, so their calling convention does not matter.
-set(rutile_flags_avx2 -mavx2 -mfma -Wno-psabi)
-set(rutile_flags_avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mprefer-vector-width=512)
+set(rutile_flags_avx2 -mavx2 -mfma -mf16c -Wno-psabi)
+set(rutile_flags_avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c -mprefer-vector-width=512)
 set(RUTILE_ISAS "none")
 if(rutile_eigen_sources)
   set(flags "")
