@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a compiled training step spends its time:
+//
+//   bench_graph [resnet50|lenet|mlp|gpt] [batch] [size] [fp32|bf16] [passes off, comma-separated]
+//
+// prints a row per kernel (calls, ms per step, share), the memory plan and the passes.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "rutile/nn/models/gpt.h"
+#include "rutile/nn/models/lenet.h"
+#include "rutile/nn/models/mlp.h"
+#include "rutile/nn/models/resnet.h"
+#include "rutile/nn/train_step.h"
+#include "rutile/ops/index.h"
+#include "rutile/ops/random.h"
+
+namespace rutile {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double ms_since(Clock::time_point t) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - t).count();
+}
+
+struct Work {
+  nn::CellPtr net;
+  Tensor x, y;
+  int64_t items = 0;
+};
+
+Work make_work(const std::string& name, int64_t batch, int64_t size) {
+  Work w;
+  w.items = batch;
+  ops::RandomRandintAttrs labels;
+  labels.shape = {batch};
+  labels.high = 10;
+  ops::RandomNormalAttrs image;
+  if (name == "gpt") {
+    w.net = nn::make<nn::models::Gpt>();
+    labels.shape = {batch, size};
+    labels.high = 65;
+    w.x = ops::random_randint(labels);
+    w.items = batch * size;
+  } else if (name == "mlp") {
+    w.net = nn::make<nn::models::Mlp>();
+    image.shape = {batch, 784};
+    w.x = ops::random_normal(image);
+  } else if (name == "lenet") {
+    w.net = nn::make<nn::models::LeNet>();
+    image.shape = {batch, 1, 32, 32};
+    w.x = ops::random_normal(image);
+  } else {
+    w.net = nn::models::resnet50({.classes = size >= 64 ? 1000 : 10});
+    image.shape = {batch, 3, size, size};
+    w.x = ops::random_normal(image);
+  }
+  w.y = ops::random_randint(labels);
+  return w;
+}
+
+struct Row {
+  int calls = 0;
+  double ms = 0;
+};
+
+void print_rows(std::map<std::string, Row> rows, int steps, double total) {
+  std::vector<std::pair<std::string, Row>> sorted(rows.begin(), rows.end());
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto& a, const auto& b) { return a.second.ms > b.second.ms; });
+  std::printf("%-44s %6s %10s %6s\n", "op (kernel)", "calls", "ms/step", "%");
+  for (const auto& [name, r] : sorted) {
+    std::printf("%-44s %6d %10.3f %6.1f\n", name.c_str(), r.calls / steps, r.ms / steps,
+                100 * r.ms / total);
+  }
+}
+
+void profile(const std::string& name, int64_t batch, int64_t size, bool bf16,
+             const std::string& off) {
+  set_seed(1);
+  Work w = make_work(name, batch, size);
+  auto optimizer = std::make_shared<nn::optim::Momentum>(w.net->parameters());
+  nn::StepOptions options;
+  options.passes_off = off;
+  if (bf16) options.amp = DType::kBF16;
+  nn::TrainStep step(w.net, nn::CrossEntropyLoss(), optimizer, options);
+  Clock::time_point t = Clock::now();
+  step(w.x, w.y).loss.item();
+  std::printf("first step %.2f s\n", ms_since(t) / 1e3);
+  constexpr int kSteps = 5;
+  std::vector<double> times;
+  for (int i = 0; i < kSteps; ++i) {
+    t = Clock::now();
+    step(w.x, w.y).loss.item();
+    times.push_back(ms_since(t));
+  }
+  std::sort(times.begin(), times.end());
+  std::printf("step %.2f ms (best %.2f), %.1f items/s\n", times[kSteps / 2], times[0],
+              1e3 * static_cast<double>(w.items) / times[kSteps / 2]);
+
+  graph::Session& session = step.compiled()->session();
+  const graph::Graph& g = *session.program().graph;
+  std::map<std::string, Row> rows;
+  double total = 0;
+  for (int i = 0; i < kSteps; ++i) {
+    Clock::time_point last = Clock::now();
+    session.run_observed({w.x, w.y}, [&](const graph::Step& s) {
+      const double ms = ms_since(last);
+      const std::string op = s.node == graph::kNone ? "copy" : g.nodes[s.node].op->name;
+      Row& r = rows[op + " (" + s.plan->kernel + ")"];
+      ++r.calls;
+      r.ms += ms;
+      total += ms;
+      last = Clock::now();
+    });
+  }
+  print_rows(rows, kSteps, total);
+  std::printf("%s\n", graph::memory_report(session.program()).c_str());
+  const graph::CompileReport& report = *step.report();
+  std::printf("trace %.0f ms, lower %.0f ms\n", report.trace_ms, report.lower_ms);
+  for (const graph::PassReport& p : report.passes) {
+    std::printf("  %-20s %5d -> %5d nodes %8.2f ms\n", p.name.c_str(), p.nodes_before,
+                p.nodes_after, p.ms);
+  }
+}
+
+}  // namespace
+}  // namespace rutile
+
+int main(int argc, char** argv) {
+  auto arg = [&](int i, const char* fallback) { return std::string(argc > i ? argv[i] : fallback); };
+  try {
+    rutile::profile(arg(1, "resnet50"), std::atoll(arg(2, "16").c_str()),
+                    std::atoll(arg(3, "224").c_str()), arg(4, "fp32") == "bf16", arg(5, ""));
+  } catch (const rutile::Error& e) {
+    std::fprintf(stderr, "bench_graph: %s\n", e.what());
+    return 1;
+  }
+  return 0;
+}
