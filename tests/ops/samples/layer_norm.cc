@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/ops/layer_norm.h"
+
+#include "rutile/tests/ops/samples/sample.h"
+
+namespace rutile::samples {
+namespace {
+
+using namespace ops;
+
+const DTypes kFast{DType::kF32, DType::kBF16};
+
+struct Shapes {
+  Shape x;
+  int64_t axes;
+};
+const Shapes kShapes[] = {{{5, 7}, 1},      {{3, 4, 37}, 1}, {{2, 3, 5, 6}, 2}, {{6}, 1},
+                          {{2, 1, 16}, 1},  {{4, 33}, 1},    {{0, 8}, 1},       {{300, 64}, 1},
+                          {{70, 384}, 1},   {{3, 2, 4}, 3}};
+
+Shape tail(const Shape& s, int64_t axes) {
+  Shape t;
+  for (int i = s.rank() - static_cast<int>(axes); i < s.rank(); ++i) t.push_back(s[i]);
+  return t;
+}
+Shape head(const Shape& s, int64_t axes) {
+  Shape t;
+  for (int i = 0; i < s.rank() - static_cast<int>(axes); ++i) t.push_back(s[i]);
+  return t;
+}
+Input f32(const Shape& s) { return in(s).as(DType::kF32); }
+
+RUTILE_SAMPLES(layer_norm) {
+  for (const Shapes& k : kShapes) {
+    const LayerNormAttrs a{k.axes};
+    const Shape row = tail(k.x, k.axes);
+    s.add({in(k.x), in(row), in(row)}, a).dtypes(kFloats);
+    s.add({in(k.x)}, a).dtypes(kFast).name("bare");
+    s.add({in(k.x), f32(row), f32(row)}, a).dtypes({DType::kBF16, DType::kF16}).name("f32 scale");
+  }
+  s.add({in({5, 7}), none(), in({7})}, LayerNormAttrs{}).name("bias only");
+  s.add({in({5, 7}), in({7}), none()}, LayerNormAttrs{1, 0.1}).name("weight only");
+  s.add({in({5, 8}).transposed(), in({8}).gaps(), in({8})}, LayerNormAttrs{});
+  s.add({in({4, 64}).uniform(1000, 1001), in({64}), in({64})}, LayerNormAttrs{})
+      .name("large mean")
+      .tolerance(DType::kF32, 2e-3)
+      .no_gradient("rounding");
+  s.error({in({5, 7}), in({5})}, LayerNormAttrs{}, ErrorCode::kValue, "weight expects shape [7]");
+  s.error({in({5, 7}), in({7}), in({8})}, LayerNormAttrs{}, ErrorCode::kValue, "bias expects");
+  s.error({in({5, 7})}, LayerNormAttrs{3}, ErrorCode::kValue, "axes expects 1 to 2");
+  s.error({in({5, 7})}, LayerNormAttrs{0}, ErrorCode::kValue, "axes expects 1 to 2");
+  s.error({in({5, 7})}, LayerNormAttrs{1, -1.0}, ErrorCode::kValue, "eps");
+  s.error({in({5, 7}).as(DType::kI32)}, LayerNormAttrs{}, ErrorCode::kType, "floating");
+  s.error({in({5, 7}), in({7}).as(DType::kF64)}, LayerNormAttrs{}, ErrorCode::kType,
+          "weight expects f32");
+}
+
+RUTILE_SAMPLES(layer_norm_grad) {
+  for (const Shapes& k : kShapes) {
+    const LayerNormAttrs a{k.axes};
+    const Shape row = tail(k.x, k.axes), rows = head(k.x, k.axes);
+    const Input mean = in(rows), rstd = in(rows).positive();
+    s.add({in(k.x), in(k.x), mean, rstd, in(row)}, a)
+        .dtypes({DType::kF32, DType::kF64})
+        .tolerance(DType::kF32, 1e-4);
+    s.add({in(k.x), in(k.x), mean, rstd}, a).name("bare").tolerance(DType::kF32, 1e-4);
+    const DType t = DType::kF32;
+    for (const Input& w : {f32(row), in(row)}) {
+      s.add({in(k.x), in(k.x), mean.as(t), rstd.as(t), w}, a)
+          .dtypes({DType::kBF16, DType::kF16})
+          .tolerance(DType::kF32, 1e-4)
+          .no_gradient("of mixed types");
+    }
+  }
+  s.add({in({5, 8}).transposed(), in({5, 8}).gaps(), in({5}), in({5}).positive(), in({8})},
+        LayerNormAttrs{});
+  s.error({in({5, 7}), in({5, 8}), in({5}), in({5})}, LayerNormAttrs{}, ErrorCode::kValue,
+          "grad and x");
+  s.error({in({5, 7}), in({5, 7}), in({5}), in({7})}, LayerNormAttrs{}, ErrorCode::kValue,
+          "rstd expects");
+}
+
+RUTILE_SAMPLES(rms_norm) {
+  for (const Shapes& k : kShapes) {
+    const LayerNormAttrs a{k.axes};
+    const Shape row = tail(k.x, k.axes);
+    s.add({in(k.x), in(row)}, a).dtypes(kFloats);
+    s.add({in(k.x)}, a).dtypes(kFast).name("bare");
+    s.add({in(k.x), f32(row)}, a).dtypes({DType::kBF16, DType::kF16}).name("f32 scale");
+  }
+  s.add({in({5, 8}).transposed(), in({8})}, LayerNormAttrs{});
+  s.error({in({5, 7}), in({5})}, LayerNormAttrs{}, ErrorCode::kValue, "weight expects shape [7]");
+  s.error({in({5, 7})}, LayerNormAttrs{3}, ErrorCode::kValue, "axes expects 1 to 2");
+}
+
+RUTILE_SAMPLES(rms_norm_grad) {
+  for (const Shapes& k : kShapes) {
+    const LayerNormAttrs a{k.axes};
+    const Shape row = tail(k.x, k.axes), rows = head(k.x, k.axes);
+    const Input rstd = in(rows).positive();
+    s.add({in(k.x), in(k.x), rstd, in(row)}, a)
+        .dtypes({DType::kF32, DType::kF64})
+        .tolerance(DType::kF32, 1e-4);
+    s.add({in(k.x), in(k.x), rstd}, a).name("bare").tolerance(DType::kF32, 1e-4);
+    s.add({in(k.x), in(k.x), rstd.as(DType::kF32), f32(row)}, a)
+        .dtypes({DType::kBF16, DType::kF16})
+        .tolerance(DType::kF32, 1e-4)
+        .no_gradient("of mixed types");
+  }
+  s.error({in({5, 7}), in({5, 7}), in({7})}, LayerNormAttrs{}, ErrorCode::kValue, "rstd expects");
+}
+
+}  // namespace
+}  // namespace rutile::samples
