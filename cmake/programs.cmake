@@ -3,6 +3,7 @@
 #   apps/<name>/*.cc          -> bin/<name>
 #   tests/<folder>/**.cc      -> bin/tests/test_<folder>, one ctest entry
 #   benchmarks/<folder>/**.cc -> bin/bench/bench_<folder>
+#   apps/support/: code that all apps share
 #   tests/support/, tests/ops/samples/: code that all tests and benchmarks share
 
 # These tests see what a user sees: they link librutile.so. All others reach internals.
@@ -25,8 +26,7 @@ endfunction()
 
 function(rutile_app name)
   add_executable(${name} ${ARGN})
-  target_link_libraries(${name} PRIVATE rutile CLI11::CLI11 nlohmann_json::nlohmann_json
-                                        Threads::Threads)
+  target_link_libraries(${name} PRIVATE rutile rutile_app_support Threads::Threads)
 endfunction()
 
 # What tests and benchmarks share; objects, so that registrations in them are never dropped.
@@ -75,6 +75,17 @@ if(RUTILE_TESTS OR RUTILE_BENCHMARKS)
 endif()
 
 if(RUTILE_APPS AND TARGET rutile)
+  # Each build looks which commit it is of; the file changes, and programs are linked again, only with it.
+  set(rutile_build_info "${CMAKE_BINARY_DIR}/generated/build_info.cc")
+  add_custom_target(rutile_build_info BYPRODUCTS "${rutile_build_info}"
+    COMMAND "${CMAKE_COMMAND}" "-DSOURCE=${CMAKE_SOURCE_DIR}" "-DVERSION=${PROJECT_VERSION}"
+            "-DIN=${CMAKE_SOURCE_DIR}/apps/support/build_info.cc.in" "-DOUT=${rutile_build_info}"
+            -P "${CMAKE_SOURCE_DIR}/cmake/build_info.cmake"
+    COMMENT "" VERBATIM)
+  file(GLOB_RECURSE files CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/apps/support/*.cc")
+  add_library(rutile_app_support OBJECT ${files} "${rutile_build_info}")
+  add_dependencies(rutile_app_support rutile_build_info)
+  target_link_libraries(rutile_app_support PUBLIC rutile_headers CLI11::CLI11)
   rutile_each_program(apps rutile_app)
 endif()
 

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/apps/support/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <new>
+
+#include "rutile/core/interrupt.h"
+#include "rutile/core/thread.h"
+#include "rutile/ops/random.h"
+#include "rutile/train/text.h"
+
+namespace rutile::apps {
+namespace {
+
+constexpr int kExitError = 1, kExitUsage = 2, kExitInterrupted = 130;
+
+// What the user may leave open.
+struct Given {
+  std::optional<int64_t> image_size, batch_size, epochs, steps;
+  std::optional<std::string> precision;
+  std::optional<double> lr;
+};
+
+std::string number(int64_t v) { return std::to_string(v); }
+std::string number(double v) { return cat(v); }
+std::string number(const std::string& v) { return v; }
+
+// "1000 [64; synthetic: 16]": the first recipe's value, then what differs.
+template <class T>
+std::string defaults(const Program& program, T Recipe::*field) {
+  const std::string first = number(program.recipes[0].*field);
+  std::string text = cat(" [", first);
+  for (const Recipe& r : program.recipes) {
+    const std::string own = number(r.*field);
+    if (own != first) text += cat("; ", r.dataset, ": ", own);
+  }
+  return text + "]";
+}
+
+std::string dataset_names(const Program& program) {
+  std::string names;
+  for (const Recipe& r : program.recipes) names += cat(names.empty() ? "" : ", ", r.dataset);
+  return program.other_dataset.empty() ? names : cat(names, " or ", program.other_dataset);
+}
+
+CLI::Validator positive_number() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        char* end = nullptr;
+        const double v = std::strtod(text.c_str(), &end);
+        if (*end == '\0' && std::isfinite(v) && v > 0) return "";
+        return cat("'", text, "' is no positive number");
+      },
+      "");
+}
+
+CLI::Validator whole_number(int64_t least, int64_t most) {
+  return CLI::Validator(
+      [=](std::string& text) -> std::string {
+        char* end = nullptr;
+        errno = 0;
+        const long long v = std::strtoll(text.c_str(), &end, 10);
+        if (!text.empty() && *end == '\0' && errno == 0 && v >= least && v <= most) return "";
+        return cat("'", text, "' is no whole number from ", least, " to ", most);
+      },
+      "");
+}
+
+CLI::Validator one_of(std::vector<std::string> words) {
+  return CLI::Validator(
+      [words](std::string& text) -> std::string {
+        std::string known;
+        for (const std::string& w : words) {
+          if (w == text) return "";
+          known += cat(known.empty() ? "" : ", ", w);
+        }
+        return cat("'", text, "' is none of ", known);
+      },
+      "");
+}
+
+void add_options(CLI::App& app, const Program& program, Options* o, Given* given) {
+  constexpr int64_t kMany = int64_t{1} << 40;
+  const std::string first = program.recipes[0].dataset;
+  o->dataset = first;
+  o->mode = "graph";
+  o->device = "cpu";
+  app.add_option("--dataset", o->dataset, cat(dataset_names(program), " [", first, "]"));
+  app.add_option("--data", o->data,
+                 "folder of the data set [fashion-mnist: where Debian's package "
+                 "dataset-fashion-mnist puts it]");
+  app.add_option("--image-size", given->image_size,
+                 cat("height and width of the images", defaults(program, &Recipe::image_size)))
+      ->check(whole_number(1, 16384));
+  app.add_option("--batch-size", given->batch_size,
+                 cat("samples in a step", defaults(program, &Recipe::batch_size)))
+      ->check(whole_number(1, 1 << 24));
+  app.add_option("--epochs", given->epochs,
+                 cat("passes over the training set", defaults(program, &Recipe::epochs)))
+      ->check(whole_number(0, 1 << 24));
+  app.add_option("--steps", given->steps,
+                 cat("stop after so many steps; 0: after the epochs; synthetic: steps to measure",
+                     defaults(program, &Recipe::steps)))
+      ->check(whole_number(0, kMany));
+  app.add_option("--mode", o->mode, "graph (compiled) or eager [graph]")
+      ->check(one_of({"graph", "eager"}));
+  app.add_option(
+         "--precision", given->precision,
+         cat("fp32, or bf16 with fp32 master weights", defaults(program, &Recipe::precision)))
+      ->check(one_of({"fp32", "bf16"}));
+  app.add_option("--device", o->device, "cpu [cpu]");
+  app.add_option("--lr", given->lr, cat("learning rate", defaults(program, &Recipe::lr)))
+      ->check(positive_number());
+  app.add_option("--seed", o->seed, "of initial values, order and random transforms [0]")
+      ->check(whole_number(0, std::numeric_limits<int64_t>::max()));
+  app.add_option("--threads", o->threads, "compute threads [what this process may use]")
+      ->check(whole_number(1, 4096));
+  app.add_option("--workers", o->workers, "threads that prepare batches; 0: none of their own [1]")
+      ->check(whole_number(0, 1024));
+  app.add_option("--checkpoint", o->checkpoint,
+                 "folder for checkpoints [none are written]; they are written after each epoch, "
+                 "every minute in between and on Ctrl-C");
+  app.add_option("--checkpoint-steps", o->checkpoint_steps,
+                 "write one every so many steps instead of every minute")
+      ->check(whole_number(1, kMany));
+  app.add_flag("--resume", o->resume, "go on from the latest checkpoint in the folder");
+  app.add_option("--json", o->json, "file for the numbers of the table [none]");
+}
+
+// Throws CLI::ValidationError.
+void complete(const Program& program, const Given& given, Options* o) {
+  const auto refuse = [](const std::string& option, const std::string& why) {
+    throw CLI::ValidationError(option, why);
+  };
+  const Recipe* recipe = nullptr;
+  for (const Recipe& r : program.recipes) {
+    if (r.dataset == o->dataset) recipe = &r;
+  }
+  if (!recipe) {
+    if (program.other_dataset.empty() || o->dataset.empty()) {
+      refuse("--dataset", cat("'", o->dataset, "' is none of ", dataset_names(program)));
+    }
+    recipe = &program.recipes.back();
+  }
+  o->program = program.name;
+  o->recipe = *recipe;
+  o->image_size = given.image_size.value_or(recipe->image_size);
+  o->batch_size = given.batch_size.value_or(recipe->batch_size);
+  o->epochs = given.epochs.value_or(recipe->epochs);
+  o->steps = given.steps.value_or(recipe->steps);
+  o->precision = given.precision.value_or(recipe->precision);
+  o->lr = given.lr.value_or(recipe->lr);
+  if (o->device == "cuda" || o->device == "gpu") {
+    refuse("--device", "there is no CUDA backend yet; use cpu");
+  }
+  if (o->device != "cpu") refuse("--device", cat("'", o->device, "' is none of cpu"));
+  if (o->resume && o->checkpoint.empty()) refuse("--resume", "needs --checkpoint DIR");
+  if (o->checkpoint_steps > 0 && o->checkpoint.empty()) {
+    refuse("--checkpoint-steps", "needs --checkpoint DIR");
+  }
+  if (o->synthetic() && o->steps < 1) refuse("--steps", "synthetic data need at least 1 step");
+}
+
+// Errors are one line, whatever the text was.
+int fail(const std::string& program, int code, std::string message) {
+  while (!message.empty() && message.back() == '\n') message.pop_back();
+  std::string line;
+  for (const char c : message) {
+    if (c == '\n') {
+      line += line.ends_with(";") || line.ends_with(":") ? " " : "; ";
+    } else {
+      line += c;
+    }
+  }
+  std::fflush(stdout);
+  const char* kind = code == kExitInterrupted ? "" : "error: ";
+  std::fprintf(stderr, "%s: %s%s\n", program.c_str(), kind, line.c_str());
+  return code;
+}
+
+int run_body(const Options& o, const std::function<void(const Options&)>& body) {
+  try {
+    install_interrupt_handler();
+    if (o.threads > 0) set_num_threads(o.threads);
+    set_seed(o.seed);
+    body(o);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      return fail(o.program, kExitError, "standard output cannot be written to");
+    }
+    return 0;
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::kInterrupted) {
+      const bool saved = e.message().find("saved as") != std::string::npos;
+      return fail(o.program, kExitInterrupted,
+                  saved ? e.message() + "; --resume goes on from there" : e.message());
+    }
+    return fail(o.program, kExitError, e.message());
+  } catch (const std::bad_alloc&) {
+    return fail(o.program, kExitError, "out of memory");
+  } catch (const std::exception& e) {
+    return fail(o.program, kExitError, e.what());
+  } catch (...) {
+    return fail(o.program, kExitError, "unknown exception");
+  }
+}
+
+}  // namespace
+
+nn::StepOptions Options::step_options() const {
+  nn::StepOptions s;
+  s.mode = graph() ? nn::Mode::kGraph : nn::Mode::kEager;
+  if (precision == "bf16") s.amp = DType::kBF16;
+  return s;
+}
+
+int64_t Options::warm_up_steps() const { return 1 + std::max<int64_t>(3, steps / 5); }
+
+int run_program(int argc, char** argv, const Program& program,
+                const std::function<void(const Options&)>& body) {
+  // A file that outgrows a limit is an error of that write, not the end of the program.
+  std::signal(SIGXFSZ, SIG_IGN);
+  Options o;
+  Given given;
+  CLI::App app(program.description, program.name);
+  try {
+    add_options(app, program, &o, &given);
+    app.parse(argc, argv);
+    complete(program, given, &o);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return std::fflush(stdout) == 0 ? 0 : kExitError;
+  } catch (const CLI::Error& e) {
+    return fail(program.name, kExitUsage, e.what());
+  } catch (const std::exception& e) {
+    return fail(program.name, kExitUsage, e.what());
+  }
+  return run_body(o, body);
+}
+
+}  // namespace rutile::apps

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options that all programs share, and main() around them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rutile/nn/train_step.h"
+
+namespace rutile::apps {
+
+// Defaults for one data set.
+struct Recipe {
+  std::string dataset;
+  int64_t image_size = 28, batch_size = 64, epochs = 1, steps = 0;
+  std::string precision = "fp32";
+  double lr = 0.01;
+};
+
+struct Program {
+  std::string name;             // "resnet50"
+  std::string description;      // one line for --help
+  std::vector<Recipe> recipes;  // the first is the default data set
+  std::string other_dataset;    // what else --dataset takes ("a text file"), with the last recipe
+};
+
+// With the recipe's values where the user gave none.
+struct Options {
+  std::string program;
+  Recipe recipe;
+  std::string dataset, data, mode, precision, device, checkpoint, json;
+  int64_t image_size = 0, batch_size = 0, epochs = 0, steps = 0, checkpoint_steps = 0;
+  double lr = 0;
+  uint64_t seed = 0;
+  int threads = 0, workers = 1;
+  bool resume = false;
+
+  bool synthetic() const { return dataset == "synthetic"; }
+  bool graph() const { return mode == "graph"; }
+  nn::StepOptions step_options() const;
+  // Steps of a synthetic run before the `steps` measured ones: as many as in a common benchmark,
+  // the first of all included.
+  int64_t warm_up_steps() const;
+};
+
+// Reads the arguments, sets seed and threads, runs `body` and turns what it throws into one line on
+// standard error and an exit code: 0 done, 1 error, 2 wrong arguments, 130 interrupted.
+int run_program(int argc, char** argv, const Program& program,
+                const std::function<void(const Options&)>& body);
+
+}  // namespace rutile::apps

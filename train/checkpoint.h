@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoints: safetensors files "step-00000937.safetensors" in a folder, with every State that
+// training changes and, as metadata, where training stands and how it was started.
+//
+//   train::CheckpointFolder folder({.path = "run1", .keep = 3});
+//   folder.check(step.named_states());            // before training: is there room to write?
+//   folder.save(937, step.named_states(), {{"seed", "0"}});
+//   if (auto c = folder.latest()) step.load_states(c->values);
+//
+// A file is written whole or not at all, and carries a checksum, so that damage is noticed. Errors:
+// kNotFound, kIo for what the system refuses, kValue for files that are no checkpoints.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rutile/nn/cell.h"
+
+namespace rutile::train {
+
+using Metadata = std::map<std::string, std::string>;
+
+struct Checkpoint {
+  std::string path = "";
+  int64_t step = 0;  // training steps done
+  Metadata metadata;
+  nn::StateDict values;  // copies, independent of the file
+};
+
+// Writes one file. `metadata` gets "format", "step" and "checksum" (XXH64 of all tensors' bytes).
+RUTILE_API void save_checkpoint(const std::string& path, int64_t step,
+                                const std::vector<nn::NamedState>& states,
+                                const Metadata& metadata = {});
+// Reads one and verifies its checksum.
+RUTILE_API Checkpoint load_checkpoint(const std::string& path);
+
+// Creates the folder if need be and sees whether a file of `bytes` bytes could be written there;
+// Error{kIo} says what stands against it. `what` names the folder's purpose in the message.
+RUTILE_API void check_writable_folder(const std::string& folder, const std::string& what,
+                                      int64_t bytes = 0);
+
+struct CheckpointFolderOptions {
+  std::string path = "";
+  int keep = 2;  // checkpoints; older ones are removed after a save
+};
+
+class RUTILE_API CheckpointFolder {
+ public:
+  // Throws Error{kValue} for an empty path or keep < 1; does not touch the disk.
+  explicit CheckpointFolder(CheckpointFolderOptions options);
+
+  const std::string& path() const { return options_.path; }
+  // check_writable_folder for a checkpoint of these states.
+  void check(const std::vector<nn::NamedState>& states) const;
+  // Moves the checkpoints of an earlier run into the folder "previous" inside, in place of those
+  // there, so that a new run neither mixes with them nor loses them. Returns how many it moved.
+  int set_aside() const;
+  // Writes a checkpoint and removes old ones; returns its path.
+  std::string save(int64_t step, const std::vector<nn::NamedState>& states,
+                   const Metadata& metadata = {}) const;
+  // The one with the most steps among those that are whole; a damaged one is passed over with a
+  // warning. Empty if the folder has none or does not exist; Error{kValue} if all are damaged.
+  std::optional<Checkpoint> latest() const;
+  // Steps of the files there, ascending.
+  std::vector<int64_t> steps() const;
+  std::string path_of(int64_t step) const;
+
+ private:
+  CheckpointFolderOptions options_;
+};
+
+}  // namespace rutile::train
