@@ -246,9 +246,14 @@ void check_infer(const OpDef& op, Findings& findings) {
     if (op.promote && !one_type) return;  // infer sees the inputs after casts
     const CallMeta call{&op, s.attrs.get(), metas, {}};
     SmallVector<TensorMeta, 1> inferred;
-    const Status status = infer_call(call, &inferred);
-    // Where a placement allows no view, call() makes a copy first.
-    if (op.view_offset && status.code() == ErrorCode::kUnsupported) return;
+    Status status = infer_call(call, &inferred);
+    TensorMeta plain;
+    if (op.view_offset && status.code() == ErrorCode::kUnsupported) {  // the view is of a copy
+      const auto base = static_cast<size_t>(op.alias[0]);
+      plain = TensorMeta(in[base].shape(), in[base].dtype());
+      metas[base] = &plain;
+      status = infer_call(call, &inferred);
+    }
     throw_if_error(status);
     // Every field must be set: start from something else.
     std::vector<TensorMeta> again(static_cast<size_t>(inferred.size()),
