@@ -57,14 +57,16 @@ RUTILE_SAMPLES(one_hot) {
 
 RUTILE_SAMPLES(embedding) {
   s.add({index_in({2, 5}, 0, 7), in({7, 4})}, EmbeddingAttrs{}).dtypes(kFloats);
-  s.add({index_in({6}, 0, 7), in({7, 3})}, EmbeddingAttrs{2}).name("padding_idx");
+  s.add({index_in({6}, 0, 7), in({7, 3})}, EmbeddingAttrs{2})
+      .name("padding_idx")
+      .no_gradient("the padding row takes none");
   s.add({in({6}).as(DType::kI32).ints(0, 7), in({7, 37})}, EmbeddingAttrs{});
   s.add({index_in({}, 0, 7), in({7, 4})}, EmbeddingAttrs{}).name("0-d");
   s.add({index_in({0}, 0, 7), in({7, 4})}, EmbeddingAttrs{}).name("no ids");
   s.add({index_in({3, 4}, 0, 5).transposed(), in({5, 6}).transposed()}, EmbeddingAttrs{});
   s.add({index_in({3000}, 0, 11), in({11, 65})}, EmbeddingAttrs{});
-  s.error({in({2}).as(DType::kI64).values({1, 7}), in({7, 4})}, EmbeddingAttrs{},
-          ErrorCode::kIndex, "index 7 at [1] is out of range: expects 0 to 6");
+  s.error({in({2}).as(DType::kI64).values({1, 7}), in({7, 4})}, EmbeddingAttrs{}, ErrorCode::kIndex,
+          "index 7 at [1] is out of range: expects 0 to 6");
   s.error({in({1}).as(DType::kI64).values({-1}), in({7, 4})}, EmbeddingAttrs{}, ErrorCode::kIndex,
           "out of range");
   s.error({index_in({2}, 0, 1), in({0, 4})}, EmbeddingAttrs{}, ErrorCode::kIndex, "empty axis");
@@ -103,8 +105,8 @@ RUTILE_SAMPLES(gather) {
           "index -4 at [0] is out of range: expects -3 to 2");
   s.error({in({3, 5}), in({1})}, GatherAttrs{0}, ErrorCode::kType, "i32 or i64");
   s.error({in({3, 5}), index_in({1}, 0, 1)}, GatherAttrs{2}, ErrorCode::kIndex, "axis 2");
-  s.error({in({1, 1, 1, 1, 1}), index_in({1, 1, 1, 1, 1}, 0, 1)}, GatherAttrs{0},
-          ErrorCode::kValue, "9 dimensions");
+  s.error({in({1, 1, 1, 1, 1}), index_in({1, 1, 1, 1, 1}, 0, 1)}, GatherAttrs{0}, ErrorCode::kValue,
+          "9 dimensions");
 }
 
 RUTILE_SAMPLES(index_add) {

@@ -40,7 +40,8 @@ RUTILE_SAMPLES(cross_entropy) {
         .dtypes(kFast);
     s.add({in({4}), index_in({}, 0, 4)}, attrs(0, r)).name("one row");
     s.add({in({70, 1000}), index_in({70}, 0, 1000)}, attrs(0.1, r)).dtypes(kFast);
-    s.add({in({70, 1001}), index_in({70}, 0, 1001), wide_weight(1001)}, attrs(0.1, r)).dtypes(kFast);
+    s.add({in({70, 1001}), index_in({70}, 0, 1001), wide_weight(1001)}, attrs(0.1, r))
+        .dtypes(kFast);
   }
   s.add({x, in({6}).as(DType::kI32).ints(0, 5)}, attrs(0, Reduction::kMean));
   s.add({x.transposed(), y}, attrs(0, Reduction::kMean));

@@ -46,14 +46,16 @@ RUTILE_SAMPLES(momentum) {
         .dtypes({DType::kBF16, DType::kF16});
   }
   for (const DType t : {DType::kF32, DType::kF64, DType::kI32, DType::kI64}) {
-    s.add({in({9}), in({9}), in({9}), lr(), step(1, t)}, MomentumAttrs{0.9, 0.5}).name("first step");
+    s.add({in({9}), in({9}), in({9}), lr(), step(1, t)}, MomentumAttrs{0.9, 0.5})
+        .name("first step");
   }
   s.add({in({9}), in({9}), in({9}), lr(), none(), skip(true)}, MomentumAttrs{}).name("skipped");
   s.error({in({5}), in({5}), in({5}), lr()}, MomentumAttrs{0.9, 0.5}, ErrorCode::kValue,
           "dampening needs step");
   s.error({in({5}), in({5}), in({5}), lr()}, MomentumAttrs{0, 0, true}, ErrorCode::kValue,
           "nesterov");
-  s.error({in({5}), in({4}), in({5}), lr()}, MomentumAttrs{}, ErrorCode::kValue, "velocity expects");
+  s.error({in({5}), in({4}), in({5}), lr()}, MomentumAttrs{}, ErrorCode::kValue,
+          "velocity expects");
 }
 
 void adams(SampleList& s) {
@@ -96,9 +98,11 @@ RUTILE_SAMPLES(sgd_multi) {
   s.add(groups({lr(), skip(false)}, 0, kMixedTypes), SgdMultiAttrs{5, 0, 2});
   s.add(groups({lr(), skip(true)}, 0, kOneType), SgdMultiAttrs{5});
   s.add({lr(), none(), in({4}).as(DType::kF64), in({4}).as(DType::kF64)}, SgdMultiAttrs{1});
-  s.add({lr()}, SgdMultiAttrs{0}).name("none");
-  s.error({lr(), none(), in({4})}, SgdMultiAttrs{1}, ErrorCode::kValue, "tensors expects 2 of each");
-  s.error({lr(), none(), in({4}), in({5})}, SgdMultiAttrs{1}, ErrorCode::kValue, "parameter 0: grad");
+  s.add({lr(), none()}, SgdMultiAttrs{0}).name("none");
+  s.error({lr(), none(), in({4})}, SgdMultiAttrs{1}, ErrorCode::kValue,
+          "tensors expects 2 of each");
+  s.error({lr(), none(), in({4}), in({5})}, SgdMultiAttrs{1}, ErrorCode::kValue,
+          "parameter 0: grad");
   s.error({lr(), none(), in({4}), in({4})}, SgdMultiAttrs{-1}, ErrorCode::kValue, "outputs");
 }
 

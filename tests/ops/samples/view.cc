@@ -68,8 +68,7 @@ RUTILE_SAMPLES(slice_grad) {
   s.add({in({3, 2})}, SliceGradAttrs{{5, 6}, {0, 1}, {kEnd, kEnd}, {2, 3}});
   s.add({in({0, 6})}, SliceGradAttrs{{5, 6}, {4}, {2}, {}}).name("nothing");
   s.add({in({5, 6})}, SliceGradAttrs{{5, 6}, {}, {}, {}}).name("everything");
-  s.add({in({2, 3, 2, 5}).channels_last()},
-        SliceGradAttrs{{2, 6, 4, 5}, {0, 1, 1}, {2, 4, 3}, {}});
+  s.add({in({2, 3, 2, 5}).channels_last()}, SliceGradAttrs{{2, 6, 4, 5}, {0, 1, 1}, {2, 4, 3}, {}});
   s.add({in({3, 3}).transposed()}, SliceGradAttrs{{5, 6}, {-4, 2}, {-1, 5}, {}});
   s.add({in({1})}, SliceGradAttrs{{5}, {3}, {kEnd}, {kEnd}});
   s.error({in({3})}, SliceGradAttrs{{5}, {0}, {2}, {}}, ErrorCode::kValue, "the slice of [5] is");
@@ -177,7 +176,8 @@ RUTILE_SAMPLES(pad_grad) {
   s.add({in({10, 12})}, PadAttrs{{5, 0}, {1, 7}, PadMode::kReplicate}).dtypes(kFloats);
   s.add({in({8, 11})}, PadAttrs{{4, 1}, {0, 5}, PadMode::kCircular}).dtypes(kFloats);
   s.add({in({0, 3})}, PadAttrs{{0, 1}, {0, 1}, PadMode::kReplicate}).name("empty");
-  s.add({in({2, 6, 6, 9}).channels_last()}, PadAttrs{{0, 0, 1, 2}, {0, 0, 1, 2}, PadMode::kReflect});
+  s.add({in({2, 6, 6, 9}).channels_last()},
+        PadAttrs{{0, 0, 1, 2}, {0, 0, 1, 2}, PadMode::kReflect});
   s.error({in({5})}, PadAttrs{{4}, {2}, PadMode::kReflect}, ErrorCode::kValue, "has no padding");
   s.error({in({5})}, PadAttrs{{3}, {0}, PadMode::kReflect}, ErrorCode::kValue, "at most 1");
   s.error({in({5}).as(DType::kI32)}, PadAttrs{{1}, {1}}, ErrorCode::kType, "floating");
