@@ -53,6 +53,7 @@ Status infer_one_hot(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<OneHotAttrs>();
   const TensorMeta& ids = c.in(0);
   RUTILE_RETURN_IF_ERROR(check_index(ids));
+  if (is_complex(a.dtype)) return type_error(cat("expects a real dtype, got ", a.dtype));
   if (a.depth < 1) return value_error(cat("expects a positive depth, got ", a.depth));
   if (ids.rank() == kMaxRank) return value_error("expects at most rank 7");
   Shape shape = ids.shape;
