@@ -18,7 +18,17 @@
 namespace rutile {
 namespace {
 
-constexpr int64_t kBatch = 16;
+// Images of this size, this many at a time: ImageNet's, and those of the training on Fashion-MNIST.
+struct Images {
+  int64_t batch, size;
+};
+constexpr Images kImages[] = {{16, 224}, {64, 28}};
+
+// A feature map that is `at_224` wide for images of 224.
+int64_t scaled(int64_t at_224, int64_t image) {
+  for (int64_t full = 224; full > at_224; full /= 2) image = (image + 1) / 2;
+  return image;
+}
 
 struct Layer {
   int64_t in, out, kernel, stride, size;
@@ -40,10 +50,11 @@ enum class Direction { kForward, kInputGrad, kWeightGrad };
 // One planned call with its memory.
 class Runner {
  public:
-  Runner(const Layer& l, Direction d, DType t, bool blocked) {
-    const int64_t pad = l.kernel / 2, out = (l.size + 2 * pad - l.kernel) / l.stride + 1;
-    const Shape x{kBatch, l.in, l.size, l.size}, w{l.out, l.in, l.kernel, l.kernel};
-    const Shape y{kBatch, l.out, out, out};
+  Runner(const Layer& l, Images images, Direction d, DType t, bool blocked) {
+    const int64_t size = scaled(l.size, images.size), n = images.batch;
+    const int64_t pad = l.kernel / 2, out = (size + 2 * pad - l.kernel) / l.stride + 1;
+    const Shape x{n, l.in, size, size}, w{l.out, l.in, l.kernel, l.kernel};
+    const Shape y{n, l.out, out, out};
     flops_ = 2.0 * static_cast<double>(y.numel() * l.in * l.kernel * l.kernel);
     ops::Conv2dAttrs forward;
     ops::Conv2dInputGradAttrs by_input;
@@ -113,7 +124,7 @@ class Runner {
 };
 
 void run_layer(benchmark::State& state, const Layer& l, Direction d, DType t, bool blocked) {
-  Runner runner(l, d, t, blocked);
+  Runner runner(l, kImages[0], d, t, blocked);
   runner.run();
   for (auto _ : state) runner.run();
   state.counters["GFLOP/s"] = benchmark::Counter(
@@ -121,7 +132,7 @@ void run_layer(benchmark::State& state, const Layer& l, Direction d, DType t, bo
 }
 
 // All layers in the numbers in which the network has them, without the first one's input gradient.
-void run_network(benchmark::State& state, DType t, bool blocked) {
+void run_network(benchmark::State& state, Images images, DType t, bool blocked) {
   double flops = 0;
   for (auto _ : state) {
     double seconds = 0;
@@ -129,7 +140,7 @@ void run_network(benchmark::State& state, DType t, bool blocked) {
       for (const Direction d :
            {Direction::kForward, Direction::kInputGrad, Direction::kWeightGrad}) {
         if (l.in == 3 && d == Direction::kInputGrad) continue;
-        Runner runner(l, d, t, blocked);
+        Runner runner(l, images, d, t, blocked);
         runner.run();
         double best = 1e9;
         for (int i = 0; i < 4; ++i) {
@@ -146,19 +157,22 @@ void run_network(benchmark::State& state, DType t, bool blocked) {
     state.SetIterationTime(seconds);
   }
   state.counters["GFLOP/s"] = benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsRate);
-  state.counters["images/s"] = benchmark::Counter(static_cast<double>(kBatch * state.iterations()),
-                                                  benchmark::Counter::kIsRate);
+  state.counters["images/s"] = benchmark::Counter(
+      static_cast<double>(images.batch * state.iterations()), benchmark::Counter::kIsRate);
 }
 
 bool register_all() {
   for (const DType t : {DType::kF32, DType::kBF16}) {
     for (const bool blocked : {true, false}) {
       const std::string placement = blocked ? "blocked" : "channels_last";
-      benchmark::RegisterBenchmark(cat("resnet50_convs/", placement, "/", t).c_str(),
-                                   [=](benchmark::State& s) { run_network(s, t, blocked); })
-          ->UseManualTime()
-          ->Iterations(1)
-          ->Unit(benchmark::kMillisecond);
+      for (const Images images : kImages) {
+        const std::string name = cat("resnet50_convs_", images.size, "/", placement, "/", t);
+        benchmark::RegisterBenchmark(
+            name.c_str(), [=](benchmark::State& s) { run_network(s, images, t, blocked); })
+            ->UseManualTime()
+            ->Iterations(1)
+            ->Unit(benchmark::kMillisecond);
+      }
       for (const Layer& l : kLayers) {
         int d = 0;
         for (const char* direction : {"forward", "input_grad", "weight_grad"}) {
