@@ -127,6 +127,17 @@ CallMeta Graph::call_meta(const Node& n, SmallVector<const TensorMeta*, 6>* in,
   return CallMeta{n.op, n.attrs.get(), *in, *out};
 }
 
+std::vector<ValueId> written_inputs(const Node& n) {
+  std::vector<ValueId> written;
+  if (n.op->mutate_mask == 0) return written;
+  for (size_t o = 0; o < n.outputs.size(); ++o) {
+    const int input = n.op->alias_input(static_cast<int>(o));
+    const int named = std::min(input, n.op->num_inputs - 1);
+    if (input >= 0 && (n.op->mutate_mask >> named & 1u)) written.push_back(n.inputs[input]);
+  }
+  return written;
+}
+
 std::vector<int32_t> merge_origins(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
   std::vector<int32_t> r;
   std::set_union(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(r));

@@ -92,6 +92,9 @@ class RUTILE_API Graph {
   bool has_effects(const Node& n) const { return n.op->effects != kPure; }
 };
 
+// The inputs that a node writes in place.
+std::vector<ValueId> written_inputs(const Node& n);
+
 // Union of two ascending lists of origins.
 std::vector<int32_t> merge_origins(const std::vector<int32_t>& a, const std::vector<int32_t>& b);
 

@@ -43,9 +43,7 @@ Status check_mutations(const Graph& g) {
         return broken(g, id, cat("reads %", v, " after node ", written_by[v], " wrote it in place"));
       }
     }
-    for (size_t i = 0; i < n.inputs.size() && i < 32; ++i) {
-      if (n.op->mutate_mask >> i & 1u) written_by[n.inputs[i]] = id;
-    }
+    for (ValueId v : written_inputs(n)) written_by[v] = id;
   }
   for (ValueId v : g.outputs) {
     if (written_by[v] != kNone) {

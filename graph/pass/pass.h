@@ -36,6 +36,7 @@ Status constant_fold(Graph& g);
 Status cse(Graph& g);
 Status dce(Graph& g);
 Status fuse_norm_act(Graph& g);
+Status fuse_optimizer(Graph& g);
 Status expand_composites(Graph& g);
 Status layout(Graph& g);
 

@@ -16,6 +16,7 @@ constexpr Pass kPipeline[] = {
     {"constant_fold", constant_fold, true, "computes constants once"},
     {"cse", cse, true, "equal ops on equal inputs run once"},
     {"fuse_norm_act", fuse_norm_act, true, "batch norm, add and ReLU in one kernel, both ways"},
+    {"fuse_optimizer", fuse_optimizer, true, "one update kernel for all parameters"},
     {"expand_composites", expand_composites, false, "ops without a kernel become their definition"},
     {"layout", layout, true, "convolutions and what stands between them in blocked layouts"},
     {"dce_last", dce, true, "drops what the passes left over"},

@@ -33,9 +33,8 @@ Status sort_topologically(Graph& g) {
   }
   for (size_t i = 0; i < n; ++i) {
     const Node& node = g.nodes[g.order[i]];
-    for (size_t k = 0; k < node.inputs.size() && k < 32; ++k) {
-      if (!(node.op->mutate_mask >> k & 1u)) continue;
-      for (int reader : readers[node.inputs[k]]) depend(static_cast<int>(i), reader);
+    for (ValueId v : written_inputs(node)) {
+      for (int reader : readers[v]) depend(static_cast<int>(i), reader);
     }
   }
   std::priority_queue<int, std::vector<int>, std::greater<>> ready;

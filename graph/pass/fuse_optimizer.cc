@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: the updates of all parameters that share rule, hyperparameters and learning rate become one
+// multi-tensor node: one kernel, balanced over the threads. Requires: nothing. Guarantees: no two
+// update nodes of one op are left that could have been one.
+#include <map>
+#include <tuple>
+
+#include "rutile/graph/pass/pass.h"
+#include "rutile/graph/pass/topological.h"
+#include "rutile/ops/optim.h"
+
+namespace rutile::graph {
+
+namespace {
+
+// Where the operands of an update stand: `states` first, then by these indices.
+struct Family {
+  const OpDef* single;
+  const OpDef* multi;
+  int states, grad, lr, step, skip;  // step kNone: the rule has none
+};
+const Family kFamilies[] = {
+    {&ops::kSgd, &ops::kSgdMulti, 1, 1, 2, kNone, 3},
+    {&ops::kMomentum, &ops::kMomentumMulti, 2, 2, 3, 4, 5},
+    {&ops::kAdam, &ops::kAdamMulti, 3, 4, 5, 3, 6},
+    {&ops::kAdamW, &ops::kAdamWMulti, 3, 4, 5, 3, 6},
+};
+
+const Family* family_of(const OpDef* op) {
+  for (const Family& f : kFamilies) {
+    if (f.single == op) return &f;
+  }
+  return nullptr;
+}
+
+ValueId operand(const Node& n, int i) {
+  return i != kNone && i < static_cast<int>(n.inputs.size()) ? n.inputs[i] : kNone;
+}
+
+using Key = std::tuple<const OpDef*, std::string, ValueId, ValueId, ValueId, DType, DType>;
+
+AnyAttrs multi_attrs(const Family& f, const Node& single, int64_t count) {
+  AnyAttrs attrs(f.multi->attrs, nullptr);
+  for (int i = 0; i < f.multi->attrs->num_fields; ++i) {
+    const std::string_view name = field_name(*f.multi->attrs, i);
+    const int from = field_index(*f.single->attrs, name);
+    const AttrValue value = from < 0 ? AttrValue(count) : f.single->attrs->get(single.attrs.get(), from);
+    throw_if_error(f.multi->attrs->set(attrs.get_mutable(), i, value));
+  }
+  return attrs;
+}
+
+NodeId make_multi(Graph& g, const Family& f, const std::vector<NodeId>& members,
+                  std::vector<ValueId>* map) {
+  const Node first = g.nodes[members[0]];
+  std::vector<ValueId> in{operand(first, f.lr)};
+  if (f.step != kNone) in.push_back(operand(first, f.step));
+  in.push_back(operand(first, f.skip));
+  std::vector<TensorMeta> metas;
+  std::vector<int32_t> origins;
+  for (int s = 0; s < f.states; ++s) {
+    for (NodeId id : members) {
+      in.push_back(g.nodes[id].inputs[s]);
+      metas.push_back(g.meta(g.nodes[id].outputs[s]));
+    }
+  }
+  for (NodeId id : members) {
+    in.push_back(g.nodes[id].inputs[f.grad]);
+    origins = merge_origins(origins, g.nodes[id].origins);
+  }
+  const auto count = static_cast<int64_t>(members.size());
+  const NodeId multi = g.add_node(*f.multi, multi_attrs(f, first, count), std::move(in), metas,
+                                  std::move(origins), first.phase);
+  map->resize(g.values.size());
+  size_t o = 0;
+  for (size_t v = 0; v < map->size(); ++v) {
+    if (g.values[v].producer == multi) (*map)[v] = static_cast<ValueId>(v);
+  }
+  for (int s = 0; s < f.states; ++s) {
+    for (NodeId id : members) (*map)[g.nodes[id].outputs[s]] = g.nodes[multi].outputs[o++];
+  }
+  return multi;
+}
+
+}  // namespace
+
+Status fuse_optimizer(Graph& g) {
+  std::map<Key, std::vector<NodeId>> groups;
+  for (NodeId id : g.order) {
+    const Node& n = g.nodes[id];
+    const Family* f = family_of(n.op);
+    if (!f) continue;
+    const Key key{n.op,
+                  attrs_to_string(*n.op->attrs, n.attrs.get(), true),
+                  operand(n, f->lr),
+                  operand(n, f->step),
+                  operand(n, f->skip),
+                  g.meta(n.inputs[0]).dtype,
+                  g.meta(n.inputs[f->grad]).dtype};
+    groups[key].push_back(id);
+  }
+  std::vector<ValueId> map(g.values.size());
+  for (size_t v = 0; v < map.size(); ++v) map[v] = static_cast<ValueId>(v);
+  std::vector<NodeId> becomes(g.nodes.size(), kNone);  // last member -> multi node
+  std::vector<char> dead(g.nodes.size(), 0);
+  for (const auto& [key, members] : groups) {
+    if (members.size() < 2) continue;
+    for (NodeId id : members) dead[id] = 1;
+    becomes[members.back()] = make_multi(g, *family_of(std::get<0>(key)), members, &map);
+  }
+  std::vector<NodeId> order;
+  for (NodeId id : g.order) {
+    if (becomes[id] != kNone) order.push_back(becomes[id]);
+    if (!dead[id]) order.push_back(id);
+  }
+  g.order = std::move(order);
+  g.replace_uses(map);
+  return sort_topologically(g);
+}
+
+}  // namespace rutile::graph
