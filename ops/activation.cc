@@ -45,10 +45,10 @@ Tensor wide(const Tensor& x) { return is_low_precision(x.dtype()) ? cast(x, DTyp
 TensorList narrow(const Tensor& result, const Tensor& like) { return {cast(result, like.dtype())}; }
 
 TensorList compose_relu_grad(const void*, In in) {
-  return {where(less_equal(in[1], 0), 0.0, in[0])};
+  return {where(less_equal(in[1], 0), 0, in[0])};
 }
 TensorList compose_relu6_grad(const void*, In in) {
-  return {where(logical_or(less_equal(in[1], 0), greater_equal(in[1], 6)), 0.0, in[0])};
+  return {where(logical_or(less_equal(in[1], 0), greater_equal(in[1], 6)), 0, in[0])};
 }
 TensorList compose_sigmoid_grad(const void*, In in) {
   const Tensor y = wide(in[1]);

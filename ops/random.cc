@@ -108,7 +108,7 @@ Status infer_randint(const CallMeta& c, TensorMeta* out) {
   int64_t lo = 0, hi = 0;
   integer_range(a.dtype, &lo, &hi);
   if (a.low < lo || a.high - 1 > hi) {
-    return value_error(cat("[", a.low, ", ", a.high, ") does not fit ", a.dtype));
+    return value_error(cat("the range [", a.low, ", ", a.high, ") does not fit ", a.dtype));
   }
   return infer_drawn<RandomRandintAttrs>(c, out);
 }
@@ -127,7 +127,10 @@ Status infer_bernoulli(const CallMeta& c, TensorMeta* out) {
 
 Status infer_next_key(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& s = c.in(0);
-  if (s.dtype != DType::kU64 || !(s.shape == Shape{2})) {
+  if (s.dtype != DType::kU64) {
+    return type_error(cat("expects a generator's state u64[2], got ", s));
+  }
+  if (!(s.shape == Shape{2})) {
     return value_error(cat("expects a generator's state u64[2], got ", s));
   }
   out[0] = s;
