@@ -9,6 +9,7 @@
 #include "rutile/core/thread.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/copy.h"
+#include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/index.h"
@@ -373,6 +374,9 @@ void add_row(const OpDef& op, const char* name,
 }  // namespace
 
 void register_view_cpu() {
+#if RUTILE_ONEDNN
+  register_reorder_dnnl();
+#endif
   for (const OpDef* op : {&ops::kContiguous, &ops::kReorder}) {
     add_row(*op, "copy", prepare_place);
     add_row(*op, "copy_blocked", prepare_tables, any_placement);
