@@ -37,7 +37,7 @@ class LayoutPass {
 
 Status LayoutPass::place_value(ValueId v, const Placement& p, const Node& like, ValueId* placed) {
   const TensorMeta meta = g_.meta(v);
-  if (placement_of(meta) == p && meta.is_dense()) {
+  if (placement_of(meta) == p && (p.layout != kStrided || meta.is_dense())) {
     *placed = v;
     return Status();
   }

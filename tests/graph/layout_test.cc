@@ -117,6 +117,7 @@ TEST(Layout, ActivationsStayBlockedBetweenConvolutions) {
     const Node& n = g.nodes[id];
     if (std::string_view(n.op->name) != "reorder") continue;
     const TensorMeta& from = g.meta(n.inputs[0]);
+    EXPECT_FALSE(same_placement(from, g.meta(n.outputs[0]))) << to_string(from);
     const bool activation = from.shape[0] == 2 && from.rank() == 4;
     EXPECT_FALSE(activation && from.shape[1] == 32 && from.layout != kStrided)
         << "an activation leaves its blocked layout: " << to_string(from);
