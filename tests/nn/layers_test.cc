@@ -130,6 +130,23 @@ TEST(Layers, Embedding) {
          {{"weight", {-1.25, 0.5, 1, 0, 0, 0, -0.25, 0.5, 0, 0}}}});
 }
 
+TEST(Layers, Pools) {
+  check(*make<MaxPool2d>(3, Pool2dOptions{.stride = 2, .pad = 1}), ramp({1, 1, 4, 5}),
+        {{1, 1, 2, 3},
+         {1, 1.25, 1.25, 1, 1, 1.25},
+         {0, 0, 0, 0, 0, 0, 0.25, 0, 0, 0, 0, 0, 0, 0, -0.75, 0, 0, 0, 0, 0},
+         {}});
+  check(*make<AvgPool2d>(2), ramp({1, 1, 4, 4}),
+        {{1, 1, 2, 2},
+         {-0.3125, 0.4375, -0.0625, 0},
+         {-0.3125, -0.3125, 0.125, 0.125, -0.3125, -0.3125, 0.125, 0.125, -0.125, -0.125, 0.3125,
+          0.3125, -0.125, -0.125, 0.3125, 0.3125},
+         {}});
+  const Tensor x = ramp({1, 2, 2, 2});
+  expect_near(make<GlobalAvgPool>()(x), {0, 0.125}, "GlobalAvgPool");
+  EXPECT_EQ(make<Flatten>()(x).shape(), (Shape{1, 8}));
+}
+
 TEST(Layers, Activations) {
   const Tensor x = Tensor::from<double>({-1.5, 0.3, 2}, {3});
   expect_near(make<ReLU>()(x), {0, 0.3, 2}, "ReLU");
