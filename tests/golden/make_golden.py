@@ -158,13 +158,18 @@ def write(name, **content):
     print(path)
 
 
-def gradients(network, size, dtype, memory_format=torch.contiguous_format):
+def gradients(network, size, dtype, memory_format=torch.contiguous_format, seed=None, native=False):
+    """Loss and gradients of the first batch, in the order of `seed`; `native` without oneDNN."""
     net = build(network, dtype)
     x, y = batch(network, size, 0, dtype)
+    if seed is not None:
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+        x, y = x[order], y[order]
     if x.dim() == 4:
         net, x = net.to(memory_format=memory_format), x.to(memory_format=memory_format)
-    loss = loss_of(net, x, y)
-    loss.backward()
+    with torch.backends.mkldnn.flags(enabled=not native):
+        loss = loss_of(net, x, y)
+        loss.backward()
     return loss.item(), {n: p.grad for n, p in net.named_parameters()}
 
 
@@ -176,12 +181,19 @@ def f64_step(network, size):
 
 
 def f32_error(network, size, exact):
-    """Relative error of each f32 gradient, of both memory formats that PyTorch users use."""
+    """Relative errors of each f32 gradient, for orders of summation that PyTorch users get."""
+    last = torch.channels_last
+    variants = [{}, {"memory_format": last}, {"native": True}, {"threads": 1}, {"threads": 1, "memory_format": last}]
+    variants += [{"seed": s, **v} for s in range(3) for v in ({}, {"memory_format": last})]
     errors = {}
-    for key, memory_format in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
-        _, grads = gradients(network, size, torch.float32, memory_format)
+    for v in variants:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(v.pop("threads", threads))
+        _, grads = gradients(network, size, torch.float32, **v)
+        torch.set_num_threads(threads)
         for n, g in grads.items():
-            errors.setdefault(n, {})[key] = ((g.double() - exact[n]).norm() / exact[n].norm()).item()
+            error = ((g.double() - exact[n]).norm() / exact[n].norm()).item()
+            errors.setdefault(n, []).append(float(f"{error:.4g}"))
     write(f"{network}_f32_error", network=network, batch=size, errors=errors)
 
 
