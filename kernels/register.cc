@@ -6,6 +6,7 @@ namespace rutile::kernels {
 // Fast rows first: find_plan takes the first row that supports a call.
 void register_matmul_cpu();
 void register_conv_cpu();
+void register_pool_cpu();
 void register_batch_norm_cpu();
 void register_view_cpu();
 
@@ -29,6 +30,7 @@ void register_all() {
   register_view_cpu();
   register_matmul_cpu();
   register_conv_cpu();
+  register_pool_cpu();
   // reference
   register_matmul_ref();
   register_conv_ref();

@@ -73,13 +73,15 @@ Status pooled(const A& a, int64_t height, int64_t width, int64_t* rows, int64_t*
 template <class A>
 Status check_divisor(const A& a) {
   if (a.divisor_override >= 0) return Status();
-  return value_error(cat("divisor_override must be positive or 0 (none), got ", a.divisor_override));
+  return value_error(
+      cat("divisor_override must be positive or 0 (none), got ", a.divisor_override));
 }
 
 // Positions in a plane are i32.
 Status check_positions(int64_t height, int64_t width) {
   if (height <= INT32_MAX / width) return Status();
-  return value_error(cat("images of ", height, " x ", width, " have too many pixels for i32 indices"));
+  return value_error(
+      cat("images of ", height, " x ", width, " have too many pixels for i32 indices"));
 }
 
 Status check_same_shape(const TensorMeta& got, const TensorMeta& want, const char* name) {
@@ -147,8 +149,7 @@ Status infer_avg_pool(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_pixels(x));
   RUTILE_RETURN_IF_ERROR(check_divisor(a));
   int64_t rows = 0, columns = 0;
-  RUTILE_RETURN_IF_ERROR(
-      pooled(a, x.dim(x.rank() - 2), x.dim(x.rank() - 1), &rows, &columns));
+  RUTILE_RETURN_IF_ERROR(pooled(a, x.dim(x.rank() - 2), x.dim(x.rank() - 1), &rows, &columns));
   out[0] = resized(x, rows, columns);
   return Status();
 }
@@ -176,6 +177,9 @@ Status infer_global_grad(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_plane(a.height, a.width));
   RUTILE_RETURN_IF_ERROR(check_same_shape(dy, resized(dy, 1, 1), "dy"));
   out[0] = resized(dy, a.height, a.width);
+  if (a.channels_last && dy.rank() == 4 && out[0].layout == kStrided) {
+    out[0].strides = ordered_strides(out[0].shape, {0, 2, 3, 1});
+  }
   return Status();
 }
 
@@ -247,7 +251,7 @@ GradResult grad_avg_pool_grad(GradCtx& ctx) {
 
 GradResult grad_global(GradCtx& ctx) {
   const TensorMeta& x = ctx.in_meta(0);
-  return {global_avg_pool_grad(ctx.grad(0), {height_of(x), width_of(x)})};
+  return {global_avg_pool_grad(ctx.grad(0), {height_of(x), width_of(x), x.is_channels_last()})};
 }
 
 GradResult grad_global_grad(GradCtx& ctx) { return {global_avg_pool(ctx.grad(0))}; }
@@ -266,10 +270,11 @@ GradResult grad_adaptive_grad(GradCtx& ctx) {
 
 Status pooled_size(const PoolAxis& a, bool ceil_mode, const char* name, int64_t* size) {
   const auto bad = [](int64_t v) { return v < 1 || v > kLargest; };
-  if (bad(a.kernel)) return value_error(cat("kernel must be positive, got ", a.kernel, " (", name, ")"));
+  if (bad(a.kernel))
+    return value_error(cat("kernel must be positive, got ", a.kernel, " (", name, ")"));
   if (bad(a.stride)) {
-    return value_error(cat("stride must be positive, or 0 for the kernel's size, got ", a.stride, " (",
-                           name, ")"));
+    return value_error(cat("stride must be positive, or 0 for the kernel's size, got ", a.stride,
+                           " (", name, ")"));
   }
   if (bad(a.dilation)) {
     return value_error(cat("dilation must be positive, got ", a.dilation, " (", name, ")"));

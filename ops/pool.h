@@ -5,7 +5,8 @@
 //
 // rows, columns alike; with ceil_mode rounded up, except that no window starts behind the data.
 //
-//   Tensor y = ops::max_pool2d(x, {.kernel = 3, .stride = 2, .pad = 1});   // [8,64,112,112] -> 56x56
+//   Tensor y = ops::max_pool2d(x, {.kernel = 3, .stride = 2, .pad = 1});   // [8,64,112,112] ->
+//   56x56
 //
 // kValue for another rank, an image without pixels, kernel, stride or dilation < 1, pad outside
 // [0, kernel / 2] and images too small for one window; kType for types not named below.
@@ -28,8 +29,8 @@ struct MaxPool2dResult {
   Tensor indices;  // i32, the maximum's position row * w + column; -1 for a window without pixels
 };
 
-// Any real dtype but bool. The first of equal maxima counts; NaN is larger than everything, the last
-// one in a window counts.
+// Any real dtype but bool. The first of equal maxima counts; NaN is larger than everything, the
+// last one in a window counts.
 extern RUTILE_API const OpDef kMaxPool2d;
 RUTILE_API Tensor max_pool2d(Arg x, MaxPool2dAttrs attrs = {});
 RUTILE_API MaxPool2dResult max_pool2d_with_indices(Arg x, MaxPool2dAttrs attrs = {});
@@ -43,8 +44,8 @@ struct MaxPool2dGradAttrs {
   bool ceil_mode = false;
   RUTILE_REFLECT(height, width, kernel, stride, pad, dilation, ceil_mode)
 };
-// dx [n, c, height, width]: at each pixel the sum of dy over the windows that cover it and whose index
-// names it. An index outside its own window adds nothing.
+// dx [n, c, height, width]: at each pixel the sum of dy over the windows that cover it and whose
+// index names it. An index outside its own window adds nothing.
 extern RUTILE_API const OpDef kMaxPool2dGrad;
 RUTILE_API Tensor max_pool2d_grad(Arg dy, const Tensor& indices, MaxPool2dGradAttrs attrs);
 // The element of x that the index names, per window; 0 for an index outside its own window.
@@ -84,7 +85,8 @@ RUTILE_API Tensor global_avg_pool(Arg x);
 
 struct PlaneSizeAttrs {
   int64_t height = 0, width = 0;
-  RUTILE_REFLECT(height, width)
+  bool channels_last = false;  // placement of the result; that of dy does not tell
+  RUTILE_REFLECT(height, width, channels_last)
 };
 // dy [n, c, 1, 1] -> dx [n, c, height, width].
 extern RUTILE_API const OpDef kGlobalAvgPoolGrad;

@@ -221,9 +221,8 @@ Status run_avg_pool(const Plan& plan, const KernelArgs& args) {
     const Geometry g = Geometry::of(a, x.height(), x.width());
     for_each_element(y, [&](int64_t plane, int64_t row, int64_t column) {
       double sum = 0;
-      g.for_each_pixel(row, column, [&](int64_t i, int64_t j) {
-        sum += convert<double>(x.at(plane, i, j));
-      });
+      g.for_each_pixel(row, column,
+                       [&](int64_t i, int64_t j) { sum += convert<double>(x.at(plane, i, j)); });
       y.at(plane, row, column) = convert<T>(sum / divisor(a, g, row, column));
     });
   });

@@ -10,8 +10,8 @@ using namespace rutile::ops;
 
 constexpr const char* kLinear = "is linear in its floating input";
 
-// Indices that max_pool2d could have given for images of `height` x `width`: one pixel of each window,
-// now this one, now that.
+// Indices that max_pool2d could have given for images of `height` x `width`: one pixel of each
+// window, now this one, now that.
 Input valid_indices(const Shape& shape, const MaxPool2dAttrs& a, int64_t height, int64_t width) {
   const int r = shape.rank();
   const Int2 stride(a.stride.h ? a.stride.h : a.kernel.h, a.stride.w ? a.stride.w : a.kernel.w);
@@ -112,7 +112,9 @@ RUTILE_SAMPLES(max_pool2d) {
     s.add({in({2, c, 7, 6}).distinct().channels_last()}, kStem).dtypes(kFloats);
   }
   s.add({in(kLong)}, kStem).name("long").dtypes(kFloats).no_gradient("ties are likely");
-  s.add({in({1, 3, 40, 70})}, MaxPool2dAttrs{.kernel = 2}).name("long").no_gradient("ties are likely");
+  s.add({in({1, 3, 40, 70})}, MaxPool2dAttrs{.kernel = 2})
+      .name("long")
+      .no_gradient("ties are likely");
   const auto image = in({1, 2, 4, 4});
   const auto refused = [&](const MaxPool2dAttrs& a, const char* message) {
     s.error({image}, a, ErrorCode::kValue, message);
@@ -125,7 +127,8 @@ RUTILE_SAMPLES(max_pool2d) {
   refused({.kernel = 5}, "larger than the padded image");
   s.error({in({4, 4})}, MaxPool2dAttrs{.kernel = 2}, ErrorCode::kValue, "[n,c,h,w] or [c,h,w]");
   s.error({in({1, 1, 0, 4})}, MaxPool2dAttrs{.kernel = 2}, ErrorCode::kValue, "must have pixels");
-  s.error({bool_in({1, 1, 4, 4})}, MaxPool2dAttrs{.kernel = 2}, ErrorCode::kType, "floating or integer");
+  s.error({bool_in({1, 1, 4, 4})}, MaxPool2dAttrs{.kernel = 2}, ErrorCode::kType,
+          "floating or integer");
 }
 
 RUTILE_SAMPLES(max_pool2d_grad) {
@@ -136,15 +139,16 @@ RUTILE_SAMPLES(max_pool2d_grad) {
         .dtypes(kFloats)
         .no_second_order(kLinear);
   }
-  s.add({in({2, 6, 4, 5}), valid_indices({2, 6, 4, 5}, kStem, 7, 9)}, grad_attrs({2, 6, 7, 9}, kStem))
+  s.add({in({2, 6, 4, 5}), valid_indices({2, 6, 4, 5}, kStem, 7, 9)},
+        grad_attrs({2, 6, 7, 9}, kStem))
       .dtypes(kInts);
   s.add({in({2, 37, 4, 5}), in({2, 37, 4, 5}).as(DType::kI32).ints(-3, 70)},
         grad_attrs({2, 37, 7, 9}, kStem))
       .name("indices from anywhere")
       .dtypes(kFloats);
-  s.add({in({2, 6, 4, 5}).channels_last(),
-         valid_indices({2, 6, 4, 5}, kStem, 7, 9).channels_last()},
-        grad_attrs({2, 6, 7, 9}, kStem))
+  s.add(
+       {in({2, 6, 4, 5}).channels_last(), valid_indices({2, 6, 4, 5}, kStem, 7, 9).channels_last()},
+       grad_attrs({2, 6, 7, 9}, kStem))
       .dtypes(kFloats);
   s.add({in({2, 6, 4, 5}).gaps(), valid_indices({2, 6, 4, 5}, kStem, 7, 9).channels_last()},
         grad_attrs({2, 6, 7, 9}, kStem));
@@ -159,7 +163,8 @@ RUTILE_SAMPLES(max_pool2d_grad) {
   s.error({in({1, 2, 2, 2}), indices}, MaxPool2dGradAttrs{.height = 0, .width = 4, .kernel = 2},
           ErrorCode::kValue, "height and width must be positive");
   s.error({in({1, 2, 2, 2}), in({1, 2, 2, 2}).as(DType::kI64)},
-          MaxPool2dGradAttrs{.height = 4, .width = 4, .kernel = 2}, ErrorCode::kType, "must be i32");
+          MaxPool2dGradAttrs{.height = 4, .width = 4, .kernel = 2}, ErrorCode::kType,
+          "must be i32");
   s.error({in({1, 2, 2, 2}), in({1, 1, 2, 2}).as(DType::kI32)},
           MaxPool2dGradAttrs{.height = 4, .width = 4, .kernel = 2}, ErrorCode::kValue,
           "indices expects shape");
@@ -168,8 +173,7 @@ RUTILE_SAMPLES(max_pool2d_grad) {
 RUTILE_SAMPLES(max_pool2d_gather) {
   for (const MaxCase& c : max_cases()) {
     const int r = c.x.rank();
-    s.add({in(c.x),
-           valid_indices(pooled_shape(c.x, c.attrs), c.attrs, c.x[r - 2], c.x[r - 1])},
+    s.add({in(c.x), valid_indices(pooled_shape(c.x, c.attrs), c.attrs, c.x[r - 2], c.x[r - 1])},
           c.attrs)
         .dtypes(kFloats)
         .no_second_order(kLinear);
@@ -177,9 +181,9 @@ RUTILE_SAMPLES(max_pool2d_gather) {
   s.add({in({2, 37, 7, 9}), in({2, 37, 4, 5}).as(DType::kI32).ints(-3, 70)}, kStem)
       .name("indices from anywhere")
       .dtypes(kNumbers);
-  s.add({in({2, 6, 7, 9}).channels_last(),
-         valid_indices({2, 6, 4, 5}, kStem, 7, 9).channels_last()},
-        kStem)
+  s.add(
+       {in({2, 6, 7, 9}).channels_last(), valid_indices({2, 6, 4, 5}, kStem, 7, 9).channels_last()},
+       kStem)
       .dtypes(kFloats);
   s.error({in({1, 2, 4, 4}), in({1, 2, 3, 2}).as(DType::kI32)}, MaxPool2dAttrs{.kernel = 2},
           ErrorCode::kValue, "indices expects shape [1,2,2,2]");
@@ -216,8 +220,8 @@ Shape pooled_shape(const Shape& x, const AvgPool2dAttrs& a) {
 
 AvgPool2dGradAttrs grad_attrs(const Shape& x, const AvgPool2dAttrs& a) {
   const int r = x.rank();
-  return {x[r - 2], x[r - 1],    a.kernel,           a.stride,
-          a.pad,    a.ceil_mode, a.count_include_pad, a.divisor_override};
+  return {x[r - 2],          x[r - 1], a.kernel, a.stride, a.pad, a.ceil_mode, a.count_include_pad,
+          a.divisor_override};
 }
 
 const AvgPool2dAttrs kAvgStem{.kernel = 3, .stride = 2, .pad = 1};
@@ -233,8 +237,8 @@ RUTILE_SAMPLES(avg_pool2d) {
     s.add({in({2, c, 7, 6}).channels_last()}, kAvgStem).dtypes(kFloats).no_second_order(kLinear);
   }
   s.add({in(kLong)}, kAvgStem).name("long").dtypes(kFloats).no_gradient("a long run for kernels");
-  s.error({in({1, 1, 4, 4})}, AvgPool2dAttrs{.kernel = 2, .divisor_override = -2}, ErrorCode::kValue,
-          "divisor_override must be positive");
+  s.error({in({1, 1, 4, 4})}, AvgPool2dAttrs{.kernel = 2, .divisor_override = -2},
+          ErrorCode::kValue, "divisor_override must be positive");
   s.error({in({1, 1, 4, 4})}, AvgPool2dAttrs{.kernel = 3, .pad = 2}, ErrorCode::kValue,
           "pad must lie in [0, kernel / 2]");
   s.error({in({1, 1, 4, 4}).as(DType::kI32)}, AvgPool2dAttrs{.kernel = 2}, ErrorCode::kType,
@@ -283,24 +287,28 @@ RUTILE_SAMPLES(global_avg_pool) {
 }
 
 RUTILE_SAMPLES(global_avg_pool_grad) {
-  for (const Shape& shape : {Shape{2, 3, 1, 1}, Shape{3, 1, 1}, Shape{0, 3, 1, 1}, Shape{2, 37, 1, 1},
-                             Shape{1, 16, 1, 1}, Shape{2, 6, 1, 1}}) {
+  for (const Shape& shape : {Shape{2, 3, 1, 1}, Shape{3, 1, 1}, Shape{0, 3, 1, 1},
+                             Shape{2, 37, 1, 1}, Shape{1, 16, 1, 1}, Shape{2, 6, 1, 1}}) {
     s.add({in(shape)}, PlaneSizeAttrs{5, 7}).dtypes(kFloats).no_second_order(kLinear);
   }
   s.add({in({2, 6, 1, 1}).channels_last()}, PlaneSizeAttrs{3, 3}).no_second_order(kLinear);
   s.add({in({3, 6, 1, 1}).gaps()}, PlaneSizeAttrs{3, 3}).no_second_order(kLinear);
+  s.add({in({2, 6, 1, 1})}, PlaneSizeAttrs{3, 5, true}).dtypes(kFloats).no_second_order(kLinear);
   s.add({in({2, 37, 1, 1})}, PlaneSizeAttrs{56, 56})
       .name("long")
       .dtypes(kFloats)
       .no_gradient("a long run for kernels");
-  s.error({in({2, 3, 1, 2})}, PlaneSizeAttrs{5, 7}, ErrorCode::kValue, "dy expects shape [2,3,1,1]");
+  s.error({in({2, 3, 1, 2})}, PlaneSizeAttrs{5, 7}, ErrorCode::kValue,
+          "dy expects shape [2,3,1,1]");
   s.error({in({2, 3, 1, 1})}, PlaneSizeAttrs{0, 7}, ErrorCode::kValue,
           "height and width must be positive");
 }
 
 RUTILE_SAMPLES(adaptive_avg_pool2d) {
   for (const Int2 size : {Int2(1, 1), Int2(3, 2), Int2(7, 5), Int2(9, 11)}) {
-    s.add({in({2, 3, 7, 5})}, AdaptiveAvgPool2dAttrs{size}).dtypes(kFloats).no_second_order(kLinear);
+    s.add({in({2, 3, 7, 5})}, AdaptiveAvgPool2dAttrs{size})
+        .dtypes(kFloats)
+        .no_second_order(kLinear);
   }
   s.add({in({3, 7, 5}).gaps()}, AdaptiveAvgPool2dAttrs{2}).no_second_order(kLinear);
   s.add({in({1, 6, 7, 5}).channels_last()}, AdaptiveAvgPool2dAttrs{2}).no_second_order(kLinear);
@@ -310,7 +318,8 @@ RUTILE_SAMPLES(adaptive_avg_pool2d) {
 }
 
 RUTILE_SAMPLES(adaptive_avg_pool2d_grad) {
-  for (const Shape& dy : {Shape{2, 3, 3, 2}, Shape{2, 1, 9, 11}, Shape{3, 1, 1}, Shape{0, 3, 2, 2}}) {
+  for (const Shape& dy :
+       {Shape{2, 3, 3, 2}, Shape{2, 1, 9, 11}, Shape{3, 1, 1}, Shape{0, 3, 2, 2}}) {
     s.add({in(dy)}, PlaneSizeAttrs{7, 5}).dtypes(kFloats).no_second_order(kLinear);
   }
   s.add({in({1, 6, 3, 2}).channels_last()}, PlaneSizeAttrs{7, 5}).no_second_order(kLinear);
