@@ -23,6 +23,15 @@ namespace {
 Tensor default_weight(const Shape& shape) {
   return init::kaiming_uniform(shape, {.gain = 1 / std::sqrt(3.0)});
 }
+Tensor first_weight(const Shape& shape, const WeightInit& init,
+                    Tensor (*otherwise)(const Shape&) = default_weight) {
+  const Tensor value = init ? init(shape) : otherwise(shape);
+  if (!(value.shape() == shape)) {
+    throw_error(ErrorCode::kValue,
+                cat("weight_init of a weight ", shape, " returned ", value.meta()));
+  }
+  return value;
+}
 Tensor default_bias(int64_t size, const Shape& weight) {
   const int64_t fan_in = init::fan_of(weight, init::Fan::kIn);
   const double bound = fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0;
@@ -43,7 +52,7 @@ std::string both(const Int2& v) { return v.h == v.w ? cat(v.h) : cat("(", v.h, "
 Linear::Linear(int64_t in, int64_t out, LinearOptions o) {
   need_positive("Linear", "in", in);
   need_positive("Linear", "out", out);
-  register_parameter("weight", default_weight({out, in}), &weight);
+  register_parameter("weight", first_weight({out, in}, o.weight_init), &weight);
   if (o.bias) register_parameter("bias", default_bias(out, {out, in}), &bias);
 }
 
@@ -66,7 +75,7 @@ Conv2d::Conv2d(int64_t in, int64_t out, Int2 kernel, Conv2dOptions o) : options_
                 cat("[Conv2d] groups ", o.groups, " must divide the channels ", in, " and ", out));
   }
   const Shape shape{out, in / o.groups, kernel.h, kernel.w};
-  register_parameter("weight", default_weight(shape), &weight);
+  register_parameter("weight", first_weight(shape, o.weight_init), &weight);
   if (o.bias) register_parameter("bias", default_bias(out, shape), &bias);
 }
 
@@ -135,11 +144,13 @@ std::string LayerNorm::extra_repr() const {
   return sizes_.rank() == 1 ? cat(sizes_[0]) : to_string(sizes_);
 }
 
-Embedding::Embedding(int64_t count, int64_t width, int64_t padding_idx)
-    : padding_idx_(padding_idx) {
+Embedding::Embedding(int64_t count, int64_t width, EmbeddingOptions o)
+    : padding_idx_(o.padding_idx) {
   need_positive("Embedding", "count", count);
   need_positive("Embedding", "width", width);
-  register_parameter("weight", init::normal({count, width}, 0, 1), &weight);
+  const auto standard_normal = [](const Shape& s) { return init::normal(s, 0, 1); };
+  register_parameter("weight", first_weight({count, width}, o.weight_init, standard_normal),
+                     &weight);
 }
 
 Tensor Embedding::construct(const Tensor& ids) {

@@ -7,6 +7,7 @@
 // Images are [n, channels, h, w]. Wrong shapes are the ops' errors, with the path of the Cell.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <vector>
@@ -56,8 +57,13 @@ class RUTILE_API CellList : public Cell {
 // ---- Layers with parameters
 // -----------------------------------------------------------------------
 
+// Makes the first value of a weight from its shape (functions of nn/init.h); none: PyTorch's
+// default.
+using WeightInit = std::function<Tensor(const Shape&)>;
+
 struct LinearOptions {
   bool bias = true;
+  WeightInit weight_init = {};
 };
 // y = x weight^T + bias; x [..., in], weight [out, in].
 class RUTILE_API Linear : public Cell {
@@ -75,6 +81,7 @@ struct Conv2dOptions {
   Int2 stride{1, 1}, pad{0, 0}, dilation{1, 1};
   int64_t groups = 1;
   bool bias = true;
+  WeightInit weight_init = {};
 };
 // Cross-correlation; weight [out, in / groups, kh, kw].
 class RUTILE_API Conv2d : public Cell {
@@ -135,10 +142,14 @@ class RUTILE_API LayerNorm : public Cell {
   LayerNormOptions options_;
 };
 
+struct EmbeddingOptions {
+  int64_t padding_idx = -1;     // this row gets no gradient; -1: none
+  WeightInit weight_init = {};  // none: normal with deviation 1
+};
 // ids [...] (i32, i64) to rows of weight [count, width]: [..., width].
 class RUTILE_API Embedding : public Cell {
  public:
-  Embedding(int64_t count, int64_t width, int64_t padding_idx = -1);
+  Embedding(int64_t count, int64_t width, EmbeddingOptions options = {});
   std::string type_name() const override { return "Embedding"; }
   std::string extra_repr() const override;
   ParameterPtr weight;

@@ -11,8 +11,13 @@ namespace rutile::nn::models {
 
 namespace {
 
+// As torchvision: convolutions for ReLU by fan out.
+Tensor he_by_fan_out(const Shape& shape) {
+  return init::kaiming_normal(shape, {.fan = init::Fan::kOut});
+}
+
 Conv2dOptions conv_options(int64_t kernel, int64_t stride) {
-  return {.stride = stride, .pad = kernel / 2, .bias = false};
+  return {.stride = stride, .pad = kernel / 2, .bias = false, .weight_init = he_by_fan_out};
 }
 
 // What both kinds of block share: the norm that ends the residual branch, and the shortcut.
@@ -91,14 +96,9 @@ class Bottleneck final : public Block {
   Ptr<BatchNorm2d> bn3_;
 };
 
-// As torchvision: convolutions for ReLU by fan out, and optionally blocks that start as identity.
-void initialise(Cell& net, bool zero_init_residual) {
-  net.apply([=](Cell& c) {
-    if (auto* conv = dynamic_cast<Conv2d*>(&c)) {
-      conv->weight->set_value(
-          init::kaiming_normal(conv->weight->meta().shape, {.fan = init::Fan::kOut}));
-    }
-    if (auto* block = dynamic_cast<Block*>(&c); block && zero_init_residual) {
+void start_as_identity(Cell& net) {
+  net.apply([](Cell& c) {
+    if (auto* block = dynamic_cast<Block*>(&c)) {
       Parameter& scale = *block->last_norm().weight;
       scale.set_value(init::zeros(scale.meta().shape));
     }
@@ -108,15 +108,14 @@ void initialise(Cell& net, bool zero_init_residual) {
 }  // namespace
 
 ResNet::ResNet(const ResNetOptions& o)
-    : conv1_(add<Conv2d>("conv1", o.channels, 64, 7,
-                         Conv2dOptions{.stride = 2, .pad = 3, .bias = false})),
+    : conv1_(add<Conv2d>("conv1", o.channels, 64, 7, conv_options(7, 2))),
       bn1_(add<BatchNorm2d>("bn1", 64)),
       maxpool_(add<MaxPool2d>("maxpool", 3, Pool2dOptions{.stride = 2, .pad = 1})) {
   for (int i = 0; i < 4; ++i) {
     layers_[i] = make_layer(cat("layer", i + 1), o, int64_t{64} << i, o.blocks[i], i == 0 ? 1 : 2);
   }
   fc_ = add<Linear>("fc", in_planes_, o.classes);
-  initialise(*this, o.zero_init_residual);
+  if (o.zero_init_residual) start_as_identity(*this);
 }
 
 Ptr<Sequential> ResNet::make_layer(const std::string& name, const ResNetOptions& o, int64_t planes,

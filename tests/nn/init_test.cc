@@ -85,6 +85,16 @@ TEST(Init, DefaultsOfLayers) {
   EXPECT_NEAR(moments(make<Embedding>(300, 40)->weight->value()).deviation, 1, 0.03);
 }
 
+TEST(Init, LayersTakeAnother) {
+  const auto ones_of = [](const Shape& s) { return ones(s); };
+  auto linear = make<Linear>(2, 1, LinearOptions{.weight_init = ones_of});
+  EXPECT_EQ(linear->weight->value().to_vector<float>(), (std::vector<float>{1, 1}));
+  auto conv = make<Conv2d>(1, 1, 1, Conv2dOptions{.weight_init = ones_of});
+  EXPECT_EQ(conv->weight->value().to_vector<float>(), (std::vector<float>{1}));
+  const auto wrong = [](const Shape&) { return ones({5}); };
+  EXPECT_THROW(make<Embedding>(2, 2, EmbeddingOptions{.weight_init = wrong}), Error);
+}
+
 TEST(Init, SameSeedSameBits) {
   auto draw = [] {
     set_seed(3);
