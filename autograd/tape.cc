@@ -76,16 +76,36 @@ class Tape final : public TapeHook {
       }
     }
   }
-  std::vector<Tensor> backward(size_t first, const Tensor& y, std::span<const Tensor> xs,
-                               Tensor dy, bool retain);
+  // Over the nodes and vars made since the scope's beginning.
+  std::vector<Tensor> backward(size_t first_node, uint32_t first_var, const Tensor& y,
+                               std::span<const Tensor> xs, Tensor dy, bool retain);
+  uint32_t next_var() const { return static_cast<uint32_t>(producers_.size()); }
 
   std::deque<Node> nodes_;
   std::unordered_map<uint32_t, std::vector<GradScope::Hook>> hooks_;
 
  private:
+  struct Slot {
+    bool wanted = false;    // depends on some x
+    bool finished = false;  // its hooks have run
+    Tensor grad;
+  };
+  // What backward knows of each var: those made in the scope by number, and the few older xs.
   struct Walk {
-    std::vector<char> wanted;    // by var: depends on some x
-    std::vector<Tensor> grads;   // by var
+    uint32_t first = 0;
+    std::vector<Slot> made;
+    std::vector<std::pair<uint32_t, Slot>> older;
+    Slot* find(uint32_t var) {
+      if (var >= first) return &made[var - first];
+      for (auto& [v, slot] : older) {
+        if (v == var) return &slot;
+      }
+      return nullptr;
+    }
+    bool wanted(uint32_t var) {
+      const Slot* s = var ? find(var) : nullptr;
+      return s && s->wanted;
+    }
   };
   void step(Node& n, Walk& w);
   void finish(uint32_t var, Walk& w);
@@ -141,22 +161,26 @@ void Tape::record(const OpDef& op, const void* attrs, std::span<const Tensor> in
 }
 
 void Tape::accumulate(uint32_t var, const Tensor& g, Walk& w) {
-  Tensor& slot = w.grads[var];
-  slot = slot.defined() ? ops::add(slot, g) : g;
+  Tensor& sum = w.find(var)->grad;
+  sum = sum.defined() ? ops::add(sum, g) : g;
 }
 
 // All consumers of `var` are done: hooks see the gradient.
 void Tape::finish(uint32_t var, Walk& w) {
+  if (hooks_.empty()) return;
   auto it = hooks_.find(var);
-  if (it == hooks_.end() || !w.grads[var].defined()) return;
+  Slot& slot = *w.find(var);
+  if (it == hooks_.end() || !slot.grad.defined() || slot.finished) return;
+  slot.finished = true;
+  Tensor& grad = slot.grad;
   for (const GradScope::Hook& hook : it->second) {
-    Tensor r = hook(w.grads[var]);
+    Tensor r = hook(grad);
     if (!r.defined()) continue;
-    if (!(r.shape() == w.grads[var].shape())) {
+    if (!(r.shape() == grad.shape())) {
       throw_error(ErrorCode::kValue, cat("a gradient hook returned ", r.meta(),
-                                         " for a gradient of ", w.grads[var].meta()));
+                                         " for a gradient of ", grad.meta()));
     }
-    w.grads[var] = r;
+    grad = r;
   }
 }
 
@@ -193,15 +217,14 @@ void Tape::step(Node& n, Walk& w) {
   SmallVector<Tensor, 2> out_grads;
   for (int i = 0; i < n.num_out; ++i) {
     finish(n.first_out + i, w);
-    out_grads.push_back(std::move(w.grads[n.first_out + i]));
-    w.grads[n.first_out + i] = Tensor();
+    out_grads.push_back(std::move(w.find(n.first_out + i)->grad));
     any = any || out_grads.back().defined();
   }
   uint32_t needs = 0;
   bool wanted = false;
   for (int i = 0; i < n.in_vars.size(); ++i) {
     const uint32_t var = n.in_vars[i];
-    if (!var || !w.wanted[var]) continue;
+    if (!w.wanted(var)) continue;
     wanted = true;
     if (i < 32) needs |= 1u << i;
   }
@@ -211,7 +234,7 @@ void Tape::step(Node& n, Walk& w) {
   GradResult g = rule(n, needs, out_grads);
   for (int i = 0; i < n.in_vars.size() && i < g.size(); ++i) {
     const uint32_t var = n.in_vars[i];
-    if (!var || !w.wanted[var] || !g[i].defined()) continue;
+    if (!w.wanted(var) || !g[i].defined()) continue;
     RUTILE_CHECK(g[i].shape() == n.in_metas[i].shape,
                  cat("the gradient of ", n.op->name, " for input ", n.op->input_name(i), " is ",
                      g[i].meta(), ", expected ", n.in_metas[i]));
@@ -219,40 +242,39 @@ void Tape::step(Node& n, Walk& w) {
   }
 }
 
-std::vector<Tensor> Tape::backward(size_t first, const Tensor& y, std::span<const Tensor> xs,
-                                   Tensor dy, bool retain) {
+std::vector<Tensor> Tape::backward(size_t first_node, uint32_t first_var, const Tensor& y,
+                                   std::span<const Tensor> xs, Tensor dy, bool retain) {
   Walk w;
-  const size_t vars = producers_.size();
-  w.wanted.assign(vars, 0);
-  w.grads.resize(vars);
+  w.first = first_var;
+  w.made.resize(producers_.size() - first_var);
   std::vector<uint32_t> x_vars;
   for (const Tensor& x : xs) {
-    x_vars.push_back(var_of(x));
-    if (!x_vars.back()) {
+    const uint32_t var = var_of(x);
+    if (!var) {
       throw_error(ErrorCode::kValue, cat("gradient() by a tensor ", x.meta(),
                                          " that this scope does not watch; call watch() first"));
     }
-    w.wanted[x_vars.back()] = 1;
+    x_vars.push_back(var);
+    if (!w.find(var)) w.older.emplace_back(var, Slot());
+    w.find(var)->wanted = true;
   }
   const size_t last = nodes_.size();
-  for (size_t i = first; i < last; ++i) {
+  for (size_t i = first_node; i < last; ++i) {
     const Node& n = nodes_[i];
     bool reached = false;
-    for (uint32_t v : n.in_vars) reached = reached || (v && w.wanted[v]);
-    for (int k = 0; reached && k < n.num_out; ++k) w.wanted[n.first_out + k] = 1;
+    for (uint32_t v : n.in_vars) reached = reached || w.wanted(v);
+    for (int k = 0; reached && k < n.num_out; ++k) w.find(n.first_out + k)->wanted = true;
   }
   // An x made inside the scope keeps its gradient, which step() would hand on.
   std::unordered_map<uint32_t, Tensor> kept;
   const uint32_t y_var = var_of(y);
-  if (y_var && w.wanted[y_var]) w.grads[y_var] = dy;
-  for (size_t i = last; i-- > first;) {
+  if (w.wanted(y_var)) w.find(y_var)->grad = dy;
+  for (size_t i = last; i-- > first_node;) {
     Node& n = nodes_[i];
-    for (int k = 0; k < n.num_out; ++k) {
-      for (uint32_t x : x_vars) {
-        if (x != n.first_out + k) continue;
-        finish(x, w);
-        kept[x] = w.grads[x];
-      }
+    for (uint32_t x : x_vars) {
+      if (x < n.first_out || x >= n.first_out + static_cast<uint32_t>(n.num_out)) continue;
+      finish(x, w);
+      kept[x] = w.find(x)->grad;
     }
     step(n, w);
     if (!retain) {
@@ -264,7 +286,7 @@ std::vector<Tensor> Tape::backward(size_t first, const Tensor& y, std::span<cons
   for (size_t i = 0; i < xs.size(); ++i) {
     auto it = kept.find(x_vars[i]);
     if (it == kept.end()) finish(x_vars[i], w);
-    Tensor g = it == kept.end() ? w.grads[x_vars[i]] : it->second;
+    Tensor g = it == kept.end() ? w.find(x_vars[i])->grad : it->second;
     if (!g.defined()) g = ops::full(xs[i].shape(), Scalar(0), xs[i].dtype());
     if (g.dtype() != xs[i].dtype()) g = ops::cast(g, xs[i].dtype());
     result.push_back(g);
@@ -302,6 +324,7 @@ std::vector<Tensor> Tape::vjp(const Region::Function& fn, const std::vector<Tens
 GradScope::GradScope()
     : tape_(Tape::current()), outer_(call_modes().tape), first_node_(tape_.nodes_.size()) {
   tape_.open();
+  first_var_ = tape_.next_var();
   call_modes().tape = &tape_;
 }
 
@@ -341,7 +364,7 @@ std::vector<Tensor> GradScope::gradient(const Tensor& y, std::span<const Tensor>
   ScopedValue<TapeHook*> recording(call_modes().tape, outer_);
   ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
   Tensor seed = dy.defined() ? dy : ops::full(y.shape(), Scalar(1), y.dtype());
-  return tape_.backward(first_node_, y, xs, seed, retain);
+  return tape_.backward(first_node_, first_var_, y, xs, seed, retain);
 }
 
 void GradScope::add_hook(const Tensor& t, Hook hook) {

@@ -51,6 +51,7 @@ class RUTILE_API GradScope {
   Tape& tape_;
   TapeHook* outer_;   // what was recording before: non-null when this scope is nested
   size_t first_node_;
+  uint32_t first_var_;
   bool released_ = false;
 };
 
