@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// The programs as users run them: results, options, errors.
+#include <gmock/gmock.h>
+#include <sys/mount.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "rutile/tests/e2e/program.h"
+#include "rutile/tests/support/temp_dir.h"
+
+namespace rutile::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using Args = std::vector<std::string>;
+
+Args operator+(Args a, const Args& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+// One line "<program>: error: ...", which says `part`.
+void expect_error(const Outcome& o, int code, const std::string& program, const std::string& part) {
+  EXPECT_EQ(o.code, code) << o.out << o.err;
+  EXPECT_THAT(o.err, StartsWith(program + ": error: "));
+  EXPECT_THAT(o.err, HasSubstr(part));
+  EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+}
+
+#define NEED_PROGRAM(name) \
+  if (!has_program(name)) GTEST_SKIP() << name << " is not built"
+
+struct Work {
+  const char* program;
+  const char* mode;
+  Args args;
+  double accuracy;  // reached at least; the data are easy
+};
+class Programs : public ::testing::TestWithParam<Work> {};
+INSTANTIATE_TEST_SUITE_P(
+    Real, Programs,
+    ::testing::Values(Work{"mlp", "graph", {"--epochs", "2"}, 0.9},
+                      Work{"mlp", "eager", {"--epochs", "2", "--precision", "bf16"}, 0.9},
+                      Work{"lenet", "graph", {"--epochs", "3", "--lr", "0.05"}, 0.5},
+                      Work{"lenet", "eager", {"--steps", "3"}, 0},
+                      Work{"resnet50", "graph", {"--steps", "2"}, 0},
+                      Work{"resnet50", "eager", {"--steps", "1"}, 0}),
+    [](const auto& p) { return std::string(p.param.program) + "_" + p.param.mode; });
+
+TEST_P(Programs, TrainTestReportAndSave) {
+  const Work& w = GetParam();
+  NEED_PROGRAM(w.program);
+  TempDir dir;
+  write_fashion_mnist(dir.path(), 160, 21);  // batches of 8, the last test batch has 5
+  const Outcome o =
+      run({w.program, Args{"--data", dir.path(), "--batch-size", "8", "--mode", w.mode,
+                           "--checkpoint", dir / "run", "--json", dir / "run.json"} +
+                          w.args});
+  ASSERT_EQ(o.code, 0) << o.err << o.out;
+  EXPECT_EQ(o.err, "");
+  for (const char c : o.out) {
+    ASSERT_TRUE(c == '\n' || (c >= ' ' && c < 127)) << "control character " << int{c};
+  }
+  EXPECT_TRUE(std::regex_search(o.out, std::regex("epoch 1/\\d+  step \\d+/20  loss \\d+\\.\\d+")))
+      << o.out;
+  EXPECT_THAT(o.out, HasSubstr("test  step 3/3"));
+  std::smatch found;
+  const std::string last = o.last_line();
+  ASSERT_TRUE(std::regex_match(last, found, std::regex("test accuracy: (\\d\\.\\d{4})"))) << last;
+  EXPECT_GE(std::stod(found[1]), w.accuracy);
+  const auto j = nlohmann::json::parse(read_text(dir / "run.json"));
+  EXPECT_NEAR(j["test_accuracy"].get<double>(), std::stod(found[1]), 5e-5);
+  for (const char* key : {"items_per_second", "best_items_per_second", "step_ms", "first_step_s",
+                          "steps", "final_loss", "peak_rss_mb", "kernels_per_step"}) {
+    EXPECT_GT(j[key].get<double>(), 0) << key;
+  }
+  EXPECT_EQ(j["arena_mb"].is_null(), std::string(w.mode) == "eager");
+  EXPECT_EQ(read_text(j["checkpoint"].get<std::string>()).size() > 1000, true);
+  for (const char* row : {"parameters", "precision", "images/s", "first step", "peak memory",
+                          "kernels per step", "final loss", "test accuracy", "time"}) {
+    EXPECT_THAT(o.out, HasSubstr(row));
+  }
+}
+
+TEST(SyntheticRuns, MeasureWithoutATest) {
+  for (const char* program : {"mlp", "lenet", "gpt"}) {
+    if (!has_program(program)) continue;
+    TempDir dir;
+    Args args{"--dataset", "synthetic", "--batch-size", "2", "--steps", "2", "--json", dir / "j"};
+    const Outcome o = run({program, args});
+    ASSERT_EQ(o.code, 0) << program << o.err;
+    const auto j = nlohmann::json::parse(read_text(dir / "j"));
+    EXPECT_TRUE(j["test_accuracy"].is_null());
+    EXPECT_EQ(j["steps"], 2);
+    EXPECT_EQ(j["total_steps"], 6);
+    EXPECT_EQ(j["items"], std::string(program) == "gpt" ? "tokens" : "images");
+  }
+}
+
+TEST(SyntheticRuns, ResNet50HasItsSize) {
+  NEED_PROGRAM("resnet50");
+  TempDir dir;
+  const Outcome o = run({"resnet50",
+                         {"--dataset", "synthetic", "--image-size", "64", "--batch-size", "1",
+                          "--steps", "1", "--json", dir / "j"}});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(nlohmann::json::parse(read_text(dir / "j"))["parameters"], 25557032);
+}
+
+TEST(Text, GptTrainsOnAFile) {
+  NEED_PROGRAM("gpt");
+  TempDir dir;
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += "line " + std::to_string(i) + ": one and another\n";
+  write_text(dir / "text", text);
+  const Outcome o = run({"gpt", {"--dataset", dir / "text", "--batch-size", "2", "--steps", "2"}});
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_THAT(o.out, HasSubstr("sample: line 0: one and"));
+  EXPECT_THAT(o.last_line(), StartsWith("test accuracy: "));
+  write_text(dir / "text", "short");
+  expect_error(run({"gpt", {"--dataset", dir / "text"}}), 1, "gpt", "text");
+  expect_error(run({"gpt", {"--dataset", dir / "none"}}), 1, "gpt", "none");
+}
+
+TEST(Options, HelpShowsTheDefaults) {
+  for (const char* program : {"resnet50", "lenet", "mlp", "gpt"}) {
+    if (!has_program(program)) continue;
+    const Outcome o = run({program, {"--help"}});
+    EXPECT_EQ(o.code, 0);
+    for (const char* option : {"--dataset", "--data", "--image-size", "--batch-size", "--epochs",
+                               "--steps", "--mode", "--precision", "--device", "--lr", "--seed",
+                               "--threads", "--checkpoint", "--resume", "--json", "--workers"}) {
+      EXPECT_THAT(o.out, HasSubstr(option)) << program;
+    }
+    EXPECT_THAT(o.out, HasSubstr("[graph]"));
+  }
+}
+
+TEST(Options, WrongOnesAreOneErrorAndCodeTwo) {
+  const char* program = "mlp";
+  NEED_PROGRAM(program);
+  const std::vector<std::pair<Args, std::string>> cases = {
+      {{"--frob"}, "--frob"},
+      {{"extra"}, "extra"},
+      {{"--mode", "fast"}, "none of graph, eager"},
+      {{"--precision", "fp8"}, "none of fp32, bf16"},
+      {{"--dataset", "imagenet"}, "none of fashion-mnist, synthetic"},
+      {{"--device", "cuda"}, "there is no CUDA backend yet"},
+      {{"--device", "tpu"}, "none of cpu"},
+      {{"--lr", "0"}, "no positive number"},
+      {{"--lr", "nan"}, "no positive number"},
+      {{"--batch-size", "0"}, "whole number"},
+      {{"--batch-size", "many"}, "whole number"},
+      {{"--batch-size", "99999999999999999999"}, "whole number"},
+      {{"--steps", "-1"}, "whole number"},
+      {{"--seed", "-1"}, "whole number"},
+      {{"--threads", "0"}, "whole number"},
+      {{"--json"}, "--json"},
+      {{"--resume"}, "needs --checkpoint"},
+      {{"--checkpoint-steps", "3"}, "needs --checkpoint"},
+      {{"--dataset", "synthetic", "--steps", "0"}, "at least 1 step"},
+  };
+  for (const auto& [args, part] : cases) expect_error(run({program, args}), 2, program, part);
+}
+
+TEST(Errors, DataThatAreNotThereOrDamaged) {
+  NEED_PROGRAM("mlp");
+  TempDir dir;
+  expect_error(run({"mlp", {"--data", dir / "none"}}), 1, "mlp", "dataset-fashion-mnist");
+  write_fashion_mnist(dir.path(), 40, 10);
+  const std::string images = dir / "train-images-idx3-ubyte";
+  write_text(images, read_text(images).substr(0, 1000));
+  expect_error(run({"mlp", {"--data", dir.path()}}), 1, "mlp", "train-images-idx3-ubyte");
+  write_fashion_mnist(dir.path(), 40, 10);
+  expect_error(run({"mlp", {"--data", dir.path(), "--batch-size", "64"}}), 1, "mlp", "64");
+  if (has_program("resnet50")) {
+    expect_error(run({"resnet50", {"--dataset", "cifar10", "--data", dir / "none"}}), 1, "resnet50",
+                 "CIFAR-10");
+  }
+  if (has_program("lenet")) {
+    expect_error(run({"lenet", {"--data", dir.path(), "--batch-size", "8", "--image-size", "28"}}),
+                 1, "lenet", "fc1");
+  }
+}
+
+TEST(Errors, BadLossNamesTheStep) {
+  NEED_PROGRAM("mlp");
+  TempDir dir;
+  write_fashion_mnist(dir.path(), 80, 10);
+  expect_error(run({"mlp", {"--data", dir.path(), "--batch-size", "8", "--lr", "1e30"}}), 1, "mlp",
+               "in step ");
+}
+
+TEST(Errors, PlacesThatCannotBeWrittenTo) {
+  NEED_PROGRAM("mlp");
+  TempDir dir;
+  write_fashion_mnist(dir.path(), 40, 10);
+  write_text(dir / "file", "");
+  const Args args{"--data", dir.path(), "--batch-size", "8"};
+  // Before training: no progress line comes.
+  for (const Args& place : {Args{"--checkpoint", dir / "file"}, Args{"--checkpoint", "/proc/none"},
+                            Args{"--json", "/proc/none/run.json"}}) {
+    const Outcome o = run({"mlp", args + place});
+    expect_error(o, 1, "mlp", "cannot be used");
+    EXPECT_EQ(o.out, "");
+  }
+  // A limit on the size of files serves as the full disk.
+  Outcome o = run({"mlp", args + Args{"--checkpoint", dir / "run"}, {}, 1 << 20});
+  expect_error(o, 1, "mlp", "cannot save");
+  if (::mount("none", (dir / "run").c_str(), "tmpfs", 0, "size=1m") == 0) {
+    o = run({"mlp", args + Args{"--checkpoint", dir / "run"}});
+    expect_error(o, 1, "mlp", "the disk has room for");
+    ::umount((dir / "run").c_str());
+  }
+}
+
+}  // namespace
+}  // namespace rutile::testing
