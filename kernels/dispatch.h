@@ -51,6 +51,17 @@ auto dispatch_int(DType t, F&& f) {
   }
 }
 
+// Integers and floating types.
+template <class F>
+auto dispatch_number(DType t, F&& f) {
+  switch (t) {
+    RUTILE_INT_CASES
+    RUTILE_FLOAT_CASES
+    default:
+      throw_error(ErrorCode::kInternal, cat("a kernel for numbers got ", dtype_name(t)));
+  }
+}
+
 // bool, integers and floating types.
 template <class F>
 auto dispatch_real(DType t, F&& f) {

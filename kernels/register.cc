@@ -9,6 +9,11 @@ void register_conv_cpu();
 void register_pool_cpu();
 void register_batch_norm_cpu();
 void register_view_cpu();
+void register_index_cpu();
+void register_optim_cpu();
+void register_layer_norm_cpu();
+void register_loss_cpu();
+void register_softmax_cpu();
 
 // Reference rows.
 void register_matmul_ref();
@@ -28,6 +33,11 @@ void register_all() {
   // fast
   register_batch_norm_cpu();
   register_view_cpu();
+  register_index_cpu();
+  register_optim_cpu();
+  register_layer_norm_cpu();
+  register_loss_cpu();
+  register_softmax_cpu();
   register_matmul_cpu();
   register_conv_cpu();
   register_pool_cpu();

@@ -32,10 +32,7 @@ void transpose_plain(const T* from, int64_t fs, T* to, int64_t ts, int64_t rows,
 const TransposeKernels& transposes() {
   static const TransposeKernels kernels = [] {
     TransposeKernels k{transpose_plain<uint16_t>, transpose_plain<uint32_t>};
-#if defined(__x86_64__)
-    if (isa() == Isa::kAvx512) k = avx512::transpose_kernels();
-    if (isa() == Isa::kAvx2) k = avx2::transpose_kernels();
-#endif
+    if (isa() != Isa::kBaseline) k = RUTILE_CHOOSE_ISA(transpose_kernels);
     return k;
   }();
   return kernels;

@@ -11,4 +11,13 @@ enum class Isa { kBaseline, kAvx2, kAvx512 };
 // RUTILE_ISA=baseline|avx2|avx512 lowers it, for tests.
 Isa isa();
 
+// The table that function `f` of the chosen instruction set's namespace gives; only where isa() is not
+// kBaseline (elsewhere such functions do not exist).
+#if defined(__x86_64__)
+#define RUTILE_CHOOSE_ISA(f, ...) \
+  (isa() == Isa::kAvx512 ? avx512::f(__VA_ARGS__) : avx2::f(__VA_ARGS__))
+#else
+#define RUTILE_CHOOSE_ISA(f, ...) (decltype(avx2::f(__VA_ARGS__)){})
+#endif
+
 }  // namespace rutile::kernels

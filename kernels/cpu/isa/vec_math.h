@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Functions and reductions of sixteen floats.
+#pragma once
+
+#include "rutile/kernels/cpu/isa/vec16.h"
+
+namespace rutile::kernels::RUTILE_ISA {
+
+#define RUTILE_INLINE inline __attribute__((always_inline))
+
+// The polynomial of exp_f32 (fast_math.h), below 2 ulp; inf, NaN and subnormal results as libm's.
+RUTILE_INLINE V16 exp16(V16 x) {
+  x = x < -105.0f ? splat(-105.0f) : x;
+  x = x > 89.0f ? splat(89.0f) : x;
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  const V16 n = (x * 1.44269504088896341f + kRound) - kRound;
+  const V16 r = n * -1.42860677e-6f + (n * -6.93145752e-1f + x);
+  V16 p = r * 1.98412698e-4f + 1.39349013e-3f;
+  p = p * r + 8.33337437e-3f;
+  p = p * r + 4.16664295e-2f;
+  p = p * r + 1.66666657e-1f;
+  p = p * r + 5.00000000e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const I16 k = __builtin_convertvector(n, I16), half = k >> 1;
+  return p * reinterpret_cast<V16>((half + 127) << 23) *
+         reinterpret_cast<V16>((k - half + 127) << 23);
+}
+
+RUTILE_INLINE V16 sqrt16(V16 v) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<V16>(_mm512_sqrt_ps(reinterpret_cast<__m512>(v)));
+#else
+  V16 r;
+  for (int i = 0; i < 2; ++i) {
+    const __m256 half = _mm256_loadu_ps(reinterpret_cast<const float*>(&v) + 8 * i);
+    _mm256_storeu_ps(reinterpret_cast<float*>(&r) + 8 * i, _mm256_sqrt_ps(half));
+  }
+  return r;
+#endif
+}
+
+// Sums of halves, so that the order is the same for every instruction set.
+RUTILE_INLINE float sum_lanes(V16 v) {
+  typedef float V8 __attribute__((vector_size(32)));
+  typedef float V4 __attribute__((vector_size(16)));
+  const V8 a = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+               __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  const V4 b =
+      __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
+  return (b[0] + b[2]) + (b[1] + b[3]);
+}
+RUTILE_INLINE V16 max16(V16 a, V16 b) { return a > b ? a : b; }
+RUTILE_INLINE float max_lanes(V16 v) {
+  float m = v[0];
+  for (int i = 1; i < 16; ++i) m = v[i] > m ? v[i] : m;
+  return m;
+}
+
+// The first n lanes of v, `other` in the rest.
+RUTILE_INLINE V16 keep_lanes(V16 v, int64_t n, float other) {
+  constexpr I16 kLane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return kLane < static_cast<int32_t>(n) ? v : splat(other);
+}
+
+// Calls f(offset, lanes) for a row of n elements; lanes is a constant 16 except at the end.
+template <class F>
+RUTILE_INLINE void for_vectors(int64_t n, F&& f) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) f(i, int64_t{16});
+  if (i < n) f(i, n - i);
+}
+template <class T>
+RUTILE_INLINE V16 get(const T* p, int64_t i, int64_t lanes) {
+  return lanes == 16 ? load(p + i) : load_part(p + i, lanes);
+}
+template <class T>
+RUTILE_INLINE void put(T* p, int64_t i, V16 v, int64_t lanes) {
+  if (lanes == 16) {
+    store(p + i, v);
+  } else {
+    store_part(p + i, v, lanes);
+  }
+}
+
+// A running sum whose error does not grow with the length: vectors are added in blocks.
+struct BlockSum {
+  V16 total{}, block{};
+  int64_t count = 0;
+  RUTILE_INLINE void add(V16 v) {
+    block += v;
+    if (++count == 64) flush();
+  }
+  RUTILE_INLINE void flush() {
+    total += block;
+    block = V16{};
+    count = 0;
+  }
+  RUTILE_INLINE float result() {
+    flush();
+    return sum_lanes(total);
+  }
+};
+
+}  // namespace rutile::kernels::RUTILE_ISA
