@@ -95,8 +95,8 @@ Status infer_cross_entropy_grad(const CallMeta& c, TensorMeta* out) {
   if (!(lse.shape == labels.shape) || lse.dtype != dtype) {
     return value_error(cat("lse expects ", dtype, labels.shape, ", got ", lse));
   }
-  *out = logits.is_dense() ? logits : TensorMeta(logits.shape, logits.dtype, logits.device);
-  return Status();
+  return place(logits.shape, logits.dtype, logits.device,
+               {kStrided, logits.layout == kStrided && logits.is_channels_last()}, out);
 }
 
 GradResult grad_cross_entropy(GradCtx& ctx) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/plan_cache.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "rutile/core/thread.h"
@@ -121,7 +122,11 @@ Status plan_call(const OpDef& op, const void* attrs, std::span<const TensorMeta*
   for (size_t i = 0; i < inputs.size(); ++i) {
     entry->inputs.push_back(inputs[i] ? *inputs[i] : TensorMeta());
     if (inputs[i] && i < 32) entry->given |= 1u << i;
-    if (inputs[i] && i < 32 && !inputs[i]->is_contiguous()) uneven |= 1u << i;
+    if (!inputs[i] || i >= 32 || inputs[i]->is_contiguous()) continue;
+    // What an op writes in place keeps its strides.
+    const int named = std::min(static_cast<int>(i), op.num_inputs - 1);
+    const bool mutated = named >= 0 && (op.mutate_mask >> named & 1u);
+    if (!mutated || inputs[i]->layout != kStrided) uneven |= 1u << i;
   }
   if (op.view_offset || kernel_rows(op, device).empty()) {
     CallMeta call{&op, attrs, inputs, {}};

@@ -11,6 +11,7 @@
 
 #include "rutile/core/thread.h"
 #include "rutile/kernels/convert.h"
+#include "rutile/kernels/cpu/copy.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
@@ -30,6 +31,11 @@ struct Chunk {
 
 void add_chunks(std::vector<Chunk>& chunks, int tensor, int64_t n) {
   for (int64_t b = 0; b < n; b += kChunk) chunks.push_back({tensor, b, std::min(kChunk, n - b)});
+}
+
+bool placed_alike(const TensorMeta& a, const TensorMeta& b) {
+  return a.layout == kStrided && b.layout == kStrided &&
+         (a.strides == b.strides || (a.is_contiguous() && b.is_contiguous()));
 }
 
 template <class F>
@@ -76,8 +82,13 @@ int tensor_at(const Roles& r, int count, int k, int i) {
 
 struct UpdatePlan : Plan {
   std::vector<Chunk> chunks;
-  std::vector<UpdateFn> update;  // by parameter
-  std::vector<uint8_t> bf16;
+  struct Parameter {
+    UpdateFn update = nullptr;
+    int grad_size = 4;     // bytes of an element
+    int64_t grad_at = -1;  // in the workspace: a gradient placed differently is copied there
+    CopyPlan copy;
+  };
+  std::vector<Parameter> parameters;
   int count = 0;
   DType lr = DType::kF32, step = DType::kF32;
   bool has_step = false, has_skip = false;
@@ -123,16 +134,24 @@ Status run_update(const Plan& plan, const KernelArgs& args) {
   const double step = p.has_step ? read_number(p.step, args.in[r.step]) : 0;
   const UpdateNumbers k = numbers_of<kKind>(*static_cast<const A*>(p.attrs.get()),
                                             read_number(p.lr, args.in[r.lr]), step);
+  char* workspace = static_cast<char*>(args.workspace);
+  for (int i = 0; i < p.count; ++i) {
+    const UpdatePlan::Parameter& q = p.parameters[static_cast<size_t>(i)];
+    if (q.grad_at < 0) continue;
+    q.copy.run(args.in[tensor_at(r, p.count, r.slots + 1, i)], workspace + q.grad_at);
+  }
   for_chunks(p.chunks, [&](int64_t, const Chunk& c) {
     auto at = [&](int part) {
       return static_cast<float*>(args.in[tensor_at(r, p.count, part, c.tensor)]) + c.begin;
     };
+    const UpdatePlan::Parameter& q = p.parameters[static_cast<size_t>(c.tensor)];
     const char* grad =
-        static_cast<const char*>(args.in[tensor_at(r, p.count, r.slots + 1, c.tensor)]);
-    const auto i = static_cast<size_t>(c.tensor);
-    const UpdateRun run{at(0), r.slots > 0 ? at(1) : nullptr, r.slots > 1 ? at(2) : nullptr,
-                        grad + c.begin * (p.bf16[i] ? 2 : 4), c.count};
-    p.update[i](run, k);
+        q.grad_at >= 0
+            ? workspace + q.grad_at
+            : static_cast<const char*>(args.in[tensor_at(r, p.count, r.slots + 1, c.tensor)]);
+    q.update({at(0), r.slots > 0 ? at(1) : nullptr, r.slots > 1 ? at(2) : nullptr,
+              grad + c.begin * q.grad_size, c.count},
+             k);
   });
   return Status();
 }
@@ -158,17 +177,17 @@ bool supports_update(const CallMeta& c, Reason* reason) {
       reason->text = cat("takes dense f32 parameters, not ", p);
       return false;
     }
-    for (int k = 1; k <= r.slots + 1; ++k) {
+    for (int k = 1; k <= r.slots; ++k) {
       const TensorMeta& t = c.in(tensor_at(r, n, k, i));
-      if (t.layout != kStrided ||
-          !(t.strides == p.strides || (t.is_contiguous() && p.is_contiguous()))) {
-        reason->text = cat("parameter ", p, " comes with ", t, ", placed differently");
+      if (!placed_alike(t, p)) {
+        reason->text = cat("parameter ", p, " comes with a slot ", t, ", placed differently");
         return false;
       }
-      if (t.dtype != DType::kF32 && t.dtype != DType::kBF16) {
-        reason->text = cat("takes gradients of f32 and bf16, not ", t.dtype);
-        return false;
-      }
+    }
+    const TensorMeta& g = c.in(tensor_at(r, n, r.slots + 1, i));
+    if (g.layout != kStrided || (g.dtype != DType::kF32 && g.dtype != DType::kBF16)) {
+      reason->text = cat("takes strided gradients of f32 and bf16, not ", g);
+      return false;
     }
   }
   return true;
@@ -187,13 +206,19 @@ Status prepare_update(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   p->has_skip = c.has(r.skip);
   p->attrs = AnyAttrs(c.op->attrs, c.attrs);
   for (int i = 0; i < p->count; ++i) {
-    add_chunks(p->chunks, i, c.in(tensor_at(r, p->count, 0, i)).numel());
-    const bool bf16 = c.in(tensor_at(r, p->count, r.slots + 1, i)).dtype == DType::kBF16;
-    const UpdateKernels k = RUTILE_CHOOSE_ISA(update_kernels, bf16);
-    p->bf16.push_back(bf16);
-    p->update.push_back(kKind == Kind::kSgd        ? k.sgd
-                        : kKind == Kind::kMomentum ? k.momentum
-                                                   : k.adam);
+    const TensorMeta& param = c.in(tensor_at(r, p->count, 0, i));
+    const TensorMeta& grad = c.in(tensor_at(r, p->count, r.slots + 1, i));
+    add_chunks(p->chunks, i, param.numel());
+    const UpdateKernels k = RUTILE_CHOOSE_ISA(update_kernels, grad.dtype == DType::kBF16);
+    UpdatePlan::Parameter q;
+    q.update = kKind == Kind::kSgd ? k.sgd : kKind == Kind::kMomentum ? k.momentum : k.adam;
+    q.grad_size = static_cast<int>(dtype_size(grad.dtype));
+    if (!placed_alike(param, grad)) {
+      q.grad_at = static_cast<int64_t>(p->workspace_bytes);
+      q.copy = CopyPlan(grad.shape, grad.strides, param.strides, q.grad_size);
+      p->workspace_bytes += static_cast<size_t>((grad.numel() * q.grad_size + 63) / 64 * 64);
+    }
+    p->parameters.push_back(q);
   }
   p->run = run_update<kKind, A>;
   *plan = std::move(p);

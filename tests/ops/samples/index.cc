@@ -83,7 +83,8 @@ RUTILE_SAMPLES(embedding_grad) {
   s.add({in({0, 4}), index_in({0}, 0, 7)}, EmbeddingGradAttrs{7, -1, {}}).name("no ids");
   s.add({in({4}), index_in({}, 0, 7)}, EmbeddingGradAttrs{7, -1, {}}).name("0-d ids");
   s.add({in({5, 4}).transposed(), index_in({5}, 0, 3)}, EmbeddingGradAttrs{3, -1, {}});
-  s.add({in({3000, 65}), index_in({3000}, 0, 11)}, EmbeddingGradAttrs{11, -1, {}});
+  s.add({in({3000, 65}), index_in({3000}, 0, 11)}, EmbeddingGradAttrs{11, -1, {}})
+      .tolerance(DType::kF32, 1e-4);
   s.error({in({2, 4}), in({2}).as(DType::kI64).values({0, 7})}, EmbeddingGradAttrs{7, -1, {}},
           ErrorCode::kIndex, "index 7 at [1]");
   s.error({in({2, 4}), index_in({3}, 0, 7)}, EmbeddingGradAttrs{7, -1, {}}, ErrorCode::kValue,
@@ -115,7 +116,8 @@ RUTILE_SAMPLES(index_add) {
   s.add({in({3}), index_in({}, 0, 5)}, IndexAddAttrs{1, 5}).name("0-d index");
   s.add({in({0, 3}), index_in({0}, 0, 5)}, IndexAddAttrs{0, 5}).name("no index");
   s.add({in({4, 3}).transposed(), index_in({4}, 0, 2)}, IndexAddAttrs{0, 2});
-  s.add({in({4, 900, 7}), index_in({900}, 0, 13)}, IndexAddAttrs{1, 13});
+  s.add({in({4, 900, 7}), index_in({900}, 0, 13)}, IndexAddAttrs{1, 13})
+      .tolerance(DType::kF32, 1e-4);
   s.error({in({2, 3}), in({2}).as(DType::kI64).values({0, 5})}, IndexAddAttrs{0, 5},
           ErrorCode::kIndex, "index 5 at [1]");
   s.error({in({2, 3}), index_in({3}, 0, 1)}, IndexAddAttrs{0, 5}, ErrorCode::kValue,

@@ -98,6 +98,7 @@ RUTILE_SAMPLES(sgd_multi) {
   s.add(groups({lr(), skip(false)}, 0, kMixedTypes), SgdMultiAttrs{5, 0, 2});
   s.add(groups({lr(), skip(true)}, 0, kOneType), SgdMultiAttrs{5});
   s.add({lr(), none(), in({4}).as(DType::kF64), in({4}).as(DType::kF64)}, SgdMultiAttrs{1});
+  s.add({lr(), none(), in({5, 8}).transposed(), in({5, 8})}, SgdMultiAttrs{1});
   s.add({lr(), none()}, SgdMultiAttrs{0}).name("none");
   s.error({lr(), none(), in({4})}, SgdMultiAttrs{1}, ErrorCode::kValue,
           "tensors expects 2 of each");
