@@ -4,6 +4,7 @@
 namespace rutile::kernels {
 
 // Fast rows first: find_plan takes the first row that supports a call.
+void register_elementwise_cpu();
 void register_matmul_cpu();
 void register_conv_cpu();
 void register_pool_cpu();
@@ -31,6 +32,7 @@ void register_index_ref();
 
 void register_all() {
   // fast
+  register_elementwise_cpu();
   register_batch_norm_cpu();
   register_view_cpu();
   register_index_cpu();

@@ -157,6 +157,7 @@ struct CumsumPlan : Plan {
 template <class In, class Out>
 Status run_cumsum(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const CumsumPlan&>(plan);
+  if (p.n == 0) return Status();
   Walk in(p.lines, p.in_lines), out(p.lines, p.out_lines);
   for (; !in.done(); in.next(), out.next()) {
     const auto* x = static_cast<const In*>(args.in[0]) + in.offset();
