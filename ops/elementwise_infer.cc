@@ -23,7 +23,7 @@ bool all_alike(const CallMeta& c) {
 void place_output(const CallMeta& c, TensorMeta* out) {
   const TensorMeta* dense = nullptr;
   const TensorMeta* blocked = nullptr;
-  bool agree = true;
+  bool agree = true, all_blocked = true;
   for (int i = 0; i < c.num_inputs(); ++i) {
     if (!c.has(i)) continue;
     const TensorMeta& m = c.in(i);
@@ -31,14 +31,17 @@ void place_output(const CallMeta& c, TensorMeta* out) {
     if (m.layout != kStrided) {
       agree = agree && full && (!blocked || blocked->layout == m.layout);
       blocked = &m;
-    } else if (full && m.numel() != 1) {
+      continue;
+    }
+    all_blocked = false;
+    if (full && m.numel() != 1) {
       agree = agree && !blocked;
       if (!dense && m.is_dense()) dense = &m;
     }
   }
   if (blocked && agree && !dense) {
     const bool padded = layout_elements(blocked->layout, out->shape) != out->numel();
-    if (!padded || c.op->zero_preserving) out->layout = blocked->layout;
+    if (!padded || (c.op->zero_preserving && all_blocked)) out->layout = blocked->layout;
   } else if (dense) {
     out->strides = dense->strides;
   }

@@ -9,7 +9,8 @@ namespace rutile::ops {
 
 // The common broadcast shape of all present inputs, as `dtype`. Placement: the blocked layout or the
 // dense strides of the inputs that have the full shape, so that channels-last and blocked tensors
-// stay what they are; row-major otherwise. Layouts with padding pass only through zero-preserving ops.
+// stay what they are; row-major otherwise. A layout with padding passes only through zero-preserving ops
+// of inputs that all have it.
 Status infer_broadcast(const CallMeta& c, DType dtype, TensorMeta* out);
 
 // Error kType unless inputs `first` and later have one dtype, and a real one.
