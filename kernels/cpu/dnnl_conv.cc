@@ -196,6 +196,11 @@ AnyConvDesc choose(const CallMeta& call, const ConvShape& s) {
   return with_any(call, s);
 }
 
+int threads_for(const ConvShape& s) {
+  return dnnl_threads(static_cast<double>(s.n * s.oh * s.ow * s.kh * s.kw) * s.groups * s.oc *
+                      s.ic);
+}
+
 bool refuse(Reason* reason, const char* why) {
   reason->text = why;
   return false;
@@ -222,7 +227,7 @@ bool supports(const CallMeta& call, Reason* reason) {
   }
   if (call.has(2) && !call.in(2).is_contiguous()) return refuse(reason, "the bias has gaps");
   bool found = false;
-  const Status status = dnnl_try([&] { found = *choose(call, s).impl != 0; });
+  const Status status = dnnl_try(threads_for(s), [&] { found = *choose(call, s).impl != 0; });
   if (!status.ok()) return refuse(reason, status.message().c_str());
   return found || refuse(reason, "oneDNN has no implementation");
 }
@@ -278,7 +283,7 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<DnnlConv>();
   const ConvShape s = conv_shape(call);
   const ConvTensors t = conv_tensors(call);
-  RUTILE_RETURN_IF_ERROR(dnnl_try([&] {
+  RUTILE_RETURN_IF_ERROR(dnnl_try(threads_for(s), [&] {
     const AnyConvDesc d = choose(call, s);
     p->bias = !d.descs.bias.is_zero();
     size_t* ws = &p->workspace_bytes;
@@ -314,7 +319,7 @@ Status prefer(const CallMeta& call, LayoutPrefs* prefs) {
   if (!dnnl_has(call.in(0).dtype) || !dnnl_has(call.out().dtype) || s.empty()) return none();
   Placement x, w, y;
   bool vectorised = false;
-  RUTILE_RETURN_IF_ERROR(dnnl_try([&] {
+  RUTILE_RETURN_IF_ERROR(dnnl_try(threads_for(s), [&] {
     const AnyConvDesc d = with_any(call, s);
     vectorised = is_vectorised(d);
     if (!vectorised) return;
@@ -335,7 +340,7 @@ Status prefer(const CallMeta& call, LayoutPrefs* prefs) {
       break;
     case Kind::kWeightGrad:
       prefs->in = {y, x};
-      prefs->out = {w};
+      prefs->out = {Placement()};  // optimizers work on row-major states
       break;
   }
   return Status();

@@ -79,6 +79,11 @@ bool make(const CallMeta& call, dnnl::matmul::primitive_desc* pd, std::string* w
   return true;
 }
 
+int threads_for(const CallMeta& call) {
+  const MatmulShape s = matmul_shape(call);
+  return dnnl_threads(static_cast<double>(s.m * s.n) * static_cast<double>(s.k * s.batch.numel()));
+}
+
 bool supports(const CallMeta& call, Reason* reason) {
   for (const TensorMeta* m : call.inputs) {
     if (m && m->layout != kStrided) {
@@ -96,7 +101,7 @@ bool supports(const CallMeta& call, Reason* reason) {
   }
   dnnl::matmul::primitive_desc pd;
   bool made = false;
-  const Status s = dnnl_try([&] { made = make(call, &pd, &reason->text); });
+  const Status s = dnnl_try(threads_for(call), [&] { made = make(call, &pd, &reason->text); });
   if (!s.ok()) reason->text = s.message();
   return s.ok() && made;
 }
@@ -111,7 +116,7 @@ Status run(const Plan& base, const KernelArgs& args) {
 
 Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<DnnlMatmul>();
-  RUTILE_RETURN_IF_ERROR(dnnl_try([&] {
+  RUTILE_RETURN_IF_ERROR(dnnl_try(threads_for(call), [&] {
     dnnl::matmul::primitive_desc pd;
     std::string why;
     RUTILE_CHECK(make(call, &pd, &why), why);

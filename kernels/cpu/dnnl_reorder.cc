@@ -32,7 +32,7 @@ Status run(const Plan& plan, const KernelArgs& args) {
 
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<ReorderPlan>();
-  RUTILE_RETURN_IF_ERROR(dnnl_try([&] {
+  RUTILE_RETURN_IF_ERROR(dnnl_try(dnnl_threads(8.0 * c.in(0).numel()), [&] {
     const auto from = dnnl_desc(c.in(0)), to = dnnl_desc(c.out());
     const dnnl::reorder::primitive_desc pd(dnnl_engine(), from, dnnl_engine(), to, dnnl_attr());
     const auto scratch = pd.scratchpad_desc();

@@ -65,11 +65,19 @@ dnnl_stream_t thread_stream() {
 
 }  // namespace
 
-void dnnl_use_threads([[maybe_unused]] int n) {
 #if RUTILE_OPENMP
-  if (omp_get_max_threads() != n) omp_set_num_threads(n);
-#endif
+OmpThreads::OmpThreads(int n) : saved_(omp_get_max_threads()), changed_(saved_ != n) {
+  if (changed_) omp_set_num_threads(n);
 }
+OmpThreads::~OmpThreads() {
+  if (changed_) omp_set_num_threads(saved_);
+}
+#else
+OmpThreads::OmpThreads(int n) : saved_(n), changed_(false) {}
+OmpThreads::~OmpThreads() = default;
+#endif
+
+int dnnl_threads(double products) { return products < 1e6 ? 1 : num_threads(); }
 
 const dnnl::engine& dnnl_engine() {
   static const auto* const engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
@@ -137,7 +145,9 @@ void DnnlCall::set(dnnl::primitive primitive,
                    std::initializer_list<std::pair<int, memory::desc>> args) {
   RUTILE_CHECK(args.size() <= kMaxArgs, "a primitive with more arguments");
   primitive_ = std::move(primitive);
-  threads_ = num_threads();
+#if RUTILE_OPENMP
+  threads_ = omp_get_max_threads();
+#endif
   for (const auto& a : args) args_[count_++] = a;
   idle_.store(make_context(), std::memory_order_relaxed);
 }
@@ -163,7 +173,7 @@ Status DnnlCall::run(std::initializer_list<void*> pointers) const {
     if (status == dnnl_success) status = dnnl_memory_set_data_handle(c->args[i].memory, p);
     ++i;
   }
-  dnnl_use_threads(threads_);
+  const OmpThreads scope(threads_);
   if (status == dnnl_success) {
     status = dnnl_primitive_execute(primitive_.get(), thread_stream(), count_, c->args);
   }

@@ -26,12 +26,24 @@ Placement dnnl_placement(const dnnl::memory::desc& d);
 // The CPU engine, for the life of the process.
 const dnnl::engine& dnnl_engine();
 dnnl::primitive_attr dnnl_attr();  // with the scratchpad left to us
-// oneDNN plans for, and runs on, as many threads as the calling thread is to use.
-void dnnl_use_threads(int n);
-// Runs f, which calls oneDNN, and turns its exceptions into a Status.
+// Threads for so many multiply-adds: below some microseconds more than one only costs.
+int dnnl_threads(double products);
+// While it lives, OpenMP gives the calling thread so many: oneDNN plans and runs with them.
+class OmpThreads {
+ public:
+  explicit OmpThreads(int n);
+  ~OmpThreads();
+  OmpThreads(const OmpThreads&) = delete;
+  OmpThreads& operator=(const OmpThreads&) = delete;
+
+ private:
+  int saved_;
+  bool changed_;
+};
+// Runs f, which plans with oneDNN for `threads`, and turns its exceptions into a Status.
 template <class F>
-Status dnnl_try(F&& f) {
-  dnnl_use_threads(num_threads());
+Status dnnl_try(int threads, F&& f) {
+  const OmpThreads scope(threads);
   try {
     f();
   } catch (const dnnl::error& e) {
@@ -50,7 +62,7 @@ class DnnlCall {
   DnnlCall(const DnnlCall&) = delete;
   DnnlCall& operator=(const DnnlCall&) = delete;
   ~DnnlCall();
-  // Throws dnnl::error. The arguments' order is that of run's pointers.
+  // Inside dnnl_try, whose threads run it. The arguments' order is that of run's pointers.
   void set(dnnl::primitive primitive,
            std::initializer_list<std::pair<int, dnnl::memory::desc>> args);
   bool defined() const { return static_cast<bool>(primitive_); }
@@ -75,7 +87,7 @@ class DnnlCall {
 // workspace, before the primitive (an input) or after it (an output).
 class DnnlReorder {
  public:
-  // Takes `bytes` from the end of `workspace` if the two differ. Throws dnnl::error.
+  // Inside dnnl_try. Takes memory from the end of `workspace` if the two differ.
   void set(const dnnl::memory::desc& from, const dnnl::memory::desc& to, bool output,
            size_t* workspace);
   bool needed() const { return call_.defined(); }
