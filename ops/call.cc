@@ -62,45 +62,38 @@ MetaPointers metas_of(std::span<const Tensor> tensors) {
   throw_error(status.code(), text);
 }
 
-// Casts of promotion and mixed precision. True if `cast` replaces the inputs.
-bool needs_cast(const OpDef& op, const AmpState& amp, std::span<const Tensor> in, DType* target,
-                bool* floats_only) {
-  if (op.promote) {
-    bool differ = false;
-    bool first = true;
-    for (const Tensor& t : in) {
-      if (!t.defined()) continue;
-      const DType d = t.dtype();
-      if (first) {
-        *target = d;
-        first = false;
-      } else if (d != *target) {
-        *target = promote(*target, d);
-        differ = true;
-      }
-    }
-    *floats_only = false;
-    if (differ) return true;
-  }
-  if (!amp.on || op.amp == Amp::kKeep) return false;
-  *floats_only = true;
+// The dtype that mixed precision wants the float inputs in; false if they may stay.
+bool amp_target(const OpDef& op, const AmpState& amp, std::span<const Tensor> in, DType* target) {
   bool low = false, f32 = false;
   for (const Tensor& t : in) {
     if (!t.defined()) continue;
     low = low || is_low_precision(t.dtype());
     f32 = f32 || t.dtype() == DType::kF32;
   }
+  *target = op.amp == Amp::kLow ? amp.low : DType::kF32;
   switch (op.amp) {
+    case Amp::kKeep:
+      return false;
     case Amp::kLow:
-      *target = amp.low;
       return f32;
     case Amp::kHigh:
-      *target = DType::kF32;
       return low;
-    default:
-      *target = DType::kF32;
+    case Amp::kPromote:
       return low && f32;
   }
+  return false;
+}
+
+// The common dtype of the inputs; false if they have one.
+bool promotion_target(std::span<const Tensor> in, DType* target) {
+  bool differ = false, first = true;
+  for (const Tensor& t : in) {
+    if (!t.defined()) continue;
+    if (!first && t.dtype() != *target) differ = true;
+    *target = first ? t.dtype() : promote(*target, t.dtype());
+    first = false;
+  }
+  return differ;
 }
 
 // The ops that prepare a call's inputs run outside AMP, else a cast would ask for casts.
@@ -241,18 +234,15 @@ void call(const OpDef& op, const void* attrs, std::span<const Tensor> in, std::s
           std::source_location where) {
   CallModes& modes = call_modes();
   SmallVector<Tensor, 4> cast;
-  if (op.promote || modes.amp.on) {
-    DType target{};
-    bool floats_only = false;
-    if (needs_cast(op, modes.amp, in, &target, &floats_only)) {
-      cast = cast_inputs(in, target, floats_only);
-      in = cast;
-      // Promotion may have met operands that AMP still wants to cast.
-      if (!floats_only && modes.amp.on && needs_cast(op, modes.amp, in, &target, &floats_only)) {
-        cast = cast_inputs(in, target, floats_only);
-        in = cast;
-      }
-    }
+  DType target{};
+  // Mixed precision first: a bf16 activation must not be promoted to meet its f32 weight.
+  if (modes.amp.on && amp_target(op, modes.amp, in, &target)) {
+    cast = cast_inputs(in, target, /*floats_only=*/true);
+    in = cast;
+  }
+  if (op.promote && promotion_target(in, &target)) {
+    cast = cast_inputs(in, target, /*floats_only=*/false);
+    in = cast;
   }
   if (modes.trace) [[unlikely]] {
     MetaPointers metas = metas_of(in);
