@@ -31,7 +31,7 @@ const char* error_code_name(ErrorCode code) {
   return "unknown error";
 }
 
-const std::string& Status::message() const {
+RUTILE_API const std::string& Status::message() const {
   static const std::string* const kNone = new std::string;  // outlives every static destructor
   return error_ ? error_->message() : *kNone;
 }

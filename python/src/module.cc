@@ -141,7 +141,7 @@ PYBIND11_MODULE(_rutile, m) {
       .def("graph_text", &JitFunction::graph_text);
   m.def("set_num_threads", &set_num_threads, py::arg("n"));
   m.def("num_threads", &num_threads);
-  m.def("set_seed", &ops::set_seed, py::arg("seed"));
+  m.def("set_seed", &set_seed, py::arg("seed"));
 }
 
 }  // namespace rutile::python

@@ -250,7 +250,7 @@ bool add_tensor_type(PyObject* module) {
       {Py_nb_multiply, slot(RUTILE_BINARY(mul))},
       {Py_nb_true_divide, slot(RUTILE_BINARY(div))},
       {Py_nb_floor_divide, slot(RUTILE_BINARY(floor_div))},
-      {Py_nb_remainder, slot(RUTILE_BINARY(mod))},
+      {Py_nb_remainder, slot(RUTILE_BINARY(remainder))},
       {Py_nb_power, slot(tensor_power)},
       {Py_nb_matrix_multiply, slot(tensor_matmul)},
       {Py_nb_negative, slot(tensor_negative)},
