@@ -8,6 +8,7 @@ void register_elementwise_cpu();
 void register_matmul_cpu();
 void register_conv_cpu();
 void register_pool_cpu();
+void register_attention_cpu();
 void register_batch_norm_cpu();
 void register_view_cpu();
 void register_index_cpu();
@@ -43,6 +44,7 @@ void register_all() {
   register_matmul_cpu();
   register_conv_cpu();
   register_pool_cpu();
+  register_attention_cpu();
   // reference
   register_matmul_ref();
   register_conv_ref();

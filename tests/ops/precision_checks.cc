@@ -106,7 +106,8 @@ void check_amp(const OpDef& op, Findings& findings) {
     }
     for (size_t i = 0; i < got.size(); ++i) {
       const std::string what = cat(s.describe(t), " under AMP, output ", i);
-      if (!states_result_type(s) && full[i].dtype() == DType::kF32 &&
+      // Outputs after the first are statistics for backward and may stay in f32.
+      if (i == 0 && !states_result_type(s) && full[i].dtype() == DType::kF32 &&
           got[i].dtype() != DType::kBF16) {
         findings.add(cat(what, ": is ", got[i].meta(), ", expected bf16"));
       }

@@ -18,7 +18,8 @@ typedef uint32_t U16 __attribute__((vector_size(64)));
 typedef uint16_t H16 __attribute__((vector_size(32)));
 typedef uint16_t H16Unaligned __attribute__((vector_size(32), aligned(2), may_alias));
 
-inline __attribute__((always_inline)) V16 splat(float v) { return V16{} + v; }
+// v - 0 is v for every v, so the compiler drops the subtraction; v + 0 it would have to keep.
+inline __attribute__((always_inline)) V16 splat(float v) { return v - V16{}; }
 inline __attribute__((always_inline)) V16 load(const float* p) {
   return *reinterpret_cast<const V16Unaligned*>(p);
 }

@@ -75,6 +75,7 @@ enum class View : uint8_t {
   kContiguous,
   kChannelsLast,  // dimension 1 fastest
   kTransposed,    // the last two dimensions swapped in memory
+  kSwapped,       // dimensions 1 and 2 swapped in memory
   kGaps,          // every second element of a larger tensor, from an offset; NaN between
   kExpanded,      // stride 0 in the first dimension (in all of them with rank 1)
 };
@@ -100,6 +101,7 @@ struct Input {
   Input viewed(View v) const;
   Input channels_last() const { return viewed(View::kChannelsLast); }
   Input transposed() const { return viewed(View::kTransposed); }
+  Input swapped() const { return viewed(View::kSwapped); }
   Input gaps() const { return viewed(View::kGaps); }
   Input expanded() const { return viewed(View::kExpanded); }
   Input constant() const;  // not differentiable, whatever its dtype

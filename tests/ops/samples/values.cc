@@ -236,6 +236,11 @@ ViewPlan plan_view(const Shape& shape, View view) {
       order.push_back(rank - 2);
       p.strides = ordered_strides(shape, order);
       break;
+    case View::kSwapped:
+      if (rank < 3) break;
+      for (int d = 0; d < rank; ++d) order.push_back(d == 1 ? 2 : d == 2 ? 1 : d);
+      p.strides = ordered_strides(shape, order);
+      break;
     case View::kGaps: {
       int64_t stride = 2;
       for (int d = rank - 1; d >= 0; --d) {

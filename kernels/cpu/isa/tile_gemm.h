@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small matrix products on packed operands, for kernels that keep tiles in cache. Only for files in
+// this folder.
+//
+// Operands consist of 32-bit lanes: a float, or two bf16 that lie next to each other along the
+// depth, multiplied and added by one instruction. The right operand lies in panels of kPanel
+// columns: lane [depth][column]. Sums are f32.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "rutile/core/half.h"
+#include "rutile/kernels/cpu/copy.h"
+#include "rutile/kernels/cpu/isa/vec16.h"
+
+namespace rutile::kernels::RUTILE_ISA {
+namespace {
+
+#define RUTILE_INLINE inline __attribute__((always_inline))
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16, kVectors = 4;
+typedef float VF __attribute__((vector_size(64)));
+typedef float VFUnaligned __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t VI __attribute__((vector_size(64)));
+#else
+constexpr int kWidth = 8, kVectors = 2;
+typedef float VF __attribute__((vector_size(32)));
+typedef float VFUnaligned __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t VI __attribute__((vector_size(32)));
+#endif
+constexpr int64_t kPanel = kWidth * kVectors;
+constexpr int64_t kGroup = 6;  // rows of a product at a time
+
+RUTILE_INLINE VF load_v(const float* p) { return *reinterpret_cast<const VFUnaligned*>(p); }
+RUTILE_INLINE void store_v(float* p, VF v) { *reinterpret_cast<VFUnaligned*>(p) = v; }
+
+inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// A lane holds one float.
+struct Singles {
+  using Lane = float;
+  static constexpr int64_t kDepth = 1;
+  static RUTILE_INLINE VF multiply_add(float a, const float* b, VF sum) {
+    return (a - VF{}) * load_v(b) + sum;
+  }
+};
+
+#if defined(__AVX512BF16__)
+// A lane holds two bf16.
+struct Pairs {
+  using Lane = uint32_t;
+  static constexpr int64_t kDepth = 2;
+  static RUTILE_INLINE VF multiply_add(uint32_t a, const uint32_t* b, VF sum) {
+    const __m512i left = _mm512_set1_epi32(static_cast<int>(a)), right = _mm512_loadu_si512(b);
+    return reinterpret_cast<VF>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum),
+                                                 reinterpret_cast<__m512bh>(left),
+                                                 reinterpret_cast<__m512bh>(right)));
+  }
+};
+#endif
+
+template <class C>
+RUTILE_INLINE int64_t lanes_of(int64_t n) {
+  return (n + C::kDepth - 1) / C::kDepth;
+}
+
+// ---- Products ----
+
+// c[r][j] = alpha * sum_k a[r * a_row + k * a_depth] b[k][j], or added to c, for kRows rows and
+// kCount * kWidth columns of a panel.
+template <class C, int kRows, int kCount>
+void multiply_tile(const typename C::Lane* a, int64_t a_row, int64_t a_depth,
+                   const typename C::Lane* b, int64_t depth, float* c, int64_t c_row, float alpha,
+                   bool add) {
+  VF sum[kRows][kCount] = {};
+  for (int64_t k = 0; k < depth; ++k) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const typename C::Lane left = a[r * a_row];
+#pragma GCC unroll 4
+      for (int j = 0; j < kCount; ++j) sum[r][j] = C::multiply_add(left, b + j * kWidth, sum[r][j]);
+    }
+    a += a_depth;
+    b += kPanel;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kCount; ++j) {
+      float* to = c + r * c_row + j * kWidth;
+      store_v(to, add ? load_v(to) + sum[r][j] : sum[r][j] * alpha);
+    }
+  }
+}
+
+template <class C>
+using Multiply = void (*)(const typename C::Lane* a, int64_t a_row, int64_t a_depth,
+                          const typename C::Lane* b, int64_t depth, float* c, int64_t c_row,
+                          float alpha, bool add);
+
+// By rows - 1 and vectors - 1.
+template <class C>
+struct Multipliers {
+#if defined(__AVX512F__)
+#define RUTILE_TILES(rows)                                                           \
+  {                                                                                  \
+    multiply_tile<C, rows, 1>, multiply_tile<C, rows, 2>, multiply_tile<C, rows, 3>, \
+        multiply_tile<C, rows, 4>                                                    \
+  }
+#else
+#define RUTILE_TILES(rows) \
+  { multiply_tile<C, rows, 1>, multiply_tile<C, rows, 2> }
+#endif
+  static constexpr Multiply<C> kTable[kGroup][kVectors] = {RUTILE_TILES(1), RUTILE_TILES(2),
+                                                           RUTILE_TILES(3), RUTILE_TILES(4),
+                                                           RUTILE_TILES(5), RUTILE_TILES(6)};
+#undef RUTILE_TILES
+};
+
+// The function for `rows` <= kGroup rows and `columns` <= kPanel columns.
+template <class C>
+RUTILE_INLINE Multiply<C> multiplier(int64_t rows, int64_t columns) {
+  return Multipliers<C>::kTable[rows - 1][(columns + kWidth - 1) / kWidth - 1];
+}
+
+// ---- Packing ----
+
+// A row of n elements as lanes, the last one filled up with 0.
+RUTILE_INLINE void pack_row(const float* from, int64_t n, float* to) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(to + i, load(from + i));
+  if (i < n) store_part(to + i, load_part(from + i, n - i), n - i);
+}
+RUTILE_INLINE void pack_row(const BFloat16* from, int64_t n, float* to) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(to + i, load(from + i));
+  if (i < n) store_part(to + i, load_part(from + i, n - i), n - i);
+}
+RUTILE_INLINE void pack_row(const BFloat16* from, int64_t n, uint32_t* to) {
+  __builtin_memcpy(to, from, static_cast<size_t>(n) * 2);
+  if (n % 2) to[n / 2] = from[n - 1].bits;
+}
+
+// Rows of lanes, `lanes` apart.
+template <class C, class T>
+void pack_rows(const T* from, int64_t from_row, int64_t rows, int64_t n, typename C::Lane* to) {
+  const int64_t lanes = lanes_of<C>(n);
+  for (int64_t r = 0; r < rows; ++r) pack_row(from + r * from_row, n, to + r * lanes);
+}
+
+// Panels whose columns are the rows of `from`, the depth its columns: to[panel][depth][kPanel], 0
+// in columns that do not exist. `scratch` holds kPanel rows of lanes.
+template <class C, class T>
+void pack_transposed(const T* from, int64_t from_row, int64_t rows, int64_t n, typename C::Lane* to,
+                     typename C::Lane* scratch) {
+  const int64_t depth = lanes_of<C>(n);
+  const auto transpose = transpose_kernels().transpose4;
+  for (int64_t r0 = 0; r0 < rows; r0 += kPanel, to += depth * kPanel) {
+    const int64_t m = rows - r0 < kPanel ? rows - r0 : kPanel;
+    pack_rows<C>(from + r0 * from_row, from_row, m, n, scratch);
+    transpose(reinterpret_cast<const uint32_t*>(scratch), depth, reinterpret_cast<uint32_t*>(to),
+              kPanel, m, depth);
+    if (m == kPanel) continue;
+    for (int64_t k = 0; k < depth; ++k) {
+      for (int64_t j = m; j < kPanel; ++j) to[k * kPanel + j] = 0;
+    }
+  }
+}
+
+// n <= kPanel elements of a row of a panel, the others 0.
+template <class T>
+RUTILE_INLINE void pack_panel_row(const T* from, const T*, int64_t n, float* to) {
+  if (n < kPanel) {
+    for (int64_t j = n; j < kPanel; ++j) to[j] = 0;
+  }
+  pack_row(from, n, to);
+}
+// The same of two rows, the second one null for zeros.
+RUTILE_INLINE void pack_panel_row(const BFloat16* first, const BFloat16* second, int64_t n,
+                                  uint32_t* to) {
+  for (int64_t j = 0; j < n; ++j) {
+    to[j] = first[j].bits | (second ? static_cast<uint32_t>(second[j].bits) << 16 : 0u);
+  }
+  for (int64_t j = n; j < kPanel; ++j) to[j] = 0;
+}
+
+// Panels of the columns of `from`, the depth its rows: to[panel][depth][kPanel], the panels
+// `panel_depth` apart.
+template <class C, class T>
+void pack_panels(const T* from, int64_t from_row, int64_t rows, int64_t n, int64_t panel_depth,
+                 typename C::Lane* to) {
+  for (int64_t j = 0; j < n; j += kPanel, to += panel_depth * kPanel) {
+    const int64_t columns = n - j < kPanel ? n - j : kPanel;
+    for (int64_t r = 0; r < rows; r += C::kDepth) {
+      const T* first = from + r * from_row + j;
+      const T* second = C::kDepth == 2 && r + 1 < rows ? first + from_row : nullptr;
+      pack_panel_row(first, second, columns, to + r / C::kDepth * kPanel);
+    }
+  }
+}
+
+// n floats as elements.
+template <class T>
+RUTILE_INLINE void unpack_row(const float* from, int64_t n, float factor, T* to) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(to + i, load(from + i) * factor);
+  if (i < n) store_part(to + i, load_part(from + i, n - i) * factor, n - i);
+}
+
+// ---- Functions of vectors ----
+
+// exp with an error of some units in the last place; 0 below the smallest normal number.
+RUTILE_INLINE VF exp_v(VF x) {
+  constexpr float kLow = -87.3365f, kHigh = 88.7228f, kMagic = 12582912.0f;  // 1.5 * 2^23
+  VF c = x < kLow ? VF{} + kLow : x;
+  c = c > kHigh ? VF{} + kHigh : c;
+  const VF shifted = c * 1.44269504f + kMagic;  // the integer is in the low bits
+  const VF n = shifted - kMagic;
+  const VF r = (c - n * 0.693359375f) - n * -2.12194440e-4f;
+  VF p = VF{} + 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const VF result =
+      reinterpret_cast<VF>(reinterpret_cast<VI>(p) + (reinterpret_cast<VI>(shifted) << 23));
+  return x < kLow ? VF{} : (x != x ? x : result);
+}
+
+RUTILE_INLINE float sum_v(VF v) {
+  float s = 0;
+  for (int i = 0; i < kWidth; ++i) s += v[i];
+  return s;
+}
+RUTILE_INLINE float max_v(VF v) {
+  float m = v[0];
+  for (int i = 1; i < kWidth; ++i) m = v[i] > m ? v[i] : m;
+  return m;
+}
+#if defined(__AVX512F__)
+RUTILE_INLINE VI iota_v() { return VI{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
+#else
+RUTILE_INLINE VI iota_v() { return VI{0, 1, 2, 3, 4, 5, 6, 7}; }
+#endif
+
+}  // namespace
+}  // namespace rutile::kernels::RUTILE_ISA
