@@ -4,6 +4,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "rutile/nn/models/gpt.h"
 #include "rutile/nn/models/lenet.h"
 #include "rutile/nn/models/mlp.h"
 #include "rutile/nn/models/resnet.h"
@@ -72,6 +73,7 @@ nn::CellPtr build(const std::string& network, DType dtype, bool zero_init_residu
   if (network == "resnet50") net = nn::models::resnet50({.classes = 10});
   if (network == "lenet") net = nn::make<nn::models::LeNet>();
   if (network == "mlp") net = nn::make<nn::models::Mlp>();
+  if (network == "gpt") net = nn::make<nn::models::Gpt>();
   net->to(dtype);
   int rank_of_weight = 0;  // weights come before their bias
   for (const auto& [name, p] : net->named_parameters()) {

@@ -50,7 +50,7 @@ Step first_step(const std::string& network, int64_t size, DType dtype, Mode mode
 }
 
 class Networks : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(All, Networks, testing::Values("mlp", "lenet", "resnet50"),
+INSTANTIATE_TEST_SUITE_P(All, Networks, testing::Values("mlp", "lenet", "gpt", "resnet50"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST_P(Networks, OneStepInF64) {

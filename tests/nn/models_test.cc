@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "rutile/nn/models/gpt.h"
 #include "rutile/nn/models/lenet.h"
 #include "rutile/nn/models/mlp.h"
 #include "rutile/nn/models/resnet.h"
@@ -69,6 +70,30 @@ TEST(Models, Mlp) {
   EXPECT_EQ(net->num_elements(), 669'706);
   EXPECT_EQ(net(Tensor::zeros({4, 784})).shape(), (Shape{4, 10}));
   EXPECT_EQ(net(Tensor::zeros({4, 1, 28, 28})).shape(), (Shape{4, 10}));
+}
+
+TEST(Models, Gpt) {
+  auto net = make<Gpt>();
+  EXPECT_EQ(net->num_elements(), 10'795'776);
+  const auto all = names(*net);
+  for (const char* n : {"tok.weight", "pos.weight", "blocks.0.norm1.weight", "blocks.5.qkv.bias",
+                        "blocks.3.proj.weight", "blocks.2.norm2.bias", "blocks.1.up.weight",
+                        "blocks.4.down.bias", "norm.weight", "head.weight"}) {
+    EXPECT_THAT(all, testing::Contains(n));
+  }
+  auto small =
+      make<Gpt>(GptOptions{.vocab = 11, .positions = 8, .layers = 2, .width = 12, .heads = 3});
+  EXPECT_EQ(small(Tensor::zeros({2, 5}, DType::kI64)).shape(), (Shape{2, 5, 11}));
+  EXPECT_THROW(small(Tensor::zeros({2, 9}, DType::kI64)), Error);
+}
+
+TEST(Models, GptLooksBackOnly) {
+  auto net =
+      make<Gpt>(GptOptions{.vocab = 11, .positions = 8, .layers = 2, .width = 12, .heads = 3});
+  const auto a = net(Tensor::from<int64_t>({1, 2, 3, 4}, {1, 4})).to_vector<float>();
+  const auto b = net(Tensor::from<int64_t>({1, 2, 9, 9}, {1, 4})).to_vector<float>();
+  for (int i = 0; i < 2 * 11; ++i) EXPECT_NEAR(a[i], b[i], 1e-6);
+  EXPECT_GT(std::abs(a[2 * 11] - b[2 * 11]), 1e-4);
 }
 
 TEST(Models, SameSeedSameBits) {
