@@ -36,6 +36,7 @@ def value_and_grad(fn, argnums=0):
 def jit(fn=None, *, passes_off=""):
     """Traces fn once per set of argument shapes and dtypes and replays the optimised graph.
 
+    >>> import rutile
     >>> @rutile.jit
     ... def f(x, y):
     ...     return rutile.ops.relu(x + y)
