@@ -64,6 +64,13 @@ std::vector<Tensors> gradients(const Differentiable& f, const Tensors& xs, const
   return result;
 }
 
+int64_t elements(const Tensors& in) {
+  int64_t n = 0;
+  for (const Tensor& t : in) n += t.defined() ? t.numel() : 0;
+  return n;
+}
+
+// Second derivatives are slow: small samples show what large ones would.
 void check_order(const OpDef& op, Findings& findings, bool second) {
   if (!has_gradient(op)) return;
   int samples_seen = 0, checked = 0, excused = 0;
@@ -71,6 +78,10 @@ void check_order(const OpDef& op, Findings& findings, bool second) {
     const Differentiable f = in_float64(s, t);
     if (f.which.empty()) return;
     ++samples_seen;
+    if (second && elements(f.in) > 400) {
+      ++excused;
+      return;
+    }
     if (!s.no_gradient.empty() || (second && !s.no_second_order.empty())) {
       ++excused;
       return;
@@ -79,7 +90,7 @@ void check_order(const OpDef& op, Findings& findings, bool second) {
     if (!checkable(ys) || !any_float(ys)) return;
     GradCheckOptions options;
     options.second_order = second;
-    options.max_elements = second ? 5 : 12;
+    options.max_elements = second ? 3 : 10;
     options.directions = second ? 1 : 2;
     // The points move by 2e-4 at most: values of a sample keep further from kinks than that.
     const Status status = check_gradients(f, f.points(), options);

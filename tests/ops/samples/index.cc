@@ -164,6 +164,7 @@ RUTILE_SAMPLES(topk) {
   s.add({in({4, 9}).distinct(-50, 50)}, TopkAttrs{2, 0, false});
   s.add({in({3, 5, 4}).distinct()}, TopkAttrs{2, 1});
   s.add({in({8}).as(DType::kI32)}, TopkAttrs{4}).name("ties");
+  s.add({in({4, 30})}, TopkAttrs{5}).dtypes(joined(kInts, {DType::kBool})).name("ties");
   s.add({in({6}).filled(specials())}, TopkAttrs{6}).no_gradient("ties and NaN");
   s.add({in({6}).distinct()}, TopkAttrs{0}).name("none");
   s.add({in({0, 3}).distinct()}, TopkAttrs{1});
@@ -177,7 +178,7 @@ RUTILE_SAMPLES(topk) {
 RUTILE_SAMPLES(sort) {
   s.add({in({4, 9}).distinct(-50, 50)}, SortAttrs{}).dtypes(kFloats);
   s.add({in({4, 9}).distinct(-50, 50)}, SortAttrs{0, true});
-  s.add({in({4, 30})}, SortAttrs{}).dtypes(kInts).name("ties");
+  s.add({in({4, 30})}, SortAttrs{}).dtypes(joined(kInts, {DType::kBool})).name("ties");
   s.add({in({9}).filled(specials())}, SortAttrs{}).dtypes(kFloats).no_gradient("ties and NaN");
   s.add({in({9}).filled(specials())}, SortAttrs{-1, true}).no_gradient("ties and NaN");
   s.add({in({0, 3}).distinct()}, SortAttrs{});
@@ -194,6 +195,7 @@ RUTILE_SAMPLES(nonzero) {
   s.add({in({}).values({1})}).name("0-d one");
   s.add({in({0, 4})}).name("empty");
   s.add({in({6}).filled(specials())});
+  s.error({}, ErrorCode::kValue, "expects 1 inputs, got 0");
 }
 
 }  // namespace

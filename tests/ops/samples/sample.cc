@@ -12,12 +12,6 @@ const DTypes kInts{DType::kI64, DType::kI32, DType::kI16, DType::kI8,
 
 namespace {
 
-DTypes joined(const DTypes& a, const DTypes& b) {
-  DTypes all = a;
-  all.insert(all.end(), b.begin(), b.end());
-  return all;
-}
-
 std::map<std::string, Generator>& generators() {
   static std::map<std::string, Generator> map;
   return map;
@@ -53,6 +47,12 @@ DTypes main_dtype(const DTypes& all) {
 }
 
 }  // namespace
+
+DTypes joined(const DTypes& a, const DTypes& b) {
+  DTypes all = a;
+  all.insert(all.end(), b.begin(), b.end());
+  return all;
+}
 
 const DTypes kNumbers = joined(kFloats, kInts);
 const DTypes kEveryType = joined(kNumbers, {DType::kBool});

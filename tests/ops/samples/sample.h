@@ -39,6 +39,7 @@ extern const DTypes kFloats;     // f32 f64 bf16 f16
 extern const DTypes kInts;       // the eight integer types
 extern const DTypes kNumbers;    // kFloats and kInts
 extern const DTypes kEveryType;  // kNumbers and bool
+DTypes joined(const DTypes& a, const DTypes& b);
 
 // ---- Values -----------------------------------------------------------------------------------
 

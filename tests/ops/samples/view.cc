@@ -114,6 +114,7 @@ void copies(SampleList& s, const std::function<void(const Input&, const DTypes&)
 
 RUTILE_SAMPLES(contiguous) {
   copies(s, [&](const Input& x, const DTypes& types) { s.add({x}).dtypes(types); });
+  s.error({}, ErrorCode::kValue, "expects 1 inputs, got 0");
 }
 
 RUTILE_SAMPLES(reorder) {
