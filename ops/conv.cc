@@ -7,7 +7,7 @@ namespace rutile::ops {
 
 namespace {
 
-constexpr int64_t kMaxAttr = int64_t{1} << 31;
+constexpr int64_t kMaxAttr = (int64_t{1} << 31) - 1;
 
 template <class To, class From>
 To copy_geometry(const From& a) {

@@ -201,6 +201,15 @@ int threads_for(const ConvShape& s) {
                       s.ic);
 }
 
+// oneDNN keeps sizes and distances within an image as int.
+bool fits_int(const ConvShape& s) {
+  for (const int64_t v : {s.h, s.w, s.oh, s.ow, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_h,
+                          s.pad_w, s.dil_h, s.dil_w, s.dil_h * s.kh, s.dil_w * s.kw}) {
+    if (v > 1 << 24) return false;
+  }
+  return true;
+}
+
 bool refuse(Reason* reason, const char* why) {
   reason->text = why;
   return false;
@@ -219,6 +228,7 @@ bool supports(const CallMeta& call, Reason* reason) {
   }
   const ConvShape s = conv_shape(call);
   if (s.empty()) return refuse(reason, "an input is empty");
+  if (!fits_int(s)) return refuse(reason, "a size or distance is beyond its integers");
   if (s.groups > 1 && conv_tensors(call).weight->layout != kStrided) {
     return refuse(reason, "the weight of a grouped convolution is blocked");
   }
@@ -316,7 +326,8 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
 Status prefer(const CallMeta& call, LayoutPrefs* prefs) {
   const ConvShape s = conv_shape(call);
   const auto none = [] { return Status(ErrorCode::kUnsupported, "no preference"); };
-  if (!dnnl_has(call.in(0).dtype) || !dnnl_has(call.out().dtype) || s.empty()) return none();
+  if (!dnnl_has(call.in(0).dtype) || !dnnl_has(call.out().dtype) || s.empty() || !fits_int(s))
+    return none();
   Placement x, w, y;
   bool vectorised = false;
   RUTILE_RETURN_IF_ERROR(dnnl_try(threads_for(s), [&] {
