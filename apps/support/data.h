@@ -25,7 +25,7 @@ struct Data {
 struct ImageLayout {
   int64_t channels = 3;
   bool channels_last = false;  // in eager mode: the faster order for convolutions
-  bool augment = false;        // CIFAR-10: random crop and flip
+  bool augment = false;        // random crop and flip
 };
 // Images [n, channels, size, size] and labels i32 [n]; synthetic: one batch of noise.
 Data load_images(const Options& options, const ImageLayout& layout);
