@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "rutile/nn/layers.h"
+#include "rutile/ops/amp.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/tensor_ops.h"
 
@@ -209,6 +210,18 @@ TEST(Cell, CastsToF64AndBack) {
   }
   EXPECT_EQ(net(Tensor::zeros({1, 3}, DType::kF64)).dtype(), DType::kF64);
   EXPECT_THROW(net->to(DType::kBF16), Error);
+}
+
+TEST(Cell, FullPrecisionInsideMixedPrecision) {
+  auto net = make<Pair>();
+  const Tensor x = Tensor::zeros({1, 3});
+  AmpScope amp(DType::kBF16);
+  EXPECT_EQ(net(x).dtype(), DType::kBF16);
+  const uint64_t version = net->version();
+  net->tail->set_full_precision(true);
+  EXPECT_NE(net->version(), version);
+  net->a->set_full_precision(true);
+  EXPECT_EQ(net(x).dtype(), DType::kF32);
 }
 
 TEST(Cell, Repr) {
