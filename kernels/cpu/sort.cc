@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // sort and topk: positions are ordered by the values they point to, ties by position.
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "rutile/core/thread.h"
@@ -19,51 +21,91 @@ struct SortPlan : Plan {
   bool descending = false;
 };
 
-// a stands before b in ascending order; NaN is the largest.
+// An unsigned number in the order of the values; -0 is 0, NaN the largest.
 template <class T>
-bool comes_before(T a, T b) {
+uint64_t sort_key(T v) {
   if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
-    return comes_before(static_cast<float>(a), static_cast<float>(b));
+    return sort_key(static_cast<float>(v));
   } else if constexpr (std::is_floating_point_v<T>) {
-    return a < b || (std::isnan(b) && !std::isnan(a));
+    using U = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+    constexpr U kSign = U{1} << (sizeof(T) * 8 - 1);
+    if (std::isnan(v)) return ~U{0};
+    const U bits = std::bit_cast<U>(v == 0 ? T(0) : v);
+    return bits & kSign ? static_cast<U>(~bits) : bits | kSign;
+  } else if constexpr (std::is_signed_v<T>) {
+    return static_cast<uint64_t>(static_cast<int64_t>(v)) ^ (uint64_t{1} << 63);
   } else {
-    return a < b;
+    return v;
+  }
+}
+// The same in 32 bits, for types of no more.
+template <class T>
+uint32_t small_key(T v) {
+  if constexpr (std::is_integral_v<T> && std::is_signed_v<T>) {
+    return static_cast<uint32_t>(static_cast<int32_t>(v)) ^ 0x80000000u;
+  } else {
+    return static_cast<uint32_t>(sort_key(v));
   }
 }
 
-template <class T, bool kDescending>
-void sort_line(const T* x, int64_t step, int32_t* order, int64_t n, int64_t k) {
-  for (int64_t i = 0; i < n; ++i) order[i] = static_cast<int32_t>(i);
-  const auto less = [x, step](int32_t a, int32_t b) {
-    const T va = x[a * step], vb = x[b * step];
-    if (kDescending ? comes_before(vb, va) : comes_before(va, vb)) return true;
-    if (kDescending ? comes_before(va, vb) : comes_before(vb, va)) return false;
-    return a < b;
-  };
-  if (k == n) {
-    std::sort(order, order + n, less);
+// The first k of n elements in order; element(i) gives the i-th. The best so far form a heap whose
+// top is the worst of them, so most elements cost one comparison.
+template <class Element, class Less>
+void sort_first(uint64_t* out, int64_t n, int64_t k, Element element, Less less) {
+  for (int64_t i = 0; i < k; ++i) out[i] = element(i);
+  if (k == n) return std::sort(out, out + k, less);
+  if (k == 0) return;
+  std::make_heap(out, out + k, less);
+  for (int64_t i = k; i < n; ++i) {
+    const uint64_t e = element(i);
+    if (!less(e, out[0])) continue;
+    std::pop_heap(out, out + k, less);
+    out[k - 1] = e;
+    std::push_heap(out, out + k, less);
+  }
+  std::sort_heap(out, out + k, less);
+}
+
+// Positions of the first k of n elements `step` apart, in `order`; ties by position.
+template <class T>
+void sort_line(const T* x, int64_t step, uint64_t* order, int64_t n, int64_t k, bool descending) {
+  if constexpr (sizeof(T) <= 4) {  // key and position in one number
+    const uint32_t flip = descending ? 0xffffffffu : 0;
+    sort_first(
+        order, n, k,
+        [=](int64_t i) {
+          return static_cast<uint64_t>(small_key(x[i * step]) ^ flip) << 32 |
+                 static_cast<uint64_t>(i);
+        },
+        std::less<uint64_t>());
+    for (int64_t i = 0; i < k; ++i) order[i] &= 0xffffffffu;
   } else {
-    std::partial_sort(order, order + k, order + n, less);
+    sort_first(
+        order, n, k, [](int64_t i) { return static_cast<uint64_t>(i); },
+        [=](uint64_t a, uint64_t b) {
+          const uint64_t ka = sort_key(x[static_cast<int64_t>(a) * step]);
+          const uint64_t kb = sort_key(x[static_cast<int64_t>(b) * step]);
+          return ka == kb ? a < b : (ka < kb) != descending;
+        });
   }
 }
 
 template <class T>
 Status run_sort(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const SortPlan&>(plan);
-  auto* workspace = static_cast<int32_t*>(args.workspace);
+  auto* workspace = static_cast<uint64_t*>(args.workspace);
   parallel_for(0, p.outer * p.inner, std::max<int64_t>(1, 2048 / std::max<int64_t>(p.n, 1)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t line = begin; line < end; ++line) {
                    const int64_t o = line / p.inner, i = line % p.inner;
                    const T* x = static_cast<const T*>(args.in[0]) + o * p.n * p.inner + i;
-                   int32_t* order = workspace + line * p.n;
-                   (p.descending ? sort_line<T, true> : sort_line<T, false>)(x, p.inner, order, p.n,
-                                                                             p.k);
+                   uint64_t* order = workspace + line * p.k;
+                   sort_line(x, p.inner, order, p.n, p.k, p.descending);
                    T* values = static_cast<T*>(args.out[0]) + o * p.k * p.inner + i;
                    int64_t* at = static_cast<int64_t*>(args.out[1]) + o * p.k * p.inner + i;
                    for (int64_t j = 0; j < p.k; ++j) {
-                     values[j * p.inner] = x[order[j] * p.inner];
-                     at[j * p.inner] = order[j];
+                     at[j * p.inner] = static_cast<int64_t>(order[j]);
+                     values[j * p.inner] = x[at[j * p.inner] * p.inner];
                    }
                  }
                });
@@ -90,7 +132,7 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   for (int i = d + 1; i < x.rank(); ++i) p->inner *= x.dim(i);
   p->n = x.dim(d);
   p->k = c.out().dim(d);
-  p->workspace_bytes = static_cast<size_t>(x.numel()) * sizeof(int32_t);
+  p->workspace_bytes = static_cast<size_t>(c.out().numel()) * sizeof(uint64_t);
   p->run = dispatch_real(x.dtype,
                          [](auto id) -> RunFn { return run_sort<typename decltype(id)::type>; });
   *plan = std::move(p);

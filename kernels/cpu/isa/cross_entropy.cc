@@ -19,20 +19,20 @@ void forward(const CrossEntropyArgs& a, int64_t begin, int64_t end) {
   const float part = a.smoothing / static_cast<float>(n);
   for (int64_t r = begin; r < end; ++r) {
     const T* x = static_cast<const T*>(a.logits) + r * n;
-    V16 m = splat(-__builtin_inff());
-    for_vectors(n, [&](int64_t i, int64_t lanes) {
+    Max4 largest;
+    for_vectors4(n, [&](int64_t i, int64_t lanes, int j) {
       const V16 v = get(x, i, lanes);
-      m = max16(lanes == 16 ? v : keep_lanes(v, lanes, -__builtin_inff()), m);
+      largest.m[j] = max16(lanes == 16 ? v : keep_lanes(v, lanes, -__builtin_inff()), largest.m[j]);
     });
-    const float max = max_lanes(m);
-    BlockSum sum, smooth;  // of exp(x - max), and of w (x - max)
-    for_vectors(n, [&](int64_t i, int64_t lanes) {
+    const float max = largest.result();
+    Sum4 sum, smooth;  // of exp(x - max), and of w (x - max)
+    for_vectors4(n, [&](int64_t i, int64_t lanes, int j) {
       const V16 v = get(x, i, lanes) - max;
       const V16 e = exp16(v);
-      sum.add(lanes == 16 ? e : keep_lanes(e, lanes, 0));
+      sum.s[j] += lanes == 16 ? e : keep_lanes(e, lanes, 0);
       if (part == 0) return;
       const V16 wv = a.weight ? get(a.weight, i, lanes) * v : v;
-      smooth.add(lanes == 16 ? wv : keep_lanes(wv, lanes, 0));
+      smooth.s[j] += lanes == 16 ? wv : keep_lanes(wv, lanes, 0);
     });
     const float log_sum = __builtin_logf(sum.result());
     a.lse[r] = max + log_sum;

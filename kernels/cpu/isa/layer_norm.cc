@@ -14,15 +14,15 @@ void forward(const NormArgs& a, int64_t begin, int64_t end) {
     T* y = static_cast<T*>(a.y) + r * n;
     float mean = 0;
     if (!kRms) {
-      BlockSum sum;
-      for_vectors(n, [&](int64_t i, int64_t lanes) { sum.add(get(x, i, lanes)); });
+      Sum4 sum;
+      for_vectors4(n, [&](int64_t i, int64_t lanes, int j) { sum.s[j] += get(x, i, lanes); });
       mean = static_cast<float>(sum.result() * scale);
       a.mean[r] = mean;
     }
-    BlockSum square;
-    for_vectors(n, [&](int64_t i, int64_t lanes) {
+    Sum4 square;
+    for_vectors4(n, [&](int64_t i, int64_t lanes, int j) {
       const V16 d = get(x, i, lanes) - mean;
-      square.add(lanes == 16 ? d * d : keep_lanes(d * d, lanes, 0));
+      square.s[j] += lanes == 16 ? d * d : keep_lanes(d * d, lanes, 0);
     });
     const float rstd = static_cast<float>(1.0 / __builtin_sqrt(square.result() * scale + a.eps));
     a.rstd[r] = rstd;
@@ -44,14 +44,14 @@ void backward(const NormArgs& a, int64_t begin, int64_t end, float* dweight, flo
     const T* g = static_cast<const T*>(a.grad) + r * n;
     T* dx = static_cast<T*>(a.dx) + r * n;
     const float mean = kRms ? 0 : a.mean[r], rstd = a.rstd[r];
-    BlockSum sum_g, sum_gx;
-    for_vectors(n, [&](int64_t i, int64_t lanes) {  // lanes of g past the end are zero
+    Sum4 sum_g, sum_gx;
+    for_vectors4(n, [&](int64_t i, int64_t lanes, int j) {  // lanes of g past the end are zero
       const V16 gv = get(g, i, lanes), xhat = (get(x, i, lanes) - mean) * rstd;
       put(dweight, i, get(dweight, i, lanes) + gv * xhat, lanes);
       if (!kRms) put(dbias, i, get(dbias, i, lanes) + gv, lanes);
       const V16 gw = a.weight ? gv * get(a.weight, i, lanes) : gv;
-      if (!kRms) sum_g.add(gw);
-      sum_gx.add(gw * xhat);
+      if (!kRms) sum_g.s[j] += gw;
+      sum_gx.s[j] += gw * xhat;
     });
     const float c1 = kRms ? 0 : sum_g.result() * scale, c2 = sum_gx.result() * scale;
     for_vectors(n, [&](int64_t i, int64_t lanes) {

@@ -7,33 +7,37 @@ namespace {
 
 template <class T>
 RUTILE_INLINE float row_max(const T* x, int64_t n) {
-  V16 m = splat(-__builtin_inff());
-  for_vectors(n, [&](int64_t i, int64_t lanes) {
+  Max4 max;
+  for_vectors4(n, [&](int64_t i, int64_t lanes, int j) {
     const V16 v = get(x, i, lanes);
-    m = max16(lanes == 16 ? v : keep_lanes(v, lanes, -__builtin_inff()), m);
+    max.m[j] = max16(lanes == 16 ? v : keep_lanes(v, lanes, -__builtin_inff()), max.m[j]);
   });
-  return max_lanes(m);
+  return max.result();
 }
 
 template <bool kLog, class T>
 void forward(const void* px, void* py, int64_t rows, int64_t n) {
   const T* x = static_cast<const T*>(px);
   T* y = static_cast<T*>(py);
-  // The exponentials of f32 wait in y; those of bf16 would be rounded there.
-  constexpr bool kKeep = !kLog && sizeof(T) == 4;
+  // The exponentials wait in y, or where that would round them, in a buffer if they fit.
+  constexpr bool kWide = sizeof(T) == 4;
+  constexpr int64_t kBuffer = 4096;
+  float buffer[kWide || kLog ? 1 : kBuffer];
+  const bool keep = !kLog && (kWide || n <= kBuffer);
   for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
+    float* e = kWide ? reinterpret_cast<float*>(y) : buffer;
     const float max = row_max(x, n);
-    BlockSum sum;
-    for_vectors(n, [&](int64_t i, int64_t lanes) {
-      const V16 e = exp16(get(x, i, lanes) - max);
-      if (kKeep) put(y, i, e, lanes);
-      sum.add(lanes == 16 ? e : keep_lanes(e, lanes, 0));
+    Sum4 sum;
+    for_vectors4(n, [&](int64_t i, int64_t lanes, int j) {
+      const V16 v = exp16(get(x, i, lanes) - max);
+      if (keep) put(e, i, v, lanes);
+      sum.s[j] += lanes == 16 ? v : keep_lanes(v, lanes, 0);
     });
     const float s = sum.result();
     const float shift = kLog ? max + __builtin_logf(s) : max, scale = 1.0f / s;
     for_vectors(n, [&](int64_t i, int64_t lanes) {
-      if (kKeep) {
-        put(y, i, get(y, i, lanes) * scale, lanes);
+      if (keep) {
+        put(y, i, get(e, i, lanes) * scale, lanes);
       } else {
         const V16 v = get(x, i, lanes) - shift;
         put(y, i, kLog ? v : exp16(v) * scale, lanes);
@@ -48,10 +52,10 @@ void backward(const void* pg, const void* py, void* pdx, int64_t rows, int64_t n
   const T* y = static_cast<const T*>(py);
   T* dx = static_cast<T*>(pdx);
   for (int64_t r = 0; r < rows; ++r, g += n, y += n, dx += n) {
-    BlockSum sum;
-    for_vectors(n, [&](int64_t i, int64_t lanes) {  // lanes past the end are zero
+    Sum4 sum;
+    for_vectors4(n, [&](int64_t i, int64_t lanes, int j) {  // lanes past the end are zero
       const V16 v = get(g, i, lanes);
-      sum.add(kLog ? v : v * get(y, i, lanes));
+      sum.s[j] += kLog ? v : v * get(y, i, lanes);
     });
     const float s = sum.result();
     for_vectors(n, [&](int64_t i, int64_t lanes) {
@@ -64,20 +68,37 @@ void backward(const void* pg, const void* py, void* pdx, int64_t rows, int64_t n
 template <bool kLog, class T>
 void forward_columns(const void* px, void* py, int64_t n, int64_t inner, int64_t begin,
                      int64_t end) {
+  // Columns that fit are read once, into a buffer; those that do not, three times.
+  constexpr int64_t kBuffer = 512;
+  V16 buffer[kBuffer];
+  const bool keep = n <= kBuffer;
   for_vectors(end - begin, [&](int64_t i, int64_t lanes) {
     const T* x = static_cast<const T*>(px) + begin + i;
     T* y = static_cast<T*>(py) + begin + i;
     V16 max = splat(-__builtin_inff()), sum{};
-    for (int64_t k = 0; k < n; ++k) max = max16(get(x, k * inner, lanes), max);
-    for (int64_t k = 0; k < n; ++k) sum += exp16(get(x, k * inner, lanes) - max);
+    for (int64_t k = 0; k < n; ++k) {
+      const V16 v = get(x, k * inner, lanes);
+      if (keep) buffer[k] = v;
+      max = max16(v, max);
+    }
+    for (int64_t k = 0; k < n; ++k) {
+      const V16 e = exp16((keep ? buffer[k] : get(x, k * inner, lanes)) - max);
+      if (keep && !kLog) buffer[k] = e;
+      sum += e;
+    }
     const V16 scale = 1.0f / sum;
     V16 shift = max;
     if (kLog) {
       for (int l = 0; l < 16; ++l) shift[l] += __builtin_logf(sum[l]);
     }
     for (int64_t k = 0; k < n; ++k) {
-      const V16 v = get(x, k * inner, lanes) - shift;
-      put(y, k * inner, kLog ? v : exp16(v) * scale, lanes);
+      V16 v = keep ? buffer[k] : get(x, k * inner, lanes) - shift;
+      if (kLog) {
+        v = keep ? v - shift : v;
+      } else {
+        v = (keep ? v : exp16(v)) * scale;
+      }
+      put(y, k * inner, v, lanes);
     }
   });
 }

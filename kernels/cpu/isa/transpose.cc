@@ -84,21 +84,51 @@ inline __attribute__((always_inline)) void block(const T* from, int64_t fs, T* t
   }
 }
 
-// Bands of 64 columns, so that the lines written to stay in the nearest cache.
+constexpr int64_t kTile = 64;
+
+// One tile through a buffer: the source is read and the result is written in whole cache lines, and
+// power-of-two strides do not make them evict each other.
+template <class T>
+void full_tile(const T* from, int64_t fs, T* to, int64_t ts) {
+  constexpr int64_t kStride = kTile + 64 / sizeof(T);
+  alignas(64) T buffer[kTile * kStride];
+  for (int64_t r = 0; r < kTile; ++r) {
+    __builtin_memcpy(buffer + r * kStride, from + r * fs, kTile * sizeof(T));
+  }
+  for (int64_t c = 0; c < kTile; c += 8) {
+    for (int64_t r = 0; r < kTile; r += 8) {
+      block(buffer + r * kStride + c, kStride, to + c * ts + r, ts);
+    }
+  }
+}
+
+template <class T>
+void part_tile(const T* from, int64_t fs, T* to, int64_t ts, int64_t rows, int64_t cols) {
+  int64_t c = 0;
+  for (; c + 8 <= cols; c += 8) {
+    int64_t r = 0;
+    for (; r + 8 <= rows; r += 8) block(from + r * fs + c, fs, to + c * ts + r, ts);
+    edge(from + r * fs + c, fs, to + c * ts + r, ts, rows - r, 8);
+  }
+  edge(from + c, fs, to + c * ts, ts, rows, cols - c);
+}
+
 template <class T>
 void transpose(const T* from, int64_t fs, T* to, int64_t ts, int64_t rows, int64_t cols) {
   if (rows < 8) return narrow(from, fs, to, ts, rows, cols);
   if (cols < 8) return edge(from, fs, to, ts, rows, cols);
-  constexpr int64_t kBand = 64;
-  for (int64_t c0 = 0; c0 < cols; c0 += kBand) {
-    const int64_t c1 = c0 + kBand < cols ? c0 + kBand : cols;
-    int64_t r = 0;
-    for (; r + 8 <= rows; r += 8) {
-      int64_t c = c0;
-      for (; c + 8 <= c1; c += 8) block(from + r * fs + c, fs, to + c * ts + r, ts);
-      edge(from + r * fs + c, fs, to + c * ts + r, ts, 8, c1 - c);
+  for (int64_t c = 0; c < cols; c += kTile) {
+    const int64_t width = cols - c < kTile ? cols - c : kTile;
+    for (int64_t r = 0; r < rows; r += kTile) {
+      const int64_t height = rows - r < kTile ? rows - r : kTile;
+      const T* in = from + r * fs + c;
+      T* out = to + c * ts + r;
+      if (width == kTile && height == kTile) {
+        full_tile(in, fs, out, ts);
+      } else {
+        part_tile(in, fs, out, ts, height, width);
+      }
     }
-    edge(from + r * fs + c0, fs, to + c0 * ts + r, ts, rows - r, c1 - c0);
   }
 }
 

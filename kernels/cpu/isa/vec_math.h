@@ -82,22 +82,29 @@ RUTILE_INLINE void put(T* p, int64_t i, V16 v, int64_t lanes) {
   }
 }
 
-// A running sum whose error does not grow with the length: vectors are added in blocks.
-struct BlockSum {
-  V16 total{}, block{};
-  int64_t count = 0;
-  RUTILE_INLINE void add(V16 v) {
-    block += v;
-    if (++count == 64) flush();
+// The same with a number 0 .. 3 that tells neighbouring vectors apart, so that a running sum or
+// maximum of each does not wait for the one before.
+template <class F>
+RUTILE_INLINE void for_vectors4(int64_t n, F&& f) {
+  int64_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+    f(i, int64_t{16}, 0);
+    f(i + 16, int64_t{16}, 1);
+    f(i + 32, int64_t{16}, 2);
+    f(i + 48, int64_t{16}, 3);
   }
-  RUTILE_INLINE void flush() {
-    total += block;
-    block = V16{};
-    count = 0;
-  }
-  RUTILE_INLINE float result() {
-    flush();
-    return sum_lanes(total);
+  for (; i + 16 <= n; i += 16) f(i, int64_t{16}, 0);
+  if (i < n) f(i, n - i, 1);
+}
+struct Sum4 {
+  V16 s[4] = {};
+  RUTILE_INLINE float result() const { return sum_lanes((s[0] + s[1]) + (s[2] + s[3])); }
+};
+struct Max4 {
+  V16 m[4] = {splat(-__builtin_inff()), splat(-__builtin_inff()), splat(-__builtin_inff()),
+              splat(-__builtin_inff())};
+  RUTILE_INLINE float result() const {
+    return max_lanes(max16(max16(m[0], m[1]), max16(m[2], m[3])));
   }
 };
 
