@@ -120,6 +120,7 @@ Status finish_gather(std::unique_ptr<IndexPlan> p, const TensorMeta& x, int axis
   p->n = x.dim(axis);
   p->inner = product(x.shape, axis + 1, x.rank());
   p->m = p->index_shape.numel();
+  if (x.numel() == 0) p->outer = 0;  // there may be many slices of nothing
   p->size = static_cast<int64_t>(dtype_size(x.dtype));
   p->workspace_bytes = static_cast<size_t>(p->m) * sizeof(int64_t);
   p->run = run_gather;

@@ -131,6 +131,7 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   for (int i = 0; i < d; ++i) p->outer *= x.dim(i);
   for (int i = d + 1; i < x.rank(); ++i) p->inner *= x.dim(i);
   p->n = x.dim(d);
+  if (c.out().numel() == 0) p->outer = 0;  // there may be many lines of nothing
   p->k = c.out().dim(d);
   p->workspace_bytes = static_cast<size_t>(c.out().numel()) * sizeof(uint64_t);
   p->run = dispatch_real(x.dtype,

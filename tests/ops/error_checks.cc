@@ -269,7 +269,7 @@ void check_fuzz(const OpDef& op, Findings& findings) {
   CrashReport report;
   const SampleList list = samples::samples_of(op);
   Allocator& memory = allocator(kCpu);
-  memory.set_limit(memory.stats().live_bytes + (int64_t{1} << 30));
+  memory.set_limit(memory.stats().live_bytes + (int64_t{1} << 27));
   Dice dice(0x5eed);
   for (int i = 0; i < 300 && !findings.enough(); ++i) {
     const bool huge = i % 3 == 0;
