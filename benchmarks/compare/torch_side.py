@@ -11,6 +11,7 @@ import argparse
 import json
 import resource
 import time
+import timeit
 
 import torch
 import torch_networks as networks
@@ -85,24 +86,15 @@ def measure_training(options):
     }
 
 
-def best_ns(call, repeats=7, calls=50_000):
-    def loop():
-        for _ in range(calls):
-            call()
-
-    return min(time_call(loop) for _ in range(repeats)) / calls * 1e9
+def best_ns(statement, names, repeats=7, calls=50_000):
+    return min(timeit.repeat(statement, globals=names, repeat=repeats, number=calls)) / calls * 1e9
 
 
 def measure_dispatch():
     """Eager a + b on four floats on one thread, without and with a gradient being recorded."""
     torch.set_num_threads(1)
-    left, right = torch.ones(4), torch.ones(4)
-    left_grad = torch.ones(4, requires_grad=True)
-    return {
-        "add_ns": best_ns(lambda: left + right),
-        "add_grad_ns": best_ns(lambda: left_grad + right),
-        "call_overhead_ns": best_ns(lambda: None),  # the lambda itself, part of both numbers above
-    }
+    names = {"a": torch.ones(4), "b": torch.ones(4), "a_grad": torch.ones(4, requires_grad=True)}
+    return {"add_ns": best_ns("a + b", names), "add_grad_ns": best_ns("a_grad + b", names)}
 
 
 def main():
