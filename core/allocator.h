@@ -13,11 +13,11 @@
 namespace rutile {
 
 struct MemoryStats {
-  int64_t live_bytes = 0;        // handed out now
-  int64_t peak_live_bytes = 0;   // since start or reset_peak
-  int64_t cached_bytes = 0;      // free but kept
+  int64_t live_bytes = 0;       // handed out now
+  int64_t peak_live_bytes = 0;  // since start or reset_peak
+  int64_t cached_bytes = 0;     // free but kept
   int64_t largest_cached = 0;
-  int64_t allocations = 0;       // requests served
+  int64_t allocations = 0;         // requests served
   int64_t system_allocations = 0;  // requests that had to ask the system
 };
 
@@ -30,8 +30,8 @@ class RUTILE_API Allocator {
   virtual void deallocate(void* p, size_t bytes) noexcept = 0;
   virtual MemoryStats stats() const = 0;
   virtual void reset_peak() = 0;
-  virtual void empty_cache() = 0;              // returns cached memory to the system
-  virtual void set_limit(int64_t bytes) = 0;   // 0: no limit of ours
+  virtual void empty_cache() = 0;             // returns cached memory to the system
+  virtual void set_limit(int64_t bytes) = 0;  // 0: no limit of ours
 };
 
 // The device's allocator, for the life of the process.

@@ -14,7 +14,21 @@
 namespace rutile {
 
 enum class DType : uint8_t {
-  kBool, kU8, kU16, kU32, kU64, kI8, kI16, kI32, kI64, kF16, kBF16, kF32, kF64, kC64, kC128,
+  kBool,
+  kU8,
+  kU16,
+  kU32,
+  kU64,
+  kI8,
+  kI16,
+  kI32,
+  kI64,
+  kF16,
+  kBF16,
+  kF32,
+  kF64,
+  kC64,
+  kC128,
 };
 inline constexpr int kNumDTypes = 15;
 
@@ -40,10 +54,10 @@ RUTILE_API DType promote(DType a, DType b);
 
 template <class T>
 struct DTypeOf;
-#define RUTILE_DTYPE_OF(T, D)                   \
-  template <>                                   \
-  struct DTypeOf<T> {                           \
-    static constexpr DType value = DType::D;    \
+#define RUTILE_DTYPE_OF(T, D)                \
+  template <>                                \
+  struct DTypeOf<T> {                        \
+    static constexpr DType value = DType::D; \
   };
 RUTILE_DTYPE_OF(bool, kBool)
 RUTILE_DTYPE_OF(uint8_t, kU8)

@@ -79,13 +79,13 @@ inline void throw_if_error(const Status& s) {
   } while (0)
 
 // A broken promise inside Rutile (never a user's mistake): throws Error{kInternal}.
-#define RUTILE_CHECK(cond, what)                                                            \
-  do {                                                                                      \
-    if (!(cond)) {                                                                          \
-      ::rutile::throw_error(::rutile::ErrorCode::kInternal,                                 \
-                            ::rutile::cat("internal error: ", what, " (", #cond, ") at ",   \
-                                          __FILE__, ":", __LINE__));                        \
-    }                                                                                       \
+#define RUTILE_CHECK(cond, what)                                                                   \
+  do {                                                                                             \
+    if (!(cond)) {                                                                                 \
+      ::rutile::throw_error(                                                                       \
+          ::rutile::ErrorCode::kInternal,                                                          \
+          ::rutile::cat("internal error: ", what, " (", #cond, ") at ", __FILE__, ":", __LINE__)); \
+    }                                                                                              \
   } while (0)
 
 }  // namespace rutile

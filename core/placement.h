@@ -20,8 +20,8 @@ struct Placement {
 // "row_major", "channels_last" or the tag ("aBcd16b").
 RUTILE_API std::string to_string(const Placement& p);
 RUTILE_API bool parse_placement(std::string_view name, Placement* out);
-// A tensor of this shape and type placed so. Channels-last needs rank 4 or 5, a layout its own rank;
-// otherwise an error.
+// A tensor of this shape and type placed so. Channels-last needs rank 4 or 5, a layout its own
+// rank; otherwise an error.
 RUTILE_API Status place(const Shape& shape, DType dtype, Device device, const Placement& p,
                         TensorMeta* out);
 // The placement of `m`; row-major for strides that are neither.

@@ -16,22 +16,23 @@ struct PhiloxKey {
   constexpr bool operator==(const PhiloxKey&) const = default;
 };
 
-// Four 32-bit words for counter `index`.
-constexpr std::array<uint32_t, 4> philox(PhiloxKey key, uint64_t index) {
-  uint32_t c[4] = {static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), 0, 0};
-  uint32_t k[2] = {static_cast<uint32_t>(key.value), static_cast<uint32_t>(key.value >> 32)};
+// The generator itself, as published.
+constexpr std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> c,
+                                                std::array<uint32_t, 2> k) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53u} * c[0], p1 = uint64_t{0xCD9E8D57u} * c[2];
-    const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k[0];
-    const uint32_t n2 = static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k[1];
-    c[0] = n0;
-    c[1] = static_cast<uint32_t>(p1);
-    c[2] = n2;
-    c[3] = static_cast<uint32_t>(p0);
+    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(p1),
+         static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k[1], static_cast<uint32_t>(p0)};
     k[0] += 0x9E3779B9u;
     k[1] += 0xBB67AE85u;
   }
-  return {c[0], c[1], c[2], c[3]};
+  return c;
+}
+
+// Four 32-bit words for counter `index`.
+constexpr std::array<uint32_t, 4> philox(PhiloxKey key, uint64_t index) {
+  return philox4x32_10({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), 0, 0},
+                       {static_cast<uint32_t>(key.value), static_cast<uint32_t>(key.value >> 32)});
 }
 
 // The key of the `number`-th child of `parent`.

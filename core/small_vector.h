@@ -2,6 +2,7 @@
 // A vector with N elements inside; it grows to the heap beyond.
 #pragma once
 
+#include <cstddef>
 #include <initializer_list>
 #include <memory>
 #include <new>
@@ -45,22 +46,29 @@ class SmallVector {
   void push_back(T x) { emplace_back(std::move(x)); }
   template <class... Args>
   T& emplace_back(Args&&... args) {
-    if (size_ == capacity_) grow();
+    if (size_ == capacity_) {
+      T x(std::forward<Args>(args)...);  // the arguments may lie in the memory that moves
+      grow();
+      return *::new (static_cast<void*>(data_ + size_++)) T(std::move(x));
+    }
     return *::new (static_cast<void*>(data_ + size_++)) T(std::forward<Args>(args)...);
   }
   void resize(int n) {
     while (size_ > n) data_[--size_].~T();
     while (size_ < n) emplace_back();
   }
-  void clear() { resize(0); }
+  void clear() {
+    while (size_ > 0) data_[--size_].~T();
+  }
   operator std::span<const T>() const { return {data_, static_cast<size_t>(size_)}; }
   operator std::span<T>() { return {data_, static_cast<size_t>(size_)}; }
 
  private:
   T* inline_ptr() { return reinterpret_cast<T*>(inline_); }
   void grow() {
-    const unsigned cap = static_cast<unsigned>(capacity_) * 2;
-    T* p = static_cast<T*>(::operator new(sizeof(T) * cap, std::align_val_t(alignof(T))));
+    const int cap = capacity_ * 2;
+    T* p = static_cast<T*>(
+        ::operator new(sizeof(T) * static_cast<size_t>(cap), std::align_val_t(alignof(T))));
     for (int i = 0; i < size_; ++i) {
       ::new (static_cast<void*>(p + i)) T(std::move(data_[i]));
       data_[i].~T();

@@ -22,12 +22,10 @@ void append_to(std::string& out, T v) {
 }
 // Any type with `std::string to_string(const T&)` beside it.
 template <class T>
-  requires requires(const T& t) {
-    { to_string(t) } -> std::convertible_to<std::string>;
-  }
-void append_to(std::string& out, const T& v) {
-  out.append(to_string(v));
+requires requires(const T& t) {
+  { to_string(t) } -> std::convertible_to<std::string>;
 }
+void append_to(std::string& out, const T& v) { out.append(to_string(v)); }
 
 // Joins its arguments into one string: cat("expects ", 3, " inputs").
 template <class... Args>

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "rutile/core/allocator.h"
@@ -99,9 +100,15 @@ class RUTILE_API Tensor {
   template <class T>
   std::vector<T> to_vector() const {
     check_type(dtype_of<T>);
-    std::vector<T> v(static_cast<size_t>(numel()));
+    // std::vector<bool> has no memory to copy to.
+    std::vector<std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>> v(
+        static_cast<size_t>(numel()));
     copy_out(v.data(), v.size() * sizeof(T));
-    return v;
+    if constexpr (std::is_same_v<T, bool>) {
+      return std::vector<bool>(v.begin(), v.end());
+    } else {
+      return v;
+    }
   }
   // Writes the elements in row-major order into `out` (`bytes` == numel * dtype size).
   void copy_out(void* out, size_t bytes) const;
@@ -130,8 +137,8 @@ class RUTILE_API TensorImpl final : public RefCounted {
   static constexpr size_t kInlineBytes = 64;
 
   TensorMeta meta;
-  void* data = nullptr;       // null for symbolic tensors and empty ones
-  Ref<RefCounted> owner;      // Storage, or the TensorImpl whose inline block it views; null: inline
+  void* data = nullptr;   // null for symbolic tensors and empty ones
+  Ref<RefCounted> owner;  // Storage, or the TensorImpl whose inline block it views; null: inline
   // The tape's slot: valid while `tape_epoch` is the recording thread's current epoch.
   uint64_t tape_epoch = 0;
   uint32_t tape_var = 0;

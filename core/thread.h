@@ -32,8 +32,8 @@ RUTILE_API void parallel_for_impl(int64_t begin, int64_t end, int64_t grain,
                                   void (*fn)(void*, int64_t, int64_t), void* arg);
 }  // namespace detail
 
-// Runs fn(begin_i, end_i) over disjoint contiguous chunks of [begin, end), in parallel when there is
-// more than `grain` work. Chunks depend only on the range, the grain and num_threads(). fn must
+// Runs fn(begin_i, end_i) over disjoint contiguous chunks of [begin, end), in parallel when there
+// is more than `grain` work. Chunks depend only on the range, the grain and num_threads(). fn must
 // not throw.
 template <class F>
 void parallel_for(int64_t begin, int64_t end, int64_t grain, F&& fn) {
