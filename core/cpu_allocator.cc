@@ -39,15 +39,22 @@ int size_class(size_t bytes) {
   return 8 + (e - 9) * 8 + static_cast<int>((bytes - 1) >> (e - 3) & 7);
 }
 
-size_t class_bytes(int cls) {
+constexpr size_t class_bytes(int cls) {
   if (cls < 8) return static_cast<size_t>(cls + 1) * 64;
   return static_cast<size_t>(9 + cls % 8) << (cls / 8 + 5);
 }
 
-// Blocks of a class that a thread keeps: at most 64, and 128 KiB.
-int thread_share(int cls) {
-  return std::clamp<int>(static_cast<int>((128 << 10) / class_bytes(cls)), 4, 64);
-}
+struct ThreadShares {
+  int blocks[kNumSmallClasses];
+};
+// Blocks of a class that a thread keeps: 4 to 64, of 128 KiB where that lies between.
+constexpr ThreadShares kThreadShares = [] {
+  ThreadShares s{};
+  for (int cls = 0; cls < kNumSmallClasses; ++cls) {
+    s.blocks[cls] = std::clamp<int>(static_cast<int>((128 << 10) / class_bytes(cls)), 4, 64);
+  }
+  return s;
+}();
 
 void* map_pages(size_t bytes) {
   // One huge page more, to cut an aligned piece out of it.
@@ -133,7 +140,7 @@ struct ThreadCache {
   }
   // The blocks that exceed this thread's share after a push to `cls`.
   FreeBlock* take_excess(int cls) noexcept {
-    const int share = thread_share(cls);
+    const int share = kThreadShares.blocks[cls];
     int n = count[cls] > share ? share / 2 : 0;
     if (bytes > kThreadCacheBytes) n = count[cls];
     FreeBlock* chain = nullptr;

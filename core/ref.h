@@ -59,6 +59,8 @@ class Ref {
   bool operator==(const Ref& o) const { return p_ == o.p_; }
 
  private:
+  template <class U>
+  friend class Ref;
   T* p_ = nullptr;
 };
 

@@ -42,7 +42,7 @@ void attach_memory(TensorImpl* impl, size_t bytes) {
   }
   Ref<Storage> storage = Storage::allocate(bytes, impl->meta.device);
   impl->data = storage->data();
-  impl->owner = storage;
+  impl->owner = std::move(storage);
 }
 
 // Copies in row-major order; Offset gives the share of an index of a dimension in the offset.
@@ -121,7 +121,11 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   int64_t numel = 0;
   throw_if_error(checked_numel(shape, &numel));
   Ref<TensorImpl> impl(new TensorImpl);
-  impl->meta = TensorMeta(shape, dtype, device);
+  TensorMeta& meta = impl->meta;  // in place: the meta is most of the work for a small tensor
+  meta.shape = shape;
+  meta.strides = contiguous_strides(shape);
+  meta.dtype = dtype;
+  meta.device = device;
   attach_memory(impl.get(), static_cast<size_t>(numel) * dtype_size(dtype));
   return Tensor(std::move(impl));
 }

@@ -77,6 +77,29 @@ TEST(Tensor, HandlesCrossThreads) {
   EXPECT_TRUE(made[0][7].unique());
 }
 
+TEST(Tensor, OutlivesTheListsOfItsThread) {
+  const int64_t before = allocator(kCpu).stats().live_bytes;
+  std::thread([] {
+    // Constructed first, hence destroyed after what the thread keeps of blocks and memory.
+    thread_local std::vector<Tensor> held;
+    for (int i = 0; i < 10; ++i) held.push_back(Tensor::full({i * 10 + 1}, i));
+    Tensor::empty({3});
+    EXPECT_EQ(held[9].to_vector<float>()[90], 9.0f);
+  }).join();
+  EXPECT_EQ(allocator(kCpu).stats().live_bytes, before);
+}
+
+TEST(Tensor, TooLargeIsAnErrorNotTheEnd) {
+  constexpr int64_t kSide = int64_t{1} << 24;
+  EXPECT_EQ(error_of([] {
+              Tensor::empty({kSide, kSide}, DType::kC128);
+            }).code(),
+            ErrorCode::kOutOfMemory);
+  EXPECT_EQ(error_of([] { Tensor::full({kSide, kSide / 2}, 1); }).code(), ErrorCode::kOutOfMemory);
+  EXPECT_EQ(error_of([] { Tensor::zeros({kSide, kSide, 2}); }).code(), ErrorCode::kValue);
+  EXPECT_EQ(Tensor::full({100}, 1).to_vector<float>()[99], 1.0f);
+}
+
 TEST(Tensor, FromAndBack) {
   Tensor t = Tensor::from<int32_t>({1, 2, 3, 4, 5, 6}, {2, 3});
   EXPECT_EQ(t.dtype(), DType::kI32);
