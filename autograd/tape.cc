@@ -16,8 +16,8 @@ namespace {
 
 std::atomic<uint64_t> next_epoch{1};
 
-constexpr int32_t kLeaf = -1;   // a watched tensor
-constexpr int32_t kGone = -2;   // its node was dropped with a finished scope
+constexpr int32_t kLeaf = -1;  // a watched tensor
+constexpr int32_t kGone = -2;  // its node was dropped with a finished scope
 
 struct Node {
   const OpDef* op = nullptr;
@@ -27,9 +27,9 @@ struct Node {
   SmallVector<Tensor, 2> saved_out;
   SmallVector<TensorMeta, 3> in_metas;
   uint32_t given = 0;
-  uint32_t first_out = 0;            // var of output 0; the others follow
+  uint32_t first_out = 0;  // var of output 0; the others follow
   int num_out = 0;
-  std::string cell;                  // path of Cells, for errors in backward
+  std::string cell;  // path of Cells, for errors in backward
 };
 
 }  // namespace
@@ -177,8 +177,8 @@ void Tape::finish(uint32_t var, Walk& w) {
     Tensor r = hook(grad);
     if (!r.defined()) continue;
     if (!(r.shape() == grad.shape())) {
-      throw_error(ErrorCode::kValue, cat("a gradient hook returned ", r.meta(),
-                                         " for a gradient of ", grad.meta()));
+      throw_error(ErrorCode::kValue,
+                  cat("a gradient hook returned ", r.meta(), " for a gradient of ", grad.meta()));
     }
     grad = r;
   }

@@ -49,7 +49,7 @@ class RUTILE_API GradScope {
 
  private:
   Tape& tape_;
-  TapeHook* outer_;   // what was recording before: non-null when this scope is nested
+  TapeHook* outer_;  // what was recording before: non-null when this scope is nested
   size_t first_node_;
   uint32_t first_var_;
   bool released_ = false;
@@ -69,7 +69,7 @@ struct ValueAndGrad {
   std::vector<Tensor> grads;
 };
 // fn(xs) and its gradients by all of xs; fn returns a tensor of one element.
-RUTILE_API ValueAndGrad value_and_grad(
-    const std::function<Tensor(const std::vector<Tensor>&)>& fn, const std::vector<Tensor>& xs);
+RUTILE_API ValueAndGrad value_and_grad(const std::function<Tensor(const std::vector<Tensor>&)>& fn,
+                                       const std::vector<Tensor>& xs);
 
 }  // namespace rutile

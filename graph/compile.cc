@@ -78,7 +78,8 @@ struct Compiled::State {
       return entries.front();
     }
     if (!entries.empty() && log_enabled(LogTopic::kRecompiles)) {
-      log_line(LogTopic::kRecompiles, cat(options.name, ": ", difference(entries.front().key, key)));
+      log_line(LogTopic::kRecompiles,
+               cat(options.name, ": ", difference(entries.front().key, key)));
     }
     if (++compilations == 9) {
       log_warning(cat(options.name, " was compiled 9 times; the latest reason: ",

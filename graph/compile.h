@@ -19,13 +19,13 @@
 namespace rutile::graph {
 
 struct CompileOptions {
-  std::string passes_off;   // comma-separated names, or "all" for every optional pass
+  std::string passes_off;         // comma-separated names, or "all" for every optional pass
   std::string name = "function";  // for messages
-  int max_plans = 16;       // sets of input metas remembered; the least recently used goes
+  int max_plans = 16;             // sets of input metas remembered; the least recently used goes
 };
 
 struct CompileReport {
-  int kernels = 0;                 // steps per call
+  int kernels = 0;  // steps per call
   MemoryPlan memory;
   int64_t output_bytes = 0;
   double trace_ms = 0, pass_ms = 0, lower_ms = 0;

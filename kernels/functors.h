@@ -32,10 +32,10 @@ template <class T>
 inline constexpr bool kIsFloat = std::is_floating_point_v<T>;
 
 struct StdMath {
-#define RUTILE_STD_MATH(name)           \
-  template <class T>                    \
-  RUTILE_FN static T name(T x) {        \
-    return std::name(x);                \
+#define RUTILE_STD_MATH(name)    \
+  template <class T>             \
+  RUTILE_FN static T name(T x) { \
+    return std::name(x);         \
   }
   RUTILE_STD_MATH(exp)
   RUTILE_STD_MATH(exp2)
@@ -333,10 +333,10 @@ RUTILE_BINARY_FN(Less, Real, a < b)
 RUTILE_BINARY_FN(LessEqual, Real, a <= b)
 RUTILE_BINARY_FN(Greater, Real, a > b)
 RUTILE_BINARY_FN(GreaterEqual, Real, a >= b)
-RUTILE_BINARY_FN(LogicalAnd, Logical, static_cast<bool>(a & b))
+RUTILE_BINARY_FN(LogicalAnd, Logical, static_cast<bool>(a& b))
 RUTILE_BINARY_FN(LogicalOr, Logical, static_cast<bool>(a | b))
 RUTILE_BINARY_FN(LogicalXor, Logical, static_cast<bool>(a ^ b))
-RUTILE_BINARY_FN(BitwiseAnd, Integer, static_cast<T>(a & b))
+RUTILE_BINARY_FN(BitwiseAnd, Integer, static_cast<T>(a& b))
 RUTILE_BINARY_FN(BitwiseOr, Integer, static_cast<T>(a | b))
 RUTILE_BINARY_FN(BitwiseXor, Integer, static_cast<T>(a ^ b))
 
@@ -402,9 +402,9 @@ RUTILE_BINARY_FN(LeakyReluGrad, Float, b > T(0) ? a : a * T(p[0]))
 RUTILE_UNARY_FN(Elu, Float, x > T(0) ? x : T(p[0]) * M::expm1(x))
 RUTILE_BINARY_FN(EluGrad, Float, b > T(0) ? a : a * T(p[0]) * M::exp(b))
 RUTILE_UNARY_FN(Sigmoid, Float, fn::sigmoid<M>(x))
-RUTILE_BINARY_FN(SigmoidGrad, Float, a * b * (T(1) - b))
-RUTILE_BINARY_FN(TanhGrad, Float, a * (T(1) - b * b))
-RUTILE_UNARY_FN(Silu, Float, x * fn::sigmoid<M>(x))
+RUTILE_BINARY_FN(SigmoidGrad, Float, a* b*(T(1) - b))
+RUTILE_BINARY_FN(TanhGrad, Float, a*(T(1) - b * b))
+RUTILE_UNARY_FN(Silu, Float, x* fn::sigmoid<M>(x))
 RUTILE_BINARY_FN(SiluGrad, Float, fn::silu_grad<M>(a, b))
 RUTILE_UNARY_FN(Softplus, Float, fn::softplus<M>(x))
 RUTILE_UNARY_FN(Gelu, Float, p[0] != 0 ? fn::gelu_tanh<M>(x) : fn::gelu_erf<M>(x))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The numbers that kernels of random ops work with, from the attributes; shared by all kernels, since
-// equal bits begin with equal constants.
+// The numbers that kernels of random ops work with, from the attributes; shared by all kernels,
+// since equal bits begin with equal constants.
 #pragma once
 
 #include <bit>
@@ -42,7 +42,9 @@ inline double largest_below(double v, DType t) {
 }
 
 // A word below this is a hit of probability p; 2^32 for p = 1.
-inline uint64_t hit_threshold(double p) { return static_cast<uint64_t>(std::nearbyint(p * 0x1p32)); }
+inline uint64_t hit_threshold(double p) {
+  return static_cast<uint64_t>(std::nearbyint(p * 0x1p32));
+}
 
 // Cdf of the normal distribution.
 inline double normal_cdf(double x) { return 0.5 * std::erfc(-x * 0.70710678118654752440); }

@@ -25,9 +25,7 @@ GradResult grad_silu(GradCtx& c) { return {silu_grad(c.grad(), c.in(0))}; }
 GradResult grad_softplus(GradCtx& c) { return {c.grad() * sigmoid(c.in(0))}; }
 GradResult grad_hsigmoid(GradCtx& c) { return {hsigmoid_grad(c.grad(), c.in(0))}; }
 GradResult grad_hswish(GradCtx& c) { return {hswish_grad(c.grad(), c.in(0))}; }
-GradResult grad_gelu(GradCtx& c) {
-  return {gelu_grad(c.grad(), c.in(0), c.attrs<GeluAttrs>())};
-}
+GradResult grad_gelu(GradCtx& c) { return {gelu_grad(c.grad(), c.in(0), c.attrs<GeluAttrs>())}; }
 GradResult grad_leaky_relu(GradCtx& c) {
   return {leaky_relu_grad(c.grad(), c.in(0), c.attrs<LeakyReluAttrs>())};
 }
@@ -44,9 +42,7 @@ const A& as(const void* attrs) {
 Tensor wide(const Tensor& x) { return is_low_precision(x.dtype()) ? cast(x, DType::kF32) : x; }
 TensorList narrow(const Tensor& result, const Tensor& like) { return {cast(result, like.dtype())}; }
 
-TensorList compose_relu_grad(const void*, In in) {
-  return {where(less_equal(in[1], 0), 0, in[0])};
-}
+TensorList compose_relu_grad(const void*, In in) { return {where(less_equal(in[1], 0), 0, in[0])}; }
 TensorList compose_relu6_grad(const void*, In in) {
   return {where(logical_or(less_equal(in[1], 0), greater_equal(in[1], 6)), 0, in[0])};
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attributes of an op: a plain struct whose fields are listed once by RUTILE_REFLECT. Equality, hash,
-// text, serialised form and Python keywords (with their defaults) all come from that list.
+// Attributes of an op: a plain struct whose fields are listed once by RUTILE_REFLECT. Equality,
+// hash, text, serialised form and Python keywords (with their defaults) all come from that list.
 //
 //   struct SoftmaxAttrs {
 //     int64_t axis = -1;
@@ -22,15 +22,15 @@
 #include "rutile/core/tensor.h"
 #include "rutile/ops/region.h"
 
-#define RUTILE_REFLECT(...)                                      \
-  static constexpr const char* kFieldNames = #__VA_ARGS__;       \
-  template <class F>                                             \
-  constexpr void visit_fields_impl(F& f) {                       \
-    f(__VA_ARGS__);                                              \
-  }                                                              \
-  template <class F>                                             \
-  constexpr void visit_fields_impl(F& f) const {                 \
-    f(__VA_ARGS__);                                              \
+#define RUTILE_REFLECT(...)                                \
+  static constexpr const char* kFieldNames = #__VA_ARGS__; \
+  template <class F>                                       \
+  constexpr void visit_fields_impl(F& f) {                 \
+    f(__VA_ARGS__);                                        \
+  }                                                        \
+  template <class F>                                       \
+  constexpr void visit_fields_impl(F& f) const {           \
+    f(__VA_ARGS__);                                        \
   }
 
 namespace rutile {
@@ -56,7 +56,8 @@ struct OptionalDType {
 };
 
 // Enumerations used as attributes specialise this with the names of their values 0, 1, ...:
-//   template <> struct EnumNames<Reduction> { static constexpr const char* value[] = {"none", ...}; };
+//   template <> struct EnumNames<Reduction> { static constexpr const char* value[] = {"none", ...};
+//   };
 template <class E>
 struct EnumNames;
 
@@ -68,9 +69,8 @@ struct EnumNames<Reduction> {
 
 // A field as a dynamic value, for Python, text and files. monostate: an unset OptionalDType.
 // Int2 shows as Dims of two, enums and Placement as their name.
-using AttrValue =
-    std::variant<std::monostate, bool, int64_t, double, Scalar, Dims, DType, std::string,
-                 Ref<Region>>;
+using AttrValue = std::variant<std::monostate, bool, int64_t, double, Scalar, Dims, DType,
+                               std::string, Ref<Region>>;
 
 // What the rest of the system knows of an attribute struct.
 struct AttrsInfo {

@@ -37,10 +37,10 @@ MetaPointers metas_of(std::span<const Tensor> tensors) {
   return metas;
 }
 
-// "[conv2d] weight expects 64 input channels, got 32 | x f32[..]@cpu, weight f32[..]@cpu | in Cell a.b"
+// "[conv2d] weight expects 64 input channels, got 32 | x f32[..]@cpu, weight f32[..]@cpu | in Cell
+// a.b"
 [[noreturn, gnu::cold]] void throw_call_error(const OpDef& op, std::span<const Tensor> in,
-                                              const Status& status,
-                                              std::source_location where) {
+                                              const Status& status, std::source_location where) {
   if (!status.message().empty() && status.message().front() == '[') {
     throw_error(status.code(), status.message());  // composed by an inner call
   }
@@ -193,10 +193,11 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
   const PlanEntry* entry = find_entry(op, attrs, metas, threads, reference);
   if (!entry) {
     PlanEntry fresh;
-    Status s = plan_call(op, attrs, metas, in.empty() || !metas[0] ? DeviceType::kCpu
-                                                                   : metas[0]->device.type,
+    Status s = plan_call(op, attrs, metas,
+                         in.empty() || !metas[0] ? DeviceType::kCpu : metas[0]->device.type,
                          reference, &fresh);
-    if (view_needs_copy(op, s, in)) return run_eager(op, attrs, with_plain_base(op, in), out, where);
+    if (view_needs_copy(op, s, in))
+      return run_eager(op, attrs, with_plain_base(op, in), out, where);
     if (!s.ok()) throw_call_error(op, in, s, where);
     entry = remember_entry(op, std::move(fresh));
   }
@@ -218,7 +219,8 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
       if (!(held.copy_mask >> i & 1u) || !placed[i].defined()) continue;
       ++call_stats().inserted_copies;
       if (log_enabled(LogTopic::kDispatch)) {
-        log_line(LogTopic::kDispatch, cat(op.name, ": copies ", op.input_name(i), " ", in[i].meta()));
+        log_line(LogTopic::kDispatch,
+                 cat(op.name, ": copies ", op.input_name(i), " ", in[i].meta()));
       }
       ScopedValue<TapeHook*> no_tape(call_modes().tape, nullptr);
       placed[i] = ops::contiguous(placed[i]);
@@ -262,8 +264,9 @@ void call(const OpDef& op, const void* attrs, std::span<const Tensor> in, std::s
       s = value_error(cat("gives ", out_metas.size(), " outputs, ", out.size(), " expected"));
     }
     if (s.ok() && op.dynamic) {
-      s = Status(ErrorCode::kUnsupported,
-                 "has an output whose shape depends on values; call it outside the traced function");
+      s = Status(
+          ErrorCode::kUnsupported,
+          "has an output whose shape depends on values; call it outside the traced function");
     }
     if (!s.ok()) throw_call_error(op, in, s, where);
     modes.trace->append(meta, placed, out_metas, out, where);

@@ -77,8 +77,8 @@ RUTILE_API std::string cell_path(const CellScope* scope);  // "resnet.layer1.0"
 // What a call must look at; one per thread.
 struct CallModes {
   TraceHook* trace = nullptr;
-  StateHook* states = nullptr;   // null: States are read and written directly
-  TapeHook* tape = nullptr;      // null: no gradient scope
+  StateHook* states = nullptr;  // null: States are read and written directly
+  TapeHook* tape = nullptr;     // null: no gradient scope
   AmpState amp;
   const CellScope* cell = nullptr;
   bool reference_kernels = false;  // tests: run the oracle
@@ -102,7 +102,7 @@ class ScopedValue {
 
 // Counts of the calling thread, for tests and the profiler.
 struct CallStats {
-  int64_t calls = 0;         // ops run eagerly
+  int64_t calls = 0;            // ops run eagerly
   int64_t inserted_copies = 0;  // reorders and copies that call() had to insert
 };
 RUTILE_API CallStats& call_stats();

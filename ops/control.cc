@@ -90,9 +90,8 @@ class Replaying final : public StateHook {
   Tensor read_state(State& s) override {
     auto it = values_.find(&s);
     if (it == values_.end()) {
-      throw_error(ErrorCode::kRuntime,
-                  cat("the body of recompute() reads state ", s.name(),
-                      " in its second run but not in its first"));
+      throw_error(ErrorCode::kRuntime, cat("the body of recompute() reads state ", s.name(),
+                                           " in its second run but not in its first"));
     }
     return it->second;
   }
@@ -110,9 +109,8 @@ class CapturingTape final : public TapeHook {
   void record(const OpDef&, const void*, std::span<const Tensor> in,
               std::span<const Tensor>) override {
     for (const Tensor& t : in) {
-      const bool known = std::any_of(captured.begin(), captured.end(), [&](const Tensor& c) {
-        return c.impl() == t.impl();
-      });
+      const bool known = std::any_of(captured.begin(), captured.end(),
+                                     [&](const Tensor& c) { return c.impl() == t.impl(); });
       if (t.defined() && outer_.tracked(t) && !known) captured.push_back(t);
     }
   }

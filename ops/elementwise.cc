@@ -53,7 +53,8 @@ GradResult grad_div(GradCtx& c) {
 
 // d (x - y floor(x / y)): floor has no slope.
 GradResult grad_remainder(GradCtx& c) {
-  return both(c, [&](int i) { return i == 0 ? c.grad() : -c.grad() * floor_div(c.in(0), c.in(1)); });
+  return both(c,
+              [&](int i) { return i == 0 ? c.grad() : -c.grad() * floor_div(c.in(0), c.in(1)); });
 }
 
 // x^0 is flat in x also at 0, and 0^y is flat in y for y >= 0.
@@ -102,17 +103,16 @@ RUTILE_BINARY(kSub, sub, .infer = infer_number, .grad = grad_sub, .amp = Amp::kP
 RUTILE_BINARY(kMul, mul, .infer = infer_same, .grad = grad_mul, .saves = {"x", "y"},
               .saves_if = saves_mul, .amp = Amp::kPromote, .zero_preserving = true,
               .doc = "x * y; bool: and.")
-RUTILE_BINARY(kDiv, div, .infer = infer_float, .grad = grad_div,
-              .saves = {"y", "z"}, .saves_if = saves_div, .amp = Amp::kPromote,
-              .doc = "x / y; integers give f32.")
+RUTILE_BINARY(kDiv, div, .infer = infer_float, .grad = grad_div, .saves = {"y", "z"},
+              .saves_if = saves_div, .amp = Amp::kPromote, .doc = "x / y; integers give f32.")
 RUTILE_BINARY(kFloorDiv, floor_div, .infer = infer_number, .amp = Amp::kPromote,
               .no_grad = "piecewise constant",
               .doc = "x / y rounded down; dividing an integer by zero is an error.")
 RUTILE_BINARY(kRemainder, remainder, .infer = infer_number, .grad = grad_remainder,
               .saves = {"x", "y"}, .amp = Amp::kPromote,
               .doc = "x - y * floor(x / y), with the sign of y; integer y = 0 is an error.")
-RUTILE_BINARY(kPow, pow, .infer = infer_number, .grad = grad_pow,
-              .saves = {"x", "y", "z"}, .amp = Amp::kHigh,
+RUTILE_BINARY(kPow, pow, .infer = infer_number, .grad = grad_pow, .saves = {"x", "y", "z"},
+              .amp = Amp::kHigh,
               .doc = "x to the power y. Integers wrap; negative powers of them are 0 or +-1.")
 RUTILE_BINARY(kMaximum, maximum, .infer = infer_same, .grad = grad_maximum, .saves = {"x", "y"},
               .amp = Amp::kPromote, .zero_preserving = true,
@@ -121,7 +121,8 @@ RUTILE_BINARY(kMinimum, minimum, .infer = infer_same, .grad = grad_minimum, .sav
               .amp = Amp::kPromote, .zero_preserving = true,
               .doc = "The smaller of x and y, NaN if one is NaN. Equal inputs share the gradient.")
 RUTILE_BINARY(kAtan2, atan2, .infer = infer_float, .grad = grad_atan2, .saves = {"x", "y"},
-              .amp = Amp::kPromote, .doc = "Angle in (-pi, pi] of the point with ordinate x and abscissa y.")
+              .amp = Amp::kPromote,
+              .doc = "Angle in (-pi, pi] of the point with ordinate x and abscissa y.")
 
 #define RUTILE_PREDICATE(constant, function, text) \
   RUTILE_BINARY(constant, function, .infer = infer_compare, .no_grad = "gives bool", .doc = text)
@@ -142,10 +143,15 @@ RUTILE_BITS(kBitwiseAnd, bitwise_and, "x & y of integers or bool.")
 RUTILE_BITS(kBitwiseOr, bitwise_or, "x | y of integers or bool.")
 RUTILE_BITS(kBitwiseXor, bitwise_xor, "x ^ y of integers or bool.")
 
-constinit const OpDef kWhere = define(
-    {.name = "where", .inputs = {"cond", "x", "y"}, .outputs = {"z"}, .infer = infer_where,
-     .grad = grad_where, .saves = {"cond"}, .amp = Amp::kPromote, .elementwise = true,
-     .doc = "x where cond (bool) is true, else y."});
+constinit const OpDef kWhere = define({.name = "where",
+                                       .inputs = {"cond", "x", "y"},
+                                       .outputs = {"z"},
+                                       .infer = infer_where,
+                                       .grad = grad_where,
+                                       .saves = {"cond"},
+                                       .amp = Amp::kPromote,
+                                       .elementwise = true,
+                                       .doc = "x where cond (bool) is true, else y."});
 Tensor where(Arg cond, Arg x, Arg y) {
   const DType t = promote(x.tensor.dtype(), y.tensor.dtype());
   return call1(kWhere, nullptr, {cast(cond, DType::kBool), cast(x, t), cast(y, t)}, cond.where);
@@ -160,8 +166,13 @@ Tensor where(Arg cond, Scalar x, Arg y) {
 }
 
 constinit const OpDef kCast = define(
-    {.name = "cast", .inputs = {"x"}, .attrs = attrs_of<CastAttrs>(), .infer = infer_cast,
-     .grad = grad_cast, .elementwise = true, .zero_preserving = true,
+    {.name = "cast",
+     .inputs = {"x"},
+     .attrs = attrs_of<CastAttrs>(),
+     .infer = infer_cast,
+     .grad = grad_cast,
+     .elementwise = true,
+     .zero_preserving = true,
      .doc = "x as dtype. Float to integer cuts off the fraction and saturates; NaN gives 0."});
 Tensor cast(Arg x, DType dtype) {
   if (x.tensor.dtype() == dtype) return x.tensor;

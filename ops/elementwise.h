@@ -5,11 +5,11 @@
 //
 //   Tensor y = ops::maximum(ops::mul(x, 0.5), b);   // x f32[8,3], b f32[3] -> f32[8,3]
 //
-// NaN propagates everywhere, also through maximum, clip and relu. bf16 and f16 are computed in f32 and
-// rounded once. Where nothing else is said, the result has the inputs' dtype.
+// NaN propagates everywhere, also through maximum, clip and relu. bf16 and f16 are computed in f32
+// and rounded once. Where nothing else is said, the result has the inputs' dtype.
 //
-// Errors: kValue for shapes that do not broadcast, kType for a dtype that the op does not take (bool
-// for arithmetic, floats for bit operations, complex numbers everywhere).
+// Errors: kValue for shapes that do not broadcast, kType for a dtype that the op does not take
+// (bool for arithmetic, floats for bit operations, complex numbers everywhere).
 #pragma once
 
 #include <limits>
@@ -112,8 +112,8 @@ RUTILE_UNARY(kSoftplus, softplus)  // log(1 + exp(x))
 RUTILE_UNARY(kHsigmoid, hsigmoid)  // min(max(x + 3, 0), 6) / 6
 RUTILE_UNARY(kHswish, hswish)      // x * hsigmoid(x)
 
-// Gaussian error linear unit (Hendrycks and Gimpel, 2016): x times the normal distribution's cdf at x,
-// or its approximation 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+// Gaussian error linear unit (Hendrycks and Gimpel, 2016): x times the normal distribution's cdf at
+// x, or its approximation 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
 enum class GeluApproximate : uint8_t { kNone, kTanh };
 struct GeluAttrs {
   GeluApproximate approximate = GeluApproximate::kNone;

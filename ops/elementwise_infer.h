@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules for shape, dtype and placement that elementwise ops share, and the shape of their definitions.
+// Rules for shape, dtype and placement that elementwise ops share, and the shape of their
+// definitions.
 #pragma once
 
 #include "rutile/ops/call.h"
@@ -7,10 +8,10 @@
 
 namespace rutile::ops {
 
-// The common broadcast shape of all present inputs, as `dtype`. Placement: the blocked layout or the
-// dense strides of the inputs that have the full shape, so that channels-last and blocked tensors
-// stay what they are; row-major otherwise. A layout with padding passes only through zero-preserving ops
-// of inputs that all have it.
+// The common broadcast shape of all present inputs, as `dtype`. Placement: the blocked layout or
+// the dense strides of the inputs that have the full shape, so that channels-last and blocked
+// tensors stay what they are; row-major otherwise. A layout with padding passes only through
+// zero-preserving ops of inputs that all have it.
 Status infer_broadcast(const CallMeta& c, DType dtype, TensorMeta* out);
 
 // Error kType unless inputs `first` and later have one dtype, and a real one.
@@ -35,16 +36,15 @@ consteval OpSpec elementwise(OpSpec s) {
 }
 
 // A row: definition and functions of an op without attributes. What follows are fields of OpSpec.
-#define RUTILE_UNARY(constant, function, ...)                                              \
-  constinit const OpDef constant =                                                         \
-      define(elementwise({.name = #function, .inputs = {"x"}, __VA_ARGS__}));              \
+#define RUTILE_UNARY(constant, function, ...)                                 \
+  constinit const OpDef constant =                                            \
+      define(elementwise({.name = #function, .inputs = {"x"}, __VA_ARGS__})); \
   Tensor function(Arg x) { return call1(constant, nullptr, {x.tensor}, x.where); }
-#define RUTILE_BINARY(constant, function, ...)                                             \
-  constinit const OpDef constant =                                                         \
-      define(elementwise(                                                                  \
-          {.name = #function, .inputs = {"x", "y"}, .outputs = {"z"}, __VA_ARGS__}));      \
-  Tensor function(Arg x, Arg y) { return binary(constant, x, y); }                         \
-  Tensor function(Arg x, Scalar y) { return binary(constant, x, y); }                      \
+#define RUTILE_BINARY(constant, function, ...)                                                \
+  constinit const OpDef constant = define(                                                    \
+      elementwise({.name = #function, .inputs = {"x", "y"}, .outputs = {"z"}, __VA_ARGS__})); \
+  Tensor function(Arg x, Arg y) { return binary(constant, x, y); }                            \
+  Tensor function(Arg x, Scalar y) { return binary(constant, x, y); }                         \
   Tensor function(Scalar x, Arg y) { return binary(constant, x, y); }
 
 }  // namespace rutile::ops

@@ -7,9 +7,9 @@
 
 namespace rutile::ops {
 
-// `g` summed over the dimensions in which `to` was broadcast, in to's shape and dtype: the gradient of
-// an input from the gradient of a broadcast use of it. Sums of low precision accumulate in f32 and
-// leave as to's dtype at once. `g` itself when nothing differs.
+// `g` summed over the dimensions in which `to` was broadcast, in to's shape and dtype: the gradient
+// of an input from the gradient of a broadcast use of it. Sums of low precision accumulate in f32
+// and leave as to's dtype at once. `g` itself when nothing differs.
 RUTILE_API Tensor unbroadcast(const Tensor& g, const TensorMeta& to);
 
 // The number as a 0-d tensor that does not change the dtype of an op with `like` (weak typing).

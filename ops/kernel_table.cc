@@ -44,7 +44,8 @@ Status make_plan(const CallMeta& call, DeviceType device, std::shared_ptr<const 
     Reason reason;
     if (!accepts(row, call, &reason)) {
       if (log_enabled(LogTopic::kDispatch)) {
-        log_line(LogTopic::kDispatch, cat(call.op->name, ": ", row.name, " refused: ", reason.text));
+        log_line(LogTopic::kDispatch,
+                 cat(call.op->name, ": ", row.name, " refused: ", reason.text));
       }
       refused += cat(refused.empty() ? "" : "; ", row.name, ": ", reason.text);
       continue;

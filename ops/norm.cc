@@ -27,11 +27,12 @@ Status check_channels(const CallMeta& call, int i, const TensorMeta& x) {
   const TensorMeta& m = call.in(i);
   const std::string_view name = call.op->input_name(i);
   if (m.rank() != 1 || m.dim(0) != x.dim(1)) {
-    return value_error(cat(name, " expects shape [", x.dim(1), "] (the channels of x), got ", m.shape));
+    return value_error(
+        cat(name, " expects shape [", x.dim(1), "] (the channels of x), got ", m.shape));
   }
   if (m.dtype != stats_dtype(x.dtype)) {
-    return type_error(cat(name, " expects ", stats_dtype(x.dtype), " for x of ", x.dtype, ", got ",
-                          m.dtype));
+    return type_error(
+        cat(name, " expects ", stats_dtype(x.dtype), " for x of ", x.dtype, ", got ", m.dtype));
   }
   return Status();
 }
@@ -39,8 +40,8 @@ Status check_channels(const CallMeta& call, int i, const TensorMeta& x) {
 Status check_like_x(const CallMeta& call, int i, const TensorMeta& x) {
   const TensorMeta& m = call.in(i);
   if (m.shape == x.shape && m.dtype == x.dtype) return Status();
-  return value_error(cat(call.op->input_name(i), " expects ", x.dtype, x.shape, " as x, got ",
-                         m.dtype, m.shape));
+  return value_error(
+      cat(call.op->input_name(i), " expects ", x.dtype, x.shape, " as x, got ", m.dtype, m.shape));
 }
 
 Status check_eps(double eps) {
@@ -241,7 +242,8 @@ GradResult grad_batch_norm_add_relu(GradCtx& ctx) {
   const Tensor weight = ctx.has_in(2) ? ctx.in(2) : Tensor();
   Tensor dx, dres, dw, db;
   if (ctx.grad(0).defined()) {
-    const Tensor in[] = {cast(ctx.grad(0), x.dtype()), x, ctx.out(0), ctx.out(1), ctx.out(2), weight};
+    const Tensor in[] = {
+        cast(ctx.grad(0), x.dtype()), x, ctx.out(0), ctx.out(1), ctx.out(2), weight};
     TensorList g = call_n(kBatchNormAddReluGrad, nullptr, in);
     dx = g[0], dres = g[1], dw = g[2], db = g[3];
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batch normalisation (Ioffe and Szegedy, "Batch normalization", 2015). x [n, c, ...] of rank 2 to 5,
-// statistics over all dimensions but the second; y = (x - mean) * rstd * weight + bias with
-// rstd = 1 / sqrt(var + eps) and the biased variance. x may be f16, bf16, f32 or f64; statistics, weight
+// Batch normalisation (Ioffe and Szegedy, "Batch normalization", 2015). x [n, c, ...] of rank 2 to
+// 5, statistics over all dimensions but the second; y = (x - mean) * rstd * weight + bias with rstd
+// = 1 / sqrt(var + eps) and the biased variance. x may be f16, bf16, f32 or f64; statistics, weight
 // and bias are f32 (f64 for f64 x).
 //
 //   auto [y, mean, rstd] = ops::batch_norm(x, weight, bias);

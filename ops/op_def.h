@@ -56,7 +56,8 @@ using GradFn = GradResult (*)(GradCtx&);
 using TensorList = SmallVector<Tensor, 4>;
 using ComposeFn = TensorList (*)(const void* attrs, std::span<const Tensor> inputs);
 // For views: offset of output i's first element in its input's memory, in elements. A view's infer
-// gives kUnsupported where the input's placement allows no view: call() then makes a row-major copy.
+// gives kUnsupported where the input's placement allows no view: call() then makes a row-major
+// copy.
 using ViewOffsetFn = int64_t (*)(const CallMeta&, int output);
 // Finer than .saves: which of the saved bits are needed when only `needs` inputs want a gradient.
 using SavesFn = uint32_t (*)(uint32_t needs_mask);
@@ -80,7 +81,7 @@ struct OpSpec {
   InferFn infer = nullptr;
   CountFn count_outputs = nullptr;
   GradFn grad = nullptr;
-  const char* saves[kMaxNamed] = {};     // all that backward may read (inputs and outputs)
+  const char* saves[kMaxNamed] = {};  // all that backward may read (inputs and outputs)
   SavesFn saves_if = nullptr;
   ComposeFn compose = nullptr;
   const char* alias_of[kMaxNamed] = {};  // output i shares the memory of this input
@@ -88,18 +89,18 @@ struct OpSpec {
   ViewOffsetFn view_offset = nullptr;    // set for views: no kernel runs
   Amp amp = Amp::kKeep;
   uint8_t effects = kPure;
-  bool elementwise = false;              // output element i depends on input elements i only
-  bool promote = false;                  // call() casts the inputs to their common dtype first
-  bool zero_preserving = false;          // f(0, ...) == 0: padding of blocked layouts stays zero
-  bool dynamic = false;                  // output shape known only after running
-  const char* no_grad = nullptr;         // why there is no gradient
+  bool elementwise = false;       // output element i depends on input elements i only
+  bool promote = false;           // call() casts the inputs to their common dtype first
+  bool zero_preserving = false;   // f(0, ...) == 0: padding of blocked layouts stays zero
+  bool dynamic = false;           // output shape known only after running
+  const char* no_grad = nullptr;  // why there is no gradient
   const char* doc = nullptr;
 };
 
 struct OpDef : OpSpec {
-  int num_inputs = 0;    // named ones
+  int num_inputs = 0;  // named ones
   int num_outputs = 0;
-  int min_inputs = 0;    // required, from the front
+  int min_inputs = 0;  // required, from the front
   bool variadic_in = false, variadic_out = false;
   uint32_t optional_mask = 0;
   uint32_t save_inputs = 0, save_outputs = 0;
@@ -111,8 +112,8 @@ struct OpDef : OpSpec {
   // Name without the '?' or '*'.
   RUTILE_API std::string_view input_name(int i) const;
   RUTILE_API std::string_view output_name(int i) const;
-  // Input whose memory output `i` shares, -1 if none. "ys*" aliasing "xs*" go in pairs; all of "ys*"
-  // share a single input.
+  // Input whose memory output `i` shares, -1 if none. "ys*" aliasing "xs*" go in pairs; all of
+  // "ys*" share a single input.
   constexpr int alias_input(int i) const {
     if (i < num_outputs) return alias[i];
     const int first = variadic_out ? alias[num_outputs - 1] : -1;
@@ -195,8 +196,14 @@ class RUTILE_API GradCtx {
   GradCtx(const OpDef& op, const void* attrs, std::span<const Tensor> inputs,
           std::span<const Tensor> outputs, std::span<const Tensor> grads,
           std::span<const TensorMeta> input_metas, uint32_t given, uint32_t needs)
-      : op_(op), attrs_(attrs), inputs_(inputs), outputs_(outputs), grads_(grads),
-        input_metas_(input_metas), given_(given), needs_(needs) {}
+      : op_(op),
+        attrs_(attrs),
+        inputs_(inputs),
+        outputs_(outputs),
+        grads_(grads),
+        input_metas_(input_metas),
+        given_(given),
+        needs_(needs) {}
   const OpDef& op() const { return op_; }
   template <class T>
   const T& attrs() const {

@@ -132,8 +132,7 @@ Status plan_call(const OpDef& op, const void* attrs, std::span<const TensorMeta*
     CallMeta call{&op, attrs, inputs, {}};
     RUTILE_RETURN_IF_ERROR(infer_call(call, &entry->outputs));
     if (op.view_offset || op.compose) return Status();
-    return Status(ErrorCode::kUnsupported,
-                  cat("has no kernel on ", to_string(Device{device, 0})));
+    return Status(ErrorCode::kUnsupported, cat("has no kernel on ", to_string(Device{device, 0})));
   }
   // As placed by a fast row; else copies let a fast row in; else the reference row as placed.
   if (!reference_only) {

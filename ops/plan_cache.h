@@ -16,13 +16,13 @@ struct PlanEntry {
   int threads = 0;
   bool reference = false;
   SmallVector<TensorMeta, 1> outputs;
-  uint32_t copy_mask = 0;             // inputs that must be made contiguous before
-  std::shared_ptr<const Plan> plan;   // null: view or composition
+  uint32_t copy_mask = 0;            // inputs that must be made contiguous before
+  std::shared_ptr<const Plan> plan;  // null: view or composition
 };
 
 // Inference, placement and plan of a call on the device, shared by eager execution and lowering:
-// when no fast row takes the inputs as placed, `copy_mask` names those to copy to contiguous memory;
-// when no row takes it at all, the plan is null and the op runs as its composition.
+// when no fast row takes the inputs as placed, `copy_mask` names those to copy to contiguous
+// memory; when no row takes it at all, the plan is null and the op runs as its composition.
 RUTILE_API Status plan_call(const OpDef& op, const void* attrs,
                             std::span<const TensorMeta* const> inputs, DeviceType device,
                             bool reference_only, PlanEntry* entry);

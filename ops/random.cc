@@ -158,16 +158,25 @@ constexpr const char* kRandom = "random numbers have no gradient";
 
 }  // namespace
 
-constinit const OpDef kNextKey =
-    define({.name = "next_key", .inputs = {"state"}, .outputs = {"new_state", "key"},
-            .infer = infer_next_key, .alias_of = {"state"}, .mutates = {"state"},
-            .no_grad = kRandom, .doc = "The next key of a generator's state."});
+constinit const OpDef kNextKey = define({.name = "next_key",
+                                         .inputs = {"state"},
+                                         .outputs = {"new_state", "key"},
+                                         .infer = infer_next_key,
+                                         .alias_of = {"state"},
+                                         .mutates = {"state"},
+                                         .no_grad = kRandom,
+                                         .doc = "The next key of a generator's state."});
 
-#define RUTILE_RANDOM(constant, function, Attrs, infer_fn, text)                             \
-  constinit const OpDef constant =                                                           \
-      define({.name = #function, .inputs = {"key"}, .attrs = attrs_of<Attrs>(),              \
-              .infer = infer_fn, .no_grad = kRandom, .doc = text});                          \
-  Tensor function(Arg key, Attrs attrs) { return call1(constant, &attrs, {key.tensor}, key.where); } \
+#define RUTILE_RANDOM(constant, function, Attrs, infer_fn, text)       \
+  constinit const OpDef constant = define({.name = #function,          \
+                                           .inputs = {"key"},          \
+                                           .attrs = attrs_of<Attrs>(), \
+                                           .infer = infer_fn,          \
+                                           .no_grad = kRandom,         \
+                                           .doc = text});              \
+  Tensor function(Arg key, Attrs attrs) {                              \
+    return call1(constant, &attrs, {key.tensor}, key.where);           \
+  }                                                                    \
   Tensor function(Attrs attrs) { return function(default_generator().next_key(), attrs); }
 
 RUTILE_RANDOM(kRandomUniform, random_uniform, RandomUniformAttrs, infer_uniform,
@@ -182,9 +191,14 @@ RUTILE_RANDOM(kRandomBernoulli, random_bernoulli, RandomBernoulliAttrs, infer_be
               "1 with probability p, else 0.")
 
 constinit const OpDef kDropout =
-    define({.name = "dropout", .inputs = {"key", "x"}, .outputs = {"y", "mask"},
-            .attrs = attrs_of<DropoutAttrs>(), .infer = infer_dropout, .grad = grad_dropout,
-            .saves = {"mask"}, .doc = "x / (1 - p) where a random mask is true, else 0."});
+    define({.name = "dropout",
+            .inputs = {"key", "x"},
+            .outputs = {"y", "mask"},
+            .attrs = attrs_of<DropoutAttrs>(),
+            .infer = infer_dropout,
+            .grad = grad_dropout,
+            .saves = {"mask"},
+            .doc = "x / (1 - p) where a random mask is true, else 0."});
 Tensor dropout(Arg key, Arg x, DropoutAttrs attrs) {
   const Tensor in[] = {key.tensor, x.tensor};
   return call_n(kDropout, &attrs, in, x.where)[0];

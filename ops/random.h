@@ -24,8 +24,9 @@
 
 namespace rutile {
 
-// A source of keys: a State {seed, number of the next key}. Drawing a key is an op, so that it works
-// inside a trace, where the State becomes part of the compiled step. Saving the State resumes it.
+// A source of keys: a State {seed, number of the next key}. Drawing a key is an op, so that it
+// works inside a trace, where the State becomes part of the compiled step. Saving the State resumes
+// it.
 class RUTILE_API Generator {
  public:
   explicit Generator(uint64_t seed);
@@ -108,9 +109,9 @@ struct DropoutAttrs {
   double p = 0.5;  // probability of a zero, in [0, 1]
   RUTILE_REFLECT(p)
 };
-// y = mask ? x / (1 - p) : 0 and the mask itself (bool), for training; evaluation leaves the op out.
-// Element i is dropped where bernoulli(p) of the same key would be 1.
-// Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+// y = mask ? x / (1 - p) : 0 and the mask itself (bool), for training; evaluation leaves the op
+// out. Element i is dropped where bernoulli(p) of the same key would be 1. Srivastava et al.,
+// "Dropout: a simple way to prevent neural networks from overfitting", 2014.
 extern RUTILE_API const OpDef kDropout;
 RUTILE_API Tensor dropout(Arg key, Arg x, DropoutAttrs attrs = {});
 RUTILE_API Tensor dropout(Arg x, DropoutAttrs attrs = {});

@@ -55,15 +55,15 @@ Status sum_dtype(DType in, OptionalDType wanted, DType* out) {
   if (wanted.set && !is_floating(wanted.value) && is_floating(in)) {
     return type_error(cat("cannot sum ", in, " as ", wanted.value));
   }
-  *out = wanted.set       ? wanted.value
-         : is_floating(in) ? in
+  *out = wanted.set          ? wanted.value
+         : is_floating(in)   ? in
          : in == DType::kU64 ? DType::kU64
                              : DType::kI64;
   return Status();
 }
 
-Status reduce_to(const CallMeta& c, const Dims& axes, bool keepdims, DType dtype,
-                 TensorMeta* out, uint32_t* mask) {
+Status reduce_to(const CallMeta& c, const Dims& axes, bool keepdims, DType dtype, TensorMeta* out,
+                 uint32_t* mask) {
   RUTILE_RETURN_IF_ERROR(axis_mask(axes, c.in(0).rank(), mask));
   *out = TensorMeta(reduced_shape(c.in(0).shape, *mask, keepdims), dtype, c.in(0).device);
   return Status();
@@ -300,7 +300,8 @@ Status source_dims(const BroadcastToAttrs& a, int x_rank, int* source) {
   const int lacking = rank - x_rank;
   if (lacking < 0) return value_error(cat("shape ", a.shape, " has fewer dimensions than x"));
   if (!a.axes.empty() && a.axes.rank() != lacking) {
-    return value_error(cat("axes ", a.axes, " must name the ", lacking, " dimensions that x lacks"));
+    return value_error(
+        cat("axes ", a.axes, " must name the ", lacking, " dimensions that x lacks"));
   }
   uint32_t mask = (1u << lacking) - 1;
   if (!a.axes.empty()) RUTILE_RETURN_IF_ERROR(axis_mask(a.axes, rank, &mask));
@@ -344,102 +345,162 @@ int64_t no_offset(const CallMeta&, int) { return 0; }
 
 }  // namespace
 
-constinit const OpDef kSum =
-    define({.name = "sum", .inputs = {"x"}, .attrs = attrs_of<SumAttrs>(), .infer = infer_sum,
-            .grad = grad_sum, .amp = Amp::kHigh, .doc = "Sum over axes."});
+constinit const OpDef kSum = define({.name = "sum",
+                                     .inputs = {"x"},
+                                     .attrs = attrs_of<SumAttrs>(),
+                                     .infer = infer_sum,
+                                     .grad = grad_sum,
+                                     .amp = Amp::kHigh,
+                                     .doc = "Sum over axes."});
 Tensor sum(Arg x, SumAttrs attrs) { return call1(kSum, &attrs, {x.tensor}, x.where); }
 
-constinit const OpDef kMean =
-    define({.name = "mean", .inputs = {"x"}, .attrs = attrs_of<SumAttrs>(), .infer = infer_mean,
-            .grad = grad_mean, .amp = Amp::kHigh,
-            .doc = "Mean over axes."});
+constinit const OpDef kMean = define({.name = "mean",
+                                      .inputs = {"x"},
+                                      .attrs = attrs_of<SumAttrs>(),
+                                      .infer = infer_mean,
+                                      .grad = grad_mean,
+                                      .amp = Amp::kHigh,
+                                      .doc = "Mean over axes."});
 Tensor mean(Arg x, SumAttrs attrs) { return call1(kMean, &attrs, {x.tensor}, x.where); }
 
-constinit const OpDef kMax =
-    define({.name = "max", .inputs = {"x"}, .attrs = attrs_of<ReduceAttrs>(), .infer = infer_extremum,
-            .grad = grad_extremum, .saves = {"x", "y"},
-            .doc = "Largest element over axes, NaN if there is one."});
+constinit const OpDef kMax = define({.name = "max",
+                                     .inputs = {"x"},
+                                     .attrs = attrs_of<ReduceAttrs>(),
+                                     .infer = infer_extremum,
+                                     .grad = grad_extremum,
+                                     .saves = {"x", "y"},
+                                     .doc = "Largest element over axes, NaN if there is one."});
 Tensor max(Arg x, ReduceAttrs attrs) { return call1(kMax, &attrs, {x.tensor}, x.where); }
 
-constinit const OpDef kMin =
-    define({.name = "min", .inputs = {"x"}, .attrs = attrs_of<ReduceAttrs>(), .infer = infer_extremum,
-            .grad = grad_extremum, .saves = {"x", "y"},
-            .doc = "Smallest element over axes, NaN if there is one."});
+constinit const OpDef kMin = define({.name = "min",
+                                     .inputs = {"x"},
+                                     .attrs = attrs_of<ReduceAttrs>(),
+                                     .infer = infer_extremum,
+                                     .grad = grad_extremum,
+                                     .saves = {"x", "y"},
+                                     .doc = "Smallest element over axes, NaN if there is one."});
 Tensor min(Arg x, ReduceAttrs attrs) { return call1(kMin, &attrs, {x.tensor}, x.where); }
 
-constinit const OpDef kProd =
-    define({.name = "prod", .inputs = {"x"}, .attrs = attrs_of<ReduceAttrs>(), .infer = infer_prod,
-            .grad = grad_prod, .saves = {"x"}, .amp = Amp::kHigh,
-            .doc = "Product over axes."});
+constinit const OpDef kProd = define({.name = "prod",
+                                      .inputs = {"x"},
+                                      .attrs = attrs_of<ReduceAttrs>(),
+                                      .infer = infer_prod,
+                                      .grad = grad_prod,
+                                      .saves = {"x"},
+                                      .amp = Amp::kHigh,
+                                      .doc = "Product over axes."});
 Tensor prod(Arg x, ReduceAttrs attrs) { return call1(kProd, &attrs, {x.tensor}, x.where); }
 
-constinit const OpDef kAny =
-    define({.name = "any", .inputs = {"x"}, .attrs = attrs_of<ReduceAttrs>(), .infer = infer_logical,
-            .no_grad = "gives bool",
-            .doc = "Is any element over the axes nonzero."});
+constinit const OpDef kAny = define({.name = "any",
+                                     .inputs = {"x"},
+                                     .attrs = attrs_of<ReduceAttrs>(),
+                                     .infer = infer_logical,
+                                     .no_grad = "gives bool",
+                                     .doc = "Is any element over the axes nonzero."});
 Tensor any(Arg x, ReduceAttrs attrs) { return call1(kAny, &attrs, {x.tensor}, x.where); }
 
-constinit const OpDef kAll =
-    define({.name = "all", .inputs = {"x"}, .attrs = attrs_of<ReduceAttrs>(), .infer = infer_logical,
-            .no_grad = "gives bool",
-            .doc = "Are all elements over the axes nonzero."});
+constinit const OpDef kAll = define({.name = "all",
+                                     .inputs = {"x"},
+                                     .attrs = attrs_of<ReduceAttrs>(),
+                                     .infer = infer_logical,
+                                     .no_grad = "gives bool",
+                                     .doc = "Are all elements over the axes nonzero."});
 Tensor all(Arg x, ReduceAttrs attrs) { return call1(kAll, &attrs, {x.tensor}, x.where); }
 
-constinit const OpDef kNorm =
-    define({.name = "norm", .inputs = {"x"}, .attrs = attrs_of<ReduceAttrs>(), .infer = infer_floats<ReduceAttrs>,
-            .grad = grad_norm, .saves = {"x", "y"}, .compose = compose_norm, .amp = Amp::kHigh,
-            .doc = "Euclidean norm over axes."});
+constinit const OpDef kNorm = define({.name = "norm",
+                                      .inputs = {"x"},
+                                      .attrs = attrs_of<ReduceAttrs>(),
+                                      .infer = infer_floats<ReduceAttrs>,
+                                      .grad = grad_norm,
+                                      .saves = {"x", "y"},
+                                      .compose = compose_norm,
+                                      .amp = Amp::kHigh,
+                                      .doc = "Euclidean norm over axes."});
 Tensor norm(Arg x, ReduceAttrs attrs) { return call1(kNorm, &attrs, {x.tensor}, x.where); }
 
-constinit const OpDef kLogSumExp =
-    define({.name = "logsumexp", .inputs = {"x"}, .attrs = attrs_of<ReduceAttrs>(), .infer = infer_floats<ReduceAttrs>,
-            .grad = grad_logsumexp, .saves = {"x", "y"}, .compose = compose_logsumexp, .amp = Amp::kHigh,
-            .doc = "log(sum(exp(x))) over axes, without overflow."});
-Tensor logsumexp(Arg x, ReduceAttrs attrs) { return call1(kLogSumExp, &attrs, {x.tensor}, x.where); }
+constinit const OpDef kLogSumExp = define({.name = "logsumexp",
+                                           .inputs = {"x"},
+                                           .attrs = attrs_of<ReduceAttrs>(),
+                                           .infer = infer_floats<ReduceAttrs>,
+                                           .grad = grad_logsumexp,
+                                           .saves = {"x", "y"},
+                                           .compose = compose_logsumexp,
+                                           .amp = Amp::kHigh,
+                                           .doc = "log(sum(exp(x))) over axes, without overflow."});
+Tensor logsumexp(Arg x, ReduceAttrs attrs) {
+  return call1(kLogSumExp, &attrs, {x.tensor}, x.where);
+}
 
-constinit const OpDef kVar =
-    define({.name = "var", .inputs = {"x"}, .attrs = attrs_of<VarAttrs>(), .infer = infer_floats<VarAttrs>,
-            .grad = grad_var, .saves = {"x"}, .compose = compose_var, .amp = Amp::kHigh,
-            .doc = "Variance over axes, divisor n - correction."});
+constinit const OpDef kVar = define({.name = "var",
+                                     .inputs = {"x"},
+                                     .attrs = attrs_of<VarAttrs>(),
+                                     .infer = infer_floats<VarAttrs>,
+                                     .grad = grad_var,
+                                     .saves = {"x"},
+                                     .compose = compose_var,
+                                     .amp = Amp::kHigh,
+                                     .doc = "Variance over axes, divisor n - correction."});
 Tensor var(Arg x, VarAttrs attrs) { return call1(kVar, &attrs, {x.tensor}, x.where); }
 
 constinit const OpDef kStd =
-    define({.name = "std", .inputs = {"x"}, .attrs = attrs_of<VarAttrs>(), .infer = infer_floats<VarAttrs>,
-            .grad = grad_std, .saves = {"x", "y"}, .compose = compose_std, .amp = Amp::kHigh,
+    define({.name = "std",
+            .inputs = {"x"},
+            .attrs = attrs_of<VarAttrs>(),
+            .infer = infer_floats<VarAttrs>,
+            .grad = grad_std,
+            .saves = {"x", "y"},
+            .compose = compose_std,
+            .amp = Amp::kHigh,
             .doc = "Standard deviation over axes, divisor n - correction."});
 Tensor std(Arg x, VarAttrs attrs) { return call1(kStd, &attrs, {x.tensor}, x.where); }
 
 constinit const OpDef kArgmax =
-    define({.name = "argmax", .inputs = {"x"}, .attrs = attrs_of<ArgAttrs>(), .infer = infer_arg,
+    define({.name = "argmax",
+            .inputs = {"x"},
+            .attrs = attrs_of<ArgAttrs>(),
+            .infer = infer_arg,
             .no_grad = "gives indices",
             .doc = "i64 index of the first largest element, of the first NaN if there is one."});
 Tensor argmax(Arg x, ArgAttrs attrs) { return call1(kArgmax, &attrs, {x.tensor}, x.where); }
 
 constinit const OpDef kArgmin =
-    define({.name = "argmin", .inputs = {"x"}, .attrs = attrs_of<ArgAttrs>(), .infer = infer_arg,
+    define({.name = "argmin",
+            .inputs = {"x"},
+            .attrs = attrs_of<ArgAttrs>(),
+            .infer = infer_arg,
             .no_grad = "gives indices",
             .doc = "i64 index of the first smallest element, of the first NaN if there is one."});
 Tensor argmin(Arg x, ArgAttrs attrs) { return call1(kArgmin, &attrs, {x.tensor}, x.where); }
 
-constinit const OpDef kCumsum =
-    define({.name = "cumsum", .inputs = {"x"}, .attrs = attrs_of<CumsumAttrs>(), .infer = infer_cumsum,
-            .grad = grad_cumsum, .amp = Amp::kHigh,
-            .doc = "Running sums along an axis."});
+constinit const OpDef kCumsum = define({.name = "cumsum",
+                                        .inputs = {"x"},
+                                        .attrs = attrs_of<CumsumAttrs>(),
+                                        .infer = infer_cumsum,
+                                        .grad = grad_cumsum,
+                                        .amp = Amp::kHigh,
+                                        .doc = "Running sums along an axis."});
 Tensor cumsum(Arg x, CumsumAttrs attrs) { return call1(kCumsum, &attrs, {x.tensor}, x.where); }
 
 constinit const OpDef kSumToShape =
-    define({.name = "sum_to_shape", .inputs = {"x"}, .attrs = attrs_of<SumToShapeAttrs>(),
-            .infer = infer_sum_to_shape, .grad = grad_sum_to_shape,
+    define({.name = "sum_to_shape",
+            .inputs = {"x"},
+            .attrs = attrs_of<SumToShapeAttrs>(),
+            .infer = infer_sum_to_shape,
+            .grad = grad_sum_to_shape,
             .doc = "Sum over the dimensions in which `shape` was broadcast to x's shape."});
 Tensor sum_to_shape(Arg x, const Shape& shape, OptionalDType dtype) {
   const SumToShapeAttrs attrs{shape, dtype};
   return call1(kSumToShape, &attrs, {x.tensor}, x.where);
 }
 
-constinit const OpDef kBroadcastTo =
-    define({.name = "broadcast_to", .inputs = {"x"}, .attrs = attrs_of<BroadcastToAttrs>(),
-            .infer = infer_broadcast_to, .grad = grad_broadcast_to, .alias_of = {"x"},
-            .view_offset = no_offset, .doc = "View of x repeated to a larger shape."});
+constinit const OpDef kBroadcastTo = define({.name = "broadcast_to",
+                                             .inputs = {"x"},
+                                             .attrs = attrs_of<BroadcastToAttrs>(),
+                                             .infer = infer_broadcast_to,
+                                             .grad = grad_broadcast_to,
+                                             .alias_of = {"x"},
+                                             .view_offset = no_offset,
+                                             .doc = "View of x repeated to a larger shape."});
 Tensor broadcast_to(Arg x, const Shape& shape, const Dims& axes) {
   if (x.tensor.shape() == shape) return x.tensor;
   const BroadcastToAttrs attrs{shape, axes};

@@ -5,7 +5,8 @@
 //   Tensor s = ops::sum(x, {.axes = {0, 2, 3}});   // f32[N,C,H,W] -> f32[C]
 //
 // Low precision accumulates in f32, in an order that depends on the shape and the number of threads
-// only. Errors: kIndex for an axis out of range, kValue for one named twice, kType for complex numbers.
+// only. Errors: kIndex for an axis out of range, kValue for one named twice, kType for complex
+// numbers.
 #pragma once
 
 #include "rutile/ops/call.h"
@@ -31,8 +32,8 @@ struct ReduceAttrs {
   bool keepdims = false;
   RUTILE_REFLECT(axes, keepdims)
 };
-// Largest and smallest element; NaN if there is one; ties share the gradient. kValue if a result would
-// come from no elements.
+// Largest and smallest element; NaN if there is one; ties share the gradient. kValue if a result
+// would come from no elements.
 extern RUTILE_API const OpDef kMax;
 RUTILE_API Tensor max(Arg x, ReduceAttrs attrs = {});
 extern RUTILE_API const OpDef kMin;

@@ -14,7 +14,7 @@ class Region final : public RefCounted {
  public:
   using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
   explicit Region(Function fn) : function(std::move(fn)) {}
-  Function function;              // operands to results
+  Function function;  // operands to results
   std::vector<TensorMeta> results;
 };
 

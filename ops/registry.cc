@@ -91,17 +91,15 @@ std::string_view OpDef::output_name(int i) const {
 
 const Tensor& GradCtx::in(int i) const {
   const int named = i < op_.num_inputs ? i : op_.num_inputs - 1;
-  RUTILE_CHECK(op_.save_inputs >> named & 1u,
-               cat("the gradient of ", op_.name, " reads input ", op_.input_name(i),
-                   ", which is not in .saves"));
+  RUTILE_CHECK(op_.save_inputs >> named & 1u, cat("the gradient of ", op_.name, " reads input ",
+                                                  op_.input_name(i), ", which is not in .saves"));
   return inputs_[i];
 }
 
 const Tensor& GradCtx::out(int i) const {
   const int named = i < op_.num_outputs ? i : op_.num_outputs - 1;
-  RUTILE_CHECK(op_.save_outputs >> named & 1u,
-               cat("the gradient of ", op_.name, " reads output ", op_.output_name(i),
-                   ", which is not in .saves"));
+  RUTILE_CHECK(op_.save_outputs >> named & 1u, cat("the gradient of ", op_.name, " reads output ",
+                                                   op_.output_name(i), ", which is not in .saves"));
   return outputs_[i];
 }
 

@@ -13,8 +13,8 @@ Tensor State::read() {
 void State::write(const Tensor& value) {
   const TensorMeta& old = value_.meta();
   if (!(value.shape() == old.shape) || value.dtype() != old.dtype) {
-    throw_error(ErrorCode::kValue, cat("state ", name_, " is ", old, ", its new value is ",
-                                       value.meta()));
+    throw_error(ErrorCode::kValue,
+                cat("state ", name_, " is ", old, ", its new value is ", value.meta()));
   }
   if (StateHook* hook = call_modes().states) {
     hook->write_state(*this, value);

@@ -39,12 +39,8 @@ GradResult grad_tanh(GradCtx& c) { return {tanh_grad(c.grad(), c.out())}; }
 GradResult grad_asinh(GradCtx& c) { return {c.grad() * rsqrt(square(c.in(0)) + 1)}; }
 GradResult grad_acosh(GradCtx& c) { return {c.grad() * rsqrt(square(c.in(0)) - 1)}; }
 GradResult grad_atanh(GradCtx& c) { return {c.grad() / (1 - square(c.in(0)))}; }
-GradResult grad_erf(GradCtx& c) {
-  return {c.grad() * (2 * inv_sqrtpi) * exp(-square(c.in(0)))};
-}
-GradResult grad_erfc(GradCtx& c) {
-  return {c.grad() * (-2 * inv_sqrtpi) * exp(-square(c.in(0)))};
-}
+GradResult grad_erf(GradCtx& c) { return {c.grad() * (2 * inv_sqrtpi) * exp(-square(c.in(0)))}; }
+GradResult grad_erfc(GradCtx& c) { return {c.grad() * (-2 * inv_sqrtpi) * exp(-square(c.in(0)))}; }
 
 }  // namespace
 
@@ -57,7 +53,7 @@ RUTILE_UNARY(kSign, sign, .infer = infer_number, .zero_preserving = true,
              .no_grad = "piecewise constant", .doc = "-1, 0 or 1; NaN for NaN.")
 RUTILE_UNARY(kSquare, square, .infer = infer_number, .grad = grad_square, .saves = {"x"},
              .zero_preserving = true, .doc = "x * x.")
-#define RUTILE_ROUNDING(constant, function, text)                            \
+#define RUTILE_ROUNDING(constant, function, text)                                  \
   RUTILE_UNARY(constant, function, .infer = infer_number, .zero_preserving = true, \
                .no_grad = "piecewise constant", .doc = text)
 RUTILE_ROUNDING(kFloor, floor, "Rounded down.")
@@ -66,9 +62,9 @@ RUTILE_ROUNDING(kRound, round, "Rounded to the nearest integer, half to even.")
 RUTILE_ROUNDING(kTrunc, trunc, "Rounded towards zero.")
 
 // Give floats. What is saved is x or y, whichever the derivative is simplest in.
-#define RUTILE_FUNCTION(constant, function, saved, precision, zero, text)                       \
-  RUTILE_UNARY(constant, function, .infer = infer_float, .grad = grad_##function, .saves = {saved}, \
-               .amp = precision, .zero_preserving = zero, .doc = text)
+#define RUTILE_FUNCTION(constant, function, saved, precision, zero, text)         \
+  RUTILE_UNARY(constant, function, .infer = infer_float, .grad = grad_##function, \
+               .saves = {saved}, .amp = precision, .zero_preserving = zero, .doc = text)
 RUTILE_FUNCTION(kExp, exp, "y", Amp::kHigh, false, "e to the power x.")
 RUTILE_FUNCTION(kExp2, exp2, "y", Amp::kHigh, false, "2 to the power x.")
 RUTILE_FUNCTION(kExpm1, expm1, "y", Amp::kHigh, true, "exp(x) - 1, exact near 0.")

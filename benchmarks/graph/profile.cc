@@ -134,7 +134,9 @@ void profile(const std::string& name, int64_t batch, int64_t size, bool bf16,
 }  // namespace rutile
 
 int main(int argc, char** argv) {
-  auto arg = [&](int i, const char* fallback) { return std::string(argc > i ? argv[i] : fallback); };
+  auto arg = [&](int i, const char* fallback) {
+    return std::string(argc > i ? argv[i] : fallback);
+  };
   try {
     rutile::profile(arg(1, "resnet50"), std::atoll(arg(2, "16").c_str()),
                     std::atoll(arg(3, "224").c_str()), arg(4, "fp32") == "bf16", arg(5, ""));

@@ -35,11 +35,12 @@ void binary(benchmark::State& state, DType t, const Shape& a, const Shape& b, F 
   count(state, 2 * x.meta().nbytes() + y.meta().nbytes(), x.numel());
 }
 
-#define RUTILE_UNARY_BENCHMARK(name, type, expression)                       \
-  void name##_##type(benchmark::State& state) {                              \
-    unary(state, *[](DType* t) { return parse_dtype(#type, t), t; }(&parsed), \
-          [](const Tensor& x) { return expression; });                       \
-  }                                                                          \
+#define RUTILE_UNARY_BENCHMARK(name, type, expression)                      \
+  void name##_##type(benchmark::State& state) {                             \
+    unary(                                                                  \
+        state, *[](DType* t) { return parse_dtype(#type, t), t; }(&parsed), \
+        [](const Tensor& x) { return expression; });                        \
+  }                                                                         \
   BENCHMARK(name##_##type)->Arg(1 << 14)->Arg(kMany)->UseRealTime();
 DType parsed;
 RUTILE_UNARY_BENCHMARK(relu, f32, ops::relu(x))
@@ -55,10 +56,10 @@ RUTILE_UNARY_BENCHMARK(to_bf16, f32, ops::cast(x, DType::kBF16))
 RUTILE_UNARY_BENCHMARK(to_f32, bf16, ops::cast(x, DType::kF32))
 RUTILE_UNARY_BENCHMARK(add_number, f32, x + 1.5)
 
-#define RUTILE_ADD_BENCHMARK(name, type, a, b)                                   \
-  void name(benchmark::State& state) {                                           \
+#define RUTILE_ADD_BENCHMARK(name, type, a, b)                                                \
+  void name(benchmark::State& state) {                                                        \
     binary(state, DType::type, a, b, [](const Tensor& x, const Tensor& y) { return x + y; }); \
-  }                                                                              \
+  }                                                                                           \
   BENCHMARK(name)->UseRealTime();
 RUTILE_ADD_BENCHMARK(add_f32, kF32, Shape{kMany}, Shape{kMany})
 RUTILE_ADD_BENCHMARK(add_bf16, kBF16, Shape{kMany}, Shape{kMany})

@@ -52,12 +52,12 @@ class Lowering {
 
   const Graph& g_;
   Program& p_;
-  std::vector<Place> place_;       // by value
-  std::vector<int> root_last_;     // by value that owns memory: last position that reads it
-  std::vector<ValueId> root_;      // by value: the value whose memory it is
-  std::vector<char> pinned_;       // by root: must survive to the end
+  std::vector<Place> place_;    // by value
+  std::vector<int> root_last_;  // by value that owns memory: last position that reads it
+  std::vector<ValueId> root_;   // by value: the value whose memory it is
+  std::vector<char> pinned_;    // by root: must survive to the end
   std::vector<Buffer> buffers_;
-  std::vector<Place> slot_places_; // by slot
+  std::vector<Place> slot_places_;  // by slot
   int position_ = 0;
 };
 
@@ -81,8 +81,7 @@ void Lowering::place_sources() {
   const std::vector<int> uses = g_.count_uses();
   for (size_t v = 0; v < g_.values.size(); ++v) {
     if (g_.values[v].kind != ValueKind::kConstant || uses[v] == 0) continue;
-    place_[v].buffer =
-        new_buffer(BufferKind::kConstant, static_cast<int>(p_.constants.size()), 0);
+    place_[v].buffer = new_buffer(BufferKind::kConstant, static_cast<int>(p_.constants.size()), 0);
     p_.constants.push_back(g_.values[v].constant);
   }
 }
@@ -186,8 +185,8 @@ Status Lowering::lower_kernel(NodeId id) {
     }
     for (size_t i = 0; i < in_places.size() && i < 32; ++i) {
       if (!(entry.copy_mask >> i & 1u) || n.inputs[i] == kNone) continue;
-      RUTILE_RETURN_IF_ERROR(copy_to_arena(in_places[i], *in[static_cast<int>(i)], id,
-                                           &in_places[i]));
+      RUTILE_RETURN_IF_ERROR(
+          copy_to_arena(in_places[i], *in[static_cast<int>(i)], id, &in_places[i]));
     }
     plan = entry.plan;
   }
@@ -251,7 +250,8 @@ Status Lowering::lower_node(NodeId id) {
   SmallVector<const TensorMeta*, 6> metas = g_.input_metas(n);
   std::string text = cat("[", n.op->name, "] ", s.message());
   for (int i = 0; i < metas.size(); ++i) {
-    text += cat(i ? ", " : " | ", n.op->input_name(i), " ", metas[i] ? to_string(*metas[i]) : "none");
+    text +=
+        cat(i ? ", " : " | ", n.op->input_name(i), " ", metas[i] ? to_string(*metas[i]) : "none");
   }
   if (!n.origins.empty()) {
     const Origin& o = g_.origins[n.origins.front()];
@@ -294,7 +294,8 @@ Status Lowering::finish_states() {
     p_.state_written[i] = 1;
     Place from = place_[s.out];
     const Buffer& b = buffers_[from.buffer];
-    if (b.kind == BufferKind::kState && b.index == static_cast<int>(i) && from.offset == 0) continue;
+    if (b.kind == BufferKind::kState && b.index == static_cast<int>(i) && from.offset == 0)
+      continue;
     // Another state's memory may be overwritten by then: take its value first.
     if (b.kind == BufferKind::kState) {
       RUTILE_RETURN_IF_ERROR(copy_to_arena(from, g_.meta(s.out), kNone, &from));

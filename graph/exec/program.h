@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a graph is lowered to: a flat list of steps over pointer slots. Replay patches the pointers of
-// inputs, outputs and states and loops over the steps; no maps, no reference counts, no shapes.
+// What a graph is lowered to: a flat list of steps over pointer slots. Replay patches the pointers
+// of inputs, outputs and states and loops over the steps; no maps, no reference counts, no shapes.
 #pragma once
 
 #include <memory>
@@ -18,14 +18,14 @@ enum class BufferKind : uint8_t { kArena, kInput, kOutput, kState, kConstant };
 // A pointer as base plus offset; the base of an arena pointer is the arena.
 struct Pointer {
   BufferKind kind = BufferKind::kArena;
-  int index = 0;        // which input, output, state or constant
-  int64_t offset = 0;   // bytes
+  int index = 0;       // which input, output, state or constant
+  int64_t offset = 0;  // bytes
 };
 
 struct Step {
   const Plan* plan = nullptr;
   int first_in = 0, first_out = 0, workspace = kNone;  // slots
-  NodeId node = kNone;      // kNone: a copy made by lowering
+  NodeId node = kNone;                                 // kNone: a copy made by lowering
 };
 
 struct Program {
@@ -35,8 +35,8 @@ struct Program {
   std::vector<Pointer> slots;
   std::vector<Tensor> constants;
   std::vector<TensorMeta> outputs;
-  std::vector<char> state_written;  // by state slot
-  MemoryPlan memory;                // of the arena
+  std::vector<char> state_written;      // by state slot
+  MemoryPlan memory;                    // of the arena
   std::vector<Pointer> value_pointers;  // by value, for observers; valid for values in `kept`
   std::vector<char> kept;
   int threads = 1;

@@ -95,8 +95,8 @@ void Session::fail(const Step& step, const Status& status) {
     text = cat("[", n.op->name, "] ", text);
     for (size_t i = 0; i < n.inputs.size() && i < 8; ++i) {
       if (n.inputs[i] == kNone) continue;
-      text += cat(i ? ", " : " | ", n.op->input_name(static_cast<int>(i)), " ",
-                  g.meta(n.inputs[i]));
+      text +=
+          cat(i ? ", " : " | ", n.op->input_name(static_cast<int>(i)), " ", g.meta(n.inputs[i]));
     }
     if (!n.origins.empty()) {
       const Origin& o = g.origins[n.origins.front()];
@@ -116,7 +116,8 @@ std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
   for (const Step& s : program_->steps) {
     const KernelArgs args{slots + s.first_in, slots + s.first_out,
                           s.workspace == kNone ? nullptr : slots[s.workspace]};
-    if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]] fail(s, status);
+    if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]]
+      fail(s, status);
   }
   finish();
   return outputs;

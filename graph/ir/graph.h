@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one IR: a static single-assignment graph in flat arrays. Nodes are ops of the op table, values
-// carry metas. States (parameters, statistics, ...) enter as values and leave as values.
+// The one IR: a static single-assignment graph in flat arrays. Nodes are ops of the op table,
+// values carry metas. States (parameters, statistics, ...) enter as values and leave as values.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ struct Value {
   ValueKind kind = ValueKind::kNode;
   NodeId producer = kNone;
   int output_index = 0;
-  std::string name;       // of inputs and states
-  Tensor constant;        // of constants
+  std::string name;  // of inputs and states
+  Tensor constant;   // of constants
 };
 
 // Where a node comes from: what the user wrote. Passes merge origins, never drop them.
@@ -42,15 +42,15 @@ struct Origin {
 struct Node {
   const OpDef* op = nullptr;
   AnyAttrs attrs;
-  std::vector<ValueId> inputs;   // kNone for an absent optional input
+  std::vector<ValueId> inputs;  // kNone for an absent optional input
   std::vector<ValueId> outputs;
   std::vector<int32_t> origins;  // indices into Graph::origins, ascending
   Phase phase = Phase::kForward;
-  int32_t clone_group = 0;       // nodes of different groups are never merged (recompute)
+  int32_t clone_group = 0;  // nodes of different groups are never merged (recompute)
 };
 
 struct StateSlot {
-  Ref<State> state;     // null in a graph parsed from text
+  Ref<State> state;  // null in a graph parsed from text
   std::string name;
   ValueId in = kNone;
   ValueId out = kNone;  // == in while nothing writes it
@@ -59,8 +59,8 @@ struct StateSlot {
 class RUTILE_API Graph {
  public:
   std::vector<Value> values;
-  std::vector<Node> nodes;       // by id; only those in `order` are alive
-  std::vector<NodeId> order;     // execution order
+  std::vector<Node> nodes;    // by id; only those in `order` are alive
+  std::vector<NodeId> order;  // execution order
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
   std::vector<StateSlot> states;

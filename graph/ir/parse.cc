@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads what print.cc writes. States have no State object: such a graph can be verified, transformed
-// and printed, not run.
+// Reads what print.cc writes. States have no State object: such a graph can be verified,
+// transformed and printed, not run.
 #include <charconv>
 #include <map>
 
@@ -194,8 +194,8 @@ Status Parser::source(int name) {
   Tensor t = Tensor::empty(TensorMeta(m.shape, m.dtype));
   const size_t size = dtype_size(m.dtype);
   for (size_t i = 0; i < elements.size(); ++i) {
-    const Scalar v = is_floating(m.dtype) ? Scalar(elements[i])
-                                          : Scalar(static_cast<int64_t>(elements[i]));
+    const Scalar v =
+        is_floating(m.dtype) ? Scalar(elements[i]) : Scalar(static_cast<int64_t>(elements[i]));
     Tensor::full({}, v, m.dtype).copy_out(static_cast<char*>(t.mutable_data()) + i * size, size);
   }
   return define_value(name, g_.add_constant(t));

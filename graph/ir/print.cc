@@ -10,8 +10,8 @@
 //     return %3
 //   }
 //
-// A placement other than row-major stands behind the shape: f32[8,64,7,7]<aBcd16b>, <channels_last>,
-// <strides=[1,2]>.
+// A placement other than row-major stands behind the shape: f32[8,64,7,7]<aBcd16b>,
+// <channels_last>, <strides=[1,2]>.
 #include "rutile/core/placement.h"
 #include "rutile/graph/ir/graph.h"
 #include "rutile/graph/ir/text.h"

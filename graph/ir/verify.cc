@@ -10,8 +10,8 @@ namespace {
 
 Status broken(const Graph& g, NodeId id, std::string what) {
   const Node& n = g.nodes[id];
-  return Status(ErrorCode::kInternal, cat("verify: node ", id, " (", n.op ? n.op->name : "?", "): ",
-                                          what));
+  return Status(ErrorCode::kInternal,
+                cat("verify: node ", id, " (", n.op ? n.op->name : "?", "): ", what));
 }
 
 Status check_metas(const Graph& g, NodeId id) {
@@ -40,7 +40,8 @@ Status check_mutations(const Graph& g) {
     const Node& n = g.nodes[id];
     for (ValueId v : n.inputs) {
       if (v != kNone && written_by[v] != kNone) {
-        return broken(g, id, cat("reads %", v, " after node ", written_by[v], " wrote it in place"));
+        return broken(g, id,
+                      cat("reads %", v, " after node ", written_by[v], " wrote it in place"));
       }
     }
     for (ValueId v : written_inputs(n)) written_by[v] = id;
@@ -97,8 +98,8 @@ Status verify(const Graph& g) {
       return Status(ErrorCode::kInternal, cat("verify: state ", s.name, " is not computed"));
     }
     if (!(g.meta(s.in).shape == g.meta(s.out).shape) || g.meta(s.in).dtype != g.meta(s.out).dtype) {
-      return Status(ErrorCode::kInternal, cat("verify: state ", s.name, " enters as ",
-                                              g.meta(s.in), " and leaves as ", g.meta(s.out)));
+      return Status(ErrorCode::kInternal, cat("verify: state ", s.name, " enters as ", g.meta(s.in),
+                                              " and leaves as ", g.meta(s.out)));
     }
   }
   return check_mutations(g);

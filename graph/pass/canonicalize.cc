@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: one form for equal meanings, so that later passes see less. Requires: nothing. Guarantees:
-// no cast to the same dtype, no contiguous of a row-major value, no chain of reshapes, no transpose
-// that undoes the one before it, no multiplication or division by exactly one. Bits do not change.
+// Purpose: one form for equal meanings, so that later passes see less. Requires: nothing.
+// Guarantees: no cast to the same dtype, no contiguous of a row-major value, no chain of reshapes,
+// no transpose that undoes the one before it, no multiplication or division by exactly one. Bits do
+// not change.
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/rewriter.h"
 #include "rutile/ops/elementwise.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: dead code elimination. Requires: nothing. Guarantees: every node left is used by an output,
-// a state, or has an effect.
+// Purpose: dead code elimination. Requires: nothing. Guarantees: every node left is used by an
+// output, a state, or has an effect.
 #include <algorithm>
 
 #include "rutile/graph/pass/pass.h"
@@ -14,8 +14,8 @@ Status dce(Graph& g) {
   std::vector<NodeId> kept;
   for (auto it = g.order.rbegin(); it != g.order.rend(); ++it) {
     const Node& n = g.nodes[*it];
-    const bool used = std::any_of(n.outputs.begin(), n.outputs.end(),
-                                  [&](ValueId v) { return live[v] != 0; });
+    const bool used =
+        std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return live[v] != 0; });
     if (!used && !g.has_effects(n)) continue;
     for (ValueId v : n.inputs) {
       if (v != kNone) live[v] = 1;

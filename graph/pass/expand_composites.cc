@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: ops that have no kernel row run as their composition. Requires: nothing. Guarantees: every
-// node left has a kernel row that takes it or is a view. Nodes keep the origins of what they replace.
+// Purpose: ops that have no kernel row run as their composition. Requires: nothing. Guarantees:
+// every node left has a kernel row that takes it or is a view. Nodes keep the origins of what they
+// replace.
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/trace/tracer.h"
 #include "rutile/ops/plan_cache.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: batch_norm + relu and batch_norm + add + relu become one op each, and so do their gradients:
-// the activation between norm and ReLU is neither written nor kept. Requires: nothing. Guarantees:
-// no batch_norm whose only reader is a relu (or an add of the same shape that only a relu reads) is
-// left, nor a relu_grad of such a relu whose result goes to the norm's gradient.
+// Purpose: batch_norm + relu and batch_norm + add + relu become one op each, and so do their
+// gradients: the activation between norm and ReLU is neither written nor kept. Requires: nothing.
+// Guarantees: no batch_norm whose only reader is a relu (or an add of the same shape that only a
+// relu reads) is left, nor a relu_grad of such a relu whose result goes to the norm's gradient.
 #include <unordered_map>
 
 #include "rutile/graph/pass/pass.h"
@@ -125,7 +125,9 @@ void NormFusion::fuse_backward(NodeId norm, NodeId relu) {
     }
     if (norm_grad == kNone || (!residual && readers_[dz].size() != 1)) continue;
     const Node b = g_.nodes[norm_grad];
-    auto operand = [&](const Node& m, size_t i) { return i < m.inputs.size() ? m.inputs[i] : kNone; };
+    auto operand = [&](const Node& m, size_t i) {
+      return i < m.inputs.size() ? m.inputs[i] : kNone;
+    };
     std::vector<TensorMeta> metas{g_.meta(b.outputs[0])};
     std::vector<ValueId> in{relu_grad.inputs[0], b.inputs[1]};
     if (residual) {
@@ -137,8 +139,8 @@ void NormFusion::fuse_backward(NodeId norm, NodeId relu) {
     metas.push_back(g_.meta(b.outputs[1]));
     metas.push_back(g_.meta(b.outputs[2]));
     const OpDef& op = residual ? ops::kBatchNormAddReluGrad : ops::kBatchNormReluGrad;
-    const NodeId fused = replace(id, op, AnyAttrs(), in, metas,
-                                 merge_origins(relu_grad.origins, b.origins));
+    const NodeId fused =
+        replace(id, op, AnyAttrs(), in, metas, merge_origins(relu_grad.origins, b.origins));
     const std::vector<ValueId> out = g_.nodes[fused].outputs;
     size_t o = 0;
     redirect(b.outputs[0], out[o++]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: the updates of all parameters that share rule, hyperparameters and learning rate become one
-// multi-tensor node: one kernel, balanced over the threads. Requires: nothing. Guarantees: no two
-// update nodes of one op are left that could have been one.
+// Purpose: the updates of all parameters that share rule, hyperparameters and learning rate become
+// one multi-tensor node: one kernel, balanced over the threads. Requires: nothing. Guarantees: no
+// two update nodes of one op are left that could have been one.
 #include <map>
 #include <tuple>
 
@@ -44,7 +44,8 @@ AnyAttrs multi_attrs(const Family& f, const Node& single, int64_t count) {
   for (int i = 0; i < f.multi->attrs->num_fields; ++i) {
     const std::string_view name = field_name(*f.multi->attrs, i);
     const int from = field_index(*f.single->attrs, name);
-    const AttrValue value = from < 0 ? AttrValue(count) : f.single->attrs->get(single.attrs.get(), from);
+    const AttrValue value =
+        from < 0 ? AttrValue(count) : f.single->attrs->get(single.attrs.get(), from);
     throw_if_error(f.multi->attrs->set(attrs.get_mutable(), i, value));
   }
   return attrs;

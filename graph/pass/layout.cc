@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: convolutions, norms, pools and the elementwise ops between them run in the layouts that
 // their kernels like best (oneDNN's blocked ones), forward and backward, with as few reorders as a
-// walk in program order gives. Requires: expand_composites has run. Guarantees: outputs and states of
-// the graph are row-major or as traced; every node left with a blocked operand has a fast kernel
+// walk in program order gives. Requires: expand_composites has run. Guarantees: outputs and states
+// of the graph are row-major or as traced; every node left with a blocked operand has a fast kernel
 // for it. A reordered value is reused by all later readers.
 #include <map>
 #include <utility>
@@ -46,8 +46,8 @@ Status LayoutPass::place_value(ValueId v, const Placement& p, const Node& like, 
     TensorMeta out;
     RUTILE_RETURN_IF_ERROR(place(meta.shape, meta.dtype, meta.device, p, &out));
     const ops::ReorderAttrs attrs{p};
-    const NodeId id = rw_.insert(ops::kReorder, AnyAttrs(ops::kReorder.attrs, &attrs), {v},
-                                 {&out, 1}, like);
+    const NodeId id =
+        rw_.insert(ops::kReorder, AnyAttrs(ops::kReorder.attrs, &attrs), {v}, {&out, 1}, like);
     it->second = g_.nodes[id].outputs[0];
     placed_[{it->second, {placement_of(meta).layout, placement_of(meta).channels_last}}] = v;
   }

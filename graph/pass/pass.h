@@ -14,7 +14,7 @@ namespace rutile::graph {
 struct Pass {
   const char* name;
   Status (*run)(Graph&);
-  bool optional;      // can be switched off: results stay within rounding
+  bool optional;  // can be switched off: results stay within rounding
   const char* doc;
 };
 

@@ -55,12 +55,12 @@ Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* rep
     r.nodes_before = static_cast<int>(g.order.size());
     const auto start = std::chrono::steady_clock::now();
     RUTILE_RETURN_IF_ERROR(pass.run(g));
-    r.ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-               .count();
+    r.ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     r.nodes_after = static_cast<int>(g.order.size());
     if (log_enabled(LogTopic::kPasses)) {
-      log_line(LogTopic::kPasses, cat(r.name, ": ", r.nodes_before, " -> ", r.nodes_after,
-                                      " nodes, ", r.ms, " ms"));
+      log_line(LogTopic::kPasses,
+               cat(r.name, ": ", r.nodes_before, " -> ", r.nodes_after, " nodes, ", r.ms, " ms"));
     }
     if (reports) reports->push_back(r);
     if (check) {

@@ -37,8 +37,7 @@ class Rewriter {
                 std::span<const TensorMeta> out, const Node& like) {
     const std::vector<int32_t> origins = like.origins;  // add_node may move the nodes
     const int32_t group = like.clone_group;
-    const NodeId id =
-        g_.add_node(op, std::move(attrs), std::move(in), out, origins, like.phase);
+    const NodeId id = g_.add_node(op, std::move(attrs), std::move(in), out, origins, like.phase);
     g_.nodes[id].clone_group = group;
     g_.order.push_back(id);
     return id;

@@ -77,7 +77,8 @@ ValueId Tracer::value_of(const Tensor& t) {
   if (impl->trace_id == id_) return impl->trace_value;
   if (impl->symbolic()) {
     throw_error(ErrorCode::kRuntime,
-                cat("a tensor ", impl->meta, " of an earlier trace is used in this one; it was kept "
+                cat("a tensor ", impl->meta,
+                    " of an earlier trace is used in this one; it was kept "
                     "in a variable outside the traced function. Return it, or hold it in a State"));
   }
   auto [it, fresh] = constants_.emplace(impl, kNone);

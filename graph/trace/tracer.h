@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tracing: runs a function on symbolic tensors and records every op into a graph. Gradient scopes and
-// optimizers inside the function are recorded like anything else, so a whole training step becomes
-// one graph.
+// Tracing: runs a function on symbolic tensors and records every op into a graph. Gradient scopes
+// and optimizers inside the function are recorded like anything else, so a whole training step
+// becomes one graph.
 #pragma once
 
 #include <functional>

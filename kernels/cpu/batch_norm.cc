@@ -153,8 +153,7 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
     p->kernels = f32 ? avx2::batch_norm_f32() : avx2::batch_norm_bf16();
   }
   // A thread for some 16k elements at least.
-  p->threads = static_cast<int>(
-      std::min<int64_t>(num_threads(), 1 + x.numel() / 16384));
+  p->threads = static_cast<int>(std::min<int64_t>(num_threads(), 1 + x.numel() / 16384));
   p->workspace_bytes =
       static_cast<size_t>(batch_norm_workspace(p->shape, p->threads)) * sizeof(float);
   p->run = kRun;

@@ -6,14 +6,14 @@
 
 namespace rutile::kernels {
 
-// How the elements of one channel group lie. Grouped: a group is up to 16 channels next to each other
-// (blocked layouts) or one channel whose 16 lanes are neighbouring pixels (row-major). Rows
+// How the elements of one channel group lie. Grouped: a group is up to 16 channels next to each
+// other (blocked layouts) or one channel whose 16 lanes are neighbouring pixels (row-major). Rows
 // (channels-last): all channels of a pixel lie together.
 struct BatchNormShape {
   bool rows = false;
   bool lanes_are_channels = false;  // of a grouped one
   int64_t batch = 0, channels = 0, pixels = 0;
-  int64_t lanes = 16;               // channels per block; 1 for row-major
+  int64_t lanes = 16;  // channels per block; 1 for row-major
   int64_t groups = 0;
   int64_t batch_stride = 0, group_stride = 0;  // elements
   double eps = 0;

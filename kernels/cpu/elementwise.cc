@@ -58,10 +58,10 @@ Status prepare_cast(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 }  // namespace
 
 void register_elementwise_cpu() {
-#define RUTILE_UNARY(constant, functor)                     \
-  register_kernel({.op = &ops::constant,                    \
-                   .name = "simd",                          \
-                   .supports = supports<functor<StdMath>>,  \
+#define RUTILE_UNARY(constant, functor)                    \
+  register_kernel({.op = &ops::constant,                   \
+                   .name = "simd",                         \
+                   .supports = supports<functor<StdMath>>, \
                    .prepare = prepare<functor<StdMath>>});
 #define RUTILE_BINARY(constant, functor) RUTILE_UNARY(constant, functor)
 #define RUTILE_TERNARY(constant, functor) RUTILE_UNARY(constant, functor)
@@ -69,10 +69,8 @@ void register_elementwise_cpu() {
 #undef RUTILE_UNARY
 #undef RUTILE_BINARY
 #undef RUTILE_TERNARY
-  register_kernel({.op = &ops::kCast,
-                   .name = "simd",
-                   .supports = supports_cast,
-                   .prepare = prepare_cast});
+  register_kernel(
+      {.op = &ops::kCast, .name = "simd", .supports = supports_cast, .prepare = prepare_cast});
 }
 
 }  // namespace rutile::kernels

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The instruction set of this machine, chosen once. Kernels in kernels/cpu/isa/ are compiled for each
-// of the two; a machine without AVX2 runs the reference kernels.
+// The instruction set of this machine, chosen once. Kernels in kernels/cpu/isa/ are compiled for
+// each of the two; a machine without AVX2 runs the reference kernels.
 #pragma once
 
 namespace rutile::kernels {
@@ -11,8 +11,8 @@ enum class Isa { kBaseline, kAvx2, kAvx512 };
 // RUTILE_ISA=baseline|avx2|avx512 lowers it, for tests.
 Isa isa();
 
-// The table that function `f` of the chosen instruction set's namespace gives; only where isa() is not
-// kBaseline (elsewhere such functions do not exist).
+// The table that function `f` of the chosen instruction set's namespace gives; only where isa() is
+// not kBaseline (elsewhere such functions do not exist).
 #if defined(__x86_64__)
 #define RUTILE_CHOOSE_ISA(f, ...) \
   (isa() == Isa::kAvx512 ? avx512::f(__VA_ARGS__) : avx2::f(__VA_ARGS__))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between the elementwise kernels and their inner loops, which exist once per instruction set. A tile is
-// a short contiguous run of elements of a tile type; 16-bit floats become f32 tiles on the way in.
+// Between the elementwise kernels and their inner loops, which exist once per instruction set. A
+// tile is a short contiguous run of elements of a tile type; 16-bit floats become f32 tiles on the
+// way in.
 #pragma once
 
 #include <cstdint>
@@ -54,8 +55,9 @@ using TileFn = void (*)(const void* const* in, void* out, int64_t n, const doubl
 using ConvertFn = void (*)(const void* from, void* to, int64_t n);
 
 struct TileTable {
-  // By functor, type of its inputs (of the last ones for where, whose first is bool), and which inputs
-  // are one element for all (bit i: input i). Null where the functor or variant does not exist.
+  // By functor, type of its inputs (of the last ones for where, whose first is bool), and which
+  // inputs are one element for all (bit i: input i). Null where the functor or variant does not
+  // exist.
   TileFn fn[kNumFns][kNumTileTypes][8];
   // Null for types that tiles cannot load (besides the tile types u8, f16 and bf16 are known).
   ConvertFn convert[kNumDTypes][kNumDTypes];

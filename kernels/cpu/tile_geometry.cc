@@ -6,7 +6,8 @@
 namespace rutile::kernels {
 namespace {
 
-// A dimension of the output's memory: all of logical dimension `dim`, its blocks, or the inside of one.
+// A dimension of the output's memory: all of logical dimension `dim`, its blocks, or the inside of
+// one.
 struct Physical {
   int dim;
   int64_t size;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How elementwise operands lie against the memory of the output, which is walked from its first to its
-// last element.
+// How elementwise operands lie against the memory of the output, which is walked from its first to
+// its last element.
 #pragma once
 
 #include <span>

@@ -73,7 +73,8 @@ class Builder {
     if (slots > kMaxTileSlots) return unsupported(cat("has more than ", kMaxTileSlots, " values"));
     split_rows();
     for (int i = 0; i < num_in(); ++i) add_source(i);
-    for (size_t k = 0; k < program_.steps.size(); ++k) RUTILE_RETURN_IF_ERROR(add_step(static_cast<int>(k)));
+    for (size_t k = 0; k < program_.steps.size(); ++k)
+      RUTILE_RETURN_IF_ERROR(add_step(static_cast<int>(k)));
     add_outputs();
     assign_buffers();
     finish();
@@ -166,8 +167,7 @@ class Builder {
       single_[slot] = single_[slot] && single_[s.in[j]];
     }
     const DType t = dtype_[s.in[s.num_in - 1]];
-    const TileFn* variants =
-        table_.fn[static_cast<int>(from.fn)][static_cast<int>(tile_type(t))];
+    const TileFn* variants = table_.fn[static_cast<int>(from.fn)][static_cast<int>(tile_type(t))];
     if (single_[slot]) mask = 0;  // one element each
     s.single = single_[slot];
     if (!variants[mask]) {  // no such variant: singles become tiles
@@ -278,8 +278,8 @@ class Builder {
       out.store = convert(dtype_[slot], out_[o].dtype);
       out.from_tile = true;
       if (single_[slot]) spread_[slot] = true;
-      // The step that makes it writes into the output itself, unless some step reads it with another
-      // output's memory in between or it has to be converted.
+      // The step that makes it writes into the output itself, unless some step reads it with
+      // another output's memory in between or it has to be converted.
       const bool made_here = slot >= num_in() && !single_[slot] && dtype_[slot] == out_[o].dtype;
       if (made_here && p.direct_out[slot] < 0) {
         p.direct_out[slot] = static_cast<int8_t>(o);
@@ -330,7 +330,8 @@ class Builder {
       if (s.single && !s.spread) continue;
       if (!s.single && p.direct_out[s.slot] >= 0) continue;
       const int until = s.spread ? kAlways : std::max(last_use[s.slot], k);
-      if (p.buffer[s.slot] < 0) p.buffer[s.slot] = static_cast<int8_t>(take(s.spread ? -1 : k, until));
+      if (p.buffer[s.slot] < 0)
+        p.buffer[s.slot] = static_cast<int8_t>(take(s.spread ? -1 : k, until));
     }
     if (gathers) p.raw_buffer = take(-1, kAlways);
     p.buffers = count;
@@ -345,14 +346,16 @@ class Builder {
       widest = std::max(widest, p.sources[i].size);
       bytes += static_cast<double>(single_[i] ? 0 : p.sources[i].size);
     }
-    for (const RunStep& s : p.steps) widest = std::max<int64_t>(widest, static_cast<int64_t>(dtype_size(dtype_[s.slot])));
+    for (const RunStep& s : p.steps)
+      widest = std::max<int64_t>(widest, static_cast<int64_t>(dtype_size(dtype_[s.slot])));
     for (const TileOut& o : p.outs) bytes += static_cast<double>(o.size);
     int64_t tile = kMaxTile;
     while (tile > kMinTile && tile * widest * p.buffers > kScratchBytes) tile /= 2;
     p.buffer_bytes = tile * widest;
     if (p.period > 1) tile = tile / p.period * p.period;
     p.tile = tile;
-    for (int s = 0; s < kMaxTileSlots; ++s) p.slot_size[s] = static_cast<int8_t>(dtype_size(dtype_[s]));
+    for (int s = 0; s < kMaxTileSlots; ++s)
+      p.slot_size[s] = static_cast<int8_t>(dtype_size(dtype_[s]));
     p.tiles_per_row = (p.row + tile - 1) / tile;
     const double ns = cost_ + 0.05 * bytes;
     p.grain = std::max<int64_t>(static_cast<int64_t>(20000 / ns), 1);
@@ -387,7 +390,8 @@ class Builder {
     p.run = run_direct;
   }
 
-  // Input i may give its memory to output 0 if each of its tiles is read before that tile is written.
+  // Input i may give its memory to output 0 if each of its tiles is read before that tile is
+  // written.
   void overwritable() {
     TilePlan& p = *plan_;
     const int slot = real_[program_.outputs[0]];
@@ -398,9 +402,11 @@ class Builder {
       }
     }
     for (int i = 0; i < num_in(); ++i) {
-      if (!g_.flat(i) || p.sources[i].feed != Feed::kDirect || p.sources[i].size != p.outs[0].size) continue;
+      if (!g_.flat(i) || p.sources[i].feed != Feed::kDirect || p.sources[i].size != p.outs[0].size)
+        continue;
       bool safe = true;
-      for (size_t k = static_cast<size_t>(written) + 1; k < p.steps.size() && !p.sources[i].load; ++k) {
+      for (size_t k = static_cast<size_t>(written) + 1; k < p.steps.size() && !p.sources[i].load;
+           ++k) {
         for (int j = 0; j < p.steps[k].num_in; ++j) safe = safe && p.steps[k].in[j] != i;
       }
       for (size_t o = 1; o < p.outs.size(); ++o) safe = safe && p.outs[o].slot != i;
@@ -414,10 +420,10 @@ class Builder {
   const TileTable& table_;
   std::unique_ptr<TilePlan> plan_;
   TileGeometry g_;
-  int real_[kMaxTileSlots] = {};      // the slot that holds the value
-  DType dtype_[kMaxTileSlots] = {};   // of the slot's tile
-  bool single_[kMaxTileSlots] = {};   // one value for the whole row
-  bool spread_[kMaxTileSlots] = {};   // ... that somebody wants as a tile
+  int real_[kMaxTileSlots] = {};     // the slot that holds the value
+  DType dtype_[kMaxTileSlots] = {};  // of the slot's tile
+  bool single_[kMaxTileSlots] = {};  // one value for the whole row
+  bool spread_[kMaxTileSlots] = {};  // ... that somebody wants as a tile
   double cost_ = 0;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise work in tiles: a short program of tile functions that runs over all elements of the
-// outputs, with inputs that broadcast, convert or are strided. One program is a single op or a whole
-// fused chain; its intermediate values never leave the first-level cache.
+// outputs, with inputs that broadcast, convert or are strided. One program is a single op or a
+// whole fused chain; its intermediate values never leave the first-level cache.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@ namespace rutile::kernels {
 
 // One step: slots are the inputs (first, in order) and the results of earlier steps.
 struct TileStep {
-  Fn fn = Fn::kCount;               // kCount: a conversion from the slot's type to `convert_to`
+  Fn fn = Fn::kCount;  // kCount: a conversion from the slot's type to `convert_to`
   DType convert_to = DType::kF32;
   int num_in = 0;
   int in[3] = {};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plan of elementwise work in tiles, between its builder (tile_plan.cc) and its loop (tile_run.cc).
+// The plan of elementwise work in tiles, between its builder (tile_plan.cc) and its loop
+// (tile_run.cc).
 #pragma once
 
 #include <vector>
@@ -25,9 +26,9 @@ struct TileSource {
   bool moves = false;   // depends on the row
   bool spread = false;  // a single that is also wanted as a tile
   int64_t size = 4;
-  ConvertFn load = nullptr;                 // null: tiles take the type as it is
-  int64_t outer_step[kMaxTileRank] = {};    // bytes
-  int64_t inner_step[kMaxTileRank] = {};    // elements
+  ConvertFn load = nullptr;               // null: tiles take the type as it is
+  int64_t outer_step[kMaxTileRank] = {};  // bytes
+  int64_t inner_step[kMaxTileRank] = {};  // elements
 };
 
 struct RunStep {
@@ -36,8 +37,8 @@ struct RunStep {
   int slot = 0;
   int num_in = 0;
   int in[3] = {};
-  bool from_tile[3] = {};       // else from the single value
-  bool single = false;          // runs once per row, on one element
+  bool from_tile[3] = {};  // else from the single value
+  bool single = false;     // runs once per row, on one element
   bool spread = false;
   double params[2] = {};
 };
@@ -55,21 +56,21 @@ struct TilePlan : Plan {
   int outer_rank = 0, inner_rank = 1;
   int64_t outer_dims[kMaxTileRank] = {}, inner_dims[kMaxTileRank] = {};
   int64_t tile = 0, tiles_per_row = 0;
-  int64_t period = 1;             // of repeated inputs; divides `tile`
-  int64_t grain = 1;              // elements worth a thread
+  int64_t period = 1;  // of repeated inputs; divides `tile`
+  int64_t grain = 1;   // elements worth a thread
   std::vector<TileSource> sources;
   std::vector<RunStep> steps;
   std::vector<TileOut> outs;
   int buffers = 0;
   int64_t buffer_bytes = 0;
-  int raw_buffer = -1;            // gathered elements before conversion
+  int raw_buffer = -1;  // gathered elements before conversion
   int8_t buffer[kMaxTileSlots];
   int8_t direct_out[kMaxTileSlots];  // the output that the slot's step writes in place
   int8_t slot_size[kMaxTileSlots] = {};
   // run_direct, run_convert
   TileFn fn = nullptr;
   ConvertFn convert = nullptr;
-  int64_t step_bytes[4] = {};     // of the inputs and the output, 0 for singles
+  int64_t step_bytes[4] = {};  // of the inputs and the output, 0 for singles
 
   TilePlan() {
     for (int i = 0; i < kMaxTileSlots; ++i) buffer[i] = direct_out[i] = -1;

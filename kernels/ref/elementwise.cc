@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise ops, one element at a time: load as the compute type, apply the functor, store.
+#include "rutile/ops/elementwise.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/elementwise_params.h"
 #include "rutile/kernels/functors.h"
 #include "rutile/kernels/register.h"
 #include "rutile/kernels/walk.h"
-#include "rutile/ops/elementwise.h"
 #include "rutile/ops/kernel_table.h"
 
 namespace rutile::kernels {
@@ -135,16 +135,18 @@ Status prepare_cast(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 }  // namespace
 
 void register_elementwise_ref() {
-#define RUTILE_UNARY(constant, functor) \
-  register_kernel({.op = &ops::constant, .name = "ref", .prepare = prepare<functor<StdMath>>, .reference = true});
+#define RUTILE_UNARY(constant, functor)                  \
+  register_kernel({.op = &ops::constant,                 \
+                   .name = "ref",                        \
+                   .prepare = prepare<functor<StdMath>>, \
+                   .reference = true});
 #define RUTILE_BINARY(constant, functor) RUTILE_UNARY(constant, functor)
 #define RUTILE_TERNARY(constant, functor) RUTILE_UNARY(constant, functor)
 #include "rutile/kernels/elementwise_list.inc"
 #undef RUTILE_UNARY
 #undef RUTILE_BINARY
 #undef RUTILE_TERNARY
-  register_kernel(
-      {.op = &ops::kCast, .name = "ref", .prepare = prepare_cast, .reference = true});
+  register_kernel({.op = &ops::kCast, .name = "ref", .prepare = prepare_cast, .reference = true});
 }
 
 }  // namespace rutile::kernels

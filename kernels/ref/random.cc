@@ -130,10 +130,8 @@ std::unique_ptr<P> make_plan(const CallMeta& c) {
   return p;
 }
 
-#define RUTILE_PICK(dispatch, kernel)                                       \
-  dispatch(c.out().dtype, [](auto id) -> RunFn {                            \
-    return kernel<typename decltype(id)::type>;                             \
-  })
+#define RUTILE_PICK(dispatch, kernel) \
+  dispatch(c.out().dtype, [](auto id) -> RunFn { return kernel<typename decltype(id)::type>; })
 
 Status prepare_uniform(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   const auto& a = c.as<ops::RandomUniformAttrs>();
@@ -219,9 +217,8 @@ Status prepare_dropout(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   p->out = c.out();
   p->threshold = hit_threshold(drop);
   p->scale = drop < 1 ? 1 / (1 - drop) : 0;
-  p->run = dispatch_float(p->x.dtype, [](auto id) -> RunFn {
-    return run_dropout<typename decltype(id)::type>;
-  });
+  p->run = dispatch_float(
+      p->x.dtype, [](auto id) -> RunFn { return run_dropout<typename decltype(id)::type>; });
   *plan = std::move(p);
   return Status();
 }

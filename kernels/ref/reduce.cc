@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reductions, one result at a time, over the elements it covers in row-major order.
+#include "rutile/ops/reduce.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/kernels/walk.h"
 #include "rutile/ops/kernel_table.h"
-#include "rutile/ops/reduce.h"
 
 namespace rutile::kernels {
 namespace {

@@ -10,11 +10,11 @@ namespace rutile::python {
 
 namespace {
 
-constexpr const char* kLongNames[] = {"bool",    "uint8",    "uint16",  "uint32",    "uint64",
-                                      "int8",    "int16",    "int32",   "int64",     "float16",
+constexpr const char* kLongNames[] = {"bool",     "uint8",   "uint16",  "uint32",    "uint64",
+                                      "int8",     "int16",   "int32",   "int64",     "float16",
                                       "bfloat16", "float32", "float64", "complex64", "complex128"};
 // Buffer-protocol format characters of the same types; bfloat16 has none.
-constexpr const char* kFormats[] = {"?", "B", "H", "I", "L", "b", "h", "i",
+constexpr const char* kFormats[] = {"?", "B", "H",     "I", "L", "b",  "h", "i",
                                     "l", "e", nullptr, "f", "d", "Zf", "Zd"};
 
 bool dtype_of_format(const char* format, Py_ssize_t itemsize, DType* out) {
@@ -44,8 +44,7 @@ bool tensor_from_buffer(PyObject* o, Tensor* out) {
     Shape shape;
     for (int i = 0; i < view.ndim; ++i) shape.push_back(view.shape[i]);
     *out = Tensor::empty(shape, dtype);
-    ok = out->numel() == 0 ||
-         PyBuffer_ToContiguous(out->mutable_data(), &view, view.len, 'C') == 0;
+    ok = out->numel() == 0 || PyBuffer_ToContiguous(out->mutable_data(), &view, view.len, 'C') == 0;
   }
   PyBuffer_Release(&view);
   return ok;
@@ -201,16 +200,17 @@ PyObject* numpy_of(const Tensor& tensor) {
   const void* data = t.data();  // refuses symbolic tensors
   if (t.meta().layout != kStrided) t = ops::contiguous(t);
   const size_t size = dtype_size(t.dtype());
-  // An object with __array_interface__ would do, but ndarray over a memoryview also keeps the owner.
+  // An object with __array_interface__ would do, but ndarray over a memoryview also keeps the
+  // owner.
   PyObject* ctypes = PyCapsule_New(new Tensor(t), nullptr, release_capsule);
-  PyObject* interface = Py_BuildValue(
-      "{s:N,s:s,s:(KO),s:N,s:i}", "shape", tuple_of(t.shape()), "typestr", "", "data",
-      reinterpret_cast<unsigned long long>(data), Py_True, "strides", Py_NewRef(Py_None),
-      "version", 3);
+  PyObject* interface =
+      Py_BuildValue("{s:N,s:s,s:(KO),s:N,s:i}", "shape", tuple_of(t.shape()), "typestr", "", "data",
+                    reinterpret_cast<unsigned long long>(data), Py_True, "strides",
+                    Py_NewRef(Py_None), "version", 3);
   if (!ctypes || !interface) return nullptr;
   constexpr const char* kKinds = "buuuuiiiiffffcc";
-  const std::string typestr = cat(size == 1 ? "|" : "<", kKinds[static_cast<int>(t.dtype())],
-                                  static_cast<int64_t>(size));
+  const std::string typestr =
+      cat(size == 1 ? "|" : "<", kKinds[static_cast<int>(t.dtype())], static_cast<int64_t>(size));
   PyObject* text = PyUnicode_FromString(typestr.c_str());
   PyDict_SetItemString(interface, "typestr", text);
   Py_XDECREF(text);

@@ -9,7 +9,8 @@ namespace rutile::python {
 
 // NumPy's name: "float32".
 const char* long_dtype_name(DType t);
-// From a string ("float32", "f32"), a NumPy dtype or anything with a `name`; false with an error set.
+// From a string ("float32", "f32"), a NumPy dtype or anything with a `name`; false with an error
+// set.
 bool dtype_from(PyObject* o, DType* out);
 PyObject* tuple_of(const Dims& d);
 bool dims_from(PyObject* o, Dims* out);  // int, tuple or list; false with an error set

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The extension module rutile._rutile. Tensor and op functions are made by hand; pybind11 serves what
-// is not called per op: differentiation, compilation, settings.
+// The extension module rutile._rutile. Tensor and op functions are made by hand; pybind11 serves
+// what is not called per op: differentiation, compilation, settings.
 #include <pybind11/functional.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

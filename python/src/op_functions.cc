@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One fast-call Python function per op of the table, made by a loop: ops.conv2d(x, weight, stride=2).
+// One fast-call Python function per op of the table, made by a loop: ops.conv2d(x, weight,
+// stride=2).
 #include "rutile/python/src/op_functions.h"
 
 #include <deque>
@@ -121,8 +122,7 @@ std::string signature(const OpDef& op) {
   if (op.attrs) {
     const AnyAttrs defaults(op.attrs, nullptr);
     for (int i = 0; i < op.attrs->num_fields; ++i) {
-      s += cat(", ", field_name(*op.attrs, i), "=",
-               to_string(op.attrs->get(defaults.get(), i)));
+      s += cat(", ", field_name(*op.attrs, i), "=", to_string(op.attrs->get(defaults.get(), i)));
     }
   }
   return s + ")";

@@ -26,8 +26,8 @@ PyObject* tensor_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
   static const char* kKeywords[] = {"data", "dtype", nullptr};
   PyObject* data = nullptr;
   PyObject* dtype = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Tensor", const_cast<char**>(kKeywords),
-                                   &data, &dtype)) {
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Tensor", const_cast<char**>(kKeywords), &data,
+                                   &dtype)) {
     return nullptr;
   }
   try {
@@ -84,7 +84,7 @@ PyObject* binary(PyObject* a, PyObject* b) {
   }
 }
 
-#define RUTILE_BINARY(function) \
+#define RUTILE_BINARY(function)                                                             \
   binary<static_cast<BinaryTensor>(ops::function), static_cast<BinaryRight>(ops::function), \
          static_cast<BinaryLeft>(ops::function)>
 

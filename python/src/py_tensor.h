@@ -13,8 +13,7 @@
 namespace rutile::python {
 
 struct PyTensor {
-  PyObject_HEAD
-  Tensor tensor;
+  PyObject_HEAD Tensor tensor;
 };
 
 extern PyTypeObject* tensor_type;
@@ -29,8 +28,8 @@ PyObject* wrap(Tensor t);
 
 // Python bool, int or float as a Scalar; false (no error set) for anything else.
 bool scalar_from(PyObject* o, Scalar* out);
-// A Tensor from a Tensor, number, nested list or array (through the buffer protocol). `like` gives the
-// dtype of plain numbers where it has one. False with an error set.
+// A Tensor from a Tensor, number, nested list or array (through the buffer protocol). `like` gives
+// the dtype of plain numbers where it has one. False with an error set.
 bool tensor_from(PyObject* o, const Tensor* like, Tensor* out);
 
 // Sets the Python error of the exception being handled: call inside catch (...).

@@ -137,7 +137,7 @@ TEST(Tape, MistakesAreNamed) {
   EXPECT_THROW(scope.watch(i), Error);
   EXPECT_THROW(scope.gradient(ops::sum(x), {x}), Error);  // not watched
   scope.watch(x);
-  EXPECT_THROW(scope.gradient(x * 2.0, {x}), Error);      // not a single element
+  EXPECT_THROW(scope.gradient(x * 2.0, {x}), Error);         // not a single element
   EXPECT_THROW(scope.gradient(x, {x}, ops::sum(x)), Error);  // dy of another shape
   EXPECT_THROW(scope.add_hook(x3(), [](const Tensor& g) { return g; }), Error);
 }

@@ -147,9 +147,7 @@ TEST(Compile, BranchOnAValueNamesTheOpAndTheCure) {
 }
 
 TEST(Compile, RecomputeKeepsClonesAndGivesTheSameGradient) {
-  auto body = [](const std::vector<Tensor>& x) {
-    return one(ops::square(ops::exp(x[0]) * x[0]));
-  };
+  auto body = [](const std::vector<Tensor>& x) { return one(ops::square(ops::exp(x[0]) * x[0])); };
   auto step = [&](bool again) {
     return [&, again](const std::vector<Tensor>& x) {
       GradScope scope;

@@ -51,7 +51,8 @@ TEST(OpTable, NamesAreUniqueSnakeCase) {
 }
 
 TEST(OpTable, EveryOpHasADoc) {
-  for_each_op([](const OpDef& op) { return op.doc && std::strlen(op.doc) > 3 ? "" : "has no doc"; });
+  for_each_op(
+      [](const OpDef& op) { return op.doc && std::strlen(op.doc) > 3 ? "" : "has no doc"; });
 }
 
 TEST(OpTable, EveryOpHasAGradientOrAReason) {

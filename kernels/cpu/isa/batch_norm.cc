@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batch norm in two passes over memory forward (statistics, result) and two backward (sums, result).
-// Statistics are sums of x - shift and its square, the shift being the channel's first element: f32
-// over at most kChunk vectors, f64 above that, so that a large mean costs no digits.
+// Batch norm in two passes over memory forward (statistics, result) and two backward (sums,
+// result). Statistics are sums of x - shift and its square, the shift being the channel's first
+// element: f32 over at most kChunk vectors, f64 above that, so that a large mean costs no digits.
 #include "rutile/kernels/cpu/batch_norm.h"
 
 #include "rutile/core/thread.h"
@@ -120,7 +120,8 @@ template <class T>
 void forward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) {
   const T* x = static_cast<const T*>(a.x);
   const Group group = group_of(s, g);
-  V16 base = get(x, group.offset, s.lanes_are_channels ? s.lanes : (group.vectors ? 16 : group.tail));
+  V16 base =
+      get(x, group.offset, s.lanes_are_channels ? s.lanes : (group.vectors ? 16 : group.tail));
   if (!s.lanes_are_channels) base = splat(base[0]);
   Sums sums;
   for_each_vector(group, [&](int64_t at, int64_t lanes) {
@@ -252,8 +253,8 @@ void backward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) 
   }
 }
 
-// Channels-last: threads take runs of pixels, sums of all channels at once; partial sums are combined
-// in thread order, so the result depends on the thread count only.
+// Channels-last: threads take runs of pixels, sums of all channels at once; partial sums are
+// combined in thread order, so the result depends on the thread count only.
 struct Rows {
   int64_t pixels, channels, per_thread;
   int threads;
@@ -264,8 +265,8 @@ Rows rows_of(const BatchNormShape& s, int threads) {
   return r;
 }
 
-// Adds two sums by channel over the thread's pixels into f64 arrays, f(pixel offset, channel, lanes)
-// giving the two terms.
+// Adds two sums by channel over the thread's pixels into f64 arrays, f(pixel offset, channel,
+// lanes) giving the two terms.
 template <class F>
 void sum_rows(const Rows& r, int64_t begin, int64_t end, float* partial, double* total, F&& f) {
   const int64_t c = r.channels;
@@ -417,8 +418,7 @@ void backward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads)
         const int64_t lanes = c - k < 16 ? c - k : 16, at = p * c + k;
         const V16 xv = get(x, at, lanes);
         const V16 dz = dresidual ? get(dresidual, at, lanes) : masked(at, k, lanes, xv);
-        put(dx, at,
-            dz * get(c0, k, lanes) + xv * get(c1, k, lanes) + get(c2, k, lanes), lanes);
+        put(dx, at, dz * get(c0, k, lanes) + xv * get(c1, k, lanes) + get(c2, k, lanes), lanes);
       }
     }
   });

@@ -144,10 +144,10 @@ RUTILE_FN float erf_f32(float x) {
 }
 
 struct FastMath {
-#define RUTILE_VECTORISED(name)                                        \
-  RUTILE_FN static float name(float x) { return name##_f32(x); }       \
+#define RUTILE_VECTORISED(name)                                  \
+  RUTILE_FN static float name(float x) { return name##_f32(x); } \
   RUTILE_FN static double name(double x) { return __builtin_##name(x); }
-#define RUTILE_LIBM(name)                                                \
+#define RUTILE_LIBM(name)                                                 \
   RUTILE_FN static float name(float x) { return __builtin_##name##f(x); } \
   RUTILE_FN static double name(double x) { return __builtin_##name(x); }
   RUTILE_VECTORISED(exp)

@@ -29,14 +29,14 @@ void drop_integers(TileFn (*row)[8]) {
 
 void fill_binary(TileTable* t) {
 #define RUTILE_UNARY(op, functor)
-#define RUTILE_BINARY(op, functor)                                    \
-  {                                                                   \
-    TileFn(*row)[8] = t->fn[static_cast<int>(Fn::k##functor)];        \
-    add_binary<functor<FastMath>, float>(row, TileType::kF32);        \
-    add_binary<functor<FastMath>, double>(row, TileType::kF64);       \
-    add_binary<functor<FastMath>, int32_t>(row, TileType::kI32);      \
-    add_binary<functor<FastMath>, int64_t>(row, TileType::kI64);      \
-    add_binary<functor<FastMath>, bool>(row, TileType::kBool);        \
+#define RUTILE_BINARY(op, functor)                               \
+  {                                                              \
+    TileFn(*row)[8] = t->fn[static_cast<int>(Fn::k##functor)];   \
+    add_binary<functor<FastMath>, float>(row, TileType::kF32);   \
+    add_binary<functor<FastMath>, double>(row, TileType::kF64);  \
+    add_binary<functor<FastMath>, int32_t>(row, TileType::kI32); \
+    add_binary<functor<FastMath>, int64_t>(row, TileType::kI64); \
+    add_binary<functor<FastMath>, bool>(row, TileType::kBool);   \
   }
 #define RUTILE_TERNARY(op, functor)
 #include "rutile/kernels/elementwise_list.inc"

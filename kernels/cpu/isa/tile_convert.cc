@@ -22,7 +22,8 @@ void convert_loop<Half, float>(const void* from, void* to, int64_t n) {
   float* y = static_cast<float*>(to);
   int64_t i = 0;
   for (; i + 8 <= n; i += 8) {
-    _mm256_storeu_ps(y + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i))));
+    _mm256_storeu_ps(y + i,
+                     _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i))));
   }
   for (; i < n; ++i) y[i] = _cvtsh_ss(x[i].bits);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loops over functors, and the types that a functor takes in tiles. Inputs and output may be the same
-// memory but never overlap otherwise, which the pragma tells the vectoriser.
+// Loops over functors, and the types that a functor takes in tiles. Inputs and output may be the
+// same memory but never overlap otherwise, which the pragma tells the vectoriser.
 #pragma once
 
 #include "rutile/kernels/cpu/isa/fast_math.h"

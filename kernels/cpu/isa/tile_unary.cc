@@ -21,14 +21,14 @@ void gelu_loop(const void* const* in, void* out, int64_t n, const double* params
 }  // namespace
 
 void fill_unary(TileTable* t) {
-#define RUTILE_UNARY(op, functor)                                     \
-  {                                                                   \
-    TileFn(*row)[8] = t->fn[static_cast<int>(Fn::k##functor)];        \
-    add_unary<functor<FastMath>, float>(row, TileType::kF32);         \
-    add_unary<functor<FastMath>, double>(row, TileType::kF64);        \
-    add_unary<functor<FastMath>, int32_t>(row, TileType::kI32);       \
-    add_unary<functor<FastMath>, int64_t>(row, TileType::kI64);       \
-    add_unary<functor<FastMath>, bool>(row, TileType::kBool);         \
+#define RUTILE_UNARY(op, functor)                               \
+  {                                                             \
+    TileFn(*row)[8] = t->fn[static_cast<int>(Fn::k##functor)];  \
+    add_unary<functor<FastMath>, float>(row, TileType::kF32);   \
+    add_unary<functor<FastMath>, double>(row, TileType::kF64);  \
+    add_unary<functor<FastMath>, int32_t>(row, TileType::kI32); \
+    add_unary<functor<FastMath>, int64_t>(row, TileType::kI64); \
+    add_unary<functor<FastMath>, bool>(row, TileType::kBool);   \
   }
 #define RUTILE_BINARY(op, functor)
 #define RUTILE_TERNARY(op, functor)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sixteen floats as one value, by the compiler's vector extension: one register with AVX-512, two with
-// AVX2. Only for files in this folder.
+// Sixteen floats as one value, by the compiler's vector extension: one register with AVX-512, two
+// with AVX2. Only for files in this folder.
 #pragma once
 
 #include <immintrin.h>
@@ -61,7 +61,8 @@ inline __attribute__((always_inline)) void store_part(float* p, V16 v, int64_t n
 }
 inline __attribute__((always_inline)) V16 load_part(const BFloat16* p, int64_t n) {
   const auto mask = static_cast<__mmask16>((1u << n) - 1);
-  return reinterpret_cast<V16>(widen(reinterpret_cast<H16>(_mm256_maskz_loadu_epi16(mask, p))) << 16);
+  return reinterpret_cast<V16>(widen(reinterpret_cast<H16>(_mm256_maskz_loadu_epi16(mask, p)))
+                               << 16);
 }
 inline __attribute__((always_inline)) void store_part(BFloat16* p, V16 v, int64_t n) {
   BFloat16 buffer[16];

@@ -25,12 +25,9 @@ const DTypes kBits = [] {
 void two_input_errors(SampleList& s) {
   s.error({in({2, 3}), in({4})}, kValue, "broadcast");
   s.error({in({2, 3}), in({3, 2})}, kValue, "broadcast");
-  s.error({in({2}).as(DType::kC64), in({2}).as(DType::kC64)}, kType,
-          "complex");
+  s.error({in({2}).as(DType::kC64), in({2}).as(DType::kC64)}, kType, "complex");
 }
-void one_input_errors(SampleList& s) {
-  s.error({in({2}).as(DType::kC64)}, kType, "complex");
-}
+void one_input_errors(SampleList& s) { s.error({in({2}).as(DType::kC64)}, kType, "complex"); }
 
 // ---- Two inputs -------------------------------------------------------------------------------
 
@@ -57,7 +54,8 @@ RUTILE_SAMPLES(div) {
 RUTILE_SAMPLES(floor_div) {
   s.binary(kFloats, {}, values({1, 2, 3, 0.7, 2.5}));
   s.add({in({31}), in({31}).values({1, 2, 3, 7})}).dtypes(kInts);
-  s.add({in({8}).values({7, -7, 7, -7, 0, 5.5, -5.5, 6}), in({8}).values({2, 2, -2, -2, 3, 2, 2, -3})})
+  s.add({in({8}).values({7, -7, 7, -7, 0, 5.5, -5.5, 6}),
+         in({8}).values({2, 2, -2, -2, 3, 2, 2, -3})})
       .dtypes({DType::kF32, DType::kF64, DType::kI32, DType::kI64, DType::kI8});
   two_input_errors(s);
   s.error({bool_in({2}), bool_in({2})}, kType, "bool");
@@ -65,7 +63,8 @@ RUTILE_SAMPLES(floor_div) {
 RUTILE_SAMPLES(remainder) {
   s.binary(kFloats, uniform(0.1, 0.9), uniform(1, 3)).no_second_order("piecewise linear");
   s.add({in({31}), in({31}).values({1, 2, 3, 7})}).dtypes(kInts);
-  s.add({in({8}).values({7, -7, 7, -7, 0, 5.5, -5.5, 6}), in({8}).values({2, 2, -2, -2, 3, 2, 2, -4})})
+  s.add({in({8}).values({7, -7, 7, -7, 0, 5.5, -5.5, 6}),
+         in({8}).values({2, 2, -2, -2, 3, 2, 2, -4})})
       .dtypes({DType::kF32, DType::kF64, DType::kI32, DType::kI64, DType::kI8})
       .no_gradient("on the jumps");
   two_input_errors(s);
@@ -93,11 +92,11 @@ RUTILE_SAMPLES(atan2) {
   two_input_errors(s);
 }
 
-#define RUTILE_PREDICATE_SAMPLES(op)                              \
-  RUTILE_SAMPLES(op) {                                            \
-    s.binary(kEveryType, values({-2, 0, 1, 3, 0.5, 1}), {});      \
+#define RUTILE_PREDICATE_SAMPLES(op)                                      \
+  RUTILE_SAMPLES(op) {                                                    \
+    s.binary(kEveryType, values({-2, 0, 1, 3, 0.5, 1}), {});              \
     s.add({in({40}).ints(0, 3), in({40}).ints(0, 3)}).dtypes(kEveryType); \
-    two_input_errors(s);                                          \
+    two_input_errors(s);                                                  \
   }
 RUTILE_PREDICATE_SAMPLES(equal)
 RUTILE_PREDICATE_SAMPLES(not_equal)
@@ -109,10 +108,10 @@ RUTILE_PREDICATE_SAMPLES(logical_and)
 RUTILE_PREDICATE_SAMPLES(logical_or)
 RUTILE_PREDICATE_SAMPLES(logical_xor)
 
-#define RUTILE_BITS_SAMPLES(op)                       \
-  RUTILE_SAMPLES(op) {                                \
-    s.binary(kBits);                                  \
-    s.error({in({2}), in({2})}, kType, "integers");   \
+#define RUTILE_BITS_SAMPLES(op)                                    \
+  RUTILE_SAMPLES(op) {                                             \
+    s.binary(kBits);                                               \
+    s.error({in({2}), in({2})}, kType, "integers");                \
     s.error({bool_in({2, 3}), bool_in({4})}, kValue, "broadcast"); \
   }
 RUTILE_BITS_SAMPLES(bitwise_and)
@@ -120,7 +119,9 @@ RUTILE_BITS_SAMPLES(bitwise_or)
 RUTILE_BITS_SAMPLES(bitwise_xor)
 
 RUTILE_SAMPLES(where) {
-  s.add({bool_in({2, 3, 5}), in({2, 3, 5}), in({2, 3, 5})}).dtypes(kEveryType).no_second_order("linear");
+  s.add({bool_in({2, 3, 5}), in({2, 3, 5}), in({2, 3, 5})})
+      .dtypes(kEveryType)
+      .no_second_order("linear");
   for (const auto& [c, x, y] : std::vector<std::array<Shape, 3>>{
            {Shape{}, Shape{}, Shape{}},
            {Shape{3, 1}, Shape{1, 5}, Shape{}},
@@ -184,12 +185,12 @@ RUTILE_SAMPLES(square) {
   one_input_errors(s);
   s.error({bool_in({2})}, kType, "bool");
 }
-#define RUTILE_STEP_SAMPLES(op)                  \
-  RUTILE_SAMPLES(op) {                           \
-    s.unary(kNumbers, uniform(-6, 6));           \
+#define RUTILE_STEP_SAMPLES(op)                                   \
+  RUTILE_SAMPLES(op) {                                            \
+    s.unary(kNumbers, uniform(-6, 6));                            \
     s.unary(kFloats, values({0.5, 1.5, -0.5, -2.5, 2, -3, 1e8})); \
-    one_input_errors(s);                         \
-    s.error({bool_in({2})}, kType, "bool");      \
+    one_input_errors(s);                                          \
+    s.error({bool_in({2})}, kType, "bool");                       \
   }
 RUTILE_STEP_SAMPLES(sign)
 RUTILE_STEP_SAMPLES(floor)
@@ -198,11 +199,11 @@ RUTILE_STEP_SAMPLES(round)
 RUTILE_STEP_SAMPLES(trunc)
 
 // Functions to floats: also of integers.
-#define RUTILE_FUNCTION_SAMPLES(op, fill)                               \
-  RUTILE_SAMPLES(op) {                                                  \
-    s.unary(kFloats, fill);                                             \
-    s.add({in({5}).values({0, 1})}).dtypes(kBits).name("of integers");  \
-    one_input_errors(s);                                                \
+#define RUTILE_FUNCTION_SAMPLES(op, fill)                              \
+  RUTILE_SAMPLES(op) {                                                 \
+    s.unary(kFloats, fill);                                            \
+    s.add({in({5}).values({0, 1})}).dtypes(kBits).name("of integers"); \
+    one_input_errors(s);                                               \
   }
 RUTILE_FUNCTION_SAMPLES(exp, {})
 RUTILE_FUNCTION_SAMPLES(exp2, {})
@@ -231,11 +232,11 @@ RUTILE_FUNCTION_SAMPLES(sigmoid, {})
 RUTILE_FUNCTION_SAMPLES(silu, {})
 RUTILE_FUNCTION_SAMPLES(softplus, {})
 
-#define RUTILE_CLASS_SAMPLES(op)           \
-  RUTILE_SAMPLES(op) {                     \
-    s.unary(kEveryType);                   \
-    s.unary(kFloats, specials());          \
-    one_input_errors(s);                   \
+#define RUTILE_CLASS_SAMPLES(op)  \
+  RUTILE_SAMPLES(op) {            \
+    s.unary(kEveryType);          \
+    s.unary(kFloats, specials()); \
+    one_input_errors(s);          \
   }
 RUTILE_CLASS_SAMPLES(logical_not)
 RUTILE_CLASS_SAMPLES(isnan)
@@ -257,11 +258,13 @@ RUTILE_SAMPLES(relu) {
   s.error({bool_in({2})}, kType, "bool");
 }
 RUTILE_SAMPLES(relu6) {
-  s.unary(kNumbers, [] {
-    Fill f = away_from({0, 6});
-    f.lo = -4, f.hi = 9;
-    return f;
-  }()).no_second_order(kPiecewise);
+  s.unary(kNumbers,
+          [] {
+            Fill f = away_from({0, 6});
+            f.lo = -4, f.hi = 9;
+            return f;
+          }())
+      .no_second_order(kPiecewise);
   one_input_errors(s);
 }
 Fill around(double lo, double hi, std::vector<double> kinks) {
@@ -302,10 +305,10 @@ RUTILE_SAMPLES(clip) {
 }
 
 // The gradients take dy and the forward input or output.
-#define RUTILE_GRADIENT_SAMPLES(op, dtypes, fill)  \
-  RUTILE_SAMPLES(op) {                             \
-    s.binary(dtypes, {}, fill);                    \
-    two_input_errors(s);                           \
+#define RUTILE_GRADIENT_SAMPLES(op, dtypes, fill) \
+  RUTILE_SAMPLES(op) {                            \
+    s.binary(dtypes, {}, fill);                   \
+    two_input_errors(s);                          \
   }
 RUTILE_GRADIENT_SAMPLES(relu_grad, kNumbers, away_from({0}))
 RUTILE_GRADIENT_SAMPLES(relu6_grad, kNumbers, around(-4, 9, {0, 6}))

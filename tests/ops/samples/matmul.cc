@@ -37,7 +37,9 @@ void matmul_shapes(SampleList& s) {
   s.add({in({5, 3}), in({5})}, transposed(true, false)).name("transposed times vector");
   s.add({in({5}), in({3, 5})}, transposed(false, true)).name("vector times transposed");
   s.add({in({37, 129}), in({129, 65})}).dtypes(kFloats).tolerance(DType::kF32, 1e-4);
-  s.add({in({257, 64}), in({64, 96})}).dtypes({DType::kF32, DType::kBF16}).no_gradient("a large one for kernels; small ones check the gradient");
+  s.add({in({257, 64}), in({64, 96})})
+      .dtypes({DType::kF32, DType::kBF16})
+      .no_gradient("a large one for kernels; small ones check the gradient");
 }
 
 void matmul_batches(SampleList& s) {

@@ -17,10 +17,11 @@ struct AxesCase {
 };
 // All, inner, outer, middle, several, of size 1, of nothing.
 const std::vector<AxesCase> kAxes = {
-    {{}, {}},          {{7}, {}},         {{7}, {0}},           {{3, 5}, {1}},
-    {{3, 5}, {0}},     {{3, 5}, {-1, 0}}, {{2, 3, 4}, {1}},     {{2, 3, 4}, {0, 2}},
-    {{2, 3, 4}, {-1}}, {{2, 3, 4}, {}},   {{1, 5, 1}, {0, 2}},  {{2, 6, 3, 5}, {0, 2, 3}},
-    {{5, 0}, {0}},     {{0, 4}, {1}},     {{2, 37, 4, 3}, {2, 3}}};
+    {{}, {}},         {{7}, {}},           {{7}, {0}},
+    {{3, 5}, {1}},    {{3, 5}, {0}},       {{3, 5}, {-1, 0}},
+    {{2, 3, 4}, {1}}, {{2, 3, 4}, {0, 2}}, {{2, 3, 4}, {-1}},
+    {{2, 3, 4}, {}},  {{1, 5, 1}, {0, 2}}, {{2, 6, 3, 5}, {0, 2, 3}},
+    {{5, 0}, {0}},    {{0, 4}, {1}},       {{2, 37, 4, 3}, {2, 3}}};
 
 // Cases of an op over `dtypes` with attributes made by with(axes, keepdims).
 template <class With>
@@ -30,7 +31,8 @@ void over_axes(SampleList& s, const DTypes& dtypes, const Fill& fill, const char
     if (*no_second) g.no_second_order(no_second);
   };
   for (const AxesCase& c : kAxes) {
-    for (const bool keep : {false, true}) done(s.add({in(c.shape).filled(fill)}, with(c.axes, keep)));
+    for (const bool keep : {false, true})
+      done(s.add({in(c.shape).filled(fill)}, with(c.axes, keep)));
   }
   done(s.add({in({4, 6}).filled(fill)}, with(Dims{1}, false)).dtypes(dtypes));
   for (const View v : {View::kTransposed, View::kGaps, View::kExpanded}) {
@@ -40,7 +42,8 @@ void over_axes(SampleList& s, const DTypes& dtypes, const Fill& fill, const char
   }
   for (const int64_t channels : {1, 6, 37}) {
     const Input x = in({2, channels, 3, 5}).filled(fill).channels_last();
-    for (const Dims& axes : {Dims{0, 2, 3}, Dims{1}, Dims{2, 3}}) done(s.add({x}, with(axes, true)));
+    for (const Dims& axes : {Dims{0, 2, 3}, Dims{1}, Dims{2, 3}})
+      done(s.add({x}, with(axes, true)));
   }
   // Long ones, for kernels: all, inner, outer, middle.
   struct Long {
@@ -115,17 +118,21 @@ void extremum(SampleList& s) {
   for (const AxesCase& c : kAxes) {
     if (c.shape.numel() == 0) continue;
     for (const bool keep : {false, true}) {
-      s.add({in(c.shape).distinct()}, ReduceAttrs{c.axes, keep}).no_second_order("piecewise linear");
+      s.add({in(c.shape).distinct()}, ReduceAttrs{c.axes, keep})
+          .no_second_order("piecewise linear");
     }
   }
   s.add({in({0, 4})}, ReduceAttrs{{1}}).no_second_order("piecewise linear");
-  s.add({in({4, 6}).distinct()}, ReduceAttrs{{1}}).dtypes(kEveryType).no_second_order("piecewise linear");
+  s.add({in({4, 6}).distinct()}, ReduceAttrs{{1}})
+      .dtypes(kEveryType)
+      .no_second_order("piecewise linear");
   s.add({in({5, 40}).values({1, 5, 2, std::nan(""), 3, 7, 2})}, ReduceAttrs{{1}})
       .dtypes(kFloats)
       .name("NaN")
       .no_gradient("NaN");
   for (const View v : {View::kTransposed, View::kGaps, View::kExpanded}) {
-    s.add({in({3, 4, 5}).distinct().viewed(v)}, ReduceAttrs{{2}}).no_second_order("piecewise linear");
+    s.add({in({3, 4, 5}).distinct().viewed(v)}, ReduceAttrs{{2}})
+        .no_second_order("piecewise linear");
     s.add({in({3, 4, 5}).distinct().viewed(v)}, ReduceAttrs{{0, 1}})
         .no_gradient("ties where it is expanded");
   }
@@ -159,8 +166,8 @@ RUTILE_SAMPLES(norm) {
 RUTILE_SAMPLES(logsumexp) {
   over_axes(s, kFloats, {}, "", kReduceOver);
   refuses_two_of_one(s, kReduceOver);
-  s.add({in({4, 3}).values({1e4, 1e4, 1e4, -1e4, -1e4, -1e4, HUGE_VAL, 0, 1, -HUGE_VAL, -HUGE_VAL,
-                            -HUGE_VAL})},
+  s.add({in({4, 3}).values(
+            {1e4, 1e4, 1e4, -1e4, -1e4, -1e4, HUGE_VAL, 0, 1, -HUGE_VAL, -HUGE_VAL, -HUGE_VAL})},
         ReduceAttrs{{1}})
       .dtypes({DType::kF32, DType::kF64})
       .name("far out")
