@@ -12,7 +12,7 @@
 namespace rutile::kernels {
 namespace {
 
-constexpr int64_t kGrainBytes = 1 << 16;  // less is not worth another thread
+constexpr int64_t kGrainBytes = 1 << 18;  // less is not worth another thread
 constexpr int64_t kPieceBytes = 1 << 14;  // long rows are divided into such pieces
 
 template <class T>

@@ -20,8 +20,8 @@
 namespace rutile::kernels {
 namespace {
 
-constexpr int64_t kGrainBytes = 1 << 15;
-constexpr int64_t kGrain = 1 << 13;  // elements
+constexpr int64_t kGrainBytes = 1 << 17;
+constexpr int64_t kGrain = 1 << 15;  // elements
 
 int axis_of(int64_t axis, int rank) { return static_cast<int>(axis < 0 ? axis + rank : axis); }
 

@@ -18,7 +18,7 @@
 namespace rutile::kernels {
 namespace {
 
-constexpr int64_t kGrain = 1 << 13;  // elements worth another thread
+constexpr int64_t kGrain = 1 << 15;  // elements worth another thread
 
 bool is_fast(DType t) { return t == DType::kF32 || t == DType::kBF16; }
 
