@@ -155,6 +155,8 @@ Status run_planned(const OpDef& op, const PlanEntry& entry, std::span<const Tens
   SmallVector<void*, 6> in_data;
   SmallVector<void*, 4> out_data;
   for (const Tensor& t : in) in_data.push_back(t.defined() ? t.impl()->data : nullptr);
+  // Kernels see every named input; optional ones that were left off at the end are null.
+  while (in_data.size() < op.num_inputs) in_data.push_back(nullptr);
   for (int i = 0; i < entry.outputs.size(); ++i) {
     const int alias = op.alias_input(i);
     if (alias >= 0) {

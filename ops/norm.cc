@@ -279,7 +279,9 @@ Status infer_update(const CallMeta& call, TensorMeta* out) {
                              call.op->input_name(0), ", got ", call.in(i).dtype, call.in(i).shape));
     }
   }
-  if (!is_floating(m.dtype)) return type_error("statistics must be floating point");
+  if (m.dtype != DType::kF32 && m.dtype != DType::kF64) {
+    return type_error(cat("statistics must be f32 or f64, got ", m.dtype));
+  }
   if (!(a.momentum >= 0 && a.momentum <= 1)) {
     return value_error(cat("momentum must lie in [0, 1], got ", a.momentum));
   }

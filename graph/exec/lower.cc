@@ -37,6 +37,8 @@ class Lowering {
   Status place_outputs(NodeId id, const Plan& plan, const std::vector<Place>& in);
   Status copy_into(Place from, const TensorMeta& meta, Place to, NodeId node);
   Status copy_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to);
+  Status reorder_into(Place from, const TensorMeta& meta, Place to, const TensorMeta& to_meta,
+                      NodeId node);
   Status finish_outputs();
   Status finish_states();
   void assign_memory();
@@ -140,6 +142,21 @@ Status Lowering::copy_into(Place from, const TensorMeta& meta, Place to, NodeId 
   return Status();
 }
 
+Status Lowering::reorder_into(Place from, const TensorMeta& meta, Place to,
+                              const TensorMeta& to_meta, NodeId node) {
+  const ops::ReorderAttrs attrs{{to_meta.layout, to_meta.is_channels_last()}};
+  const TensorMeta* in = &meta;
+  PlanEntry entry;
+  RUTILE_RETURN_IF_ERROR(
+      plan_call(ops::kReorder, &attrs, {&in, 1}, DeviceType::kCpu, false, &entry));
+  if (!same_placement(entry.outputs[0], to_meta)) {
+    return Status(ErrorCode::kUnsupported,
+                  cat("no kernel writes ", to_meta, " here; it would write ", meta));
+  }
+  add_step(entry.plan, {from}, {to}, node);
+  return Status();
+}
+
 Status Lowering::copy_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to) {
   const TensorMeta plain(meta.shape, meta.dtype, meta.device);
   *to = {new_buffer(BufferKind::kArena, 0, plain.nbytes()), 0};
@@ -163,6 +180,11 @@ Status Lowering::lower_kernel(NodeId id) {
   SmallVector<TensorMeta, 2> out;
   const CallMeta call = g_.call_meta(n, &in, &out);
   std::vector<Place> in_places;
+  struct Moved {
+    size_t output;
+    TensorMeta written;  // placed otherwise than the graph says
+  };
+  std::vector<Moved> moved;
   for (ValueId v : n.inputs) in_places.push_back(v == kNone ? Place() : place_[v]);
   std::shared_ptr<const Plan> plan;
   const bool reference = call_modes().reference_kernels;
@@ -177,11 +199,12 @@ Status Lowering::lower_kernel(NodeId id) {
       return Status(ErrorCode::kUnsupported, "has no kernel and was not expanded");
     }
     for (int i = 0; i < entry.outputs.size(); ++i) {
-      if (!same_placement(entry.outputs[i], out[i])) {
-        // The graph's placement differs from what this kernel writes: only copies can mend that.
+      if (same_placement(entry.outputs[i], out[i])) continue;
+      if (n.op->alias_input(i) >= 0) {
         return Status(ErrorCode::kUnsupported,
                       cat("no kernel writes ", out[i], " here; it would write ", entry.outputs[i]));
       }
+      moved.push_back({static_cast<size_t>(i), entry.outputs[i]});
     }
     for (size_t i = 0; i < in_places.size() && i < 32; ++i) {
       if (!(entry.copy_mask >> i & 1u) || n.inputs[i] == kNone) continue;
@@ -197,7 +220,17 @@ Status Lowering::lower_kernel(NodeId id) {
     const int alias = n.op->alias_input(static_cast<int>(i));
     if (alias >= 0) in_places[alias] = out_places.back();
   }
+  // Kernels see every named input; optional ones that were left off at the end are null.
+  in_places.resize(std::max(in_places.size(), static_cast<size_t>(n.op->num_inputs)));
+  const std::vector<Place> wanted = out_places;
+  for (const Moved& m : moved) {
+    out_places[m.output] = {new_buffer(BufferKind::kArena, 0, m.written.nbytes()), 0};
+  }
   add_step(std::move(plan), in_places, out_places, id);
+  for (const Moved& m : moved) {
+    const TensorMeta& to = out[static_cast<int>(m.output)];
+    RUTILE_RETURN_IF_ERROR(reorder_into(out_places[m.output], m.written, wanted[m.output], to, id));
+  }
   return Status();
 }
 

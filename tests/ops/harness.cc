@@ -264,7 +264,10 @@ void check_infer(const OpDef& op, Findings& findings) {
       const TensorMeta& m = inferred[static_cast<int>(i)];
       const std::string what = output_name(s.describe(t), i, out.size());
       if (!(again[i] == m)) findings.add(cat(what, ": infer leaves fields unset"));
-      const bool same_meta = op.dynamic ? out[i].dtype() == m.dtype : out[i].meta() == m;
+      // A composition's last op chooses the placement.
+      bool same_meta = out[i].meta() == m;
+      if (op.compose) same_meta = out[i].shape() == m.shape && out[i].dtype() == m.dtype;
+      if (op.dynamic) same_meta = out[i].dtype() == m.dtype;
       if (!same_meta) findings.add(cat(what, ": is ", out[i].meta(), ", infer says ", m));
     }
     if (s.not_deterministic.empty()) {

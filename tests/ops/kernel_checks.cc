@@ -97,6 +97,7 @@ std::vector<Tensor> run(const RowCall& r, int overwrite, Findings& findings) {
     if (static_cast<int>(i) == overwrite) copies[i] = place(copies[i], copies[i].meta());
     in_data.push_back(copies[i].defined() ? copies[i].impl()->data : nullptr);
   }
+  while (in_data.size() < op.num_inputs) in_data.push_back(nullptr);
   std::vector<bool> fresh;
   for (int i = 0; i < r.out_metas.size(); ++i) {
     const TensorMeta& m = r.out_metas[i];
