@@ -101,7 +101,7 @@ TensorList compose_clip_grad(const void* attrs, In in) {
 
 // clang-format off
 #define RUTILE_ACTIVATION(constant, function, saved, zero, text)                                 \
-  RUTILE_UNARY(constant, function, .infer = infer_float, .grad = grad_##function,                \
+  RUTILE_UNARY(constant, function, .infer = infer_floats, .grad = grad_##function,                \
                .saves = {saved}, .zero_preserving = zero, .doc = text)
 #define RUTILE_ACTIVATION_OF(constant, function, Attrs, infer_fn, text)                          \
   constinit const OpDef constant = define(elementwise(                                           \
@@ -118,7 +118,7 @@ TensorList compose_clip_grad(const void* attrs, In in) {
 #define RUTILE_GRADIENT_OF(constant, function, Attrs, text)                                      \
   constinit const OpDef constant = define(elementwise(                                           \
       {.name = #function, .inputs = {"dy", "x"}, .outputs = {"dx"}, .attrs = attrs_of<Attrs>(),  \
-       .infer = infer_float, .compose = compose_##function, .zero_preserving = true,             \
+       .infer = infer_floats, .compose = compose_##function, .zero_preserving = true,             \
        .doc = text}));                                                                           \
   Tensor function(Arg dy, Arg x, Attrs attrs) {                                                  \
     return call1(constant, &attrs, {dy.tensor, x.tensor}, dy.where);                             \
@@ -129,25 +129,26 @@ RUTILE_UNARY(kRelu, relu, .infer = infer_number, .grad = grad_relu, .saves = {"y
              .zero_preserving = true, .doc = "max(x, 0); NaN stays NaN.")
 RUTILE_UNARY(kRelu6, relu6, .infer = infer_number, .grad = grad_relu6, .saves = {"y"},
              .zero_preserving = true, .doc = "min(max(x, 0), 6).")
-RUTILE_ACTIVATION(kSigmoid, sigmoid, "y", false, "1 / (1 + exp(-x)).")
+RUTILE_UNARY(kSigmoid, sigmoid, .infer = infer_float, .grad = grad_sigmoid, .saves = {"y"},
+             .doc = "1 / (1 + exp(-x)).")
 RUTILE_ACTIVATION(kSilu, silu, "x", true, "x * sigmoid(x), also known as swish.")
 RUTILE_ACTIVATION(kSoftplus, softplus, "x", false, "log(1 + exp(x)).")
 RUTILE_ACTIVATION(kHsigmoid, hsigmoid, "x", false, "min(max(x + 3, 0), 6) / 6.")
 RUTILE_ACTIVATION(kHswish, hswish, "x", true, "x * min(max(x + 3, 0), 6) / 6.")
-RUTILE_ACTIVATION_OF(kGelu, gelu, GeluAttrs, infer_float,
+RUTILE_ACTIVATION_OF(kGelu, gelu, GeluAttrs, infer_floats,
                      "x * Phi(x), Phi the normal cdf, or its tanh approximation.")
-RUTILE_ACTIVATION_OF(kLeakyRelu, leaky_relu, LeakyReluAttrs, infer_float, "x > 0 ? x : alpha * x.")
-RUTILE_ACTIVATION_OF(kElu, elu, EluAttrs, infer_float, "x > 0 ? x : alpha * (exp(x) - 1).")
+RUTILE_ACTIVATION_OF(kLeakyRelu, leaky_relu, LeakyReluAttrs, infer_floats, "x > 0 ? x : alpha * x.")
+RUTILE_ACTIVATION_OF(kElu, elu, EluAttrs, infer_floats, "x > 0 ? x : alpha * (exp(x) - 1).")
 RUTILE_ACTIVATION_OF(kClip, clip, ClipAttrs, infer_clip, "min(max(x, min), max).")
 Tensor hardtanh(Arg x) { return clip(x, {.min = -1, .max = 1}); }
 
 RUTILE_GRADIENT(kReluGrad, relu_grad, "y", infer_number, true, "y <= 0 ? 0 : dy.")
 RUTILE_GRADIENT(kRelu6Grad, relu6_grad, "y", infer_number, true, "0 < y < 6 ? dy : 0.")
-RUTILE_GRADIENT(kSigmoidGrad, sigmoid_grad, "y", infer_float, true, "dy * y * (1 - y).")
-RUTILE_GRADIENT(kTanhGrad, tanh_grad, "y", infer_float, true, "dy * (1 - y * y).")
-RUTILE_GRADIENT(kSiluGrad, silu_grad, "x", infer_float, true, "Gradient of silu.")
-RUTILE_GRADIENT(kHsigmoidGrad, hsigmoid_grad, "x", infer_float, true, "Gradient of hsigmoid.")
-RUTILE_GRADIENT(kHswishGrad, hswish_grad, "x", infer_float, true, "Gradient of hswish.")
+RUTILE_GRADIENT(kSigmoidGrad, sigmoid_grad, "y", infer_floats, true, "dy * y * (1 - y).")
+RUTILE_GRADIENT(kTanhGrad, tanh_grad, "y", infer_floats, true, "dy * (1 - y * y).")
+RUTILE_GRADIENT(kSiluGrad, silu_grad, "x", infer_floats, true, "Gradient of silu.")
+RUTILE_GRADIENT(kHsigmoidGrad, hsigmoid_grad, "x", infer_floats, true, "Gradient of hsigmoid.")
+RUTILE_GRADIENT(kHswishGrad, hswish_grad, "x", infer_floats, true, "Gradient of hswish.")
 RUTILE_GRADIENT_OF(kGeluGrad, gelu_grad, GeluAttrs, "Gradient of gelu.")
 RUTILE_GRADIENT_OF(kLeakyReluGrad, leaky_relu_grad, LeakyReluAttrs, "Gradient of leaky_relu.")
 RUTILE_GRADIENT_OF(kEluGrad, elu_grad, EluAttrs, "Gradient of elu.")

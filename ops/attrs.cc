@@ -182,6 +182,13 @@ Status set_double(double* field, const AttrValue& v) {
   return as_double(v, field) ? Status() : attr_type_error("a number", v);
 }
 
+Status set_string(std::string* field, const AttrValue& v) {
+  const auto* s = std::get_if<std::string>(&v);
+  if (!s) return attr_type_error("a string", v);
+  *field = *s;
+  return Status();
+}
+
 Status set_dims(Dims* field, const AttrValue& v) {
   if (const auto* d = std::get_if<Dims>(&v)) {
     *field = *d;

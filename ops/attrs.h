@@ -102,6 +102,7 @@ RUTILE_API Status attr_type_error(const char* expected, const AttrValue& got);
 RUTILE_API Status set_bool(bool* field, const AttrValue& v);
 RUTILE_API Status set_int(int64_t* field, const AttrValue& v);
 RUTILE_API Status set_double(double* field, const AttrValue& v);
+RUTILE_API Status set_string(std::string* field, const AttrValue& v);
 RUTILE_API Status set_dims(Dims* field, const AttrValue& v);
 RUTILE_API Status set_int2(Int2* field, const AttrValue& v);
 RUTILE_API Status set_dtype(DType* field, const AttrValue& v);
@@ -135,6 +136,8 @@ Status set_field(T* f, const AttrValue& v) {
     return set_int(f, v);
   } else if constexpr (std::is_same_v<T, double>) {
     return set_double(f, v);
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return set_string(f, v);
   } else if constexpr (std::is_same_v<T, Dims>) {
     return set_dims(f, v);
   } else if constexpr (std::is_same_v<T, Int2>) {

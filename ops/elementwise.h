@@ -102,7 +102,7 @@ RUTILE_UNARY(kAtanh, atanh)
 RUTILE_UNARY(kErf, erf)
 RUTILE_UNARY(kErfc, erfc)
 
-// ---- Activations ------------------------------------------------------------------------------
+// ---- Activations: floats only, but for relu, relu6 and sigmoid ---------------------------------
 
 RUTILE_UNARY(kRelu, relu)          // max(x, 0)
 RUTILE_UNARY(kRelu6, relu6)        // min(max(x, 0), 6)

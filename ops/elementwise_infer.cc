@@ -94,6 +94,12 @@ Status infer_float(const CallMeta& c, TensorMeta* out) {
   return infer_broadcast(c, is_floating(t) ? t : DType::kF32, out);
 }
 
+Status infer_floats(const CallMeta& c, TensorMeta* out) {
+  const DType t = c.in(0).dtype;
+  if (!is_floating(t) && !is_complex(t)) return type_error(cat("expects floats, got ", t));
+  return infer_same(c, out);
+}
+
 Status infer_bits(const CallMeta& c, TensorMeta* out) {
   const DType t = c.in(0).dtype;
   if (!is_integral(t) && t != DType::kBool) {

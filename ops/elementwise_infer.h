@@ -20,6 +20,7 @@ Status check_dtypes(const CallMeta& c, int first = 0);
 Status infer_same(const CallMeta& c, TensorMeta* out);     // the inputs' dtype
 Status infer_number(const CallMeta& c, TensorMeta* out);   // the same without bool
 Status infer_float(const CallMeta& c, TensorMeta* out);    // integers and bool give f32
+Status infer_floats(const CallMeta& c, TensorMeta* out);   // floats only
 Status infer_bits(const CallMeta& c, TensorMeta* out);     // integers and bool
 Status infer_compare(const CallMeta& c, TensorMeta* out);  // gives bool
 

@@ -46,7 +46,7 @@ GradResult grad_erfc(GradCtx& c) { return {c.grad() * (-2 * inv_sqrtpi) * exp(-s
 
 // Keep the dtype.
 RUTILE_UNARY(kNeg, neg, .infer = infer_number, .grad = grad_neg, .zero_preserving = true,
-             .doc = "-x.")
+             .doc = "Negation: -x.")
 RUTILE_UNARY(kAbs, abs, .infer = infer_number, .grad = grad_abs, .saves = {"x"},
              .zero_preserving = true, .doc = "|x|; the gradient at 0 is 0.")
 RUTILE_UNARY(kSign, sign, .infer = infer_number, .zero_preserving = true,

@@ -1,76 +1,101 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of the elementwise ops: each is a tile program of one step.
+// Rows of the elementwise ops and of fused chains of them: all are tile programs.
+#include "rutile/ops/elementwise.h"
 #include "rutile/kernels/cpu/tile_plan.h"
-#include "rutile/kernels/elementwise_params.h"
-#include "rutile/kernels/functors.h"
 #include "rutile/kernels/register.h"
+#include "rutile/ops/fused.h"
 
 namespace rutile::kernels {
 namespace {
 
-// The type in which an op computes inputs of type t.
-DType computed_in(Domain domain, DType t) {
-  if (domain == Domain::kFloat && !is_floating(t)) return DType::kF32;
-  if (domain == Domain::kLogical) return DType::kBool;
-  return t;
+std::vector<DType> input_dtypes(const CallMeta& c) {
+  std::vector<DType> slots;
+  for (const TensorMeta* m : c.inputs) slots.push_back(m->dtype);
+  return slots;
 }
 
-template <class F>
-bool supports(const CallMeta& c, Reason* reason) {
-  const DType t = computed_in(F::kDomain, c.in(c.num_inputs() - 1).dtype);
-  if (!tiles_have(fn_of(*c.op), t)) {
-    reason->text = cat("has no vector loop for ", t);
+bool single(const CallMeta& c, TileProgram* program, Reason* reason) {
+  if (c.op == &ops::kCast) {  // loading and storing is all of it
+    program->outputs.push_back(0);
+    return true;
+  }
+  std::vector<DType> slots = input_dtypes(c);
+  int in[] = {0, 1, 2};
+  const int y =
+      add_tile_step(*c.op, c.attrs, {in, c.inputs.size()}, c.out().dtype, &slots, program, reason);
+  program->outputs.push_back(y);
+  return y >= 0;
+}
+
+bool chain(const CallMeta& c, TileProgram* program, Reason* reason) {
+  ops::FusedProgram p;
+  const Status s = ops::FusedProgram::parse(c.as<ops::FusedElementwiseAttrs>().program, &p);
+  if (!s.ok()) {
+    reason->text = s.message();
     return false;
   }
-  return can_tile(c.inputs, c.outputs, reason);
+  std::vector<DType> slots = input_dtypes(c);
+  std::vector<int> slot_of;  // by value of the program
+  std::vector<TensorMeta> metas;
+  for (int i = 0; i < p.inputs; ++i) {
+    slot_of.push_back(i);
+    metas.push_back(c.in(i));
+  }
+  for (const ops::FusedProgram::Step& step : p.steps) {
+    SmallVector<int, 3> in;
+    SmallVector<const TensorMeta*, 3> in_metas;
+    for (const int v : step.in) {
+      in.push_back(slot_of[static_cast<size_t>(v)]);
+      in_metas.push_back(&metas[static_cast<size_t>(v)]);
+    }
+    TensorMeta out;
+    const Status inferred = step.op->infer(CallMeta{step.op, step.attrs.get(), in_metas, {}}, &out);
+    RUTILE_CHECK(inferred.ok(), "infer has accepted the program");
+    slot_of.push_back(
+        add_tile_step(*step.op, step.attrs.get(), in, out.dtype, &slots, program, reason));
+    if (slot_of.back() < 0) return false;
+    metas.push_back(out);
+  }
+  for (const int v : p.outputs) program->outputs.push_back(slot_of[static_cast<size_t>(v)]);
+  return true;
 }
 
-template <class F>
+using Make = bool (*)(const CallMeta&, TileProgram*, Reason*);
+
+template <Make make>
+bool supports(const CallMeta& c, Reason* reason) {
+  TileProgram program;
+  return can_tile(c.inputs, c.outputs, reason) && make(c, &program, reason) &&
+         fits(program, c.num_inputs(), reason);
+}
+
+template <Make make>
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   TileProgram program;
-  TileStep step;
-  step.fn = fn_of(*c.op);
-  step.num_in = c.num_inputs();
-  elementwise_params(*c.op, c.attrs, step.params);
-  for (int i = 0; i < step.num_in; ++i) {
-    step.in[i] = i;
-    const DType t = c.in(i).dtype, wanted = computed_in(F::kDomain, t);
-    if (t == wanted) continue;
-    TileStep conversion;
-    conversion.convert_to = wanted;
-    conversion.num_in = 1;
-    conversion.in[0] = i;
-    program.steps.push_back(conversion);
-    step.in[i] = step.num_in + static_cast<int>(program.steps.size()) - 1;
-  }
-  program.steps.push_back(step);
-  program.outputs.push_back(step.num_in + static_cast<int>(program.steps.size()) - 1);
+  Reason reason;
+  if (!make(c, &program, &reason)) return Status(ErrorCode::kUnsupported, reason.text);
   return make_tile_plan(program, c.inputs, c.outputs, plan);
-}
-
-bool supports_cast(const CallMeta& c, Reason* reason) {
-  return can_tile(c.inputs, c.outputs, reason);
-}
-Status prepare_cast(const CallMeta& c, std::unique_ptr<Plan>* plan) {
-  return make_tile_plan({.steps = {}, .outputs = {0}}, c.inputs, c.outputs, plan);
 }
 
 }  // namespace
 
 void register_elementwise_cpu() {
-#define RUTILE_UNARY(constant, functor)                    \
-  register_kernel({.op = &ops::constant,                   \
-                   .name = "simd",                         \
-                   .supports = supports<functor<StdMath>>, \
-                   .prepare = prepare<functor<StdMath>>});
-#define RUTILE_BINARY(constant, functor) RUTILE_UNARY(constant, functor)
-#define RUTILE_TERNARY(constant, functor) RUTILE_UNARY(constant, functor)
-#include "rutile/kernels/elementwise_list.inc"
+  const auto add = [](const OpDef& op) {
+    register_kernel(
+        {.op = &op, .name = "simd", .supports = supports<single>, .prepare = prepare<single>});
+  };
+#define RUTILE_UNARY(constant, functor) add(ops::constant);
+#define RUTILE_BINARY(constant, functor) add(ops::constant);
+#define RUTILE_TERNARY(constant, functor) add(ops::constant);
+#include "rutile/ops/elementwise_list.inc"
 #undef RUTILE_UNARY
 #undef RUTILE_BINARY
 #undef RUTILE_TERNARY
-  register_kernel(
-      {.op = &ops::kCast, .name = "simd", .supports = supports_cast, .prepare = prepare_cast});
+  add(ops::kCast);
+  register_kernel({.op = &ops::kFusedElementwise,
+                   .name = "simd",
+                   .supports = supports<chain>,
+                   .prepare = prepare<chain>});
 }
 
 }  // namespace rutile::kernels

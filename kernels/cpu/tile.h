@@ -15,7 +15,7 @@ enum class Fn : uint8_t {
 #define RUTILE_UNARY(op, functor) k##functor,
 #define RUTILE_BINARY(op, functor) k##functor,
 #define RUTILE_TERNARY(op, functor) k##functor,
-#include "rutile/kernels/elementwise_list.inc"
+#include "rutile/ops/elementwise_list.inc"
 #undef RUTILE_UNARY
 #undef RUTILE_BINARY
 #undef RUTILE_TERNARY

@@ -9,7 +9,7 @@
 
 namespace rutile::kernels {
 
-inline constexpr int kMaxTileInputs = 16;
+inline constexpr int kMaxTileInputs = 32;
 inline constexpr int kMaxTileRank = 2 * kMaxRank;
 
 // Dimensions of the output's memory, slowest first, with those merged that every operand steps

@@ -4,7 +4,10 @@
 #include <algorithm>
 
 #include "rutile/kernels/cpu/tile_program.h"
+#include "rutile/kernels/elementwise_params.h"
+#include "rutile/kernels/functors.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/fused.h"
 
 namespace rutile::kernels {
 namespace {
@@ -15,49 +18,46 @@ constexpr int64_t kLongRow = 512;
 
 Status unsupported(std::string text) { return Status(ErrorCode::kUnsupported, std::move(text)); }
 
-// Nanoseconds per element, roughly: decides only how many threads work.
-double cost_of(Fn fn, DType t) {
-  switch (fn) {
-    case Fn::kPow:
-    case Fn::kAtan2:
-    case Fn::kFloorDiv:
-    case Fn::kRemainder:
-    case Fn::kSin:
-    case Fn::kCos:
-    case Fn::kTan:
-    case Fn::kAsin:
-    case Fn::kAcos:
-    case Fn::kAtan:
-    case Fn::kSinh:
-    case Fn::kCosh:
-    case Fn::kAsinh:
-    case Fn::kAcosh:
-    case Fn::kAtanh:
-    case Fn::kErfc:
-      return 8;
-    case Fn::kExp:
-    case Fn::kExp2:
-    case Fn::kExpm1:
-    case Fn::kLog:
-    case Fn::kLog2:
-    case Fn::kLog1p:
-    case Fn::kTanh:
-    case Fn::kErf:
-    case Fn::kSigmoid:
-    case Fn::kSilu:
-    case Fn::kSiluGrad:
-    case Fn::kSoftplus:
-    case Fn::kGelu:
-    case Fn::kGeluGrad:
-    case Fn::kElu:
-    case Fn::kEluGrad:
-      return t == DType::kF64 ? 8 : 0.4;
-    default:
-      return 0.06;
-  }
+DType tile_dtype(DType t) { return is_low_precision(t) ? DType::kF32 : t; }
+
+bool tiles_know(DType t) { return tile_type(t) != TileType::kNone || t == DType::kU8; }
+
+bool tiles_have(Fn fn, DType t) {
+  const TileTable* table = tile_table();
+  if (!table || fn == Fn::kCount || tile_type(t) == TileType::kNone) return false;
+  return table->fn[static_cast<int>(fn)][static_cast<int>(tile_type(t))][0] != nullptr;
 }
 
-DType tile_dtype(DType t) { return is_low_precision(t) ? DType::kF32 : t; }
+Fn fn_of(const OpDef& op) {
+#define RUTILE_UNARY(constant, functor) \
+  if (&op == &ops::constant) return Fn::k##functor;
+#define RUTILE_BINARY(constant, functor) RUTILE_UNARY(constant, functor)
+#define RUTILE_TERNARY(constant, functor) RUTILE_UNARY(constant, functor)
+#include "rutile/ops/elementwise_list.inc"
+#undef RUTILE_UNARY
+#undef RUTILE_BINARY
+#undef RUTILE_TERNARY
+  return Fn::kCount;
+}
+
+Domain domain_of(Fn fn) {
+  static constexpr Domain kDomains[] = {
+#define RUTILE_UNARY(constant, functor) functor<StdMath>::kDomain,
+#define RUTILE_BINARY(constant, functor) functor<StdMath>::kDomain,
+#define RUTILE_TERNARY(constant, functor) functor<StdMath>::kDomain,
+#include "rutile/ops/elementwise_list.inc"
+#undef RUTILE_UNARY
+#undef RUTILE_BINARY
+#undef RUTILE_TERNARY
+      Domain::kReal};
+  return kDomains[static_cast<int>(fn)];
+}
+
+// The type in which inputs of type t are computed.
+DType computed_in(Domain domain, DType t) {
+  if (domain == Domain::kFloat && !is_floating(t)) return DType::kF32;
+  return domain == Domain::kLogical ? DType::kBool : t;
+}
 
 // Turns a program into a plan, slot by slot.
 class Builder {
@@ -69,8 +69,7 @@ class Builder {
   Status build(std::unique_ptr<Plan>* plan) {
     Reason reason;
     if (!tile_geometry(in_, out_[0], &g_, &reason)) return unsupported(reason.text);
-    const int slots = static_cast<int>(in_.size() + program_.steps.size());
-    if (slots > kMaxTileSlots) return unsupported(cat("has more than ", kMaxTileSlots, " values"));
+    if (!fits(program_, num_in(), &reason)) return unsupported(reason.text);
     split_rows();
     for (int i = 0; i < num_in(); ++i) add_source(i);
     for (size_t k = 0; k < program_.steps.size(); ++k)
@@ -178,7 +177,7 @@ class Builder {
     if (!s.fn) return unsupported("has a step that tiles do not know");
     for (int j = 0; j < s.num_in; ++j) s.from_tile[j] = !s.single && !(mask >> j & 1u);
     dtype_[slot] = result_dtype(from.fn, t);
-    cost_ += s.single ? 0 : cost_of(from.fn, t);
+    if (!s.single) cost_ += from.cost * (t == DType::kF64 && from.cost > 0.1 ? 20 : 1);
     return Status();
   }
 
@@ -429,24 +428,45 @@ class Builder {
 
 }  // namespace
 
-bool tiles_know(DType t) { return tile_type(t) != TileType::kNone || t == DType::kU8; }
-
-bool tiles_have(Fn fn, DType t) {
-  const TileTable* table = tile_table();
-  if (!table || fn == Fn::kCount || tile_type(t) == TileType::kNone) return false;
-  return table->fn[static_cast<int>(fn)][static_cast<int>(tile_type(t))][0] != nullptr;
+int add_tile_step(const OpDef& op, const void* attrs, std::span<const int> in, DType out,
+                  std::vector<DType>* slots, TileProgram* program, Reason* reason) {
+  auto append = [&](TileStep step, DType t) {
+    program->steps.push_back(step);
+    slots->push_back(t);
+    return static_cast<int>(slots->size()) - 1;
+  };
+  auto conversion = [&](int slot, DType to) {
+    TileStep step;
+    step.convert_to = to;
+    step.num_in = 1;
+    step.in[0] = slot;
+    return append(step, to);
+  };
+  if (&op == &ops::kCast) return conversion(in[0], out);
+  TileStep step;
+  step.fn = fn_of(op);
+  step.num_in = static_cast<int>(in.size());
+  step.cost = ops::fused_cost(op);
+  const DType t = computed_in(domain_of(step.fn), (*slots)[static_cast<size_t>(in.back())]);
+  if (!tiles_have(step.fn, t)) {
+    reason->text = cat(op.name, " has no vector loop for ", t);
+    return -1;
+  }
+  elementwise_params(op, attrs, step.params);
+  for (int j = 0; j < step.num_in; ++j) {
+    const bool condition = step.fn == Fn::kWhere && j == 0;
+    const DType is = (*slots)[static_cast<size_t>(in[static_cast<size_t>(j)])];
+    const DType wanted = condition ? is : computed_in(domain_of(step.fn), is);
+    step.in[j] = in[static_cast<size_t>(j)];
+    if (is != wanted) step.in[j] = conversion(step.in[j], wanted);
+  }
+  return append(step, out);
 }
 
-Fn fn_of(const OpDef& op) {
-#define RUTILE_UNARY(constant, functor) \
-  if (&op == &ops::constant) return Fn::k##functor;
-#define RUTILE_BINARY(constant, functor) RUTILE_UNARY(constant, functor)
-#define RUTILE_TERNARY(constant, functor) RUTILE_UNARY(constant, functor)
-#include "rutile/kernels/elementwise_list.inc"
-#undef RUTILE_UNARY
-#undef RUTILE_BINARY
-#undef RUTILE_TERNARY
-  return Fn::kCount;
+bool fits(const TileProgram& program, int inputs, Reason* reason) {
+  if (inputs + static_cast<int>(program.steps.size()) <= kMaxTileSlots) return true;
+  reason->text = cat("has more than ", kMaxTileSlots, " values");
+  return false;
 }
 
 bool can_tile(std::span<const TensorMeta* const> inputs, std::span<const TensorMeta> outputs,

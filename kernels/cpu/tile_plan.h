@@ -20,6 +20,7 @@ struct TileStep {
   int num_in = 0;
   int in[3] = {};
   double params[2] = {};
+  double cost = 0.06;  // nanoseconds per element
 };
 
 // What a kernel asks for. Slot i < inputs.size() is input i; slot inputs.size() + k is steps[k].
@@ -28,12 +29,14 @@ struct TileProgram {
   std::vector<int> outputs;  // slots
 };
 
-// Whether tiles can hold the type, as input or output.
-bool tiles_know(DType t);
-// Whether the step's function exists for inputs of this dtype (the last input's for where).
-bool tiles_have(Fn fn, DType t);
-// The functor of an elementwise op; kCount if it has none.
-Fn fn_of(const OpDef& op);
+// Appends an elementwise op or a cast, with the conversions that it needs. `slots` holds the dtype
+// of every slot so far, as the ops see it, and grows with the program; `in` names slots, `out` is
+// the op's result type. The number of the result's slot, or -1 with a reason if tiles cannot do it.
+int add_tile_step(const OpDef& op, const void* attrs, std::span<const int> in, DType out,
+                  std::vector<DType>* slots, TileProgram* program, Reason* reason);
+
+// Whether the program is short enough.
+bool fits(const TileProgram& program, int inputs, Reason* reason);
 
 // Makes a plan that runs `program`. All outputs have one shape and placement, dense or blocked; an
 // input is placed alike, or strided and broadcasts to that shape. Error kUnsupported for the rest.

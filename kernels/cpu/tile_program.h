@@ -10,7 +10,7 @@
 
 namespace rutile::kernels {
 
-inline constexpr int kMaxTileSlots = 96;
+inline constexpr int kMaxTileSlots = 120;
 
 // How an input gets into a tile.
 enum class Feed : uint8_t {

@@ -142,7 +142,7 @@ void register_elementwise_ref() {
                    .reference = true});
 #define RUTILE_BINARY(constant, functor) RUTILE_UNARY(constant, functor)
 #define RUTILE_TERNARY(constant, functor) RUTILE_UNARY(constant, functor)
-#include "rutile/kernels/elementwise_list.inc"
+#include "rutile/ops/elementwise_list.inc"
 #undef RUTILE_UNARY
 #undef RUTILE_BINARY
 #undef RUTILE_TERNARY

@@ -39,7 +39,7 @@ void fill_binary(TileTable* t) {
     add_binary<functor<FastMath>, bool>(row, TileType::kBool);   \
   }
 #define RUTILE_TERNARY(op, functor)
-#include "rutile/kernels/elementwise_list.inc"
+#include "rutile/ops/elementwise_list.inc"
 #undef RUTILE_UNARY
 #undef RUTILE_BINARY
 #undef RUTILE_TERNARY

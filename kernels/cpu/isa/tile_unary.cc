@@ -32,7 +32,7 @@ void fill_unary(TileTable* t) {
   }
 #define RUTILE_BINARY(op, functor)
 #define RUTILE_TERNARY(op, functor)
-#include "rutile/kernels/elementwise_list.inc"
+#include "rutile/ops/elementwise_list.inc"
 #undef RUTILE_UNARY
 #undef RUTILE_BINARY
 #undef RUTILE_TERNARY

@@ -15,11 +15,12 @@ using namespace rutile::ops;  // attributes
 constexpr ErrorCode kValue = ErrorCode::kValue;
 constexpr ErrorCode kType = ErrorCode::kType;
 
-const DTypes kBits = [] {
+// A function: kInts may not be ready while this file's constants are made.
+DTypes bits() {
   DTypes t = kInts;
   t.push_back(DType::kBool);
   return t;
-}();
+}
 
 // What every op of two inputs refuses.
 void two_input_errors(SampleList& s) {
@@ -32,13 +33,13 @@ void one_input_errors(SampleList& s) { s.error({in({2}).as(DType::kC64)}, kType,
 // ---- Two inputs -------------------------------------------------------------------------------
 
 RUTILE_SAMPLES(add) {
-  s.binary(kEveryType).no_second_order("linear");
+  s.binary(kEveryType).no_second_order("the op is linear");
   s.add({in({2, 3}).as(DType::kBF16), in({3}).as(DType::kF32)}).name("promotion");
   s.add({in({2, 3}).as(DType::kI32), in({3}).as(DType::kF16)}).name("promotion");
   two_input_errors(s);
 }
 RUTILE_SAMPLES(sub) {
-  s.binary(kNumbers).no_second_order("linear");
+  s.binary(kNumbers).no_second_order("the op is linear");
   two_input_errors(s);
   s.error({bool_in({2}), bool_in({2})}, kType, "bool");
 }
@@ -48,7 +49,7 @@ RUTILE_SAMPLES(mul) {
 }
 RUTILE_SAMPLES(div) {
   s.binary(kFloats, {}, positive());
-  s.add({in({7}), in({7}).ints(1, 5)}).dtypes(kBits).name("integers give f32");
+  s.add({in({7}), in({7}).ints(1, 5)}).dtypes(bits()).name("integers give f32");
   two_input_errors(s);
 }
 RUTILE_SAMPLES(floor_div) {
@@ -89,6 +90,7 @@ RUTILE_SAMPLES(minimum) {
 }
 RUTILE_SAMPLES(atan2) {
   s.binary(kFloats, away_from({0}, 0.2), away_from({0}, 0.2));
+  s.add({in({7}), in({7})}).dtypes(bits()).name("of integers");
   two_input_errors(s);
 }
 
@@ -110,7 +112,7 @@ RUTILE_PREDICATE_SAMPLES(logical_xor)
 
 #define RUTILE_BITS_SAMPLES(op)                                    \
   RUTILE_SAMPLES(op) {                                             \
-    s.binary(kBits);                                               \
+    s.binary(bits());                                              \
     s.error({in({2}), in({2})}, kType, "integers");                \
     s.error({bool_in({2, 3}), bool_in({4})}, kValue, "broadcast"); \
   }
@@ -121,7 +123,7 @@ RUTILE_BITS_SAMPLES(bitwise_xor)
 RUTILE_SAMPLES(where) {
   s.add({bool_in({2, 3, 5}), in({2, 3, 5}), in({2, 3, 5})})
       .dtypes(kEveryType)
-      .no_second_order("linear");
+      .no_second_order("the op is linear");
   for (const auto& [c, x, y] : std::vector<std::array<Shape, 3>>{
            {Shape{}, Shape{}, Shape{}},
            {Shape{3, 1}, Shape{1, 5}, Shape{}},
@@ -129,13 +131,13 @@ RUTILE_SAMPLES(where) {
            {Shape{}, Shape{3}, Shape{2, 3}},
            {Shape{0}, Shape{0}, Shape{1}},
            {Shape{2, 6, 3, 2}, Shape{1, 6, 1, 1}, Shape{2, 6, 3, 2}}}) {
-    s.add({bool_in(c), in(x), in(y)}).no_second_order("linear");
+    s.add({bool_in(c), in(x), in(y)}).no_second_order("the op is linear");
   }
   s.add({bool_in({2, 37, 3, 2}).channels_last(), in({2, 37, 3, 2}).channels_last(),
          in({2, 37, 3, 2}).channels_last()})
-      .no_second_order("linear");
+      .no_second_order("the op is linear");
   s.add({bool_in({4, 5}).transposed(), in({4, 5}).gaps(), in({4, 5}).expanded()})
-      .no_second_order("linear");
+      .no_second_order("the op is linear");
   s.add({bool_in({67, 1033}), in({67, 1033}), in({67, 1033})})
       .name("long")
       .dtypes(kEveryType)
@@ -147,22 +149,22 @@ RUTILE_SAMPLES(where) {
 
 RUTILE_SAMPLES(cast) {
   for (const DType to : kEveryType) {
-    s.add({in({3, 7})}, CastAttrs{to}).dtypes(kEveryType).no_second_order("linear");
+    s.add({in({3, 7})}, CastAttrs{to}).dtypes(kEveryType).no_second_order("the op is linear");
     s.add({in({2, 37, 5, 3}).channels_last()}, CastAttrs{to})
         .dtypes({DType::kF32, DType::kBF16})
-        .no_second_order("linear");
+        .no_second_order("the op is linear");
     s.add({in({33}).values({0, -0.5, 1.99, -3.7, 1e3, -1e3, 3e4, 7e4, -7e4, 5e9, -5e9, 2e19, -2e19,
                             HUGE_VAL, -HUGE_VAL, std::nan("")})},
           CastAttrs{to})
         .dtypes({DType::kF32, DType::kF64, DType::kBF16})
         .name("out of range")
-        .no_gradient("jumps");
+        .no_gradient("values jump");
     s.add({in({67, 1033}).uniform(0, 100)}, CastAttrs{to})
         .dtypes(kEveryType)
         .no_gradient("a long run for kernels");
   }
   for (const View v : {View::kTransposed, View::kGaps, View::kExpanded}) {
-    s.add({in({4, 5}).viewed(v)}, CastAttrs{DType::kBF16}).no_second_order("linear");
+    s.add({in({4, 5}).viewed(v)}, CastAttrs{DType::kBF16}).no_second_order("the op is linear");
   }
   s.error({in({2}).as(DType::kC64)}, CastAttrs{DType::kF32}, kType, "complex");
   s.error({in({2})}, CastAttrs{DType::kC64}, kType, "complex");
@@ -171,7 +173,7 @@ RUTILE_SAMPLES(cast) {
 // ---- One input --------------------------------------------------------------------------------
 
 RUTILE_SAMPLES(neg) {
-  s.unary(kNumbers).no_second_order("linear");
+  s.unary(kNumbers).no_second_order("the op is linear");
   one_input_errors(s);
   s.error({bool_in({2})}, kType, "bool");
 }
@@ -199,11 +201,11 @@ RUTILE_STEP_SAMPLES(round)
 RUTILE_STEP_SAMPLES(trunc)
 
 // Functions to floats: also of integers.
-#define RUTILE_FUNCTION_SAMPLES(op, fill)                              \
-  RUTILE_SAMPLES(op) {                                                 \
-    s.unary(kFloats, fill);                                            \
-    s.add({in({5}).values({0, 1})}).dtypes(kBits).name("of integers"); \
-    one_input_errors(s);                                               \
+#define RUTILE_FUNCTION_SAMPLES(op, fill)                               \
+  RUTILE_SAMPLES(op) {                                                  \
+    s.unary(kFloats, fill);                                             \
+    s.add({in({5}).values({0, 1})}).dtypes(bits()).name("of integers"); \
+    one_input_errors(s);                                                \
   }
 RUTILE_FUNCTION_SAMPLES(exp, {})
 RUTILE_FUNCTION_SAMPLES(exp2, {})
@@ -229,8 +231,15 @@ RUTILE_FUNCTION_SAMPLES(atanh, uniform(-0.8, 0.8))
 RUTILE_FUNCTION_SAMPLES(erf, {})
 RUTILE_FUNCTION_SAMPLES(erfc, {})
 RUTILE_FUNCTION_SAMPLES(sigmoid, {})
-RUTILE_FUNCTION_SAMPLES(silu, {})
-RUTILE_FUNCTION_SAMPLES(softplus, {})
+
+#define RUTILE_ACTIVATION_SAMPLES(op)                    \
+  RUTILE_SAMPLES(op) {                                   \
+    s.unary(kFloats);                                    \
+    s.error({in({5}).as(DType::kI32)}, kType, "floats"); \
+    one_input_errors(s);                                 \
+  }
+RUTILE_ACTIVATION_SAMPLES(silu)
+RUTILE_ACTIVATION_SAMPLES(softplus)
 
 #define RUTILE_CLASS_SAMPLES(op)  \
   RUTILE_SAMPLES(op) {            \
@@ -244,7 +253,7 @@ RUTILE_CLASS_SAMPLES(isinf)
 RUTILE_CLASS_SAMPLES(isfinite)
 
 RUTILE_SAMPLES(bitwise_not) {
-  s.unary(kBits);
+  s.unary(bits());
   s.error({in({2})}, kType, "integers");
 }
 

@@ -93,7 +93,7 @@ RUTILE_SAMPLES(sum) {
   s.error({in({2})}, SumAttrs{{}, false, DType::kI32}, ErrorCode::kType, "cannot sum");
 }
 RUTILE_SAMPLES(mean) {
-  over_axes(s, kEveryType, {}, "linear", kSumOver);
+  over_axes(s, kEveryType, {}, "the op is linear", kSumOver);
   refuses_two_of_one(s, kSumOver);
   s.error({in({2})}, SumAttrs{{}, false, DType::kI32}, ErrorCode::kType, "floats");
 }
@@ -129,7 +129,7 @@ void extremum(SampleList& s) {
   s.add({in({5, 40}).values({1, 5, 2, std::nan(""), 3, 7, 2})}, ReduceAttrs{{1}})
       .dtypes(kFloats)
       .name("NaN")
-      .no_gradient("NaN");
+      .no_gradient("NaN has no slope");
   for (const View v : {View::kTransposed, View::kGaps, View::kExpanded}) {
     s.add({in({3, 4, 5}).distinct().viewed(v)}, ReduceAttrs{{2}})
         .no_second_order("piecewise linear");
@@ -142,7 +142,10 @@ void extremum(SampleList& s) {
   }
   for (const auto& [shape, axes] : std::vector<AxesCase>{
            {{70001}, {}}, {{67, 1033}, {1}}, {{1033, 67}, {0}}, {{4, 19, 17, 33}, {0, 2, 3}}}) {
-    s.add({in(shape)}, ReduceAttrs{axes}).name("long").dtypes(kEveryType).no_gradient("long");
+    s.add({in(shape)}, ReduceAttrs{axes})
+        .name("long")
+        .dtypes(kEveryType)
+        .no_gradient("a long run for kernels");
   }
   refuses_nothing<ReduceAttrs>(s);
   s.error({in({2, 3})}, ReduceAttrs{{2}}, ErrorCode::kIndex, "axis");
@@ -171,7 +174,7 @@ RUTILE_SAMPLES(logsumexp) {
         ReduceAttrs{{1}})
       .dtypes({DType::kF32, DType::kF64})
       .name("far out")
-      .no_gradient("infinite");
+      .no_gradient("infinite values");
   s.error({in({2}).as(DType::kI32)}, ReduceAttrs{}, ErrorCode::kType, "floats");
 }
 
@@ -223,18 +226,19 @@ RUTILE_SAMPLES(cumsum) {
     for (const bool reverse : {false, true}) {
       s.add({in({2, 3, 4})}, CumsumAttrs{1, exclusive, reverse})
           .dtypes(kEveryType)
-          .no_second_order("linear");
-      s.add({in({7})}, CumsumAttrs{-1, exclusive, reverse}).no_second_order("linear");
-      s.add({in({3, 4}).gaps()}, CumsumAttrs{0, exclusive, reverse}).no_second_order("linear");
+          .no_second_order("the op is linear");
+      s.add({in({7})}, CumsumAttrs{-1, exclusive, reverse}).no_second_order("the op is linear");
+      s.add({in({3, 4}).gaps()}, CumsumAttrs{0, exclusive, reverse})
+          .no_second_order("the op is linear");
     }
   }
-  s.add({in({0, 4})}, CumsumAttrs{0}).no_second_order("linear");
+  s.add({in({0, 4})}, CumsumAttrs{0}).no_second_order("the op is linear");
   s.add({in({13, 3001})}, CumsumAttrs{1})
       .dtypes(kFloats)
       .tolerance(DType::kF32, 1e-4)
       .tolerance(DType::kF16, 1e-2, 1e-1)
       .tolerance(DType::kBF16, 3e-2, 3e-1)
-      .no_gradient("long");
+      .no_gradient("a long run for kernels");
   s.error({in({2, 3})}, CumsumAttrs{2}, ErrorCode::kIndex, "axis");
   s.error({in({})}, CumsumAttrs{0}, ErrorCode::kIndex, "axis");
 }
@@ -255,22 +259,26 @@ RUTILE_SAMPLES(sum_to_shape) {
         .tolerance(DType::kF64, 1e-12, 1e-10)
         .tolerance(DType::kF16, 4e-3, 4e-2)
         .tolerance(DType::kBF16, 2e-2, 2e-1)
-        .no_second_order("linear");
+        .no_second_order("the op is linear");
   }
-  s.add({in({8, 6}).as(DType::kBF16)}, SumToShapeAttrs{{6}, DType::kF32}).no_second_order("linear");
+  s.add({in({8, 6}).as(DType::kBF16)}, SumToShapeAttrs{{6}, DType::kF32})
+      .no_second_order("the op is linear");
   s.error({in({2, 3})}, SumToShapeAttrs{{2}, {}}, ErrorCode::kValue, "broadcast");
   s.error({in({2, 3})}, SumToShapeAttrs{{1, 2, 3}, {}}, ErrorCode::kValue, "broadcast");
   s.error({in({2, 3})}, SumToShapeAttrs{{-1, 3}, {}}, ErrorCode::kValue, "");
 }
 
 RUTILE_SAMPLES(broadcast_to) {
-  s.add({in({3})}, BroadcastToAttrs{{2, 3}, {}}).dtypes(kEveryType).no_second_order("linear");
-  s.add({in({})}, BroadcastToAttrs{{2, 3}, {}}).no_second_order("linear");
-  s.add({in({2, 1, 3})}, BroadcastToAttrs{{4, 2, 5, 3}, {}}).no_second_order("linear");
-  s.add({in({2, 3})}, BroadcastToAttrs{{2, 5, 3, 4}, {1, -1}}).no_second_order("linear");
-  s.add({in({2, 1})}, BroadcastToAttrs{{2, 5, 3}, {1}}).no_second_order("linear");
-  s.add({in({1, 3})}, BroadcastToAttrs{{0, 3}, {}}).no_second_order("linear");
-  s.add({in({4, 5}).transposed()}, BroadcastToAttrs{{3, 4, 5}, {}}).no_second_order("linear");
+  s.add({in({3})}, BroadcastToAttrs{{2, 3}, {}})
+      .dtypes(kEveryType)
+      .no_second_order("the op is linear");
+  s.add({in({})}, BroadcastToAttrs{{2, 3}, {}}).no_second_order("the op is linear");
+  s.add({in({2, 1, 3})}, BroadcastToAttrs{{4, 2, 5, 3}, {}}).no_second_order("the op is linear");
+  s.add({in({2, 3})}, BroadcastToAttrs{{2, 5, 3, 4}, {1, -1}}).no_second_order("the op is linear");
+  s.add({in({2, 1})}, BroadcastToAttrs{{2, 5, 3}, {1}}).no_second_order("the op is linear");
+  s.add({in({1, 3})}, BroadcastToAttrs{{0, 3}, {}}).no_second_order("the op is linear");
+  s.add({in({4, 5}).transposed()}, BroadcastToAttrs{{3, 4, 5}, {}})
+      .no_second_order("the op is linear");
   s.error({in({3})}, BroadcastToAttrs{{2, 4}, {}}, ErrorCode::kValue, "broadcast");
   s.error({in({2, 3})}, BroadcastToAttrs{{3}, {}}, ErrorCode::kValue, "fewer");
   s.error({in({3})}, BroadcastToAttrs{{-1, 3}, {}}, ErrorCode::kValue, "");
