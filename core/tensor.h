@@ -10,6 +10,7 @@
 // released on any thread; one handle is not to be assigned by two threads at once.
 #pragma once
 
+#include <bit>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -34,7 +35,10 @@ struct Scalar {
   constexpr Scalar(float v) : f(v), i(static_cast<int64_t>(v)) {}
   constexpr Scalar(double v) : f(v), i(static_cast<int64_t>(v)) {}
   constexpr bool operator==(const Scalar& o) const {
-    return kind == o.kind && (kind == Kind::kFloat ? f == o.f : i == o.i);
+    if (kind != o.kind) return false;
+    // By bits: 0 and -0 are two values, NaN is equal to itself.
+    return kind == Kind::kFloat ? std::bit_cast<uint64_t>(f) == std::bit_cast<uint64_t>(o.f)
+                                : i == o.i;
   }
 };
 

@@ -8,6 +8,7 @@
 //   };
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -201,11 +202,21 @@ Status set_nth(void* p, int field, const AttrValue& v) {
   return status;
 }
 
+// Doubles by bits: 0 and -0 are two values, NaN is equal to itself.
+template <class T>
+bool same_field(const T& a, const T& b) {
+  if constexpr (std::is_same_v<T, double>) {
+    return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b);
+  } else {
+    return a == b;
+  }
+}
+
 template <class T>
 bool equal_attrs(const void* a, const void* b) {
   bool same = true;
   auto outer = [&](const auto&... fa) {
-    auto inner = [&](const auto&... fb) { same = (... && (fa == fb)); };
+    auto inner = [&](const auto&... fb) { same = (... && same_field(fa, fb)); };
     static_cast<const T*>(b)->visit_fields_impl(inner);
   };
   static_cast<const T*>(a)->visit_fields_impl(outer);

@@ -6,15 +6,12 @@
 
 namespace rutile::graph {
 
-Status sort_topologically(Graph& g) {
+std::vector<std::vector<int>> successors(const Graph& g) {
   const std::vector<int> position = g.positions();
   const size_t n = g.order.size();
-  std::vector<std::vector<int>> after(n);  // by position: who waits for it
-  std::vector<int> waiting(n, 0);
+  std::vector<std::vector<int>> after(n);
   auto depend = [&](int later, int earlier) {
-    if (later == earlier) return;
-    after[earlier].push_back(later);
-    ++waiting[later];
+    if (later != earlier) after[earlier].push_back(later);
   };
   std::vector<std::vector<int>> readers(g.values.size());
   int last_effect = -1;
@@ -36,6 +33,16 @@ Status sort_topologically(Graph& g) {
     for (ValueId v : written_inputs(node)) {
       for (int reader : readers[v]) depend(static_cast<int>(i), reader);
     }
+  }
+  return after;
+}
+
+Status sort_topologically(Graph& g) {
+  const size_t n = g.order.size();
+  const std::vector<std::vector<int>> after = successors(g);
+  std::vector<int> waiting(n, 0);
+  for (const std::vector<int>& later : after) {
+    for (int i : later) ++waiting[i];
   }
   std::priority_queue<int, std::vector<int>, std::greater<>> ready;
   for (size_t i = 0; i < n; ++i) {
