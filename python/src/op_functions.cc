@@ -22,11 +22,37 @@ struct OpFunction {
 struct Arguments {
   SmallVector<Tensor, 6> inputs;
   AnyAttrs attrs;
+  Tensor like;  // the first input that is a tensor
 };
 
 bool fail(const OpDef& op, const std::string& what) {
   PyErr_Format(PyExc_TypeError, "[%s] %s", op.name, what.c_str());
   return false;
+}
+
+// Lets other Python threads run while it lives, if `when`.
+class ReleaseGil {
+ public:
+  explicit ReleaseGil(bool when) : state_(when ? PyEval_SaveThread() : nullptr) {}
+  ~ReleaseGil() {
+    if (state_) PyEval_RestoreThread(state_);
+  }
+  ReleaseGil(const ReleaseGil&) = delete;
+  ReleaseGil& operator=(const ReleaseGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+// Over about 20 us, by the number of elements. A trace asks Python for the user's line and keeps
+// the lock; a view only makes a handle.
+bool runs_long(const OpDef& op, std::span<const Tensor> in) {
+  if (op.view_offset || call_modes().trace) return false;
+  int64_t elements = 0;
+  for (const Tensor& t : in) {
+    if (t.defined()) elements += t.numel();
+  }
+  return elements > (op.elementwise ? 1 << 16 : 1 << 13);
 }
 
 bool set_input(const OpDef& op, int i, PyObject* value, Arguments* a) {
@@ -39,12 +65,16 @@ bool set_input(const OpDef& op, int i, PyObject* value, Arguments* a) {
     return true;
   }
   while (a->inputs.size() <= i) a->inputs.push_back(Tensor());
+  if (a->inputs[i].defined()) {
+    return fail(op, cat("got several values for ", op.input_name(i)));
+  }
   if (is_tensor(value)) {
     a->inputs[i] = as_tensor(value);
     return true;
   }
   if (value == Py_None) return true;
-  const Tensor* like = i > 0 && a->inputs[0].defined() ? &a->inputs[0] : nullptr;
+  // A number is weak: it takes the dtype of the tensors beside it, wherever they stand.
+  const Tensor* like = a->like.defined() ? &a->like : nullptr;
   return tensor_from(value, like, &a->inputs[i]);
 }
 
@@ -58,6 +88,9 @@ bool set_attribute(const OpDef& op, int field, PyObject* value, Arguments* a) {
 
 bool parse(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* names, Arguments* a) {
   a->attrs = AnyAttrs(op.attrs, nullptr);
+  for (Py_ssize_t k = 0; k < n && op.promote && !a->like.defined(); ++k) {
+    if (is_tensor(args[k])) a->like = as_tensor(args[k]);
+  }
   const int fields = op.attrs ? op.attrs->num_fields : 0;
   Py_ssize_t i = 0;
   for (; i < n && i < op.num_inputs; ++i) {
@@ -97,15 +130,29 @@ PyObject* op_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject*
         is_tensor(args[0]) && is_tensor(args[n - 1])) {
       Tensor out;
       Tensor in[2] = {as_tensor(args[0]), as_tensor(args[n - 1])};
-      call(op, nullptr, {in, static_cast<size_t>(n)}, {&out, 1});
+      {
+        ReleaseGil others(runs_long(op, {in, static_cast<size_t>(n)}));
+        call(op, nullptr, {in, static_cast<size_t>(n)}, {&out, 1});
+      }
       return wrap(std::move(out));
     }
     Arguments a;
     if (!parse(op, args, n, names, &a)) return nullptr;
-    TensorList out = call_n(op, a.attrs.get(), a.inputs);
+    TensorList out;
+    {
+      ReleaseGil others(runs_long(op, a.inputs));
+      out = call_n(op, a.attrs.get(), a.inputs);
+    }
     if (op.num_outputs == 1 && !op.variadic_out) return wrap(std::move(out[0]));
     PyObject* tuple = PyTuple_New(out.size());
-    for (int i = 0; tuple && i < out.size(); ++i) PyTuple_SET_ITEM(tuple, i, wrap(out[i]));
+    for (int i = 0; tuple && i < out.size(); ++i) {
+      PyObject* o = wrap(out[i]);
+      if (!o) {
+        Py_DECREF(tuple);
+        return nullptr;
+      }
+      PyTuple_SET_ITEM(tuple, i, o);
+    }
     return tuple;
   } catch (...) {
     set_error_from_exception();
