@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 #include "rutile/autograd/tape.h"
@@ -132,6 +133,12 @@ class JitFunction {
       py::gil_scoped_release release;
       std::lock_guard lock(mutex_);
       const int before = compiled_->compilations();
+      std::vector<TensorMeta> metas;
+      for (const Tensor& t : in) metas.push_back(t.meta());
+      compiled_->prepare(metas);
+      // The generator is shared with eager calls, which hold the interpreter's lock.
+      std::optional<py::gil_scoped_acquire> states;
+      if (!compiled_->session().program().graph->states.empty()) states.emplace();
       out = (*compiled_)(in);
       const void* session = &compiled_->session();
       if (compiled_->compilations() != before) single_[session] = traced_single_;
