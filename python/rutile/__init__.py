@@ -27,14 +27,18 @@ def value_and_grad(fn, argnums=0):
     numbers = [argnums] if isinstance(argnums, int) else list(argnums)
 
     @_functools.wraps(fn)
-    def wrapped(*args):
-        return _rutile.value_and_grad(fn, numbers, *args)
+    def wrapped(*args, **kwargs):
+        return _rutile.value_and_grad(fn, numbers, *args, **kwargs)
 
     return wrapped
 
 
 def jit(fn=None, *, passes_off=""):
     """Traces fn once per set of argument shapes and dtypes and replays the optimised graph.
+
+    Tensors that fn reads from outside become constants of the graph. Inside value_and_grad and
+    inside another traced function fn runs as it is written, so jit belongs around the outermost
+    function: jit(value_and_grad(loss)).
 
     >>> import rutile
     >>> @rutile.jit

@@ -2,6 +2,7 @@
 #include "rutile/python/src/convert.h"
 
 #include <cstring>
+#include <memory>
 
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
@@ -160,7 +161,9 @@ bool tensor_from(PyObject* o, const Tensor* like, Tensor* out) {
     DType t = s.kind == Scalar::Kind::kFloat  ? DType::kF32
               : s.kind == Scalar::Kind::kBool ? DType::kBool
                                               : DType::kI64;
-    const bool keeps = like && (s.kind != Scalar::Kind::kFloat || is_floating(like->dtype()));
+    // As for the operators: a number takes the tensor's dtype unless that cannot hold its kind.
+    const bool keeps = like && (is_floating(like->dtype()) || s.kind == Scalar::Kind::kBool ||
+                                (s.kind == Scalar::Kind::kInt && like->dtype() != DType::kBool));
     *out = Tensor::scalar(s, keeps ? like->dtype() : t);
     return true;
   }
@@ -187,52 +190,71 @@ bool tensor_from(PyObject* o, const Tensor* like, Tensor* out) {
 }
 
 namespace {
-void release_capsule(PyObject* capsule) {
-  delete static_cast<Tensor*>(PyCapsule_GetPointer(capsule, nullptr));
-}
+struct ExportedBuffer {
+  Tensor tensor;  // keeps the memory
+  Py_ssize_t shape[kMaxRank], strides[kMaxRank];
+};
 }  // namespace
+
+int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
+  view->obj = nullptr;
+  try {
+    const Tensor& t = as_tensor(self);
+    const char* format = kFormats[static_cast<int>(t.dtype())];
+    const bool plain = t.meta().layout == kStrided;
+    const bool strided = (flags & PyBUF_STRIDES) == PyBUF_STRIDES;
+    const bool any_order = (flags & PyBUF_ANY_CONTIGUOUS) == PyBUF_ANY_CONTIGUOUS;
+    const bool c_order = (flags & PyBUF_C_CONTIGUOUS) == PyBUF_C_CONTIGUOUS;
+    const bool f_order = (flags & PyBUF_F_CONTIGUOUS) == PyBUF_F_CONTIGUOUS;
+    const bool contiguous = plain && t.meta().is_contiguous();
+    if ((flags & PyBUF_WRITABLE) == PyBUF_WRITABLE || !format || !plain ||
+        (!contiguous && (!strided || any_order || c_order)) || (f_order && t.rank() > 1)) {
+      PyErr_SetString(PyExc_BufferError, "this Tensor has no such buffer; asnumpy() makes one");
+      return -1;
+    }
+    static char empty = 0;
+    const void* data = t.data();  // refuses symbolic tensors
+    auto b = std::make_unique<ExportedBuffer>();
+    b->tensor = t;
+    const Py_ssize_t size = static_cast<Py_ssize_t>(dtype_size(t.dtype()));
+    for (int i = 0; i < t.rank(); ++i) {
+      b->shape[i] = t.dim(i);
+      b->strides[i] = t.meta().strides[i] * size;
+    }
+    view->buf = data ? const_cast<void*>(data) : &empty;
+    view->len = t.numel() * size;
+    view->readonly = 1;
+    view->itemsize = size;
+    view->format = flags & PyBUF_FORMAT ? const_cast<char*>(format) : nullptr;
+    view->ndim = t.rank();
+    view->shape = flags & PyBUF_ND ? b->shape : nullptr;
+    view->strides = strided ? b->strides : nullptr;
+    view->suboffsets = nullptr;
+    view->internal = b.release();
+    view->obj = Py_NewRef(self);
+    return 0;
+  } catch (...) {
+    set_error_from_exception();
+    return -1;
+  }
+}
+
+void tensor_releasebuffer(PyObject*, Py_buffer* view) {
+  delete static_cast<ExportedBuffer*>(view->internal);
+}
 
 PyObject* numpy_of(const Tensor& tensor) {
   static PyObject* numpy = nullptr;
   if (!numpy) numpy = PyImport_ImportModule("numpy");
   if (!numpy) return nullptr;
+  tensor.data();  // a symbolic tensor has none: say so before anything is recorded
   Tensor t = tensor.dtype() == DType::kBF16 ? ops::cast(tensor, DType::kF32) : tensor;
-  const void* data = t.data();  // refuses symbolic tensors
   if (t.meta().layout != kStrided) t = ops::contiguous(t);
-  const size_t size = dtype_size(t.dtype());
-  // An object with __array_interface__ would do, but ndarray over a memoryview also keeps the
-  // owner.
-  PyObject* ctypes = PyCapsule_New(new Tensor(t), nullptr, release_capsule);
-  PyObject* interface =
-      Py_BuildValue("{s:N,s:s,s:(KO),s:N,s:i}", "shape", tuple_of(t.shape()), "typestr", "", "data",
-                    reinterpret_cast<unsigned long long>(data), Py_True, "strides",
-                    Py_NewRef(Py_None), "version", 3);
-  if (!ctypes || !interface) return nullptr;
-  constexpr const char* kKinds = "buuuuiiiiffffcc";
-  const std::string typestr =
-      cat(size == 1 ? "|" : "<", kKinds[static_cast<int>(t.dtype())], static_cast<int64_t>(size));
-  PyObject* text = PyUnicode_FromString(typestr.c_str());
-  PyDict_SetItemString(interface, "typestr", text);
-  Py_XDECREF(text);
-  Dims bytes = t.meta().strides;
-  for (int i = 0; i < bytes.rank(); ++i) bytes[i] *= static_cast<int64_t>(size);
-  PyObject* strides = tuple_of(bytes);
-  PyDict_SetItemString(interface, "strides", strides);
-  Py_XDECREF(strides);
-  static PyObject* holder_type = nullptr;
-  if (!holder_type) {
-    PyObject* types = PyImport_ImportModule("types");
-    holder_type = types ? PyObject_GetAttrString(types, "SimpleNamespace") : nullptr;
-    Py_XDECREF(types);
-  }
-  PyObject* holder = holder_type ? PyObject_CallNoArgs(holder_type) : nullptr;
-  if (!holder) return nullptr;
-  PyObject_SetAttrString(holder, "__array_interface__", interface);
-  PyObject_SetAttrString(holder, "owner", ctypes);
-  Py_DECREF(interface);
-  Py_DECREF(ctypes);
-  PyObject* array = PyObject_CallMethod(numpy, "asarray", "O", holder);
-  Py_DECREF(holder);
+  PyObject* holder = wrap(std::move(t));
+  PyObject* view = holder ? PyMemoryView_FromObject(holder) : nullptr;
+  PyObject* array = view ? PyObject_CallMethod(numpy, "asarray", "O", view) : nullptr;
+  Py_XDECREF(view);
+  Py_XDECREF(holder);
   return array;
 }
 
@@ -311,12 +333,21 @@ PyObject* subscript(const Tensor& tensor, PyObject* key) {
 bool attr_from(PyObject* o, AttrValue* out) {
   Scalar s;
   if (o == Py_None) return *out = std::monostate(), true;
-  if (PyUnicode_Check(o)) return *out = std::string(PyUnicode_AsUTF8(o)), true;
+  if (PyUnicode_Check(o)) {
+    const char* text = PyUnicode_AsUTF8(o);
+    if (text) *out = std::string(text);
+    return text != nullptr;
+  }
   if (scalar_from(o, &s)) {
     if (s.kind == Scalar::Kind::kBool) *out = s.i != 0;
     if (s.kind == Scalar::Kind::kInt) *out = s.i;
     if (s.kind == Scalar::Kind::kFloat) *out = s.f;
     return true;
+  }
+  if (PyIndex_Check(o)) {
+    const long long v = PyNumber_AsSsize_t(o, PyExc_ValueError);
+    if (v == -1 && PyErr_Occurred()) return false;
+    return *out = static_cast<int64_t>(v), true;
   }
   if (PyList_Check(o) || PyTuple_Check(o)) {
     Dims d;

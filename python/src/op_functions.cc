@@ -3,9 +3,11 @@
 // stride=2).
 #include "rutile/python/src/op_functions.h"
 
+#include <cmath>
 #include <deque>
 
 #include "rutile/ops/call.h"
+#include "rutile/ops/random.h"
 #include "rutile/python/src/convert.h"
 
 namespace rutile::python {
@@ -22,11 +24,36 @@ struct OpFunction {
 struct Arguments {
   SmallVector<Tensor, 6> inputs;
   AnyAttrs attrs;
+  Tensor like;  // the first input that is a tensor
 };
 
-bool fail(const OpDef& op, const std::string& what) {
-  PyErr_Format(PyExc_TypeError, "[%s] %s", op.name, what.c_str());
-  return false;
+[[noreturn]] bool fail(const OpDef& op, const std::string& what) {
+  throw_error(ErrorCode::kType, cat("[", op.name, "] ", what));
+}
+
+// Lets other Python threads run while it lives, if `when`.
+class ReleaseGil {
+ public:
+  explicit ReleaseGil(bool when) : state_(when ? PyEval_SaveThread() : nullptr) {}
+  ~ReleaseGil() {
+    if (state_) PyEval_RestoreThread(state_);
+  }
+  ReleaseGil(const ReleaseGil&) = delete;
+  ReleaseGil& operator=(const ReleaseGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+// Over about 20 us, by the number of elements. A trace asks Python for the user's line and keeps
+// the lock; a view only makes a handle.
+bool runs_long(const OpDef& op, std::span<const Tensor> in) {
+  if (op.view_offset || call_modes().trace) return false;
+  int64_t elements = 0;
+  for (const Tensor& t : in) {
+    if (t.defined()) elements += t.numel();
+  }
+  return elements > (op.elementwise ? 1 << 16 : 1 << 13);
 }
 
 bool set_input(const OpDef& op, int i, PyObject* value, Arguments* a) {
@@ -39,12 +66,16 @@ bool set_input(const OpDef& op, int i, PyObject* value, Arguments* a) {
     return true;
   }
   while (a->inputs.size() <= i) a->inputs.push_back(Tensor());
+  if (a->inputs[i].defined()) {
+    return fail(op, cat("got several values for ", op.input_name(i)));
+  }
   if (is_tensor(value)) {
     a->inputs[i] = as_tensor(value);
     return true;
   }
   if (value == Py_None) return true;
-  const Tensor* like = i > 0 && a->inputs[0].defined() ? &a->inputs[0] : nullptr;
+  // A number is weak: it takes the dtype of the tensors beside it, wherever they stand.
+  const Tensor* like = a->like.defined() ? &a->like : nullptr;
   return tensor_from(value, like, &a->inputs[i]);
 }
 
@@ -56,15 +87,47 @@ bool set_attribute(const OpDef& op, int field, PyObject* value, Arguments* a) {
   return fail(op, cat(field_name(*op.attrs, field), " ", s.message()));
 }
 
+bool named(PyObject* names, const char* name) {
+  for (Py_ssize_t k = 0; names && k < PyTuple_GET_SIZE(names); ++k) {
+    if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, k), name) == 0) return true;
+  }
+  return false;
+}
+
+// Random ops take their key, u64[1], first or by name; without one the default generator gives it.
+int skip_key(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* names, Arguments* a) {
+  if (op.num_inputs == 0 || op.input_name(0) != "key") return 0;
+  if (n > 0 && is_tensor(args[0]) && as_tensor(args[0]).dtype() == DType::kU64) return 0;
+  a->inputs.push_back(named(names, "key") ? Tensor() : default_generator().next_key());
+  return 1;
+}
+
+// x.reshape(2, 3): several integers for an op whose only attribute is a list of them.
+bool set_spread_dims(const OpDef& op, PyObject* const* args, Py_ssize_t n, Arguments* a) {
+  PyObject* tuple = PyTuple_New(n);
+  if (!tuple) return false;
+  for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+  const bool ok = set_attribute(op, 0, tuple, a);
+  Py_DECREF(tuple);
+  return ok;
+}
+
 bool parse(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* names, Arguments* a) {
   a->attrs = AnyAttrs(op.attrs, nullptr);
+  for (Py_ssize_t k = 0; k < n && op.promote && !a->like.defined(); ++k) {
+    if (is_tensor(args[k])) a->like = as_tensor(args[k]);
+  }
   const int fields = op.attrs ? op.attrs->num_fields : 0;
   Py_ssize_t i = 0;
-  for (; i < n && i < op.num_inputs; ++i) {
-    // Optional inputs end where the first plain attribute begins: softmax(x, -1).
-    const bool optional = op.optional_mask >> i & 1u;
+  for (int input = skip_key(op, args, n, names, a); i < n && input < op.num_inputs; ++i, ++input) {
+    // Optional inputs end where the first plain attribute begins: layer_norm(x, 2).
+    const bool optional = op.optional_mask >> input & 1u;
     if (optional && !is_tensor(args[i]) && args[i] != Py_None) break;
-    if (!set_input(op, static_cast<int>(i), args[i], a)) return false;
+    if (!set_input(op, input, args[i], a)) return false;
+  }
+  if (fields == 1 && n - i > 1 && std::holds_alternative<Dims>(op.attrs->get(a->attrs.get(), 0))) {
+    if (!set_spread_dims(op, args + i, n - i, a)) return false;
+    i = n;
   }
   for (int field = 0; i < n; ++i, ++field) {
     if (field >= fields) {
@@ -73,8 +136,8 @@ bool parse(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* names
     }
     if (!set_attribute(op, field, args[i], a)) return false;
   }
-  const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
-  for (Py_ssize_t k = 0; k < named; ++k) {
+  const Py_ssize_t given = names ? PyTuple_GET_SIZE(names) : 0;
+  for (Py_ssize_t k = 0; k < given; ++k) {
     const std::string_view name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, k));
     const int field = op.attrs ? field_index(*op.attrs, name) : -1;
     if (field >= 0) {
@@ -97,15 +160,29 @@ PyObject* op_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject*
         is_tensor(args[0]) && is_tensor(args[n - 1])) {
       Tensor out;
       Tensor in[2] = {as_tensor(args[0]), as_tensor(args[n - 1])};
-      call(op, nullptr, {in, static_cast<size_t>(n)}, {&out, 1});
+      {
+        ReleaseGil others(runs_long(op, {in, static_cast<size_t>(n)}));
+        call(op, nullptr, {in, static_cast<size_t>(n)}, {&out, 1});
+      }
       return wrap(std::move(out));
     }
     Arguments a;
     if (!parse(op, args, n, names, &a)) return nullptr;
-    TensorList out = call_n(op, a.attrs.get(), a.inputs);
+    TensorList out;
+    {
+      ReleaseGil others(runs_long(op, a.inputs));
+      out = call_n(op, a.attrs.get(), a.inputs);
+    }
     if (op.num_outputs == 1 && !op.variadic_out) return wrap(std::move(out[0]));
     PyObject* tuple = PyTuple_New(out.size());
-    for (int i = 0; tuple && i < out.size(); ++i) PyTuple_SET_ITEM(tuple, i, wrap(out[i]));
+    for (int i = 0; tuple && i < out.size(); ++i) {
+      PyObject* o = wrap(out[i]);
+      if (!o) {
+        Py_DECREF(tuple);
+        return nullptr;
+      }
+      PyTuple_SET_ITEM(tuple, i, o);
+    }
     return tuple;
   } catch (...) {
     set_error_from_exception();
@@ -113,19 +190,73 @@ PyObject* op_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject*
   }
 }
 
+// As Python writes it, for __text_signature__: "'mean'", "(1, 1)", "None".
+std::string python_text(const AttrValue& v) {
+  const auto number = [](double d) -> std::string {
+    if (std::isinf(d)) return d < 0 ? "-1e999" : "1e999";
+    return std::isnan(d) ? "None" : to_string(AttrValue(d));
+  };
+  if (std::holds_alternative<std::monostate>(v)) return "None";
+  if (const auto* b = std::get_if<bool>(&v)) return *b ? "True" : "False";
+  if (const auto* t = std::get_if<DType>(&v)) return cat("'", long_dtype_name(*t), "'");
+  if (const auto* text = std::get_if<std::string>(&v)) return cat("'", *text, "'");
+  if (const auto* d = std::get_if<double>(&v)) return number(*d);
+  if (const auto* x = std::get_if<Scalar>(&v); x && x->kind == Scalar::Kind::kFloat) {
+    return number(x->f);
+  }
+  if (const auto* x = std::get_if<Scalar>(&v); x && x->kind == Scalar::Kind::kBool) {
+    return x->i ? "True" : "False";
+  }
+  if (const auto* d = std::get_if<Dims>(&v)) {
+    std::string text = "(";
+    for (int i = 0; i < d->rank(); ++i) text += cat(i ? ", " : "", (*d)[i]);
+    return text + (d->rank() == 1 ? ",)" : ")");
+  }
+  return to_string(v);
+}
+
 std::string signature(const OpDef& op) {
   std::string s = cat(op.name, "(");
-  for (int i = 0; i < op.num_inputs; ++i) {
-    const bool optional = op.optional_mask >> i & 1u;
-    s += cat(i ? ", " : "", op.input_name(i), optional ? "=None" : "");
+  bool first = true;
+  const auto add = [&](const std::string& text) {
+    s += (first ? "" : ", ") + text;
+    first = false;
+  };
+  const bool key = op.num_inputs > 0 && op.input_name(0) == "key";
+  for (int i = key; i < op.num_inputs; ++i) {
+    add(cat(op.input_name(i), op.optional_mask >> i & 1u ? "=None" : ""));
   }
-  if (op.attrs) {
-    const AnyAttrs defaults(op.attrs, nullptr);
-    for (int i = 0; i < op.attrs->num_fields; ++i) {
-      s += cat(", ", field_name(*op.attrs, i), "=", to_string(op.attrs->get(defaults.get(), i)));
-    }
+  const AnyAttrs defaults(op.attrs, nullptr);
+  for (int i = 0; op.attrs && i < op.attrs->num_fields; ++i) {
+    add(cat(field_name(*op.attrs, i), "=", python_text(op.attrs->get(defaults.get(), i))));
   }
+  if (key) add("*, key=None");
   return s + ")";
+}
+
+// Functions over regions need a body, which is C++.
+bool takes_region(const OpDef& op) {
+  if (!op.attrs) return false;
+  const AnyAttrs defaults(op.attrs, nullptr);
+  for (int i = 0; i < op.attrs->num_fields; ++i) {
+    if (std::holds_alternative<Ref<Region>>(op.attrs->get(defaults.get(), i))) return true;
+  }
+  return false;
+}
+
+// x.relu() for ops.relu(x).
+bool add_method(const OpDef& op, PyObject* function) {
+  const std::string_view name = op.name;
+  PyObject* type = reinterpret_cast<PyObject*>(tensor_type);
+  if (op.num_inputs == 0 || op.input_name(0) != "x" || name.ends_with("_grad") ||
+      PyObject_HasAttrString(type, op.name)) {
+    return true;
+  }
+  PyObject* method = PyInstanceMethod_New(function);
+  if (!method) return false;
+  const int rc = PyObject_SetAttrString(type, op.name, method);
+  Py_DECREF(method);
+  return rc == 0;
 }
 
 }  // namespace
@@ -133,10 +264,10 @@ std::string signature(const OpDef& op) {
 bool add_op_functions(PyObject* module) {
   static std::deque<OpFunction>* functions = new std::deque<OpFunction>;  // Python keeps pointers
   for (const OpDef* op : all_ops()) {
-    if (op->mutate_mask) continue;  // works on States only
+    if (op->mutate_mask || takes_region(*op)) continue;  // mutating ones work on States
     OpFunction& f = functions->emplace_back();
     f.op = op;
-    f.doc = cat(signature(*op), "\n\n", op->doc);
+    f.doc = cat(signature(*op), "\n--\n\n", op->doc);
     f.method.ml_name = op->name;
     f.method.ml_meth = reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(op_call));
     f.method.ml_flags = METH_FASTCALL | METH_KEYWORDS;
@@ -145,9 +276,10 @@ bool add_op_functions(PyObject* module) {
     PyObject* function = self ? PyCFunction_New(&f.method, self) : nullptr;
     Py_XDECREF(self);
     if (!function) return false;
-    const int rc = PyModule_AddObjectRef(module, op->name, function);
+    const bool ok =
+        PyModule_AddObjectRef(module, op->name, function) == 0 && add_method(*op, function);
     Py_DECREF(function);
-    if (rc < 0) return false;
+    if (!ok) return false;
   }
   return true;
 }

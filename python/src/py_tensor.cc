@@ -144,7 +144,14 @@ PyObject* tensor_float(PyObject* a) {
   return guarded([&] { return PyFloat_FromDouble(as_tensor(a).item()); });
 }
 PyObject* tensor_int(PyObject* a) {
-  return guarded([&] { return PyLong_FromDouble(as_tensor(a).item()); });
+  return guarded([&]() -> PyObject* {
+    const Tensor& t = as_tensor(a);
+    if (is_floating(t.dtype())) return PyLong_FromDouble(t.item());
+    PyObject* number = item_object(t);
+    PyObject* whole = number ? PyNumber_Long(number) : nullptr;
+    Py_XDECREF(number);
+    return whole;
+  });
 }
 
 PyObject* tensor_compare(PyObject* a, PyObject* b, int op) {
@@ -211,7 +218,45 @@ PyObject* tensor_subscript(PyObject* a, PyObject* key) {
   return guarded([&] { return subscript(as_tensor(a), key); });
 }
 
+// Iteration: Python stops at the IndexError.
+PyObject* tensor_item_at(PyObject* a, Py_ssize_t i) {
+  const Tensor& t = as_tensor(a);
+  if (t.rank() == 0) {
+    PyErr_SetString(PyExc_TypeError, "a tensor without dimensions cannot be iterated over");
+    return nullptr;
+  }
+  if (i < 0 || i >= t.dim(0)) {
+    PyErr_SetString(PyExc_IndexError, "index out of range");
+    return nullptr;
+  }
+  return guarded([&] { return wrap(ops::select(t, 0, i)); });
+}
+PyObject* tensor_iter(PyObject* a) {
+  return as_tensor(a).rank() == 0 ? tensor_item_at(a, 0) : PySeqIter_New(a);
+}
+
+PyObject* tensor_index(PyObject* a) {
+  const DType t = as_tensor(a).dtype();
+  if (!is_integral(t)) {
+    PyErr_SetString(PyExc_TypeError, "only an integer Tensor of one element is an index");
+    return nullptr;
+  }
+  return guarded([&] { return item_object(as_tensor(a)); });
+}
+
+// f"{loss:.4f}": a single element formats as its number.
+PyObject* tensor_format(PyObject* a, PyObject* spec) {
+  if (as_tensor(a).numel() != 1 || PyUnicode_GET_LENGTH(spec) == 0) return PyObject_Str(a);
+  return guarded([&]() -> PyObject* {
+    PyObject* number = item_object(as_tensor(a));
+    PyObject* text = number ? PyObject_Format(number, spec) : nullptr;
+    Py_XDECREF(number);
+    return text;
+  });
+}
+
 PyMethodDef kMethods[] = {
+    {"__format__", tensor_format, METH_O, "The element by a format, for one element."},
     {"item", tensor_item, METH_NOARGS, "The single element as a Python number."},
     {"asnumpy", tensor_asnumpy, METH_NOARGS,
      "A read-only NumPy array over the same memory (bfloat16: a float32 copy)."},
@@ -258,12 +303,20 @@ bool add_tensor_type(PyObject* module) {
       {Py_nb_bool, slot(tensor_bool)},
       {Py_nb_float, slot(tensor_float)},
       {Py_nb_int, slot(tensor_int)},
+      {Py_nb_index, slot(tensor_index)},
+      {Py_tp_iter, slot(tensor_iter)},
+      {Py_sq_item, slot(tensor_item_at)},
+      {Py_bf_getbuffer, slot(tensor_getbuffer)},
+      {Py_bf_releasebuffer, slot(tensor_releasebuffer)},
       {Py_mp_length, slot(tensor_length)},
       {Py_mp_subscript, slot(tensor_subscript)},
       {0, nullptr}};
   static PyType_Spec spec = {"rutile.Tensor", sizeof(PyTensor), 0, Py_TPFLAGS_DEFAULT, slots};
   tensor_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  // With None, NumPy leaves array + Tensor to Tensor.
   return tensor_type &&
+         PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type), "__array_ufunc__",
+                                Py_None) == 0 &&
          PyModule_AddObjectRef(module, "Tensor", reinterpret_cast<PyObject*>(tensor_type)) == 0;
 }
 

@@ -32,6 +32,10 @@ bool scalar_from(PyObject* o, Scalar* out);
 // the dtype of plain numbers where it has one. False with an error set.
 bool tensor_from(PyObject* o, const Tensor* like, Tensor* out);
 
+// The buffer protocol: the elements, read-only, without a copy.
+int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags);
+void tensor_releasebuffer(PyObject* self, Py_buffer* view);
+
 // Sets the Python error of the exception being handled: call inside catch (...).
 void set_error_from_exception();
 bool add_error_types(PyObject* module);

@@ -10,6 +10,8 @@
 
 #include "rutile/ops/call.h"
 #include "rutile/ops/op_def.h"
+#include "rutile/ops/optim.h"
+#include "rutile/ops/state.h"
 
 namespace rutile {
 namespace {
@@ -155,6 +157,46 @@ bool run_sample(const Json& sample) {
   return compared;
 }
 
+bool is_update(const Json& sample) {
+  const std::string name = sample.at("op");
+  return name == "sgd" || name == "adam" || name == "adamw";
+}
+
+// Several steps of an optimizer, the slots starting at zero.
+void run_updates(const Json& sample) {
+  const std::string name = sample.at("op");
+  const std::string seed = cat("ops/", name, "/", sample.at("index").get<int>(), "/");
+  const Json& attrs = sample.at("attrs");
+  const bool plain = name == "sgd" && attrs.at("momentum") == 0.0;
+  const OpDef& op = name == "adam"    ? ops::kAdam
+                    : name == "adamw" ? ops::kAdamW
+                    : plain           ? ops::kSgd
+                                      : ops::kMomentum;
+  AnyAttrs values(op.attrs, nullptr);
+  for (const auto& [key, value] : attrs.items()) {
+    if (key == "lr" || key == "steps") continue;
+    EXPECT_TRUE(set_attr(op, values.get_mutable(), key, value) || plain) << name << ": " << key;
+  }
+  const Tensor param = make_input(sample.at("inputs").at("param"), seed + "param");
+  std::vector<Ref<State>> states{make_ref<State>("param", param)};
+  std::vector<State*> pointers{states[0].get()};
+  for (int i = 1; i < op.num_outputs; ++i) {
+    states.push_back(make_ref<State>("slot", Tensor::zeros(param.shape(), DType::kF64)));
+    pointers.push_back(states.back().get());
+  }
+  const Tensor lr = Tensor::scalar(attrs.at("lr").get<double>(), DType::kF64);
+  for (int k = 0; k < attrs.at("steps").get<int>(); ++k) {
+    const std::string grad_name = cat("grad.", k), param_name = cat("param.", k);
+    const Tensor grad = make_input(sample.at("inputs").at(grad_name), seed + grad_name);
+    const Tensor step = Tensor::scalar(int64_t{k + 1}, DType::kI64);
+    std::vector<Tensor> rest{grad, lr};
+    if (&op == &ops::kMomentum) rest.push_back(step);
+    if (&op == &ops::kAdam || &op == &ops::kAdamW) rest.insert(rest.begin(), step);
+    State::update(op, values.get(), pointers, rest);
+    compare(states[0]->read(), sample.at("outputs").at(param_name), seed + param_name);
+  }
+}
+
 TEST(Golden, HashIsTheFilesHash) {
   EXPECT_EQ(hash_at("a", 0), 0x02c0bdbf481420f8u);
   EXPECT_EQ(hash_at("resnet50/conv1.weight", 12345), 0xfbe3308b643a0161u);
@@ -166,12 +208,17 @@ TEST(Golden, OpsAgreeWithPyTorchInFloat64) {
   const Json golden = Json::parse(file);
   std::map<std::string, int> done, left;
   for (const Json& sample : golden.at("samples")) {
+    if (is_update(sample)) {
+      run_updates(sample);
+      ++done[sample.at("op").get<std::string>()];
+      continue;
+    }
     ++(run_sample(sample) ? done : left)[sample.at("op").get<std::string>()];
   }
   for (const auto& [op, n] : done) RecordProperty(op, n);
   for (const char* op :
        {"conv2d", "batch_norm", "softmax", "log_softmax", "layer_norm", "cross_entropy",
-        "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "embedding"}) {
+        "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "embedding", "sgd", "adam", "adamw"}) {
     EXPECT_GT(done[op], 0) << op;
     EXPECT_EQ(left[op], 0) << op;
   }
