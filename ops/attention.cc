@@ -84,6 +84,12 @@ Status check_mask(const CallMeta& call, int i, const TensorMeta& q, const Tensor
   return value_error(cat("mask expects a shape that broadcasts to ", scores, ", got ", mask.shape));
 }
 
+// Error for a result of that many elements.
+Status check_size(const Shape& shape) {
+  int64_t numel = 0;
+  return checked_numel(shape, &numel);
+}
+
 // `shape`, in memory with rows before heads where x has them so.
 TensorMeta ordered_like(const TensorMeta& x, const Shape& shape) {
   TensorMeta m(shape, x.dtype, x.device);
@@ -99,6 +105,7 @@ Status infer_attention(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_mask(call, 3, q, k));
   Shape y = q.shape;
   y[q.rank() - 1] = v.dim(q.rank() - 1);
+  RUTILE_RETURN_IF_ERROR(check_size(y));
   out[0] = ordered_like(q, y);
   out[1] = TensorMeta(row_shape(q), wide_dtype(q.dtype), q.device);
   return Status();

@@ -31,16 +31,25 @@ Status check_numeric(const TensorMeta& x, const char* name) {
   return type_error(cat(name, " must be a floating or integer type, got ", x.dtype));
 }
 
+Shape resized_shape(const TensorMeta& x, int64_t height, int64_t width) {
+  Shape s = x.shape;
+  s[x.rank() - 2] = height;
+  s[x.rank() - 1] = width;
+  return s;
+}
+
 // `x` with other rows and columns, placed the same way.
-TensorMeta resized(const TensorMeta& x, int64_t height, int64_t width) {
-  TensorMeta y = x;
-  y.shape[x.rank() - 2] = height;
-  y.shape[x.rank() - 1] = width;
-  if (x.layout != kStrided && channel_block(x.layout) != 0) return y;
-  y.layout = kStrided;
-  y.strides = x.rank() == 4 && x.is_channels_last() ? ordered_strides(y.shape, {0, 2, 3, 1})
-                                                    : contiguous_strides(y.shape);
-  return y;
+Status resize(const TensorMeta& x, int64_t height, int64_t width, TensorMeta* y) {
+  const Shape shape = resized_shape(x, height, width);
+  int64_t numel = 0;
+  RUTILE_RETURN_IF_ERROR(checked_numel(shape, &numel));
+  *y = x;
+  y->shape = shape;
+  if (x.layout != kStrided && channel_block(x.layout) != 0) return Status();
+  y->layout = kStrided;
+  y->strides = x.rank() == 4 && x.is_channels_last() ? ordered_strides(shape, {0, 2, 3, 1})
+                                                     : contiguous_strides(shape);
+  return Status();
 }
 
 Status check_plane(int64_t height, int64_t width) {
@@ -84,9 +93,9 @@ Status check_positions(int64_t height, int64_t width) {
       cat("images of ", height, " x ", width, " have too many pixels for i32 indices"));
 }
 
-Status check_same_shape(const TensorMeta& got, const TensorMeta& want, const char* name) {
-  if (got.shape == want.shape) return Status();
-  return value_error(cat(name, " expects shape ", want.shape, " for this image, got ", got.shape));
+Status check_shape(const TensorMeta& got, const Shape& want, const char* name) {
+  if (got.shape == want) return Status();
+  return value_error(cat(name, " expects shape ", want, " for this image, got ", got.shape));
 }
 
 Status check_indices(const TensorMeta& indices) {
@@ -105,7 +114,8 @@ Status infer_max_pool(const CallMeta& call, TensorMeta* out) {
   int64_t rows = 0, columns = 0;
   RUTILE_RETURN_IF_ERROR(pooled(call.as<MaxPool2dAttrs>(), h, w, &rows, &columns));
   RUTILE_RETURN_IF_ERROR(check_positions(h, w));
-  out[0] = out[1] = resized(x, rows, columns);
+  RUTILE_RETURN_IF_ERROR(resize(x, rows, columns, out));
+  out[1] = out[0];
   out[1].dtype = DType::kI32;
   return Status();
 }
@@ -115,7 +125,7 @@ Status infer_max_pool_gather(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(infer_max_pool(call, like));
   RUTILE_RETURN_IF_ERROR(check_indices(call.in(1)));
   out[0] = like[0];
-  return check_same_shape(call.in(1), out[0], "indices");
+  return check_shape(call.in(1), out[0].shape, "indices");
 }
 
 // dx of the pools with attributes: dy must be what the pool of such an image gives.
@@ -128,9 +138,8 @@ Status infer_grad(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_plane(a.height, a.width));
   int64_t rows = 0, columns = 0;
   RUTILE_RETURN_IF_ERROR(pooled(a, a.height, a.width, &rows, &columns));
-  RUTILE_RETURN_IF_ERROR(check_same_shape(dy, resized(dy, rows, columns), "dy"));
-  out[0] = resized(dy, a.height, a.width);
-  return Status();
+  RUTILE_RETURN_IF_ERROR(check_shape(dy, resized_shape(dy, rows, columns), "dy"));
+  return resize(dy, a.height, a.width, out);
 }
 
 Status infer_max_pool_grad(const CallMeta& call, TensorMeta* out) {
@@ -138,7 +147,7 @@ Status infer_max_pool_grad(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(infer_grad<MaxPool2dGradAttrs>(call, out));
   RUTILE_RETURN_IF_ERROR(check_positions(a.height, a.width));
   RUTILE_RETURN_IF_ERROR(check_indices(call.in(1)));
-  return check_same_shape(call.in(1), call.in(0), "indices");
+  return check_shape(call.in(1), call.in(0).shape, "indices");
 }
 
 Status infer_avg_pool(const CallMeta& call, TensorMeta* out) {
@@ -150,8 +159,7 @@ Status infer_avg_pool(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_divisor(a));
   int64_t rows = 0, columns = 0;
   RUTILE_RETURN_IF_ERROR(pooled(a, x.dim(x.rank() - 2), x.dim(x.rank() - 1), &rows, &columns));
-  out[0] = resized(x, rows, columns);
-  return Status();
+  return resize(x, rows, columns, out);
 }
 
 Status infer_avg_pool_grad(const CallMeta& call, TensorMeta* out) {
@@ -165,8 +173,7 @@ Status infer_global(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_image(x, "x"));
   RUTILE_RETURN_IF_ERROR(check_float(x, "x"));
   RUTILE_RETURN_IF_ERROR(check_pixels(x));
-  out[0] = resized(x, 1, 1);
-  return Status();
+  return resize(x, 1, 1, out);
 }
 
 Status infer_global_grad(const CallMeta& call, TensorMeta* out) {
@@ -175,8 +182,8 @@ Status infer_global_grad(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_image(dy, "dy"));
   RUTILE_RETURN_IF_ERROR(check_float(dy, "dy"));
   RUTILE_RETURN_IF_ERROR(check_plane(a.height, a.width));
-  RUTILE_RETURN_IF_ERROR(check_same_shape(dy, resized(dy, 1, 1), "dy"));
-  out[0] = resized(dy, a.height, a.width);
+  RUTILE_RETURN_IF_ERROR(check_shape(dy, resized_shape(dy, 1, 1), "dy"));
+  RUTILE_RETURN_IF_ERROR(resize(dy, a.height, a.width, out));
   if (a.channels_last && dy.rank() == 4 && out[0].layout == kStrided) {
     out[0].strides = ordered_strides(out[0].shape, {0, 2, 3, 1});
   }
@@ -192,8 +199,7 @@ Status infer_adaptive(const CallMeta& call, TensorMeta* out) {
   if (size.h < 1 || size.w < 1 || size.h > kLargest || size.w > kLargest) {
     return value_error(cat("output_size must be positive, got ", size.h, " x ", size.w));
   }
-  out[0] = resized(x, size.h, size.w);
-  return Status();
+  return resize(x, size.h, size.w, out);
 }
 
 Status infer_adaptive_grad(const CallMeta& call, TensorMeta* out) {
@@ -203,8 +209,7 @@ Status infer_adaptive_grad(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_float(dy, "dy"));
   RUTILE_RETURN_IF_ERROR(check_pixels(dy));
   RUTILE_RETURN_IF_ERROR(check_plane(a.height, a.width));
-  out[0] = resized(dy, a.height, a.width);
-  return Status();
+  return resize(dy, a.height, a.width, out);
 }
 
 // ---- Gradients ----
