@@ -145,7 +145,9 @@ Tensor mutated_output(const Tensor& input, const TensorMeta& meta) {
   }
   Tensor copy = Tensor::empty(meta);
   const Tensor plain = input.meta() == meta ? input : ops::contiguous(input);
-  std::memcpy(copy.impl()->data, plain.impl()->data, static_cast<size_t>(meta.nbytes()));
+  if (meta.nbytes() > 0) {  // an empty tensor has no memory
+    std::memcpy(copy.impl()->data, plain.impl()->data, static_cast<size_t>(meta.nbytes()));
+  }
   return copy;
 }
 

@@ -144,6 +144,8 @@ Status infer_embedding(const CallMeta& c, TensorMeta* out) {
   }
   Shape shape;
   RUTILE_RETURN_IF_ERROR(gathered_shape(table.shape, 0, ids.shape, &shape));
+  int64_t numel = 0;
+  RUTILE_RETURN_IF_ERROR(checked_numel(shape, &numel));
   *out = TensorMeta(shape, table.dtype, table.device);
   return Status();
 }

@@ -83,6 +83,7 @@ std::string_view without_mark(std::string_view s) {
 }  // namespace
 
 std::string_view OpDef::input_name(int i) const {
+  if (num_inputs == 0) return "input";  // of an op that takes none
   return without_mark(inputs[i < num_inputs ? i : num_inputs - 1]);
 }
 std::string_view OpDef::output_name(int i) const {

@@ -19,7 +19,8 @@ int64_t offset_of(const TensorMeta& m, const Dims& index) {
 Status run_place(const Plan& plan, const KernelArgs& args) {
   const RefPlan& p = ref_plan(plan);
   const TensorMeta &x = p.in[0], &y = p.out[0];
-  if (y.layout != kStrided) std::memset(args.out[0], 0, static_cast<size_t>(y.nbytes()));
+  if (y.layout != kStrided && y.nbytes() > 0)
+    std::memset(args.out[0], 0, static_cast<size_t>(y.nbytes()));
   for (Walk w(y.shape, contiguous_strides(y.shape)); !w.done(); w.next()) {
     move_element(y.dtype, args.out[0], offset_of(y, w.index()), args.in[0],
                  offset_of(x, w.index()));
