@@ -42,6 +42,9 @@ endforeach()
 
 if(RUTILE_SANITIZE)
   add_compile_options(-O1 -fsanitize=${RUTILE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-maybe-uninitialized)  # false in the standard library's code when it is instrumented
+  endif()
   add_link_options(-fsanitize=${RUTILE_SANITIZE})
 endif()
 

@@ -82,7 +82,7 @@ RUTILE_FN float log_reduced(float f, float e) {
 RUTILE_FN float split(float x, float* e) {
   const bool tiny = x < 1.17549435e-38f;
   const float y = tiny ? x * 0x1p24f : x;
-  const int32_t shifted = bits_of(y) - 0x3f3504f3;
+  const int32_t shifted = static_cast<int32_t>(static_cast<uint32_t>(bits_of(y)) - 0x3f3504f3u);
   *e = static_cast<float>(shifted >> 23) - (tiny ? 24.0f : 0.0f);
   return from_bits((shifted & 0x7fffff) + 0x3f3504f3) - 1.0f;
 }
