@@ -16,6 +16,7 @@ void register_optim_cpu();
 void register_layer_norm_cpu();
 void register_loss_cpu();
 void register_softmax_cpu();
+void register_reduce_cpu();
 
 // Reference rows.
 void register_matmul_ref();
@@ -41,6 +42,7 @@ void register_all() {
   register_layer_norm_cpu();
   register_loss_cpu();
   register_softmax_cpu();
+  register_reduce_cpu();
   register_matmul_cpu();
   register_conv_cpu();
   register_pool_cpu();

@@ -40,7 +40,7 @@ void over_axes(SampleList& s, const DTypes& dtypes, const Fill& fill, const char
       done(s.add({in({3, 4, 5}).filled(fill).viewed(v)}, with(axes, false)));
     }
   }
-  for (const int64_t channels : {1, 6, 37}) {
+  for (const int64_t channels : {1, 6, 32, 37}) {
     const Input x = in({2, channels, 3, 5}).filled(fill).channels_last();
     for (const Dims& axes : {Dims{0, 2, 3}, Dims{1}, Dims{2, 3}})
       done(s.add({x}, with(axes, true)));
@@ -136,7 +136,7 @@ void extremum(SampleList& s) {
     s.add({in({3, 4, 5}).distinct().viewed(v)}, ReduceAttrs{{0, 1}})
         .no_gradient("ties where it is expanded");
   }
-  for (const int64_t channels : {1, 6, 37}) {
+  for (const int64_t channels : {1, 6, 32, 37}) {
     s.add({in({2, channels, 3, 5}).distinct().channels_last()}, ReduceAttrs{{0, 2, 3}})
         .no_second_order("piecewise linear");
   }
