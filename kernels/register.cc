@@ -17,6 +17,7 @@ void register_layer_norm_cpu();
 void register_loss_cpu();
 void register_softmax_cpu();
 void register_reduce_cpu();
+void register_random_cpu();
 
 // Reference rows.
 void register_matmul_ref();
@@ -43,6 +44,7 @@ void register_all() {
   register_loss_cpu();
   register_softmax_cpu();
   register_reduce_cpu();
+  register_random_cpu();
   register_matmul_cpu();
   register_conv_cpu();
   register_pool_cpu();
