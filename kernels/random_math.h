@@ -74,27 +74,20 @@ RUTILE_FN void box_muller(uint32_t w0, uint32_t w1, float* n0, float* n1) {
 // Inverse error function; Giles, "Approximating the erfinv function", GPU Computing Gems 2, 2011.
 RUTILE_FN float erfinv(float x) {
   const float w = -log_of_normal((1.0f - x) * (1.0f + x));
-  const float a = w - 2.5f;
-  float p = 2.81022636e-08f;
-  p = fused(p, a, 3.43273939e-07f);
-  p = fused(p, a, -3.5233877e-06f);
-  p = fused(p, a, -4.39150654e-06f);
-  p = fused(p, a, 0.00021858087f);
-  p = fused(p, a, -0.00125372503f);
-  p = fused(p, a, -0.00417768164f);
-  p = fused(p, a, 0.246640727f);
-  p = fused(p, a, 1.50140941f);
-  const float b = __builtin_sqrtf(w > 0.0f ? w : 0.0f) - 3.0f;
-  float q = -0.000200214257f;
-  q = fused(q, b, 0.000100950558f);
-  q = fused(q, b, 0.00134934322f);
-  q = fused(q, b, -0.00367342844f);
-  q = fused(q, b, 0.00573950773f);
-  q = fused(q, b, -0.0076224613f);
-  q = fused(q, b, 0.00943887047f);
-  q = fused(q, b, 1.00167406f);
-  q = fused(q, b, 2.83297682f);
-  return (w < 5.0f ? p : q) * x;
+  // Two polynomials, chosen coefficient by coefficient, so that loops vectorise.
+  const bool near = w < 5.0f;
+  const float root = __builtin_sqrtf(w > 0.0f ? w : 0.0f);
+  const float a = (near ? w : root) - (near ? 2.5f : 3.0f);
+  float p = near ? 2.81022636e-08f : -0.000200214257f;
+  p = fused(p, a, near ? 3.43273939e-07f : 0.000100950558f);
+  p = fused(p, a, near ? -3.5233877e-06f : 0.00134934322f);
+  p = fused(p, a, near ? -4.39150654e-06f : -0.00367342844f);
+  p = fused(p, a, near ? 0.00021858087f : 0.00573950773f);
+  p = fused(p, a, near ? -0.00125372503f : -0.0076224613f);
+  p = fused(p, a, near ? -0.00417768164f : 0.00943887047f);
+  p = fused(p, a, near ? 0.246640727f : 1.00167406f);
+  p = fused(p, a, near ? 1.50140941f : 2.83297682f);
+  return p * x;
 }
 
 // The double versions are for one-off use (tests, f64 training) and go through libm.

@@ -148,14 +148,15 @@ struct Normal {
   }
 };
 struct Truncated {
-  static RUTILE_INLINE void run(const RandomArgs& a, Group* g) {
+  static RUTILE_INLINE void run(const RandomArgs& args, Group* g) {
+    const RandomArgs a = args;  // known not to change
     for (int k = 0; k < 4; ++k) {
 #pragma GCC ivdep
       for (int l = 0; l < kLanes; ++l) {
         const float u = word_to_unit(g->word[k][l], 24);
         const float z = 1.41421356237309504880f * erfinv(fused(u, a.range, a.lo));
-        const float inside = z < a.from ? a.from : a.to < z ? a.to : z;
-        g->f[k][l] = fused(inside, a.scale, a.offset);
+        const float above = z < a.from ? a.from : z;
+        g->f[k][l] = fused(a.to < above ? a.to : above, a.scale, a.offset);
       }
     }
   }
