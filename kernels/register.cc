@@ -18,6 +18,8 @@ void register_loss_cpu();
 void register_softmax_cpu();
 void register_reduce_cpu();
 void register_random_cpu();
+void register_cumsum_cpu();
+void register_pad_grad_cpu();
 
 // Reference rows.
 void register_matmul_ref();
@@ -45,6 +47,8 @@ void register_all() {
   register_softmax_cpu();
   register_reduce_cpu();
   register_random_cpu();
+  register_cumsum_cpu();
+  register_pad_grad_cpu();
   register_matmul_cpu();
   register_conv_cpu();
   register_pool_cpu();

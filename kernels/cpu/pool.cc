@@ -17,7 +17,7 @@ int64_t pool_line(const PoolShape& s) {
   const PoolWindows& w = s.columns;
   const int64_t vectors = (w.out + 15) / 16 * 16;
   const int64_t reach = vectors * w.stride + (w.kernel - 1) * w.dilation;
-  return (std::max(w.pad + w.in, reach) + 31) / 16 * 16;
+  return (std::max({w.pad + w.in, reach, w.out}) + 31) / 16 * 16;
 }
 
 namespace {
@@ -179,6 +179,26 @@ void fill_shares(const A& a, PoolPlan* p) {
   p->shape.columns.share = p->columns.share.data();
 }
 
+// Windows from floor(o in / out) to ceil((o + 1) in / out).
+void fill_uneven(PoolWindows* w, AxisTables* t) {
+  w->stride = w->pad = 0;
+  w->kernel = w->dilation = 1;
+  t->covers.assign(static_cast<size_t>(w->in), {INT32_MAX, 0});
+  for (int64_t o = 0; o < w->out; ++o) {
+    const auto begin = static_cast<int32_t>(o * w->in / w->out);
+    const auto end = static_cast<int32_t>(divide_up((o + 1) * w->in, w->out));
+    t->taps.push_back({begin, end});
+    t->share.push_back(1.0f / static_cast<float>(end - begin));
+    for (int32_t i = begin; i < end; ++i) {
+      PoolRange& r = t->covers[static_cast<size_t>(i)];
+      r = {std::min(r.begin, static_cast<int32_t>(o)), static_cast<int32_t>(o + 1)};
+    }
+  }
+  w->taps = t->taps.data();
+  w->covers = t->covers.data();
+  w->share = t->share.data();
+}
+
 Status run_max(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const PoolPlan&>(plan);
   p.kernels.max(p.shape, args.in[0], args.out[0], static_cast<int32_t*>(args.out[1]),
@@ -216,6 +236,36 @@ Status run_global(const Plan& plan, const KernelArgs& args) {
 Status run_global_grad(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const PoolPlan&>(plan);
   p.kernels.global_grad(p.shape, args.in[0], args.out[0], p.threads);
+  return Status();
+}
+
+// True if window `o` has pixel `i` among its elements.
+bool has_pixel(const PoolWindows& w, int64_t o, int64_t i) {
+  const int64_t inside = i - (o * w.stride - w.pad);
+  return inside >= 0 && inside <= (w.kernel - 1) * w.dilation && inside % w.dilation == 0;
+}
+
+// T: the type's bits; nothing is computed.
+template <class T>
+Status run_gather(const Plan& plan, const KernelArgs& args) {
+  const PoolShape& s = static_cast<const PoolPlan&>(plan).shape;
+  const PoolWindows &rows = s.rows, &columns = s.columns;
+  const int64_t c = s.channels, line = columns.out * c, pixels = rows.in * columns.in;
+  const auto* indices = static_cast<const int32_t*>(args.in[1]);
+  const int64_t grain = std::max<int64_t>(1, 8192 / line);
+  parallel_for(0, s.images * rows.out, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const T* x = static_cast<const T*>(args.in[0]) + task / rows.out * pixels * c;
+      T* y = static_cast<T*>(args.out[0]) + task * line;
+      for (int64_t at = 0; at < line; ++at) {
+        const int64_t index = indices[task * line + at];
+        const bool named = index >= 0 && index < pixels &&
+                           has_pixel(rows, task % rows.out, index / columns.in) &&
+                           has_pixel(columns, at / c, index % columns.in);
+        y[at] = named ? x[index * c + at % c] : T{};
+      }
+    }
+  });
   return Status();
 }
 
@@ -273,6 +323,15 @@ Status prepare_max_grad(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   return Status();
 }
 
+Status prepare_gather(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  auto p = new_plan(c, false);
+  const auto& a = c.as<MaxPool2dAttrs>();
+  windows_of(a, a.dilation, &p->shape);
+  p->run = c.in(0).dtype == DType::kF32 ? run_gather<uint32_t> : run_gather<uint16_t>;
+  *plan = std::move(p);
+  return Status();
+}
+
 Status prepare_average(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = new_plan(c, false);
   PoolShape& s = p->shape;
@@ -294,6 +353,19 @@ Status prepare_average_grad(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   fill_covers(&s.columns, &p->columns);
   fill_shares(a, p.get());
   finish(std::move(p), run_average_grad, s.images * s.rows.in, c.out().numel(), 2, false, plan);
+  return Status();
+}
+
+template <bool kBackward>
+Status prepare_adaptive(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  auto p = new_plan(c, kBackward);
+  PoolShape& s = p->shape;
+  fill_uneven(&s.rows, &p->rows);
+  fill_uneven(&s.columns, &p->columns);
+  const int64_t tasks = s.images * (kBackward ? s.rows.in : s.rows.out);
+  const int64_t work = (kBackward ? c.out() : c.in(0)).numel();
+  finish(std::move(p), kBackward ? run_average_grad : run_average, tasks, work, kBackward ? 2 : 1,
+         false, plan);
   return Status();
 }
 
@@ -325,8 +397,11 @@ void add_row(const OpDef& op, Status (*prepare)(const CallMeta&, std::unique_ptr
 void register_pool_cpu() {
   add_row(kMaxPool2d, prepare_max);
   add_row(kMaxPool2dGrad, prepare_max_grad);
+  add_row(kMaxPool2dGather, prepare_gather);
   add_row(kAvgPool2d, prepare_average);
   add_row(kAvgPool2dGrad, prepare_average_grad);
+  add_row(kAdaptiveAvgPool2d, prepare_adaptive<false>);
+  add_row(kAdaptiveAvgPool2dGrad, prepare_adaptive<true>);
   add_row(kGlobalAvgPool, prepare_global);
   add_row(kGlobalAvgPoolGrad, prepare_global_grad);
 }

@@ -10,7 +10,8 @@ struct PoolRange {
   int32_t begin, end;
 };
 
-// Rows or columns.
+// Rows or columns. A stride of 0 stands for windows of different sizes: taps are numbers of pixels
+// then.
 struct PoolWindows {
   int64_t in = 0, out = 0;  // pixels
   int64_t kernel = 1, stride = 1, pad = 0, dilation = 1;

@@ -313,6 +313,16 @@ RUTILE_SAMPLES(adaptive_avg_pool2d) {
   s.add({in({3, 7, 5}).gaps()}, AdaptiveAvgPool2dAttrs{2}).no_second_order(kLinear);
   s.add({in({1, 6, 7, 5}).channels_last()}, AdaptiveAvgPool2dAttrs{2}).no_second_order(kLinear);
   s.add({in({0, 3, 7, 5})}, AdaptiveAvgPool2dAttrs{2});
+  for (const int64_t channels : {6, 32, 37}) {
+    s.add({in({3, channels, 23, 37})}, AdaptiveAvgPool2dAttrs{{6, 19}})
+        .name("long")
+        .dtypes(kFloats)
+        .no_gradient("a long run for kernels");
+    s.add({in({3, channels, 23, 37}).channels_last()}, AdaptiveAvgPool2dAttrs{{6, 19}})
+        .name("long channels-last")
+        .dtypes(kFloats)
+        .no_gradient("a long run for kernels");
+  }
   s.error({in({2, 3, 7, 5})}, AdaptiveAvgPool2dAttrs{{0, 2}}, ErrorCode::kValue,
           "output_size must be positive");
 }
@@ -323,6 +333,16 @@ RUTILE_SAMPLES(adaptive_avg_pool2d_grad) {
     s.add({in(dy)}, PlaneSizeAttrs{7, 5}).dtypes(kFloats).no_second_order(kLinear);
   }
   s.add({in({1, 6, 3, 2}).channels_last()}, PlaneSizeAttrs{7, 5}).no_second_order(kLinear);
+  for (const int64_t channels : {6, 32, 37}) {
+    s.add({in({3, channels, 6, 19})}, PlaneSizeAttrs{23, 37})
+        .name("long")
+        .dtypes(kFloats)
+        .no_gradient("a long run for kernels");
+    s.add({in({3, channels, 6, 19}).channels_last()}, PlaneSizeAttrs{23, 37, true})
+        .name("long channels-last")
+        .dtypes(kFloats)
+        .no_gradient("a long run for kernels");
+  }
   s.error({in({2, 3, 3, 2})}, PlaneSizeAttrs{-1, 5}, ErrorCode::kValue,
           "height and width must be positive");
 }
