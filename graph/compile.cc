@@ -23,6 +23,7 @@ struct Key {
   bool reference = false;
   int threads = 1;
   uint64_t version = 0;
+  Variant variant;
 };
 
 // Empty if equal, otherwise what differs, in words.
@@ -39,6 +40,9 @@ std::string difference(const Key& a, const Key& b) {
   if (a.threads != b.threads) return cat("threads were ", a.threads, " and are ", b.threads);
   if (a.reference != b.reference) return "reference kernels were switched";
   if (a.version != b.version) return "the network or its parameters were changed";
+  if (a.variant.id != b.variant.id) {
+    return cat("other arguments: ", a.variant.text, " became ", b.variant.text);
+  }
   return "";
 }
 
@@ -58,7 +62,7 @@ struct Compiled::State {
   int compilations = 0;
   std::mutex mutex;
 
-  Key key_for(std::vector<TensorMeta> metas) const {
+  Key key_for(std::vector<TensorMeta> metas, const Variant& variant) const {
     const CallModes& m = call_modes();
     Key k;
     k.inputs = std::move(metas);
@@ -67,13 +71,14 @@ struct Compiled::State {
     k.reference = m.reference_kernels;
     k.threads = num_threads();
     k.version = version ? version() : 0;
+    k.variant = variant;
     return k;
   }
 
-  Entry& find_or_compile(std::vector<TensorMeta> metas) {
-    Key key = key_for(std::move(metas));
+  Entry& find_or_compile(std::vector<TensorMeta> metas, const Variant& variant) {
+    Key key = key_for(std::move(metas), variant);
     for (auto it = entries.begin(); it != entries.end(); ++it) {
-      if (!difference(it->key, key).empty()) continue;
+      if (it->key.variant.id != variant.id || !difference(it->key, key).empty()) continue;
       entries.splice(entries.begin(), entries, it);
       return entries.front();
     }
@@ -121,16 +126,17 @@ Compiled::Compiled(Function fn, CompileOptions options) : state_(std::make_uniqu
 Compiled::~Compiled() = default;
 Compiled::Compiled(Compiled&&) noexcept = default;
 
-std::vector<Tensor> Compiled::operator()(const std::vector<Tensor>& inputs) {
+std::vector<Tensor> Compiled::operator()(const std::vector<Tensor>& inputs,
+                                         const Variant& variant) {
   std::vector<TensorMeta> metas;
   for (const Tensor& t : inputs) metas.push_back(t.meta());
   std::lock_guard lock(state_->mutex);
-  return state_->find_or_compile(std::move(metas)).session->run(inputs);
+  return state_->find_or_compile(std::move(metas), variant).session->run(inputs);
 }
 
-void Compiled::prepare(const std::vector<TensorMeta>& inputs) {
+void Compiled::prepare(const std::vector<TensorMeta>& inputs, const Variant& variant) {
   std::lock_guard lock(state_->mutex);
-  state_->find_or_compile(inputs);
+  state_->find_or_compile(inputs, variant);
 }
 
 void Compiled::set_version(std::function<uint64_t()> version) {

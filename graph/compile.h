@@ -32,15 +32,22 @@ struct CompileReport {
   std::vector<PassReport> passes;
 };
 
+// Compilations that differ in what is no tensor (a Python function's other arguments): a number
+// that tells them apart, and words for the log.
+struct Variant {
+  uint64_t id = 0;
+  std::string text;
+};
+
 class RUTILE_API Compiled {
  public:
   Compiled(Function fn, CompileOptions options);
   ~Compiled();
   Compiled(Compiled&&) noexcept;
 
-  std::vector<Tensor> operator()(const std::vector<Tensor>& inputs);
+  std::vector<Tensor> operator()(const std::vector<Tensor>& inputs, const Variant& variant = {});
   // Traces and compiles for these metas without running.
-  void prepare(const std::vector<TensorMeta>& inputs);
+  void prepare(const std::vector<TensorMeta>& inputs, const Variant& variant = {});
   // A number that changes whenever the traced code may have changed (the tree version of a Cell).
   void set_version(std::function<uint64_t()> version);
   // Of the latest compilation.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/call.h"
 
+#include <atomic>
 #include <cstring>
 
 #include "rutile/core/log.h"
@@ -25,6 +26,17 @@ std::string cell_path(const CellScope* scope) {
   if (!scope) return "";
   const std::string parent = cell_path(scope->parent);
   return parent.empty() ? std::string(scope->name) : cat(parent, ".", scope->name);
+}
+
+namespace {
+std::atomic<LocationProvider> location_provider{nullptr};
+}  // namespace
+
+void set_location_provider(LocationProvider provider) { location_provider.store(provider); }
+
+bool user_location(std::string* file, int* line) {
+  const LocationProvider provider = location_provider.load();
+  return provider && provider(file, line);
 }
 
 namespace {
@@ -58,7 +70,12 @@ MetaPointers metas_of(std::span<const Tensor> tensors) {
   }
   const std::string path = cell_path(call_modes().cell);
   if (!path.empty()) text += cat(" | in Cell ", path);
-  if (call_modes().trace) text += cat(" | traced at ", where.file_name(), ":", where.line());
+  if (call_modes().trace) {
+    std::string file = where.file_name();
+    int line = static_cast<int>(where.line());
+    user_location(&file, &line);
+    text += cat(" | traced at ", file, ":", line);
+  }
   throw_error(status.code(), text);
 }
 

@@ -100,6 +100,13 @@ class ScopedValue {
   T saved_;
 };
 
+// The user's line where it is not the C++ caller's: Python names its own. Asked for in a trace and
+// on the way to an error only.
+using LocationProvider = bool (*)(std::string* file, int* line);
+RUTILE_API void set_location_provider(LocationProvider provider);
+// False without a provider or where it knows nothing.
+RUTILE_API bool user_location(std::string* file, int* line);
+
 // Counts of the calling thread, for tests and the profiler.
 struct CallStats {
   int64_t calls = 0;            // ops run eagerly

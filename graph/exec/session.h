@@ -27,6 +27,8 @@ class RUTILE_API Session {
   // A copy of a kept value after the latest run.
   Tensor kept_value(ValueId v) const;
   const Program& program() const { return *program_; }
+  // What the caller wants to remember with this compilation.
+  std::shared_ptr<const void> note;
 
  private:
   void bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs);

@@ -9,15 +9,23 @@ namespace rutile::graph {
 namespace {
 
 std::atomic<uint64_t> next_trace{1};
-std::atomic<LocationProvider> location_provider{nullptr};
 
 // The graph being traced by this thread, for the error text of a symbolic read.
 thread_local const Graph* active_graph = nullptr;
 thread_local uint64_t active_trace = 0;
 
+std::string place(const std::string& file, int line, const std::string& cell) {
+  std::string text = file.empty() ? "" : cat(" at ", file, ":", line);
+  return cell.empty() ? text : cat(text, " in Cell ", cell);
+}
+
 [[noreturn]] void symbolic_read(const TensorImpl& impl, const char* what) {
-  std::string text = cat(what, " needs the value of a tensor ", impl.meta,
-                         ", but this is a trace: it has no value yet");
+  std::string file;
+  int line = 0;
+  user_location(&file, &line);
+  std::string text =
+      cat(what, place(file, line, cell_path(call_modes().cell)), " needs the value of a tensor ",
+          impl.meta, ", but this is a trace: it has no value yet");
   if (active_graph && impl.trace_id == active_trace) {
     const Value& v = active_graph->values[impl.trace_value];
     if (v.producer != kNone) {
@@ -25,8 +33,7 @@ thread_local uint64_t active_trace = 0;
       text += cat(". It comes from ", n.op->name);
       if (!n.origins.empty()) {
         const Origin& o = active_graph->origins[n.origins.back()];
-        text += cat(" at ", o.file, ":", o.line);
-        if (!o.cell.empty()) text += cat(" in Cell ", o.cell);
+        text += place(o.file, o.line, o.cell);
       }
     } else {
       text += cat(". It is ", v.name.empty() ? "an input" : v.name, " of the traced function");
@@ -34,13 +41,11 @@ thread_local uint64_t active_trace = 0;
   } else {
     text += ". It belongs to a trace that has ended; return it from the traced function instead";
   }
-  text += ". Branch with ops::where or ops::cond, or compute this outside the traced function";
+  text += ". Choose by where() instead of branching on it, or read it outside the traced function";
   throw_error(ErrorCode::kRuntime, text);
 }
 
 }  // namespace
-
-void set_location_provider(LocationProvider provider) { location_provider = provider; }
 
 Phase& current_phase() {
   static thread_local constinit Phase phase = Phase::kForward;
@@ -98,7 +103,7 @@ void Tracer::append(const CallMeta& call, std::span<const Tensor> in,
   origin.op = call.op->name;
   origin.file = where.file_name();
   origin.line = static_cast<int>(where.line());
-  if (LocationProvider provider = location_provider) provider(&origin.file, &origin.line);
+  user_location(&origin.file, &origin.line);
   origin.cell = cell_path(call_modes().cell);
   const NodeId id = g_.add_node(*call.op, AnyAttrs(call.op->attrs, call.attrs), std::move(inputs),
                                 out_metas, {g_.add_origin(std::move(origin))}, current_phase());

@@ -20,10 +20,6 @@ using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
 // constants. Leaves all modes as they were when fn throws.
 RUTILE_API std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& inputs);
 
-// Names the source line of the user for Python traces; null: the C++ caller of the op.
-using LocationProvider = bool (*)(std::string* file, int* line);
-RUTILE_API void set_location_provider(LocationProvider provider);
-
 // Set by the gradient engine and optimizers while a trace runs: the phase of the nodes recorded.
 RUTILE_API Phase& current_phase();
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between Python objects and core types.
+// Between Python objects and core types. What cannot be converted throws rutile::Error (kType or
+// kValue), a failing callback of the user's PythonError.
 #pragma once
 
 #include "rutile/ops/attrs.h"
@@ -9,17 +10,21 @@ namespace rutile::python {
 
 // NumPy's name: "float32".
 const char* long_dtype_name(DType t);
-// From a string ("float32", "f32"), a NumPy dtype or anything with a `name`; false with an error
-// set.
-bool dtype_from(PyObject* o, DType* out);
+// From a string ("float32", "f32"), a NumPy dtype, float, int, bool or anything with a `name`.
+DType dtype_from(PyObject* o);
 PyObject* tuple_of(const Dims& d);
-bool dims_from(PyObject* o, Dims* out);  // int, tuple or list; false with an error set
+Dims dims_from(PyObject* o);  // int, tuple or list
+int64_t int_from(PyObject* o);
+std::string text_from(PyObject* o);
 
-// A NumPy array over the tensor's memory, which it keeps alive.
-PyObject* numpy_of(const Tensor& t);
+// Python bool, int or float as a Scalar; false for anything else.
+bool scalar_from(PyObject* o, Scalar* out);
+// A Tensor from a Tensor, number, nested list or array (through the buffer protocol). `like` gives
+// the dtype of plain numbers where it has one.
+Tensor tensor_from(PyObject* o, const Tensor* like = nullptr);
+
 // x[key]: integers, slices, Ellipsis, None and tuples of them.
-PyObject* subscript(const Tensor& x, PyObject* key);
-// An attribute value; false with an error set.
-bool attr_from(PyObject* o, AttrValue* out);
+Tensor subscript(const Tensor& x, PyObject* key);
+AttrValue attr_from(PyObject* o);
 
 }  // namespace rutile::python

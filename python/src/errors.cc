@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // rutile.Error and its children, which are also the built-in exceptions a Python user expects.
+#include "rutile/python/src/errors.h"
+
+#include <pybind11/pybind11.h>
+
 #include <new>
 
-#include "rutile/core/error.h"
-#include "rutile/python/src/py_tensor.h"
+#include "rutile/ops/call.h"
 
 namespace rutile::python {
 
@@ -11,6 +14,7 @@ namespace {
 
 PyObject* error_base = nullptr;
 PyObject* error_types[static_cast<int>(ErrorCode::kInternal) + 1] = {};
+std::string* package_folder = nullptr;
 
 PyObject* builtin_for(ErrorCode code) {
   switch (code) {
@@ -40,44 +44,126 @@ struct Named {
   const char* name;
 };
 constexpr Named kNames[] = {
-    {ErrorCode::kType, "rutile.TypeError"},
-    {ErrorCode::kValue, "rutile.ValueError"},
-    {ErrorCode::kIndex, "rutile.IndexError"},
-    {ErrorCode::kRuntime, "rutile.RuntimeError"},
-    {ErrorCode::kUnsupported, "rutile.UnsupportedError"},
-    {ErrorCode::kOutOfMemory, "rutile.OutOfMemoryError"},
-    {ErrorCode::kNotFound, "rutile.NotFoundError"},
-    {ErrorCode::kIo, "rutile.IOError"},
-    {ErrorCode::kInterrupted, "rutile.Interrupted"},
-    {ErrorCode::kInternal, "rutile.InternalError"},
+    {ErrorCode::kType, "rutile.errors.TypeError"},
+    {ErrorCode::kValue, "rutile.errors.ValueError"},
+    {ErrorCode::kIndex, "rutile.errors.IndexError"},
+    {ErrorCode::kRuntime, "rutile.errors.RuntimeError"},
+    {ErrorCode::kUnsupported, "rutile.errors.UnsupportedError"},
+    {ErrorCode::kOutOfMemory, "rutile.errors.OutOfMemoryError"},
+    {ErrorCode::kNotFound, "rutile.errors.NotFoundError"},
+    {ErrorCode::kIo, "rutile.errors.IOError"},
+    {ErrorCode::kInterrupted, "rutile.errors.Interrupted"},
+    {ErrorCode::kInternal, "rutile.errors.InternalError"},
 };
 
+// Frames of the package stand between the user and the op. Holds one new reference.
+bool locate(PyFrameObject* frame, std::string* file, int* line) {
+  bool found = false;
+  while (frame) {
+    PyCodeObject* code = PyFrame_GetCode(frame);
+    Py_ssize_t size = 0;
+    const char* name = PyUnicode_AsUTF8AndSize(code->co_filename, &size);
+    const std::string_view text = name ? std::string_view(name, size) : std::string_view();
+    if (!name) PyErr_Clear();
+    const bool ours = package_folder && text.starts_with(*package_folder);
+    if (name && (!found || !ours)) {
+      *file = text;
+      *line = PyFrame_GetLineNumber(frame);
+      found = true;
+    }
+    Py_DECREF(code);
+    PyFrameObject* back = ours ? PyFrame_GetBack(frame) : nullptr;
+    Py_DECREF(frame);
+    frame = back;
+  }
+  return found;
+}
+
+bool python_location(std::string* file, int* line) {
+  // A thread that Python does not know runs no Python code.
+  if (!Py_IsInitialized() || !PyGILState_GetThisThreadState()) return false;
+  const PyGILState_STATE state = PyGILState_Ensure();
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyFrameObject* frame = PyEval_GetFrame();
+  Py_XINCREF(frame);
+  const bool found = locate(frame, file, line);
+  PyErr_Restore(type, value, trace);
+  PyGILState_Release(state);
+  return found;
+}
+
 }  // namespace
+
+void provide_user_location(std::string folder) {
+  package_folder = new std::string(std::move(folder));
+  set_location_provider(python_location);
+}
 
 bool add_error_types(PyObject* module) {
   error_base = PyErr_NewExceptionWithDoc("rutile.Error", "Any error that Rutile raises.",
                                          PyExc_Exception, nullptr);
   if (!error_base || PyModule_AddObjectRef(module, "Error", error_base) < 0) return false;
+  PyObject* errors = PyImport_AddModule("rutile._rutile.errors");
+  if (!errors || PyModule_AddObjectRef(module, "errors", errors) < 0) return false;
   for (const Named& n : kNames) {
     PyObject* bases = PyTuple_Pack(2, error_base, builtin_for(n.code));
     if (!bases) return false;
-    error_types[static_cast<int>(n.code)] = PyErr_NewException(n.name, bases, nullptr);
+    PyObject* type = PyErr_NewException(n.name, bases, nullptr);
     Py_DECREF(bases);
-    if (!error_types[static_cast<int>(n.code)]) return false;
+    if (!type) return false;
+    error_types[static_cast<int>(n.code)] = type;
+    const char* brief = n.name + std::string_view("rutile.errors.").size();
+    if (PyModule_AddObjectRef(errors, brief, type) < 0) return false;
   }
   return true;
 }
 
-void set_error_from_exception() {
+void throw_builtin_error() {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  ErrorCode code = ErrorCode::kValue;  // also for numbers that do not fit
+  const bool known = type == PyExc_TypeError || type == PyExc_ValueError ||
+                     type == PyExc_IndexError || type == PyExc_OverflowError ||
+                     type == PyExc_UnicodeEncodeError;
+  if (!known) {
+    PyErr_Restore(type, value, trace);
+    throw PythonError();
+  }
+  if (type == PyExc_TypeError) code = ErrorCode::kType;
+  if (type == PyExc_IndexError) code = ErrorCode::kIndex;
+  PyErr_NormalizeException(&type, &value, &trace);
+  PyObject* text = value ? PyObject_Str(value) : nullptr;
+  const char* utf8 = text ? PyUnicode_AsUTF8(text) : nullptr;
+  const std::string message = utf8 ? utf8 : "a wrong argument";
+  PyErr_Clear();
+  Py_XDECREF(text);
+  Py_XDECREF(type);
+  Py_XDECREF(value);
+  Py_XDECREF(trace);
+  throw_error(code, message);
+}
+
+void set_error_from_exception(const OpDef* op) {
   try {
     throw;
+  } catch (pybind11::error_already_set& e) {
+    e.restore();
+  } catch (const PythonError&) {
+    // It is set.
   } catch (const Error& e) {
-    PyErr_SetString(error_types[static_cast<int>(e.code())], e.what());
+    std::string text = e.message();
+    if (op && !text.starts_with('[')) text = cat("[", op->name, "] ", text);
+    std::string file;
+    int line = 0;
+    const bool named =
+        text.find(" at ") != std::string::npos && text.find(".py:") != std::string::npos;
+    if (!named && user_location(&file, &line)) text += cat(" | at ", file, ":", line);
+    PyErr_SetString(error_types[static_cast<int>(e.code())], text.c_str());
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::exception& e) {
-    // An exception that came out of a Python callback is already set.
-    if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, e.what());
+    PyErr_SetString(error_types[static_cast<int>(ErrorCode::kInternal)], e.what());
   }
 }
 

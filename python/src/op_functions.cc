@@ -27,7 +27,7 @@ struct Arguments {
   Tensor like;  // the first input that is a tensor
 };
 
-[[noreturn]] bool fail(const OpDef& op, const std::string& what) {
+[[noreturn]] void fail(const OpDef& op, const std::string& what) {
   throw_error(ErrorCode::kType, cat("[", op.name, "] ", what));
 }
 
@@ -56,35 +56,43 @@ bool runs_long(const OpDef& op, std::span<const Tensor> in) {
   return elements > (op.elementwise ? 1 << 16 : 1 << 13);
 }
 
-bool set_input(const OpDef& op, int i, PyObject* value, Arguments* a) {
+// What `convert` throws names the argument.
+template <class F>
+auto convert(std::string_view argument, F&& f) {
+  try {
+    return f();
+  } catch (const Error& e) {
+    throw_error(e.code(), cat(argument, ": ", e.message()));
+  }
+}
+
+void set_input(const OpDef& op, int i, PyObject* value, Arguments* a) {
   if (op.variadic_in && i == op.num_inputs - 1 && (PyList_Check(value) || PyTuple_Check(value))) {
     for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(value); ++k) {
-      Tensor t;
-      if (!tensor_from(PySequence_Fast_GET_ITEM(value, k), nullptr, &t)) return false;
-      a->inputs.push_back(std::move(t));
+      a->inputs.push_back(convert(op.input_name(i),
+                                  [&] { return tensor_from(PySequence_Fast_GET_ITEM(value, k)); }));
     }
-    return true;
+    return;
   }
   while (a->inputs.size() <= i) a->inputs.push_back(Tensor());
   if (a->inputs[i].defined()) {
-    return fail(op, cat("got several values for ", op.input_name(i)));
+    fail(op, cat("got several values for ", op.input_name(i)));
   }
   if (is_tensor(value)) {
     a->inputs[i] = as_tensor(value);
-    return true;
+    return;
   }
-  if (value == Py_None) return true;
+  if (value == Py_None) return;
   // A number is weak: it takes the dtype of the tensors beside it, wherever they stand.
   const Tensor* like = a->like.defined() ? &a->like : nullptr;
-  return tensor_from(value, like, &a->inputs[i]);
+  a->inputs[i] = convert(op.input_name(i), [&] { return tensor_from(value, like); });
 }
 
-bool set_attribute(const OpDef& op, int field, PyObject* value, Arguments* a) {
-  AttrValue v;
-  if (!attr_from(value, &v)) return false;
+void set_attribute(const OpDef& op, int field, PyObject* value, Arguments* a) {
+  const std::string_view name = field_name(*op.attrs, field);
+  const AttrValue v = convert(name, [&] { return attr_from(value); });
   const Status s = op.attrs->set(a->attrs.get_mutable(), field, v);
-  if (s.ok()) return true;
-  return fail(op, cat(field_name(*op.attrs, field), " ", s.message()));
+  if (!s.ok()) throw_error(s.code(), cat("[", op.name, "] ", name, " ", s.message()));
 }
 
 bool named(PyObject* names, const char* name) {
@@ -103,16 +111,16 @@ int skip_key(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* nam
 }
 
 // x.reshape(2, 3): several integers for an op whose only attribute is a list of them.
-bool set_spread_dims(const OpDef& op, PyObject* const* args, Py_ssize_t n, Arguments* a) {
-  PyObject* tuple = PyTuple_New(n);
-  if (!tuple) return false;
-  for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
-  const bool ok = set_attribute(op, 0, tuple, a);
-  Py_DECREF(tuple);
-  return ok;
+void set_spread_dims(const OpDef& op, PyObject* const* args, Py_ssize_t n, Arguments* a) {
+  Dims dims;
+  convert(field_name(*op.attrs, 0), [&] {
+    if (n > kMaxRank) throw_error(ErrorCode::kValue, cat("at most ", kMaxRank, " dimensions"));
+    for (Py_ssize_t i = 0; i < n; ++i) dims.push_back(int_from(args[i]));
+  });
+  throw_if_error(op.attrs->set(a->attrs.get_mutable(), 0, dims));
 }
 
-bool parse(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* names, Arguments* a) {
+void parse(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* names, Arguments* a) {
   a->attrs = AnyAttrs(op.attrs, nullptr);
   for (Py_ssize_t k = 0; k < n && op.promote && !a->like.defined(); ++k) {
     if (is_tensor(args[k])) a->like = as_tensor(args[k]);
@@ -123,33 +131,32 @@ bool parse(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* names
     // Optional inputs end where the first plain attribute begins: layer_norm(x, 2).
     const bool optional = op.optional_mask >> input & 1u;
     if (optional && !is_tensor(args[i]) && args[i] != Py_None) break;
-    if (!set_input(op, input, args[i], a)) return false;
+    set_input(op, input, args[i], a);
   }
   if (fields == 1 && n - i > 1 && std::holds_alternative<Dims>(op.attrs->get(a->attrs.get(), 0))) {
-    if (!set_spread_dims(op, args + i, n - i, a)) return false;
+    set_spread_dims(op, args + i, n - i, a);
     i = n;
   }
   for (int field = 0; i < n; ++i, ++field) {
     if (field >= fields) {
-      return fail(op, cat("takes ", op.num_inputs, " inputs and ", fields, " attributes, got ",
-                          static_cast<int64_t>(n), " arguments"));
+      fail(op, cat("takes ", op.num_inputs, " inputs and ", fields, " attributes, got ",
+                   static_cast<int64_t>(n), " arguments"));
     }
-    if (!set_attribute(op, field, args[i], a)) return false;
+    set_attribute(op, field, args[i], a);
   }
   const Py_ssize_t given = names ? PyTuple_GET_SIZE(names) : 0;
   for (Py_ssize_t k = 0; k < given; ++k) {
-    const std::string_view name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, k));
+    const std::string name = text_from(PyTuple_GET_ITEM(names, k));
     const int field = op.attrs ? field_index(*op.attrs, name) : -1;
     if (field >= 0) {
-      if (!set_attribute(op, field, args[n + k], a)) return false;
+      set_attribute(op, field, args[n + k], a);
       continue;
     }
     int input = 0;
     while (input < op.num_inputs && op.input_name(input) != name) ++input;
-    if (input == op.num_inputs) return fail(op, cat("has no argument ", name));
-    if (!set_input(op, input, args[n + k], a)) return false;
+    if (input == op.num_inputs) fail(op, cat("has no argument ", name));
+    set_input(op, input, args[n + k], a);
   }
-  return true;
 }
 
 PyObject* op_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
@@ -157,9 +164,9 @@ PyObject* op_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject*
   try {
     // The common case: all tensors, no attributes.
     if (!op.attrs && !names && n == op.num_inputs && op.num_outputs == 1 && n <= 2 &&
-        is_tensor(args[0]) && is_tensor(args[n - 1])) {
+        is_exact_tensor(args[0]) && is_exact_tensor(args[n - 1])) {
       Tensor out;
-      Tensor in[2] = {as_tensor(args[0]), as_tensor(args[n - 1])};
+      Tensor in[2] = {exact_tensor(args[0]), exact_tensor(args[n - 1])};
       {
         ReleaseGil others(runs_long(op, {in, static_cast<size_t>(n)}));
         call(op, nullptr, {in, static_cast<size_t>(n)}, {&out, 1});
@@ -167,7 +174,7 @@ PyObject* op_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject*
       return wrap(std::move(out));
     }
     Arguments a;
-    if (!parse(op, args, n, names, &a)) return nullptr;
+    parse(op, args, n, names, &a);
     TensorList out;
     {
       ReleaseGil others(runs_long(op, a.inputs));
@@ -185,7 +192,7 @@ PyObject* op_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject*
     }
     return tuple;
   } catch (...) {
-    set_error_from_exception();
+    set_error_from_exception(&op);
     return nullptr;
   }
 }

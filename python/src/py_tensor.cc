@@ -8,6 +8,7 @@
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/view.h"
 #include "rutile/python/src/convert.h"
+#include "rutile/python/src/interop.h"
 
 namespace rutile::python {
 
@@ -22,27 +23,24 @@ PyObject* wrap(Tensor t) {
 
 namespace {
 
-PyObject* tensor_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
+PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   static const char* kKeywords[] = {"data", "dtype", nullptr};
-  PyObject* data = nullptr;
-  PyObject* dtype = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Tensor", const_cast<char**>(kKeywords), &data,
-                                   &dtype)) {
-    return nullptr;
-  }
-  try {
-    Tensor t;
-    if (!tensor_from(data, nullptr, &t)) return nullptr;
+  return guarded([&]() -> PyObject* {
+    PyObject* data = nullptr;
+    PyObject* dtype = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Tensor", const_cast<char**>(kKeywords),
+                                     &data, &dtype)) {
+      throw_builtin_error();
+    }
+    Tensor t = tensor_from(data);
     if (dtype != Py_None) {
-      DType d{};
-      if (!dtype_from(dtype, &d)) return nullptr;
+      const DType d = dtype_from(dtype);
       if (d != t.dtype()) t = ops::cast(t, d);
     }
-    return wrap(std::move(t));
-  } catch (...) {
-    set_error_from_exception();
-    return nullptr;
-  }
+    PyObject* o = checked(type->tp_alloc(type, 0));
+    ::new (&reinterpret_cast<PyTensor*>(o)->tensor) Tensor(std::move(t));
+    return o;
+  });
 }
 
 void tensor_dealloc(PyObject* self) {
@@ -57,46 +55,43 @@ using BinaryTensor = Tensor (*)(Arg, Arg);
 using BinaryRight = Tensor (*)(Arg, Scalar);
 using BinaryLeft = Tensor (*)(Scalar, Arg);
 
+// False where Python is to ask the other operand, as for a str.
+bool operand_from(PyObject* o, const Tensor& like, Tensor* out) {
+  try {
+    *out = tensor_from(o, &like);
+    return true;
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::kType) return false;
+    throw;
+  }
+}
+
 template <BinaryTensor kTT, BinaryRight kTS, BinaryLeft kST>
 PyObject* binary(PyObject* a, PyObject* b) {
-  try {
+  return guarded([&]() -> PyObject* {
     Scalar s;
+    if (is_exact_tensor(a)) {
+      if (is_exact_tensor(b)) return wrap(kTT(exact_tensor(a), exact_tensor(b)));
+      if (scalar_from(b, &s)) return wrap(kTS(exact_tensor(a), s));
+    }
     if (is_tensor(a)) {
-      if (is_tensor(b)) return wrap(kTT(as_tensor(a), as_tensor(b)));
-      if (scalar_from(b, &s)) return wrap(kTS(as_tensor(a), s));
-      Tensor t;
-      if (!tensor_from(b, &as_tensor(a), &t)) {
-        PyErr_Clear();
-        Py_RETURN_NOTIMPLEMENTED;
-      }
-      return wrap(kTT(as_tensor(a), t));
+      const Tensor x = as_tensor(a);
+      if (scalar_from(b, &s)) return wrap(kTS(x, s));
+      Tensor y;
+      if (!operand_from(b, x, &y)) Py_RETURN_NOTIMPLEMENTED;
+      return wrap(kTT(x, y));
     }
-    if (scalar_from(a, &s)) return wrap(kST(s, as_tensor(b)));
-    Tensor t;
-    if (!tensor_from(a, &as_tensor(b), &t)) {
-      PyErr_Clear();
-      Py_RETURN_NOTIMPLEMENTED;
-    }
-    return wrap(kTT(t, as_tensor(b)));
-  } catch (...) {
-    set_error_from_exception();
-    return nullptr;
-  }
+    const Tensor y = as_tensor(b);
+    if (scalar_from(a, &s)) return wrap(kST(s, y));
+    Tensor x;
+    if (!operand_from(a, y, &x)) Py_RETURN_NOTIMPLEMENTED;
+    return wrap(kTT(x, y));
+  });
 }
 
 #define RUTILE_BINARY(function)                                                             \
   binary<static_cast<BinaryTensor>(ops::function), static_cast<BinaryRight>(ops::function), \
          static_cast<BinaryLeft>(ops::function)>
-
-template <class F>
-PyObject* guarded(F&& f) {
-  try {
-    return f();
-  } catch (...) {
-    set_error_from_exception();
-    return nullptr;
-  }
-}
 
 PyObject* tensor_power(PyObject* a, PyObject* b, PyObject* modulus) {
   if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
@@ -116,12 +111,7 @@ PyObject* tensor_absolute(PyObject* a) {
 }
 
 int tensor_bool(PyObject* a) {
-  try {
-    return as_tensor(a).item() != 0;
-  } catch (...) {
-    set_error_from_exception();
-    return -1;
-  }
+  return guarded_int([&] { return as_tensor(a).item() != 0; });
 }
 
 PyObject* item_object(const Tensor& t) {
@@ -145,7 +135,7 @@ PyObject* tensor_float(PyObject* a) {
 }
 PyObject* tensor_int(PyObject* a) {
   return guarded([&]() -> PyObject* {
-    const Tensor& t = as_tensor(a);
+    const Tensor t = as_tensor(a);
     if (is_floating(t.dtype())) return PyLong_FromDouble(t.item());
     PyObject* number = item_object(t);
     PyObject* whole = number ? PyNumber_Long(number) : nullptr;
@@ -182,20 +172,28 @@ PyObject* tensor_repr(PyObject* a) {
 }
 
 Py_ssize_t tensor_length(PyObject* a) {
-  const Tensor& t = as_tensor(a);
-  if (t.rank() == 0) {
-    PyErr_SetString(PyExc_TypeError, "a tensor without dimensions has no length");
-    return -1;
-  }
-  return t.dim(0);
+  Py_ssize_t n = -1;
+  guarded_int([&] {
+    const Tensor t = as_tensor(a);
+    if (t.rank() == 0) throw_error(ErrorCode::kType, "a tensor without dimensions has no length");
+    n = t.dim(0);
+    return 0;
+  });
+  return n;
 }
 
-PyObject* get_shape(PyObject* a, void*) { return tuple_of(as_tensor(a).shape()); }
-PyObject* get_dtype(PyObject* a, void*) {
-  return PyUnicode_FromString(long_dtype_name(as_tensor(a).dtype()));
+PyObject* get_shape(PyObject* a, void*) {
+  return guarded([&] { return tuple_of(as_tensor(a).shape()); });
 }
-PyObject* get_ndim(PyObject* a, void*) { return PyLong_FromLong(as_tensor(a).rank()); }
-PyObject* get_size(PyObject* a, void*) { return PyLong_FromLongLong(as_tensor(a).numel()); }
+PyObject* get_dtype(PyObject* a, void*) {
+  return guarded([&] { return PyUnicode_FromString(long_dtype_name(as_tensor(a).dtype())); });
+}
+PyObject* get_ndim(PyObject* a, void*) {
+  return guarded([&] { return PyLong_FromLong(as_tensor(a).rank()); });
+}
+PyObject* get_size(PyObject* a, void*) {
+  return guarded([&] { return PyLong_FromLongLong(as_tensor(a).numel()); });
+}
 PyObject* get_transposed(PyObject* a, void*) {
   return guarded([&] { return wrap(ops::transpose(as_tensor(a))); });
 }
@@ -215,40 +213,48 @@ PyObject* tensor_array(PyObject* a, PyObject* args, PyObject* kwargs) {
 }
 
 PyObject* tensor_subscript(PyObject* a, PyObject* key) {
-  return guarded([&] { return subscript(as_tensor(a), key); });
+  return guarded([&] { return wrap(subscript(as_tensor(a), key)); });
 }
 
 // Iteration: Python stops at the IndexError.
 PyObject* tensor_item_at(PyObject* a, Py_ssize_t i) {
-  const Tensor& t = as_tensor(a);
-  if (t.rank() == 0) {
-    PyErr_SetString(PyExc_TypeError, "a tensor without dimensions cannot be iterated over");
-    return nullptr;
-  }
-  if (i < 0 || i >= t.dim(0)) {
-    PyErr_SetString(PyExc_IndexError, "index out of range");
-    return nullptr;
-  }
-  return guarded([&] { return wrap(ops::select(t, 0, i)); });
+  return guarded([&] {
+    const Tensor t = as_tensor(a);
+    if (t.rank() == 0) {
+      throw_error(ErrorCode::kType, "a tensor without dimensions cannot be iterated over");
+    }
+    if (i < 0 || i >= t.dim(0)) throw_error(ErrorCode::kIndex, "index out of range");
+    return wrap(ops::select(t, 0, i));
+  });
 }
+// A parameter's rows are those of its value now.
 PyObject* tensor_iter(PyObject* a) {
-  return as_tensor(a).rank() == 0 ? tensor_item_at(a, 0) : PySeqIter_New(a);
+  return guarded([&]() -> PyObject* {
+    if (as_tensor(a).rank() == 0) return tensor_item_at(a, 0);
+    PyObject* value = checked(wrap(as_tensor(a)));
+    PyObject* rows = PySeqIter_New(value);
+    Py_DECREF(value);
+    return rows;
+  });
 }
 
 PyObject* tensor_index(PyObject* a) {
-  const DType t = as_tensor(a).dtype();
-  if (!is_integral(t)) {
-    PyErr_SetString(PyExc_TypeError, "only an integer Tensor of one element is an index");
-    return nullptr;
-  }
-  return guarded([&] { return item_object(as_tensor(a)); });
+  return guarded([&] {
+    const Tensor t = as_tensor(a);
+    if (!is_integral(t.dtype())) {
+      throw_error(ErrorCode::kType, "only an integer Tensor of one element is an index");
+    }
+    return item_object(t);
+  });
 }
 
 // f"{loss:.4f}": a single element formats as its number.
 PyObject* tensor_format(PyObject* a, PyObject* spec) {
-  if (as_tensor(a).numel() != 1 || PyUnicode_GET_LENGTH(spec) == 0) return PyObject_Str(a);
   return guarded([&]() -> PyObject* {
-    PyObject* number = item_object(as_tensor(a));
+    if (!PyUnicode_Check(spec)) throw_error(ErrorCode::kType, "a format is a str");
+    const Tensor t = as_tensor(a);
+    if (t.numel() != 1 || PyUnicode_GET_LENGTH(spec) == 0) return PyObject_Str(a);
+    PyObject* number = item_object(t);
     PyObject* text = number ? PyObject_Format(number, spec) : nullptr;
     Py_XDECREF(number);
     return text;
@@ -311,8 +317,16 @@ bool add_tensor_type(PyObject* module) {
       {Py_mp_length, slot(tensor_length)},
       {Py_mp_subscript, slot(tensor_subscript)},
       {0, nullptr}};
-  static PyType_Spec spec = {"rutile.Tensor", sizeof(PyTensor), 0, Py_TPFLAGS_DEFAULT, slots};
+  static PyType_Spec spec = {"rutile.Tensor", sizeof(PyTensor), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
   tensor_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  for (PyMethodDef* m = kInteropMethods; tensor_type && m->ml_name; ++m) {
+    PyObject* method = PyDescr_NewMethod(tensor_type, m);
+    const bool ok = method && PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type),
+                                                     m->ml_name, method) == 0;
+    Py_XDECREF(method);
+    if (!ok) return false;
+  }
   // With None, NumPy leaves array + Tensor to Tensor.
   return tensor_type &&
          PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type), "__array_ufunc__",

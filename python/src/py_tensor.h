@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Python type rutile.Tensor: a hand-written heap type, so that an op costs no binding layer.
+// The Python types rutile.Tensor and rutile.Parameter: hand-written heap types, so that an op costs
+// no binding layer.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -9,6 +10,8 @@
 #include <vector>
 
 #include "rutile/core/tensor.h"
+#include "rutile/nn/parameter.h"
+#include "rutile/python/src/errors.h"
 
 namespace rutile::python {
 
@@ -16,28 +19,59 @@ struct PyTensor {
   PyObject_HEAD Tensor tensor;
 };
 
+// A Tensor whose value is that of a State: what an op reads is the current one.
+struct PyParameter {
+  PyTensor base;  // its tensor stays empty
+  nn::ParameterPtr parameter;
+};
+
 extern PyTypeObject* tensor_type;
+extern PyTypeObject* parameter_type;
 
-// Adds Tensor to the module; false with a Python error set on failure.
+// Add the types to the module; false with a Python error set on failure.
 bool add_tensor_type(PyObject* module);
+bool add_parameter_type(PyObject* module);
 
-inline bool is_tensor(PyObject* o) { return Py_TYPE(o) == tensor_type; }
-inline const Tensor& as_tensor(PyObject* o) { return reinterpret_cast<PyTensor*>(o)->tensor; }
-// New reference; null with an error set when out of memory.
+inline bool is_exact_tensor(PyObject* o) { return Py_TYPE(o) == tensor_type; }
+inline bool is_tensor(PyObject* o) {
+  return is_exact_tensor(o) || PyType_IsSubtype(Py_TYPE(o), tensor_type);
+}
+inline bool is_parameter(PyObject* o) {
+  return parameter_type && PyType_IsSubtype(Py_TYPE(o), parameter_type);
+}
+inline const Tensor& exact_tensor(PyObject* o) { return reinterpret_cast<PyTensor*>(o)->tensor; }
+inline const nn::ParameterPtr& as_parameter(PyObject* o) {
+  return reinterpret_cast<PyParameter*>(o)->parameter;
+}
+// The value of a Tensor or Parameter. Nothing may hold a parameter's for longer than it needs: what
+// nobody else holds is updated in place.
+inline Tensor as_tensor(PyObject* o) {
+  if (is_exact_tensor(o) || !is_parameter(o)) return exact_tensor(o);
+  return as_parameter(o)->read();
+}
+
+// New references; null with an error set when out of memory.
 PyObject* wrap(Tensor t);
+PyObject* wrap(nn::ParameterPtr p);
 
-// Python bool, int or float as a Scalar; false (no error set) for anything else.
-bool scalar_from(PyObject* o, Scalar* out);
-// A Tensor from a Tensor, number, nested list or array (through the buffer protocol). `like` gives
-// the dtype of plain numbers where it has one. False with an error set.
-bool tensor_from(PyObject* o, const Tensor* like, Tensor* out);
-
-// The buffer protocol: the elements, read-only, without a copy.
-int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags);
-void tensor_releasebuffer(PyObject* self, Py_buffer* view);
-
-// Sets the Python error of the exception being handled: call inside catch (...).
-void set_error_from_exception();
-bool add_error_types(PyObject* module);
+// Runs f at an edge to Python: an exception becomes the Python error.
+template <class F>
+PyObject* guarded(F&& f) {
+  try {
+    return f();
+  } catch (...) {
+    set_error_from_exception();
+    return nullptr;
+  }
+}
+template <class F>
+int guarded_int(F&& f) {
+  try {
+    return f();
+  } catch (...) {
+    set_error_from_exception();
+    return -1;
+  }
+}
 
 }  // namespace rutile::python

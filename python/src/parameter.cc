@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <new>
+
+#include "rutile/ops/elementwise.h"
+#include "rutile/python/src/convert.h"
+
+namespace rutile::python {
+
+PyTypeObject* parameter_type = nullptr;
+
+namespace {
+
+PyObject* make(PyTypeObject* type, nn::ParameterPtr p) {
+  PyObject* o = checked(type->tp_alloc(type, 0));
+  ::new (&reinterpret_cast<PyTensor*>(o)->tensor) Tensor();
+  ::new (&reinterpret_cast<PyParameter*>(o)->parameter) nn::ParameterPtr(std::move(p));
+  return o;
+}
+
+PyObject* parameter_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
+  static const char* kKeywords[] = {"default_input", "name", "requires_grad", nullptr};
+  return guarded([&] {
+    PyObject *value, *name = Py_None;
+    int requires_grad = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|Op:Parameter", const_cast<char**>(kKeywords),
+                                     &value, &name, &requires_grad)) {
+      throw_builtin_error();
+    }
+    auto p = std::make_shared<nn::Parameter>(name == Py_None ? "Parameter" : text_from(name),
+                                             tensor_from(value));
+    p->set_requires_grad(requires_grad);
+    return make(type, std::move(p));
+  });
+}
+
+void parameter_dealloc(PyObject* self) {
+  reinterpret_cast<PyParameter*>(self)->parameter.~shared_ptr();
+  reinterpret_cast<PyTensor*>(self)->tensor.~Tensor();
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyObject* parameter_repr(PyObject* self) {
+  return guarded([&] {
+    const nn::Parameter& p = *as_parameter(self);
+    std::string shape;
+    for (const int64_t d : p.meta().shape) shape += cat(shape.empty() ? "" : ", ", d);
+    if (p.meta().rank() == 1) shape += ",";
+    return PyUnicode_FromString(cat("Parameter(name=", p.name(), ", shape=(", shape,
+                                    "), dtype=", long_dtype_name(p.meta().dtype),
+                                    ", requires_grad=", p.requires_grad() ? "True" : "False", ")")
+                                    .c_str());
+  });
+}
+
+PyObject* value(PyObject* self, PyObject*) {
+  return guarded([&] { return wrap(as_tensor(self)); });
+}
+
+PyObject* set_data(PyObject* self, PyObject* data) {
+  return guarded([&] {
+    const nn::ParameterPtr& p = as_parameter(self);
+    const DType dtype = p->meta().dtype;
+    Tensor t = tensor_from(data);
+    if (t.dtype() != dtype) t = ops::cast(t, dtype);
+    p->set_value(t);
+    return Py_NewRef(self);
+  });
+}
+
+PyObject* get_name(PyObject* self, void*) {
+  return guarded([&] { return PyUnicode_FromString(as_parameter(self)->name().c_str()); });
+}
+int set_name(PyObject* self, PyObject* name, void*) {
+  return guarded_int([&] {
+    if (!name) throw_error(ErrorCode::kType, "a parameter keeps its name");
+    as_parameter(self)->state()->set_name(text_from(name));
+    return 0;
+  });
+}
+PyObject* get_requires_grad(PyObject* self, void*) {
+  return PyBool_FromLong(as_parameter(self)->requires_grad());
+}
+int set_requires_grad(PyObject* self, PyObject* on, void*) {
+  return guarded_int([&] {
+    const int flag = on ? PyObject_IsTrue(on) : -1;
+    if (flag < 0) throw_error(ErrorCode::kType, "requires_grad is a bool");
+    as_parameter(self)->set_requires_grad(flag);
+    return 0;
+  });
+}
+int set_data_attribute(PyObject* self, PyObject* data, void*) {
+  PyObject* same = data ? set_data(self, data) : nullptr;
+  Py_XDECREF(same);
+  return same ? 0 : -1;
+}
+PyObject* get_data_attribute(PyObject* self, void*) { return value(self, nullptr); }
+
+PyMethodDef kMethods[] = {
+    {"value", value, METH_NOARGS, "The value now, as a Tensor."},
+    {"set_data", set_data, METH_O,
+     "set_data(data)\n--\n\nReplaces the value; the shape must stay. Returns the parameter."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef kProperties[] = {
+    {"name", get_name, set_name, "The name, a path below the outermost Cell.", nullptr},
+    {"requires_grad", get_requires_grad, set_requires_grad, "False: optimizers leave it alone.",
+     nullptr},
+    {"data", get_data_attribute, set_data_attribute, "The value now, as a Tensor.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+template <class F>
+void* slot(F f) {
+  return reinterpret_cast<void*>(f);
+}
+
+}  // namespace
+
+PyObject* wrap(nn::ParameterPtr p) {
+  return guarded([&] { return make(parameter_type, std::move(p)); });
+}
+
+bool add_parameter_type(PyObject* module) {
+  static PyType_Slot slots[] = {
+      {Py_tp_base, tensor_type},
+      {Py_tp_new, slot(parameter_new)},
+      {Py_tp_dealloc, slot(parameter_dealloc)},
+      {Py_tp_repr, slot(parameter_repr)},
+      {Py_tp_methods, kMethods},
+      {Py_tp_getset, kProperties},
+      {Py_tp_doc,
+       const_cast<char*>("Parameter(default_input, name=None, requires_grad=True): a Tensor whose "
+                         "value can be replaced, trained by optimizers and written by compiled "
+                         "functions in place.")},
+      {0, nullptr}};
+  static PyType_Spec spec = {"rutile.Parameter", sizeof(PyParameter), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+  parameter_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  return parameter_type && PyModule_AddObjectRef(module, "Parameter",
+                                                 reinterpret_cast<PyObject*>(parameter_type)) == 0;
+}
+
+}  // namespace rutile::python

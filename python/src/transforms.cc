@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/python/src/transforms.h"
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "rutile/autograd/tape.h"
+#include "rutile/graph/compile.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/reduce.h"
+#include "rutile/ops/view.h"
+#include "rutile/python/src/convert.h"
+#include "rutile/python/src/tree.h"
+
+namespace py = pybind11;
+
+namespace rutile::python {
+namespace {
+
+// ---- Differentiation
+
+// What is differentiated of a function's result: the sum of all elements of its tensors, of the
+// first entry's alone with auxiliary results beside it.
+Tensor objective(py::handle result, bool has_aux, Tensor* dy) {
+  py::object main = py::reinterpret_borrow<py::object>(result);
+  if (has_aux) {
+    if (!py::isinstance<py::tuple>(result) || py::len(result) < 2) {
+      throw_error(ErrorCode::kType,
+                  "with has_aux the function returns a tuple of the value and what goes beside it");
+    }
+    main = py::reinterpret_borrow<py::tuple>(result)[0];
+  }
+  std::vector<Tensor> leaves;
+  flatten(main, Leaves::kTensors, "the differentiated function's result", &leaves);
+  if (leaves.empty()) {
+    throw_error(ErrorCode::kType, cat("the differentiated function must return a Tensor, got ",
+                                      Py_TYPE(main.ptr())->tp_name));
+  }
+  if (leaves.size() == 1) {
+    if (leaves[0].numel() != 1) *dy = Tensor::full(leaves[0].shape(), 1, leaves[0].dtype());
+    return leaves[0];
+  }
+  Tensor total = ops::sum(leaves[0]);
+  for (size_t i = 1; i < leaves.size(); ++i) total = ops::add(total, ops::sum(leaves[i]));
+  return total;
+}
+
+// One structure of tensors to differentiate by.
+struct Wanted {
+  Tree tree;
+  size_t first = 0, count = 0;
+  py::object gradients(const std::vector<Tensor>& all) const {
+    const Tensor* next = all.data() + first;
+    return unflatten(tree, &next);
+  }
+};
+
+class Differentiation {
+ public:
+  // The arguments to differentiate by are fresh handles: the same tensor may stand in several
+  // places, and other threads may differentiate by it at the same time. An enclosing scope sees the
+  // op.
+  void add_argument(const py::args& args, py::list* renewed, py::handle number) {
+    const int64_t i = int_from(number.ptr());
+    const int64_t n = static_cast<int64_t>(args.size());
+    if (i < -n || i >= n) {
+      throw_error(ErrorCode::kIndex, cat("there is no argument ", i, " among ", n));
+    }
+    const size_t at = static_cast<size_t>(i < 0 ? i + n : i);
+    const std::string what = cat("argument ", at, ", which is differentiated by,");
+    Wanted w;
+    w.first = xs_.size();
+    w.tree = flatten(args[at], Leaves::kTensors, what, &xs_);
+    w.count = xs_.size() - w.first;
+    if (w.count == 0) throw_error(ErrorCode::kType, cat("argument ", at, " is not a Tensor"));
+    for (size_t k = w.first; k < xs_.size(); ++k) {
+      if (!is_floating(xs_[k].dtype())) {
+        throw_error(ErrorCode::kType,
+                    cat(what, " has a tensor ", xs_[k].meta(), ", which has no gradient"));
+      }
+      xs_[k] = ops::reshape(xs_[k], xs_[k].shape());
+    }
+    const Tensor* next = xs_.data() + w.first;
+    (*renewed)[at] = unflatten(w.tree, &next);
+    wanted_.push_back(std::move(w));
+  }
+  void add_parameters(py::handle weights) {
+    Wanted w;
+    w.first = xs_.size();
+    w.tree = flatten(weights, Leaves::kTensors, "weights", &xs_);
+    w.count = xs_.size() - w.first;
+    wanted_.push_back(std::move(w));
+  }
+  py::object run(const py::function& fn, const py::list& args, const py::kwargs& kwargs,
+                 bool has_aux) {
+    ScopedValue<graph::Phase> phase(graph::current_phase(), graph::Phase::kForward);
+    GradScope scope;
+    for (const Tensor& x : xs_) scope.watch(x);
+    py::object result = fn(*py::tuple(args), **kwargs);
+    Tensor dy;
+    const Tensor y = objective(result, has_aux, &dy);
+    graph::current_phase() = graph::Phase::kBackward;
+    grads_ = scope.gradient(y, xs_, dy);
+    return result;
+  }
+  py::object gradients(size_t i) const { return wanted_[i].gradients(grads_); }
+
+ private:
+  std::vector<Tensor> xs_, grads_;
+  std::vector<Wanted> wanted_;
+};
+
+// argnums: an int, a tuple of them or None; weights: a structure of parameters or None. The result
+// is (fn's result, gradients); with both kinds the gradients are the pair of them.
+py::tuple value_and_grad(const py::function& fn, const py::object& argnums,
+                         const py::object& weights, bool has_aux, const py::args& args,
+                         const py::kwargs& kwargs) {
+  Differentiation d;
+  py::list renewed(args);
+  const bool several = py::isinstance<py::tuple>(argnums) || py::isinstance<py::list>(argnums);
+  size_t arguments = 0;
+  if (several) {
+    for (py::handle i : argnums) {
+      d.add_argument(args, &renewed, i);
+      ++arguments;
+    }
+  } else if (!argnums.is_none()) {
+    d.add_argument(args, &renewed, argnums);
+    arguments = 1;
+  }
+  if (!weights.is_none()) d.add_parameters(weights);
+  if (arguments == 0 && weights.is_none()) {
+    throw_error(ErrorCode::kValue, "there is nothing to differentiate by: no argument, no weights");
+  }
+  py::object value = d.run(fn, renewed, kwargs, has_aux);
+  py::object by_arguments;
+  if (several) {
+    py::tuple all(arguments);
+    for (size_t i = 0; i < arguments; ++i) all[i] = d.gradients(i);
+    by_arguments = std::move(all);
+  } else if (arguments) {
+    by_arguments = d.gradients(0);
+  }
+  if (weights.is_none()) return py::make_tuple(value, by_arguments);
+  py::object by_weights = d.gradients(arguments);
+  if (arguments == 0) return py::make_tuple(value, by_weights);
+  return py::make_tuple(value, py::make_tuple(by_arguments, by_weights));
+}
+
+// ---- Compilation
+
+// The structure of a compiled function's result; dropped from any thread.
+std::shared_ptr<const Tree> share(Tree tree) {
+  return {new Tree(std::move(tree)), [](const Tree* t) {
+            if (!Py_IsInitialized()) return;  // the process ends
+            py::gil_scoped_acquire gil;
+            delete t;
+          }};
+}
+
+// Tensors that a function reads from around it (its closure and globals): they become constants of
+// the graph, so another tensor there asks for another graph.
+class Captured {
+ public:
+  explicit Captured(const py::function& fn) {
+    PyObject* f = fn.ptr();
+    while (PyMethod_Check(f)) f = PyMethod_GET_FUNCTION(f);
+    if (!PyFunction_Check(f)) return;
+    if (PyObject* closure = PyFunction_GetClosure(f)) {
+      for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(closure); ++i) {
+        cells_.push_back(py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(closure, i)));
+      }
+    }
+    globals_ = py::reinterpret_borrow<py::object>(PyFunction_GetGlobals(f));
+    names_ = py::reinterpret_borrow<py::object>(PyFunction_GetCode(f)).attr("co_names");
+  }
+  std::vector<Tensor> now() const {
+    std::vector<Tensor> found;
+    const auto add = [&](PyObject* o) {
+      if (o && is_tensor(o) && !is_parameter(o)) found.push_back(exact_tensor(o));
+    };
+    for (const py::object& c : cells_) add(PyCell_GET(c.ptr()));
+    if (!globals_) return found;
+    for (py::handle name : names_) add(PyDict_GetItemWithError(globals_.ptr(), name.ptr()));
+    return found;
+  }
+
+ private:
+  std::vector<py::object> cells_;
+  py::object globals_, names_;
+};
+
+bool same_tensors(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].impl() != b[i].impl()) return false;
+  }
+  return true;
+}
+
+// A traced and compiled Python function.
+class JitFunction {
+ public:
+  JitFunction(py::function fn, const std::string& passes_off) : fn_(std::move(fn)), captured_(fn_) {
+    graph::CompileOptions options;
+    options.passes_off = passes_off;
+    if (py::hasattr(fn_, "__name__")) options.name = py::str(fn_.attr("__name__"));
+    name_ = options.name;
+    compiled_ = std::make_unique<graph::Compiled>(
+        [this](const std::vector<Tensor>& in) { return run_python(in); }, options);
+  }
+
+  py::object operator()(const py::args& args, const py::kwargs& kwargs) {
+    // Replayed kernels are unknown to a trace and to a tape: there fn runs as it is written.
+    if (call_modes().trace || call_modes().tape) return fn_(*args, **kwargs);
+    std::vector<Tensor> in, out;
+    const graph::Variant variant = find_variant(args, kwargs, &in);
+    std::shared_ptr<const Tree> results;
+    {
+      // Nobody waits for the lock while holding the interpreter's: a trace needs that one too.
+      py::gil_scoped_release release;
+      std::lock_guard lock(mutex_);
+      std::vector<TensorMeta> metas;
+      for (const Tensor& t : in) metas.push_back(t.meta());
+      tracing_ = variant.id;
+      compiled_->prepare(metas, variant);
+      graph::Session& session = compiled_->session();
+      if (!session.note) session.note = std::move(traced_);
+      results = std::static_pointer_cast<const Tree>(session.note);
+      // States are shared with eager calls, which hold the interpreter's lock.
+      std::optional<py::gil_scoped_acquire> states;
+      if (!session.program().graph->states.empty()) states.emplace();
+      out = (*compiled_)(in, variant);
+    }
+    const Tensor* next = out.data();
+    return unflatten(*results, &next);
+  }
+  std::string graph_text() { return graph::print(*compiled_->session().program().graph); }
+  // "relu app.py:12 net.fc1" for every node of the latest graph.
+  std::vector<std::string> origins() {
+    const graph::Graph& g = *compiled_->session().program().graph;
+    std::vector<std::string> lines;
+    for (const graph::NodeId id : g.order) {
+      for (const int32_t k : g.nodes[id].origins) {
+        const graph::Origin& o = g.origins[k];
+        lines.push_back(cat(o.op, " ", o.file, ":", o.line, o.cell.empty() ? "" : " ", o.cell));
+      }
+    }
+    return lines;
+  }
+  int kernels() const { return compiled_->report().kernels; }
+  int compilations() const { return compiled_->compilations(); }
+  py::function function() const { return fn_; }
+
+ private:
+  static constexpr size_t kMaxVariants = 64;
+  // One way of calling: all that is no tensor.
+  struct Call {
+    graph::Variant variant;
+    std::shared_ptr<const Tree> arguments;  // (args, kwargs)
+    std::vector<Tensor> captured;
+  };
+
+  graph::Variant find_variant(const py::args& args, const py::kwargs& kwargs,
+                              std::vector<Tensor>* in) {
+    Tree tree = flatten(py::make_tuple(args, kwargs), Leaves::kAny,
+                        cat("an argument of the traced function ", name_), in);
+    std::vector<Tensor> captured = captured_.now();
+    for (auto it = calls_.begin(); it != calls_.end(); ++it) {
+      if (!same_tensors(it->captured, captured) || !(*it->arguments == tree)) continue;
+      calls_.splice(calls_.begin(), calls_, it);
+      return it->variant;
+    }
+    std::string reason = tree.children[0].text();
+    if (!calls_.empty() && *calls_.front().arguments == tree)
+      reason += " with other tensors around";
+    calls_.push_front(
+        {{next_id_++, std::move(reason)}, share(std::move(tree)), std::move(captured)});
+    if (calls_.size() > kMaxVariants) calls_.pop_back();
+    return calls_.front().variant;
+  }
+
+  std::vector<Tensor> run_python(const std::vector<Tensor>& in) {
+    py::gil_scoped_acquire gil;
+    std::shared_ptr<const Tree> tree;
+    for (const Call& c : calls_) {
+      if (c.variant.id == tracing_) tree = c.arguments;
+    }
+    if (!tree) throw_error(ErrorCode::kRuntime, "too many calls of this function at a time");
+    const Tensor* next = in.data();
+    const py::tuple both = unflatten(*tree, &next);
+    py::object result = fn_(*py::tuple(both[0]), **py::dict(both[1]));
+    std::vector<Tensor> out;
+    Tree results =
+        flatten(result, Leaves::kPlain, cat("the result of the traced function ", name_), &out);
+    traced_ = share(std::move(results));
+    return out;
+  }
+
+  py::function fn_;
+  Captured captured_;
+  std::string name_;
+  std::unique_ptr<graph::Compiled> compiled_;
+  std::mutex mutex_;
+  // Guarded by the interpreter's lock.
+  std::list<Call> calls_;  // latest used first
+  uint64_t next_id_ = 1;
+  // Guarded by mutex_.
+  uint64_t tracing_ = 0;
+  std::shared_ptr<const Tree> traced_;
+};
+
+}  // namespace
+
+void add_transforms(py::module_& m) {
+  m.def("value_and_grad", &value_and_grad, py::arg("fn"), py::arg("argnums"), py::arg("weights"),
+        py::arg("has_aux"));
+  py::class_<JitFunction>(m, "JitFunction", py::dynamic_attr())
+      .def(py::init<py::function, const std::string&>(), py::arg("fn"), py::arg("passes_off") = "")
+      .def("__call__", &JitFunction::operator())
+      .def("__get__",
+           [](py::object self, py::object instance, py::object) -> py::object {
+             if (instance.is_none()) return self;
+             return py::reinterpret_steal<py::object>(
+                 checked(PyMethod_New(self.ptr(), instance.ptr())));
+           })
+      .def_property_readonly("kernels", &JitFunction::kernels, "Steps of the graph that ran last.")
+      .def_property_readonly("compilations", &JitFunction::compilations, "Graphs compiled so far.")
+      .def_property_readonly("__wrapped__", &JitFunction::function)
+      .def("origins", &JitFunction::origins,
+           "Op, file:line and Cell of every node of the latest graph.")
+      .def("graph_text", &JitFunction::graph_text, "The latest graph.");
+}
+
+}  // namespace rutile::python

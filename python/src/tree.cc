@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/python/src/tree.h"
+
+#include <cstring>
+
+#include "rutile/python/src/convert.h"
+
+namespace py = pybind11;
+
+namespace rutile::python {
+
+namespace {
+
+constexpr int kMaxDepth = 64;  // a list may hold itself
+
+bool plain(PyObject* o) {
+  return o == Py_None || PyBool_Check(o) || PyLong_Check(o) || PyFloat_Check(o) ||
+         PyUnicode_Check(o) || o == Py_Ellipsis;
+}
+
+// A NumPy array (or one like it); a NumPy number stays a static value.
+bool array(PyObject* o) {
+  return !PyType_Check(o) && PyObject_HasAttrString(o, "__array_interface__") &&
+         PySequence_Check(o);
+}
+
+bool same_static(PyObject* a, PyObject* b) {
+  if (a == b) return true;
+  if (Py_TYPE(a) != Py_TYPE(b) || is_tensor(a)) return false;
+  if (PyFloat_CheckExact(a)) {  // by bits: nan is itself, 0 is not -0
+    const double x = PyFloat_AS_DOUBLE(a), y = PyFloat_AS_DOUBLE(b);
+    return std::memcmp(&x, &y, sizeof(x)) == 0;
+  }
+  const int same = PyObject_RichCompareBool(a, b, Py_EQ);
+  if (same < 0) throw py::error_already_set();
+  return same == 1;
+}
+
+Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vector<Tensor>* leaves,
+                int depth) {
+  Tree t;
+  if (depth > kMaxDepth) throw_error(ErrorCode::kValue, cat(what, " is nested too deep"));
+  // A parameter is a State of the program, not a value that is handed in.
+  if (is_tensor(o) && (allowed != Leaves::kAny || !is_parameter(o))) {
+    leaves->push_back(as_tensor(o));
+    return t;
+  }
+  if (PyTuple_Check(o) || PyList_Check(o)) {
+    t.kind = PyTuple_Check(o) ? Tree::Kind::kTuple : Tree::Kind::kList;
+    if (PyTuple_Check(o)) t.value = py::reinterpret_borrow<py::object>((PyObject*)Py_TYPE(o));
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i) {
+      t.children.push_back(
+          flatten_at(PySequence_Fast_GET_ITEM(o, i), allowed, what, leaves, depth + 1));
+    }
+    return t;
+  }
+  if (PyDict_Check(o)) {
+    t.kind = Tree::Kind::kDict;
+    const py::list keys = py::reinterpret_steal<py::list>(PyDict_Keys(o));
+    t.value = py::tuple(keys);
+    for (py::handle key : keys) {
+      PyObject* child = PyDict_GetItemWithError(o, key.ptr());
+      if (!child) throw_error(ErrorCode::kValue, cat(what, ": a dict changed meanwhile"));
+      t.children.push_back(flatten_at(child, allowed, what, leaves, depth + 1));
+    }
+    return t;
+  }
+  if (allowed != Leaves::kPlain && !plain(o) && array(o)) {
+    leaves->push_back(tensor_from(o));
+    return t;
+  }
+  t.kind = Tree::Kind::kStatic;
+  t.value = py::reinterpret_borrow<py::object>(o);
+  bool fine = plain(o);
+  if (allowed == Leaves::kTensors) fine = o == Py_None;
+  if (allowed == Leaves::kAny && !fine) {
+    fine = PyObject_Hash(o) != -1;
+    PyErr_Clear();
+  }
+  if (!fine) {
+    throw_error(ErrorCode::kType,
+                cat(what, " holds ", Py_TYPE(o)->tp_name, ", which is neither a Tensor nor ",
+                    allowed == Leaves::kAny       ? "a value that can be hashed"
+                    : allowed == Leaves::kTensors ? "None"
+                                                  : "None, bool, int, float or str",
+                    " (in tuples, lists and dicts)"));
+  }
+  return t;
+}
+
+}  // namespace
+
+bool Tree::operator==(const Tree& o) const {
+  if (kind != o.kind || children.size() != o.children.size()) return false;
+  if (kind == Kind::kStatic && !same_static(value.ptr(), o.value.ptr())) return false;
+  if (kind == Kind::kTuple && value.ptr() != o.value.ptr()) return false;
+  if (kind == Kind::kDict && !value.equal(o.value)) return false;
+  for (size_t i = 0; i < children.size(); ++i) {
+    if (!(children[i] == o.children[i])) return false;
+  }
+  return true;
+}
+
+std::string Tree::text() const {
+  const auto repr = [](py::handle o) {
+    PyObject* r = PyObject_Repr(o.ptr());
+    const char* utf8 = r ? PyUnicode_AsUTF8(r) : nullptr;
+    std::string s = utf8 ? utf8 : "?";
+    PyErr_Clear();
+    Py_XDECREF(r);
+    return s.size() > 60 ? s.substr(0, 57) + "..." : s;
+  };
+  if (kind == Kind::kTensor) return "x";
+  if (kind == Kind::kStatic) return repr(value);
+  std::string s = kind == Kind::kTuple ? "(" : kind == Kind::kList ? "[" : "{";
+  for (size_t i = 0; i < children.size(); ++i) {
+    if (i) s += ", ";
+    if (kind == Kind::kDict) s += repr(py::tuple(value)[i]) + ": ";
+    s += children[i].text();
+  }
+  return s + (kind == Kind::kTuple ? ")" : kind == Kind::kList ? "]" : "}");
+}
+
+Tree flatten(py::handle o, Leaves allowed, const std::string& what, std::vector<Tensor>* leaves) {
+  return flatten_at(o.ptr(), allowed, what, leaves, 0);
+}
+
+py::object unflatten(const Tree& tree, const Tensor** next) {
+  const size_t n = tree.children.size();
+  switch (tree.kind) {
+    case Tree::Kind::kTensor:
+      return py::reinterpret_steal<py::object>(checked(wrap(*(*next)++)));
+    case Tree::Kind::kStatic:
+      return tree.value;
+    case Tree::Kind::kList: {
+      py::list list(n);
+      for (size_t i = 0; i < n; ++i) list[i] = unflatten(tree.children[i], next);
+      return list;
+    }
+    case Tree::Kind::kDict: {
+      py::dict dict;
+      const py::tuple keys = tree.value;
+      for (size_t i = 0; i < n; ++i) dict[keys[i]] = unflatten(tree.children[i], next);
+      return dict;
+    }
+    case Tree::Kind::kTuple:
+      break;
+  }
+  py::tuple tuple(n);
+  for (size_t i = 0; i < n; ++i) tuple[i] = unflatten(tree.children[i], next);
+  if (tree.value.is(py::type::of(tuple))) return tuple;
+  if (py::hasattr(tree.value, "_fields")) return tree.value(*tuple);  // a named tuple
+  return tree.value(tuple);
+}
+
+}  // namespace rutile::python

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nested tuples, lists and dicts of Tensors and plain values: taken apart into the tensors and the
+// rest, and put together again. Needs the interpreter's lock, also to copy and destroy.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <vector>
+
+#include "rutile/core/tensor.h"
+
+namespace rutile::python {
+
+struct Tree {
+  enum class Kind { kTensor, kStatic, kTuple, kList, kDict };
+  Kind kind = Kind::kTensor;
+  // kStatic: the value; kTuple: its type (named tuples); kDict: the tuple of its keys.
+  pybind11::object value;
+  std::vector<Tree> children;
+
+  // Same structure, static values of the same types that are equal.
+  bool operator==(const Tree& o) const;
+  // "(x, {'mode': 'sum', 'lr': 0.1})": x stands for a tensor.
+  std::string text() const;
+};
+
+// What leaves that are no tensors may be.
+enum class Leaves {
+  kAny,     // anything that can be hashed (arguments of a compiled function)
+  kPlain,   // None, bool, int, float, str (results)
+  kTensors  // Tensors alone, parameters and arrays among them, and None
+};
+// Appends the tensors of `o` to `leaves`. `what` names it in errors (kType).
+Tree flatten(pybind11::handle o, Leaves allowed, const std::string& what,
+             std::vector<Tensor>* leaves);
+// Takes as many tensors from `next` on as the tree has.
+pybind11::object unflatten(const Tree& tree, const Tensor** next);
+
+}  // namespace rutile::python

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors: their Python types, and the user's file and line in them, eagerly and in a trace."""
+
+import inspect
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+import rutile
+from rutile import Tensor, ops
+
+
+def here():
+    """The caller's line."""
+    return inspect.currentframe().f_back.f_lineno
+
+
+def location(error):
+    found = re.findall(r"(\S+\.py):(\d+)", str(error))
+    return [(file.rsplit("/", 1)[-1], int(line)) for file, line in found]
+
+
+X = Tensor(np.ones((2, 3), np.float32))
+BAD = [
+    (lambda: ops.matmul(X, Tensor([[1.0, 2.0]])), ValueError, "[matmul]"),
+    (lambda: X @ Tensor([[1.0, 2.0]]), ValueError, "[matmul]"),
+    (lambda: X + Tensor([1.0, 2.0]), ValueError, "[add]"),
+    (lambda: ops.softmax(X, axis=7), IndexError, "[softmax]"),
+    (lambda: ops.softmax(X, axis=1.5), TypeError, "axis"),
+    (lambda: ops.softmax(X, axis=2**80), ValueError, "axis"),
+    (lambda: ops.softmax(X, nonsense=1), TypeError, "nonsense"),
+    (lambda: ops.relu(X, X, X), TypeError, "[relu]"),
+    (lambda: ops.relu({1: 2}), TypeError, "[relu] x: Tensor: cannot be made from dict"),
+    (lambda: ops.concat([X, "a"]), TypeError, "[concat] xs: "),
+    (lambda: ops.reshape(X, "\ud800"), ValueError, "surrogates"),
+    (lambda: X.reshape(1, 2, 3, 4, 5, 6, 7, 8, 9), ValueError, "[reshape]"),
+    (lambda: X.reshape(2, "3"), TypeError, "[reshape]"),
+    (lambda: X.cast("float31"), TypeError, "float31"),
+    (lambda: X.cast(object()), TypeError, "dtype"),
+    (lambda: X["a"], TypeError, "str"),
+    (lambda: X[5], IndexError, "index 5"),
+    (lambda: X[0, 0, 0], IndexError, "too many"),
+    (lambda: Tensor([[1, 2], [3]]), ValueError, "lengths"),
+    (lambda: Tensor([1, [2]]), ValueError, "shapes"),
+    (lambda: Tensor([[1], 2]), ValueError, "depths"),
+    (lambda: Tensor(object()), TypeError, "object"),
+    (lambda: Tensor(), TypeError, "argument"),
+    (lambda: Tensor(np.array(["a"])), (TypeError, ValueError), ""),
+    (lambda: len(Tensor(1.0)), TypeError, "length"),
+    (lambda: iter(Tensor(1.0)), TypeError, "iterated"),
+    (lambda: X.item(), ValueError, ""),
+    (lambda: bool(X), ValueError, ""),
+    (lambda: "ab"[Tensor(1.0)], TypeError, "index"),
+    (lambda: ops.embedding(Tensor([9]), X), IndexError, "[embedding]"),
+    (lambda: rutile.set_num_threads("two"), TypeError, "str"),
+    (lambda: rutile.set_seed(None), TypeError, "NoneType"),
+    (lambda: rutile.Parameter("abc"), TypeError, "str"),
+    (lambda: rutile.value_and_grad(lambda v: v, argnums=3)(X), IndexError, "argument 3"),
+    (lambda: rutile.value_and_grad(lambda v: 3)(X), TypeError, "int"),
+    (lambda: rutile.jit(lambda v, s: v)(X, bytearray(b"a")), TypeError, "bytearray"),
+    (lambda: rutile.from_dlpack(3), TypeError, "__dlpack__"),
+]
+
+
+@pytest.mark.parametrize("i", range(len(BAD)))
+def test_types_and_lines(i):
+    call, builtin, text = BAD[i]
+    with pytest.raises(builtin) as info:
+        call()
+    assert isinstance(info.value, rutile.Error), type(info.value)
+    assert text in str(info.value)
+    assert ("test_errors.py", call.__code__.co_firstlineno) in location(info.value), str(info.value)
+    assert "op_functions" not in str(info.value) and "py_tensor" not in str(info.value)
+    again = pickle.loads(pickle.dumps(info.value))
+    assert type(again) is type(info.value) and str(again) == str(info.value)
+
+
+def test_kinds_are_importable():
+    for name in ("TypeError", "ValueError", "IndexError", "RuntimeError"):
+        kind = getattr(rutile.errors, name)
+        assert issubclass(kind, rutile.Error) and issubclass(kind, __builtins__[name])
+
+
+def test_an_operator_leaves_other_types_to_python():
+    with pytest.raises(TypeError) as info:
+        X + "a"
+    assert "unsupported operand" in str(info.value)
+    with pytest.raises(TypeError):
+        X @ "a"
+    with pytest.raises(KeyError):  # what user code raises stays what it is
+        rutile.value_and_grad(lambda v: {}["missing"])(X)
+
+
+def test_trace_names_the_line_of_the_op():
+    @rutile.jit
+    def f(a, b):
+        c = a * 2.0
+        return c @ b
+
+    with pytest.raises(ValueError) as info:
+        f(X, X)
+    line = f.__wrapped__.__code__.co_firstlineno + 3
+    assert location(info.value) == [("test_errors.py", line)], str(info.value)
+
+
+READS = {
+    "float": lambda v: float(v), "int": lambda v: int(v), "bool": lambda v: bool(v), "item": lambda v: v.item(),
+    "numpy": lambda v: v.asnumpy(), "array": lambda v: np.asarray(v), "if": lambda v: 1 if v > 0 else 2,
+    "format": lambda v: f"{v:.3f}", "pickle": lambda v: pickle.dumps(v), "index": lambda v: "abc"[v.cast("int64")],
+    "dlpack": lambda v: v.__dlpack__(), "while": lambda v: [0 for _ in iter(lambda: v > 3, True)],
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reading_a_value_in_a_trace(name):
+    @rutile.jit
+    def f(a):
+        total = ops.sum(a)
+        made = here() - 1
+        lines.append(made)
+        READS[name](total)
+        return a
+
+    lines = []
+    with pytest.raises(RuntimeError) as info:
+        f(X)
+    text = str(info.value)
+    assert isinstance(info.value, rutile.Error)
+    places = location(info.value)
+    assert places[0] == ("test_errors.py", READS[name].__code__.co_firstlineno), text
+    if name not in ("if", "while", "index"):
+        assert places[1] == ("test_errors.py", lines[0]), text
+        assert "sum" in text
+    assert "where()" in text
+    assert float(Tensor(2.0) + 1) == 3.0  # nothing is left of the trace
+    assert float(rutile.jit(ops.sum)(X)) == 6.0
+
+
+def test_a_symbol_that_escaped_its_trace():
+    kept = []
+
+    @rutile.jit
+    def f(a):
+        kept.append(a + 1.0)
+        return a
+
+    f(X)
+    with pytest.raises(RuntimeError) as info:
+        kept[0].asnumpy()
+    assert "has ended" in str(info.value)
+    with pytest.raises(RuntimeError):
+        rutile.jit(lambda v: v + kept[0])(X)
+
+
+def test_origins_are_the_users_lines():
+    def inner(v):
+        return ops.tanh(v)  # line 2 of inner
+
+    @rutile.jit
+    def f(a):
+        return inner(a) * 3.0
+
+    f(X)
+    want = {f"tanh {__file__}:{inner.__code__.co_firstlineno + 1}",
+            f"mul {__file__}:{f.__wrapped__.__code__.co_firstlineno + 2}"}
+    assert want <= set(f.origins()), f.origins()
+
+
+def test_a_replayed_error_names_the_line():
+    @rutile.jit
+    def f(i, table):
+        return ops.embedding(i, table)
+
+    assert f(Tensor([1]), X).shape == (1, 3)
+    with pytest.raises(IndexError) as info:
+        f(Tensor([9]), X)
+    assert ("test_errors.py", f.__wrapped__.__code__.co_firstlineno + 2) in location(info.value), str(info.value)
+
+
+def test_a_line_of_the_backward_pass():
+    hook = rutile.value_and_grad(lambda v: ops.sum(ops.matmul(v, v)))
+    with pytest.raises(ValueError) as info:
+        hook(X)
+    assert location(info.value)[0] == ("test_errors.py", hook.__wrapped__.__code__.co_firstlineno)
