@@ -156,8 +156,10 @@ void set_error_from_exception(const OpDef* op) {
     if (op && !text.starts_with('[')) text = cat("[", op->name, "] ", text);
     std::string file;
     int line = 0;
-    const bool named =
-        text.find(" at ") != std::string::npos && text.find(".py:") != std::string::npos;
+    bool named = false;
+    for (const char* mark : {" | at ", " | traced at ", ", but this is a trace"}) {
+      named = named || text.find(mark) != std::string::npos;
+    }
     if (!named && user_location(&file, &line)) text += cat(" | at ", file, ":", line);
     PyErr_SetString(error_types[static_cast<int>(e.code())], text.c_str());
   } catch (const std::bad_alloc&) {
