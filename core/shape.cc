@@ -2,6 +2,7 @@
 #include "rutile/core/shape.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace rutile {
 
@@ -34,12 +35,23 @@ Status checked_numel(const Shape& s, int64_t* numel) {
   return Status();
 }
 
+namespace {
+
+// Strides are also asked for shapes whose number of elements is refused afterwards.
+int64_t next_step(int64_t step, int64_t extent) {
+  int64_t next = 0;
+  const bool over = __builtin_mul_overflow(step, std::max<int64_t>(extent, 1), &next);
+  return over ? std::numeric_limits<int64_t>::max() : next;
+}
+
+}  // namespace
+
 Strides contiguous_strides(const Shape& s) {
   Strides out = s;  // for the rank
   int64_t step = 1;
   for (int i = s.rank() - 1; i >= 0; --i) {
     out[i] = step;
-    step *= std::max<int64_t>(s[i], 1);
+    step = next_step(step, s[i]);
   }
   return out;
 }
@@ -53,7 +65,7 @@ Strides ordered_strides(const Shape& s, const Dims& order) {
     RUTILE_CHECK(d >= 0 && d < s.rank() && out[static_cast<int>(d)] == 0,
                  "ordered_strides: order is not a permutation");
     out[static_cast<int>(d)] = step;
-    step *= std::max<int64_t>(s[static_cast<int>(d)], 1);
+    step = next_step(step, s[static_cast<int>(d)]);
   }
   return out;
 }

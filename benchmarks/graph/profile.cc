@@ -3,7 +3,8 @@
 //
 //   bench_graph [resnet50|lenet|mlp|gpt] [batch] [size] [fp32|bf16] [passes off, comma-separated]
 //
-// prints a row per kernel (calls, ms per step, share), the memory plan and the passes.
+// prints a row per kernel (calls, ms per step, share), the slowest nodes, the memory plan and the
+// passes.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -65,6 +66,9 @@ Work make_work(const std::string& name, int64_t batch, int64_t size) {
   return w;
 }
 
+constexpr size_t kSlowest = 30;
+constexpr size_t kOperandsWidth = 120;
+
 struct Row {
   int calls = 0;
   double ms = 0;
@@ -78,6 +82,28 @@ void print_rows(std::map<std::string, Row> rows, int steps, double total) {
   for (const auto& [name, r] : sorted) {
     std::printf("%-44s %6d %10.3f %6.1f\n", name.c_str(), r.calls / steps, r.ms / steps,
                 100 * r.ms / total);
+  }
+}
+
+// The slowest kernels of a step one by one, with the bytes of their operands a second.
+void print_nodes(const graph::Graph& g, const std::map<graph::NodeId, double>& ms, int steps) {
+  std::vector<std::pair<graph::NodeId, double>> sorted(ms.begin(), ms.end());
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::printf("%-26s %8s %7s  %s\n", "slowest", "ms/step", "GB/s", "operands");
+  for (size_t i = 0; i < std::min<size_t>(sorted.size(), kSlowest); ++i) {
+    const graph::Node& n = g.nodes[sorted[i].first];
+    double bytes = 0;
+    std::string operands;
+    const auto add = [&](graph::ValueId v, const char* sign) {
+      if (v == graph::kNone) return;
+      bytes += static_cast<double>(g.meta(v).nbytes());
+      if (operands.size() < kOperandsWidth) operands += cat(sign, g.meta(v));
+    };
+    for (graph::ValueId v : n.inputs) add(v, " ");
+    for (graph::ValueId v : n.outputs) add(v, " -> ");
+    const double each = sorted[i].second / steps;
+    std::printf("%-26s %8.3f %7.1f %s\n", n.op->name, each, bytes / each / 1e6, operands.c_str());
   }
 }
 
@@ -107,6 +133,7 @@ void profile(const std::string& name, int64_t batch, int64_t size, bool bf16,
   graph::Session& session = step.compiled()->session();
   const graph::Graph& g = *session.program().graph;
   std::map<std::string, Row> rows;
+  std::map<graph::NodeId, double> nodes;
   double total = 0;
   for (int i = 0; i < kSteps; ++i) {
     Clock::time_point last = Clock::now();
@@ -116,11 +143,13 @@ void profile(const std::string& name, int64_t batch, int64_t size, bool bf16,
       Row& r = rows[op + " (" + s.plan->kernel + ")"];
       ++r.calls;
       r.ms += ms;
+      if (s.node != graph::kNone) nodes[s.node] += ms;
       total += ms;
       last = Clock::now();
     });
   }
   print_rows(rows, kSteps, total);
+  print_nodes(g, nodes, kSteps);
   std::printf("%s\n", graph::memory_report(session.program()).c_str());
   const graph::CompileReport& report = *step.report();
   std::printf("trace %.0f ms, lower %.0f ms\n", report.trace_ms, report.lower_ms);
