@@ -52,12 +52,23 @@ RUTILE_SAMPLES(div) {
   s.add({in({7}), in({7}).ints(1, 5)}).dtypes(bits()).name("integers give f32");
   two_input_errors(s);
 }
+// The smallest number divided by -1 among them, never by 0.
+void integer_divisions(SampleList& s) {
+  s.add({in({15, 1}).filled(extremes()),
+         in({1, 9}).values({1, -1, 2, -7, 127, -128, 1e4, -1e19, 1e20})})
+      .dtypes({DType::kI64, DType::kI32, DType::kI16, DType::kI8})
+      .name("extreme integers");
+  s.add({in({15, 1}).filled(extremes()), in({1, 5}).values({1, 2, 3, 255, 1e20})})
+      .dtypes({DType::kU64, DType::kU32, DType::kU16, DType::kU8})
+      .name("extreme integers");
+}
 RUTILE_SAMPLES(floor_div) {
   s.binary(kFloats, {}, values({1, 2, 3, 0.7, 2.5}));
   s.add({in({31}), in({31}).values({1, 2, 3, 7})}).dtypes(kInts);
   s.add({in({8}).values({7, -7, 7, -7, 0, 5.5, -5.5, 6}),
          in({8}).values({2, 2, -2, -2, 3, 2, 2, -3})})
       .dtypes({DType::kF32, DType::kF64, DType::kI32, DType::kI64, DType::kI8});
+  integer_divisions(s);
   two_input_errors(s);
   s.error({bool_in({2}), bool_in({2})}, kType, "bool");
 }
@@ -68,6 +79,7 @@ RUTILE_SAMPLES(remainder) {
          in({8}).values({2, 2, -2, -2, 3, 2, 2, -4})})
       .dtypes({DType::kF32, DType::kF64, DType::kI32, DType::kI64, DType::kI8})
       .no_gradient("on the jumps");
+  integer_divisions(s);
   two_input_errors(s);
   s.error({bool_in({2}), bool_in({2})}, kType, "bool");
 }
@@ -77,6 +89,9 @@ RUTILE_SAMPLES(pow) {
   s.add({in({6}).values({1, -1, -1, 2, 0, -3}), in({6}).values({-3, -3, -2, -1, -1, -2})})
       .dtypes({DType::kI32, DType::kI64})
       .name("negative powers");
+  s.add({in({15, 1}).filled(extremes()), in({1, 15}).filled(extremes())})
+      .dtypes(kInts)
+      .name("extreme integers");
   two_input_errors(s);
   s.error({bool_in({2}), bool_in({2})}, kType, "bool");
 }

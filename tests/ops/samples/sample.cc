@@ -29,11 +29,19 @@ const char* view_name(View v) {
   return kNames[static_cast<int>(v)];
 }
 
-// Without the types that are not floating, for samples about special numbers.
+// The floating types and the integers among them, for samples about special numbers.
 DTypes floats_of(const DTypes& all) {
   DTypes out;
   for (const DType t : all) {
     if (is_floating(t)) out.push_back(t);
+  }
+  return out;
+}
+
+DTypes ints_of(const DTypes& all) {
+  DTypes out;
+  for (const DType t : all) {
+    if (is_integral(t)) out.push_back(t);
   }
   return out;
 }
@@ -170,6 +178,10 @@ SampleGroup SampleList::unary_any(const DTypes& dtypes, const Fill& fill, const 
         .dtypes(floats)
         .no_gradient("infinities and NaN have no difference quotient");
   }
+  const DTypes integers = ints_of(dtypes);
+  if (op.elementwise && !integers.empty()) {
+    add_any({in({15}).filled(extremes())}, attrs).name("extreme integers").dtypes(integers);
+  }
   return SampleGroup(*this, first);
 }
 
@@ -206,6 +218,12 @@ SampleGroup SampleList::binary_any(const DTypes& dtypes, const Fill& a, const Fi
         .name("special numbers")
         .dtypes(floats)
         .no_gradient("infinities and NaN have no difference quotient");
+  }
+  const DTypes integers = ints_of(dtypes);
+  if (op.elementwise && !integers.empty()) {
+    add_any({in({15, 1}).filled(extremes()), in({1, 15}).filled(extremes())}, attrs)
+        .name("extreme integers")
+        .dtypes(integers);
   }
   return SampleGroup(*this, first);
 }

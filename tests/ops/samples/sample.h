@@ -69,6 +69,8 @@ Fill values(std::vector<double> v);
 Fill away_from(std::vector<double> points, double margin = 0.05);
 // +-0, +-inf, NaN, large, tiny and ordinary numbers.
 Fill specials();
+// The smallest and largest integers of every type, and small ones.
+Fill extremes();
 
 // ---- Inputs -----------------------------------------------------------------------------------
 
@@ -192,7 +194,8 @@ class SampleList {
   }
 
   // Sweeps for an op with one tensor input: dtypes, shapes (0-d, empty, odd, long), strides,
-  // channels-last with 1, 6 and 37 channels, and the special numbers for floats.
+  // channels-last with 1, 6 and 37 channels, the special numbers for floats and the extreme ones
+  // for integers.
   SampleGroup unary(const DTypes& dtypes, const Fill& fill = {}) {
     return unary_any(dtypes, fill, AnyAttrs());
   }

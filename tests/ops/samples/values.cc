@@ -44,6 +44,11 @@ Fill specials() {
                  -3e4, 1e-3, -1e-3, 1e-6, 11.0, -11.0, 88.0,         -88.0, 100.0, -104.0});
 }
 
+Fill extremes() {
+  // Beyond a type's range they come out as its ends.
+  return values({0, 1, -1, 2, -2, 3, -7, 127, -128, 255, 32767, -32768, 1e5, -1e19, 1e20});
+}
+
 Input Input::as(DType t) const {
   Input i = *this;
   i.dtype = t;
@@ -122,7 +127,10 @@ T element_from(double v) {
   if constexpr (std::is_same_v<T, bool>) {
     return std::floor(v) != 0;
   } else if constexpr (std::is_integral_v<T>) {
-    return static_cast<T>(std::floor(v));
+    constexpr auto kMin = static_cast<double>(std::numeric_limits<T>::min());
+    constexpr auto kMax = static_cast<double>(std::numeric_limits<T>::max());
+    if (!(v > kMin)) return std::numeric_limits<T>::min();
+    return v >= kMax ? std::numeric_limits<T>::max() : static_cast<T>(std::floor(v));
   } else if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
     return T(static_cast<float>(v));
   } else {
