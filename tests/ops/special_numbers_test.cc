@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// NaN, infinities and the ends of the integers, as PyTorch treats them.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "rutile/graph/compile.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/index.h"
+#include "rutile/ops/pool.h"
+#include "rutile/ops/reduce.h"
+#include "rutile/ops/softmax.h"
+#include "rutile/ops/view.h"
+#include "rutile/tests/ops/samples/sample.h"
+#include "rutile/tests/support/expect_error.h"
+
+namespace rutile::ops {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsNan;
+
+const float kNan = std::nanf("");
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+Tensor vec(std::vector<float> v) {
+  const auto n = static_cast<int64_t>(v.size());
+  return Tensor::from<float>(v, {n});
+}
+std::vector<float> floats(const Tensor& t) { return cast(t, DType::kF32).to_vector<float>(); }
+
+// Short ones take the ends of loops, long ones the loops.
+std::vector<Tensor> with(float special, DType t) {
+  std::vector<Tensor> all;
+  for (const int64_t n : {3, 64, 1000}) {
+    std::vector<float> v(static_cast<size_t>(n), 1.0f);
+    v[static_cast<size_t>(n) - 2] = special;
+    all.push_back(cast(Tensor::from<float>(v, {n}), t));
+  }
+  return all;
+}
+
+TEST(SpecialNumbers, NanPropagatesThroughPiecewiseFunctions) {
+  for (const DType t : samples::kFloats) {
+    for (const Tensor& x : with(kNan, t)) {
+      const auto at = static_cast<size_t>(x.numel() - 2);
+      EXPECT_THAT(floats(relu(x))[at], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(relu6(x))[at], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(clip(x, {-1, 1}))[at], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(leaky_relu(x))[at], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(elu(x))[at], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(hsigmoid(x))[at], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(hswish(x))[at], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(abs(x))[at], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(maximum(x, 5.0))[at], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(minimum(-5.0, x))[at], IsNan()) << dtype_name(t);
+    }
+  }
+}
+
+TEST(SpecialNumbers, NanIsTheExtremumWhereverItStands) {
+  for (const DType t : samples::kFloats) {
+    for (const Tensor& x : with(kNan, t)) {
+      EXPECT_THAT(floats(max(x))[0], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(min(x))[0], IsNan()) << dtype_name(t);
+      EXPECT_EQ(argmax(x).item<int64_t>(), x.numel() - 2) << dtype_name(t);
+      EXPECT_EQ(argmin(x).item<int64_t>(), x.numel() - 2) << dtype_name(t);
+      EXPECT_THAT(floats(sum(x))[0], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(mean(x))[0], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(prod(x))[0], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(norm(x))[0], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(var(x))[0], IsNan()) << dtype_name(t);
+      EXPECT_THAT(floats(logsumexp(x))[0], IsNan()) << dtype_name(t);
+    }
+  }
+  // The first of several counts, by columns too.
+  EXPECT_EQ(argmax(vec({1, kNan, kInf, kNan})).item<int64_t>(), 1);
+  const Tensor rows = reshape(vec({1, kNan, kInf, 2, kNan, kNan}), {3, 2});
+  EXPECT_THAT(argmax(rows, {{0}}).to_vector<int64_t>(), ElementsAre(2, 0));
+  EXPECT_THAT(argmin(rows, {{0}}).to_vector<int64_t>(), ElementsAre(2, 0));
+}
+
+TEST(SpecialNumbers, InfinitiesAreOrdinaryExtrema) {
+  for (const DType t : samples::kFloats) {
+    for (const float inf : {kInf, -kInf}) {
+      for (const Tensor& x : with(inf, t)) {
+        EXPECT_EQ(floats(inf > 0 ? max(x) : min(x))[0], inf) << dtype_name(t);
+        EXPECT_EQ((inf > 0 ? argmax(x) : argmin(x)).item<int64_t>(), x.numel() - 2);
+        EXPECT_EQ(floats(sum(x))[0], inf) << dtype_name(t);
+        EXPECT_EQ(floats(norm(x))[0], kInf) << dtype_name(t);
+        const float others = 1 + std::log(static_cast<float>(x.numel() - 1));
+        if (inf > 0) EXPECT_EQ(floats(logsumexp(x))[0], inf) << dtype_name(t);
+        if (inf < 0) EXPECT_NEAR(floats(logsumexp(x))[0], others, 0.05) << dtype_name(t);
+      }
+    }
+    // All the same, at the far end.
+    const Tensor low = cast(full({70}, -kInf), t);
+    EXPECT_EQ(argmax(low).item<int64_t>(), 0) << dtype_name(t);
+    EXPECT_EQ(floats(max(low))[0], -kInf) << dtype_name(t);
+    EXPECT_EQ(floats(logsumexp(low))[0], -kInf) << dtype_name(t);
+    EXPECT_THAT(floats(softmax(low))[0], IsNan()) << dtype_name(t);
+  }
+  EXPECT_THAT(floats(sum(vec({kInf, -kInf})))[0], IsNan());
+}
+
+TEST(SpecialNumbers, NothingComparesWithNan) {
+  const Tensor x = vec({kNan, 1, kNan, kInf}), y = vec({kNan, kNan, 1, kInf});
+  EXPECT_THAT(equal(x, y).to_vector<bool>(), ElementsAre(false, false, false, true));
+  EXPECT_THAT(not_equal(x, y).to_vector<bool>(), ElementsAre(true, true, true, false));
+  EXPECT_THAT(less_equal(x, y).to_vector<bool>(), ElementsAre(false, false, false, true));
+  EXPECT_THAT(greater(x, y).to_vector<bool>(), ElementsAre(false, false, false, false));
+  // As a truth value NaN is not zero.
+  EXPECT_TRUE(any(vec({0, kNan})).item<bool>());
+  EXPECT_TRUE(all(vec({1, kNan})).item<bool>());
+}
+
+TEST(SpecialNumbers, NanSortsLast) {
+  const Tensor x = vec({2, kNan, -kInf, kInf, kNan, 1});
+  const auto up = sort(x), down = sort(x, -1, true);
+  EXPECT_THAT(floats(up.values), ElementsAre(-kInf, 1, 2, kInf, IsNan(), IsNan()));
+  EXPECT_THAT(floats(down.values), ElementsAre(IsNan(), IsNan(), kInf, 2, 1, -kInf));
+  EXPECT_THAT(up.indices.to_vector<int64_t>(), ElementsAre(2, 5, 0, 3, 1, 4));
+  EXPECT_THAT(floats(topk(x, 3).values), ElementsAre(IsNan(), IsNan(), kInf));
+  EXPECT_THAT(floats(topk(x, 2, -1, false).values), ElementsAre(-kInf, 1));
+}
+
+TEST(SpecialNumbers, PoolsPassNanOn) {
+  for (const int64_t channels : {1, 3, 16, 32}) {
+    Tensor x = full({1, channels, 4, 4}, -kInf);
+    const Tensor spot = equal(reshape(arange(0, 16), {1, 1, 4, 4}), 5);
+    x = where(spot, kNan, x);
+    for (const Tensor& placed : {x, to_channels_last(x)}) {
+      const auto y = floats(contiguous(max_pool2d(placed, {.kernel = 2})));
+      for (size_t c = 0; c < static_cast<size_t>(channels); ++c) {
+        EXPECT_THAT(y[4 * c], IsNan());
+        EXPECT_EQ(y[4 * c + 1], -kInf);
+      }
+    }
+  }
+}
+
+// ---- Integers -----------------------------------------------------------------------------------
+
+TEST(Integers, DivisionByZeroIsAnErrorInEveryModeAndType) {
+  for (const DType t : samples::kInts) {
+    const Tensor x = cast(arange(1, 40), t);
+    const Tensor y = cast(remainder(arange(1, 40), 7), t);  // zeros among them
+    EXPECT_RUTILE_ERROR(floor_div(x, y), kValue, "integer division by zero");
+    EXPECT_RUTILE_ERROR(remainder(x, y), kValue, "integer division by zero");
+    auto compiled = graph::compile([](const std::vector<Tensor>& in) {
+      return std::vector<Tensor>{add(remainder(in[0], in[1]), 1)};
+    });
+    EXPECT_RUTILE_ERROR(compiled({x, y}), kValue, "integer division by zero");
+    // A later call works.
+    EXPECT_EQ(samples::to_doubles(compiled({x, x})[0])[3], 1) << dtype_name(t);
+  }
+  // True division gives floats, where zero has an answer.
+  const Tensor one = cast(ones({1}), DType::kI32), zero = cast(zeros({1}), DType::kI32);
+  EXPECT_EQ(floats(div(one, zero))[0], kInf);
+  EXPECT_THAT(floats(div(zero, zero))[0], IsNan());
+  EXPECT_THAT(floats(remainder(vec({1}), vec({0})))[0], IsNan());
+  EXPECT_EQ(floats(floor_div(vec({1}), vec({0})))[0], kInf);
+}
+
+template <class T>
+void check_wrapping(DType t) {
+  constexpr T kMin = std::numeric_limits<T>::min(), kMax = std::numeric_limits<T>::max();
+  const auto one = [t](T v) { return full({33}, static_cast<int64_t>(v), t); };
+  const auto first = [](const Tensor& x) { return x.to_vector<T>()[0]; };
+  EXPECT_EQ(first(abs(one(kMin))), kMin) << dtype_name(t);
+  EXPECT_EQ(first(neg(one(kMin))), kMin) << dtype_name(t);
+  EXPECT_EQ(first(floor_div(one(kMin), one(T(-1)))), kMin) << dtype_name(t);
+  EXPECT_EQ(first(remainder(one(kMin), one(T(-1)))), 0) << dtype_name(t);
+  EXPECT_EQ(first(add(one(kMax), one(1))), kMin) << dtype_name(t);
+  EXPECT_EQ(first(sub(one(kMin), one(1))), kMax) << dtype_name(t);
+  EXPECT_EQ(first(mul(one(kMin), one(T(-1)))), kMin) << dtype_name(t);
+  EXPECT_EQ(first(square(one(kMax))), 1) << dtype_name(t);
+  EXPECT_EQ(first(max(one(kMin))), kMin) << dtype_name(t);
+  EXPECT_EQ(argmax(one(kMin)).template item<int64_t>(), 0) << dtype_name(t);
+  EXPECT_EQ(argmin(one(kMax)).template item<int64_t>(), 0) << dtype_name(t);
+}
+TEST(Integers, SignedArithmeticWraps) {
+  check_wrapping<int8_t>(DType::kI8);
+  check_wrapping<int16_t>(DType::kI16);
+  check_wrapping<int32_t>(DType::kI32);
+  check_wrapping<int64_t>(DType::kI64);
+}
+
+TEST(Integers, SumsAreExact) {
+  const Tensor big = add(full({3, 1001}, int64_t{1} << 53, DType::kI64), 1);
+  for (const int64_t v : sum(big, {.axes = {1}}).to_vector<int64_t>()) {
+    EXPECT_EQ(v, 1001 * ((int64_t{1} << 53) + 1));
+  }
+  EXPECT_EQ(sum(full({100}, 200, DType::kU8)).item<int64_t>(), 20000);
+  EXPECT_EQ(mean(full({100}, 200, DType::kU8)).item<float>(), 200);
+}
+
+}  // namespace
+}  // namespace rutile::ops
