@@ -109,6 +109,8 @@ RUTILE_API Tensor broadcast_to(Arg x, const Shape& shape, const Dims& axes = {})
 
 // Bit mask of the axes, all of `rank` for none: for kernels and rules of reductions.
 Status axis_mask(const Dims& axes, int rank, uint32_t* mask);
+// dtype of a sum: integers and bool widen to 64 bits unless one is wanted.
+Status sum_dtype(DType in, OptionalDType wanted, DType* out);
 // The mask of a call of any op above but cumsum and broadcast_to, already inferred.
 uint32_t reduced_mask(const CallMeta& c);
 

@@ -22,43 +22,6 @@ DType tile_dtype(DType t) { return is_low_precision(t) ? DType::kF32 : t; }
 
 bool tiles_know(DType t) { return tile_type(t) != TileType::kNone || t == DType::kU8; }
 
-bool tiles_have(Fn fn, DType t) {
-  const TileTable* table = tile_table();
-  if (!table || fn == Fn::kCount || tile_type(t) == TileType::kNone) return false;
-  return table->fn[static_cast<int>(fn)][static_cast<int>(tile_type(t))][0] != nullptr;
-}
-
-Fn fn_of(const OpDef& op) {
-#define RUTILE_UNARY(constant, functor) \
-  if (&op == &ops::constant) return Fn::k##functor;
-#define RUTILE_BINARY(constant, functor) RUTILE_UNARY(constant, functor)
-#define RUTILE_TERNARY(constant, functor) RUTILE_UNARY(constant, functor)
-#include "rutile/ops/elementwise_list.inc"
-#undef RUTILE_UNARY
-#undef RUTILE_BINARY
-#undef RUTILE_TERNARY
-  return Fn::kCount;
-}
-
-Domain domain_of(Fn fn) {
-  static constexpr Domain kDomains[] = {
-#define RUTILE_UNARY(constant, functor) functor<StdMath>::kDomain,
-#define RUTILE_BINARY(constant, functor) functor<StdMath>::kDomain,
-#define RUTILE_TERNARY(constant, functor) functor<StdMath>::kDomain,
-#include "rutile/ops/elementwise_list.inc"
-#undef RUTILE_UNARY
-#undef RUTILE_BINARY
-#undef RUTILE_TERNARY
-      Domain::kReal};
-  return kDomains[static_cast<int>(fn)];
-}
-
-// The type in which inputs of type t are computed.
-DType computed_in(Domain domain, DType t) {
-  if (domain == Domain::kFloat && !is_floating(t)) return DType::kF32;
-  return domain == Domain::kLogical ? DType::kBool : t;
-}
-
 // Turns a program into a plan, slot by slot.
 class Builder {
  public:
@@ -427,47 +390,6 @@ class Builder {
 };
 
 }  // namespace
-
-int add_tile_step(const OpDef& op, const void* attrs, std::span<const int> in, DType out,
-                  std::vector<DType>* slots, TileProgram* program, Reason* reason) {
-  auto append = [&](TileStep step, DType t) {
-    program->steps.push_back(step);
-    slots->push_back(t);
-    return static_cast<int>(slots->size()) - 1;
-  };
-  auto conversion = [&](int slot, DType to) {
-    TileStep step;
-    step.convert_to = to;
-    step.num_in = 1;
-    step.in[0] = slot;
-    return append(step, to);
-  };
-  if (&op == &ops::kCast) return conversion(in[0], out);
-  TileStep step;
-  step.fn = fn_of(op);
-  step.num_in = static_cast<int>(in.size());
-  step.cost = ops::fused_cost(op);
-  const DType t = computed_in(domain_of(step.fn), (*slots)[static_cast<size_t>(in.back())]);
-  if (!tiles_have(step.fn, t)) {
-    reason->text = cat(op.name, " has no vector loop for ", t);
-    return -1;
-  }
-  elementwise_params(op, attrs, step.params);
-  for (int j = 0; j < step.num_in; ++j) {
-    const bool condition = step.fn == Fn::kWhere && j == 0;
-    const DType is = (*slots)[static_cast<size_t>(in[static_cast<size_t>(j)])];
-    const DType wanted = condition ? is : computed_in(domain_of(step.fn), is);
-    step.in[j] = in[static_cast<size_t>(j)];
-    if (is != wanted) step.in[j] = conversion(step.in[j], wanted);
-  }
-  return append(step, out);
-}
-
-bool fits(const TileProgram& program, int inputs, Reason* reason) {
-  if (inputs + static_cast<int>(program.steps.size()) <= kMaxTileSlots) return true;
-  reason->text = cat("has more than ", kMaxTileSlots, " values");
-  return false;
-}
 
 bool can_tile(std::span<const TensorMeta* const> inputs, std::span<const TensorMeta> outputs,
               Reason* reason) {
