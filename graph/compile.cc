@@ -60,7 +60,7 @@ struct Compiled::State {
   std::function<uint64_t()> version;
   std::list<Entry> entries;  // latest used first
   int compilations = 0;
-  std::mutex mutex;
+  std::recursive_mutex mutex;  // fn may come back to prepare() while it is traced
 
   Key key_for(std::vector<TensorMeta> metas, const Variant& variant) const {
     const CallModes& m = call_modes();
@@ -79,43 +79,75 @@ struct Compiled::State {
     Key key = key_for(std::move(metas), variant);
     for (auto it = entries.begin(); it != entries.end(); ++it) {
       if (it->key.variant.id != variant.id || !difference(it->key, key).empty()) continue;
+      if (!it->session->changed_state().empty()) continue;
       entries.splice(entries.begin(), entries, it);
       return entries.front();
     }
-    if (!entries.empty() && log_enabled(LogTopic::kRecompiles)) {
-      log_line(LogTopic::kRecompiles,
-               cat(options.name, ": ", difference(entries.front().key, key)));
-    }
-    if (++compilations == 9) {
-      log_warning(cat(options.name, " was compiled 9 times; the latest reason: ",
-                      entries.empty() ? "none" : difference(entries.front().key, key),
-                      ". RUTILE_LOG=recompiles shows each"));
-    }
+    report_recompilation(key);
     Entry e = compile(std::move(key));
     if (static_cast<int>(entries.size()) >= options.max_plans) entries.pop_back();
     entries.push_front(std::move(e));
     return entries.front();
   }
 
+  void report_recompilation(const Key& key) {
+    const bool ninth = ++compilations == 9;
+    if (entries.empty() || !(ninth || log_enabled(LogTopic::kRecompiles))) return;
+    std::string reason = difference(entries.front().key, key);
+    if (reason.empty()) reason = entries.front().session->changed_state();
+    if (log_enabled(LogTopic::kRecompiles)) {
+      log_line(LogTopic::kRecompiles, cat(options.name, ": ", reason));
+    }
+    if (ninth) {
+      log_warning(cat(options.name, " was compiled 9 times; the latest reason: ", reason,
+                      ". RUTILE_LOG=recompiles shows each"));
+    }
+  }
+
+  // Passes and lowering, on a copy of the traced graph.
+  Status optimize_and_lower(const Graph& traced, std::string_view passes_off,
+                            CompileReport* report, Program* program) {
+    auto t = std::chrono::steady_clock::now();
+    auto g = std::make_shared<Graph>(traced);
+    report->passes.clear();
+    RUTILE_RETURN_IF_ERROR(run_pipeline(*g, passes_off, &report->passes));
+    report->pass_ms = ms_since(t);
+    t = std::chrono::steady_clock::now();
+    RUTILE_RETURN_IF_ERROR(lower(std::move(g), program));
+    report->lower_ms = ms_since(t);
+    return Status();
+  }
+
   Entry compile(Key key) {
     Entry e;
-    auto t = std::chrono::steady_clock::now();
-    std::unique_ptr<Graph> g = trace(fn, key.inputs);
+    const auto t = std::chrono::steady_clock::now();
+    const std::unique_ptr<Graph> traced = trace(fn, key.inputs);
     e.report.trace_ms = ms_since(t);
-    t = std::chrono::steady_clock::now();
-    throw_if_error(run_pipeline(*g, options.passes_off, &e.report.passes));
-    e.report.pass_ms = ms_since(t);
-    t = std::chrono::steady_clock::now();
     auto program = std::make_shared<Program>();
-    throw_if_error(lower(std::shared_ptr<const Graph>(std::move(g)), {}, program.get()));
+    Status s = optimize_and_lower(*traced, options.passes_off, &e.report, program.get());
+    if (!s.ok() && options.passes_off != "all") {
+      log_warning(cat(options.name, " runs without optional passes (please report it): ",
+                      s.message()));
+      s = optimize_and_lower(*traced, "all", &e.report, program.get());
+    }
+    throw_if_error(s);
     e.report.kernels = static_cast<int>(program->steps.size());
     e.report.memory = program->memory;
     for (const TensorMeta& m : program->outputs) e.report.output_bytes += m.nbytes();
     if (log_enabled(LogTopic::kMemory)) log_line(LogTopic::kMemory, memory_report(*program));
     e.session = std::make_unique<Session>(std::move(program));
-    e.report.lower_ms = ms_since(t);
     e.key = std::move(key);
     return e;
+  }
+
+  std::vector<Tensor> run_as_written(const std::vector<Tensor>& inputs) {
+    constexpr int kMaxDepth = 200;
+    static thread_local int depth = 0;
+    if (depth >= kMaxDepth) {
+      throw_error(ErrorCode::kRuntime, cat(options.name, " calls itself without end"));
+    }
+    ScopedValue<int> deeper(depth, depth + 1);
+    return fn(inputs);
   }
 };
 
@@ -128,6 +160,8 @@ Compiled::Compiled(Compiled&&) noexcept = default;
 
 std::vector<Tensor> Compiled::operator()(const std::vector<Tensor>& inputs,
                                          const Variant& variant) {
+  const CallModes& modes = call_modes();
+  if (modes.trace || modes.tape || modes.states) return state_->run_as_written(inputs);
   std::vector<TensorMeta> metas;
   for (const Tensor& t : inputs) metas.push_back(t.meta());
   std::lock_guard lock(state_->mutex);

@@ -5,6 +5,14 @@
 //     return std::vector<Tensor>{ops::relu(x[0] + x[1])};
 //   });
 //   Tensor y = f({a, b})[0];
+//
+// A trace is used again while the metas of the inputs and of all States it touches, mixed
+// precision, the number of threads and the version (set_version) are those it was made for;
+// otherwise the function is traced anew. Concrete tensors that fn captures are constants of the
+// trace: what is to change between calls is an input or a State.
+//
+// Inside another trace, a gradient scope or a recompute body, fn runs as it is written, so that the
+// outer trace and the gradient see its ops; an endless recursion is an error.
 #pragma once
 
 #include <functional>

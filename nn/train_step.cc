@@ -116,7 +116,13 @@ TrainStep::TrainStep(TrainStep&&) noexcept = default;
 StepResult TrainStep::operator()(const Tensor& x, const Tensor& y) {
   impl_->optimizer->before_step();
   const std::vector<Tensor> batch{x, y};
-  std::vector<Tensor> r = impl_->compiled ? (*impl_->compiled)(batch) : impl_->step(batch);
+  std::vector<Tensor> r;
+  try {
+    r = impl_->compiled ? (*impl_->compiled)(batch) : impl_->step(batch);
+  } catch (...) {
+    impl_->optimizer->step_failed();
+    throw;
+  }
   return {r[0], r.size() > 1 ? r[1] : Tensor()};
 }
 

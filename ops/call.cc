@@ -210,6 +210,9 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
   const MetaPointers metas = metas_of(in);
   const bool reference = call_modes().reference_kernels;
   const int threads = num_threads();
+  for (const Tensor& t : in) {
+    if (t.is_symbolic()) [[unlikely]] t.data();  // throws: its trace has ended
+  }
   ++call_stats().calls;
   const PlanEntry* entry = find_entry(op, attrs, metas, threads, reference);
   if (!entry) {
@@ -251,6 +254,14 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
   if (!s.ok()) throw_call_error(op, in, s, where);
 }
 
+// What running the call eagerly would give: a trace places its values alike.
+Status infer_as_run(const CallMeta& c, SmallVector<TensorMeta, 1>* outputs) {
+  const bool placed = c.num_inputs() > 0 && c.inputs[0];
+  return infer_placed(*c.op, c.attrs, c.inputs,
+                      placed ? c.inputs[0]->device.type : DeviceType::kCpu,
+                      call_modes().reference_kernels, outputs);
+}
+
 }  // namespace
 
 void call(const OpDef& op, const void* attrs, std::span<const Tensor> in, std::span<Tensor> out,
@@ -273,13 +284,13 @@ void call(const OpDef& op, const void* attrs, std::span<const Tensor> in, std::s
     SmallVector<TensorMeta, 1> out_metas;
     SmallVector<Tensor, 4> plain;
     std::span<const Tensor> placed = in;
-    Status s = infer_call(meta, &out_metas);
+    Status s = infer_as_run(meta, &out_metas);
     if (view_needs_copy(op, s, in)) {
       plain = with_plain_base(op, in);
       placed = plain;
       metas = metas_of(placed);
       meta.inputs = metas;
-      s = infer_call(meta, &out_metas);
+      s = infer_as_run(meta, &out_metas);
     }
     if (s.ok() && out_metas.size() != static_cast<int>(out.size())) {
       s = value_error(cat("gives ", out_metas.size(), " outputs, ", out.size(), " expected"));

@@ -106,10 +106,10 @@ RUTILE_BINARY(kMul, mul, .infer = infer_same, .grad = grad_mul, .saves = {"x", "
 RUTILE_BINARY(kDiv, div, .infer = infer_float, .grad = grad_div, .saves = {"y", "z"},
               .saves_if = saves_div, .amp = Amp::kPromote, .doc = "x / y; integers give f32.")
 RUTILE_BINARY(kFloorDiv, floor_div, .infer = infer_number, .amp = Amp::kPromote,
-              .no_grad = "piecewise constant",
+              .checks_values = true, .no_grad = "piecewise constant",
               .doc = "x / y rounded down; dividing an integer by zero is an error.")
 RUTILE_BINARY(kRemainder, remainder, .infer = infer_number, .grad = grad_remainder,
-              .saves = {"x", "y"}, .amp = Amp::kPromote,
+              .saves = {"x", "y"}, .amp = Amp::kPromote, .checks_values = true,
               .doc = "x - y * floor(x / y), with the sign of y; integer y = 0 is an error.")
 RUTILE_BINARY(kPow, pow, .infer = infer_number, .grad = grad_pow, .saves = {"x", "y", "z"},
               .amp = Amp::kHigh,

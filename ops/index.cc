@@ -87,6 +87,7 @@ constinit const OpDef kOneHot = define({
     .inputs = {"ids"},
     .attrs = attrs_of<OneHotAttrs>(),
     .infer = infer_one_hot,
+    .checks_values = true,
     .no_grad = kNoGradIntegers,
     .doc = "A new last dimension of size depth with a one at the index.",
 });
@@ -247,6 +248,7 @@ constinit const OpDef kEmbedding = define({
     .infer = infer_embedding,
     .grad = grad_embedding,
     .saves = {"ids"},
+    .checks_values = true,
     .doc = "Rows of a table by index.",
 });
 
@@ -257,6 +259,7 @@ constinit const OpDef kEmbeddingGrad = define({
     .infer = infer_embedding_grad,
     .grad = grad_embedding_grad,
     .saves = {"ids"},
+    .checks_values = true,
     .doc = "Gradient of embedding's table: each row is the sum of the gradients of its uses.",
 });
 
@@ -267,6 +270,7 @@ constinit const OpDef kGather = define({
     .infer = infer_gather,
     .grad = grad_gather,
     .saves = {"index"},
+    .checks_values = true,
     .doc = "Slices of x along an axis by index; the index's shape replaces the axis.",
 });
 
@@ -277,6 +281,7 @@ constinit const OpDef kIndexAdd = define({
     .infer = infer_index_add,
     .grad = grad_index_add,
     .saves = {"index"},
+    .checks_values = true,
     .doc = "Zeros with slices of x added at the indices along an axis: gather's gradient.",
 });
 
@@ -351,6 +356,7 @@ constinit const OpDef kTakeAlongAxis = define({
     .infer = infer_take_along_axis,
     .grad = grad_take_along_axis,
     .saves = {"index"},
+    .checks_values = true,
     .doc = "Elements of x along an axis, one for each element of the index.",
 });
 
@@ -361,6 +367,7 @@ constinit const OpDef kScatterAdd = define({
     .infer = infer_scatter_add,
     .grad = grad_scatter_add,
     .saves = {"index"},
+    .checks_values = true,
     .doc = "x with each element of src added where the index points along an axis.",
 });
 

@@ -18,6 +18,10 @@ bool all_strided(const CallMeta& call) {
   return true;
 }
 
+bool takes_part(const KernelRow& row, Rows rows) {
+  return rows == Rows::kAll || row.reference == (rows == Rows::kReference);
+}
+
 bool accepts(const KernelRow& row, const CallMeta& call, Reason* reason) {
   if (row.supports) return row.supports(call, reason);
   if (all_strided(call)) return true;
@@ -37,37 +41,39 @@ std::span<const KernelRow> kernel_rows(const OpDef& op, DeviceType device) {
 }
 
 Status make_plan(const CallMeta& call, DeviceType device, std::shared_ptr<const Plan>* plan,
-                 bool reference_only) {
+                 Rows rows) {
   std::string refused;
   for (const KernelRow& row : kernel_rows(*call.op, device)) {
-    if (reference_only && !row.reference) continue;
+    if (!takes_part(row, rows)) continue;
     Reason reason;
-    if (!accepts(row, call, &reason)) {
-      if (log_enabled(LogTopic::kDispatch)) {
-        log_line(LogTopic::kDispatch,
-                 cat(call.op->name, ": ", row.name, " refused: ", reason.text));
+    if (accepts(row, call, &reason)) {
+      std::unique_ptr<Plan> made;
+      const Status s = row.prepare(call, &made);
+      if (s.ok()) {
+        if (*made->kernel == 0) made->kernel = row.name;
+        if (log_enabled(LogTopic::kDispatch)) {
+          log_line(LogTopic::kDispatch, cat(call.op->name, ": ", row.name));
+        }
+        *plan = std::move(made);
+        return Status();
       }
-      refused += cat(refused.empty() ? "" : "; ", row.name, ": ", reason.text);
-      continue;
+      if (s.code() != ErrorCode::kUnsupported) return Status(s.code(), s.message());
+      reason.text = s.message();
     }
-    std::unique_ptr<Plan> made;
-    RUTILE_RETURN_IF_ERROR(row.prepare(call, &made));
-    if (*made->kernel == 0) made->kernel = row.name;
     if (log_enabled(LogTopic::kDispatch)) {
-      log_line(LogTopic::kDispatch, cat(call.op->name, ": ", row.name));
+      log_line(LogTopic::kDispatch, cat(call.op->name, ": ", row.name, " refused: ", reason.text));
     }
-    *plan = std::move(made);
-    return Status();
+    refused += cat(refused.empty() ? "" : "; ", row.name, ": ", reason.text);
   }
   if (refused.empty()) refused = "it has no kernel";
   return Status(ErrorCode::kUnsupported,
                 cat("cannot run on ", to_string(Device{device, 0}), " (", refused, ")"));
 }
 
-bool has_fast_kernel(const CallMeta& call, DeviceType device) {
+bool has_kernel(const CallMeta& call, DeviceType device, Rows rows) {
   for (const KernelRow& row : kernel_rows(*call.op, device)) {
     Reason reason;
-    if (!row.reference && accepts(row, call, &reason)) return true;
+    if (takes_part(row, rows) && accepts(row, call, &reason)) return true;
   }
   return false;
 }

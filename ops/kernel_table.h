@@ -63,11 +63,15 @@ struct KernelRow {
 RUTILE_API void register_kernel(const KernelRow& row);
 RUTILE_API std::span<const KernelRow> kernel_rows(const OpDef& op, DeviceType device);
 
-// The first row that supports the call, its plan prepared. Error kUnsupported names each row's
-// reason.
+enum class Rows : uint8_t { kAll, kFast, kReference };
+// The first row that supports the call, its plan prepared; a row whose prepare() gives kUnsupported
+// refuses as well. Error kUnsupported names each row's reason.
 RUTILE_API Status make_plan(const CallMeta& call, DeviceType device,
-                            std::shared_ptr<const Plan>* plan, bool reference_only = false);
-// True if some non-reference row supports the call as placed.
-RUTILE_API bool has_fast_kernel(const CallMeta& call, DeviceType device);
+                            std::shared_ptr<const Plan>* plan, Rows rows = Rows::kAll);
+// True if one of these rows supports the call as placed.
+RUTILE_API bool has_kernel(const CallMeta& call, DeviceType device, Rows rows);
+inline bool has_fast_kernel(const CallMeta& call, DeviceType device) {
+  return has_kernel(call, device, Rows::kFast);
+}
 
 }  // namespace rutile

@@ -180,6 +180,7 @@ constinit const OpDef kCrossEntropy = define({
     .grad = grad_cross_entropy,
     .saves = {"logits", "labels", "weight", "lse"},
     .compose = compose_cross_entropy,
+    .checks_values = true,
     .doc = "Cross entropy of softmax(logits) with class labels; also gives log(sum(exp(logits))).",
 });
 
@@ -191,6 +192,7 @@ constinit const OpDef kCrossEntropyGrad = define({
     .infer = infer_cross_entropy_grad,
     .saves = {"grad", "logits", "labels", "lse", "weight"},
     .compose = compose_cross_entropy_grad,
+    .checks_values = true,
     .doc = "Gradient of cross_entropy with respect to the logits.",
 });
 

@@ -93,6 +93,7 @@ struct OpSpec {
   bool promote = false;           // call() casts the inputs to their common dtype first
   bool zero_preserving = false;   // f(0, ...) == 0: padding of blocked layouts stays zero
   bool dynamic = false;           // output shape known only after running
+  bool checks_values = false;     // a run may fail for the values it reads (an index out of range)
   const char* no_grad = nullptr;  // why there is no gradient
   const char* doc = nullptr;
 };

@@ -46,31 +46,56 @@ uint64_t hash_call(const OpDef& op, const void* attrs, std::span<const TensorMet
   return h;
 }
 
-// A plan for the inputs as placed, or with those of `copies` made contiguous.
-Status plan_placed(const OpDef& op, const void* attrs, std::span<const TensorMeta* const> inputs,
-                   uint32_t copies, DeviceType device, bool reference_only, bool fast_only,
-                   PlanEntry* entry) {
-  SmallVector<TensorMeta, 4> placed;
+// The call with the inputs of `copies` made contiguous; holds what its pointers point to.
+struct Placed {
+  SmallVector<TensorMeta, 4> metas;
   SmallVector<const TensorMeta*, 6> pointers;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    placed.push_back(inputs[i] ? *inputs[i] : TensorMeta());
-  }
-  for (int i = 0; i < placed.size(); ++i) {
-    const uint32_t bit = i < 32 ? 1u << i : 0;
-    if (copies & bit) placed[i] = TensorMeta(placed[i].shape, placed[i].dtype, placed[i].device);
-    pointers.push_back(inputs[i] ? &placed[i] : nullptr);
-  }
-  CallMeta call{&op, attrs, pointers, {}};
   SmallVector<TensorMeta, 1> outputs;
-  RUTILE_RETURN_IF_ERROR(infer_call(call, &outputs));
-  call.outputs = outputs;
-  if (fast_only && !has_fast_kernel(call, device)) {
-    return Status(ErrorCode::kUnsupported, "no fast kernel");
+  CallMeta call;
+
+  Status set(const OpDef& op, const void* attrs, std::span<const TensorMeta* const> inputs,
+             uint32_t copies) {
+    metas.clear();
+    pointers.clear();
+    for (const TensorMeta* m : inputs) metas.push_back(m ? *m : TensorMeta());
+    for (int i = 0; i < metas.size(); ++i) {
+      const bool copied = i < 32 && (copies >> i & 1u);
+      if (copied) metas[i] = TensorMeta(metas[i].shape, metas[i].dtype, metas[i].device);
+      pointers.push_back(inputs[i] ? &metas[i] : nullptr);
+    }
+    call = CallMeta{&op, attrs, pointers, {}};
+    RUTILE_RETURN_IF_ERROR(infer_call(call, &outputs));
+    call.outputs = outputs;
+    return Status();
   }
-  RUTILE_RETURN_IF_ERROR(make_plan(call, device, &entry->plan, reference_only));
-  entry->outputs = outputs;
-  entry->copy_mask = copies;
-  return Status();
+};
+
+// The inputs that a copy would make contiguous.
+uint32_t uneven_inputs(const OpDef& op, std::span<const TensorMeta* const> inputs) {
+  uint32_t mask = 0;
+  for (size_t i = 0; i < inputs.size() && i < 32; ++i) {
+    if (!inputs[i] || inputs[i]->is_contiguous()) continue;
+    // What an op writes in place keeps its strides.
+    const int named = std::min(static_cast<int>(i), op.num_inputs - 1);
+    const bool mutated = named >= 0 && (op.mutate_mask >> named & 1u);
+    if (!mutated || inputs[i]->layout != kStrided) mask |= 1u << i;
+  }
+  return mask;
+}
+
+struct Choice {
+  Rows rows;
+  uint32_t copies;
+};
+// What is tried in turn: a fast row as placed, copies that let a fast row in, any row as placed.
+SmallVector<Choice, 4> choices(uint32_t uneven, bool reference_only) {
+  SmallVector<Choice, 4> list;
+  if (!reference_only) list.push_back({Rows::kFast, 0});
+  if (!reference_only && uneven) list.push_back({Rows::kFast, uneven});
+  const Rows rows = reference_only ? Rows::kReference : Rows::kAll;
+  list.push_back({rows, 0});
+  if (uneven) list.push_back({rows, uneven});
+  return list;
 }
 
 }  // namespace
@@ -118,15 +143,9 @@ Status plan_call(const OpDef& op, const void* attrs, std::span<const TensorMeta*
   entry->attrs = AnyAttrs(op.attrs, attrs);
   entry->threads = num_threads();
   entry->reference = reference_only;
-  uint32_t uneven = 0;
   for (size_t i = 0; i < inputs.size(); ++i) {
     entry->inputs.push_back(inputs[i] ? *inputs[i] : TensorMeta());
     if (inputs[i] && i < 32) entry->given |= 1u << i;
-    if (!inputs[i] || i >= 32 || inputs[i]->is_contiguous()) continue;
-    // What an op writes in place keeps its strides.
-    const int named = std::min(static_cast<int>(i), op.num_inputs - 1);
-    const bool mutated = named >= 0 && (op.mutate_mask >> named & 1u);
-    if (!mutated || inputs[i]->layout != kStrided) uneven |= 1u << i;
   }
   if (op.view_offset || kernel_rows(op, device).empty()) {
     CallMeta call{&op, attrs, inputs, {}};
@@ -134,25 +153,37 @@ Status plan_call(const OpDef& op, const void* attrs, std::span<const TensorMeta*
     if (op.view_offset || op.compose) return Status();
     return Status(ErrorCode::kUnsupported, cat("has no kernel on ", to_string(Device{device, 0})));
   }
-  // As placed by a fast row; else copies let a fast row in; else the reference row as placed.
-  if (!reference_only) {
-    Status s = plan_placed(op, attrs, inputs, 0, device, false, true, entry);
-    if (s.ok() || s.code() != ErrorCode::kUnsupported) return s;
-    if (uneven && plan_placed(op, attrs, inputs, uneven, device, false, true, entry).ok()) {
-      return Status();
+  Status s;
+  for (const Choice& c : choices(uneven_inputs(op, inputs), reference_only)) {
+    Placed placed;
+    s = placed.set(op, attrs, inputs, c.copies);
+    if (s.ok()) s = make_plan(placed.call, device, &entry->plan, c.rows);
+    if (s.ok()) {
+      entry->outputs = placed.outputs;
+      entry->copy_mask = c.copies;
+      return s;
     }
-  }
-  Status s = plan_placed(op, attrs, inputs, 0, device, reference_only, false, entry);
-  if (s.ok() || s.code() != ErrorCode::kUnsupported) return s;
-  if (uneven) {
-    s = plan_placed(op, attrs, inputs, uneven, device, reference_only, false, entry);
-    if (s.ok() || s.code() != ErrorCode::kUnsupported) return s;
+    if (s.code() != ErrorCode::kUnsupported) return s;
   }
   if (!op.compose) return s;
   // No row takes the call: the composition defines it.
-  entry->plan = nullptr;
-  entry->copy_mask = 0;
   return infer_call(CallMeta{&op, attrs, inputs, {}}, &entry->outputs);
+}
+
+Status infer_placed(const OpDef& op, const void* attrs, std::span<const TensorMeta* const> inputs,
+                    DeviceType device, bool reference_only, SmallVector<TensorMeta, 1>* outputs) {
+  const uint32_t uneven = uneven_inputs(op, inputs);
+  if (!uneven || op.view_offset || kernel_rows(op, device).empty()) {
+    return infer_call(CallMeta{&op, attrs, inputs, {}}, outputs);
+  }
+  for (const Choice& c : choices(uneven, reference_only)) {
+    Placed placed;
+    RUTILE_RETURN_IF_ERROR(placed.set(op, attrs, inputs, c.copies));
+    if (!has_kernel(placed.call, device, c.rows)) continue;
+    *outputs = placed.outputs;
+    return Status();
+  }
+  return infer_call(CallMeta{&op, attrs, inputs, {}}, outputs);
 }
 
 const PlanEntry* find_entry(const OpDef& op, const void* attrs,

@@ -26,6 +26,11 @@ struct PlanEntry {
 RUTILE_API Status plan_call(const OpDef& op, const void* attrs,
                             std::span<const TensorMeta* const> inputs, DeviceType device,
                             bool reference_only, PlanEntry* entry);
+// The outputs that plan_call would give, without preparing a plan: a trace places its values as
+// eager execution does.
+RUTILE_API Status infer_placed(const OpDef& op, const void* attrs,
+                               std::span<const TensorMeta* const> inputs, DeviceType device,
+                               bool reference_only, SmallVector<TensorMeta, 1>* outputs);
 // The number of inputs, and that required ones are there.
 Status check_inputs(const CallMeta& call);
 // Runs infer after checking the number of inputs.

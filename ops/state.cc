@@ -2,8 +2,25 @@
 #include "rutile/ops/state.h"
 
 #include "rutile/ops/call.h"
+#include "rutile/ops/view.h"
 
 namespace rutile {
+
+namespace {
+
+// The value as States hold it. A copy that a trace or a tape must see is made by write() instead.
+Tensor row_major(Tensor value) {
+  if (!value.defined()) return value;
+  if (value.is_symbolic()) value.data();  // throws: a trace's value is none that could be kept
+  if (value.meta().is_contiguous()) return value;
+  ScopedValue<CallModes> direct(call_modes(), CallModes());
+  return ops::contiguous(value);
+}
+
+}  // namespace
+
+State::State(std::string name, Tensor value)
+    : name_(std::move(name)), value_(row_major(std::move(value))) {}
 
 Tensor State::read() {
   if (StateHook* hook = call_modes().states) return hook->read_state(*this);
@@ -16,15 +33,16 @@ void State::write(const Tensor& value) {
     throw_error(ErrorCode::kValue,
                 cat("state ", name_, " is ", old, ", its new value is ", value.meta()));
   }
+  const Tensor placed = ops::contiguous(value);
   if (StateHook* hook = call_modes().states) {
-    hook->write_state(*this, value);
+    hook->write_state(*this, placed);
     return;
   }
-  set_concrete(value);
+  set_concrete(placed);
 }
 
 void State::set_concrete(Tensor value) {
-  value_ = std::move(value);
+  value_ = row_major(std::move(value));
   count_version();
 }
 

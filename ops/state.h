@@ -14,9 +14,11 @@
 
 namespace rutile {
 
+// The value of a State is row-major: one given otherwise is copied. So what writes a State in place
+// needs no strides.
 class RUTILE_API State final : public RefCounted {
  public:
-  State(std::string name, Tensor value) : name_(std::move(name)), value_(std::move(value)) {}
+  State(std::string name, Tensor value);
   const std::string& name() const { return name_; }
   void set_name(std::string name) { name_ = std::move(name); }
 
@@ -27,7 +29,8 @@ class RUTILE_API State final : public RefCounted {
   void write(const Tensor& value);
   // The concrete value, also inside a trace.
   const Tensor& concrete() const { return value_; }
-  // For the executor and the loader: replaces the value and counts a new version.
+  // For the executor and the loader: replaces the value, whatever its shape and dtype, and counts a
+  // new version.
   void set_concrete(Tensor value);
   // The elements changed in place.
   void count_version() { version_.fetch_add(1, std::memory_order_relaxed); }

@@ -26,14 +26,17 @@ struct Place {
 class Lowering {
  public:
   Lowering(const Graph& g, Program& p) : g_(g), p_(p), place_(g.values.size()) {}
-  Status run(const std::vector<ValueId>& keep);
+  Status run();
 
  private:
+  void schedule();
   void place_sources();
-  void find_last_uses(const std::vector<ValueId>& keep);
+  void find_last_uses();
   Status lower_node(NodeId id);
   Status lower_kernel(NodeId id);
   void lower_view(const Node& n);
+  bool read_elsewhere(const Node& n, const std::vector<Place>& in, size_t k) const;
+  bool may_take_over(NodeId id, const Plan& plan, const std::vector<Place>& in, size_t k) const;
   Status place_outputs(NodeId id, const Plan& plan, const std::vector<Place>& in);
   Status copy_into(Place from, const TensorMeta& meta, Place to, NodeId node);
   Status copy_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to);
@@ -54,6 +57,8 @@ class Lowering {
 
   const Graph& g_;
   Program& p_;
+  std::vector<NodeId> order_;
+  int last_check_ = kNone;      // position of the last node that may fail for the values it reads
   std::vector<Place> place_;    // by value
   std::vector<int> root_last_;  // by value that owns memory: last position that reads it
   std::vector<ValueId> root_;   // by value: the value whose memory it is
@@ -88,13 +93,46 @@ void Lowering::place_sources() {
   }
 }
 
-void Lowering::find_last_uses(const std::vector<ValueId>& keep) {
+// A step that fails must leave the States as they were. So States are written behind the last node
+// that may fail: here, those updates whose results no other node reads move behind it. What cannot
+// move works on a copy that is stored at the end (place_outputs).
+void Lowering::schedule() {
+  auto checks = [&](NodeId id) { return g_.nodes[id].op->checks_values; };
+  auto last = std::find_if(g_.order.rbegin(), g_.order.rend(), checks);
+  const size_t before = static_cast<size_t>(g_.order.rend() - last);
+  std::vector<char> read(g_.values.size(), 0);
+  std::vector<NodeId> kept, moved;
+  for (size_t i = g_.order.size(); i-- > 0;) {
+    const NodeId id = g_.order[i];
+    const Node& n = g_.nodes[id];
+    const bool free = std::none_of(n.outputs.begin(), n.outputs.end(),
+                                   [&](ValueId v) { return read[v] != 0; });
+    if (i < before && free && !written_inputs(n).empty()) {
+      moved.push_back(id);
+      continue;
+    }
+    if (i < before) {
+      for (ValueId v : n.inputs) {
+        if (v != kNone) read[v] = 1;
+      }
+    }
+    kept.push_back(id);
+  }
+  // Both were collected from the back.
+  const size_t behind = g_.order.size() - before;
+  order_.assign(kept.rbegin(), kept.rend() - static_cast<std::ptrdiff_t>(behind));
+  last_check_ = static_cast<int>(order_.size()) - 1;
+  order_.insert(order_.end(), moved.rbegin(), moved.rend());
+  order_.insert(order_.end(), kept.rend() - static_cast<std::ptrdiff_t>(behind), kept.rend());
+}
+
+void Lowering::find_last_uses() {
   root_.resize(g_.values.size());
   for (size_t v = 0; v < root_.size(); ++v) root_[v] = static_cast<ValueId>(v);
   root_last_.assign(g_.values.size(), -1);
   pinned_.assign(g_.values.size(), 0);
-  for (size_t pos = 0; pos < g_.order.size(); ++pos) {
-    const Node& n = g_.nodes[g_.order[pos]];
+  for (size_t pos = 0; pos < order_.size(); ++pos) {
+    const Node& n = g_.nodes[order_[pos]];
     for (ValueId v : n.inputs) {
       if (v != kNone) root_last_[root_[v]] = static_cast<int>(pos);
     }
@@ -106,7 +144,6 @@ void Lowering::find_last_uses(const std::vector<ValueId>& keep) {
   auto pin = [&](ValueId v) { pinned_[root_[v]] = 1; };
   for (ValueId v : g_.outputs) pin(v);
   for (const StateSlot& s : g_.states) pin(s.out);
-  for (ValueId v : keep) pin(v);
 }
 
 void Lowering::add_step(std::shared_ptr<const Plan> plan, const std::vector<Place>& in,
@@ -123,6 +160,8 @@ void Lowering::add_step(std::shared_ptr<const Plan> plan, const std::vector<Plac
   for (Place p : out) {
     touch(p);
     slot_places_.push_back(p);
+    const bool state = p.buffer != kNone && buffers_[p.buffer].kind == BufferKind::kState;
+    if (state) p_.first_state_write = std::min(p_.first_state_write, step());
   }
   if (plan->workspace_bytes) {
     s.workspace = static_cast<int>(slot_places_.size());
@@ -188,9 +227,11 @@ Status Lowering::lower_kernel(NodeId id) {
   for (ValueId v : n.inputs) in_places.push_back(v == kNone ? Place() : place_[v]);
   std::shared_ptr<const Plan> plan;
   const bool reference = call_modes().reference_kernels;
-  if (!reference && has_fast_kernel(call, DeviceType::kCpu)) {
-    RUTILE_RETURN_IF_ERROR(make_plan(call, DeviceType::kCpu, &plan));
-  } else {
+  if (!reference) {
+    Status s = make_plan(call, DeviceType::kCpu, &plan, Rows::kFast);
+    if (!s.ok() && s.code() != ErrorCode::kUnsupported) return s;
+  }
+  if (!plan) {
     // The same decision as eager execution: copies let a fast row in, or the reference runs.
     PlanEntry entry;
     RUTILE_RETURN_IF_ERROR(
@@ -234,17 +275,46 @@ Status Lowering::lower_kernel(NodeId id) {
   return Status();
 }
 
+// True if another operand of the node lies in the memory of operand k and is not k itself.
+bool Lowering::read_elsewhere(const Node& n, const std::vector<Place>& in, size_t k) const {
+  for (size_t j = 0; j < n.inputs.size(); ++j) {
+    if (j == k || n.inputs[j] == kNone || in[j].buffer != in[k].buffer) continue;
+    const bool same = n.op->elementwise && in[j].offset == in[k].offset &&
+                      same_placement(g_.meta(n.inputs[j]), g_.meta(n.inputs[k]));
+    if (!same) return true;
+  }
+  return false;
+}
+
+// Whether output 0 may be written over operand k.
+bool Lowering::may_take_over(NodeId id, const Plan& plan, const std::vector<Place>& in,
+                             size_t k) const {
+  const Node& n = g_.nodes[id];
+  if (k >= 32 || !(plan.may_overwrite >> k & 1u) || n.inputs[k] == kNone) return false;
+  const Buffer& b = buffers_[in[k].buffer];
+  const int64_t bytes = g_.meta(n.outputs[0]).nbytes();
+  for (size_t i = 0; i < n.outputs.size(); ++i) {
+    if (n.op->alias_input(static_cast<int>(i)) == static_cast<int>(k)) return false;
+  }
+  if (b.kind != BufferKind::kArena || in[k].offset != 0 || b.bytes != bytes) return false;
+  const ValueId root = root_[n.inputs[k]];
+  const bool copied = place_[n.inputs[k]].buffer != in[k].buffer;  // for this node alone
+  const bool dead = copied || (root_last_[root] == position_ && !pinned_[root]);
+  return dead && !read_elsewhere(n, in, k);
+}
+
 Status Lowering::place_outputs(NodeId id, const Plan& plan, const std::vector<Place>& in) {
   const Node& n = g_.nodes[id];
   for (size_t i = 0; i < n.outputs.size(); ++i) {
     const ValueId v = n.outputs[i];
-    const int64_t bytes = g_.meta(v).nbytes();
     const int alias = n.op->alias_input(static_cast<int>(i));
     if (alias >= 0) {
       const ValueId old = n.inputs[alias];
       const BufferKind kind = buffers_[in[alias].buffer].kind;
-      const bool read_later = root_last_[root_[old]] > position_ || pinned_[root_[old]];
-      const bool ours = kind == BufferKind::kState || kind == BufferKind::kArena;
+      const bool read_later = root_last_[root_[old]] > position_ || pinned_[root_[old]] ||
+                              read_elsewhere(n, in, static_cast<size_t>(alias));
+      const bool ours = kind == BufferKind::kArena ||
+                        (kind == BufferKind::kState && position_ > last_check_);
       if (ours && !read_later) {
         place_[v] = in[alias];
       } else {
@@ -252,20 +322,11 @@ Status Lowering::place_outputs(NodeId id, const Plan& plan, const std::vector<Pl
       }
       continue;
     }
-    for (size_t k = 0; i == 0 && k < n.inputs.size() && k < 32; ++k) {
-      if (!(plan.may_overwrite >> k & 1u) || n.inputs[k] == kNone) continue;
-      const Place p = in[k];
-      const ValueId root = root_[n.inputs[k]];
-      const Buffer& b = buffers_[p.buffer];
-      const bool dead = place_[n.inputs[k]].buffer != p.buffer ||  // a copy made for this node
-                        (root_last_[root] == position_ && !pinned_[root]);
-      if (b.kind == BufferKind::kArena && p.offset == 0 && b.bytes == bytes && dead) {
-        place_[v] = p;
-        break;
-      }
+    for (size_t k = 0; i == 0 && k < n.inputs.size() && place_[v].buffer == kNone; ++k) {
+      if (may_take_over(id, plan, in, k)) place_[v] = in[k];
     }
     if (place_[v].buffer == kNone) {
-      place_[v] = {new_buffer(BufferKind::kArena, 0, bytes), 0};
+      place_[v] = {new_buffer(BufferKind::kArena, 0, g_.meta(v).nbytes()), 0};
     }
   }
   return Status();
@@ -320,30 +381,30 @@ Status Lowering::finish_outputs() {
 
 Status Lowering::finish_states() {
   p_.state_written.assign(g_.states.size(), 0);
-  std::vector<std::pair<size_t, Place>> pending;
+  struct Store {
+    Place from, to;
+    TensorMeta meta;
+  };
+  std::vector<Store> stores;
   for (size_t i = 0; i < g_.states.size(); ++i) {
     const StateSlot& s = g_.states[i];
+    const TensorMeta& meta = g_.meta(s.out);
     if (s.out == s.in) continue;
     p_.state_written[i] = 1;
-    Place from = place_[s.out];
-    const Buffer& b = buffers_[from.buffer];
-    if (b.kind == BufferKind::kState && b.index == static_cast<int>(i) && from.offset == 0)
-      continue;
-    // Another state's memory may be overwritten by then: take its value first.
+    Store store{place_[s.out], place_[s.in], meta};
+    const Buffer& b = buffers_[store.from.buffer];
     if (b.kind == BufferKind::kState) {
-      RUTILE_RETURN_IF_ERROR(copy_to_arena(from, g_.meta(s.out), kNone, &from));
-      pending.emplace_back(i, from);
-      continue;
+      if (store.from.buffer == store.to.buffer && store.from.offset == 0 &&
+          same_placement(meta, g_.meta(s.in))) {
+        continue;  // updated in place
+      }
+      // Its memory may be overwritten by the stores below: take the value first.
+      RUTILE_RETURN_IF_ERROR(copy_to_arena(store.from, meta, kNone, &store.from));
+      store.meta = TensorMeta(meta.shape, meta.dtype, meta.device);
     }
-    pending.emplace_back(i, from);
+    stores.push_back(store);
   }
-  for (auto& [i, from] : pending) {
-    const StateSlot& s = g_.states[i];
-    const bool copied = buffers_[place_[s.out].buffer].kind == BufferKind::kState;
-    const TensorMeta& m = g_.meta(s.out);
-    const TensorMeta meta = copied ? TensorMeta(m.shape, m.dtype, m.device) : m;
-    RUTILE_RETURN_IF_ERROR(copy_into(from, meta, place_[s.in], kNone));
-  }
+  for (const Store& s : stores) RUTILE_RETURN_IF_ERROR(copy_into(s.from, s.meta, s.to, kNone));
   return Status();
 }
 
@@ -370,35 +431,33 @@ void Lowering::assign_memory() {
     return out;
   };
   for (Place p : slot_places_) p_.slots.push_back(pointer(p));
-  for (Place p : place_) p_.value_pointers.push_back(pointer(p));
 }
 
-Status Lowering::run(const std::vector<ValueId>& keep) {
+Status Lowering::run() {
   p_.threads = num_threads();
+  for (const StateSlot& s : g_.states) {
+    if (g_.meta(s.in).is_contiguous()) continue;
+    return Status(ErrorCode::kInternal,
+                  cat("state ", s.name, " is not row-major: ", g_.meta(s.in)));
+  }
+  schedule();
   place_sources();
-  find_last_uses(keep);
-  for (position_ = 0; position_ < static_cast<int>(g_.order.size()); ++position_) {
-    RUTILE_RETURN_IF_ERROR(lower_node(g_.order[position_]));
+  find_last_uses();
+  for (position_ = 0; position_ < static_cast<int>(order_.size()); ++position_) {
+    RUTILE_RETURN_IF_ERROR(lower_node(order_[position_]));
   }
   RUTILE_RETURN_IF_ERROR(finish_outputs());
   RUTILE_RETURN_IF_ERROR(finish_states());
-  p_.kept.assign(g_.values.size(), 0);
-  for (ValueId v : keep) {
-    p_.kept[v] = 1;
-    Buffer& b = buffers_[place_[v].buffer];
-    b.last = std::max(b.last, step());
-  }
   assign_memory();
   return Status();
 }
 
 }  // namespace
 
-Status lower(std::shared_ptr<const Graph> graph, const std::vector<ValueId>& keep,
-             Program* program) {
+Status lower(std::shared_ptr<const Graph> graph, Program* program) {
   *program = Program();
   program->graph = graph;
-  return Lowering(*graph, *program).run(keep);
+  return Lowering(*graph, *program).run();
 }
 
 std::string memory_report(const Program& p) {

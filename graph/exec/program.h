@@ -3,6 +3,7 @@
 // of inputs, outputs and states and loops over the steps; no maps, no reference counts, no shapes.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,18 +36,17 @@ struct Program {
   std::vector<Pointer> slots;
   std::vector<Tensor> constants;
   std::vector<TensorMeta> outputs;
-  std::vector<char> state_written;      // by state slot
-  MemoryPlan memory;                    // of the arena
-  std::vector<Pointer> value_pointers;  // by value, for observers; valid for values in `kept`
-  std::vector<char> kept;
+  std::vector<char> state_written;  // by state slot
+  // The first step that writes into a State; what fails before it leaves all States as they were.
+  int first_state_write = std::numeric_limits<int>::max();
+  MemoryPlan memory;  // of the arena
   int threads = 1;
 };
 
-// `keep`: values whose memory must still hold them when the run ends.
-RUTILE_API Status lower(std::shared_ptr<const Graph> graph, const std::vector<ValueId>& keep,
-                        Program* program);
+// States are written behind the last node that may fail for the values it reads.
+RUTILE_API Status lower(std::shared_ptr<const Graph> graph, Program* program);
 
-// Table of the largest buffers and the plan's peak, lower bound and ratio.
+// The plan's peak, lower bound and ratio.
 RUTILE_API std::string memory_report(const Program& program);
 
 }  // namespace rutile::graph

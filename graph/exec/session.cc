@@ -13,7 +13,8 @@ char* base_of(const Tensor& t) { return static_cast<char*>(t.impl()->data); }
 
 Tensor clone(const Tensor& t) {
   Tensor copy = Tensor::empty(t.meta());
-  std::memcpy(copy.impl()->data, t.impl()->data, static_cast<size_t>(t.meta().nbytes()));
+  const auto bytes = static_cast<size_t>(t.meta().nbytes());
+  if (bytes > 0) std::memcpy(copy.impl()->data, t.impl()->data, bytes);
   return copy;
 }
 
@@ -23,8 +24,8 @@ Session::Session(std::shared_ptr<const Program> program) : program_(std::move(pr
   const Program& p = *program_;
   if (p.memory.peak > 0) {
     arena_ = Storage::allocate(static_cast<size_t>(p.memory.peak), kCpu);
-    // Padding of blocked layouts and skipped tails must not start out as NaN.
-    std::memset(arena_->data(), 0, arena_->bytes());
+    // NaNs show the kernel that reads what nobody wrote.
+    if (self_checks()) std::memset(arena_->data(), 0xff, arena_->bytes());
   }
   char* arena = arena_ ? static_cast<char*>(arena_->data()) : nullptr;
   slots_.assign(p.slots.size(), nullptr);
@@ -52,10 +53,14 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
                                        " tensors, got ", inputs.size()));
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
+    inputs[i].data();  // throws for a symbolic tensor
     if (!(inputs[i].meta() == g.meta(g.inputs[i]))) {
       throw_error(ErrorCode::kValue, cat("input ", i, " was compiled as ", g.meta(g.inputs[i]),
                                          ", got ", inputs[i].meta()));
     }
+  }
+  if (const std::string change = changed_state(); !change.empty()) {
+    throw_error(ErrorCode::kValue, cat("compiled for other states: ", change));
   }
   for (size_t i = 0; i < g.states.size(); ++i) {
     State& s = *g.states[i].state;
@@ -80,6 +85,17 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
   }
 }
 
+std::string Session::changed_state() const {
+  const Graph& g = *program_->graph;
+  for (const StateSlot& slot : g.states) {
+    const TensorMeta &now = slot.state->concrete().meta(), &then = g.meta(slot.in);
+    if (now.dtype != then.dtype || !(now.device == then.device) || !same_placement(now, then)) {
+      return cat("state ", slot.name, " was ", then, " and is ", now);
+    }
+  }
+  return "";
+}
+
 void Session::finish() {
   const Graph& g = *program_->graph;
   for (size_t i = 0; i < g.states.size(); ++i) {
@@ -87,7 +103,8 @@ void Session::finish() {
   }
 }
 
-void Session::fail(const Step& step, const Status& status) {
+void Session::fail(size_t index, const Status& status) {
+  const Step& step = program_->steps[index];
   std::string text = status.message();
   if (step.node != kNone) {
     const Graph& g = *program_->graph;
@@ -104,6 +121,10 @@ void Session::fail(const Step& step, const Status& status) {
       text += cat(" | at ", o.file, ":", o.line);
     }
   }
+  if (static_cast<int>(index) >= program_->first_state_write) {
+    finish();
+    text += " | parameters and other states are only partly updated: load a checkpoint";
+  }
   throw_error(status.code(), text);
 }
 
@@ -113,11 +134,13 @@ std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
   std::vector<Tensor> outputs;
   bind(inputs, &outputs);
   void* const* slots = slots_.data();
-  for (const Step& s : program_->steps) {
+  const std::vector<Step>& steps = program_->steps;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const Step& s = steps[i];
     const KernelArgs args{slots + s.first_in, slots + s.first_out,
                           s.workspace == kNone ? nullptr : slots[s.workspace]};
     if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]]
-      fail(s, status);
+      fail(i, status);
   }
   finish();
   return outputs;
@@ -129,36 +152,15 @@ std::vector<Tensor> Session::run_observed(const std::vector<Tensor>& inputs,
   ThreadCountScope threads(program_->threads);
   std::vector<Tensor> outputs;
   bind(inputs, &outputs);
-  for (const Step& s : program_->steps) {
+  for (size_t i = 0; i < program_->steps.size(); ++i) {
+    const Step& s = program_->steps[i];
     const KernelArgs args{slots_.data() + s.first_in, slots_.data() + s.first_out,
                           s.workspace == kNone ? nullptr : slots_[s.workspace]};
-    if (Status status = s.plan->run(*s.plan, args); !status.ok()) fail(s, status);
+    if (Status status = s.plan->run(*s.plan, args); !status.ok()) fail(i, status);
     after(s);
   }
   finish();
   return outputs;
-}
-
-Tensor Session::kept_value(ValueId v) const {
-  const Program& p = *program_;
-  if (static_cast<size_t>(v) >= p.kept.size() || !p.kept[v]) {
-    throw_error(ErrorCode::kValue, cat("value %", v, " was not kept by this program"));
-  }
-  const Pointer& q = p.value_pointers[v];
-  const TensorMeta& meta = p.graph->meta(v);
-  char* data = nullptr;
-  Ref<RefCounted> owner;
-  if (q.kind == BufferKind::kArena) {
-    data = static_cast<char*>(arena_->data()) + q.offset;
-    owner = arena_;
-  } else if (q.kind == BufferKind::kConstant) {
-    return p.constants[q.index];
-  } else if (q.kind == BufferKind::kState) {
-    return clone(p.graph->states[q.index].state->concrete());
-  } else {
-    throw_error(ErrorCode::kValue, cat("value %", v, " is an input or output of the program"));
-  }
-  return clone(Tensor::view_of(std::move(owner), data, meta));
 }
 
 }  // namespace rutile::graph

@@ -15,17 +15,19 @@ class RUTILE_API Session {
  public:
   explicit Session(std::shared_ptr<const Program> program);
 
-  // One run. Inputs must have the metas that the program was made for. Outputs are fresh tensors:
-  // what the caller keeps survives the next run. States are updated in place, or on a copy where
-  // somebody holds their elements. One run at a time; a second thread waits.
+  // One run. Inputs and States must have the metas that the program was made for. Outputs are fresh
+  // tensors: what the caller keeps survives the next run. States are updated in place, or on a copy
+  // where somebody holds their elements. A run that fails for the values it reads (an index out of
+  // range) leaves the States as they were; the error of any other failure behind the first update
+  // says that they are not. One run at a time; a second thread waits.
   std::vector<Tensor> run(const std::vector<Tensor>& inputs);
 
   // As run(), calling `after` behind every step; slower. For profiler, debugger and verify.
   using Observer = std::function<void(const Step&)>;
   std::vector<Tensor> run_observed(const std::vector<Tensor>& inputs, const Observer& after);
 
-  // A copy of a kept value after the latest run.
-  Tensor kept_value(ValueId v) const;
+  // What differs, in words, between a State and what the program was made for; empty if nothing.
+  std::string changed_state() const;
   const Program& program() const { return *program_; }
   // What the caller wants to remember with this compilation.
   std::shared_ptr<const void> note;
@@ -33,7 +35,7 @@ class RUTILE_API Session {
  private:
   void bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs);
   void finish();
-  [[noreturn]] void fail(const Step& step, const Status& status);
+  [[noreturn]] void fail(size_t index, const Status& status);
   struct Patch {
     int slot = 0;
     Pointer pointer;

@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: ops that have no kernel row run as their composition. Requires: nothing. Guarantees:
 // every node left has a kernel row that takes it or is a view. Nodes keep the origins of what they
-// replace.
+// replace, values their placement.
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/trace/tracer.h"
 #include "rutile/ops/plan_cache.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::graph {
 
 namespace {
+
+// The result of a composition as the op's output was placed: views of it rely on that.
+Tensor placed_like(const Tensor& t, const TensorMeta& meta) {
+  if (same_placement(t.meta(), meta)) return t;
+  if (meta.is_contiguous()) return ops::contiguous(t);
+  const Tensor moved = ops::reorder(t, placement_of(meta));
+  RUTILE_CHECK(same_placement(moved.meta(), meta), "a composition places its results as infer says");
+  return moved;
+}
 
 // Appends the composition of `n` to the end of g.order.
 void expand(Graph& g, NodeId id, std::vector<ValueId>* map) {
@@ -27,6 +37,10 @@ void expand(Graph& g, NodeId id, std::vector<ValueId>* map) {
   ScopedValue<Phase> phase(current_phase(), n.phase);
   const size_t first = g.nodes.size();
   TensorList results = n.op->compose(n.attrs.get(), in);
+  for (size_t i = 0; i < n.outputs.size(); ++i) {
+    Tensor& r = results[static_cast<int>(i)];
+    r = placed_like(r, g.meta(n.outputs[i]));
+  }
   for (size_t k = first; k < g.nodes.size(); ++k) g.nodes[k].origins = n.origins;
   for (size_t i = 0; i < n.outputs.size(); ++i) {
     const ValueId v = tracer.value_of(results[static_cast<int>(i)]);

@@ -36,6 +36,8 @@ class NormFusion {
     const NodeId id = readers_[v][0];
     return g_.nodes[id].op == &op ? id : kNone;
   }
+  // True if v is computed from one of the node's outputs.
+  bool depends(ValueId v, NodeId node) const;
   void fuse_forward(NodeId norm);
   void fuse_backward(NodeId norm, NodeId relu);
   // Puts a node of `op` in the place of `at`.
@@ -53,7 +55,8 @@ class NormFusion {
   std::vector<std::vector<NodeId>> readers_;
   std::vector<ValueId> map_;
   std::vector<char> dead_;
-  std::unordered_map<NodeId, NodeId> placed_at_;  // old node -> new node
+  std::unordered_map<NodeId, NodeId> placed_at_;   // old node -> new node
+  std::unordered_map<NodeId, NodeId> fused_norm_;  // norm -> the node it became part of
 };
 
 NodeId NormFusion::replace(NodeId at, const OpDef& op, const AnyAttrs& attrs,
@@ -67,6 +70,23 @@ NodeId NormFusion::replace(NodeId at, const OpDef& op, const AnyAttrs& attrs,
   return id;
 }
 
+bool NormFusion::depends(ValueId v, NodeId node) const {
+  std::vector<ValueId> stack{v};
+  std::vector<char> seen(g_.values.size(), 0);
+  while (!stack.empty()) {
+    const ValueId at = stack.back();
+    stack.pop_back();
+    const NodeId p = at == kNone ? kNone : g_.values[at].producer;
+    if (p == kNone || seen[at]++) continue;
+    if (p == node) return true;
+    // A norm that was fused gives its statistics no earlier than its residual is there.
+    auto fused = fused_norm_.find(p);
+    const Node& n = g_.nodes[fused == fused_norm_.end() ? p : fused->second];
+    stack.insert(stack.end(), n.inputs.begin(), n.inputs.end());
+  }
+  return false;
+}
+
 void NormFusion::fuse_forward(NodeId norm) {
   const Node n = g_.nodes[norm];
   const ValueId x = n.inputs[0];
@@ -78,7 +98,7 @@ void NormFusion::fuse_forward(NodeId norm) {
     const Node& a = g_.nodes[add];
     residual = a.inputs[0] == n.outputs[0] ? a.inputs[1] : a.inputs[0];
     const TensorMeta &r = g_.meta(residual), &y = g_.meta(n.outputs[0]);
-    if (residual == n.outputs[0] || !(r.shape == y.shape) || r.dtype != y.dtype) return;
+    if (!(r.shape == y.shape) || r.dtype != y.dtype || depends(residual, norm)) return;
     relu = only_reader(a.outputs[0], ops::kRelu);
   } else {
     relu = only_reader(n.outputs[0], ops::kRelu);
@@ -99,6 +119,7 @@ void NormFusion::fuse_forward(NodeId norm) {
   redirect(n.outputs[1], out[1]);
   redirect(n.outputs[2], out[2]);
   dead_[norm] = 1;
+  fused_norm_[norm] = fused;
   if (add != kNone) dead_[add] = 1;
   fuse_backward(norm, relu);
 }
@@ -107,6 +128,7 @@ void NormFusion::fuse_backward(NodeId norm, NodeId relu) {
   const Node n = g_.nodes[norm];
   const ValueId y = g_.nodes[relu].outputs[0];
   const bool residual = g_.nodes[placed_at_[relu]].op == &ops::kBatchNormAddRelu;
+  auto operand = [](const Node& m, size_t i) { return i < m.inputs.size() ? m.inputs[i] : kNone; };
   for (NodeId id : readers_[y]) {
     if (id == kNone || g_.nodes[id].op != &ops::kReluGrad || g_.nodes[id].inputs[1] != y ||
         dead_[id]) {
@@ -119,15 +141,12 @@ void NormFusion::fuse_backward(NodeId norm, NodeId relu) {
       if (reader == kNone || g_.nodes[reader].op != &ops::kBatchNormGrad || dead_[reader]) continue;
       const Node& b = g_.nodes[reader];
       if (b.inputs[0] == dz && b.inputs[1] == n.inputs[0] && b.inputs[2] == n.outputs[1] &&
-          b.inputs[3] == n.outputs[2]) {
+          b.inputs[3] == n.outputs[2] && operand(b, 4) == operand(n, 1)) {
         norm_grad = reader;
       }
     }
     if (norm_grad == kNone || (!residual && readers_[dz].size() != 1)) continue;
     const Node b = g_.nodes[norm_grad];
-    auto operand = [&](const Node& m, size_t i) {
-      return i < m.inputs.size() ? m.inputs[i] : kNone;
-    };
     std::vector<TensorMeta> metas{g_.meta(b.outputs[0])};
     std::vector<ValueId> in{relu_grad.inputs[0], b.inputs[1]};
     if (residual) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: the updates of all parameters that share rule, hyperparameters and learning rate become
-// one multi-tensor node: one kernel, balanced over the threads. Requires: nothing. Guarantees: no
-// two update nodes of one op are left that could have been one.
+// one multi-tensor node: one kernel, balanced over the threads. Requires: nothing. Guarantees: an
+// update that depends on another one never shares a node with it, nor do updates on two sides of
+// one that does; a gradient that is not row-major keeps its parameter apart.
+#include <algorithm>
 #include <map>
 #include <tuple>
 
@@ -37,7 +39,23 @@ ValueId operand(const Node& n, int i) {
   return i != kNone && i < static_cast<int>(n.inputs.size()) ? n.inputs[i] : kNone;
 }
 
-using Key = std::tuple<const OpDef*, std::string, ValueId, ValueId, ValueId, DType, DType>;
+using Key = std::tuple<int, const OpDef*, std::string, ValueId, ValueId, ValueId, DType, DType>;
+
+// By node: how many updates lie on the longest path to it. Updates of one level do not depend on
+// one another, and groups of equal level make no cycle.
+std::vector<int> update_levels(const Graph& g) {
+  std::vector<int> of_value(g.values.size(), 0), of_node(g.nodes.size(), 0);
+  for (NodeId id : g.order) {
+    const Node& n = g.nodes[id];
+    int level = 0;
+    for (ValueId v : n.inputs) {
+      if (v != kNone) level = std::max(level, of_value[v]);
+    }
+    of_node[id] = level;
+    for (ValueId v : n.outputs) of_value[v] = level + (family_of(n.op) ? 1 : 0);
+  }
+  return of_node;
+}
 
 AnyAttrs multi_attrs(const Family& f, const Node& single, int64_t count) {
   AnyAttrs attrs(f.multi->attrs, nullptr);
@@ -86,12 +104,14 @@ NodeId make_multi(Graph& g, const Family& f, const std::vector<NodeId>& members,
 }  // namespace
 
 Status fuse_optimizer(Graph& g) {
+  const std::vector<int> levels = update_levels(g);
   std::map<Key, std::vector<NodeId>> groups;
   for (NodeId id : g.order) {
     const Node& n = g.nodes[id];
     const Family* f = family_of(n.op);
-    if (!f) continue;
-    const Key key{n.op,
+    if (!f || !g.meta(n.inputs[f->grad]).is_contiguous()) continue;
+    const Key key{levels[id],
+                  n.op,
                   attrs_to_string(*n.op->attrs, n.attrs.get(), true),
                   operand(n, f->lr),
                   operand(n, f->step),
@@ -107,7 +127,7 @@ Status fuse_optimizer(Graph& g) {
   for (const auto& [key, members] : groups) {
     if (members.size() < 2) continue;
     for (NodeId id : members) dead[id] = 1;
-    becomes[members.back()] = make_multi(g, *family_of(std::get<0>(key)), members, &map);
+    becomes[members.back()] = make_multi(g, *family_of(std::get<1>(key)), members, &map);
   }
   std::vector<NodeId> order;
   for (NodeId id : g.order) {

@@ -9,6 +9,7 @@
 
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/rewriter.h"
+#include "rutile/ops/call.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/plan_cache.h"
 #include "rutile/ops/view.h"
@@ -144,7 +145,8 @@ Status LayoutPass::infer_outputs(NodeId id) {
   SmallVector<TensorMeta, 2> out;
   const CallMeta call = g_.call_meta(g_.nodes[id], &in, &out);
   SmallVector<TensorMeta, 1> inferred;
-  RUTILE_RETURN_IF_ERROR(infer_call(CallMeta{call.op, call.attrs, call.inputs, {}}, &inferred));
+  RUTILE_RETURN_IF_ERROR(infer_placed(*call.op, call.attrs, call.inputs, DeviceType::kCpu,
+                                      call_modes().reference_kernels, &inferred));
   for (int i = 0; i < inferred.size(); ++i) {
     g_.values[g_.nodes[id].outputs[i]].meta = inferred[i];
   }

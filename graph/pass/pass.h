@@ -25,9 +25,11 @@ struct PassReport {
   std::string name;
   int nodes_before = 0, nodes_after = 0;
   double ms = 0;
+  std::string dropped;  // why the pass was dropped, its work undone; empty if it was not
 };
 // Runs the pipeline without the passes named in `off` ("layout,fuse_elementwise"; "all": every
-// optional one). Verifies after every pass in debug builds and where RUTILE_VERIFY=1.
+// optional one). The graph is verified after every pass. An optional pass that fails, or breaks the
+// graph, is undone with a warning: it costs speed, never the user's program.
 RUTILE_API Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports);
 
 // Each stands in a file of its name, whose head says what it does, requires and guarantees.

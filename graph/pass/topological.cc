@@ -6,20 +6,56 @@
 
 namespace rutile::graph {
 
+namespace {
+
+// By value: the value whose memory it is a view of, or itself.
+std::vector<ValueId> memory_roots(const Graph& g) {
+  std::vector<ValueId> root(g.values.size());
+  // Producers are followed because the order may be the one to be mended.
+  for (size_t v = 0; v < root.size(); ++v) {
+    ValueId at = static_cast<ValueId>(v);
+    for (;;) {
+      const NodeId p = g.values[at].producer;
+      if (p == kNone || !g.nodes[p].op->view_offset) break;
+      at = g.nodes[p].inputs[g.nodes[p].op->alias_input(g.values[at].output_index)];
+    }
+    root[v] = at;
+  }
+  return root;
+}
+
+// True if `to` must come after `from`.
+bool reaches(const std::vector<std::vector<int>>& after, int from, int to, std::vector<int>* mark,
+             int round) {
+  std::vector<int> stack{from};
+  while (!stack.empty()) {
+    const int i = stack.back();
+    stack.pop_back();
+    if (i == to) return true;
+    if ((*mark)[i] == round) continue;
+    (*mark)[i] = round;
+    stack.insert(stack.end(), after[i].begin(), after[i].end());
+  }
+  return false;
+}
+
+}  // namespace
+
 std::vector<std::vector<int>> successors(const Graph& g) {
   const std::vector<int> position = g.positions();
+  const std::vector<ValueId> root = memory_roots(g);
   const size_t n = g.order.size();
   std::vector<std::vector<int>> after(n);
   auto depend = [&](int later, int earlier) {
     if (later != earlier) after[earlier].push_back(later);
   };
-  std::vector<std::vector<int>> readers(g.values.size());
+  std::vector<std::vector<int>> readers(g.values.size());  // of the memory of a root
   int last_effect = -1;
   for (size_t i = 0; i < n; ++i) {
     const Node& node = g.nodes[g.order[i]];
     for (ValueId v : node.inputs) {
       if (v == kNone) continue;
-      readers[v].push_back(static_cast<int>(i));
+      if (!node.op->view_offset) readers[root[v]].push_back(static_cast<int>(i));
       const NodeId producer = g.values[v].producer;
       if (producer != kNone) depend(static_cast<int>(i), position[producer]);
     }
@@ -28,10 +64,18 @@ std::vector<std::vector<int>> successors(const Graph& g) {
       last_effect = static_cast<int>(i);
     }
   }
+  // A reader of the old value that needs the new one as well cannot come first: the writer works on
+  // a copy then.
+  std::vector<int> mark(n, 0);
+  int round = 0;
   for (size_t i = 0; i < n; ++i) {
-    const Node& node = g.nodes[g.order[i]];
-    for (ValueId v : written_inputs(node)) {
-      for (int reader : readers[v]) depend(static_cast<int>(i), reader);
+    for (ValueId v : written_inputs(g.nodes[g.order[i]])) {
+      for (int reader : readers[root[v]]) {
+        const int writer = static_cast<int>(i);
+        if (reader != writer && !reaches(after, writer, reader, &mark, ++round)) {
+          depend(writer, reader);
+        }
+      }
     }
   }
   return after;

@@ -52,7 +52,11 @@ Phase& current_phase() {
   return phase;
 }
 
-Tracer::Tracer(Graph& g) : g_(g), id_(next_trace.fetch_add(1)) {
+Tracer::Tracer(Graph& g)
+    : g_(g),
+      id_(next_trace.fetch_add(1)),
+      outer_graph_(active_graph),
+      outer_trace_(active_trace) {
   static std::once_flag once;
   std::call_once(once, [] { set_symbolic_read_handler(symbolic_read); });
   active_graph = &g;
@@ -60,8 +64,8 @@ Tracer::Tracer(Graph& g) : g_(g), id_(next_trace.fetch_add(1)) {
 }
 
 Tracer::~Tracer() {
-  active_graph = nullptr;
-  active_trace = 0;
+  active_graph = outer_graph_;
+  active_trace = outer_trace_;
 }
 
 Tensor Tracer::symbol(ValueId v) {
@@ -124,20 +128,20 @@ void Tracer::write_state(State& state, const Tensor& value) {
   read_state(state);
   StateSlot& slot = g_.states[slots_[&state]];
   slot.out = value_of(value);
-  // A bare input or another state as new value must not be confused with that value itself.
+  // A constant as new value has no symbol yet.
   state_symbols_[&state] = value.impl()->trace_id == id_ ? value : symbol(slot.out);
 }
 
 std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& inputs) {
+  CallModes& modes = call_modes();
+  if (modes.trace) {
+    throw_error(ErrorCode::kRuntime, "a traced function is traced inside another one");
+  }
   auto g = std::make_unique<Graph>();
   Tracer tracer(*g);
   std::vector<Tensor> symbols;
   for (size_t i = 0; i < inputs.size(); ++i) {
     symbols.push_back(tracer.input(inputs[i], cat("x", i)));
-  }
-  CallModes& modes = call_modes();
-  if (modes.trace) {
-    throw_error(ErrorCode::kRuntime, "a traced function is traced inside another one");
   }
   ScopedValue<TraceHook*> tracing(modes.trace, &tracer);
   ScopedValue<StateHook*> states(modes.states, &tracer);

@@ -17,7 +17,7 @@ namespace rutile::graph {
 using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
 
 // Traces fn over symbolic tensors of the given metas. Concrete tensors that fn captures become
-// constants. Leaves all modes as they were when fn throws.
+// constants: a variable that gets another tensor later is not seen. Leaves all modes as they were when fn throws.
 RUTILE_API std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& inputs);
 
 // Set by the gradient engine and optimizers while a trace runs: the phase of the nodes recorded.
@@ -42,6 +42,8 @@ class Tracer final : public TraceHook, public StateHook {
  private:
   Graph& g_;
   uint64_t id_;
+  const Graph* outer_graph_;  // tracers nest: what was active before
+  uint64_t outer_trace_;
   std::unordered_map<const TensorImpl*, ValueId> constants_;
   std::vector<Tensor> keep_alive_;  // captured tensors: their addresses are keys
   std::unordered_map<const State*, size_t> slots_;

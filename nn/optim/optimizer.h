@@ -44,6 +44,8 @@ class RUTILE_API Optimizer {
 
   // Host side, before each step: writes schedule(steps taken) into the learning rate, counts.
   void before_step();
+  // Takes the count of before_step() back: the step was not made.
+  void step_failed() { --steps_; }
   void set_schedule(Schedule schedule) { schedule_ = std::move(schedule); }
   // The current learning rate.
   double lr() const;
