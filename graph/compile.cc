@@ -105,8 +105,8 @@ struct Compiled::State {
   }
 
   // Passes and lowering, on a copy of the traced graph.
-  Status optimize_and_lower(const Graph& traced, std::string_view passes_off,
-                            CompileReport* report, Program* program) {
+  Status optimize_and_lower(const Graph& traced, std::string_view passes_off, CompileReport* report,
+                            Program* program) {
     auto t = std::chrono::steady_clock::now();
     auto g = std::make_shared<Graph>(traced);
     report->passes.clear();
@@ -126,8 +126,8 @@ struct Compiled::State {
     auto program = std::make_shared<Program>();
     Status s = optimize_and_lower(*traced, options.passes_off, &e.report, program.get());
     if (!s.ok() && options.passes_off != "all") {
-      log_warning(cat(options.name, " runs without optional passes (please report it): ",
-                      s.message()));
+      log_warning(
+          cat(options.name, " runs without optional passes (please report it): ", s.message()));
       s = optimize_and_lower(*traced, "all", &e.report, program.get());
     }
     throw_if_error(s);
@@ -152,6 +152,7 @@ struct Compiled::State {
 };
 
 Compiled::Compiled(Function fn, CompileOptions options) : state_(std::make_unique<State>()) {
+  throw_if_error(check_pass_names(options.passes_off));
   state_->fn = std::move(fn);
   state_->options = std::move(options);
 }

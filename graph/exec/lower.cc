@@ -105,8 +105,8 @@ void Lowering::schedule() {
   for (size_t i = g_.order.size(); i-- > 0;) {
     const NodeId id = g_.order[i];
     const Node& n = g_.nodes[id];
-    const bool free = std::none_of(n.outputs.begin(), n.outputs.end(),
-                                   [&](ValueId v) { return read[v] != 0; });
+    const bool free =
+        std::none_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return read[v] != 0; });
     if (i < before && free && !written_inputs(n).empty()) {
       moved.push_back(id);
       continue;
@@ -313,8 +313,8 @@ Status Lowering::place_outputs(NodeId id, const Plan& plan, const std::vector<Pl
       const BufferKind kind = buffers_[in[alias].buffer].kind;
       const bool read_later = root_last_[root_[old]] > position_ || pinned_[root_[old]] ||
                               read_elsewhere(n, in, static_cast<size_t>(alias));
-      const bool ours = kind == BufferKind::kArena ||
-                        (kind == BufferKind::kState && position_ > last_check_);
+      const bool ours =
+          kind == BufferKind::kArena || (kind == BufferKind::kState && position_ > last_check_);
       if (ours && !read_later) {
         place_[v] = in[alias];
       } else {

@@ -34,8 +34,9 @@ Status check_metas(const Graph& g, NodeId id) {
     }
     // What shares memory lies as infer says; other outputs may be placed by the layout pass.
     if (n.op->alias_input(i) >= 0 && !same_placement(inferred[i], out[i])) {
-      return broken(g, id, cat("output ", i, " lies as ", out[i], " in the memory of its input, ",
-                               "infer gives ", inferred[i]));
+      return broken(g, id,
+                    cat("output ", i, " lies as ", out[i], " in the memory of its input, ",
+                        "infer gives ", inferred[i]));
     }
   }
   return Status();

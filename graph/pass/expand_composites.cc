@@ -16,7 +16,8 @@ Tensor placed_like(const Tensor& t, const TensorMeta& meta) {
   if (same_placement(t.meta(), meta)) return t;
   if (meta.is_contiguous()) return ops::contiguous(t);
   const Tensor moved = ops::reorder(t, placement_of(meta));
-  RUTILE_CHECK(same_placement(moved.meta(), meta), "a composition places its results as infer says");
+  RUTILE_CHECK(same_placement(moved.meta(), meta),
+               "a composition places its results as infer says");
   return moved;
 }
 

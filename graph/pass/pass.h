@@ -32,6 +32,9 @@ struct PassReport {
 // graph, is undone with a warning: it costs speed, never the user's program.
 RUTILE_API Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports);
 
+// Error kValue naming the known passes if `off` lists one that does not exist.
+RUTILE_API Status check_pass_names(std::string_view off);
+
 // Each stands in a file of its name, whose head says what it does, requires and guarantees.
 Status canonicalize(Graph& g);
 Status constant_fold(Graph& g);

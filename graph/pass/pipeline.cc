@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <chrono>
 
 #include "rutile/core/log.h"
@@ -44,6 +45,22 @@ Status run_verified(const Pass& pass, Graph& g) {
 }  // namespace
 
 std::span<const Pass> pipeline() { return kPipeline; }
+
+Status check_pass_names(std::string_view off) {
+  std::string known = "all";
+  for (const Pass& pass : kPipeline) {
+    if (pass.optional) known += cat(", ", pass.name);
+  }
+  while (off != "all" && !off.empty()) {
+    const std::string_view name = off.substr(0, off.find(','));
+    off.remove_prefix(std::min(name.size() + 1, off.size()));
+    const bool found = std::any_of(std::begin(kPipeline), std::end(kPipeline),
+                                   [&](const Pass& p) { return p.optional && p.name == name; });
+    if (!found)
+      return value_error(cat("there is no pass '", name, "' to switch off; known: ", known));
+  }
+  return Status();
+}
 
 Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports) {
   RUTILE_RETURN_IF_ERROR(verify(g));

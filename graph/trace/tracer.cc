@@ -53,10 +53,7 @@ Phase& current_phase() {
 }
 
 Tracer::Tracer(Graph& g)
-    : g_(g),
-      id_(next_trace.fetch_add(1)),
-      outer_graph_(active_graph),
-      outer_trace_(active_trace) {
+    : g_(g), id_(next_trace.fetch_add(1)), outer_graph_(active_graph), outer_trace_(active_trace) {
   static std::once_flag once;
   std::call_once(once, [] { set_symbolic_read_handler(symbolic_read); });
   active_graph = &g;

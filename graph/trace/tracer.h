@@ -17,7 +17,8 @@ namespace rutile::graph {
 using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
 
 // Traces fn over symbolic tensors of the given metas. Concrete tensors that fn captures become
-// constants: a variable that gets another tensor later is not seen. Leaves all modes as they were when fn throws.
+// constants: a variable that gets another tensor later is not seen. Leaves all modes as they were
+// when fn throws.
 RUTILE_API std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& inputs);
 
 // Set by the gradient engine and optimizers while a trace runs: the phase of the nodes recorded.

@@ -107,7 +107,7 @@ TEST(Verify, FindsBrokenRules) {
   expect(g, "not computed");
 }
 
-TEST(Verify, ReadingAfterAnInPlaceWriteIsRefused) {
+TEST(Verify, AnOldValueMayBeReadAfterTheWrite) {
   const char* text = R"(graph {
   %0 = state "m" f32[4]
   %1 = state "v" f32[4]
@@ -121,8 +121,20 @@ TEST(Verify, ReadingAfterAnInPlaceWriteIsRefused) {
 }
 )";
   const Status s = verify(parsed(text));
+  EXPECT_TRUE(s.ok()) << s.message();
+}
+
+TEST(Verify, StatesAreRowMajorAndViewsLieAsTheirMemory) {
+  Graph g = parsed("graph {\n  %0 = state \"w\" f32[2,3]<strides=[1,2]>\n  return %0\n}\n");
+  Status s = verify(g);
   ASSERT_FALSE(s.ok());
-  EXPECT_NE(s.message().find("wrote it in place"), std::string::npos) << s.message();
+  EXPECT_NE(s.message().find("row-major"), std::string::npos) << s.message();
+  g = parsed(
+      "graph {\n  %0 = input \"x\" f32[2,3]\n  %1 : f32[3,2] = transpose(%0) #forward\n"
+      "  return %1\n}\n");
+  s = verify(g);  // a transpose is no row-major value
+  ASSERT_FALSE(s.ok());
+  EXPECT_NE(s.message().find("lies as"), std::string::npos) << s.message();
 }
 
 }  // namespace

@@ -134,6 +134,121 @@ TEST(Passes, NormWithASecondReaderStays) {
   expect_pass(fuse_norm_act, text, text);
 }
 
+TEST(Passes, NormWhoseResidualNeedsItsStatisticsStays) {
+  const std::string text = R"(graph {
+  %0 = input "x" f32[2,4,3,3]
+  %1 : f32[2,4,3,3], %2 : f32[4], %3 : f32[4] = batch_norm(%0) #forward
+  %4 : f32[1,4,1,1] = reshape(%2) {shape=[1,4,1,1]} #forward
+  %5 : f32[2,4,3,3] = mul(%0, %4) #forward
+  %6 : f32[2,4,3,3] = add(%1, %5) #forward
+  %7 : f32[2,4,3,3] = relu(%6) #forward
+  return %7
+}
+)";
+  expect_pass(fuse_norm_act, text, text);
+}
+
+// Each alone may fuse; both together would wait for one another.
+TEST(Passes, NormsThatNeedEachOthersStatisticsFuseOnce) {
+  Graph g;
+  Status s = parse(R"(graph {
+  %0 = input "x" f32[2,4,3,3]
+  %1 : f32[2,4,3,3], %2 : f32[4], %3 : f32[4] = batch_norm(%0) #forward
+  %4 : f32[2,4,3,3], %5 : f32[4], %6 : f32[4] = batch_norm(%0) {eps=0.1} #forward
+  %7 : f32[1,4,1,1] = reshape(%3) {shape=[1,4,1,1]} #forward
+  %8 : f32[1,4,1,1] = reshape(%6) {shape=[1,4,1,1]} #forward
+  %9 : f32[2,4,3,3] = mul(%0, %7) #forward
+  %10 : f32[2,4,3,3] = mul(%0, %8) #forward
+  %11 : f32[2,4,3,3] = add(%1, %10) #forward
+  %12 : f32[2,4,3,3] = add(%4, %9) #forward
+  %13 : f32[2,4,3,3] = relu(%11) #forward
+  %14 : f32[2,4,3,3] = relu(%12) #forward
+  return %13, %14
+}
+)",
+                   &g);
+  ASSERT_TRUE(s.ok()) << s.message();
+  s = fuse_norm_act(g);
+  ASSERT_TRUE(s.ok()) << s.message();
+  EXPECT_TRUE(verify(g).ok());
+  int fused = 0;
+  for (NodeId id : g.order)
+    fused += std::string_view(g.nodes[id].op->name) == "batch_norm_add_relu";
+  EXPECT_EQ(fused, 1) << print(g);
+}
+
+constexpr const char* kUpdates = R"(graph {
+  %0 = state "a" f32[4]
+  %1 = state "b" f32[4]
+  %2 = state "lr" f32[]
+  %3 = input "g" f32[4]
+  %4 : f32[4] = sgd(%0, %3, %2) #optimizer
+  %5 : f32[4] = sgd(%1, %3, %2) #optimizer
+  %6 : f32[4] = sgd(%4, %5, %2) #optimizer
+  state %0 <- %6
+  state %1 <- %5
+  return %3
+}
+)";
+
+TEST(Passes, UpdatesOfOneLevelFuseAndLaterOnesStay) {
+  Graph g;
+  Status s = parse(kUpdates, &g);
+  ASSERT_TRUE(s.ok()) << s.message();
+  s = fuse_optimizer(g);
+  ASSERT_TRUE(s.ok()) << s.message();
+  EXPECT_TRUE(verify(g).ok()) << verify(g).message();
+  ASSERT_EQ(g.order.size(), 2u) << print(g);
+  EXPECT_STREQ(g.nodes[g.order[0]].op->name, "sgd_multi");
+  EXPECT_STREQ(g.nodes[g.order[1]].op->name, "sgd");
+}
+
+TEST(Passes, OldValueReadersThatNeedTheNewValueMakeNoCycle) {
+  const std::string text = R"(graph {
+  %0 = state "a" f32[4]
+  %1 = state "b" f32[4]
+  %2 = state "lr" f32[]
+  %3 = input "g" f32[4]
+  %4 : f32[4] = sgd(%0, %3, %2) #optimizer
+  %5 : f32[4] = sgd(%1, %3, %2) #optimizer
+  %6 : f32[4] = sub(%4, %0) #optimizer
+  %7 : f32[4] = neg(%1) #optimizer
+  state %0 <- %4
+  state %1 <- %5
+  return %6, %7
+}
+)";
+  Graph g;
+  Status s = parse(text, &g);
+  ASSERT_TRUE(s.ok()) << s.message();
+  s = fuse_optimizer(g);
+  ASSERT_TRUE(s.ok()) << s.message();
+  ASSERT_EQ(g.order.size(), 3u) << print(g);
+  // The reader that is free to come before the update does.
+  EXPECT_STREQ(g.nodes[g.order[0]].op->name, "neg") << print(g);
+  EXPECT_STREQ(g.nodes[g.order[2]].op->name, "sub") << print(g);
+}
+
+TEST(Passes, AViewOfAStateIsReadBeforeTheStateIsWritten) {
+  Graph g;
+  Status s = parse(R"(graph {
+  %0 = state "a" f32[2,3]
+  %1 = state "lr" f32[]
+  %2 = input "g" f32[2,3]
+  %3 : f32[3,2]<strides=[1,3]> = transpose(%0) #forward
+  %4 : f32[2,3] = sgd(%0, %2, %1) #optimizer
+  %5 : f32[3,2]<strides=[1,3]> = exp(%3) #forward
+  state %0 <- %4
+  return %5
+}
+)",
+                   &g);
+  ASSERT_TRUE(s.ok()) << s.message();
+  s = fuse_optimizer(g);
+  ASSERT_TRUE(s.ok()) << s.message();
+  EXPECT_STREQ(g.nodes[g.order.back()].op->name, "sgd") << print(g);
+}
+
 TEST(Passes, NamesAreUniqueAndDocumented) {
   std::vector<std::string> seen;
   for (const Pass& p : pipeline()) {

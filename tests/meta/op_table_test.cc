@@ -93,6 +93,27 @@ TEST(OpTable, EveryOpHasSamplesAndErrorSamples) {
   });
 }
 
+// States are written behind the last op that may fail for its values: the mark must not lack.
+TEST(OpTable, OpsThatRefuseValuesSaySo) {
+  for_each_op([](const OpDef& op) -> std::string {
+    for (const samples::ErrorSample& e : samples::samples_of(op).errors) {
+      std::vector<TensorMeta> metas;
+      std::vector<const TensorMeta*> pointers;
+      metas.reserve(e.inputs.size());
+      for (const samples::Input& in : e.inputs) {
+        const DType dtype = in.dtype.set ? in.dtype.value : DType::kF32;
+        const Tensor t = samples::make_tensor(in, dtype, {1});
+        metas.push_back(t.defined() ? t.meta() : TensorMeta());
+        pointers.push_back(t.defined() ? &metas.back() : nullptr);
+      }
+      SmallVector<TensorMeta, 1> out;
+      const bool inferred = infer_call(CallMeta{&op, e.attrs.get(), pointers, {}}, &out).ok();
+      if (inferred && !op.checks_values) return cat("fails at run time: ", e.message);
+    }
+    return "";
+  });
+}
+
 TEST(OpTable, EverySampleGeneratorIsOfAnOp) {
   for (const std::string& name : samples::names_with_samples()) {
     EXPECT_NE(find_op(name), nullptr) << "samples of '" << name << "', which is no op";
