@@ -143,6 +143,54 @@ RUTILE_FN float erf_f32(float x) {
   return t > 0.927734375f ? far : near;
 }
 
+// For GELU, which multiplies by 1 + erf(x): a quotient of polynomials, below 4e-7 off.
+RUTILE_FN float erf_near_f32(float x) {
+  const float c = clamp(x, -4.0f, 4.0f), s = c * c;
+  float p = -2.72614225801306e-10f;
+  p = fma(p, s, 2.77068142495902e-8f);
+  p = fma(p, s, -2.10102402082508e-6f);
+  p = fma(p, s, -5.69250639462346e-5f);
+  p = fma(p, s, -7.34990630326855e-4f);
+  p = fma(p, s, -2.95459980854025e-3f);
+  p = fma(p, s, -1.60960333262415e-2f);
+  float q = -1.45660718464996e-5f;
+  q = fma(q, s, -2.13374055278905e-4f);
+  q = fma(q, s, -1.68282697438203e-3f);
+  q = fma(q, s, -7.37332916720468e-3f);
+  q = fma(q, s, -1.42647390514189e-2f);
+  const float y = p * c / q;
+  // The rounded value of erf from here on, so that nothing is left where GELU is 0.
+  return __builtin_fabsf(x) > 3.92f ? __builtin_copysignf(1.0f, x) : y;
+}
+// exp for x <= 0; 0 where it would not be a normal number.
+RUTILE_FN float exp_down_f32(float x) {
+  const float c = x < -87.0f ? -87.0f : x;
+  const float n = nearest(c * 1.44269504088896341f);
+  const float r = fma(n, -1.42860677e-6f, fma(n, -6.93145752e-1f, c));
+  const float y = (expm1_reduced(r) + 1.0f) * pow2(static_cast<int32_t>(n));
+  return x < -87.0f ? 0.0f : y;
+}
+
+RUTILE_FN float gelu_erf_f32(float x) {
+  return 0.5f * x * (1.0f + erf_near_f32(x * 0.70710678118654752440f));
+}
+RUTILE_FN float gelu_erf_grad_f32(float dy, float x) {
+  const float cdf = 0.5f * (1.0f + erf_near_f32(x * 0.70710678118654752440f));
+  const float density = 0.39894228040143267794f * exp_down_f32(-0.5f * x * x);
+  return dy * fma(x, density, cdf);
+}
+// With s = sigmoid(2 u), tanh(u) is 2 s - 1.
+RUTILE_FN float gelu_tanh_f32(float x) {
+  const float u = 1.59576912160573071f * fma(0.044715f * x * x, x, x);
+  return x / (1.0f + exp_f32(-u));
+}
+RUTILE_FN float gelu_tanh_grad_f32(float dy, float x) {
+  const float u = 1.59576912160573071f * fma(0.044715f * x * x, x, x);
+  const float du = 1.59576912160573071f * fma(0.134145f * x, x, 1.0f);
+  const float s = 1.0f / (1.0f + exp_f32(-u));
+  return dy * fma(x * du, s * (1.0f - s), s);
+}
+
 struct FastMath {
 #define RUTILE_VECTORISED(name)                                  \
   RUTILE_FN static float name(float x) { return name##_f32(x); } \
@@ -184,6 +232,22 @@ struct FastMath {
   RUTILE_FN static double fmod(double x, double y) { return __builtin_fmod(x, y); }
   RUTILE_FN static float atan2(float y, float x) { return __builtin_atan2f(y, x); }
   RUTILE_FN static double atan2(double y, double x) { return __builtin_atan2(y, x); }
+};
+
+// The four loops of GELU; f64 as the functors have it.
+struct FastGelu {
+  RUTILE_FN static float erf(float x) { return gelu_erf_f32(x); }
+  RUTILE_FN static float tanh(float x) { return gelu_tanh_f32(x); }
+  RUTILE_FN static float erf_grad(float dy, float x) { return gelu_erf_grad_f32(dy, x); }
+  RUTILE_FN static float tanh_grad(float dy, float x) { return gelu_tanh_grad_f32(dy, x); }
+  RUTILE_FN static double erf(double x) { return fn::gelu_erf<FastMath>(x); }
+  RUTILE_FN static double tanh(double x) { return fn::gelu_tanh<FastMath>(x); }
+  RUTILE_FN static double erf_grad(double dy, double x) {
+    return fn::gelu_erf_grad<FastMath>(dy, x);
+  }
+  RUTILE_FN static double tanh_grad(double dy, double x) {
+    return fn::gelu_tanh_grad<FastMath>(dy, x);
+  }
 };
 
 }  // namespace

@@ -11,10 +11,10 @@ void gelu_grad_loop(const void* const* in, void* out, int64_t n, const double* p
   T* y = static_cast<T*>(out);
   if (params[0] != 0) {
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = fn::gelu_tanh_grad<FastMath>(a[i], b[i]);
+    for (int64_t i = 0; i < n; ++i) y[i] = FastGelu::tanh_grad(a[i], b[i]);
   } else {
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = fn::gelu_erf_grad<FastMath>(a[i], b[i]);
+    for (int64_t i = 0; i < n; ++i) y[i] = FastGelu::erf_grad(a[i], b[i]);
   }
 }
 

@@ -11,10 +11,10 @@ void gelu_loop(const void* const* in, void* out, int64_t n, const double* params
   T* y = static_cast<T*>(out);
   if (params[0] != 0) {
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = fn::gelu_tanh<FastMath>(a[i]);
+    for (int64_t i = 0; i < n; ++i) y[i] = FastGelu::tanh(a[i]);
   } else {
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = fn::gelu_erf<FastMath>(a[i]);
+    for (int64_t i = 0; i < n; ++i) y[i] = FastGelu::erf(a[i]);
   }
 }
 
