@@ -268,7 +268,7 @@ void Cell::to(DType dtype) {
                                       "; for low precision use mixed precision"));
   }
   for (const auto& [name, state] : named_states()) {
-    if (is_floating(state->concrete().dtype())) {
+    if (is_floating(state->meta().dtype)) {
       state->set_concrete(ops::cast(state->concrete(), dtype));
     }
   }

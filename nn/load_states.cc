@@ -78,7 +78,7 @@ LoadReport load_states(const std::vector<NamedState>& states, const StateDict& v
       report.missing.push_back(name);
       continue;
     }
-    const TensorMeta& want = state->concrete().meta();
+    const TensorMeta& want = state->meta();
     const TensorMeta& got = it->second.meta();
     if (!(want.shape == got.shape) || want.dtype != got.dtype) {
       report.mismatched.push_back(cat(name, ": expected ", want, ", got ", got));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/state.h"
 
+#include <cstring>
+
 #include "rutile/ops/call.h"
 #include "rutile/ops/view.h"
 
@@ -17,18 +19,63 @@ Tensor row_major(Tensor value) {
   return ops::contiguous(value);
 }
 
+Tensor clone(const Tensor& t) {
+  Tensor copy = Tensor::empty(t.meta());
+  const auto bytes = static_cast<size_t>(t.meta().nbytes());
+  if (bytes > 0) std::memcpy(copy.impl()->data, t.impl()->data, bytes);
+  return copy;
+}
+
+bool lies_as(const Tensor& t, const Placement& p) {
+  return t.defined() && placement_of(t.meta()) == p;
+}
+
 }  // namespace
 
 State::State(std::string name, Tensor value)
-    : name_(std::move(name)), value_(row_major(std::move(value))) {}
+    : name_(std::move(name)), value_(row_major(std::move(value))) {
+  if (value_.defined()) meta_ = value_.meta();
+}
 
-Tensor State::read() {
-  if (StateHook* hook = call_modes().states) return hook->read_state(*this);
+const Tensor& State::concrete() const {
+  if (packed_alone_.load(std::memory_order_acquire)) {
+    std::lock_guard lock(mutex_);
+    if (packed_alone_.load(std::memory_order_relaxed)) {
+      value_ = row_major(packed_);
+      packed_alone_.store(false, std::memory_order_release);
+    }
+  }
   return value_;
 }
 
+void* State::elements(const Placement& p, bool to_write) {
+  if (!lies_as(packed_, p)) concrete();
+  std::lock_guard lock(mutex_);
+  if (p == Placement()) {
+    if (to_write) {
+      if (!value_.unique()) value_ = clone(value_);
+      packed_ = Tensor();
+    }
+    return value_.impl()->data;
+  }
+  if (!lies_as(packed_, p)) {
+    ScopedValue<CallModes> direct(call_modes(), CallModes());
+    packed_ = ops::reorder(value_, p);
+  }
+  if (to_write) {
+    value_ = Tensor();
+    packed_alone_.store(true, std::memory_order_release);
+  }
+  return packed_.impl()->data;
+}
+
+Tensor State::read() {
+  if (StateHook* hook = call_modes().states) return hook->read_state(*this);
+  return concrete();
+}
+
 void State::write(const Tensor& value) {
-  const TensorMeta& old = value_.meta();
+  const TensorMeta& old = meta_;
   if (!(value.shape() == old.shape) || value.dtype() != old.dtype) {
     throw_error(ErrorCode::kValue,
                 cat("state ", name_, " is ", old, ", its new value is ", value.meta()));
@@ -43,6 +90,9 @@ void State::write(const Tensor& value) {
 
 void State::set_concrete(Tensor value) {
   value_ = row_major(std::move(value));
+  meta_ = value_.defined() ? value_.meta() : TensorMeta();
+  packed_ = Tensor();
+  packed_alone_.store(false, std::memory_order_release);
   count_version();
 }
 
@@ -52,6 +102,7 @@ void State::update(const OpDef& op, const void* attrs, std::span<State* const> s
   SmallVector<Tensor, 8> in;
   for (State* s : states) {
     // Moving the handle out lets call() see that nobody else holds the elements.
+    if (!hooked) s->concrete();
     in.push_back(hooked ? s->read() : std::move(s->value_));
   }
   for (const Tensor& t : rest) in.push_back(t);

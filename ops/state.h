@@ -5,9 +5,11 @@
 #pragma once
 
 #include <atomic>
+#include <mutex>
 #include <span>
 #include <string>
 
+#include "rutile/core/placement.h"
 #include "rutile/core/ref.h"
 #include "rutile/core/tensor.h"
 #include "rutile/ops/op_def.h"
@@ -15,7 +17,8 @@
 namespace rutile {
 
 // The value of a State is row-major: one given otherwise is copied. So what writes a State in place
-// needs no strides.
+// needs no strides. Compiled steps may keep the newest elements in a placement that their kernels
+// like better; whoever asks for the value gets it row-major again.
 class RUTILE_API State final : public RefCounted {
  public:
   State(std::string name, Tensor value);
@@ -28,7 +31,12 @@ class RUTILE_API State final : public RefCounted {
   // Replaces the value. Inside a trace it is recorded. Shape and dtype must stay.
   void write(const Tensor& value);
   // The concrete value, also inside a trace.
-  const Tensor& concrete() const { return value_; }
+  const Tensor& concrete() const;
+  // Its meta; costs nothing where concrete() would have to unpack.
+  const TensorMeta& meta() const { return meta_; }
+  // For the executor: the elements placed as `p`, to be read, or written in place. Written, they
+  // are the value from then on, and handles that others hold keep the old elements.
+  void* elements(const Placement& p, bool to_write);
   // For the executor and the loader: replaces the value, whatever its shape and dtype, and counts a
   // new version.
   void set_concrete(Tensor value);
@@ -43,7 +51,11 @@ class RUTILE_API State final : public RefCounted {
 
  private:
   std::string name_;
-  Tensor value_;
+  TensorMeta meta_;
+  mutable Tensor value_;  // row-major; absent while only packed_ is up to date
+  Tensor packed_;         // the same elements placed otherwise, for compiled steps
+  mutable std::atomic<bool> packed_alone_{false};
+  mutable std::mutex mutex_;  // of the conversions
   std::atomic<uint64_t> version_{1};
 };
 

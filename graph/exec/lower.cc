@@ -42,6 +42,9 @@ class Lowering {
   Status copy_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to);
   Status reorder_into(Place from, const TensorMeta& meta, Place to, const TensorMeta& to_meta,
                       NodeId node);
+  Status store(Place from, const TensorMeta& meta, Place to, const TensorMeta& to_meta,
+               NodeId node);
+  Status clone_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to);
   Status finish_outputs();
   Status finish_states();
   void assign_memory();
@@ -202,6 +205,20 @@ Status Lowering::copy_to_arena(Place from, const TensorMeta& meta, NodeId node, 
   return copy_into(from, meta, *to, node);
 }
 
+// A copy in the placement of the target: a State's, row-major or blocked.
+Status Lowering::store(Place from, const TensorMeta& meta, Place to, const TensorMeta& to_meta,
+                       NodeId node) {
+  if (meta.layout == kStrided && to_meta.is_contiguous()) return copy_into(from, meta, to, node);
+  return reorder_into(from, meta, to, to_meta, node);
+}
+
+// Row-major, or blocked as the original is.
+Status Lowering::clone_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to) {
+  if (meta.layout == kStrided) return copy_to_arena(from, meta, node, to);
+  *to = {new_buffer(BufferKind::kArena, 0, meta.nbytes()), 0};
+  return reorder_into(from, meta, *to, meta, node);
+}
+
 void Lowering::lower_view(const Node& n) {
   SmallVector<const TensorMeta*, 6> in;
   SmallVector<TensorMeta, 2> out;
@@ -318,7 +335,7 @@ Status Lowering::place_outputs(NodeId id, const Plan& plan, const std::vector<Pl
       if (ours && !read_later) {
         place_[v] = in[alias];
       } else {
-        RUTILE_RETURN_IF_ERROR(copy_to_arena(in[alias], g_.meta(old), id, &place_[v]));
+        RUTILE_RETURN_IF_ERROR(clone_to_arena(in[alias], g_.meta(old), id, &place_[v]));
       }
       continue;
     }
@@ -383,7 +400,7 @@ Status Lowering::finish_states() {
   p_.state_written.assign(g_.states.size(), 0);
   struct Store {
     Place from, to;
-    TensorMeta meta;
+    TensorMeta meta, to_meta;
   };
   std::vector<Store> stores;
   for (size_t i = 0; i < g_.states.size(); ++i) {
@@ -391,20 +408,22 @@ Status Lowering::finish_states() {
     const TensorMeta& meta = g_.meta(s.out);
     if (s.out == s.in) continue;
     p_.state_written[i] = 1;
-    Store store{place_[s.out], place_[s.in], meta};
-    const Buffer& b = buffers_[store.from.buffer];
+    Store item{place_[s.out], place_[s.in], meta, g_.meta(s.in)};
+    const Buffer& b = buffers_[item.from.buffer];
     if (b.kind == BufferKind::kState) {
-      if (store.from.buffer == store.to.buffer && store.from.offset == 0 &&
-          same_placement(meta, g_.meta(s.in))) {
+      if (item.from.buffer == item.to.buffer && item.from.offset == 0 &&
+          same_placement(meta, item.to_meta)) {
         continue;  // updated in place
       }
       // Its memory may be overwritten by the stores below: take the value first.
-      RUTILE_RETURN_IF_ERROR(copy_to_arena(store.from, meta, kNone, &store.from));
-      store.meta = TensorMeta(meta.shape, meta.dtype, meta.device);
+      RUTILE_RETURN_IF_ERROR(clone_to_arena(item.from, meta, kNone, &item.from));
+      if (meta.layout == kStrided) item.meta = TensorMeta(meta.shape, meta.dtype, meta.device);
     }
-    stores.push_back(store);
+    stores.push_back(item);
   }
-  for (const Store& s : stores) RUTILE_RETURN_IF_ERROR(copy_into(s.from, s.meta, s.to, kNone));
+  for (const Store& s : stores) {
+    RUTILE_RETURN_IF_ERROR(store(s.from, s.meta, s.to, s.to_meta, kNone));
+  }
   return Status();
 }
 
@@ -436,9 +455,9 @@ void Lowering::assign_memory() {
 Status Lowering::run() {
   p_.threads = num_threads();
   for (const StateSlot& s : g_.states) {
-    if (g_.meta(s.in).is_contiguous()) continue;
+    if (g_.meta(s.in).layout != kStrided || g_.meta(s.in).is_contiguous()) continue;
     return Status(ErrorCode::kInternal,
-                  cat("state ", s.name, " is not row-major: ", g_.meta(s.in)));
+                  cat("state ", s.name, " is neither row-major nor blocked: ", g_.meta(s.in)));
   }
   schedule();
   place_sources();

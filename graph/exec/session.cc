@@ -11,13 +11,6 @@ namespace {
 
 char* base_of(const Tensor& t) { return static_cast<char*>(t.impl()->data); }
 
-Tensor clone(const Tensor& t) {
-  Tensor copy = Tensor::empty(t.meta());
-  const auto bytes = static_cast<size_t>(t.meta().nbytes());
-  if (bytes > 0) std::memcpy(copy.impl()->data, t.impl()->data, bytes);
-  return copy;
-}
-
 }  // namespace
 
 Session::Session(std::shared_ptr<const Program> program) : program_(std::move(program)) {
@@ -62,9 +55,11 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
   if (const std::string change = changed_state(); !change.empty()) {
     throw_error(ErrorCode::kValue, cat("compiled for other states: ", change));
   }
+  state_elements_.resize(g.states.size());
   for (size_t i = 0; i < g.states.size(); ++i) {
-    State& s = *g.states[i].state;
-    if (p.state_written[i] && !s.concrete().unique()) s.set_concrete(clone(s.concrete()));
+    const StateSlot& slot = g.states[i];
+    state_elements_[i] =
+        slot.state->elements(placement_of(g.meta(slot.in)), p.state_written[i] != 0);
   }
   outputs->reserve(p.outputs.size());
   for (const TensorMeta& m : p.outputs) outputs->push_back(Tensor::empty(m));
@@ -79,7 +74,7 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
         base = base_of((*outputs)[q.index]);
         break;
       default:
-        base = base_of(g.states[q.index].state->concrete());
+        base = static_cast<char*>(state_elements_[q.index]);
     }
     slots_[patch.slot] = base + q.offset;
   }
@@ -88,8 +83,8 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
 std::string Session::changed_state() const {
   const Graph& g = *program_->graph;
   for (const StateSlot& slot : g.states) {
-    const TensorMeta &now = slot.state->concrete().meta(), &then = g.meta(slot.in);
-    if (now.dtype != then.dtype || !(now.device == then.device) || !same_placement(now, then)) {
+    const TensorMeta &now = slot.state->meta(), &then = g.meta(slot.in);
+    if (now.dtype != then.dtype || !(now.device == then.device) || !(now.shape == then.shape)) {
       return cat("state ", slot.name, " was ", then, " and is ", now);
     }
   }

@@ -51,7 +51,9 @@ Status check_states(const Graph& g) {
     if (g.values[s.in].kind != ValueKind::kState) return wrong("does not enter as a state");
     if (s.state && !seen.insert(s.state.get()).second) return wrong("has two slots");
     const TensorMeta &in = g.meta(s.in), &out = g.meta(s.out);
-    if (!in.is_contiguous()) return wrong(cat("is not row-major: ", in));
+    if (in.layout == kStrided && !in.is_contiguous()) {
+      return wrong(cat("is neither row-major nor blocked: ", in));
+    }
     if (!(in.shape == out.shape) || in.dtype != out.dtype) {
       return wrong(cat("enters as ", in, " and leaves as ", out));
     }

@@ -3,7 +3,8 @@
 // their kernels like best (oneDNN's blocked ones), forward and backward, with as few reorders as a
 // walk in program order gives. Requires: expand_composites has run. Guarantees: outputs and states
 // of the graph are row-major or as traced; every node left with a blocked operand has a fast kernel
-// for it. A reordered value is reused by all later readers.
+// for it. A reordered value is reused by all later readers. States live where their update leaves
+// them, and where all readers want them: a first walk on a copy of the graph finds that out.
 #include <map>
 #include <utility>
 
@@ -21,7 +22,8 @@ namespace {
 class LayoutPass {
  public:
   explicit LayoutPass(Graph& g) : g_(g), rw_(g) {}
-  Status run();
+  Status walk();
+  Status finish();
 
  private:
   using PlacementKey = std::pair<ValueId, std::pair<Layout, bool>>;
@@ -30,6 +32,11 @@ class LayoutPass {
   Status follow_inputs(NodeId id, bool* done);
   Status row_major(NodeId id);
   Status infer_outputs(NodeId id);
+  // The node whose origins a reorder of `v` gets.
+  Node made_by(ValueId v) const {
+    const NodeId id = g_.values[v].producer;
+    return id == kNone ? Node() : g_.nodes[id];
+  }
 
   Graph& g_;
   Rewriter rw_;
@@ -153,7 +160,7 @@ Status LayoutPass::infer_outputs(NodeId id) {
   return Status();
 }
 
-Status LayoutPass::run() {
+Status LayoutPass::walk() {
   for (NodeId id : rw_.old_order()) {
     rw_.resolved(id);
     bool done = false;
@@ -163,18 +170,61 @@ Status LayoutPass::run() {
     g_.order.push_back(id);
   }
   rw_.finish();
-  auto plain = [&](ValueId* v) -> Status {
-    if (g_.meta(*v).layout == kStrided) return Status();
-    const Node like = g_.nodes[g_.values[*v].producer];
-    return place_value(*v, Placement(), like, v);
-  };
-  for (ValueId& v : g_.outputs) RUTILE_RETURN_IF_ERROR(plain(&v));
-  for (StateSlot& s : g_.states) RUTILE_RETURN_IF_ERROR(plain(&s.out));
   return Status();
+}
+
+Status LayoutPass::finish() {
+  for (ValueId& v : g_.outputs) {
+    if (g_.meta(v).layout == kStrided) continue;
+    RUTILE_RETURN_IF_ERROR(place_value(v, Placement(), made_by(v), &v));
+  }
+  for (StateSlot& s : g_.states) {
+    if (s.out == s.in) continue;
+    const Placement p = placement_of(g_.meta(s.in));
+    if (p.layout == kStrided && g_.meta(s.out).layout == kStrided) continue;
+    RUTILE_RETURN_IF_ERROR(place_value(s.out, p, made_by(s.out), &s.out));
+  }
+  return Status();
+}
+
+// By state slot: the placement of its new value, or if it keeps its value the blocked one that all
+// its readers want.
+std::vector<Placement> resident_placements(const Graph& g) {
+  std::vector<Placement> result(g.states.size());
+  std::vector<int> uses = g.count_uses(), reorders(g.values.size(), 0);
+  std::vector<Placement> wanted(g.values.size());
+  for (NodeId id : g.order) {
+    const Node& n = g.nodes[id];
+    if (n.op != &ops::kReorder) continue;
+    if (reorders[n.inputs[0]]++ == 0) wanted[n.inputs[0]] = placement_of(g.meta(n.outputs[0]));
+  }
+  for (size_t i = 0; i < g.states.size(); ++i) {
+    const StateSlot& s = g.states[i];
+    Placement p;
+    if (s.out != s.in) {
+      p = placement_of(g.meta(s.out));
+    } else if (reorders[s.in] > 0 && reorders[s.in] == uses[s.in]) {
+      p = wanted[s.in];
+    }
+    if (p.layout != kStrided) result[i] = p;
+  }
+  return result;
 }
 
 }  // namespace
 
-Status layout(Graph& g) { return LayoutPass(g).run(); }
+Status layout(Graph& g) {
+  Graph trial = g;
+  RUTILE_RETURN_IF_ERROR(LayoutPass(trial).walk());
+  const std::vector<Placement> resident = resident_placements(trial);
+  for (size_t i = 0; i < g.states.size(); ++i) {
+    TensorMeta& m = g.values[g.states[i].in].meta;
+    if (resident[i].layout == kStrided) continue;
+    RUTILE_RETURN_IF_ERROR(place(m.shape, m.dtype, m.device, resident[i], &m));
+  }
+  LayoutPass pass(g);
+  RUTILE_RETURN_IF_ERROR(pass.walk());
+  return pass.finish();
+}
 
 }  // namespace rutile::graph

@@ -117,7 +117,7 @@ Tensor Tracer::read_state(State& state) {
   auto it = state_symbols_.find(&state);
   if (it != state_symbols_.end()) return it->second;
   slots_[&state] = g_.states.size();
-  const ValueId v = g_.add_state(Ref<State>(&state), state.concrete().meta(), state.name());
+  const ValueId v = g_.add_state(Ref<State>(&state), state.meta(), state.name());
   return state_symbols_[&state] = symbol(v);
 }
 

@@ -34,8 +34,13 @@ void add_chunks(std::vector<Chunk>& chunks, int tensor, int64_t n) {
 }
 
 bool placed_alike(const TensorMeta& a, const TensorMeta& b) {
-  return a.layout == kStrided && b.layout == kStrided &&
-         (a.strides == b.strides || (a.is_contiguous() && b.is_contiguous()));
+  if (a.layout != kStrided || b.layout != kStrided) return a.layout == b.layout;
+  return a.strides == b.strides || (a.is_contiguous() && b.is_contiguous());
+}
+
+// With the padding of a blocked layout.
+int64_t stored_elements(const TensorMeta& m) {
+  return m.nbytes() / static_cast<int64_t>(dtype_size(m.dtype));
 }
 
 template <class F>
@@ -173,7 +178,7 @@ bool supports_update(const CallMeta& c, Reason* reason) {
   const int n = count_of<A>(c);
   for (int i = 0; i < n; ++i) {
     const TensorMeta& p = c.in(tensor_at(r, n, 0, i));
-    if (p.dtype != DType::kF32 || !p.is_dense()) {
+    if (p.dtype != DType::kF32 || (p.layout == kStrided && !p.is_dense())) {
       reason->text = cat("takes dense f32 parameters, not ", p);
       return false;
     }
@@ -185,8 +190,9 @@ bool supports_update(const CallMeta& c, Reason* reason) {
       }
     }
     const TensorMeta& g = c.in(tensor_at(r, n, r.slots + 1, i));
-    if (g.layout != kStrided || (g.dtype != DType::kF32 && g.dtype != DType::kBF16)) {
-      reason->text = cat("takes strided gradients of f32 and bf16, not ", g);
+    const bool blocked = g.layout != kStrided || p.layout != kStrided;
+    if ((blocked && !placed_alike(g, p)) || (g.dtype != DType::kF32 && g.dtype != DType::kBF16)) {
+      reason->text = cat("takes gradients of f32 and bf16, strided or placed as ", p, ", not ", g);
       return false;
     }
   }
@@ -208,7 +214,7 @@ Status prepare_update(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   for (int i = 0; i < p->count; ++i) {
     const TensorMeta& param = c.in(tensor_at(r, p->count, 0, i));
     const TensorMeta& grad = c.in(tensor_at(r, p->count, r.slots + 1, i));
-    add_chunks(p->chunks, i, param.numel());
+    add_chunks(p->chunks, i, stored_elements(param));
     const UpdateKernels k = RUTILE_CHOOSE_ISA(update_kernels, grad.dtype == DType::kBF16);
     UpdatePlan::Parameter q;
     q.update = kKind == Kind::kSgd ? k.sgd : kKind == Kind::kMomentum ? k.momentum : k.adam;
@@ -225,6 +231,30 @@ Status prepare_update(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   return Status();
 }
 
+// Parameters and slots follow their gradient into a blocked layout without padding (an update could
+// make the padding other than zero).
+template <Kind kKind, class A>
+Status prefer_update(const CallMeta& c, LayoutPrefs* prefs) {
+  constexpr Roles r = roles_of(kKind, kIsMulti<A>);
+  const int n = count_of<A>(c);
+  bool any = false;
+  for (const TensorMeta* m : c.inputs) prefs->in.push_back(m ? placement_of(*m) : Placement());
+  for (const TensorMeta& m : c.outputs) prefs->out.push_back(placement_of(m));
+  for (int i = 0; i < n; ++i) {
+    const int grad_at = tensor_at(r, n, r.slots + 1, i);
+    const TensorMeta& grad = c.in(grad_at);
+    Placement p;
+    if (grad.layout != kStrided && stored_elements(grad) == grad.numel()) p = placement_of(grad);
+    any = any || grad.layout != kStrided;
+    if (grad.layout != kStrided) prefs->in[grad_at] = p;
+    for (int k = 0; k <= r.slots; ++k) {
+      prefs->in[tensor_at(r, n, k, i)] = p;
+      prefs->out[k * n + i] = p;
+    }
+  }
+  return any ? Status() : Status(ErrorCode::kUnsupported, "no gradient is blocked");
+}
+
 template <Kind kKind, class A>
 void add_update(const OpDef& op) {
   KernelRow row;
@@ -232,6 +262,7 @@ void add_update(const OpDef& op) {
   row.name = "simd";
   row.supports = supports_update<kKind, A>;
   row.prepare = prepare_update<kKind, A>;
+  row.prefer = prefer_update<kKind, A>;
   register_kernel(row);
 }
 

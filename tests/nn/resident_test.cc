@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// States that compiled steps keep in the layouts of their kernels: the same numbers as eager
+// execution, whoever reads and writes between the steps.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "rutile/nn/layers.h"
+#include "rutile/nn/models/resnet.h"
+#include "rutile/nn/train_step.h"
+#include "rutile/ops/random.h"
+#include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
+
+namespace rutile::nn {
+namespace {
+
+// 37 channels: a layout that pads them; 32: one that does not.
+CellPtr small_net(int64_t channels) {
+  auto net = make<Sequential>();
+  net->append(make<Conv2d>(16, channels, 3, Conv2dOptions{.pad = {1, 1}, .bias = false}));
+  net->append(make<BatchNorm2d>(channels));
+  net->append(make<ReLU>());
+  net->append(make<Conv2d>(channels, 16, 1));
+  net->append(make<GlobalAvgPool>());
+  net->append(make<Flatten>());
+  return net;
+}
+
+struct Training {
+  CellPtr net;
+  std::shared_ptr<optim::Optimizer> opt;
+  std::unique_ptr<TrainStep> step;
+  Tensor x, y;
+
+  Training(int64_t channels, const StepOptions& options) {
+    set_seed(3);
+    net = small_net(channels);
+    opt = std::make_shared<optim::Adam>(net->parameters(), optim::AdamOptions{.lr = 0.01});
+    step = std::make_unique<TrainStep>(net, CrossEntropyLoss{}, opt, options);
+    x = ops::random_normal({.shape = {4, 16, 8, 8}});
+    y = ops::random_randint({.shape = {4}, .high = 16});
+  }
+  double operator()() { return (*step)(x, y).loss.item(); }
+  Parameter& weight() { return *net->parameters().front(); }
+};
+
+void expect_close(const Tensor& a, const Tensor& b) {
+  const auto u = a.to_vector<float>(), v = b.to_vector<float>();
+  ASSERT_EQ(u.size(), v.size());
+  for (size_t i = 0; i < u.size(); ++i) ASSERT_NEAR(u[i], v[i], 1e-4) << i;
+}
+
+bool has_blocked_state(TrainStep& step) {
+  const graph::Graph& g = *step.compiled()->session().program().graph;
+  return std::any_of(g.states.begin(), g.states.end(),
+                     [&](const graph::StateSlot& s) { return g.meta(s.in).layout != kStrided; });
+}
+
+class ResidentStates : public testing::TestWithParam<int64_t> {};
+INSTANTIATE_TEST_SUITE_P(Channels, ResidentStates, testing::Values(32, 37));
+
+TEST_P(ResidentStates, ReadsAndWritesBetweenSteps) {
+  Training graph(GetParam(), {.mode = Mode::kGraph}), eager(GetParam(), {.mode = Mode::kEager});
+  Tensor kept;
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_NEAR(graph(), eager(), 1e-4) << i;
+    if (i == 1) kept = graph.weight().read();  // outlives the coming steps
+    if (i == 2) {
+      for (Training* t : {&graph, &eager}) t->weight().set_value(t->weight().read() * 0.5);
+    }
+    if (i == 3) {
+      EvalStep a(graph.net, {.mode = Mode::kGraph}), b(eager.net, {.mode = Mode::kEager});
+      expect_close(a(graph.x), b(eager.x));
+      expect_close(a(graph.x), b(eager.x));
+    }
+    if (i == 4) {
+      StateDict saved;
+      for (const auto& [name, state] : graph.step->named_states()) saved[name] = state->concrete();
+      graph();
+      graph.step->load_states(saved);
+    }
+  }
+#if RUTILE_ONEDNN
+  EXPECT_EQ(has_blocked_state(*graph.step), GetParam() == 32);
+#endif
+  const auto a = graph.net->parameters(), b = eager.net->parameters();
+  for (size_t i = 0; i < a.size(); ++i) expect_close(a[i]->value(), b[i]->value());
+  Training again(GetParam(), {.mode = Mode::kEager});
+  again(), again();
+  expect_close(kept, again.weight().value());
+}
+
+TEST(Resident, AStateIsOneValueInTwoPlacements) {
+  State s("w", ops::random_normal({.shape = {32, 16, 3, 3}}));
+  const Tensor before = s.read();
+  const std::vector<float> want = before.to_vector<float>();
+  Placement p;
+  ASSERT_TRUE(parse_placement("ABcd16b16a", &p));
+  s.elements(p, false);
+  EXPECT_EQ(s.concrete().impl(), before.impl());
+  float* packed = static_cast<float*>(s.elements(p, true));
+  packed[0] += 1;  // element [0, 0, 0, 0] lies first in both
+  const std::vector<float> now = s.read().to_vector<float>();
+  EXPECT_EQ(now[0], want[0] + 1);
+  EXPECT_TRUE(std::equal(now.begin() + 1, now.end(), want.begin() + 1));
+  EXPECT_EQ(before.to_vector<float>(), want);
+  s.write(before);
+  EXPECT_EQ(static_cast<float*>(s.elements(p, false))[0], want[0]);
+  static_cast<float*>(s.elements(Placement(), true))[1] = 5;  // `before` keeps the old elements
+  EXPECT_EQ(before.to_vector<float>(), want);
+  EXPECT_EQ(static_cast<float*>(s.elements(p, false))[256], 5);  // blocks of 16 x 16 by c, d
+}
+
+#if RUTILE_ONEDNN
+// ResNet-50: weights and the optimizer's slots stay packed. What is left to reorder in a step are
+// the weights of the gradients of the inputs, and the image.
+TEST(Resident, ReordersOfAStepOfResNet50) {
+  auto net = models::resnet50({.classes = 10});
+  auto opt = std::make_shared<optim::Momentum>(net->parameters());
+  TrainStep step(net, CrossEntropyLoss{}, opt);
+  step.prepare(TensorMeta({2, 3, 64, 64}, DType::kF32), TensorMeta({2}, DType::kI64));
+  const graph::Graph& g = *step.compiled()->session().program().graph;
+  int weights = 0, images = 0;
+  for (graph::NodeId id : g.order) {
+    const graph::Node& n = g.nodes[id];
+    if (n.op != &ops::kReorder) continue;
+    (g.meta(n.inputs[0]).dim(0) == 2 ? images : weights)++;
+  }
+  EXPECT_LE(weights, 52);
+  EXPECT_LE(images, 8);
+}
+#endif
+
+}  // namespace
+}  // namespace rutile::nn
