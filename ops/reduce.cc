@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/reduce.h"
 
+#include <algorithm>
+
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/tensor_ops.h"
@@ -223,8 +225,8 @@ Tensor deviations(GradCtx& c, const Tensor& scale) {
   return spread(scale, a.axes, a.keepdims, c.in_meta(0)) * (c.in(0) - centre);
 }
 double inverse_divisor(const TensorMeta& x, const VarAttrs& a) {
-  const int64_t n = count(x, a.axes) - a.correction;
-  return 1.0 / static_cast<double>(n > 0 ? n : 0);
+  const double n = static_cast<double>(count(x, a.axes)) - static_cast<double>(a.correction);
+  return 1.0 / std::max(n, 0.0);
 }
 GradResult grad_var(GradCtx& c) {
   return {deviations(c, c.grad() * (2 * inverse_divisor(c.in_meta(0), c.attrs<VarAttrs>())))};

@@ -150,7 +150,8 @@ template <class Out, bool kRoot>
 void finish_variance(const ReducePlan& p, const void* slots, const float*, int64_t n, void* out,
                      int64_t step) {
   const auto* s = static_cast<const MomentsSlot*>(slots);
-  const auto divisor = static_cast<double>(std::max<int64_t>(p.count - p.correction, 0));
+  const auto divisor =
+      std::max(static_cast<double>(p.count) - static_cast<double>(p.correction), 0.0);
   put_each<Out>(n, out, step, [&](int64_t i) {
     const double mean = s[i].sum / static_cast<double>(p.count);
     const double deviations = s[i].squares - s[i].sum * mean;
