@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a call costs beside its arithmetic.
+// What a call on four elements costs: add_grad inside a gradient scope, add_number with a number,
+// add_two_shapes two adds of shapes that alternate. The names are those of compare/torch_side.py.
 #include <benchmark/benchmark.h>
 
 #include "rutile/autograd/tape.h"
@@ -12,25 +13,25 @@ namespace {
 
 Tensor four() { return Tensor::from<float>({1, 2, 3, 4}, {4}); }
 
-void add_of_four(benchmark::State& state) {
+void add(benchmark::State& state) {
   const Tensor x = four(), y = four();
   for (auto _ : state) {
     Tensor z = x + y;
     benchmark::DoNotOptimize(z.impl());
   }
 }
-BENCHMARK(add_of_four);
+BENCHMARK(add);
 
-void add_of_four_and_a_number(benchmark::State& state) {
+void add_number(benchmark::State& state) {
   const Tensor x = four();
   for (auto _ : state) {
     Tensor z = x + 2.0;
     benchmark::DoNotOptimize(z.impl());
   }
 }
-BENCHMARK(add_of_four_and_a_number);
+BENCHMARK(add_number);
 
-void add_of_four_in_a_gradient_scope(benchmark::State& state) {
+void add_grad(benchmark::State& state) {
   const Tensor x = four(), y = four();
   constexpr int kCalls = 64;  // the scope's own cost is shared by many calls, as in a model
   for (auto _ : state) {
@@ -46,9 +47,9 @@ void add_of_four_in_a_gradient_scope(benchmark::State& state) {
       benchmark::Counter(static_cast<double>(state.iterations() * kCalls),
                          benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
-BENCHMARK(add_of_four_in_a_gradient_scope);
+BENCHMARK(add_grad);
 
-void two_shapes_in_turn(benchmark::State& state) {
+void add_two_shapes(benchmark::State& state) {
   const Tensor x = four(), y = Tensor::zeros({2, 3});
   for (auto _ : state) {
     Tensor a = x + x, b = y + y;
@@ -56,9 +57,9 @@ void two_shapes_in_turn(benchmark::State& state) {
     benchmark::DoNotOptimize(b.impl());
   }
 }
-BENCHMARK(two_shapes_in_turn);
+BENCHMARK(add_two_shapes);
 
-void mul_add_relu_sum_with_backward(benchmark::State& state) {
+void mul_add_relu_sum_backward(benchmark::State& state) {
   const Tensor x = four(), w = four(), b = four();
   for (auto _ : state) {
     GradScope scope;
@@ -69,7 +70,7 @@ void mul_add_relu_sum_with_backward(benchmark::State& state) {
     benchmark::DoNotOptimize(grads.data());
   }
 }
-BENCHMARK(mul_add_relu_sum_with_backward);
+BENCHMARK(mul_add_relu_sum_backward);
 
 }  // namespace
 }  // namespace rutile
