@@ -45,7 +45,7 @@ float softmax_row(float* scores, int64_t n, int64_t to, const float* line, float
       v += load_v(line + j);
       store_v(scores + j, v);
     }
-    best = v > best ? v : best;
+    best = larger(v, best);
   }
   const float before = *largest, row_best = max_v(best);
   const float now = row_best > before ? row_best : before;
@@ -59,7 +59,8 @@ float softmax_row(float* scores, int64_t n, int64_t to, const float* line, float
     store_probabilities(p, j, v);
   }
   for (int64_t k = full / C::kDepth; k < lanes_of<C>(to); ++k) p[k] = 0;
-  const float factor = exp_v(VF{} + (before - shift))[0];
+  // Nothing was summed before the first keys.
+  const float factor = before == -kInfinity ? 0.0f : exp_v(VF{} + (before - shift))[0];
   *largest = now;
   *total = *total * factor + sum_v(sum);
   return factor;

@@ -13,12 +13,10 @@
 
 #include "rutile/core/half.h"
 #include "rutile/kernels/cpu/copy.h"
-#include "rutile/kernels/cpu/isa/vec16.h"
+#include "rutile/kernels/cpu/isa/vec_math.h"
 
 namespace rutile::kernels::RUTILE_ISA {
 namespace {
-
-#define RUTILE_INLINE inline __attribute__((always_inline))
 
 #if defined(__AVX512F__)
 constexpr int kWidth = 16, kVectors = 4;
@@ -140,8 +138,14 @@ RUTILE_INLINE void pack_row(const BFloat16* from, int64_t n, float* to) {
   if (i < n) store_part(to + i, load_part(from + i, n - i), n - i);
 }
 RUTILE_INLINE void pack_row(const BFloat16* from, int64_t n, uint32_t* to) {
-  __builtin_memcpy(to, from, static_cast<size_t>(n) * 2);
-  if (n % 2) to[n / 2] = from[n - 1].bits;
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i / 2), v);
+  }
+  for (; i < n; i += 2) {
+    to[i / 2] = from[i].bits | (i + 1 < n ? static_cast<uint32_t>(from[i + 1].bits) << 16 : 0u);
+  }
 }
 
 // Rows of lanes, `lanes` apart.
@@ -212,6 +216,17 @@ RUTILE_INLINE void unpack_row(const float* from, int64_t n, float factor, T* to)
 
 // ---- Functions of vectors ----
 
+#if defined(__AVX512F__)
+RUTILE_INLINE VF larger(VF a, VF b) {
+  return reinterpret_cast<VF>(
+      _mm512_max_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+}
+// exp with an error of some units in the last place.
+RUTILE_INLINE VF exp_v(VF x) { return exp16(x); }
+RUTILE_INLINE float sum_v(VF v) { return sum_lanes(v); }
+RUTILE_INLINE float max_v(VF v) { return _mm512_reduce_max_ps(reinterpret_cast<__m512>(v)); }
+#else
+RUTILE_INLINE VF larger(VF a, VF b) { return a > b ? a : b; }
 // exp with an error of some units in the last place; 0 below the smallest normal number.
 RUTILE_INLINE VF exp_v(VF x) {
   constexpr float kLow = -87.3365f, kHigh = 88.7228f, kMagic = 12582912.0f;  // 1.5 * 2^23
@@ -231,17 +246,16 @@ RUTILE_INLINE VF exp_v(VF x) {
       reinterpret_cast<VF>(reinterpret_cast<VI>(p) + (reinterpret_cast<VI>(shifted) << 23));
   return x < kLow ? VF{} : (x != x ? x : result);
 }
-
+// By halves: four steps instead of a chain of eight.
 RUTILE_INLINE float sum_v(VF v) {
-  float s = 0;
-  for (int i = 0; i < kWidth; ++i) s += v[i];
-  return s;
+  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
 RUTILE_INLINE float max_v(VF v) {
   float m = v[0];
   for (int i = 1; i < kWidth; ++i) m = v[i] > m ? v[i] : m;
   return m;
 }
+#endif
 #if defined(__AVX512F__)
 RUTILE_INLINE VI iota_v() { return VI{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
 #else

@@ -10,8 +10,14 @@ namespace rutile::kernels::RUTILE_ISA {
 
 // The polynomial of exp_f32 (fast_math.h), below 2 ulp; inf, NaN and subnormal results as libm's.
 RUTILE_INLINE V16 exp16(V16 x) {
+#if defined(__AVX512F__)
+  // The second operand stays where there is NaN.
+  x = reinterpret_cast<V16>(_mm512_max_ps(_mm512_set1_ps(-105.0f), reinterpret_cast<__m512>(x)));
+  x = reinterpret_cast<V16>(_mm512_min_ps(_mm512_set1_ps(89.0f), reinterpret_cast<__m512>(x)));
+#else
   x = x < -105.0f ? splat(-105.0f) : x;
   x = x > 89.0f ? splat(89.0f) : x;
+#endif
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   const V16 n = (x * 1.44269504088896341f + kRound) - kRound;
   const V16 r = n * -1.42860677e-6f + (n * -6.93145752e-1f + x);
@@ -21,9 +27,14 @@ RUTILE_INLINE V16 exp16(V16 x) {
   p = p * r + 1.66666657e-1f;
   p = p * r + 5.00000000e-1f;
   p = p * (r * r) + r + 1.0f;
+#if defined(__AVX512F__)
+  return reinterpret_cast<V16>(
+      _mm512_scalef_ps(reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+#else
   const I16 k = __builtin_convertvector(n, I16), half = k >> 1;
   return p * reinterpret_cast<V16>((half + 127) << 23) *
          reinterpret_cast<V16>((k - half + 127) << 23);
+#endif
 }
 
 RUTILE_INLINE V16 sqrt16(V16 v) {
