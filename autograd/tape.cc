@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/autograd/tape.h"
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <string>
@@ -56,29 +57,18 @@ class Tape final : public TapeHook {
     producers_.push_back(producer);
     return t.impl()->tape_var;
   }
-  void open() {
-    if (depth_++ == 0) {
+  void open(GradScope* scope) {
+    if (open_.empty()) {
       epoch_ = next_epoch.fetch_add(1);
       producers_.assign(1, kGone);  // var 0 means "none"
     }
+    open_.push_back(scope);
   }
-  // Drops the nodes from `first` unless an enclosing scope still needs them.
-  void close(size_t first, bool keep) {
-    if (--depth_ == 0) {
-      nodes_.clear();
-      hooks_.clear();
-      epoch_ = 0;
-    } else if (!keep) {
-      while (nodes_.size() > first) {
-        Node& n = nodes_.back();
-        for (int i = 0; i < n.num_out; ++i) producers_[n.first_out + i] = kGone;
-        nodes_.pop_back();
-      }
-    }
-  }
-  // Over the nodes and vars made since the scope's beginning.
-  std::vector<Tensor> backward(size_t first_node, uint32_t first_var, const Tensor& y,
-                               std::span<const Tensor> xs, Tensor dy, bool retain);
+  void close(GradScope* scope);
+  // Over the nodes and vars made since the scope's beginning: the gradients of sum(y_i * dy_i).
+  std::vector<Tensor> backward(const GradScope& scope, std::span<const Tensor> ys,
+                               std::span<const Tensor> xs, std::span<const Tensor> dys,
+                               bool retain);
   uint32_t next_var() const { return static_cast<uint32_t>(producers_.size()); }
 
   std::deque<Node> nodes_;
@@ -107,6 +97,8 @@ class Tape final : public TapeHook {
       return s && s->wanted;
     }
   };
+  bool watched_elsewhere(uint32_t var, const GradScope* scope) const;
+  void drop_nodes(const GradScope& scope, bool keep);
   void step(Node& n, Walk& w);
   void finish(uint32_t var, Walk& w);
   void accumulate(uint32_t var, const Tensor& g, Walk& w);
@@ -114,10 +106,60 @@ class Tape final : public TapeHook {
                           std::span<const Tensor> grads);
   GradResult rule(const Node& n, uint32_t needs, std::span<const Tensor> out_grads);
 
-  std::vector<int32_t> producers_;  // by var: node, kLeaf or kGone
+  // By var: a node, kLeaf or kGone. Numbers are not used again while a scope is open: a tensor
+  // that outlives its scope must not be taken for a later one.
+  std::vector<int32_t> producers_;
+  std::vector<GradScope*> open_;
   uint64_t epoch_ = 0;
-  int depth_ = 0;
 };
+
+bool Tape::watched_elsewhere(uint32_t var, const GradScope* scope) const {
+  return std::any_of(open_.begin(), open_.end(), [&](const GradScope* s) {
+    return s != scope &&
+           std::find(s->watched_.begin(), s->watched_.end(), var) != s->watched_.end();
+  });
+}
+
+// Keeps what depends on something that an enclosing scope tracks, if that one records at all.
+void Tape::drop_nodes(const GradScope& scope, bool keep) {
+  for (const uint32_t var : scope.watched_) {
+    if (producers_[var] == kLeaf && !watched_elsewhere(var, &scope)) producers_[var] = kGone;
+  }
+  size_t kept = scope.first_node_;
+  for (size_t i = kept; i < nodes_.size(); ++i) {
+    Node& n = nodes_[i];
+    const bool alive = keep && std::any_of(n.in_vars.begin(), n.in_vars.end(), [&](uint32_t v) {
+                         return producers_[v] != kGone;
+                       });
+    if (alive) {
+      if (kept != i) nodes_[kept] = std::move(n);
+      ++kept;
+      continue;
+    }
+    for (int k = 0; k < n.num_out; ++k) producers_[n.first_out + k] = kGone;
+  }
+  nodes_.resize(kept);
+  std::erase_if(hooks_, [&](const auto& h) { return producers_[h.first] == kGone; });
+}
+
+void Tape::close(GradScope* scope) {
+  const auto at = std::find(open_.begin(), open_.end(), scope);
+  if (at + 1 != open_.end()) {
+    // Out of order: the next scope inside stands in for this one when it closes.
+    (*(at + 1))->outer_ = scope->outer_;
+    open_.erase(at);
+    return;
+  }
+  call_modes().tape = scope->outer_;
+  open_.pop_back();
+  if (open_.empty()) {
+    nodes_.clear();
+    hooks_.clear();
+    epoch_ = 0;
+  } else {
+    drop_nodes(*scope, scope->outer_ != nullptr);
+  }
+}
 
 void Tape::record(const OpDef& op, const void* attrs, std::span<const Tensor> in,
                   std::span<const Tensor> out) {
@@ -242,15 +284,19 @@ void Tape::step(Node& n, Walk& w) {
   }
 }
 
-std::vector<Tensor> Tape::backward(size_t first_node, uint32_t first_var, const Tensor& y,
-                                   std::span<const Tensor> xs, Tensor dy, bool retain) {
+std::vector<Tensor> Tape::backward(const GradScope& scope, std::span<const Tensor> ys,
+                                   std::span<const Tensor> xs, std::span<const Tensor> dys,
+                                   bool retain) {
+  const size_t first_node = scope.first_node_;
   Walk w;
-  w.first = first_var;
-  w.made.resize(producers_.size() - first_var);
+  w.first = scope.first_var_;
+  w.made.resize(producers_.size() - w.first);
   std::vector<uint32_t> x_vars;
   for (const Tensor& x : xs) {
     const uint32_t var = var_of(x);
-    if (!var) {
+    const bool known = var >= w.first || std::find(scope.watched_.begin(), scope.watched_.end(),
+                                                   var) != scope.watched_.end();
+    if (!var || !known) {
       throw_error(ErrorCode::kValue, cat("gradient() by a tensor ", x.meta(),
                                          " that this scope does not watch; call watch() first"));
     }
@@ -267,8 +313,10 @@ std::vector<Tensor> Tape::backward(size_t first_node, uint32_t first_var, const 
   }
   // An x made inside the scope keeps its gradient, which step() would hand on.
   std::unordered_map<uint32_t, Tensor> kept;
-  const uint32_t y_var = var_of(y);
-  if (w.wanted(y_var)) w.find(y_var)->grad = dy;
+  for (size_t i = 0; i < ys.size(); ++i) {
+    const uint32_t y_var = var_of(ys[i]);
+    if (w.wanted(y_var)) accumulate(y_var, dys[i], w);
+  }
   for (size_t i = last; i-- > first_node;) {
     Node& n = nodes_[i];
     for (uint32_t x : x_vars) {
@@ -285,7 +333,8 @@ std::vector<Tensor> Tape::backward(size_t first_node, uint32_t first_var, const 
   std::vector<Tensor> result;
   for (size_t i = 0; i < xs.size(); ++i) {
     auto it = kept.find(x_vars[i]);
-    if (it == kept.end()) finish(x_vars[i], w);
+    // The body of a composition gives a part of an operand's gradient, hooks see the whole.
+    if (it == kept.end() && !scope.partial_) finish(x_vars[i], w);
     Tensor g = it == kept.end() ? w.find(x_vars[i])->grad : it->second;
     if (!g.defined()) g = ops::full(xs[i].shape(), Scalar(0), xs[i].dtype());
     if (g.dtype() != xs[i].dtype()) g = ops::cast(g, xs[i].dtype());
@@ -294,59 +343,73 @@ std::vector<Tensor> Tape::backward(size_t first_node, uint32_t first_var, const 
   return result;
 }
 
-// Gradients of fn at the operands, by recording its ops in a scope of their own.
+// Gradients of fn at the operands, by recording its ops in a scope of their own. A tensor that
+// stands at several places gets its whole gradient at the first of them.
 std::vector<Tensor> Tape::vjp(const Region::Function& fn, const std::vector<Tensor>& operands,
                               std::span<const Tensor> grads) {
   GradScope scope;
+  scope.partial_ = true;
   std::vector<Tensor> xs;
-  for (const Tensor& t : operands) {
-    if (!is_floating(t.dtype())) continue;
+  std::vector<size_t> place;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const Tensor& t = operands[i];
+    const bool again = std::any_of(xs.begin(), xs.end(),
+                                   [&](const Tensor& x) { return x.impl() == t.impl(); });
+    if (!is_floating(t.dtype()) || again) continue;
     scope.watch(t);
     xs.push_back(t);
+    place.push_back(i);
   }
-  std::vector<Tensor> ys = fn(operands);
-  // One seed for all outputs: sum(y_i * dy_i) has the gradients wanted, and stays differentiable.
-  std::vector<Tensor> total(xs.size());
-  for (size_t i = 0; i < ys.size(); ++i) {
-    if (i >= grads.size() || !grads[i].defined() || !tracked(ys[i])) continue;
-    std::vector<Tensor> g = scope.gradient(ys[i], xs, grads[i], /*retain=*/true);
-    for (size_t k = 0; k < g.size(); ++k) {
-      total[k] = total[k].defined() ? ops::add(total[k], g[k]) : g[k];
-    }
+  std::vector<Tensor> ys, dys;
+  const std::vector<Tensor> made = fn(operands);
+  for (size_t i = 0; i < made.size() && i < grads.size(); ++i) {
+    if (!grads[i].defined() || !tracked(made[i])) continue;
+    ys.push_back(made[i]);
+    dys.push_back(grads[i]);
   }
   std::vector<Tensor> result(operands.size());
-  for (size_t i = 0, k = 0; i < operands.size(); ++i) {
-    if (is_floating(operands[i].dtype())) result[i] = total[k++];
-  }
+  if (ys.empty()) return result;
+  std::vector<Tensor> g = scope.gradients(ys, xs, dys, /*retain=*/false);
+  for (size_t k = 0; k < g.size(); ++k) result[place[k]] = std::move(g[k]);
   return result;
 }
 
 GradScope::GradScope()
     : tape_(Tape::current()), outer_(call_modes().tape), first_node_(tape_.nodes_.size()) {
-  tape_.open();
+  tape_.open(this);
   first_var_ = tape_.next_var();
   call_modes().tape = &tape_;
 }
 
 GradScope::~GradScope() {
-  call_modes().tape = outer_;
-  tape_.close(first_node_, outer_ != nullptr);
+  // Another thread's record is not ours to touch; that thread may have ended, and its tape with it.
+  if (thread_ == std::this_thread::get_id()) tape_.close(this);
+}
+
+void GradScope::check_thread() const {
+  if (thread_ == std::this_thread::get_id()) return;
+  throw_error(ErrorCode::kRuntime,
+              "a gradient scope belongs to the thread that opened it; what another thread computes "
+              "is not recorded");
 }
 
 void GradScope::watch(const Tensor& x) {
+  check_thread();
   if (!is_floating(x.dtype())) {
     throw_error(ErrorCode::kType,
                 cat("only floating-point tensors have gradients, got ", x.meta()));
   }
   if (!tape_.tracked(x)) tape_.new_var(x, kLeaf);
+  const uint32_t var = tape_.var_of(x);
+  if (watched_.empty() || watched_.back() < var ||
+      std::find(watched_.begin(), watched_.end(), var) == watched_.end()) {
+    watched_.push_back(var);
+  }
 }
 
 std::vector<Tensor> GradScope::gradient(const Tensor& y, std::span<const Tensor> xs,
                                         const Tensor& dy, bool retain) {
-  if (released_) {
-    throw_error(ErrorCode::kRuntime,
-                "gradient() was already taken in this scope; pass retain=true to the first call");
-  }
+  check_thread();
   if (!dy.defined() && y.numel() != 1) {
     throw_error(ErrorCode::kValue, cat("gradient() of ", y.meta(),
                                        ": only a tensor of one element has a default dy; reduce "
@@ -358,16 +421,28 @@ std::vector<Tensor> GradScope::gradient(const Tensor& y, std::span<const Tensor>
   if (dy.defined() && !(dy.shape() == y.shape())) {
     throw_error(ErrorCode::kValue, cat("dy is ", dy.meta(), ", y is ", y.meta()));
   }
+  if (dy.defined()) return gradients({&y, 1}, xs, {&dy, 1}, retain);
+  ScopedValue<TapeHook*> constant(call_modes().tape, nullptr);
+  const Tensor one = ops::full(y.shape(), Scalar(1), y.dtype());
+  return gradients({&y, 1}, xs, {&one, 1}, retain);
+}
+
+std::vector<Tensor> GradScope::gradients(std::span<const Tensor> ys, std::span<const Tensor> xs,
+                                         std::span<const Tensor> dys, bool retain) {
+  if (released_) {
+    throw_error(ErrorCode::kRuntime,
+                "gradient() was already taken in this scope; pass retain=true to the first call");
+  }
   retain = retain || outer_;  // an enclosing scope walks the same nodes later
   released_ = !retain;
   // Recorded only for an enclosing scope; and gradients run in full precision.
   ScopedValue<TapeHook*> recording(call_modes().tape, outer_);
   ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
-  Tensor seed = dy.defined() ? dy : ops::full(y.shape(), Scalar(1), y.dtype());
-  return tape_.backward(first_node_, first_var_, y, xs, seed, retain);
+  return tape_.backward(*this, ys, xs, dys, retain);
 }
 
 void GradScope::add_hook(const Tensor& t, Hook hook) {
+  check_thread();
   const uint32_t var = tape_.var_of(t);
   if (!var) {
     throw_error(ErrorCode::kValue,

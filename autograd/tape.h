@@ -9,12 +9,15 @@
 //   std::vector<Tensor> g = scope.gradient(loss, {w});
 //
 // Scopes nest: the gradient of an inner scope is itself recorded by the outer one, which gives
-// derivatives of any order. A scope belongs to the thread that opened it.
+// derivatives of any order. What was computed before a scope opened is a constant to it, and what
+// only an inner scope watches is forgotten with that scope. A scope belongs to the thread that
+// opened it and ends there; it should end before the scopes around it.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include "rutile/core/tensor.h"
@@ -31,7 +34,8 @@ class RUTILE_API GradScope {
   GradScope(const GradScope&) = delete;
   GradScope& operator=(const GradScope&) = delete;
 
-  // Starts recording what is computed from `x` (floating point, otherwise Error{kType}).
+  // Starts recording what is computed from `x` (floating point, otherwise Error{kType}). A tensor
+  // that an outer scope watches must be watched here too before its gradient is asked for.
   void watch(const Tensor& x);
   // Gradients of sum(y * dy) by each of `xs`, zeros where y does not depend on x. `dy` defaults to
   // one and then `y` must have a single element. A gradient has its x's shape and dtype. Unless
@@ -48,11 +52,20 @@ class RUTILE_API GradScope {
   void add_hook(const Tensor& t, Hook hook);
 
  private:
+  friend class Tape;
+  void check_thread() const;
+  // Of sum(y_i * dy_i), the checks done.
+  std::vector<Tensor> gradients(std::span<const Tensor> ys, std::span<const Tensor> xs,
+                                std::span<const Tensor> dys, bool retain);
+
   Tape& tape_;
   TapeHook* outer_;  // what was recording before: non-null when this scope is nested
   size_t first_node_;
   uint32_t first_var_;
+  std::vector<uint32_t> watched_;  // by watch() of this scope
+  std::thread::id thread_ = std::this_thread::get_id();
   bool released_ = false;
+  bool partial_ = false;  // of the tape itself, around a composition
 };
 
 // Stops recording while it lives (metrics inside a scope).

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <thread>
+
+#include "rutile/ops/attention.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
@@ -153,6 +157,134 @@ TEST(Tape, SavedTensorsAreReleasedByBackward) {
   const int64_t after = allocator(kCpu).stats().live_bytes;
   EXPECT_GE(recorded - before, 3 * 4 * (1 << 16));
   EXPECT_LE(after - before, 2 * 5 * (1 << 16));  // x and its gradient
+}
+
+// The composition is differentiated: a tensor at two places must count once for each, not twice.
+TEST(Tape, OneTensorAtTwoPlacesOfAComposition) {
+  const Tensor x = x3();
+  GradScope scope;
+  scope.watch(x);
+  const Tensor y = ops::recompute(
+      [](const std::vector<Tensor>& in) { return std::vector<Tensor>{in[0] * in[1] * in[1]}; },
+      {x, x})[0];
+  EXPECT_EQ(scope.gradient(ops::sum(y), {x})[0].to_vector<double>(), (Doubles{3, 12, 27}));
+}
+
+TEST(Tape, SecondOrderOfAttentionOfATensorWithItself) {
+  const Tensor x = Tensor::from<double>({1, 2, 3, 4, 5, 6}, {1, 2, 3});
+  const Tensor c = Tensor::from<double>({.1, .2, .3, .5, .7, .9}, {1, 2, 3});
+  auto second = [&](bool copies) {
+    GradScope outer;
+    outer.watch(x);
+    Tensor g;
+    {
+      GradScope inner;
+      inner.watch(x);
+      auto use = [&] { return copies ? x * 1.0 : x; };
+      const Tensor q = use(), k = use(), v = use();
+      g = inner.gradient(ops::sum(ops::scaled_dot_product_attention(q, k, v) * c), {x})[0];
+    }
+    return outer.gradient(ops::sum(g * c), {x})[0].to_vector<double>();
+  };
+  const Doubles same = second(false), apart = second(true);
+  for (size_t i = 0; i < same.size(); ++i) EXPECT_NEAR(same[i], apart[i], 1e-12) << i;
+}
+
+TEST(Tape, HooksSeeTheWholeGradientOfWhatACompositionUses) {
+  const Tensor x = x3();
+  GradScope scope;
+  scope.watch(x);
+  int calls = 0;
+  scope.add_hook(x, [&](const Tensor& g) {
+    ++calls;
+    return g * 10.0;
+  });
+  const Tensor y = ops::recompute(
+      [](const std::vector<Tensor>& in) { return std::vector<Tensor>{in[0] * in[0]}; }, {x})[0];
+  EXPECT_EQ(scope.gradient(ops::sum(y + x), {x})[0].to_vector<double>(), (Doubles{30, -30, 70}));
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(Tape, SeveralOutputsOfACompositionInOneWalk) {
+  const Tensor x = x3();
+  GradScope scope;
+  scope.watch(x);
+  const auto y = ops::recompute(
+      [](const std::vector<Tensor>& in) {
+        const Tensor shared = in[0] * in[0];
+        return std::vector<Tensor>{shared, shared * in[0], shared};
+      },
+      {x});
+  const Tensor total = ops::sum(y[0] + y[1] * 2.0 + y[2] * 3.0);
+  EXPECT_EQ(scope.gradient(total, {x})[0].to_vector<double>(), (Doubles{14, 8, 78}));
+}
+
+TEST(Tape, WhatOnlyAnInnerScopeWatchesIsForgottenWithIt) {
+  const Tensor x = x3(), w = x3();
+  const int64_t before = allocator(kCpu).stats().live_bytes;
+  GradScope outer;
+  outer.watch(w);
+  for (int i = 0; i < 4; ++i) {
+    const Tensor big = ops::full({1 << 12}, 0.5, DType::kF64);
+    GradScope inner;
+    inner.watch(big);
+    inner.watch(x);
+    inner.add_hook(big, [](const Tensor&) { return Tensor(); });
+    inner.gradient(ops::sum(ops::exp(ops::exp(big))) + ops::sum(x * w), {big, x});
+  }
+  EXPECT_LE(allocator(kCpu).stats().live_bytes - before, 1 << 12);
+  EXPECT_FALSE(call_modes().tape->tracked(x));
+  EXPECT_TRUE(call_modes().tape->tracked(w));
+  const Tensor y = x * 2.0;
+  EXPECT_FALSE(call_modes().tape->tracked(y));
+  EXPECT_EQ(outer.gradient(ops::sum(w * w), {w})[0].to_vector<double>(), (Doubles{2, -4, 6}));
+}
+
+TEST(Tape, AnOuterScopesWatchOutlivesTheInnerScope) {
+  const Tensor x = x3();
+  GradScope outer;
+  {
+    GradScope inner;
+    outer.watch(x);
+    inner.watch(x);
+    EXPECT_EQ(inner.gradient(ops::sum(x * x), {x})[0].to_vector<double>(), (Doubles{2, -4, 6}));
+  }
+  EXPECT_EQ(outer.gradient(ops::sum(x * x), {x})[0].to_vector<double>(), (Doubles{2, -4, 6}));
+}
+
+TEST(Tape, AnInnerScopeMustWatchWhatItDifferentiatesBy) {
+  const Tensor x = x3();
+  GradScope outer;
+  outer.watch(x);
+  const Tensor z = x * 3.0;
+  GradScope inner;
+  inner.watch(z);
+  const Tensor y = ops::sum(z * z);
+  EXPECT_THROW(inner.gradient(y, {x}), Error);  // z is a constant of x to it
+  EXPECT_EQ(inner.gradient(y, {z})[0].to_vector<double>(), (Doubles{6, -12, 18}));
+}
+
+TEST(Tape, ScopesThatEndOutOfOrderKeepWorking) {
+  const Tensor x = x3();
+  auto outer = std::make_unique<GradScope>();
+  auto inner = std::make_unique<GradScope>();
+  outer->watch(x);
+  inner->watch(x);
+  outer.reset();
+  EXPECT_EQ(inner->gradient(ops::sum(x * x), {x})[0].to_vector<double>(), (Doubles{2, -4, 6}));
+  inner.reset();
+  EXPECT_EQ(call_modes().tape, nullptr);
+}
+
+TEST(Tape, AScopeOfAnotherThreadIsAnError) {
+  const Tensor x = x3();
+  GradScope scope;
+  scope.watch(x);
+  std::thread([&] {
+    EXPECT_THROW(scope.watch(x), Error);
+    EXPECT_THROW(scope.gradient(ops::sum(x), {x}), Error);
+    EXPECT_THROW(scope.add_hook(x, [](const Tensor& g) { return g; }), Error);
+  }).join();
 }
 
 }  // namespace
