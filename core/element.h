@@ -23,4 +23,8 @@ RUTILE_API Element load_element(DType t, const void* p);
 // complex one for a real type kType.
 RUTILE_API Status store_element(const Element& e, DType t, void* p);
 
+struct Scalar;
+// The same for a scalar argument.
+RUTILE_API Status store_scalar(const Scalar& s, DType t, void* p);
+
 }  // namespace rutile

@@ -79,4 +79,11 @@ RUTILE_API Status broadcast_shapes(const Shape& a, const Shape& b, Shape* out);
 // Maps axis in [-rank, rank) to [0, rank).
 RUTILE_API Status normalize_axis(int64_t axis, int rank, int* out);
 
+// Product of dimensions [begin, end).
+inline int64_t product(const Shape& s, int begin, int end) {
+  int64_t n = 1;
+  for (int i = begin; i < end; ++i) n *= s[i];
+  return n;
+}
+
 }  // namespace rutile

@@ -35,4 +35,7 @@ std::string cat(const Args&... args) {
   return out;
 }
 
+// Number of single-character edits that make one text the other.
+RUTILE_API size_t edit_distance(std::string_view a, std::string_view b);
+
 }  // namespace rutile

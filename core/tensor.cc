@@ -139,12 +139,16 @@ Tensor Tensor::empty(const TensorMeta& meta) {
   return Tensor(std::move(impl));
 }
 
+Status store_scalar(const Scalar& s, DType t, void* p) {
+  return store_element(element_of(s), t, p);
+}
+
 Tensor Tensor::full(const Shape& shape, Scalar value, DType dtype) {
   Tensor t = empty(shape, dtype);
   const size_t size = dtype_size(dtype);
   const size_t bytes = static_cast<size_t>(t.numel()) * size;
   char element[16];
-  throw_if_error(store_element(element_of(value), dtype, element));
+  throw_if_error(store_scalar(value, dtype, element));
   if (bytes == 0) return t;
   char* p = static_cast<char*>(t.impl()->data);
   std::memcpy(p, element, size);

@@ -32,13 +32,21 @@ struct Scalar {
   constexpr Scalar(bool v) : kind(Kind::kBool), f(v), i(v) {}
   constexpr Scalar(int v) : kind(Kind::kInt), f(v), i(v) {}
   constexpr Scalar(int64_t v) : kind(Kind::kInt), f(static_cast<double>(v)), i(v) {}
-  constexpr Scalar(float v) : f(v), i(static_cast<int64_t>(v)) {}
-  constexpr Scalar(double v) : f(v), i(static_cast<int64_t>(v)) {}
+  constexpr Scalar(float v) : Scalar(static_cast<double>(v)) {}
+  constexpr Scalar(double v) : f(v), i(whole(v)) {}
   constexpr bool operator==(const Scalar& o) const {
     if (kind != o.kind) return false;
     // By bits: 0 and -0 are two values, NaN is equal to itself.
     return kind == Kind::kFloat ? std::bit_cast<uint64_t>(f) == std::bit_cast<uint64_t>(o.f)
                                 : i == o.i;
+  }
+
+ private:
+  // Cut off, at the ends of the range; NaN gives 0.
+  static constexpr int64_t whole(double v) {
+    if (v != v) return 0;
+    if (v < -0x1p63) return INT64_MIN;
+    return v >= 0x1p63 ? INT64_MAX : static_cast<int64_t>(v);
   }
 };
 

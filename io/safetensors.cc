@@ -272,21 +272,6 @@ std::string make_header(const std::vector<NamedTensor>& tensors,
   return h;
 }
 
-// Number of single-character edits between two names, at most `limit`.
-size_t edit_distance(std::string_view a, std::string_view b, size_t limit) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t up = row[j];
-      row[j] = std::min({up + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = up;
-    }
-  }
-  return std::min(row.back(), limit);
-}
-
 }  // namespace
 
 SafetensorsFile SafetensorsFile::open(const std::string& path) { return parse(map_file(path)); }
@@ -352,7 +337,7 @@ Tensor SafetensorsFile::tensor(std::string_view name) const {
   size_t best = std::max<size_t>(3, name.size() / 3);
   for (const SafetensorsEntry& e : entries_) {
     if (e.name.size() > name.size() + best || name.size() > e.name.size() + best) continue;
-    const size_t d = edit_distance(name, e.name, best);
+    const size_t d = edit_distance(name, e.name);
     if (d < best) {
       best = d;
       close = &e;

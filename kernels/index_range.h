@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Indices that come from data: range checks and their error.
+// Axes, and indices that come from data: range checks and their error.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,11 @@
 #include "rutile/core/shape.h"
 
 namespace rutile::kernels {
+
+// An axis that infer has checked.
+constexpr int axis_of(int64_t axis, int rank) {
+  return static_cast<int>(axis < 0 ? axis + rank : axis);
+}
 
 // The position that index `v` means on an axis of size n; -1 if it is out of range.
 constexpr int64_t resolve_index(int64_t v, int64_t n, bool wrap) {

@@ -45,8 +45,6 @@ void need_positive(const char* type, const char* what, int64_t v) {
     throw_error(ErrorCode::kValue, cat("[", type, "] ", what, " must be positive, got ", v));
 }
 
-std::string both(const Int2& v) { return v.h == v.w ? cat(v.h) : cat("(", v.h, ", ", v.w, ")"); }
-
 }  // namespace
 
 Linear::Linear(int64_t in, int64_t out, LinearOptions o) {
@@ -89,10 +87,10 @@ Tensor Conv2d::construct(const Tensor& x) {
 
 std::string Conv2d::extra_repr() const {
   const Shape& s = weight->meta().shape;
-  std::string text = cat(s[1] * options_.groups, ", ", s[0], ", kernel=", both({s[2], s[3]}));
-  if (!(options_.stride == Int2(1))) text += cat(", stride=", both(options_.stride));
-  if (!(options_.pad == Int2(0))) text += cat(", pad=", both(options_.pad));
-  if (!(options_.dilation == Int2(1))) text += cat(", dilation=", both(options_.dilation));
+  std::string text = cat(s[1] * options_.groups, ", ", s[0], ", kernel=", Int2{s[2], s[3]});
+  if (!(options_.stride == Int2(1))) text += cat(", stride=", options_.stride);
+  if (!(options_.pad == Int2(0))) text += cat(", pad=", options_.pad);
+  if (!(options_.dilation == Int2(1))) text += cat(", dilation=", options_.dilation);
   if (options_.groups != 1) text += cat(", groups=", options_.groups);
   if (!bias) text += ", bias=false";
   return text;

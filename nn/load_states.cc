@@ -11,21 +11,6 @@ namespace {
 
 constexpr size_t kShown = 20;
 
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 // ", did you mean ...?" with the nearest of `names`, or nothing if none is near.
 std::string suggestion(const std::string& name, const std::vector<std::string>& names) {
   const std::string* best = nullptr;

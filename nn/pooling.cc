@@ -4,9 +4,7 @@
 
 namespace rutile::nn {
 
-namespace {
-std::string both(const Int2& v) { return v.h == v.w ? cat(v.h) : cat("(", v.h, ", ", v.w, ")"); }
-}  // namespace
+namespace {}  // namespace
 
 MaxPool2d::MaxPool2d(Int2 kernel, Pool2dOptions o) : kernel_(kernel), options_(o) {}
 Tensor MaxPool2d::construct(const Tensor& x) {
@@ -14,7 +12,7 @@ Tensor MaxPool2d::construct(const Tensor& x) {
 }
 std::string MaxPool2d::extra_repr() const {
   const Int2 stride = options_.stride == Int2(0) ? kernel_ : options_.stride;
-  return cat("kernel=", both(kernel_), ", stride=", both(stride), ", pad=", both(options_.pad));
+  return cat("kernel=", kernel_, ", stride=", stride, ", pad=", options_.pad);
 }
 
 AvgPool2d::AvgPool2d(Int2 kernel, Pool2dOptions o) : kernel_(kernel), options_(o) {}
@@ -23,7 +21,7 @@ Tensor AvgPool2d::construct(const Tensor& x) {
 }
 std::string AvgPool2d::extra_repr() const {
   const Int2 stride = options_.stride == Int2(0) ? kernel_ : options_.stride;
-  return cat("kernel=", both(kernel_), ", stride=", both(stride), ", pad=", both(options_.pad));
+  return cat("kernel=", kernel_, ", stride=", stride, ", pad=", options_.pad);
 }
 
 Tensor GlobalAvgPool::construct(const Tensor& x) { return ops::global_avg_pool(x); }

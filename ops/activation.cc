@@ -39,7 +39,6 @@ const A& as(const void* attrs) {
 }
 
 // Compositions of several steps run in f32 at least, as the kernels do.
-Tensor wide(const Tensor& x) { return is_low_precision(x.dtype()) ? cast(x, DType::kF32) : x; }
 TensorList narrow(const Tensor& result, const Tensor& like) { return {cast(result, like.dtype())}; }
 
 TensorList compose_relu_grad(const void*, In in) { return {where(less_equal(in[1], 0), 0, in[0])}; }

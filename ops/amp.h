@@ -13,11 +13,8 @@ namespace rutile {
 class AmpScope {
  public:
   explicit AmpScope(DType low) : scope_(call_modes().amp, AmpState{true, low}) {}
-  // Full precision inside an outer scope.
-  static AmpScope off() { return AmpScope(AmpState{}); }
 
  private:
-  explicit AmpScope(AmpState state) : scope_(call_modes().amp, state) {}
   ScopedValue<AmpState> scope_;
 };
 

@@ -18,8 +18,6 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-DType wide_dtype(DType t) { return t == DType::kF64 ? DType::kF64 : DType::kF32; }
-
 double scale_of(const AttentionAttrs& a, int64_t d) {
   return a.scale != 0 ? a.scale : 1.0 / std::sqrt(static_cast<double>(d));
 }
@@ -107,7 +105,7 @@ Status infer_attention(const CallMeta& call, TensorMeta* out) {
   y[q.rank() - 1] = v.dim(q.rank() - 1);
   RUTILE_RETURN_IF_ERROR(check_size(y));
   out[0] = ordered_like(q, y);
-  out[1] = TensorMeta(row_shape(q), wide_dtype(q.dtype), q.device);
+  out[1] = TensorMeta(row_shape(q), wide(q.dtype), q.device);
   return Status();
 }
 
@@ -127,9 +125,9 @@ Status infer_attention_grad(const CallMeta& call, TensorMeta* out) {
   const Shape rows = row_shape(q);
   RUTILE_RETURN_IF_ERROR(check_like(call, 0, y, q.dtype));
   RUTILE_RETURN_IF_ERROR(check_like(call, 4, y, q.dtype));
-  RUTILE_RETURN_IF_ERROR(check_like(call, 5, rows, wide_dtype(q.dtype)));
+  RUTILE_RETURN_IF_ERROR(check_like(call, 5, rows, wide(q.dtype)));
   RUTILE_RETURN_IF_ERROR(check_mask(call, 6, q, k));
-  RUTILE_RETURN_IF_ERROR(check_like(call, 7, rows, wide_dtype(q.dtype)));
+  RUTILE_RETURN_IF_ERROR(check_like(call, 7, rows, wide(q.dtype)));
   out[0] = ordered_like(q, q.shape);
   out[1] = ordered_like(k, k.shape);
   out[2] = ordered_like(v, v.shape);
@@ -138,17 +136,15 @@ Status infer_attention_grad(const CallMeta& call, TensorMeta* out) {
 
 // ---- Definitions in other ops ----
 
-Tensor operand(std::span<const Tensor> in, size_t i) { return i < in.size() ? in[i] : Tensor(); }
-
 Tensor column(const Tensor& rows) { return expand_dims(rows, -1); }
 
 Tensor scores(const Tensor& q, const Tensor& k, const Tensor& mask, const AttentionAttrs& a) {
   const int r = q.rank();
-  const DType wide = wide_dtype(q.dtype());
+  const DType dtype = wide(q.dtype());
   Tensor s =
-      matmul(q, k, {.transpose_b = true, .out_dtype = wide}) * Scalar(scale_of(a, q.dim(r - 1)));
+      matmul(q, k, {.transpose_b = true, .out_dtype = dtype}) * Scalar(scale_of(a, q.dim(r - 1)));
   if (mask.defined()) {
-    s = mask.dtype() == DType::kBool ? where(mask, s, Scalar(-kInfinity)) : s + cast(mask, wide);
+    s = mask.dtype() == DType::kBool ? where(mask, s, Scalar(-kInfinity)) : s + cast(mask, dtype);
   }
   if (a.causal) {
     const Tensor seen = tril(ones({q.dim(r - 2), k.dim(r - 2)}, DType::kBool));
@@ -171,27 +167,27 @@ Tensor placed_like(const Tensor& result, const Tensor& x) {
 TensorList compose_attention(const void* attrs, std::span<const Tensor> in) {
   const auto& a = *static_cast<const AttentionAttrs*>(attrs);
   const Tensor &q = in[0], &k = in[1], &v = in[2];
-  const DType wide = wide_dtype(q.dtype());
+  const DType dtype = wide(q.dtype());
   const int r = q.rank();
   if (k.dim(r - 2) == 0) {
     Shape y = q.shape();
     y[r - 1] = v.dim(r - 1);
     return {placed_like(zeros(y, q.dtype()), q),
-            full(row_shape(q.meta()), Scalar(-kInfinity), wide)};
+            full(row_shape(q.meta()), Scalar(-kInfinity), dtype)};
   }
   const Tensor s = scores(q, k, operand(in, 3), a);
   const Tensor lse = logsumexp(s, {.axes = {-1}});
-  const Tensor y = matmul(probabilities(s, lse), cast(v, wide));
+  const Tensor y = matmul(probabilities(s, lse), cast(v, dtype));
   return {placed_like(cast(y, q.dtype()), q), lse};
 }
 
 // The scores' gradient, without the scale.
 Tensor score_gradient(const Tensor& p, const Tensor& dy, const Tensor& v, const Tensor& y,
                       const Tensor& dlse) {
-  const DType wide = wide_dtype(dy.dtype());
-  const Tensor wide_dy = cast(dy, wide);
-  const Tensor dp = matmul(wide_dy, cast(v, wide), {.transpose_b = true});
-  Tensor shift = sum(wide_dy * cast(y, wide), {.axes = {-1}});
+  const DType dtype = wide(dy.dtype());
+  const Tensor wide_dy = cast(dy, dtype);
+  const Tensor dp = matmul(wide_dy, cast(v, dtype), {.transpose_b = true});
+  Tensor shift = sum(wide_dy * cast(y, dtype), {.axes = {-1}});
   if (dlse.defined()) shift = shift - dlse;
   return p * (dp - column(shift));
 }
@@ -199,13 +195,13 @@ Tensor score_gradient(const Tensor& p, const Tensor& dy, const Tensor& v, const 
 TensorList compose_attention_grad(const void* attrs, std::span<const Tensor> in) {
   const auto& a = *static_cast<const AttentionAttrs*>(attrs);
   const Tensor &dy = in[0], &q = in[1], &k = in[2], &v = in[3];
-  const DType wide = wide_dtype(q.dtype());
+  const DType dtype = wide(q.dtype());
   const Tensor p = probabilities(scores(q, k, operand(in, 6), a), in[5]);
   const Tensor ds =
       score_gradient(p, dy, v, in[4], operand(in, 7)) * Scalar(scale_of(a, q.dim(q.rank() - 1)));
-  const Tensor dq = matmul(ds, cast(k, wide));
-  const Tensor dk = matmul(ds, cast(q, wide), {.transpose_a = true});
-  const Tensor dv = matmul(p, cast(dy, wide), {.transpose_a = true});
+  const Tensor dq = matmul(ds, cast(k, dtype));
+  const Tensor dk = matmul(ds, cast(q, dtype), {.transpose_a = true});
+  const Tensor dv = matmul(p, cast(dy, dtype), {.transpose_a = true});
   return {placed_like(cast(dq, q.dtype()), q), placed_like(cast(dk, q.dtype()), k),
           placed_like(cast(dv, q.dtype()), v)};
 }

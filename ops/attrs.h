@@ -44,6 +44,10 @@ struct Int2 {
   constexpr Int2(int64_t height, int64_t width) : h(height), w(width) {}
   constexpr bool operator==(const Int2&) const = default;
 };
+// "3" or "(3, 5)"
+inline std::string to_string(const Int2& v) {
+  return v.h == v.w ? cat(v.h) : cat("(", v.h, ", ", v.w, ")");
+}
 
 // A DType that may be left open.
 struct OptionalDType {
@@ -56,9 +60,8 @@ struct OptionalDType {
   }
 };
 
-// Enumerations used as attributes specialise this with the names of their values 0, 1, ...:
-//   template <> struct EnumNames<Reduction> { static constexpr const char* value[] = {"none", ...};
-//   };
+// Enumerations used as attributes specialise this with the names of their values 0, 1, ..., as
+// Reduction does below.
 template <class E>
 struct EnumNames;
 

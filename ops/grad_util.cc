@@ -12,6 +12,8 @@ Tensor unbroadcast(const Tensor& g, const TensorMeta& to) {
   return sum_to_shape(g, to.shape, to.dtype);
 }
 
+Tensor wide(const Tensor& x) { return cast(x, wide(x.dtype())); }
+
 DType weak_dtype(DType like, Scalar value) {
   switch (value.kind) {
     case Scalar::Kind::kFloat:

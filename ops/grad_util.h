@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Helpers for gradient rules.
+// Helpers for gradient rules and compositions.
 #pragma once
+
+#include <span>
 
 #include "rutile/core/tensor.h"
 #include "rutile/ops/op_def.h"
@@ -11,6 +13,15 @@ namespace rutile::ops {
 // of an input from the gradient of a broadcast use of it. Sums of low precision accumulate in f32
 // and leave as to's dtype at once. `g` itself when nothing differs.
 RUTILE_API Tensor unbroadcast(const Tensor& g, const TensorMeta& to);
+
+// What a computation in low precision goes through until its end: f32 for f16 and bf16.
+constexpr DType wide(DType t) { return is_low_precision(t) ? DType::kF32 : t; }
+RUTILE_API Tensor wide(const Tensor& x);
+
+// An input that may be left off.
+inline Tensor operand(std::span<const Tensor> in, size_t i) {
+  return i < in.size() ? in[i] : Tensor();
+}
 
 // The number as a 0-d tensor that does not change the dtype of an op with `like` (weak typing).
 RUTILE_API Tensor scalar_like(const Tensor& like, Scalar value);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/index.h"
 
-#include <cmath>
-
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
 
@@ -18,36 +16,9 @@ constexpr const char kNoGradIntegers[] = "its result does not depend on a floati
 
 }  // namespace
 
-// ---- Creation -----------------------------------------------------------------------------------
+// ---- One-hot ------------------------------------------------------------------------------------
 
 namespace {
-
-Status infer_full(const CallMeta& c, TensorMeta* out) {
-  const auto& a = c.as<FullAttrs>();
-  int64_t numel = 0;
-  RUTILE_RETURN_IF_ERROR(checked_numel(a.shape, &numel));
-  *out = TensorMeta(a.shape, a.dtype);
-  return Status();
-}
-
-Status infer_arange(const CallMeta& c, TensorMeta* out) {
-  const auto& a = c.as<ArangeAttrs>();
-  const bool whole = a.start.kind != Scalar::Kind::kFloat && a.stop.kind != Scalar::Kind::kFloat &&
-                     a.step.kind != Scalar::Kind::kFloat;
-  const DType dtype = a.dtype.set ? a.dtype.value : whole ? DType::kI64 : DType::kF32;
-  if (dtype == DType::kBool || is_complex(dtype)) {
-    return type_error(cat("expects an integer or floating dtype, got ", dtype));
-  }
-  if (a.step.f == 0 || !std::isfinite(a.start.f) || !std::isfinite(a.stop.f) ||
-      !std::isfinite(a.step.f)) {
-    return value_error("expects finite numbers and a step other than 0");
-  }
-  // Integers up to 2^53 are exact in double; a longer range is refused anyway.
-  const double n = std::ceil((a.stop.f - a.start.f) / a.step.f);
-  if (n > 0x1p48) return value_error("gives more than 2^48 elements");
-  *out = TensorMeta({n > 0 ? static_cast<int64_t>(n) : 0}, dtype);
-  return Status();
-}
 
 Status infer_one_hot(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<OneHotAttrs>();
@@ -66,22 +37,6 @@ Status infer_one_hot(const CallMeta& c, TensorMeta* out) {
 
 }  // namespace
 
-constinit const OpDef kFull = define({
-    .name = "full",
-    .attrs = attrs_of<FullAttrs>(),
-    .infer = infer_full,
-    .no_grad = "it has no inputs",
-    .doc = "A tensor whose elements all have one value.",
-});
-
-constinit const OpDef kArange = define({
-    .name = "arange",
-    .attrs = attrs_of<ArangeAttrs>(),
-    .infer = infer_arange,
-    .no_grad = "it has no inputs",
-    .doc = "The numbers from start to stop (not included) in equal steps.",
-});
-
 constinit const OpDef kOneHot = define({
     .name = "one_hot",
     .inputs = {"ids"},
@@ -91,25 +46,6 @@ constinit const OpDef kOneHot = define({
     .no_grad = kNoGradIntegers,
     .doc = "A new last dimension of size depth with a one at the index.",
 });
-
-Tensor full(const Shape& shape, Scalar value, DType dtype, std::source_location where) {
-  const FullAttrs a{shape, value, dtype};
-  return call1(kFull, &a, {}, where);
-}
-Tensor zeros(const Shape& shape, DType dtype, std::source_location where) {
-  return full(shape, 0, dtype, where);
-}
-Tensor ones(const Shape& shape, DType dtype, std::source_location where) {
-  return full(shape, 1, dtype, where);
-}
-Tensor zeros_like(Arg x) { return full(x.tensor.shape(), 0, x.tensor.dtype(), x.where); }
-Tensor ones_like(Arg x) { return full(x.tensor.shape(), 1, x.tensor.dtype(), x.where); }
-
-Tensor arange(Scalar start, Scalar stop, Scalar step, OptionalDType dtype,
-              std::source_location where) {
-  const ArangeAttrs a{start, stop, step, dtype};
-  return call1(kArange, &a, {}, where);
-}
 
 Tensor one_hot(Arg ids, int64_t depth, DType dtype) {
   const OneHotAttrs a{depth, dtype};

@@ -2,15 +2,13 @@
 #include "rutile/ops/layer_norm.h"
 
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/grad_util.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
 
 namespace rutile::ops {
 namespace {
-
-DType wide(DType t) { return is_low_precision(t) ? DType::kF32 : t; }
-Tensor wide(const Tensor& t) { return cast(t, wide(t.dtype())); }
 
 Shape leading(const Shape& s, int64_t axes) {
   Shape out;

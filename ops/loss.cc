@@ -2,6 +2,7 @@
 #include "rutile/ops/loss.h"
 
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/softmax.h"
@@ -10,9 +11,6 @@
 
 namespace rutile::ops {
 namespace {
-
-Tensor wide(const Tensor& t) { return is_low_precision(t.dtype()) ? cast(t, DType::kF32) : t; }
-DType wide(DType t) { return is_low_precision(t) ? DType::kF32 : t; }
 
 Tensor reduce(const Tensor& loss, Reduction reduction) {
   if (reduction == Reduction::kMean) return mean(loss);

@@ -11,8 +11,6 @@ namespace rutile::ops {
 
 namespace {
 
-DType stats_dtype(DType x) { return x == DType::kF64 ? DType::kF64 : DType::kF32; }
-
 Status check_x(const TensorMeta& x) {
   if (x.rank() < 2 || x.rank() > 5) {
     return value_error(cat("x must have rank 2 to 5, got ", x.shape));
@@ -30,9 +28,9 @@ Status check_channels(const CallMeta& call, int i, const TensorMeta& x) {
     return value_error(
         cat(name, " expects shape [", x.dim(1), "] (the channels of x), got ", m.shape));
   }
-  if (m.dtype != stats_dtype(x.dtype)) {
+  if (m.dtype != wide(x.dtype)) {
     return type_error(
-        cat(name, " expects ", stats_dtype(x.dtype), " for x of ", x.dtype, ", got ", m.dtype));
+        cat(name, " expects ", wide(x.dtype), " for x of ", x.dtype, ", got ", m.dtype));
   }
   return Status();
 }
@@ -65,7 +63,7 @@ Status infer_forward(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_channels(call, kExtra + 1, x));
   RUTILE_RETURN_IF_ERROR(check_channels(call, kExtra + 2, x));
   out[0] = like(x);
-  out[1] = out[2] = TensorMeta({x.dim(1)}, stats_dtype(x.dtype), x.device);
+  out[1] = out[2] = TensorMeta({x.dim(1)}, wide(x.dtype), x.device);
   return Status();
 }
 
@@ -79,7 +77,7 @@ Status infer_backward(const CallMeta& call, TensorMeta* out) {
   for (int i = kHasY ? 3 : 2; i < call.num_inputs(); ++i) {
     RUTILE_RETURN_IF_ERROR(check_channels(call, i, x));
   }
-  const TensorMeta channel({x.dim(1)}, stats_dtype(x.dtype), x.device);
+  const TensorMeta channel({x.dim(1)}, wide(x.dtype), x.device);
   int o = 0;
   out[o++] = like(x);
   if (kHasY) out[o++] = like(x);
@@ -111,27 +109,23 @@ Tensor per_channel(const Tensor& v, int rank) {
   return reshape(v, s);
 }
 
-Tensor widen(const Tensor& x) { return cast(x, stats_dtype(x.dtype())); }
-
 struct Normalized {
   Tensor z, mean, rstd;  // z in the statistics' type
 };
 
 Normalized normalize(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
   const int rank = x.rank();
-  const Tensor wide = widen(x);
+  const Tensor w = wide(x);
   const Scalar count = channel_count(x);
   Normalized r;
-  r.mean = channel_sum(wide) / count;
-  const Tensor centred = wide - per_channel(r.mean, rank);
+  r.mean = channel_sum(w) / count;
+  const Tensor centred = w - per_channel(r.mean, rank);
   r.rstd = rsqrt(channel_sum(square(centred)) / count + Scalar(eps));
   r.z = centred * per_channel(r.rstd, rank);
   if (weight.defined()) r.z = r.z * per_channel(weight, rank);
   if (bias.defined()) r.z = r.z + per_channel(bias, rank);
   return r;
 }
-
-Tensor operand(std::span<const Tensor> in, size_t i) { return i < in.size() ? in[i] : Tensor(); }
 
 TensorList compose_batch_norm(const void* attrs, std::span<const Tensor> in) {
   const double eps = static_cast<const BatchNormAttrs*>(attrs)->eps;
@@ -148,7 +142,7 @@ TensorList compose_batch_norm_relu(const void* attrs, std::span<const Tensor> in
 TensorList compose_batch_norm_add_relu(const void* attrs, std::span<const Tensor> in) {
   const double eps = static_cast<const BatchNormAttrs*>(attrs)->eps;
   Normalized r = normalize(in[0], operand(in, 2), operand(in, 3), eps);
-  return {cast(relu(r.z + widen(in[1])), in[0].dtype()), r.mean, r.rstd};
+  return {cast(relu(r.z + wide(in[1])), in[0].dtype()), r.mean, r.rstd};
 }
 
 // dz is the gradient behind any ReLU, in the statistics' type.
@@ -156,7 +150,7 @@ TensorList gradients(const Tensor& dz, const Tensor& x, const Tensor& mean_of_x,
                      const Tensor& weight) {
   const int rank = x.rank();
   const Tensor r = per_channel(rstd, rank);
-  const Tensor xhat = (widen(x) - per_channel(mean_of_x, rank)) * r;
+  const Tensor xhat = (wide(x) - per_channel(mean_of_x, rank)) * r;
   const Tensor dbias = channel_sum(dz);
   const Tensor dweight = channel_sum(dz * xhat);
   const Scalar count = channel_count(x);
@@ -166,21 +160,21 @@ TensorList gradients(const Tensor& dz, const Tensor& x, const Tensor& mean_of_x,
 }
 
 TensorList compose_grad(const void*, std::span<const Tensor> in) {
-  return gradients(widen(in[0]), in[1], in[2], in[3], operand(in, 4));
+  return gradients(wide(in[0]), in[1], in[2], in[3], operand(in, 4));
 }
 
 TensorList compose_relu_grad(const void*, std::span<const Tensor> in) {
   const int rank = in[1].rank();
-  Tensor z = (widen(in[1]) - per_channel(in[2], rank)) * per_channel(in[3], rank);
+  Tensor z = (wide(in[1]) - per_channel(in[2], rank)) * per_channel(in[3], rank);
   if (operand(in, 4).defined()) z = z * per_channel(in[4], rank);
   if (operand(in, 5).defined()) z = z + per_channel(in[5], rank);
-  const Tensor dy = widen(in[0]);
+  const Tensor dy = wide(in[0]);
   const Tensor dz = where(greater(z, Scalar(0)), dy, scalar_like(dy, Scalar(0)));
   return gradients(dz, in[1], in[2], in[3], operand(in, 4));
 }
 
 TensorList compose_add_relu_grad(const void*, std::span<const Tensor> in) {
-  const Tensor dy = widen(in[0]);
+  const Tensor dy = wide(in[0]);
   const Tensor dz = where(greater(in[2], Scalar(0)), dy, scalar_like(dy, Scalar(0)));
   TensorList g = gradients(dz, in[1], in[3], in[4], operand(in, 5));
   return {g[0], cast(dz, in[1].dtype()), g[1], g[2]};
@@ -199,7 +193,7 @@ Tensor statistics_gradient(GradCtx& ctx, const Tensor& x, const Tensor& mean_of_
   }
   if (ctx.grad(2).defined()) {
     const Tensor factor = ctx.grad(2) * rstd * rstd * rstd / Scalar(-count.f);
-    const Tensor d = (widen(x) - per_channel(mean_of_x, rank)) * per_channel(factor, rank);
+    const Tensor d = (wide(x) - per_channel(mean_of_x, rank)) * per_channel(factor, rank);
     dx = dx.defined() ? dx + d : d;
   }
   return dx.defined() ? cast(dx, x.dtype()) : dx;
@@ -267,7 +261,7 @@ TensorList compose_inference(const void* attrs, std::span<const Tensor> in) {
   if (operand(in, 3).defined()) scale = scale * in[3];
   Tensor shift = neg(in[1] * scale);
   if (operand(in, 4).defined()) shift = shift + in[4];
-  return {cast(widen(in[0]) * per_channel(scale, rank) + per_channel(shift, rank), in[0].dtype())};
+  return {cast(wide(in[0]) * per_channel(scale, rank) + per_channel(shift, rank), in[0].dtype())};
 }
 
 Status infer_update(const CallMeta& call, TensorMeta* out) {

@@ -6,6 +6,7 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::ops {
 
@@ -190,25 +191,58 @@ GradResult grad_extremum(GradCtx& c) {
   return {spread(c.grad() / ties, a.axes, a.keepdims, m) * hit};
 }
 
-// The product of the others: y / x without zeros, and where x is the only zero, of the rest.
+// x with dimension 1 of two moved by `by` places towards its end (its beginning, if negative), ones
+// behind it.
+Tensor shifted(const Tensor& x, int64_t by) {
+  const int64_t n = x.dim(1), kept = n - std::abs(by);
+  const Tensor rest =
+      by > 0 ? slice(x, {0, 0}, {kEnd, kept}) : slice(x, {0, n - kept}, {kEnd, kEnd});
+  return by > 0 ? pad(rest, {0, by}, {0, 0}, PadMode::kConstant, 1.0)
+                : pad(rest, {0, 0}, {0, -by}, PadMode::kConstant, 1.0);
+}
+
+// By element of dimension 1 the product of the elements in front of it (behind it, backwards).
+Tensor product_before(const Tensor& x, bool backwards) {
+  const int64_t n = x.dim(1), way = backwards ? -1 : 1;
+  Tensor p = shifted(x, way);
+  for (int64_t d = 1; d < n - 1; d *= 2) p = p * shifted(p, way * d);
+  return p;
+}
+
+// The product of the others, without dividing by zeros: those in front times those behind. So the
+// gradient's own gradient is right at zeros too.
 GradResult grad_prod(GradCtx& c) {
   const auto& a = c.attrs<ReduceAttrs>();
   const TensorMeta& m = c.in_meta(0);
-  const Tensor& x = c.in(0);
-  const Tensor zero = equal(x, 0);
-  const Tensor others = where(zero, 1.0, x);
-  const Tensor product = prod(others, a);
-  const Tensor zeros = sum(cast(zero, m.dtype), {.axes = a.axes, .keepdims = a.keepdims});
-  const Tensor of_zero = where(equal(zeros, 1), c.grad() * product, 0.0);
-  const Tensor of_other = where(equal(zeros, 0), c.grad() * product, 0.0);
-  return {where(zero, spread(of_zero, a.axes, a.keepdims, m),
-                spread(of_other, a.axes, a.keepdims, m) / others)};
+  const Tensor g = spread(c.grad(), a.axes, a.keepdims, m);
+  uint32_t mask = 0;
+  throw_if_error(axis_mask(a.axes, m.rank(), &mask));
+  const int64_t n = count(m, a.axes);
+  if (m.numel() == 0 || n == 1) return {g};
+  Dims order, inverse = Dims::filled(m.rank(), 0);
+  Shape turned;
+  for (const bool reduced : {false, true}) {
+    for (int i = 0; i < m.rank(); ++i) {
+      if ((mask >> i & 1u) != reduced) continue;
+      inverse[i] = order.rank();
+      order.push_back(i);
+      turned.push_back(m.shape[i]);
+    }
+  }
+  const Tensor x = reshape(permute(wide(c.in(0)), order), {m.numel() / n, n});
+  const Tensor others = product_before(x, false) * product_before(x, true);
+  return {g * cast(permute(reshape(others, turned), inverse), m.dtype)};
+}
+
+// g / y, 0 where a root y is 0: there the gradient is taken for 0, and so is its own.
+Tensor over_root(const Tensor& g, const Tensor& y) {
+  const Tensor zero = equal(y, 0);
+  return where(zero, 0.0, g) / where(zero, 1.0, y);
 }
 
 GradResult grad_norm(GradCtx& c) {
   const auto& a = c.attrs<ReduceAttrs>();
-  const Tensor scale = where(equal(c.out(), 0), 0.0, c.grad() / c.out());
-  return {spread(scale, a.axes, a.keepdims, c.in_meta(0)) * c.in(0)};
+  return {spread(over_root(c.grad(), c.out()), a.axes, a.keepdims, c.in_meta(0)) * c.in(0)};
 }
 
 GradResult grad_logsumexp(GradCtx& c) {
@@ -233,7 +267,7 @@ GradResult grad_var(GradCtx& c) {
 }
 GradResult grad_std(GradCtx& c) {
   const Tensor g = c.grad() * inverse_divisor(c.in_meta(0), c.attrs<VarAttrs>());
-  return {deviations(c, g / c.out())};
+  return {deviations(c, over_root(g, c.out()))};
 }
 
 GradResult grad_cumsum(GradCtx& c) {
@@ -243,9 +277,6 @@ GradResult grad_cumsum(GradCtx& c) {
 }
 
 using In = std::span<const Tensor>;
-
-// Low precision keeps f32 until the end.
-Tensor wide(const Tensor& x) { return is_low_precision(x.dtype()) ? cast(x, DType::kF32) : x; }
 
 TensorList compose_norm(const void* attrs, In in) {
   const auto& a = *static_cast<const ReduceAttrs*>(attrs);

@@ -2,6 +2,7 @@
 #include "rutile/ops/softmax.h"
 
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/grad_util.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 
@@ -31,8 +32,6 @@ GradResult grad_softmax(GradCtx& ctx) {
 GradResult grad_log_softmax(GradCtx& ctx) {
   return {call1(kLogSoftmaxGrad, ctx.raw_attrs(), {ctx.grad(), ctx.out()})};
 }
-
-Tensor wide(const Tensor& t) { return is_low_precision(t.dtype()) ? cast(t, DType::kF32) : t; }
 
 TensorList compose_softmax_grad(const void* attrs, std::span<const Tensor> in) {
   const int64_t axis = static_cast<const SoftmaxAttrs*>(attrs)->axis;

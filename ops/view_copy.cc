@@ -2,6 +2,7 @@
 // The ops of view.h that copy.
 #include <algorithm>
 
+#include "rutile/core/element.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/view.h"
 
@@ -179,6 +180,8 @@ Status infer_pad(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(0);
   const auto& a = c.as<PadAttrs>();
   RUTILE_RETURN_IF_ERROR(check_pad(a, x.shape));
+  char element[16];
+  RUTILE_RETURN_IF_ERROR(store_scalar(a.value, x.dtype, element));
   Shape shape = x.shape;
   for (int d = 0; d < x.rank(); ++d) {
     // Each term is checked first, so that no sum overflows.
@@ -273,12 +276,6 @@ GradResult grad_flip(GradCtx& ctx) { return {call1(kFlip, ctx.raw_attrs(), {ctx.
 Tensor repeat_at(Arg x, int64_t before, int64_t after, int64_t n, const Shape& result) {
   const Tensor middle = reshape(x, {before, 1, after});
   return reshape(Arg(broadcast_to(Arg(middle, x.where), {before, n, after}), x.where), result);
-}
-
-int64_t product(const Shape& s, int begin, int end) {
-  int64_t n = 1;
-  for (int i = begin; i < end; ++i) n *= s[i];
-  return n;
 }
 
 }  // namespace

@@ -23,14 +23,6 @@ namespace {
 constexpr int64_t kGrainBytes = 1 << 17;
 constexpr int64_t kGrain = 1 << 15;  // elements
 
-int axis_of(int64_t axis, int rank) { return static_cast<int>(axis < 0 ? axis + rank : axis); }
-
-int64_t product(const Shape& s, int begin, int end) {
-  int64_t n = 1;
-  for (int i = begin; i < end; ++i) n *= s[i];
-  return n;
-}
-
 bool row_major(const CallMeta& c, Reason* reason) {
   for (const TensorMeta* m : c.inputs) {
     if (m->is_contiguous()) continue;

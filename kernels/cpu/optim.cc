@@ -33,11 +33,6 @@ void add_chunks(std::vector<Chunk>& chunks, int tensor, int64_t n) {
   for (int64_t b = 0; b < n; b += kChunk) chunks.push_back({tensor, b, std::min(kChunk, n - b)});
 }
 
-bool placed_alike(const TensorMeta& a, const TensorMeta& b) {
-  if (a.layout != kStrided || b.layout != kStrided) return a.layout == b.layout;
-  return a.strides == b.strides || (a.is_contiguous() && b.is_contiguous());
-}
-
 // With the padding of a blocked layout.
 int64_t stored_elements(const TensorMeta& m) {
   return m.nbytes() / static_cast<int64_t>(dtype_size(m.dtype));
@@ -184,14 +179,14 @@ bool supports_update(const CallMeta& c, Reason* reason) {
     }
     for (int k = 1; k <= r.slots; ++k) {
       const TensorMeta& t = c.in(tensor_at(r, n, k, i));
-      if (!placed_alike(t, p)) {
+      if (!same_placement(t, p)) {
         reason->text = cat("parameter ", p, " comes with a slot ", t, ", placed differently");
         return false;
       }
     }
     const TensorMeta& g = c.in(tensor_at(r, n, r.slots + 1, i));
     const bool blocked = g.layout != kStrided || p.layout != kStrided;
-    if ((blocked && !placed_alike(g, p)) || (g.dtype != DType::kF32 && g.dtype != DType::kBF16)) {
+    if ((blocked && !same_placement(g, p)) || (g.dtype != DType::kF32 && g.dtype != DType::kBF16)) {
       reason->text = cat("takes gradients of f32 and bf16, strided or placed as ", p, ", not ", g);
       return false;
     }
@@ -219,7 +214,7 @@ Status prepare_update(const CallMeta& c, std::unique_ptr<Plan>* plan) {
     UpdatePlan::Parameter q;
     q.update = kKind == Kind::kSgd ? k.sgd : kKind == Kind::kMomentum ? k.momentum : k.adam;
     q.grad_size = static_cast<int>(dtype_size(grad.dtype));
-    if (!placed_alike(param, grad)) {
+    if (!same_placement(param, grad)) {
       q.grad_at = static_cast<int64_t>(p->workspace_bytes);
       q.copy = CopyPlan(grad.shape, grad.strides, param.strides, q.grad_size);
       p->workspace_bytes += static_cast<size_t>((grad.numel() * q.grad_size + 63) / 64 * 64);

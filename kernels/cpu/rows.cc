@@ -33,11 +33,6 @@ bool check_type(DType t, Reason* reason) {
   return true;
 }
 
-bool placed_alike(const TensorMeta& a, const TensorMeta& b) {
-  return a.layout == kStrided && b.layout == kStrided &&
-         (a.strides == b.strides || (a.is_contiguous() && b.is_contiguous()));
-}
-
 // Plan::may_overwrite for inputs [0, n): those placed exactly as output 0.
 uint32_t like_output(const CallMeta& c, int n) {
   uint32_t mask = 0;
@@ -119,7 +114,7 @@ bool supports_softmax(const CallMeta& c, Reason* reason) {
   const bool rows = x.layout == kStrided && x.is_dense() && x.strides[axis_of(c)] == 1;
   if (!rows && !x.is_contiguous()) return refuse(reason, "takes row-major tensors");
   for (const TensorMeta* m : c.inputs) {
-    if (!placed_alike(*m, c.out())) return refuse(reason, "operands are placed differently");
+    if (!same_placement(*m, c.out())) return refuse(reason, "operands are placed differently");
   }
   return true;
 }
@@ -258,7 +253,7 @@ bool supports_cross_entropy(const CallMeta& c, Reason* reason) {
       return refuse(reason, cat(c.op->input_name(i), " is not row-major"));
     }
   }
-  if (kBackward && !placed_alike(x, c.out())) return refuse(reason, "placed differently");
+  if (kBackward && !same_placement(x, c.out())) return refuse(reason, "placed differently");
   return true;
 }
 

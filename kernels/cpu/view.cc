@@ -11,14 +11,13 @@
 #include "rutile/kernels/cpu/copy.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/dispatch.h"
+#include "rutile/kernels/index_range.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/kernel_table.h"
 
 namespace rutile::kernels {
 namespace {
-
-int axis_of(int64_t axis, int rank) { return static_cast<int>(axis < 0 ? axis + rank : axis); }
 
 // Runs a filler over all bytes of the output first.
 struct Fill {

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "rutile/kernels/index_range.h"
 #include "rutile/kernels/ref/ref_plan.h"
 #include "rutile/kernels/register.h"
 

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <limits>
 #include <thread>
 
 #include "rutile/core/sanitizer.h"
@@ -319,6 +320,15 @@ TEST(Tensor, OtherDevicesCannotBeRead) {
               Tensor::empty({1}, DType::kF32, Device{DeviceType::kCuda, 0});
             }).code(),
             ErrorCode::kUnsupported);
+}
+
+TEST(Scalar, WholeNumberOfAFloatStaysInRange) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  static_assert(Scalar(kInf).i == INT64_MAX && Scalar(-kInf).i == INT64_MIN);
+  static_assert(Scalar(std::numeric_limits<float>::quiet_NaN()).i == 0);
+  static_assert(Scalar(0x1p63).i == INT64_MAX && Scalar(-0x1p63).i == INT64_MIN);
+  static_assert(Scalar(-2.9f).i == -2 && Scalar(1e18).i == 1000000000000000000);
+  EXPECT_EQ(Scalar(kInf).f, kInf);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <limits>
 
 #include "rutile/autograd/tape.h"
 #include "rutile/core/thread.h"
@@ -25,6 +26,32 @@ TEST(Creation, ArangeAndFull) {
   EXPECT_THAT(full({2}, 300, DType::kF16).to_vector<Half>()[1], Half(300.0f));
   EXPECT_EQ(zeros_like(full({2, 3}, 1, DType::kI16)).dtype(), DType::kI16);
   EXPECT_THAT(ones({2}).to_vector<float>(), ElementsAre(1, 1));
+}
+
+TEST(Creation, ArangeOfIntegersKnowsNoRounding) {
+  constexpr int64_t kBig = int64_t{1} << 60, kMax = std::numeric_limits<int64_t>::max();
+  EXPECT_THAT(arange(kBig, kBig + 3).to_vector<int64_t>(), ElementsAre(kBig, kBig + 1, kBig + 2));
+  EXPECT_THAT(arange(kBig + 5, kBig, int64_t{-2}).to_vector<int64_t>(),
+              ElementsAre(kBig + 5, kBig + 3, kBig + 1));
+  EXPECT_THAT(arange(-kMax, kMax, kMax).to_vector<int64_t>(), ElementsAre(-kMax, 0));
+  EXPECT_EQ(arange(5, 0).numel(), 0);
+  EXPECT_EQ(arange(0, 0).numel(), 0);
+  EXPECT_RUTILE_ERROR(arange(-kMax, kMax), kValue, "more than 2^48 elements");
+}
+
+TEST(Creation, ValuesMustFitTheType) {
+  EXPECT_THAT(arange(0, 128, 64, DType::kI8).to_vector<int8_t>(), ElementsAre(0, 64));
+  EXPECT_RUTILE_ERROR(arange(0, 129, 64, DType::kI8), kValue, "128");
+  EXPECT_RUTILE_ERROR(arange(-1, 2, 1, DType::kU8), kValue, "-1");
+  EXPECT_RUTILE_ERROR(arange(0.0, 4e9, 1e9, DType::kI32), kValue, "[arange]");
+  EXPECT_RUTILE_ERROR(full({2}, 300, DType::kI8), kValue, "300");
+  EXPECT_RUTILE_ERROR(full({2}, -1, DType::kU64), kValue, "-1");
+  EXPECT_RUTILE_ERROR(full({2}, std::nan(""), DType::kI32), kValue, "[full]");
+  EXPECT_RUTILE_ERROR(full({2}, HUGE_VAL, DType::kI64), kValue, "[full]");
+  EXPECT_THAT(full({1}, HUGE_VAL).to_vector<float>(), ElementsAre(HUGE_VALF));
+  EXPECT_THAT(full({1}, 2.9, DType::kI32).to_vector<int32_t>(), ElementsAre(2));
+  const Tensor bytes = zeros({1}, DType::kU8);
+  EXPECT_RUTILE_ERROR(pad(bytes, {1}, {0}, PadMode::kConstant, 256), kValue, "256");
 }
 
 TEST(Embedding, PaddingRowGetsNoGradient) {
