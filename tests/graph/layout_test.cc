@@ -124,5 +124,21 @@ TEST(Layout, ActivationsStayBlockedBetweenConvolutions) {
   EXPECT_LE(left, 1);  // the sum at the end reads row-major
 }
 
+// Blocked layouts pad 37 channels to 48: without eps the padding's deviation is 0.
+TEST(Layout, BatchNormWithoutEpsKeepsThePaddingZero) {
+  const Tensor x = noise({4, 16, 12, 12}, 1), first = noise({37, 16, 3, 3}, 2);
+  const Tensor second = noise({37, 37, 3, 3}, 3);
+  for (const bool with_relu : {false, true}) {
+    const Function f = [&](const std::vector<Tensor>& in) {
+      const Tensor h = ops::conv2d(in[0], in[1]);
+      Tensor y = ops::batch_norm(h, {}, {}, {.eps = 0}).y;
+      if (with_relu) y = ops::relu(y);
+      return std::vector<Tensor>{ops::conv2d(y, in[2])};
+    };
+    const std::vector<Tensor> in{x, first, second};
+    EXPECT_LT(worst_relative(f(in), compile(f)(in)), 1e-5);
+  }
+}
+
 }  // namespace
 }  // namespace rutile::graph

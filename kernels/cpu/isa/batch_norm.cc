@@ -137,8 +137,14 @@ void forward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) {
   sums.flush();
   if (!s.lanes_are_channels) sums.gather();
   const double count = static_cast<double>(s.count());
-  double mean[16], rstd[16];
-  for (int i = 0; i < 16; ++i) {
+  // Lanes of padding channels stay at scale 0: with eps = 0 their rstd would be infinite.
+  int64_t lanes = 16;
+  if (s.lanes_are_channels) {
+    const int64_t left = s.channels - g * s.lanes;
+    lanes = left < s.lanes ? left : s.lanes;
+  }
+  double mean[16] = {}, rstd[16] = {};
+  for (int64_t i = 0; i < lanes; ++i) {
     const double m = sums.da[i] / count;
     const double var = sums.db[i] / count - m * m;
     mean[i] = base[i] + m;
@@ -170,7 +176,8 @@ void forward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) {
   }
 }
 
-// The affine map of forward, from saved statistics, with forward's own rounding.
+// The affine map of forward, from the saved statistics. They were rounded to f32, so where
+// forward's result is within a rounding of zero the ReLU's mask may differ from forward's.
 Affine affine_of(V16 mean, V16 rstd, V16 weight, V16 bias) {
   Affine r;
   for (int i = 0; i < 16; ++i) {
