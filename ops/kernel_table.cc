@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/kernel_table.h"
 
+#include <mutex>
+
 #include "rutile/core/log.h"
 #include "rutile/ops/op_runtime.h"
 
@@ -33,11 +35,20 @@ bool accepts(const KernelRow& row, const CallMeta& call, Reason* reason) {
 
 void register_kernel(const KernelRow& row) {
   RUTILE_CHECK(row.op && row.prepare, "a kernel row needs an op and prepare");
-  op_runtime(*row.op).rows[static_cast<int>(row.device)].push_back(row);
+  static std::mutex mutex;
+  std::lock_guard lock(mutex);
+  OpRuntime& op = op_runtime(*row.op);
+  auto& rows = op.rows[static_cast<int>(row.device)];
+  const std::vector<KernelRow>* before = rows.load(std::memory_order_relaxed);
+  std::vector<KernelRow>& list = op.lists.emplace_back();
+  if (before) list = *before;
+  list.push_back(row);
+  rows.store(&list, std::memory_order_release);
 }
 
 std::span<const KernelRow> kernel_rows(const OpDef& op, DeviceType device) {
-  return op_runtime(op).rows[static_cast<int>(device)];
+  const auto* rows = op_runtime(op).rows[static_cast<int>(device)].load(std::memory_order_acquire);
+  return rows ? std::span<const KernelRow>(*rows) : std::span<const KernelRow>();
 }
 
 Status make_plan(const CallMeta& call, DeviceType device, std::shared_ptr<const Plan>* plan,

@@ -25,6 +25,8 @@ struct KernelArgs {
   void* const* out;
   void* workspace;
 };
+// Does not throw. Fast rows take no memory from the heap either; reference rows may, and give
+// kOutOfMemory if there is none.
 using RunFn = Status (*)(const Plan&, const KernelArgs&);
 
 // What prepare makes; immutable, shared by threads.
@@ -60,6 +62,8 @@ struct KernelRow {
   bool reference = false;
 };
 
+// Behind the rows that are there. May be called while other threads run ops: they see the new row
+// in plans they make afterwards.
 RUTILE_API void register_kernel(const KernelRow& row);
 RUTILE_API std::span<const KernelRow> kernel_rows(const OpDef& op, DeviceType device);
 

@@ -2,6 +2,8 @@
 // What of an op changes at run time: its number and its kernel rows. Private to ops/.
 #pragma once
 
+#include <atomic>
+#include <deque>
 #include <vector>
 
 #include "rutile/ops/kernel_table.h"
@@ -10,7 +12,10 @@ namespace rutile {
 
 struct OpRuntime {
   int id = -1;
-  std::vector<KernelRow> rows[3];  // by DeviceType
+  // By DeviceType. A plugin adds rows while others look them up: it makes a new list, and the old
+  // ones stay for those who read them.
+  std::atomic<const std::vector<KernelRow>*> rows[3] = {};
+  std::deque<std::vector<KernelRow>> lists;
 };
 
 OpRuntime& op_runtime(const OpDef& op);

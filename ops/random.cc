@@ -18,9 +18,13 @@ Tensor generator_state(uint64_t seed) { return Tensor::from<uint64_t>({seed, 0},
 
 Generator::Generator(uint64_t seed) : state_(make_ref<State>("generator", generator_state(seed))) {}
 
-void Generator::seed(uint64_t seed) { state_->write(generator_state(seed)); }
+void Generator::seed(uint64_t seed) {
+  std::lock_guard lock(mutex_);
+  state_->write(generator_state(seed));
+}
 
 Tensor Generator::next_key() {
+  std::lock_guard lock(mutex_);  // an update moves the value out of its State
   State* states[] = {state_.get()};
   Tensor key;
   State::update(ops::kNextKey, nullptr, states, {}, {&key, 1});

@@ -18,6 +18,8 @@
 //   Tensor w = ops::random_normal({.shape = {64, 3, 3, 3}, .std = 0.02});
 #pragma once
 
+#include <mutex>
+
 #include "rutile/ops/call.h"
 #include "rutile/ops/op_def.h"
 #include "rutile/ops/state.h"
@@ -26,10 +28,13 @@ namespace rutile {
 
 // A source of keys: a State {seed, number of the next key}. Drawing a key is an op, so that it
 // works inside a trace, where the State becomes part of the compiled step. Saving the State resumes
-// it.
+// it. Several threads may draw keys from one generator at once (no two get the same key, the order
+// is open); they must not while a compiled step runs that draws from it.
 class RUTILE_API Generator {
  public:
   explicit Generator(uint64_t seed);
+  Generator(const Generator&) = delete;
+  Generator& operator=(const Generator&) = delete;
   // Starts anew from `seed`.
   void seed(uint64_t seed);
   // The next key: fold_in(seed, number).
@@ -38,10 +43,11 @@ class RUTILE_API Generator {
   const Ref<State>& state_ref() const { return state_; }
 
  private:
+  std::mutex mutex_;
   Ref<State> state_;
 };
 
-// Of the process. Not to be used by two threads at once.
+// Of the process.
 RUTILE_API Generator& default_generator();
 // default_generator().seed(seed)
 RUTILE_API void set_seed(uint64_t seed);

@@ -52,7 +52,11 @@ Registry& registry() {
 
 }  // namespace
 
-std::span<const OpDef* const> all_ops() { return registry().ops; }
+std::span<const OpDef* const> all_ops() {
+  Registry& r = registry();
+  std::lock_guard lock(r.mutex);
+  return r.ops;
+}
 
 const OpDef* find_op(std::string_view name) {
   Registry& r = registry();

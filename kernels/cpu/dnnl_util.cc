@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <new>
 #include <string>
 
 #if RUTILE_OPENMP
@@ -58,9 +59,22 @@ std::string tag_text(const memory::desc& d) {
   return text;
 }
 
+// Of this thread; null if oneDNN cannot make one.
 dnnl_stream_t thread_stream() {
-  thread_local const dnnl::stream stream(dnnl_engine());
-  return stream.get();
+  struct Stream {
+    dnnl_stream_t get = nullptr;
+    Stream() {
+      if (dnnl_stream_create(&get, dnnl_engine().get(), dnnl_stream_default_flags) !=
+          dnnl_success) {
+        get = nullptr;
+      }
+    }
+    ~Stream() {
+      if (get) dnnl_stream_destroy(get);
+    }
+  };
+  thread_local const Stream stream;
+  return stream.get;
 }
 
 }  // namespace
@@ -139,7 +153,9 @@ DnnlCall::Context::~Context() {
   for (int i = 0; i < count; ++i) dnnl_memory_destroy(args[i].memory);
 }
 
-DnnlCall::~DnnlCall() { delete idle_.load(std::memory_order_relaxed); }
+DnnlCall::~DnnlCall() {
+  for (const auto& c : idle_) delete c.load(std::memory_order_relaxed);
+}
 
 void DnnlCall::set(dnnl::primitive primitive,
                    std::initializer_list<std::pair<int, memory::desc>> args) {
@@ -149,24 +165,32 @@ void DnnlCall::set(dnnl::primitive primitive,
   threads_ = omp_get_max_threads();
 #endif
   for (const auto& a : args) args_[count_++] = a;
-  idle_.store(make_context(), std::memory_order_relaxed);
+  std::unique_ptr<Context> first = make_context();
+  if (!first) throw dnnl::error(dnnl_out_of_memory, "could not create a memory object");
+  idle_[0].store(first.release(), std::memory_order_relaxed);
 }
 
-DnnlCall::Context* DnnlCall::make_context() const {
-  auto* c = new Context;
-  for (int i = 0; i < count_; ++i) {
+std::unique_ptr<DnnlCall::Context> DnnlCall::make_context() const {
+  std::unique_ptr<Context> c(new (std::nothrow) Context);
+  for (int i = 0; c && i < count_; ++i) {
     c->args[i].arg = args_[i].first;
-    dnnl::error::wrap_c_api(dnnl_memory_create(&c->args[i].memory, args_[i].second.get(),
-                                               dnnl_engine().get(), DNNL_MEMORY_NONE),
-                            "could not create a memory object");
+    if (dnnl_memory_create(&c->args[i].memory, args_[i].second.get(), dnnl_engine().get(),
+                           DNNL_MEMORY_NONE) != dnnl_success) {
+      return nullptr;
+    }
     ++c->count;
   }
   return c;
 }
 
 Status DnnlCall::run(std::initializer_list<void*> pointers) const {
-  Context* c = idle_.exchange(nullptr, std::memory_order_acquire);
-  if (!c) c = make_context();  // another thread runs the same plan
+  std::unique_ptr<Context> c;
+  for (size_t i = 0; !c && i < kKept; ++i) {
+    c.reset(idle_[i].exchange(nullptr, std::memory_order_acquire));
+  }
+  if (!c) c = make_context();  // other threads run the same plan
+  const dnnl_stream_t stream = thread_stream();
+  if (!c || !stream) return Status(ErrorCode::kOutOfMemory, "oneDNN: out of memory");
   int i = 0;
   dnnl_status_t status = dnnl_success;
   for (void* p : pointers) {
@@ -175,9 +199,15 @@ Status DnnlCall::run(std::initializer_list<void*> pointers) const {
   }
   const OmpThreads scope(threads_);
   if (status == dnnl_success) {
-    status = dnnl_primitive_execute(primitive_.get(), thread_stream(), count_, c->args);
+    status = dnnl_primitive_execute(primitive_.get(), stream, count_, c->args);
   }
-  delete idle_.exchange(c, std::memory_order_release);
+  for (size_t k = 0; k < kKept && c; ++k) {
+    Context* none = nullptr;
+    if (idle_[k].compare_exchange_strong(none, c.get(), std::memory_order_release,
+                                         std::memory_order_relaxed)) {
+      c.release();
+    }
+  }
   if (status != dnnl_success) {
     return Status(ErrorCode::kRuntime, cat("oneDNN: ", dnnl_status2str(status)));
   }

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <memory>
 #include <span>
 
 #include "rutile/core/placement.h"
@@ -53,8 +54,8 @@ Status dnnl_try(int threads, F&& f) {
   return Status();
 }
 
-// A primitive with its arguments, executed without touching the heap; safe to run on several
-// threads.
+// A primitive with its arguments; safe to run on several threads. Executing it touches the heap
+// only when more threads than ever before run it at once.
 class DnnlCall {
  public:
   static constexpr int kMaxArgs = 6;
@@ -74,13 +75,14 @@ class DnnlCall {
     int count = 0;
     ~Context();
   };
-  Context* make_context() const;
+  static constexpr size_t kKept = 4;
+  std::unique_ptr<Context> make_context() const;  // null without memory
 
   dnnl::primitive primitive_;
   std::array<std::pair<int, dnnl::memory::desc>, kMaxArgs> args_;
   int count_ = 0;
   int threads_ = 1;
-  mutable std::atomic<Context*> idle_{nullptr};
+  mutable std::array<std::atomic<Context*>, kKept> idle_{};
 };
 
 // A value that a primitive wants placed otherwise than the caller has it: a reorder through the

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "rutile/kernels/convert.h"
@@ -25,12 +26,21 @@ struct RefPlan : Plan {
 inline const RefPlan& ref_plan(const Plan& p) { return static_cast<const RefPlan&>(p); }
 
 template <RunFn kRun>
+Status run_ref(const Plan& plan, const KernelArgs& args) {
+  try {
+    return kRun(plan, args);
+  } catch (const std::bad_alloc&) {
+    return Status(ErrorCode::kOutOfMemory, "out of memory in a reference kernel");
+  }
+}
+
+template <RunFn kRun>
 Status prepare_ref(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<RefPlan>();
   for (int i = 0; i < c.num_inputs(); ++i) p->in.push_back(c.has(i) ? c.in(i) : TensorMeta());
   for (const TensorMeta& m : c.outputs) p->out.push_back(m);
   p->attrs = AnyAttrs(c.op->attrs, c.attrs);
-  p->run = kRun;
+  p->run = run_ref<kRun>;
   *plan = std::move(p);
   return Status();
 }
@@ -101,11 +111,6 @@ inline void move_element(DType t, void* to, int64_t to_offset, const void* from,
     using T = typename decltype(id)::type;
     static_cast<T*>(to)[to_offset] = static_cast<const T*>(from)[from_offset];
   });
-}
-
-// An axis that infer has checked.
-inline int axis_of(int64_t axis, int rank) {
-  return static_cast<int>(axis < 0 ? axis + rank : axis);
 }
 
 }  // namespace rutile::kernels

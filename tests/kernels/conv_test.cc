@@ -2,6 +2,7 @@
 // Convolutions of the sizes that networks have: the samples of tests/ops are small.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <thread>
@@ -176,6 +177,28 @@ TEST(Plans, RunOnSeveralThreads) {
   }
   for (std::thread& t : threads) t.join();
   EXPECT_EQ(wrong, std::vector<int>(4, 0));
+}
+
+// A plan is shared by threads; each run has arguments of its own.
+TEST(ConvPlan, RunsOnManyThreadsAtOnce) {
+  const ops::Conv2dAttrs attrs;
+  const Planned shared = plan(
+      ops::kConv2d, &attrs, {Tensor::full({1, 16, 8, 8}, 0.5), Tensor::full({16, 16, 3, 3}, 0.25)},
+      /*preferred=*/false);
+  throw_if_error(shared.run());
+  const std::vector<float> want = shared.out.to_vector<float>();
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      Planned own = shared;
+      own.out = Tensor::zeros(shared.out.shape());
+      own.workspace = Tensor::empty(shared.workspace.shape(), DType::kU8);
+      for (int i = 0; i < 50; ++i) wrong += !own.run().ok() || own.out.to_vector<float>() != want;
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 }  // namespace
