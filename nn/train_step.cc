@@ -2,6 +2,8 @@
 #include "rutile/nn/train_step.h"
 
 #include <optional>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "rutile/autograd/tape.h"
 #include "rutile/ops/amp.h"
@@ -34,6 +36,7 @@ struct TrainStep::Impl {
   std::shared_ptr<optim::Optimizer> optimizer;
   StepOptions options;
   std::unique_ptr<graph::Compiled> compiled;
+  std::optional<uint64_t> checked_ = {};  // the network's version that check_parameters() passed
 
   // Loss, and the outputs if wanted. Run directly, or traced.
   std::vector<Tensor> step(const std::vector<Tensor>& batch) {
@@ -86,6 +89,26 @@ struct TrainStep::Impl {
     if (options.loss_scaler) options.loss_scaler->update(skip);
   }
 
+  // An optimizer may hold parameters that the network has not (those of a loss); one that the
+  // network has another of under the same name was replaced.
+  void check_parameters() {
+    const uint64_t version = net->version();
+    if (version == checked_) return;
+    std::unordered_map<std::string, const Parameter*> of_net;
+    for (const auto& [name, p] : net->named_parameters()) of_net.emplace(p->name(), p.get());
+    std::unordered_set<const Parameter*> trained;
+    for (const ParameterPtr& p : optimizer->parameters()) trained.insert(p.get());
+    for (const ParameterPtr& p : optimizer->parameters()) {
+      const auto it = of_net.find(p->name());
+      if (it == of_net.end() || trained.count(it->second)) continue;
+      throw_error(ErrorCode::kValue,
+                  cat("parameter ", p->name(),
+                      " of the network was replaced after the optimizer "
+                      "was made, which would go on training the old one; make a new optimizer"));
+    }
+    checked_ = version;
+  }
+
   uint64_t version() const {
     uint64_t v = net->version();
     for (const ParameterPtr& p : optimizer->parameters()) {
@@ -101,7 +124,7 @@ TrainStep::TrainStep(CellPtr net, LossFn loss, std::shared_ptr<optim::Optimizer>
   if (!net || !loss || !optimizer) {
     throw_error(ErrorCode::kValue, "a TrainStep needs a network, a loss and an optimizer");
   }
-  *impl_ = {std::move(net), std::move(loss), std::move(optimizer), std::move(options), nullptr};
+  *impl_ = {std::move(net), std::move(loss), std::move(optimizer), std::move(options), nullptr, {}};
   if (impl_->options.mode == Mode::kGraph) {
     Impl* p = impl_.get();
     impl_->compiled = std::make_unique<graph::Compiled>(
@@ -114,6 +137,7 @@ TrainStep::~TrainStep() = default;
 TrainStep::TrainStep(TrainStep&&) noexcept = default;
 
 StepResult TrainStep::operator()(const Tensor& x, const Tensor& y) {
+  impl_->check_parameters();
   impl_->optimizer->before_step();
   const std::vector<Tensor> batch{x, y};
   std::vector<Tensor> r;
@@ -146,9 +170,7 @@ std::vector<NamedState> TrainStep::named_states() const {
 }
 
 LoadReport TrainStep::load_states(const StateDict& values, bool strict) {
-  LoadReport report = nn::load_states(named_states(), values, strict);
-  impl_->optimizer->states_loaded();
-  return report;
+  return nn::load_states(named_states(), values, strict);
 }
 
 graph::Compiled* TrainStep::compiled() { return impl_->compiled.get(); }

@@ -45,7 +45,8 @@ class RUTILE_API TrainStep {
   ~TrainStep();
   TrainStep(TrainStep&&) noexcept;
 
-  // One step on a batch. Writes the schedule's learning rate first.
+  // One step on a batch. Writes the schedule's learning rate first. Error{kValue} if a parameter of
+  // the network was replaced after the optimizer was made.
   StepResult operator()(const Tensor& x, const Tensor& y);
   // Graph mode: traces and compiles for such a batch without running.
   void prepare(const TensorMeta& x, const TensorMeta& y);
@@ -56,7 +57,7 @@ class RUTILE_API TrainStep {
   // Everything that training changes: the network's states under their own names, the optimizer's
   // as "optimizer.*", the loss scale as "loss_scaler.*", the default generator as "generator.*".
   std::vector<NamedState> named_states() const;
-  // Loads them and lets the optimizer catch up (step count).
+  // Loads them.
   LoadReport load_states(const StateDict& values, bool strict = true);
   // Null in eager mode and before the first step.
   const graph::CompileReport* report() const;

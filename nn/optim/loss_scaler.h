@@ -4,7 +4,7 @@
 //
 //   auto scaler = std::make_shared<optim::LossScaler>(optim::LossScalerOptions{});
 //   Tensor scaled = scaler->scale(loss);
-//   ... gradients of scaled ...
+//   std::vector<Tensor> grads = scope.gradient(scaled, parameters);
 //   Tensor skip = scaler->unscale(&grads);   // true if any is inf or nan
 //   optimizer->step(grads, skip);
 //   scaler->update(skip);

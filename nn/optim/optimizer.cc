@@ -44,7 +44,9 @@ Optimizer::~Optimizer() = default;
 std::vector<Ref<State>> Optimizer::make_slots(const std::string& name) {
   std::vector<Ref<State>> slots;
   std::unordered_set<std::string> taken;
+  slot_metas_.clear();
   for (const ParameterPtr& p : parameters_) {
+    slot_metas_.push_back(p->meta());
     std::string full = cat(name, ".", p->name());
     // Parameters of two networks may have the same name.
     for (int n = 2; !taken.insert(full).second; ++n) full = cat(name, ".", p->name(), "#", n);
@@ -58,6 +60,13 @@ void Optimizer::step(std::span<const Tensor> grads, const Tensor& skip) {
   if (grads.size() != parameters_.size()) {
     throw_error(ErrorCode::kValue, cat(type_name(), " has ", parameters_.size(),
                                        " parameters, got ", grads.size(), " gradients"));
+  }
+  for (size_t i = 0; i < slot_metas_.size(); ++i) {
+    if (parameters_[i]->meta().dtype == slot_metas_[i].dtype) continue;
+    throw_error(ErrorCode::kType,
+                cat("parameter ", parameters_[i]->name(), " was ", slot_metas_[i], " when this ",
+                    type_name(), " was made and is ", parameters_[i]->meta(),
+                    " now; make the optimizer after Cell::to()"));
   }
   Tensor one = Tensor::scalar(int64_t{1}, DType::kI64);
   if (skip.defined()) one = ops::where(skip, Tensor::scalar(int64_t{0}, DType::kI64), one);
@@ -74,13 +83,12 @@ void Optimizer::step(std::span<const Tensor> grads, const Tensor& skip) {
 }
 
 void Optimizer::before_step() {
-  if (schedule_) set_lr(schedule_(steps_));
-  ++steps_;
+  if (schedule_) set_lr(schedule_(steps()));
 }
 
 double Optimizer::lr() const { return lr_->concrete().item(); }
 void Optimizer::set_lr(double lr) { lr_->set_concrete(Tensor::scalar(lr, DType::kF64)); }
-void Optimizer::states_loaded() { steps_ = step_->concrete().item<int64_t>(); }
+int64_t Optimizer::steps() const { return step_->concrete().item<int64_t>(); }
 
 // ---- SGD
 // ------------------------------------------------------------------------------------------

@@ -40,9 +40,10 @@ class RUTILE_API Optimizer {
   const std::vector<ParameterPtr>& parameters() const { return parameters_; }
   // Updates the parameters and counts the step. `grads` goes with parameters(); an empty Tensor
   // leaves its parameter alone. Where `skip` (0-d bool) is true nothing changes. May be traced.
+  // Error{kType} for a parameter that has another dtype than when the optimizer was made.
   void step(std::span<const Tensor> grads, const Tensor& skip = {});
 
-  // Host side, before each step: writes schedule(steps taken) into the learning rate, counts.
+  // Host side, before each step: writes schedule(steps()) into the learning rate.
   void before_step();
   // Takes the count of before_step() back: the step was not made.
   void step_failed() { --steps_; }
@@ -50,10 +51,8 @@ class RUTILE_API Optimizer {
   // The current learning rate.
   double lr() const;
   void set_lr(double lr);
-  // Steps begun by before_step().
-  int64_t steps() const { return steps_; }
-  // After the states were loaded: takes the step count from them.
-  void states_loaded();
+  // Steps taken: those that failed or were skipped do not count.
+  int64_t steps() const;
 
   // "lr", "step" and slots: "momentum.layer1.0.conv1.weight".
   const std::vector<NamedState>& named_states() const { return states_; }
@@ -81,7 +80,7 @@ class RUTILE_API Optimizer {
   Ref<State> lr_, step_;
   std::vector<NamedState> states_;
   Schedule schedule_;
-  int64_t steps_ = 0;
+  std::vector<TensorMeta> slot_metas_;  // by parameter; empty without slots
 };
 
 struct SGDOptions {

@@ -173,7 +173,6 @@ TEST(Optimizer, ScheduleIsWrittenBeforeEachStepAndResumes) {
   StateDict saved;
   for (const auto& [name, state] : opt.named_states()) saved[name] = state->concrete();
   load_states(resumed.named_states(), saved);
-  resumed.states_loaded();
   resumed.before_step();
   EXPECT_DOUBLE_EQ(resumed.lr(), 0.7);
 }

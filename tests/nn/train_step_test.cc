@@ -11,6 +11,7 @@
 #include "rutile/nn/models/mlp.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/random.h"
+#include "rutile/ops/tensor_ops.h"
 
 namespace rutile::nn {
 namespace {
@@ -241,6 +242,68 @@ TEST(TrainStep, RefusesNonsense) {
       EXPECT_THAT(e.message(), HasSubstr("in Cell Sequential.0"));
     }
     EXPECT_NO_THROW(good(b.x, b.y));  // nothing is left behind
+  }
+}
+
+// A step that fails was not taken: the schedule and a resumed run go on from the same count.
+TEST(TrainStep, AStepThatFailsDoesNotCount) {
+  for (const Mode mode : {Mode::kEager, Mode::kGraph}) {
+    auto net = small_net();
+    auto opt = std::make_shared<optim::SGD>(net->parameters(), optim::SGDOptions{1});
+    opt->set_schedule(optim::linear(1, 0, 10));
+    TrainStep step(net, CrossEntropyLoss{}, opt, {.mode = mode});
+    const Batch b = batch(0);
+    step(b.x, b.y);
+    const Tensor bad = Tensor::from<int64_t>({0, 1, 2, 99, 0, 1, 2, 0}, {8});
+    EXPECT_THROW(step(b.x, bad), Error);
+    EXPECT_EQ(opt->steps(), 1);
+    step(b.x, b.y);
+    EXPECT_EQ(opt->steps(), 2);
+    EXPECT_DOUBLE_EQ(opt->lr(), 0.9);
+  }
+}
+
+TEST(TrainStep, AReplacedParameterNeedsANewOptimizer) {
+  auto net = small_net();
+  auto opt = std::make_shared<optim::SGD>(net->parameters());
+  TrainStep step(net, CrossEntropyLoss{}, opt, {.mode = Mode::kEager});
+  const Batch b = batch(0);
+  step(b.x, b.y);
+  const auto [name, old] = net->named_parameters()[0];
+  net->replace_parameter(name, std::make_shared<Parameter>(old->name(), old->value()));
+  try {
+    step(b.x, b.y);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_THAT(e.message(), HasSubstr("make a new optimizer"));
+    EXPECT_THAT(e.message(), HasSubstr(name));
+  }
+}
+
+TEST(TrainStep, AnOptimizerMayTrainMoreThanTheNetwork) {
+  auto net = small_net();
+  auto scale = std::make_shared<Parameter>("scale", Tensor::scalar(1.0));
+  std::vector<ParameterPtr> all = net->parameters();
+  all.push_back(scale);
+  const CrossEntropyLoss plain;
+  TrainStep step(net, [&](const Tensor& y, const Tensor& t) { return plain(y * scale->read(), t); },
+                 std::make_shared<optim::SGD>(all), {.mode = Mode::kEager});
+  const Batch b = batch(0);
+  step(b.x, b.y);
+  EXPECT_NE(scale->value().item(), 1);
+}
+
+TEST(TrainStep, AnotherDTypeNeedsANewOptimizer) {
+  auto net = small_net();
+  TrainStep step(net, CrossEntropyLoss{}, std::make_shared<optim::AdamW>(net->parameters()),
+                 {.mode = Mode::kEager});
+  net->to(DType::kF64);
+  const Batch b = batch(0);
+  try {
+    step(ops::cast(b.x, DType::kF64), b.y);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_THAT(e.message(), HasSubstr("make the optimizer after Cell::to()"));
   }
 }
 
