@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operations on one image, applied by the pipeline in the order given:
 //
-//   {random_crop(32, 32, 4), random_flip(), normalize({0.49f, 0.48f, 0.45f}, {0.25f, 0.24f,
-//   0.26f})}
+//   std::vector<TransformPtr> transforms = {random_crop(32, 32, 4), random_flip(),
+//                                           normalize({0.5f, 0.5f, 0.5f}, {0.2f, 0.2f, 0.2f})};
 //
 // An image is u8 or f32, [C,H,W], row-major. Crops, flips and resizing keep the dtype.
 #pragma once

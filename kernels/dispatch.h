@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a run-time DType to a C++ type, for kernels:
 //
-//   plan->run = dispatch_float(dtype, [](auto t) -> RunFn { return run<typename decltype(t)::type>;
+//   plan->run = dispatch_float(dtype, [](auto t) -> RunFn {
+//     return run<typename decltype(t)::type>;
 //   });
 #pragma once
 

@@ -5,7 +5,8 @@
 // and bias are f32 (f64 for f64 x).
 //
 //   auto [y, mean, rstd] = ops::batch_norm(x, weight, bias);
-//   ops::batch_norm_update_stats(running_mean, running_var, mean, rstd, count, {.momentum = 0.1});
+//   ops::batch_norm_update_stats(running_mean, running_var, mean, rstd,
+//                                {.momentum = 0.1, .count = n * h * w});
 #pragma once
 
 #include "rutile/ops/call.h"

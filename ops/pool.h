@@ -5,8 +5,8 @@
 //
 // rows, columns alike; with ceil_mode rounded up, except that no window starts behind the data.
 //
-//   Tensor y = ops::max_pool2d(x, {.kernel = 3, .stride = 2, .pad = 1});   // [8,64,112,112] ->
-//   56x56
+//   Tensor y = ops::max_pool2d(x, {.kernel = 3, .stride = 2, .pad = 1});
+//   // x [8,64,112,112] -> [8,64,56,56]
 //
 // kValue for another rank, an image without pixels, kernel, stride or dilation < 1, pad outside
 // [0, kernel / 2] and images too small for one window; kType for types not named below.
