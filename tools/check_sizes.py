@@ -14,6 +14,18 @@ NO_FUNCTION = re.compile(r"^\s*(?:template\b.*>\s*)?(?:namespace|class|struct|un
                          r"switch|else|do|try|catch|case|default|\}|#)")
 
 
+INITIALISER = re.compile(r"^\s+\w+[({]")  # the last one of a constructor's list
+
+
+def back_to_balance(lines, at):
+    """The first line of what ends in line `at`: parentheses that close there open at most 8 lines above."""
+    head, open_ = at, lines[at].count(")") - lines[at].count("(")
+    while head > 0 and open_ > 0 and head > at - 8:
+        head -= 1
+        open_ += lines[head].count(")") - lines[head].count("(")
+    return head
+
+
 def long_functions(text):
     """(first line, name, length) of functions over the limit, in C++ that clang-format has formatted."""
     lines = text.split("\n")
@@ -23,8 +35,12 @@ def long_functions(text):
         opens = line.rstrip().endswith("{") and "(" in line or line.rstrip().endswith(") {")
         if opens and not NO_FUNCTION.match(line):
             head = at
-            while head > 0 and lines[head].count(")") > lines[head].count("(") and head > at - 8:
-                head -= 1
+            head = back_to_balance(lines, head)
+            first = lines[head].lstrip().startswith(": ")
+            if first or (head > 0 and lines[head - 1].endswith(",") and INITIALISER.match(lines[head])):
+                while head > 0 and not lines[head].lstrip().startswith(": ") and head > at - 40:
+                    head -= 1
+                head = back_to_balance(lines, head - 1)
             indent = lines[head][: len(lines[head]) - len(lines[head].lstrip())]
             end = next((i for i in range(at + 1, len(lines)) if lines[i].startswith(indent + "}")), None)
             if end is not None:

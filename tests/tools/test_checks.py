@@ -67,6 +67,17 @@ def test_long_functions_are_found():
     assert check_sizes.long_functions(text) == [(3, "long_one", 93)]
 
 
+def test_a_constructor_has_the_class_name_and_its_own_length():
+    body = "".join(f"    step({i});\n" for i in range(90))
+    short = "class A {\n public:\n  explicit A(int n)\n      : n_(n),\n        m_(2 * n) {\n    step();\n  }\n"
+    assert not check_sizes.long_functions(short + "".join(f"  int f{i}() const;\n" for i in range(90)) + "};\n")
+    assert check_sizes.long_functions(short.replace("    step();\n", body) + "};\n") == [(3, "A", 94)]
+    lines = short.replace("m_(2 * n) {", "m_(step(1,\n                2)) {").replace("    step();\n", body)
+    assert check_sizes.long_functions(lines + "};\n") == [(3, "A", 95)]
+    one = f"B::B(int n,\n     int k)\n    : n_(n) {{\n{body}}}\n"
+    assert check_sizes.long_functions(one) == [(1, "B::B", 94)]
+
+
 def test_a_class_is_no_function():
     members = "".join(f"  int m{i}() const;\n" for i in range(90))
     assert not check_sizes.long_functions(f"class Big : public Base {{\n{members}}};\n")
