@@ -188,5 +188,46 @@ TEST(SyntheticImages, Errors) {
   EXPECT_RUTILE_ERROR(synthetic_images({.classes = 0}), kValue, "classes, got 0");
 }
 
+// The set as its archive unpacks: five files of 10,000 records and one for testing, 30,730,000
+// bytes each, beside two that are no data.
+TEST(Cifar10, TheWholeSetInItsOwnFiles) {
+  constexpr int64_t kRecords = 10'000, kBytes = kRecords * 3073;
+  TempDir dir;
+  const std::string inner = dir / "cifar-10-batches-bin/";
+  std::filesystem::create_directory(inner);
+  write_text(inner + "batches.meta.txt",
+             "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n");
+  write_text(inner + "readme.html", "<meta HTTP-EQUIV=\"REFRESH\">");
+  const std::string record = cifar_bytes({7});
+  for (int f = 0; f < 6; ++f) {
+    const std::string path =
+        inner + (f < 5 ? "data_batch_" + std::to_string(f + 1) + ".bin" : "test_batch.bin");
+    write_text(path, "");
+    std::filesystem::resize_file(path, kBytes);  // airplanes, all black
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp((kRecords - 1 - f) * 3073);
+    file.write(record.data(), static_cast<std::streamsize>(record.size()));
+    ASSERT_TRUE(file.good());
+  }
+  const SourcePtr train = cifar10(Split::kTrain, dir.path()), test = cifar10(Split::kTest, inner);
+  EXPECT_EQ(train->size(), 5 * kRecords);
+  EXPECT_EQ(test->size(), kRecords);
+  EXPECT_EQ(train->classes(), 10);
+  for (int64_t f = 0; f < 5; ++f) {
+    const int64_t planted = (f + 1) * kRecords - 1 - f;
+    EXPECT_EQ(label_of(*train, planted), 7);
+    const std::vector<uint8_t> image = image_of(*train, planted);
+    ASSERT_EQ(image.size(), 3072u);
+    EXPECT_EQ(image[0], 0);           // red
+    EXPECT_EQ(image[1025], 1);        // green, one to the right
+    EXPECT_EQ(image[2048 + 33], 33);  // blue, one down and one to the right
+    EXPECT_EQ(label_of(*train, planted - 1), 0);
+    EXPECT_EQ(image_of(*train, planted - 1), std::vector<uint8_t>(3072, 0));
+  }
+  EXPECT_EQ(label_of(*test, kRecords - 6), 7);
+  std::filesystem::resize_file(inner + "data_batch_5.bin", kBytes - 1);
+  EXPECT_RUTILE_ERROR(cifar10(Split::kTrain, dir.path()), kValue, "data_batch_5.bin'");
+}
+
 }  // namespace
 }  // namespace rutile::dataset
