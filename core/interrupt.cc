@@ -29,6 +29,11 @@ void install_interrupt_handler() {
   action.sa_flags = SA_RESTART;  // readers of files need not know
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // Not if nohup has it ignored.
+  struct sigaction hangup = {};
+  if (sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) {
+    sigaction(SIGHUP, &action, nullptr);
+  }
 }
 
 bool interrupted() { return g_signal.load(std::memory_order_relaxed) != 0; }
@@ -36,8 +41,9 @@ bool interrupted() { return g_signal.load(std::memory_order_relaxed) != 0; }
 void check_interrupt() {
   const int number = g_signal.load(std::memory_order_relaxed);
   if (number == 0) return;
-  throw_error(ErrorCode::kInterrupted,
-              number == SIGTERM ? "interrupted by SIGTERM" : "interrupted by Ctrl-C");
+  throw_error(ErrorCode::kInterrupted, number == SIGTERM  ? "interrupted by SIGTERM"
+                                       : number == SIGHUP ? "interrupted by SIGHUP"
+                                                          : "interrupted by Ctrl-C");
 }
 
 void clear_interrupt() { g_signal.store(0); }

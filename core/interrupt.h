@@ -2,14 +2,18 @@
 // Ctrl-C for programs that want to stop between two steps.
 //
 //   install_interrupt_handler();
-//   while (step < steps) { check_interrupt(); ... }   // throws Error{kInterrupted}
+//   while (step < steps) {
+//     check_interrupt();   // throws Error{kInterrupted}
+//     ++step;
+//   }
 #pragma once
 
 #include "rutile/core/api.h"
 
 namespace rutile {
 
-// From now on the first SIGINT or SIGTERM only raises a flag; a second one kills the process.
+// From now on the first SIGINT, SIGTERM or SIGHUP (a terminal that was closed) only raises a flag;
+// a second one kills the process.
 RUTILE_API void install_interrupt_handler();
 RUTILE_API bool interrupted();
 // Throws Error{kInterrupted} if a signal arrived.

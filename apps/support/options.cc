@@ -93,9 +93,11 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
   app.add_option("--data", o->data,
                  "folder of the data set [fashion-mnist: where Debian's package "
                  "dataset-fashion-mnist puts it]");
-  app.add_option("--image-size", given->image_size,
-                 cat("height and width of the images", defaults(program, &Recipe::image_size)))
-      ->check(whole_number(1, 16384));
+  if (program.recipes[0].image_size > 0) {
+    app.add_option("--image-size", given->image_size,
+                   cat("height and width of the images", defaults(program, &Recipe::image_size)))
+        ->check(whole_number(1, 16384));
+  }
   app.add_option("--batch-size", given->batch_size,
                  cat("samples in a step", defaults(program, &Recipe::batch_size)))
       ->check(whole_number(1, 1 << 24));

@@ -12,7 +12,7 @@
 
 namespace rutile::apps {
 
-// Defaults for one data set.
+// Defaults for one data set. An image size of 0 is that of a program without images.
 struct Recipe {
   std::string dataset;
   int64_t image_size = 28, batch_size = 64, epochs = 1, steps = 0;

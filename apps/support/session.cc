@@ -33,6 +33,7 @@ train::Metadata manifest(const Options& o, const Work& work) {
           {"rutile_version", version()},
           {"git_commit", git_commit()},
           {"dataset", o.dataset},
+          {"recipe", o.recipe.dataset},
           {"image_size", cat(o.image_size)},
           {"batch_size", cat(o.batch_size)},
           {"epochs", cat(o.epochs)},
@@ -78,6 +79,12 @@ class Session {
     if (o_.json.empty()) return;
     const std::filesystem::path parent = std::filesystem::path(o_.json).parent_path();
     train::check_writable_folder(parent.empty() ? "." : parent.string(), "the folder of --json");
+    std::error_code ignored;
+    const auto status = std::filesystem::status(o_.json, ignored);
+    if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+      throw_error(ErrorCode::kValue, cat("the file of --json, '", o_.json,
+                                         "', cannot be used: it is there and is no regular file"));
+    }
   }
 
   void prepare_checkpoints() {
@@ -93,8 +100,17 @@ class Session {
       say(cat("no checkpoint in '", folder_->path(), "' yet: starting from the beginning"));
       return;
     }
+    const auto recipe = latest->metadata.find("recipe");
+    if (recipe != latest->metadata.end() && recipe->second != o_.recipe.dataset) {
+      throw_error(ErrorCode::kValue, cat("'", latest->path, "' is of a run on ", recipe->second,
+                                         ", this one is on ", o_.recipe.dataset));
+    }
     train::resume(trainer_, *latest);
     resumed_from_ = latest->path;
+    // The checkpoint's learning rate stands in its states; another one was asked for. A schedule
+    // has it already.
+    const auto lr = latest->metadata.find("lr");
+    if (lr != latest->metadata.end() && lr->second != cat(o_.lr)) work_.optimizer->set_lr(o_.lr);
     std::string differences;
     for (const auto& [key, value] : manifest_) {
       const auto it = latest->metadata.find(key);

@@ -148,9 +148,80 @@ TEST_P(Resume, AnotherRunsCheckpointIsRefused) {
   o = run(training("run", {"--resume", "--image-size", "14"}));
   EXPECT_EQ(o.code, 1);
   EXPECT_THAT(o.err, HasSubstr("fc1.weight"));
+  std::filesystem::copy(dir_ / "run", dir_ / "same");
   o = run(training("run", {"--resume", "--lr", "0.5", "--steps", "6"}));
   EXPECT_EQ(o.code, 0) << o.err;
   EXPECT_THAT(o.err, HasSubstr("lr (0.01 -> 0.5)"));
+  ASSERT_EQ(run(training("same", {"--resume", "--steps", "6"})).code, 0);
+  EXPECT_FALSE(read_text(checkpoint(dir_ / "run", 6)) == read_text(checkpoint(dir_ / "same", 6)));
+  o = run({"mlp", {"--dataset", "synthetic", "--checkpoint", dir_ / "run", "--resume"}});
+  EXPECT_EQ(o.code, 1);
+  EXPECT_THAT(o.err, HasSubstr("is of a run on fashion-mnist, this one is on synthetic"));
+}
+
+// The other networks, killed once in the middle: convolutions, running statistics, a schedule,
+// attention, text.
+struct Network {
+  const char* program;
+  Args args;
+  int steps;
+};
+class ResumeNetwork : public ::testing::TestWithParam<Network> {};
+INSTANTIATE_TEST_SUITE_P(
+    All, ResumeNetwork,
+    ::testing::Values(Network{"lenet", {"--batch-size", "8", "--epochs", "3"}, 6},
+                      Network{"resnet50", {"--batch-size", "4", "--epochs", "1"}, 4},
+                      Network{"gpt", {"--batch-size", "1", "--steps", "4"}, 4}),
+    [](const auto& p) { return std::string(p.param.program); });
+
+TEST_P(ResumeNetwork, KilledOnceEndsInTheSameBytes) {
+  const Network& n = GetParam();
+  if (!has_program(n.program)) GTEST_SKIP() << n.program << " is not built";
+  TempDir dir;
+  const auto training = [&](const std::string& folder, const Args& more) {
+    Command r{n.program,
+              {"--checkpoint", dir / folder, "--checkpoint-steps", "1", "--threads", "2"}};
+    if (std::string(n.program) == "gpt") {
+      std::string text;
+      for (int i = 0; i < 300; ++i) text += "line " + std::to_string(i) + ": one and another\n";
+      write_text(dir / "text", text);
+      r.args.insert(r.args.end(), {"--dataset", dir / "text"});
+    } else {
+      write_fashion_mnist(dir.path(), 17, 8);
+      r.args.insert(r.args.end(), {"--data", dir.path()});
+    }
+    r.args.insert(r.args.end(), n.args.begin(), n.args.end());
+    r.args.insert(r.args.end(), more.begin(), more.end());
+    return r;
+  };
+  const Outcome whole = run(training("whole", {}));
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  const std::string want = read_text(checkpoint(dir / "whole", n.steps));
+  ASSERT_GT(want.size(), 1000u);
+  std::filesystem::remove_all(dir / "whole");
+  Process p(training("run", {}));
+  while (p.running() && !std::filesystem::exists(checkpoint(dir / "run", 2))) ::usleep(500);
+  p.signal(SIGKILL);
+  EXPECT_EQ(p.wait().code, 128 + SIGKILL);
+  const Outcome rest = run(training("run", {"--resume"}));
+  ASSERT_EQ(rest.code, 0) << rest.err;
+  EXPECT_THAT(rest.out, HasSubstr("going on from"));
+  EXPECT_EQ(rest.last_line(), whole.last_line());
+  EXPECT_TRUE(read_text(checkpoint(dir / "run", n.steps)) == want);
+}
+
+TEST(Hangup, SavesAsCtrlCDoes) {
+  if (!has_program("mlp")) GTEST_SKIP() << "mlp is not built";
+  TempDir dir;
+  Process p({"mlp",
+             {"--dataset", "synthetic", "--steps", "1000000", "--checkpoint", dir / "run",
+              "--threads", "1"}});
+  ASSERT_TRUE(p.wait_for("step "));
+  p.signal(SIGHUP);
+  const Outcome o = p.wait();
+  EXPECT_EQ(o.code, 130) << o.err;
+  EXPECT_THAT(o.err, HasSubstr("interrupted by SIGHUP after step "));
+  EXPECT_THAT(o.err, HasSubstr("--resume goes on"));
 }
 
 }  // namespace
