@@ -128,9 +128,8 @@ void Tape::drop_nodes(const GradScope& scope, bool keep) {
   size_t kept = scope.first_node_;
   for (size_t i = kept; i < nodes_.size(); ++i) {
     Node& n = nodes_[i];
-    const bool alive = keep && std::any_of(n.in_vars.begin(), n.in_vars.end(), [&](uint32_t v) {
-                         return producers_[v] != kGone;
-                       });
+    const bool alive = keep && std::any_of(n.in_vars.begin(), n.in_vars.end(),
+                                           [&](uint32_t v) { return producers_[v] != kGone; });
     if (alive) {
       if (kept != i) nodes_[kept] = std::move(n);
       ++kept;
@@ -353,8 +352,8 @@ std::vector<Tensor> Tape::vjp(const Region::Function& fn, const std::vector<Tens
   std::vector<size_t> place;
   for (size_t i = 0; i < operands.size(); ++i) {
     const Tensor& t = operands[i];
-    const bool again = std::any_of(xs.begin(), xs.end(),
-                                   [&](const Tensor& x) { return x.impl() == t.impl(); });
+    const bool again =
+        std::any_of(xs.begin(), xs.end(), [&](const Tensor& x) { return x.impl() == t.impl(); });
     if (!is_floating(t.dtype()) || again) continue;
     scope.watch(t);
     xs.push_back(t);

@@ -140,13 +140,7 @@ StepResult TrainStep::operator()(const Tensor& x, const Tensor& y) {
   impl_->check_parameters();
   impl_->optimizer->before_step();
   const std::vector<Tensor> batch{x, y};
-  std::vector<Tensor> r;
-  try {
-    r = impl_->compiled ? (*impl_->compiled)(batch) : impl_->step(batch);
-  } catch (...) {
-    impl_->optimizer->step_failed();
-    throw;
-  }
+  std::vector<Tensor> r = impl_->compiled ? (*impl_->compiled)(batch) : impl_->step(batch);
   return {r[0], r.size() > 1 ? r[1] : Tensor()};
 }
 

@@ -211,7 +211,8 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
   const bool reference = call_modes().reference_kernels;
   const int threads = num_threads();
   for (const Tensor& t : in) {
-    if (t.is_symbolic()) [[unlikely]] t.data();  // throws: its trace has ended
+    if (t.is_symbolic()) [[unlikely]]
+      t.data();  // throws: its trace has ended
   }
   ++call_stats().calls;
   const PlanEntry* entry = find_entry(op, attrs, metas, threads, reference);

@@ -45,8 +45,6 @@ class RUTILE_API Optimizer {
 
   // Host side, before each step: writes schedule(steps()) into the learning rate.
   void before_step();
-  // Takes the count of before_step() back: the step was not made.
-  void step_failed() { --steps_; }
   void set_schedule(Schedule schedule) { schedule_ = std::move(schedule); }
   // The current learning rate.
   double lr() const;
