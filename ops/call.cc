@@ -168,18 +168,25 @@ Tensor mutated_output(const Tensor& input, const TensorMeta& meta) {
   return copy;
 }
 
+// `copies`: empty, or what stands in for an input where it is defined. The inputs themselves stay
+// with the caller, so that a State's only handle is still its only one.
 Status run_planned(const OpDef& op, const PlanEntry& entry, std::span<const Tensor> in,
-                   std::span<Tensor> out) {
+                   std::span<const Tensor> copies, std::span<Tensor> out) {
   const Plan& plan = *entry.plan;
+  auto input = [&](size_t i) -> const Tensor& {
+    return i < copies.size() && copies[i].defined() ? copies[i] : in[i];
+  };
   SmallVector<void*, 6> in_data;
   SmallVector<void*, 4> out_data;
-  for (const Tensor& t : in) in_data.push_back(t.defined() ? t.impl()->data : nullptr);
+  for (size_t i = 0; i < in.size(); ++i) {
+    in_data.push_back(in[i].defined() ? input(i).impl()->data : nullptr);
+  }
   // Kernels see every named input; optional ones that were left off at the end are null.
   while (in_data.size() < op.num_inputs) in_data.push_back(nullptr);
   for (int i = 0; i < entry.outputs.size(); ++i) {
     const int alias = op.alias_input(i);
     if (alias >= 0) {
-      out[i] = mutated_output(in[alias], entry.outputs[i]);
+      out[i] = mutated_output(input(static_cast<size_t>(alias)), entry.outputs[i]);
       in_data[alias] = out[i].impl()->data;
     } else {
       out[i] = Tensor::empty(entry.outputs[i]);
@@ -236,21 +243,22 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
   }
   Status s;
   if (entry->copy_mask == 0) [[likely]] {
-    s = run_planned(op, *entry, in, out);
+    s = run_planned(op, *entry, in, {}, out);
   } else {
     const PlanEntry held = *entry;  // the copies below go through the cache too
-    SmallVector<Tensor, 4> placed{in};
-    for (int i = 0; i < placed.size() && i < 32; ++i) {
-      if (!(held.copy_mask >> i & 1u) || !placed[i].defined()) continue;
+    SmallVector<Tensor, 4> copies;
+    copies.resize(static_cast<int>(in.size()));
+    for (int i = 0; i < copies.size() && i < 32; ++i) {
+      if (!(held.copy_mask >> i & 1u) || !in[i].defined()) continue;
       ++call_stats().inserted_copies;
       if (log_enabled(LogTopic::kDispatch)) {
         log_line(LogTopic::kDispatch,
                  cat(op.name, ": copies ", op.input_name(i), " ", in[i].meta()));
       }
       ScopedValue<TapeHook*> no_tape(call_modes().tape, nullptr);
-      placed[i] = ops::contiguous(placed[i]);
+      copies[i] = ops::contiguous(in[i]);
     }
-    s = run_planned(op, held, placed, out);
+    s = run_planned(op, held, in, copies, out);
   }
   if (!s.ok()) throw_call_error(op, in, s, where);
 }

@@ -390,12 +390,7 @@ Status prepare_one_hot(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 void add_row(const OpDef& op, bool (*supports)(const CallMeta&, Reason*),
              Status (*prepare)(const CallMeta&, std::unique_ptr<Plan>*)) {
-  KernelRow row;
-  row.op = &op;
-  row.name = "rows";
-  row.supports = supports;
-  row.prepare = prepare;
-  register_kernel(row);
+  register_kernel({.op = &op, .name = "rows", .supports = supports, .prepare = prepare});
 }
 
 }  // namespace

@@ -391,12 +391,7 @@ Status prepare_scan(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 void add_row(const OpDef& op, const char* name, bool (*supports)(const CallMeta&, Reason*),
              Status (*prepare)(const CallMeta&, std::unique_ptr<Plan>*)) {
-  KernelRow row;
-  row.op = &op;
-  row.name = name;
-  row.supports = supports;
-  row.prepare = prepare;
-  register_kernel(row);
+  register_kernel({.op = &op, .name = name, .supports = supports, .prepare = prepare});
 }
 
 }  // namespace

@@ -45,12 +45,7 @@ uint32_t like_output(const CallMeta& c, int n) {
 
 void add_row(const OpDef& op, bool (*supports)(const CallMeta&, Reason*),
              Status (*prepare)(const CallMeta&, std::unique_ptr<Plan>*)) {
-  KernelRow row;
-  row.op = &op;
-  row.name = "simd";
-  row.supports = supports;
-  row.prepare = prepare;
-  register_kernel(row);
+  register_kernel({.op = &op, .name = "simd", .supports = supports, .prepare = prepare});
 }
 
 // ---- softmax ------------------------------------------------------------------------------------

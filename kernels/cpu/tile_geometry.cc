@@ -74,13 +74,6 @@ bool TileGeometry::flat(int input) const {
   return true;
 }
 
-bool TileGeometry::single(int input) const {
-  for (int d = 0; d < rank; ++d) {
-    if (dims[d] != 1 && stride[input][d] != 0) return false;
-  }
-  return true;
-}
-
 bool tile_geometry(std::span<const TensorMeta* const> inputs, const TensorMeta& out,
                    TileGeometry* g, Reason* reason) {
   if (inputs.size() > kMaxTileInputs) {

@@ -20,8 +20,7 @@ struct TileGeometry {
   int64_t stride[kMaxTileInputs][kMaxTileRank] = {};
   int64_t total = 0;  // elements of the output's memory, padding included
 
-  bool flat(int input) const;    // lies exactly as the output
-  bool single(int input) const;  // one element for all
+  bool flat(int input) const;  // lies exactly as the output
 };
 
 // False with a reason for operands that have no such geometry.

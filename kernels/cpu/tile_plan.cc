@@ -178,7 +178,7 @@ class Builder {
     const TileStep& from = program_.steps[k];
     const int slot = step_slot(k), in = real_[from.in[0]];
     const DType to = from.convert_to;
-    const bool rounds = is_low_precision(to) && in_range(in) && dtype_[in] != to;
+    const bool rounds = is_low_precision(to) && dtype_[in] != to;
     if (dtype_[in] == tile_dtype(to) && (!rounds || only_output_as(slot, to))) {
       alias(slot, in);
       return Status();
@@ -204,7 +204,6 @@ class Builder {
     }
     return Status();
   }
-  bool in_range(int slot) const { return slot >= 0; }
   void alias(int slot, int to) {
     real_[slot] = to;
     dtype_[slot] = dtype_[to];

@@ -362,12 +362,7 @@ bool any_placement(const CallMeta& c, Reason* reason) {
 void add_row(const OpDef& op, const char* name,
              Status (*prepare)(const CallMeta&, std::unique_ptr<Plan>*),
              bool (*supports)(const CallMeta&, Reason*) = nullptr) {
-  KernelRow row;
-  row.op = &op;
-  row.name = name;
-  row.prepare = prepare;
-  row.supports = supports;
-  register_kernel(row);
+  register_kernel({.op = &op, .name = name, .supports = supports, .prepare = prepare});
 }
 
 }  // namespace

@@ -287,5 +287,23 @@ TEST(Tape, AScopeOfAnotherThreadIsAnError) {
   }).join();
 }
 
+TEST(Tape, AGradientTakenInsideRecompute) {
+  const Tensor x = x3(), w = Tensor::from<double>({2, 2, 2}, {3});
+  GradScope scope;
+  scope.watch(x);
+  scope.watch(w);
+  const Tensor y = ops::recompute(
+      [&](const std::vector<Tensor>& in) {
+        GradScope inner;
+        inner.watch(in[0]);
+        const Tensor g = inner.gradient(ops::sum(in[0] * in[0] * w), {in[0]})[0];
+        return std::vector<Tensor>{ops::sum(g * g)};
+      },
+      {x})[0];
+  const auto g = scope.gradient(y, {x, w});
+  EXPECT_EQ(g[0].to_vector<double>(), (Doubles{32, -64, 96}));
+  EXPECT_EQ(g[1].to_vector<double>(), (Doubles{16, 64, 144}));
+}
+
 }  // namespace
 }  // namespace rutile

@@ -8,6 +8,7 @@
 #include "rutile/core/thread.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
+#include "rutile/ops/norm.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/state.h"
 #include "rutile/ops/tensor_ops.h"
@@ -212,6 +213,29 @@ TEST(GlobalNorm, DoesNotOverflowAndIgnoresTheNumberOfThreads) {
   }();
   ThreadCountScope scope(4);
   EXPECT_EQ(global_norm(xs).item(), one);
+}
+
+// call() copies what a kernel cannot read as it lies; that must not cost a copy of the parameter.
+TEST(Update, StaysInPlaceWithAStridedGradient) {
+  auto p = state(full({64, 32}, 1.0));
+  const void* memory = p->concrete().data();
+  State* states[] = {p.get()};
+  const SgdAttrs a;
+  for (const Tensor& g : {full({64, 32}, 0.5), transpose(full({32, 64}, 0.5))}) {
+    const Tensor rest[] = {g, number(1)};
+    State::update(kSgd, &a, states, rest);
+    EXPECT_EQ(p->concrete().data(), memory);
+  }
+  EXPECT_EQ(p->read().to_vector<float>(), std::vector<float>(64 * 32, 0.0f));
+}
+
+TEST(BatchNormStats, OfStatesThatWereColumns) {
+  const Tensor both = reshape(arange(0.0, 8.0, 1.0), {4, 2});
+  const auto m = state(select(both, 1, 0)), v = state(select(both, 1, 1));
+  batch_norm_update_stats(*m, *v, full({4}, 1.0), full({4}, 1.0),
+                          {.momentum = 0, .eps = 0, .count = 10});
+  EXPECT_THAT(m->read().to_vector<float>(), ElementsAre(0, 2, 4, 6));
+  EXPECT_THAT(v->read().to_vector<float>(), ElementsAre(1, 3, 5, 7));
 }
 
 }  // namespace
