@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parameter: a trained State of a Cell. It is always full precision (f32 or f64); mixed precision
-// casts where it is used.
+// casts where it is used. Integers and bools (counters, masks) are kept but not trained.
 //
 //   auto w = std::make_shared<nn::Parameter>("weight", init::normal({4, 3}, 0, 0.02));
 //   Tensor y = ops::matmul(x, w->read());
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,7 +18,7 @@ namespace rutile::nn {
 
 class RUTILE_API Parameter {
  public:
-  // `value` must be f32 or f64, otherwise Error{kType}.
+  // Low precision and complex numbers are Error{kType}.
   Parameter(std::string name, Tensor value);
   Parameter(const Parameter&) = delete;
   Parameter& operator=(const Parameter&) = delete;
@@ -36,7 +37,9 @@ class RUTILE_API Parameter {
 
   bool requires_grad() const { return requires_grad_; }
   // A parameter without gradient is left alone by optimizers.
-  void set_requires_grad(bool on) { requires_grad_ = on; }
+  void set_requires_grad(bool on);
+  // Counts such changes of all parameters: a quick look for who depends on many.
+  static std::atomic<uint64_t> edition;
 
  private:
   Ref<State> state_;

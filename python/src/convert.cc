@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/python/src/convert.h"
 
+#include <algorithm>
+
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
 #include "rutile/python/src/interop.h"
@@ -29,7 +31,9 @@ Tensor tensor_from_buffer(PyObject* o) {
     ~Release() { PyBuffer_Release(view); }
   } release{&view};
   DType dtype{};
-  if (!dtype_of_format(view.format, view.itemsize, &dtype)) {
+  const char* format = view.format;
+  const bool swapped = format && (*format == '>' || *format == '!');
+  if (!dtype_of_format(swapped ? format + 1 : format, view.itemsize, &dtype)) {
     throw_error(ErrorCode::kType, cat("Tensor: elements of format '",
                                       view.format ? view.format : "B", "' have no dtype"));
   }
@@ -42,6 +46,12 @@ Tensor tensor_from_buffer(PyObject* o) {
   Tensor t = Tensor::empty(shape, dtype);
   if (t.numel() > 0 && PyBuffer_ToContiguous(t.mutable_data(), &view, view.len, 'C') != 0) {
     throw_builtin_error();
+  }
+  if (swapped) {  // from the byte order of other machines
+    const bool complex = dtype == DType::kC64 || dtype == DType::kC128;
+    const size_t width = dtype_size(dtype) / (complex ? 2 : 1);
+    char* p = static_cast<char*>(t.mutable_data());
+    for (char* end = p + t.meta().nbytes(); p < end; p += width) std::reverse(p, p + width);
   }
   return t;
 }
@@ -108,6 +118,19 @@ struct Nested {
 }  // namespace
 
 const char* long_dtype_name(DType t) { return kLongNames[static_cast<int>(t)]; }
+
+namespace {
+PyObject* dtype_objects[kNumDTypes] = {};
+}
+
+PyObject* dtype_object(DType t) {
+  PyObject* o = dtype_objects[static_cast<int>(t)];
+  return o ? Py_NewRef(o) : PyUnicode_FromString(long_dtype_name(t));
+}
+
+void set_dtype_object(DType t, PyObject* o) {
+  Py_XSETREF(dtype_objects[static_cast<int>(t)], Py_NewRef(o));
+}
 
 DType dtype_from(PyObject* o) {
   if (o == reinterpret_cast<PyObject*>(&PyFloat_Type)) return DType::kF32;
@@ -228,11 +251,18 @@ void apply_index(Tensor* x, int* axis, PyObject* index) {
     ++*axis;
     return;
   }
-  if (!PyLong_Check(index) || PyBool_Check(index)) {
+  if (!PyIndex_Check(index) || PyBool_Check(index)) {
     throw_error(ErrorCode::kType,
-                cat("a tensor is indexed by int, slice, None or ..., got ", type_name(index)));
+                cat("a tensor is indexed by int, slice, None, ..., and tensors or arrays of "
+                    "integers or bools, got ",
+                    type_name(index)));
   }
-  const int64_t i = int_from(index);
+  int64_t i = 0;
+  try {
+    i = int_from(index);
+  } catch (const Error& e) {
+    throw_error(e.code() == ErrorCode::kValue ? ErrorCode::kIndex : e.code(), e.message());
+  }
   if (i < -n || i >= n) {
     throw_error(ErrorCode::kIndex,
                 cat("index ", i, " is out of range for dimension ", *axis, " of size ", n));
@@ -271,6 +301,9 @@ Tensor subscript(const Tensor& tensor, PyObject* key) {
 
 AttrValue attr_from(PyObject* o) {
   Scalar s;
+  if (is_tensor(o) && as_tensor(o).numel() != 1) {
+    throw_error(ErrorCode::kType, cat("expects a plain value, got a Tensor ", as_tensor(o).meta()));
+  }
   if (o == Py_None) return std::monostate();
   if (PyUnicode_Check(o)) return text_from(o);
   if (scalar_from(o, &s)) {

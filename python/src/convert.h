@@ -12,6 +12,9 @@ namespace rutile::python {
 const char* long_dtype_name(DType t);
 // From a string ("float32", "f32"), a NumPy dtype, float, int, bool or anything with a `name`.
 DType dtype_from(PyObject* o);
+// The Python object of a dtype (what Tensor.dtype gives): its name until set_dtype_object.
+PyObject* dtype_object(DType t);
+void set_dtype_object(DType t, PyObject* o);
 PyObject* tuple_of(const Dims& d);
 Dims dims_from(PyObject* o);  // int, tuple or list
 int64_t int_from(PyObject* o);

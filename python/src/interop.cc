@@ -202,7 +202,7 @@ PyObject* rebuild(PyObject*, PyObject* args) {
     Tensor value = Tensor::from_bytes(view.buf, static_cast<size_t>(view.len), dims, t);
     if (!name) return wrap(std::move(value));
     auto p = std::make_shared<nn::Parameter>(name, std::move(value));
-    p->set_requires_grad(PyObject_IsTrue(trains) == 1);
+    if (PyObject_IsTrue(trains) != 1) p->set_requires_grad(false);
     return wrap(std::move(p));
   });
 }
@@ -214,7 +214,7 @@ PyObject* copy(PyObject* self, PyObject*) {
     if (!is_parameter(self)) return wrap(t);
     const nn::Parameter& p = *as_parameter(self);
     auto twin = std::make_shared<nn::Parameter>(p.name(), t);
-    twin->set_requires_grad(p.requires_grad());
+    if (!p.requires_grad()) twin->set_requires_grad(false);
     return wrap(std::move(twin));
   });
 }

@@ -8,6 +8,7 @@
 
 #include "rutile/core/thread.h"
 #include "rutile/ops/random.h"
+#include "rutile/python/src/cell.h"
 #include "rutile/python/src/convert.h"
 #include "rutile/python/src/interop.h"
 #include "rutile/python/src/op_functions.h"
@@ -32,7 +33,10 @@ PYBIND11_MODULE(_rutile, m) {
     }
   });
   py::module_ ops = m.def_submodule("ops", "The ops of the table as functions.");
-  if (!add_op_functions(ops.ptr())) throw py::error_already_set();
+  py::module_ updates = m.def_submodule("updates", "The ops that write Parameters in place.");
+  if (!add_op_functions(ops.ptr(), updates.ptr()) || !add_cell_functions(m.ptr())) {
+    throw py::error_already_set();
+  }
   add_transforms(m);
   m.def(
       "set_num_threads",
@@ -42,8 +46,21 @@ PYBIND11_MODULE(_rutile, m) {
       py::arg("n"));
   m.def("num_threads", &num_threads);
   m.def(
-      "set_seed", [](py::object seed) { set_seed(static_cast<uint64_t>(int_from(seed.ptr()))); },
+      "set_seed",
+      [](py::object seed) {
+        {
+          const int64_t s = int_from(seed.ptr());
+          if (s < 0)
+            throw_error(ErrorCode::kValue, cat("set_seed: the seed is not negative, got ", s));
+          set_seed(static_cast<uint64_t>(s));
+        }
+      },
       py::arg("seed"));
+  m.def("_set_dtypes", [](const py::dict& objects) {
+    for (auto [name, o] : objects) set_dtype_object(dtype_from(name.ptr()), o.ptr());
+  });
+  m.def("_set_hooks",
+        [](py::object init, py::object text) { set_tensor_hooks(init.ptr(), text.ptr()); });
   m.def("_set_package_folder", &provide_user_location, py::arg("folder"));
 }
 

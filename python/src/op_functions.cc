@@ -3,11 +3,13 @@
 // stride=2).
 #include "rutile/python/src/op_functions.h"
 
+#include <bit>
 #include <cmath>
 #include <deque>
 
 #include "rutile/ops/call.h"
 #include "rutile/ops/random.h"
+#include "rutile/ops/state.h"
 #include "rutile/python/src/convert.h"
 
 namespace rutile::python {
@@ -133,17 +135,17 @@ void parse(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* names
     if (optional && !is_tensor(args[i]) && args[i] != Py_None) break;
     set_input(op, input, args[i], a);
   }
-  if (fields == 1 && n - i > 1 && std::holds_alternative<Dims>(op.attrs->get(a->attrs.get(), 0))) {
+  const bool spread =
+      fields == 1 && n - i > 1 && std::holds_alternative<Dims>(op.attrs->get(a->attrs.get(), 0));
+  if (!spread && n - i > fields) {
+    fail(op, cat("takes ", op.num_inputs, " inputs and ", fields, " attributes, got ",
+                 static_cast<int64_t>(n), " arguments"));
+  }
+  if (spread) {
     set_spread_dims(op, args + i, n - i, a);
     i = n;
   }
-  for (int field = 0; i < n; ++i, ++field) {
-    if (field >= fields) {
-      fail(op, cat("takes ", op.num_inputs, " inputs and ", fields, " attributes, got ",
-                   static_cast<int64_t>(n), " arguments"));
-    }
-    set_attribute(op, field, args[i], a);
-  }
+  for (int field = 0; i < n; ++i, ++field) set_attribute(op, field, args[i], a);
   const Py_ssize_t given = names ? PyTuple_GET_SIZE(names) : 0;
   for (Py_ssize_t k = 0; k < given; ++k) {
     const std::string name = text_from(PyTuple_GET_ITEM(names, k));
@@ -157,6 +159,21 @@ void parse(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* names
     if (input == op.num_inputs) fail(op, cat("has no argument ", name));
     set_input(op, input, args[n + k], a);
   }
+}
+
+// One result as itself, several as a tuple.
+PyObject* wrap_all(const Tensor* out, int n, bool bare) {
+  if (bare) return wrap(out[0]);
+  PyObject* tuple = checked(PyTuple_New(n));
+  for (int i = 0; i < n; ++i) {
+    PyObject* o = wrap(out[i]);
+    if (!o) {
+      Py_DECREF(tuple);
+      throw PythonError();
+    }
+    PyTuple_SET_ITEM(tuple, i, o);
+  }
+  return tuple;
 }
 
 PyObject* op_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
@@ -180,17 +197,35 @@ PyObject* op_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject*
       ReleaseGil others(runs_long(op, a.inputs));
       out = call_n(op, a.attrs.get(), a.inputs);
     }
-    if (op.num_outputs == 1 && !op.variadic_out) return wrap(std::move(out[0]));
-    PyObject* tuple = PyTuple_New(out.size());
-    for (int i = 0; tuple && i < out.size(); ++i) {
-      PyObject* o = wrap(out[i]);
-      if (!o) {
-        Py_DECREF(tuple);
-        return nullptr;
+    return wrap_all(out.begin(), out.size(), op.num_outputs == 1 && !op.variadic_out);
+  } catch (...) {
+    set_error_from_exception(&op);
+    return nullptr;
+  }
+}
+
+// An op that writes its first inputs in place: those are Parameters. Gives the other outputs.
+PyObject* update_call(PyObject* self, PyObject* const* args, Py_ssize_t n, PyObject* names) {
+  const OpDef& op = *static_cast<const OpDef*>(PyCapsule_GetPointer(self, nullptr));
+  try {
+    const int written = std::popcount(op.mutate_mask);
+    SmallVector<State*, 4> states;
+    for (Py_ssize_t i = 0; i < written; ++i) {
+      if (i >= n || !is_parameter(args[i])) {
+        fail(op, cat(op.input_name(static_cast<int>(i)), " must be a Parameter"));
       }
-      PyTuple_SET_ITEM(tuple, i, o);
+      states.push_back(as_parameter(args[i])->state().get());
     }
-    return tuple;
+    Arguments a;
+    parse(op, args, n, names, &a);
+    SmallVector<Tensor, 8> rest;
+    for (int i = written; i < a.inputs.size(); ++i) rest.push_back(a.inputs[i]);
+    a.inputs = {};  // they hold the elements
+    SmallVector<Tensor, 2> extra;
+    extra.resize(op.num_outputs - written);
+    State::update(op, a.attrs.get(), states, rest, extra);
+    if (extra.empty()) Py_RETURN_NONE;
+    return wrap_all(extra.begin(), extra.size(), extra.size() == 1);
   } catch (...) {
     set_error_from_exception(&op);
     return nullptr;
@@ -268,15 +303,16 @@ bool add_method(const OpDef& op, PyObject* function) {
 
 }  // namespace
 
-bool add_op_functions(PyObject* module) {
+bool add_op_functions(PyObject* module, PyObject* updates) {
   static std::deque<OpFunction>* functions = new std::deque<OpFunction>;  // Python keeps pointers
   for (const OpDef* op : all_ops()) {
-    if (op->mutate_mask || takes_region(*op)) continue;  // mutating ones work on States
+    if (takes_region(*op) || (op->mutate_mask && op->variadic_in)) continue;
     OpFunction& f = functions->emplace_back();
+    auto* entry = op->mutate_mask ? update_call : op_call;
     f.op = op;
     f.doc = cat(signature(*op), "\n--\n\n", op->doc);
     f.method.ml_name = op->name;
-    f.method.ml_meth = reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(op_call));
+    f.method.ml_meth = reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(entry));
     f.method.ml_flags = METH_FASTCALL | METH_KEYWORDS;
     f.method.ml_doc = f.doc.c_str();
     PyObject* self = PyCapsule_New(const_cast<OpDef*>(op), nullptr, nullptr);
@@ -284,7 +320,8 @@ bool add_op_functions(PyObject* module) {
     Py_XDECREF(self);
     if (!function) return false;
     const bool ok =
-        PyModule_AddObjectRef(module, op->name, function) == 0 && add_method(*op, function);
+        PyModule_AddObjectRef(op->mutate_mask ? updates : module, op->name, function) == 0 &&
+        (op->mutate_mask || add_method(*op, function));
     Py_DECREF(function);
     if (!ok) return false;
   }

@@ -5,7 +5,8 @@
 
 namespace rutile::python {
 
-// Adds a function for every op of the table; false with a Python error set.
-bool add_op_functions(PyObject* module);
+// Adds a function for every op of the table, those that write Parameters in place to `updates`;
+// false with a Python error set.
+bool add_op_functions(PyObject* module, PyObject* updates);
 
 }  // namespace rutile::python

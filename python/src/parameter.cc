@@ -26,9 +26,9 @@ PyObject* parameter_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
                                      &value, &name, &requires_grad)) {
       throw_builtin_error();
     }
-    auto p = std::make_shared<nn::Parameter>(name == Py_None ? "Parameter" : text_from(name),
-                                             tensor_from(value));
-    p->set_requires_grad(requires_grad);
+    auto p =
+        std::make_shared<nn::Parameter>(name == Py_None ? "" : text_from(name), tensor_from(value));
+    if (!requires_grad) p->set_requires_grad(false);
     return make(type, std::move(p));
   });
 }
@@ -47,8 +47,13 @@ PyObject* parameter_repr(PyObject* self) {
     std::string shape;
     for (const int64_t d : p.meta().shape) shape += cat(shape.empty() ? "" : ", ", d);
     if (p.meta().rank() == 1) shape += ",";
-    return PyUnicode_FromString(cat("Parameter(name=", p.name(), ", shape=(", shape,
-                                    "), dtype=", long_dtype_name(p.meta().dtype),
+    PyObject* dtype = checked(dtype_object(p.meta().dtype));
+    PyObject* dtype_text = PyObject_Str(dtype);
+    const std::string type = dtype_text ? text_from(dtype_text) : "";
+    Py_XDECREF(dtype_text);
+    Py_DECREF(dtype);
+    return PyUnicode_FromString(cat("Parameter (name=", p.name(), ", shape=(", shape,
+                                    "), dtype=", type,
                                     ", requires_grad=", p.requires_grad() ? "True" : "False", ")")
                                     .c_str());
   });
@@ -127,6 +132,7 @@ bool add_parameter_type(PyObject* module) {
       {Py_tp_new, slot(parameter_new)},
       {Py_tp_dealloc, slot(parameter_dealloc)},
       {Py_tp_repr, slot(parameter_repr)},
+      {Py_tp_str, slot(parameter_repr)},
       {Py_tp_methods, kMethods},
       {Py_tp_getset, kProperties},
       {Py_tp_doc,

@@ -23,16 +23,31 @@ PyObject* wrap(Tensor t) {
 
 namespace {
 
+PyObject* init_hook = nullptr;  // (init, shape, dtype) -> Tensor
+PyObject* text_hook = nullptr;  // (Tensor, repr or str) -> str
+
 PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
-  static const char* kKeywords[] = {"data", "dtype", nullptr};
+  static const char* kKeywords[] = {"input_data", "dtype", "shape", "init", nullptr};
   return guarded([&]() -> PyObject* {
-    PyObject* data = nullptr;
-    PyObject* dtype = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Tensor", const_cast<char**>(kKeywords),
-                                     &data, &dtype)) {
+    PyObject *data = nullptr, *dtype = Py_None, *shape = Py_None, *init = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOOO:Tensor", const_cast<char**>(kKeywords),
+                                     &data, &dtype, &shape, &init)) {
       throw_builtin_error();
     }
-    Tensor t = tensor_from(data);
+    Tensor t;
+    if (init != Py_None && init_hook) {
+      PyObject* made = checked(PyObject_CallFunction(init_hook, "OOO", init, shape, dtype));
+      if (is_tensor(made)) t = as_tensor(made);
+      Py_DECREF(made);
+    } else {
+      if (!data || data == Py_None) {
+        throw_error(ErrorCode::kType, "Tensor takes the argument input_data");
+      }
+      if (shape != Py_None) {
+        throw_error(ErrorCode::kValue, "Tensor: shape goes with init, not with input_data");
+      }
+      t = tensor_from(data);
+    }
     if (dtype != Py_None) {
       const DType d = dtype_from(dtype);
       if (d != t.dtype()) t = ops::cast(t, d);
@@ -167,9 +182,18 @@ Py_hash_t tensor_hash(PyObject* a) {
   return static_cast<Py_hash_t>(reinterpret_cast<uintptr_t>(a) >> 4);
 }
 
-PyObject* tensor_repr(PyObject* a) {
-  return guarded([&] { return PyUnicode_FromString(as_tensor(a).repr().c_str()); });
+PyObject* text_of(PyObject* a, bool whole) {
+  return guarded([&] {
+    const Tensor t = as_tensor(a);
+    if (!text_hook || t.is_symbolic()) return PyUnicode_FromString(t.repr().c_str());
+    PyObject* value = checked(wrap(t));
+    PyObject* text = PyObject_CallFunction(text_hook, "OO", value, whole ? Py_True : Py_False);
+    Py_DECREF(value);
+    return checked(text);
+  });
 }
+PyObject* tensor_repr(PyObject* a) { return text_of(a, true); }
+PyObject* tensor_str(PyObject* a) { return text_of(a, false); }
 
 Py_ssize_t tensor_length(PyObject* a) {
   Py_ssize_t n = -1;
@@ -186,7 +210,7 @@ PyObject* get_shape(PyObject* a, void*) {
   return guarded([&] { return tuple_of(as_tensor(a).shape()); });
 }
 PyObject* get_dtype(PyObject* a, void*) {
-  return guarded([&] { return PyUnicode_FromString(long_dtype_name(as_tensor(a).dtype())); });
+  return guarded([&] { return dtype_object(as_tensor(a).dtype()); });
 }
 PyObject* get_ndim(PyObject* a, void*) {
   return guarded([&] { return PyLong_FromLong(as_tensor(a).rank()); });
@@ -273,7 +297,8 @@ PyMethodDef kMethods[] = {
 
 PyGetSetDef kProperties[] = {
     {"shape", get_shape, nullptr, "Dimensions as a tuple.", nullptr},
-    {"dtype", get_dtype, nullptr, "Element type: 'float32', 'bfloat16', 'int64', ...", nullptr},
+    {"dtype", get_dtype, nullptr,
+     "Element type: rutile.float32, rutile.bfloat16, rutile.int64, ...", nullptr},
     {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
     {"size", get_size, nullptr, "Number of elements.", nullptr},
     {"T", get_transposed, nullptr, "The tensor with its dimensions reversed.", nullptr},
@@ -286,16 +311,25 @@ void* slot(F f) {
 
 }  // namespace
 
+void set_tensor_hooks(PyObject* init, PyObject* text) {
+  Py_XSETREF(init_hook, Py_NewRef(init));
+  Py_XSETREF(text_hook, Py_NewRef(text));
+}
+
 bool add_tensor_type(PyObject* module) {
   static PyType_Slot slots[] = {
       {Py_tp_new, slot(tensor_new)},
       {Py_tp_dealloc, slot(tensor_dealloc)},
       {Py_tp_repr, slot(tensor_repr)},
+      {Py_tp_str, slot(tensor_str)},
       {Py_tp_hash, slot(tensor_hash)},
       {Py_tp_richcompare, slot(tensor_compare)},
       {Py_tp_methods, kMethods},
       {Py_tp_getset, kProperties},
-      {Py_tp_doc, const_cast<char*>("Tensor(data, dtype=None): an immutable n-dimensional array.")},
+      {Py_tp_doc,
+       const_cast<char*>(
+           "Tensor(input_data=None, dtype=None, shape=None, init=None): an n-dimensional "
+           "array; with init and shape what an initializer makes.")},
       {Py_nb_add, slot(RUTILE_BINARY(add))},
       {Py_nb_subtract, slot(RUTILE_BINARY(sub))},
       {Py_nb_multiply, slot(RUTILE_BINARY(mul))},

@@ -30,6 +30,8 @@ extern PyTypeObject* parameter_type;
 
 // Add the types to the module; false with a Python error set on failure.
 bool add_tensor_type(PyObject* module);
+// Python's initializers and its way to write values: what Tensor(init=...) and repr() call.
+void set_tensor_hooks(PyObject* init, PyObject* text);
 bool add_parameter_type(PyObject* module);
 
 inline bool is_exact_tensor(PyObject* o) { return Py_TYPE(o) == tensor_type; }

@@ -62,7 +62,7 @@ class Differentiation {
   // The arguments to differentiate by are fresh handles: the same tensor may stand in several
   // places, and other threads may differentiate by it at the same time. An enclosing scope sees the
   // op.
-  void add_argument(const py::args& args, py::list* renewed, py::handle number) {
+  void add_argument(const py::tuple& args, py::list* renewed, py::handle number) {
     const int64_t i = int_from(number.ptr());
     const int64_t n = static_cast<int64_t>(args.size());
     if (i < -n || i >= n) {
@@ -93,7 +93,7 @@ class Differentiation {
     w.count = xs_.size() - w.first;
     wanted_.push_back(std::move(w));
   }
-  py::object run(const py::function& fn, const py::list& args, const py::kwargs& kwargs,
+  py::object run(const py::function& fn, const py::list& args, const py::dict& kwargs,
                  bool has_aux) {
     ScopedValue<graph::Phase> phase(graph::current_phase(), graph::Phase::kForward);
     GradScope scope;
@@ -115,8 +115,8 @@ class Differentiation {
 // argnums: an int, a tuple of them or None; weights: a structure of parameters or None. The result
 // is (fn's result, gradients); with both kinds the gradients are the pair of them.
 py::tuple value_and_grad(const py::function& fn, const py::object& argnums,
-                         const py::object& weights, bool has_aux, const py::args& args,
-                         const py::kwargs& kwargs) {
+                         const py::object& weights, bool has_aux, const py::tuple& args,
+                         const py::dict& kwargs) {
   Differentiation d;
   py::list renewed(args);
   const bool several = py::isinstance<py::tuple>(argnums) || py::isinstance<py::list>(argnums);
@@ -151,59 +151,101 @@ py::tuple value_and_grad(const py::function& fn, const py::object& argnums,
 
 // ---- Compilation
 
-// The structure of a compiled function's result; dropped from any thread.
-std::shared_ptr<const Tree> share(Tree tree) {
-  return {new Tree(std::move(tree)), [](const Tree* t) {
+// What holds Python objects; dropped from any thread.
+template <class T>
+std::shared_ptr<const T> share(T value) {
+  return {new T(std::move(value)), [](const T* t) {
             if (!Py_IsInitialized()) return;  // the process ends
             py::gil_scoped_acquire gil;
             delete t;
           }};
 }
 
-// Tensors that a function reads from around it (its closure and globals): they become constants of
-// the graph, so another tensor there asks for another graph.
-class Captured {
- public:
-  explicit Captured(const py::function& fn) {
-    PyObject* f = fn.ptr();
-    while (PyMethod_Check(f)) f = PyMethod_GET_FUNCTION(f);
-    if (!PyFunction_Check(f)) return;
-    if (PyObject* closure = PyFunction_GetClosure(f)) {
-      for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(closure); ++i) {
-        cells_.push_back(py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(closure, i)));
-      }
+// What a function reads from around it (closures and globals, also of the functions it calls):
+// tensors, which become constants of the graph, and Cells. Other ones there ask for another graph.
+struct Around {
+  std::vector<Tensor> tensors;
+  std::vector<py::object> cells;  // their versions
+
+  bool operator==(const Around& o) const {
+    if (tensors.size() != o.tensors.size() || cells.size() != o.cells.size()) return false;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i].impl() != o.tensors[i].impl()) return false;
     }
-    globals_ = py::reinterpret_borrow<py::object>(PyFunction_GetGlobals(f));
-    names_ = py::reinterpret_borrow<py::object>(PyFunction_GetCode(f)).attr("co_names");
+    for (size_t i = 0; i < cells.size(); ++i) {
+      if (!cells[i].is(o.cells[i])) return false;
+    }
+    return true;
   }
-  std::vector<Tensor> now() const {
-    std::vector<Tensor> found;
-    const auto add = [&](PyObject* o) {
-      if (o && is_tensor(o) && !is_parameter(o)) found.push_back(exact_tensor(o));
-    };
-    for (const py::object& c : cells_) add(PyCell_GET(c.ptr()));
-    if (!globals_) return found;
-    for (py::handle name : names_) add(PyDict_GetItemWithError(globals_.ptr(), name.ptr()));
-    return found;
+};
+
+class AroundFinder {
+ public:
+  Around find(PyObject* fn) {
+    visit(fn);
+    return std::move(found_);
   }
 
  private:
-  std::vector<py::object> cells_;
-  py::object globals_, names_;
+  static constexpr size_t kMaxFunctions = 32;
+
+  void visit(PyObject* o) {
+    if (!o) return;
+    if (is_tensor(o)) {
+      if (!is_parameter(o)) found_.tensors.push_back(exact_tensor(o));
+    } else if (PyMethod_Check(o)) {
+      visit(PyMethod_GET_SELF(o));
+      visit(PyMethod_GET_FUNCTION(o));
+    } else if (PyFunction_Check(o)) {
+      visit_function(o);
+    } else if (py::object version = cell_version(o)) {
+      found_.cells.push_back(std::move(version));
+    }
+  }
+  void visit_function(PyObject* f) {
+    for (PyObject* g : seen_) {
+      if (f == g) return;
+    }
+    if (seen_.size() == kMaxFunctions) return;
+    seen_.push_back(f);
+    if (PyObject* closure = PyFunction_GetClosure(f)) {
+      for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(closure); ++i) {
+        visit(PyCell_GET(PyTuple_GET_ITEM(closure, i)));
+      }
+    }
+    PyObject* globals = PyFunction_GetGlobals(f);
+    PyObject* names = reinterpret_cast<PyCodeObject*>(PyFunction_GetCode(f))->co_names;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); ++i) {
+      visit(PyDict_GetItemWithError(globals, PyTuple_GET_ITEM(names, i)));
+    }
+  }
+  Around found_;
+  std::vector<PyObject*> seen_;
 };
 
-bool same_tensors(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (a[i].impl() != b[i].impl()) return false;
+void check_passes(std::string_view off) {
+  std::string known = "all";
+  for (const graph::Pass& p : graph::pipeline()) {
+    if (p.optional) known += cat(", ", p.name);
   }
-  return true;
+  while (!off.empty()) {
+    const size_t comma = off.find(',');
+    const std::string_view name = off.substr(0, comma);
+    off = comma == std::string_view::npos ? std::string_view() : off.substr(comma + 1);
+    bool found = name == "all";
+    for (const graph::Pass& p : graph::pipeline()) found = found || (p.optional && name == p.name);
+    if (!found) {
+      throw_error(ErrorCode::kValue,
+                  cat("passes_off: there is no optional pass '", name, "'; known are ", known));
+    }
+  }
 }
 
 // A traced and compiled Python function.
 class JitFunction {
  public:
-  JitFunction(py::function fn, const std::string& passes_off) : fn_(std::move(fn)), captured_(fn_) {
+  JitFunction(py::function fn, const std::string& passes_off) : fn_(std::move(fn)) {
+    check_passes(passes_off);
     graph::CompileOptions options;
     options.passes_off = passes_off;
     if (py::hasattr(fn_, "__name__")) options.name = py::str(fn_.attr("__name__"));
@@ -215,27 +257,10 @@ class JitFunction {
   py::object operator()(const py::args& args, const py::kwargs& kwargs) {
     // Replayed kernels are unknown to a trace and to a tape: there fn runs as it is written.
     if (call_modes().trace || call_modes().tape) return fn_(*args, **kwargs);
-    std::vector<Tensor> in, out;
-    const graph::Variant variant = find_variant(args, kwargs, &in);
-    std::shared_ptr<const Tree> results;
-    {
-      // Nobody waits for the lock while holding the interpreter's: a trace needs that one too.
-      py::gil_scoped_release release;
-      std::lock_guard lock(mutex_);
-      std::vector<TensorMeta> metas;
-      for (const Tensor& t : in) metas.push_back(t.meta());
-      tracing_ = variant.id;
-      compiled_->prepare(metas, variant);
-      graph::Session& session = compiled_->session();
-      if (!session.note) session.note = std::move(traced_);
-      results = std::static_pointer_cast<const Tree>(session.note);
-      // States are shared with eager calls, which hold the interpreter's lock.
-      std::optional<py::gil_scoped_acquire> states;
-      if (!session.program().graph->states.empty()) states.emplace();
-      out = (*compiled_)(in, variant);
-    }
-    const Tensor* next = out.data();
-    return unflatten(*results, &next);
+    return run(args, kwargs, /*only_prepare=*/false);
+  }
+  void prepare(const py::args& args, const py::kwargs& kwargs) {
+    run(args, kwargs, /*only_prepare=*/true);
   }
   std::string graph_text() { return graph::print(*compiled_->session().program().graph); }
   // "relu app.py:12 net.fc1" for every node of the latest graph.
@@ -260,24 +285,49 @@ class JitFunction {
   struct Call {
     graph::Variant variant;
     std::shared_ptr<const Tree> arguments;  // (args, kwargs)
-    std::vector<Tensor> captured;
+    std::shared_ptr<const Around> around;
   };
+
+  py::object run(const py::args& args, const py::kwargs& kwargs, bool only_prepare) {
+    std::vector<Tensor> in, out;
+    const graph::Variant variant = find_variant(args, kwargs, &in);
+    std::shared_ptr<const Tree> results;
+    {
+      // Nobody waits for the lock while holding the interpreter's: a trace needs that one too.
+      py::gil_scoped_release release;
+      std::lock_guard lock(mutex_);
+      std::vector<TensorMeta> metas;
+      for (const Tensor& t : in) metas.push_back(t.meta());
+      tracing_ = variant.id;
+      compiled_->prepare(metas, variant);
+      graph::Session& session = compiled_->session();
+      if (!session.note) session.note = std::move(traced_);
+      results = std::static_pointer_cast<const Tree>(session.note);
+      // States are shared with eager calls, which hold the interpreter's lock.
+      std::optional<py::gil_scoped_acquire> states;
+      if (!session.program().graph->states.empty()) states.emplace();
+      if (!only_prepare) out = (*compiled_)(in, variant);
+    }
+    const Tensor* next = out.data();
+    if (only_prepare) return py::none();
+    return unflatten(*results, &next);
+  }
 
   graph::Variant find_variant(const py::args& args, const py::kwargs& kwargs,
                               std::vector<Tensor>* in) {
     Tree tree = flatten(py::make_tuple(args, kwargs), Leaves::kAny,
                         cat("an argument of the traced function ", name_), in);
-    std::vector<Tensor> captured = captured_.now();
+    Around around = AroundFinder().find(fn_.ptr());
     for (auto it = calls_.begin(); it != calls_.end(); ++it) {
-      if (!same_tensors(it->captured, captured) || !(*it->arguments == tree)) continue;
+      if (!(*it->around == around) || !(*it->arguments == tree)) continue;
       calls_.splice(calls_.begin(), calls_, it);
       return it->variant;
     }
     std::string reason = tree.children[0].text();
     if (!calls_.empty() && *calls_.front().arguments == tree)
-      reason += " with other tensors around";
+      reason += " with other tensors or Cells around";
     calls_.push_front(
-        {{next_id_++, std::move(reason)}, share(std::move(tree)), std::move(captured)});
+        {{next_id_++, std::move(reason)}, share(std::move(tree)), share(std::move(around))});
     if (calls_.size() > kMaxVariants) calls_.pop_back();
     return calls_.front().variant;
   }
@@ -300,7 +350,6 @@ class JitFunction {
   }
 
   py::function fn_;
-  Captured captured_;
   std::string name_;
   std::unique_ptr<graph::Compiled> compiled_;
   std::mutex mutex_;
@@ -315,11 +364,13 @@ class JitFunction {
 }  // namespace
 
 void add_transforms(py::module_& m) {
-  m.def("value_and_grad", &value_and_grad, py::arg("fn"), py::arg("argnums"), py::arg("weights"),
-        py::arg("has_aux"));
+  m.def("_set_cell_type", &set_cell_type);
+  m.def("value_and_grad", &value_and_grad,
+        "value_and_grad(fn, argnums, weights, has_aux, args, kwargs)");
   py::class_<JitFunction>(m, "JitFunction", py::dynamic_attr())
       .def(py::init<py::function, const std::string&>(), py::arg("fn"), py::arg("passes_off") = "")
       .def("__call__", &JitFunction::operator())
+      .def("prepare", &JitFunction::prepare, "Compiles for such arguments without running.")
       .def("__get__",
            [](py::object self, py::object instance, py::object) -> py::object {
              if (instance.is_none()) return self;

@@ -11,6 +11,8 @@ namespace rutile::python {
 
 namespace {
 
+PyObject* cell_type = nullptr;
+
 constexpr int kMaxDepth = 64;  // a list may hold itself
 
 bool plain(PyObject* o) {
@@ -71,6 +73,7 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
   }
   t.kind = Tree::Kind::kStatic;
   t.value = py::reinterpret_borrow<py::object>(o);
+  if (allowed == Leaves::kAny) t.version = cell_version(o);
   bool fine = plain(o);
   if (allowed == Leaves::kTensors) fine = o == Py_None;
   if (allowed == Leaves::kAny && !fine) {
@@ -90,9 +93,19 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
 
 }  // namespace
 
+void set_cell_type(py::object type) { cell_type = type.release().ptr(); }
+
+py::object cell_version(py::handle o) {
+  if (!cell_type || !PyObject_TypeCheck(o.ptr(), reinterpret_cast<PyTypeObject*>(cell_type))) {
+    return {};
+  }
+  return o.attr("_tree_key")();
+}
+
 bool Tree::operator==(const Tree& o) const {
   if (kind != o.kind || children.size() != o.children.size()) return false;
   if (kind == Kind::kStatic && !same_static(value.ptr(), o.value.ptr())) return false;
+  if (version.ptr() != o.version.ptr()) return false;
   if (kind == Kind::kTuple && value.ptr() != o.value.ptr()) return false;
   if (kind == Kind::kDict && !value.equal(o.value)) return false;
   for (size_t i = 0; i < children.size(); ++i) {

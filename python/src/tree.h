@@ -17,6 +17,7 @@ struct Tree {
   Kind kind = Kind::kTensor;
   // kStatic: the value; kTuple: its type (named tuples); kDict: the tuple of its keys.
   pybind11::object value;
+  pybind11::object version;  // of a Cell among the static values: what its traces depend on
   std::vector<Tree> children;
 
   // Same structure, static values of the same types that are equal.
@@ -24,6 +25,10 @@ struct Tree {
   // "(x, {'mode': 'sum', 'lr': 0.1})": x stands for a tensor.
   std::string text() const;
 };
+
+// The class of Cells; what a trace of one depends on (its _tree_key()), null for anything else.
+void set_cell_type(pybind11::object type);
+pybind11::object cell_version(pybind11::handle o);
 
 // What leaves that are no tensors may be.
 enum class Leaves {

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import rutile
-from rutile import Tensor, ops
+from rutile import Tensor
+from rutile.ops import table as ops
 
 
 def here():
@@ -184,3 +185,35 @@ def test_a_line_of_the_backward_pass():
     with pytest.raises(ValueError) as info:
         hook(X)
     assert location(info.value)[0] == ("test_errors.py", hook.__wrapped__.__code__.co_firstlineno)
+
+
+def test_more_wrong_uses():
+    big = 10**30
+    for call, kind, text in [
+            (lambda: rutile.jit(lambda v: v, passes_off="nonsense"), ValueError, "known are all"),
+            (lambda: rutile.jit(3), TypeError, "takes a function"),
+            (lambda: ops.matmul(X, X, X, X, X, X, X), TypeError, "takes 2 inputs and 3 attributes, got 7"),
+            (lambda: ops.softmax(X, X), TypeError, "axis: expects a plain value"),
+            (lambda: ops.conv2d(X, X, groups=big), ValueError, "[conv2d] groups"),
+            (lambda: rutile.set_seed(-1), ValueError, "not negative"),
+            (lambda: rutile.value_and_grad(lambda v: v, argnums="a")(X), TypeError, "integer"),
+            (lambda: X[big], IndexError, ""), (lambda: X[True], TypeError, "bool")]:
+        with pytest.raises(kind) as info:
+            call()
+        assert text in str(info.value) and isinstance(info.value, rutile.Error), str(info.value)
+
+
+def test_names_of_keywords_are_free():
+    f = rutile.value_and_grad(lambda a, fn, argnums, weights, args: ops.sum(a * fn * argnums * weights * args))
+    two = Tensor(2.0)
+    value, g = f(Tensor(3.0), fn=two, argnums=two, weights=two, args=two)
+    assert float(value) == 48 and float(g) == 16
+    g = rutile.jit(lambda self, name, fn: self + name + fn)
+    assert float(g(self=two, name=two, fn=two)) == 6
+
+
+def test_arrays_of_the_other_byte_order():
+    for dtype in (">f4", ">i8", ">u2", ">c8", ">f8"):
+        a = np.arange(5).astype(dtype)
+        np.testing.assert_array_equal(Tensor(a).asnumpy(), a)
+    assert X[np.int64(1)].shape == (3,) and X[np.array(0)].shape == (3,)

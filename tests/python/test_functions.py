@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import rutile
-from rutile import Tensor, ops
+from rutile import Tensor
+from rutile.ops import table as ops
 
 RNG = np.random.default_rng(3)
 

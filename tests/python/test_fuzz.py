@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import rutile
-from rutile import Tensor, ops
+from rutile import Tensor
+from rutile.ops import table as ops
 
 FINE = (rutile.Error, TypeError, ValueError, IndexError, RuntimeError, MemoryError, OverflowError)
 FUNCTIONS = sorted(n for n in vars(ops) if not n.startswith("_"))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import rutile
-from rutile import Tensor, ops
+from rutile import Tensor
+from rutile.ops import table as ops
 
 
 def in_threads(n, work):

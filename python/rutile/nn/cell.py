@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cell: parameters, child Cells and a function of tensors (construct)."""
+
+import itertools as _itertools
+import weakref as _weakref
+
+from rutile import _rutile
+from rutile import context as _context
+from rutile._rutile import Parameter, Tensor
+from rutile.common.parameter import ParameterTuple
+from rutile.dtype import DType
+
+_in_cell, _inside_transform = _rutile.in_cell, _rutile.inside_transform
+_modes = _context._settings
+_errors = _rutile.errors
+
+# Every change of a Cell gets a number of its own, so equal numbers mean equal Cells.
+_numbers = _itertools.count(1)
+_latest = 0
+_tracing = 0
+
+
+def _changed(cell):
+    global _latest
+    if _tracing == 0:
+        _latest = next(_numbers)
+        cell.__dict__["_edition"] = _latest
+
+
+class _Key:
+    """What a trace of a Cell depends on; equal ones are the same object."""
+
+    __slots__ = ("items", "number", "__weakref__")
+
+    def __init__(self, items, number):
+        self.items, self.number = items, number
+
+    def __repr__(self):
+        return f"<network, change {self.number}>"
+
+
+class HookHandle:
+    """Takes a hook away again by remove()."""
+
+    def __init__(self, cell, hooks, number):
+        self._cell, self._hooks, self._number = _weakref.ref(cell), hooks, number
+
+    def remove(self):
+        self._hooks.pop(self._number, None)
+        cell = self._cell()
+        if cell is not None:
+            _changed(cell)
+
+
+class Cell:
+    """A layer or network.
+
+    Parameters and Cells assigned to attributes belong to it; construct() says what it computes. Called from outside in
+    GRAPH_MODE it is compiled as a whole. `training` is False at first: set_train() for training.
+
+    >>> import rutile
+    >>> from rutile import nn, ops
+    >>> class Net(nn.Cell):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.fc = nn.Dense(3, 2)
+    ...     def construct(self, x):
+    ...         return ops.relu(self.fc(x))
+    >>> net = Net()
+    >>> net(rutile.Tensor([[1.0, 2.0, 3.0]])).shape, [p.name for p in net.get_parameters()]
+    ((1, 2), ['fc.weight', 'fc.bias'])
+    """
+
+    def __new__(cls, *args, **kwargs):
+        # Here, not in __init__: a subclass may forget to call that one.
+        self = super().__new__(cls)
+        self.__dict__.update(_params={}, _cells={}, _pre_hooks={}, _hooks={}, _auto_prefix=True, _prefix="",
+                             _scope="", training=False, _requires_grad=False, _precision=None, _jit=None, _key=None,
+                             _key_at=None, _keys=None, _edition=next(_numbers))
+        if cls.construct is Cell.construct and hasattr(cls, "forward"):
+            self.__dict__["construct"] = self.forward
+        return self
+
+    def __init__(self, auto_prefix=True, flags=None):
+        self.__dict__["_auto_prefix"] = auto_prefix
+        if flags:
+            self.add_flags(**flags)
+
+    # ---- Attributes
+
+    def __getattr__(self, name):
+        d = self.__dict__
+        for kind in ("_params", "_cells"):
+            if kind in d and name in d[kind]:
+                return d[kind][name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setattr__(self, name, value):
+        d = self.__dict__
+        if isinstance(value, Parameter):
+            self.insert_param_to_cell(name, value)
+        elif isinstance(value, Cell):
+            for other in (d, d["_params"]):
+                other.pop(name, None)
+            d["_cells"][name] = value
+            self._adopt(name, value)
+        elif isinstance(value, Tensor) and d["_params"].get(name) is not None:
+            d["_params"][name].set_data(value)
+            return
+        elif value is None and (name in d["_params"] or name in d["_cells"]):
+            (d["_params"] if name in d["_params"] else d["_cells"])[name] = None
+        else:
+            if isinstance(value, ParameterTuple):
+                for p in value:
+                    if not any(q is p for q in d["_params"].values()):
+                        self.insert_param_to_cell(p.name, p, check_name_contain_dot=False)
+            d["_params"].pop(name, None)
+            d["_cells"].pop(name, None)
+            prop = getattr(type(self), name, None)
+            if isinstance(prop, property):
+                prop.__set__(self, value)
+            elif name in d and d[name] is value:
+                return
+            else:
+                d[name] = value
+        _changed(self)
+
+    def __delattr__(self, name):
+        for kind in (self.__dict__, self._params, self._cells):
+            if name in kind:
+                del kind[name]
+                _changed(self)
+                return
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __dir__(self):
+        return sorted({*super().__dir__(), *self._params, *self._cells})
+
+    def __getstate__(self):
+        state = dict(self.__dict__)
+        state.update(_jit=None, _key=None, _key_at=None, _keys=None)
+        if "construct" in state:
+            del state["construct"]
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        _changed(self)
+
+    def _adopt(self, name, cell):
+        if cell._scope:
+            return  # a shared Cell keeps the name that it got first
+        cell.__dict__["_scope"] = name
+        if self._auto_prefix:
+            cell.update_parameters_name(f"{self._prefix}{name}.")
+
+    def insert_param_to_cell(self, param_name, param, check_name_contain_dot=True):
+        """Adds a Parameter under a name; without a name of its own it takes this one."""
+        if not param_name or (check_name_contain_dot and "." in param_name):
+            raise _errors.ValueError(f"{param_name!r} cannot name a parameter: it is empty or has a dot")
+        if not isinstance(param, Parameter):
+            raise _errors.TypeError(f"{param_name} must be a Parameter, got {type(param).__name__}")
+        self.__dict__.pop(param_name, None)
+        self._cells.pop(param_name, None)
+        self._params[param_name] = param
+        if not param.name:
+            param.name = self._prefix + param_name
+        _changed(self)
+
+    def insert_child_to_cell(self, child_name, child_cell):
+        """Adds a Cell under a name."""
+        if not child_name or "." in child_name:
+            raise _errors.ValueError(f"{child_name!r} cannot name a Cell: it is empty or has a dot")
+        if not isinstance(child_cell, Cell):
+            raise _errors.TypeError(f"{child_name} must be a Cell, got {type(child_cell).__name__}")
+        if hasattr(self, child_name) and self._cells.get(child_name, self) is not None:
+            raise _errors.ValueError(f"{type(self).__name__} has a {child_name!r} already")
+        setattr(self, child_name, child_cell)
+
+    # ---- Calls
+
+    def construct(self, *args, **kwargs):
+        """What the Cell computes. Subclasses define it."""
+        raise AttributeError(f"{type(self).__name__} has no construct()")
+
+    def __call__(self, *args, **kwargs):
+        if _modes["mode"] == 0 and not _inside_transform():
+            return self._call_compiled(args, kwargs)
+        d = self.__dict__
+        if d["_pre_hooks"] or d["_hooks"]:
+            return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._with_hooks, *args, **kwargs)
+        return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self.construct, *args, **kwargs)
+
+    def _with_hooks(self, *args, **kwargs):
+        for hook in tuple(self._pre_hooks.values()):
+            changed = hook(self, args)
+            if changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        out = self.construct(*args, **kwargs)
+        for hook in tuple(self._hooks.values()):
+            changed = hook(self, args, out)
+            out = out if changed is None else changed
+        return out
+
+    def _compiled_function(self):
+        if self._jit is None:
+            # The function must not keep the Cell alive: the Cell keeps it.
+            me = _weakref.proxy(self)
+
+            def run(key, args, kwargs):
+                return me._traced(args, kwargs)
+
+            run.__name__ = type(self).__name__
+            self.__dict__["_jit"] = _rutile.JitFunction(run, "")
+        return self._jit
+
+    def _call_compiled(self, args, kwargs):
+        jit = self._compiled_function()
+        before = jit.compilations
+        out = jit(self._tree_key(), args, kwargs)
+        if _modes["save_graphs"] and jit.compilations != before:
+            _context._save_graph(f"{type(self).__name__}_{before}", jit.graph_text())
+        return out
+
+    def _traced(self, args, kwargs):
+        global _tracing
+        _tracing += 1
+        try:
+            return Cell.__call__(self, *args, **kwargs)
+        finally:
+            _tracing -= 1
+
+    def compile(self, *args, **kwargs):
+        """Traces and compiles for such arguments, without running."""
+        self._compiled_function().prepare(self._tree_key(), args, kwargs)
+
+    def _tree_key(self):
+        at = (_latest, _rutile.parameter_edition())
+        if self._key_at == at:
+            return self._key
+        items = []
+        for cell in self._walk():
+            items.append((cell._edition, cell.training, len(cell._hooks), len(cell._pre_hooks)))
+            items.extend((id(p), p.requires_grad) for p in cell._params.values() if p is not None)
+        items = tuple(items)
+        keys = self.__dict__["_keys"]
+        if keys is None:
+            keys = self.__dict__["_keys"] = {}
+        if items not in keys:
+            if len(keys) >= 64:
+                keys.pop(next(iter(keys)))
+            keys[items] = _Key(items, at[0])
+        self.__dict__.update(_key=keys[items], _key_at=at)
+        return self._key
+
+    def _walk(self, seen=None):
+        seen = set() if seen is None else seen
+        if id(self) in seen:
+            return
+        seen.add(id(self))
+        yield self
+        for cell in self._cells.values():
+            if cell is not None:
+                yield from cell._walk(seen)
+
+    # ---- Contents
+
+    def cells(self):
+        """The Cells directly below."""
+        return [c for c in self._cells.values() if c is not None]
+
+    def name_cells(self):
+        """The Cells directly below, by name."""
+        return {name: c for name, c in self._cells.items() if c is not None}
+
+    def cells_and_names(self, cells=None, name_prefix=""):
+        """(path, Cell) of this one and all below, each once."""
+        seen = cells if cells is not None else set()
+        if self in seen:
+            return
+        seen.add(self)
+        yield name_prefix, self
+        for name, cell in self._cells.items():
+            if cell is not None:
+                yield from cell.cells_and_names(seen, f"{name_prefix}.{name}" if name_prefix else name)
+
+    def parameters_and_names(self, name_prefix="", expand=True):
+        """(path, Parameter) of this Cell and, with expand, of all below; each once."""
+        seen = set()
+        for path, cell in self.cells_and_names(name_prefix=name_prefix) if expand else [(name_prefix, self)]:
+            for name, p in cell._params.items():
+                if p is not None and id(p) not in seen:
+                    seen.add(id(p))
+                    yield (f"{path}.{name}" if path else name), p
+
+    def get_parameters(self, expand=True):
+        """The Parameters, in the order of their attributes."""
+        for _, p in self.parameters_and_names(expand=expand):
+            yield p
+
+    def trainable_params(self, recurse=True):
+        """The Parameters that require a gradient."""
+        return [p for p in self.get_parameters(expand=recurse) if p.requires_grad]
+
+    def untrainable_params(self, recurse=True):
+        """The others."""
+        return [p for p in self.get_parameters(expand=recurse) if not p.requires_grad]
+
+    def parameters_dict(self, recurse=True):
+        """The Parameters by their names."""
+        return {p.name: p for p in self.get_parameters(expand=recurse)}
+
+    def update_parameters_name(self, prefix="", recurse=True):
+        """Puts a prefix before the names of all Parameters below."""
+        for cell in self._walk() if recurse else [self]:
+            cell.__dict__["_prefix"] = prefix + cell._prefix
+        for p in self.get_parameters(expand=recurse):
+            p.name = prefix + p.name
+
+    def apply(self, fn):
+        """Calls fn on every Cell below and on this one; returns the Cell."""
+        for cell in self.cells():
+            cell.apply(fn)
+        fn(self)
+        return self
+
+    # ---- Modes
+
+    def set_train(self, mode=True):
+        """Training behaviour (dropout, statistics of the batch) for this Cell and all below; returns the Cell."""
+        global _latest
+        for cell in self._walk():
+            if cell.__dict__["training"] != bool(mode):
+                cell.__dict__["training"] = bool(mode)
+                if _tracing == 0:
+                    _latest = next(_numbers)
+        return self
+
+    def set_grad(self, requires_grad=True):
+        """Says that gradients will be asked for; they always can be. Returns the Cell."""
+        self.__dict__["_requires_grad"] = requires_grad
+        return self
+
+    @property
+    def requires_grad(self):
+        """What set_grad said."""
+        return self._requires_grad
+
+    def to_float(self, dst_type):
+        """Precision of this Cell and all below: float16 or bfloat16 (matrix products and convolutions compute in it,
+        parameters stay float32), or float32. Returns the Cell."""
+        if not isinstance(dst_type, DType) or dst_type.name not in ("float16", "bfloat16", "float32"):
+            raise _errors.ValueError(f"to_float takes float16, bfloat16 or float32, got {dst_type!r}")
+        self.__dict__["_precision"] = dst_type
+        _changed(self)
+        return self
+
+    def add_flags(self, **flags):
+        """Sets attributes; returns the Cell."""
+        for name, value in flags.items():
+            setattr(self, name, value)
+        return self
+
+    @property
+    def param_prefix(self):
+        """What stands before the names of the Parameters below."""
+        return self._prefix[:-1]
+
+    # ---- Hooks
+
+    def register_forward_pre_hook(self, hook_fn):
+        """hook_fn(cell, inputs) runs before construct; what it returns (unless None) replaces the inputs."""
+        return self._register(self._pre_hooks, hook_fn)
+
+    def register_forward_hook(self, hook_fn):
+        """hook_fn(cell, inputs, output) runs after construct; what it returns (unless None) replaces the output."""
+        return self._register(self._hooks, hook_fn)
+
+    def _register(self, hooks, fn):
+        if not callable(fn):
+            raise _errors.TypeError(f"a hook is a function, got {type(fn).__name__}")
+        number = next(_numbers)
+        hooks[number] = fn
+        _changed(self)
+        return HookHandle(self, hooks, number)
+
+    # ---- Text
+
+    def extend_repr(self):
+        """What repr() shows in the parentheses."""
+        return ""
+
+    def __repr__(self):
+        extra, children = self.extend_repr(), self.name_cells()
+        if not children:
+            return f"{type(self).__name__}({extra})"
+        lines = [extra] if extra else []
+        for name, cell in children.items():
+            lines.append(f"({name}): {cell!r}")
+        body = "\n".join(lines).replace("\n", "\n  ")
+        return f"{type(self).__name__}(\n  {body}\n)"
+
+
+_rutile._set_cell_type(Cell)

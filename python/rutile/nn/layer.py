@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers, by MindSpore's names and defaults."""
+
+import math as _math
+
+from rutile import _rutile
+from rutile import ops
+from rutile._rutile import Parameter, Tensor
+from rutile.common.initializer import HeUniform, Uniform, initializer
+from rutile.nn.cell import Cell
+from rutile.ops import table
+from rutile.ops.function import _pair, _padding, _spatial_pad
+from rutile.ops.operations import pool
+
+_errors = _rutile.errors
+
+
+def _positive(cell, **sizes):
+    for name, n in sizes.items():
+        for v in n if isinstance(n, tuple) else (n,):
+            if isinstance(v, bool) or not isinstance(v, int):
+                raise _errors.TypeError(f"[{cell}] {name} must be an int, got {type(v).__name__}")
+            if v <= 0:
+                raise _errors.ValueError(f"[{cell}] {name} must be positive, got {n}")
+
+
+def _bias(init, fan_in, shape, dtype):
+    """Uniform within 1 / sqrt(fan_in) unless an initial value is given."""
+    if init is None:
+        init = Uniform(1 / _math.sqrt(fan_in)) if fan_in else "zeros"
+    return Parameter(initializer(init, shape, dtype))
+
+
+def _nchw(cell, data_format):
+    if data_format != "NCHW":
+        raise _errors.UnsupportedError(f"[{cell}] data_format is NCHW (the compiler chooses the layout in memory), "
+                                       f"got {data_format!r}")
+
+
+class Dense(Cell):
+    """y = x @ weight.T + bias, weight [out_channels, in_channels]."""
+
+    def __init__(self, in_channels, out_channels, weight_init=None, bias_init=None, has_bias=True, activation=None,
+                 dtype="float32"):
+        super().__init__()
+        _positive("Dense", in_channels=in_channels, out_channels=out_channels)
+        self.in_channels, self.out_channels, self.has_bias = in_channels, out_channels, has_bias
+        weight_init = HeUniform(_math.sqrt(5)) if weight_init is None else weight_init
+        self.weight = Parameter(initializer(weight_init, (out_channels, in_channels), dtype))
+        self.bias = _bias(bias_init, in_channels, (out_channels,), dtype) if has_bias else None
+        self.activation = get_activation(activation) if isinstance(activation, str) else activation
+
+    def construct(self, x):
+        x = table.linear(x, self.weight, self.bias)
+        return x if self.activation is None else self.activation(x)
+
+    def extend_repr(self):
+        text = f"input_channels={self.in_channels}, output_channels={self.out_channels}, has_bias={self.has_bias}"
+        return text if self.activation is None else f"{text}, activation={type(self.activation).__name__}"
+
+
+class Conv2d(Cell):
+    """2-D convolution, NCHW; weight [out, in / group, height, width]. pad_mode "same" gives ceil(size / stride)."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, pad_mode="same", padding=0, dilation=1, group=1,
+                 has_bias=False, weight_init=None, bias_init=None, data_format="NCHW", dtype="float32"):
+        super().__init__()
+        kernel = _pair(kernel_size)
+        _positive("Conv2d", in_channels=in_channels, out_channels=out_channels, kernel_size=kernel,
+                  stride=_pair(stride), dilation=_pair(dilation), group=group)
+        _nchw("Conv2d", data_format)
+        if in_channels % group or out_channels % group:
+            raise _errors.ValueError(f"[Conv2d] group {group} must divide {in_channels} and {out_channels} channels")
+        if pad_mode not in ("same", "valid", "pad"):
+            raise _errors.ValueError(f"[Conv2d] pad_mode is 'same', 'valid' or 'pad', got {pad_mode!r}")
+        if pad_mode != "pad" and padding not in (0, (0, 0, 0, 0)):
+            raise _errors.ValueError(f"[Conv2d] padding {padding} goes with pad_mode='pad', not {pad_mode!r}")
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel
+        self.stride, self.dilation, self.group = _pair(stride), _pair(dilation), group
+        self.pad_mode, self.padding, self.has_bias = pad_mode, padding, has_bias
+        shape = (out_channels, in_channels // group, *kernel)
+        weight_init = HeUniform(_math.sqrt(5)) if weight_init is None else weight_init
+        self.weight = Parameter(initializer(weight_init, shape, dtype))
+        self.bias = _bias(bias_init, _math.prod(shape[1:]), (out_channels,), dtype) if has_bias else None
+
+    def construct(self, x):
+        return ops.conv2d(x, self.weight, self.bias, self.stride, self.pad_mode, self.padding, self.dilation,
+                          self.group)
+
+    def extend_repr(self):
+        return (f"input_channels={self.in_channels}, output_channels={self.out_channels}, "
+                f"kernel_size={self.kernel_size}, stride={self.stride}, pad_mode={self.pad_mode}, "
+                f"padding={self.padding}, dilation={self.dilation}, group={self.group}, has_bias={self.has_bias}")
+
+
+class _BatchNorm(Cell):
+    _ranks = ()
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.9, affine=True, gamma_init="ones", beta_init="zeros",
+                 moving_mean_init="zeros", moving_var_init="ones", use_batch_statistics=None, data_format="NCHW",
+                 dtype="float32"):
+        super().__init__()
+        name = type(self).__name__
+        _positive(name, num_features=num_features)
+        if not 0 <= momentum <= 1:
+            raise _errors.ValueError(f"[{name}] momentum must be in [0, 1], got {momentum}")
+        self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
+        self.use_batch_statistics = use_batch_statistics
+        shape = (num_features,)
+        self.moving_mean = Parameter(initializer(moving_mean_init, shape, dtype), requires_grad=False)
+        self.moving_variance = Parameter(initializer(moving_var_init, shape, dtype), requires_grad=False)
+        self.gamma = Parameter(initializer(gamma_init, shape, dtype), requires_grad=affine)
+        self.beta = Parameter(initializer(beta_init, shape, dtype), requires_grad=affine)
+
+    def construct(self, x):
+        if self._ranks and x.ndim not in self._ranks:
+            raise _errors.ValueError(f"[{type(self).__name__}] expects {' or '.join(map(str, self._ranks))} dimensions, "
+                                     f"got {x.shape}")
+        by_batch = self.training if self.use_batch_statistics is None else self.use_batch_statistics
+        return ops.batch_norm(x, self.moving_mean, self.moving_variance, self.gamma, self.beta, by_batch,
+                              1 - self.momentum, self.eps)
+
+    def extend_repr(self):
+        return (f"num_features={self.num_features}, eps={self.eps}, momentum={self.momentum}, gamma={self.gamma}, "
+                f"beta={self.beta}, moving_mean={self.moving_mean}, moving_variance={self.moving_variance}")
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of [n, c] (Ioffe and Szegedy, 2015). moving = moving * momentum + batch * (1 - momentum)."""
+
+    _ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of [n, c, h, w]. moving = moving * momentum + batch * (1 - momentum), variance unbiased."""
+
+    _ranks = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of [n, c, d, h, w]."""
+
+    _ranks = (5,)
+
+
+class LayerNorm(Cell):
+    """Normalised over the dimensions from begin_norm_axis on (Ba et al., 2016)."""
+
+    def __init__(self, normalized_shape, begin_norm_axis=-1, begin_params_axis=-1, gamma_init="ones", beta_init="zeros",
+                 epsilon=1e-7, dtype="float32"):
+        super().__init__()
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        _positive("LayerNorm", normalized_shape=shape)
+        self.normalized_shape, self.begin_norm_axis, self.epsilon = shape, begin_norm_axis, epsilon
+        self.gamma = Parameter(initializer(gamma_init, shape, dtype))
+        self.beta = Parameter(initializer(beta_init, shape, dtype))
+
+    def construct(self, x):
+        first = self.begin_norm_axis % x.ndim if x.ndim else 0
+        return table.layer_norm(x, self.gamma, self.beta, axes=x.ndim - first, eps=self.epsilon)[0]
+
+    def extend_repr(self):
+        return f"normalized_shape={self.normalized_shape}, begin_norm_axis={self.begin_norm_axis}"
+
+
+class GroupNorm(Cell):
+    """Normalised over groups of channels (Wu and He, 2018)."""
+
+    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, gamma_init="ones", beta_init="zeros",
+                 dtype="float32"):
+        super().__init__()
+        _positive("GroupNorm", num_groups=num_groups, num_channels=num_channels)
+        if num_channels % num_groups:
+            raise _errors.ValueError(f"[GroupNorm] {num_groups} groups do not divide {num_channels} channels")
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.gamma = Parameter(initializer(gamma_init, (num_channels,), dtype), requires_grad=affine)
+        self.beta = Parameter(initializer(beta_init, (num_channels,), dtype), requires_grad=affine)
+
+    def construct(self, x):
+        grouped = x.reshape(x.shape[0], self.num_groups, -1)
+        y = table.layer_norm(grouped, axes=1, eps=self.eps)[0].reshape(x.shape)
+        per_channel = (1, self.num_channels) + (1,) * (x.ndim - 2)
+        return y * self.gamma.reshape(per_channel) + self.beta.reshape(per_channel)
+
+    def extend_repr(self):
+        return f"num_groups={self.num_groups}, num_channels={self.num_channels}"
+
+
+class Embedding(Cell):
+    """Rows of embedding_table [vocab_size, embedding_size]."""
+
+    def __init__(self, vocab_size, embedding_size, use_one_hot=False, embedding_table="normal", dtype="float32",
+                 padding_idx=None):
+        super().__init__()
+        _positive("Embedding", vocab_size=vocab_size, embedding_size=embedding_size)
+        self.vocab_size, self.embedding_size = vocab_size, embedding_size
+        self.use_one_hot, self.padding_idx = use_one_hot, padding_idx
+        value = initializer(embedding_table, (vocab_size, embedding_size), dtype)
+        if padding_idx is not None:
+            keep = (table.arange(0, vocab_size) != padding_idx).reshape(-1, 1)
+            value = value * keep.cast(dtype)
+        self.embedding_table = Parameter(value)
+
+    def construct(self, ids):
+        return ops.embedding(ids, self.embedding_table, self.padding_idx)
+
+    def extend_repr(self):
+        return f"vocab_size={self.vocab_size}, embedding_size={self.embedding_size}, use_one_hot={self.use_one_hot}"
+
+
+class Dropout(Cell):
+    """In training: zeros with probability p (older scripts: 1 - keep_prob), the rest divided by 1 - p."""
+
+    def __init__(self, keep_prob=0.5, p=None, dtype="float32"):
+        super().__init__()
+        self.p = 1 - keep_prob if p is None else p
+        if not 0 <= self.p < 1:
+            raise _errors.ValueError(f"[Dropout] p must be in [0, 1), got {self.p}")
+
+    def construct(self, x):
+        return ops.dropout(x, self.p, self.training)
+
+    def extend_repr(self):
+        return f"p={self.p}"
+
+
+class Flatten(Cell):
+    """Dimensions start_dim to end_dim as one."""
+
+    def __init__(self, start_dim=1, end_dim=-1):
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def construct(self, x):
+        return ops.flatten(x, start_dim=self.start_dim, end_dim=self.end_dim)
+
+
+class Identity(Cell):
+    """Its input."""
+
+    def construct(self, x):
+        return x
+
+
+class _Pool2d(Cell):
+    _kind = ""
+
+    def _setup(self, kernel_size, stride, pad_mode, padding, ceil_mode, data_format):
+        name = type(self).__name__
+        _nchw(name, data_format)
+        pad_mode = pad_mode.lower()
+        if pad_mode not in ("same", "valid", "pad"):
+            raise _errors.ValueError(f"[{name}] pad_mode is 'same', 'valid' or 'pad', got {pad_mode!r}")
+        if pad_mode != "pad" and padding not in (0, (0, 0)):
+            raise _errors.ValueError(f"[{name}] padding {padding} goes with pad_mode='pad', not {pad_mode!r}")
+        _positive(name, kernel_size=_pair(kernel_size), stride=_pair(stride))
+        self.kernel_size, self.stride = _pair(kernel_size), _pair(stride)
+        self.pad_mode, self.padding, self.ceil_mode = pad_mode, padding, ceil_mode
+
+    def _pool(self, x, **options):
+        if x.ndim == 3:
+            return self._pool(x.reshape(1, *x.shape), **options)[0]
+        before, after = _padding(x, self.kernel_size, self.stride, (1, 1), self.pad_mode, self.padding)
+        return pool(x, self.kernel_size, self.stride, before, after, self._kind, self.ceil_mode, **options)
+
+    def extend_repr(self):
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, pad_mode={self.pad_mode.upper()}"
+
+
+class MaxPool2d(_Pool2d):
+    """The largest of each window; the stride is 1 unless given."""
+
+    _kind = "max"
+
+    def __init__(self, kernel_size=1, stride=1, pad_mode="valid", padding=0, dilation=1, return_indices=False,
+                 ceil_mode=False, data_format="NCHW"):
+        super().__init__()
+        self._setup(kernel_size, stride, pad_mode, padding, ceil_mode, data_format)
+        self.dilation, self.return_indices = _pair(dilation), return_indices
+        if (return_indices or self.dilation != (1, 1)) and self.pad_mode == "same":
+            raise _errors.ValueError("[MaxPool2d] dilation and return_indices go with pad_mode 'valid' or 'pad'")
+
+    def construct(self, x):
+        if self.return_indices or self.dilation != (1, 1):
+            padding = self.padding if self.pad_mode == "pad" else 0
+            return ops.max_pool2d(x, self.kernel_size, self.stride, padding, self.dilation, self.return_indices,
+                                  self.ceil_mode)
+        return self._pool(x)
+
+
+class AvgPool2d(_Pool2d):
+    """The mean of each window; the stride is 1 unless given."""
+
+    _kind = "avg"
+
+    def __init__(self, kernel_size=1, stride=1, pad_mode="valid", padding=0, ceil_mode=False, count_include_pad=True,
+                 divisor_override=None, data_format="NCHW"):
+        super().__init__()
+        self._setup(kernel_size, stride, pad_mode, padding, ceil_mode, data_format)
+        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
+
+    def construct(self, x):
+        return self._pool(x, count_include_pad=self.pad_mode == "pad" and self.count_include_pad,
+                          divisor=self.divisor_override or 0)
+
+
+class AdaptiveAvgPool2d(Cell):
+    """Means over as many windows as the output has."""
+
+    def __init__(self, output_size):
+        super().__init__()
+        self.output_size = output_size
+
+    def construct(self, x):
+        return ops.adaptive_avg_pool2d(x, self.output_size)
+
+    def extend_repr(self):
+        return f"output_size={self.output_size}"
+
+
+class Pad(Cell):
+    """Padding around: ((before, after), ...) for every dimension; mode CONSTANT (zeros), REFLECT or SYMMETRIC."""
+
+    def __init__(self, paddings, mode="CONSTANT"):
+        super().__init__()
+        self.paddings, self.mode = tuple(tuple(p) for p in paddings), mode
+        if mode not in ("CONSTANT", "REFLECT"):
+            raise _errors.UnsupportedError(f"[Pad] mode is CONSTANT or REFLECT, got {mode!r}")
+
+    def construct(self, x):
+        return table.pad(x, before=tuple(p[0] for p in self.paddings), after=tuple(p[1] for p in self.paddings),
+                         mode=self.mode.lower())
+
+
+class ZeroPad2d(Cell):
+    """Zeros around the last two dimensions: an int or (left, right, top, bottom)."""
+
+    def __init__(self, padding):
+        super().__init__()
+        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+
+    def construct(self, x):
+        left, right, top, bottom = self.padding
+        return _spatial_pad(x, (top, left), (bottom, right))
+
+
+# ---- Activations
+
+def _activation(name, function, **defaults):
+    """A Cell around function(x, *attributes)."""
+
+    def __init__(self, *args, **kwargs):
+        Cell.__init__(self)
+        values = dict(zip(defaults, args), **kwargs)
+        unknown = set(values) - set(defaults)
+        if unknown or len(args) > len(defaults):
+            raise _errors.TypeError(f"[{name}] takes {list(defaults)}, got {sorted(unknown) or len(args)}")
+        for key, default in defaults.items():
+            setattr(self, key, values.get(key, default))
+
+    def construct(self, x):
+        return function(x, *(getattr(self, key) for key in defaults))
+
+    def extend_repr(self):
+        return ", ".join(f"{key}={getattr(self, key)}" for key in defaults)
+
+    doc = (function.__doc__ or "").split("--\n\n")[-1]
+    return type(name, (Cell,), {"__init__": __init__, "construct": construct, "extend_repr": extend_repr,
+                                "__doc__": doc, "__module__": __name__})
+
+
+ReLU = _activation("ReLU", table.relu)
+ReLU6 = _activation("ReLU6", table.relu6)
+Sigmoid = _activation("Sigmoid", table.sigmoid)
+Tanh = _activation("Tanh", table.tanh)
+SiLU = _activation("SiLU", table.silu)
+HSigmoid = _activation("HSigmoid", table.hsigmoid)
+HSwish = _activation("HSwish", table.hswish)
+Hardtanh = _activation("Hardtanh", ops.hardtanh, min_val=-1.0, max_val=1.0)
+HShrink = _activation("HShrink", ops.hardshrink, lambd=0.5)
+SoftShrink = _activation("SoftShrink", ops.softshrink, lambd=0.5)
+LeakyReLU = _activation("LeakyReLU", ops.leaky_relu, alpha=0.2)
+ELU = _activation("ELU", table.elu, alpha=1.0)
+CELU = _activation("CELU", ops.celu, alpha=1.0)
+SeLU = _activation("SeLU", ops.selu)
+Softmax = _activation("Softmax", table.softmax, axis=-1)
+Softmin = _activation("Softmin", ops.softmin, axis=-1)
+LogSoftmax = _activation("LogSoftmax", table.log_softmax, axis=-1)
+LogSigmoid = _activation("LogSigmoid", ops.logsigmoid)
+Softsign = _activation("Softsign", ops.softsign)
+Softplus = _activation("Softplus", table.softplus)
+Mish = _activation("Mish", ops.mish)
+Tanhshrink = _activation("Tanhshrink", ops.tanhshrink)
+GLU = _activation("GLU", ops.glu, axis=-1)
+
+
+def _gelu(x, approximate):
+    """x * P(X <= x) of a standard normal X; approximate (the default): its cheaper form."""
+    return table.gelu(x, "tanh" if approximate else "none")
+
+
+GELU = _activation("GELU", _gelu, approximate=True)
+
+
+class PReLU(Cell):
+    """x above zero, w * x below; one w or one per channel."""
+
+    def __init__(self, channel=1, w=0.25):
+        super().__init__()
+        _positive("PReLU", channel=channel)
+        self.w = Parameter(w if isinstance(w, Tensor) else initializer(w, (channel,)))
+
+    def construct(self, x):
+        return ops.prelu(x, self.w)
+
+
+_ACTIVATIONS = {"relu": ReLU, "relu6": ReLU6, "sigmoid": Sigmoid, "tanh": Tanh, "softmax": Softmax, "elu": ELU,
+                "logsoftmax": LogSoftmax, "gelu": GELU, "silu": SiLU, "swish": SiLU, "leakyrelu": LeakyReLU,
+                "hsigmoid": HSigmoid, "hswish": HSwish, "logsigmoid": LogSigmoid, "prelu": PReLU, "selu": SeLU,
+                "softsign": Softsign, "mish": Mish}
+
+
+def get_activation(name, prim_name=None):
+    """A new activation by its name."""
+    if name not in _ACTIVATIONS:
+        raise _errors.ValueError(f"there is no activation {name!r}; known are {sorted(_ACTIVATIONS)}")
+    return _ACTIVATIONS[name]()
+
+
+__all__ = [_n for _n, _v in list(globals().items())
+           if isinstance(_v, type) and issubclass(_v, Cell) and _v is not Cell and not _n.startswith("_")]
+__all__.append("get_activation")

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions and primitives under MindSpore's names and arguments, over the ops of the C++ table.
+
+rutile.ops.table holds the ops of the table themselves, with the names and arguments that C++ uses. Names that both
+have (softmax, conv2d, ...) follow MindSpore here.
+"""
+
+import sys as _sys
+
+from rutile import _rutile
+from rutile._rutile import ops as table
+
+# The table first: what is not defined below comes from there.
+globals().update({n: f for n, f in vars(table).items() if not n.startswith("_") and not n.endswith("_grad")})
+_sys.modules[__name__ + ".table"] = table
+
+from rutile.ops.function import *  # noqa: E402,F401,F403
+from rutile.ops.transform import GradOperation, grad, value_and_grad  # noqa: E402,F401
+from rutile.ops import operations  # noqa: E402
+from rutile.ops.operations import *  # noqa: E402,F401,F403
+from rutile.ops.composite import HyperMap, Map, MultitypeFuncGraph, partial  # noqa: E402,F401

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions over nested tuples, as MindSpore's scripts use them."""
+
+from functools import partial  # noqa: F401
+
+from rutile import _rutile
+
+
+class HyperMap:
+    """Applies a function to the leaves of tuples and lists: HyperMap(fn)(xs, ys) or HyperMap()(fn, xs, ys).
+
+    >>> from rutile.ops import HyperMap
+    >>> HyperMap(lambda a, b: a + b)((1, (2, 3)), (10, (20, 30)))
+    (11, (22, 33))
+    """
+
+    def __init__(self, ops=None, reverse=False):
+        self._fn = ops
+
+    def __call__(self, *args):
+        fn, args = (self._fn, args) if self._fn is not None else (args[0], args[1:])
+        return self._walk(fn, args)
+
+    def _walk(self, fn, args):
+        nested = [a for a in args if isinstance(a, (tuple, list))]
+        if not nested:
+            return fn(*args)
+        if len({len(a) for a in nested}) != 1:
+            raise _rutile.errors.ValueError("HyperMap: the structures have different lengths")
+        return tuple(self._walk(fn, [a[i] if isinstance(a, (tuple, list)) else a for a in args])
+                     for i in range(len(nested[0])))
+
+
+class Map(HyperMap):
+    """The same for one level of tuples."""
+
+    def _walk(self, fn, args):
+        return tuple(fn(*a) for a in zip(*args))
+
+
+class MultitypeFuncGraph:
+    """A function with one body per argument types: register("Tensor", "Number") decorates a body.
+
+    Types are named "Tensor", "Number", "Bool", "String", "Tuple", "List", "Dict", "None", or given as classes.
+    """
+
+    def __init__(self, name, read_value=False):
+        self.name, self._bodies = name, []
+
+    def register(self, *types):
+        """Decorates the body for arguments of these types."""
+
+        def add(fn):
+            self._bodies.append((types, fn))
+            return self
+
+        return add
+
+    def __call__(self, *args):
+        for types, fn in self._bodies:
+            if len(types) == len(args) and all(_is(a, t) for a, t in zip(args, types)):
+                return fn(*args)
+        raise _rutile.errors.TypeError(f"{self.name} has no body for ({', '.join(type(a).__name__ for a in args)})")
+
+
+def _is(value, kind):
+    if not isinstance(kind, str):
+        return isinstance(value, kind) if isinstance(kind, type) else False
+    kinds = {"Tensor": _rutile.Tensor, "Number": (int, float), "Bool": bool, "Int": int, "Float": float, "String": str,
+             "Tuple": tuple, "List": list, "Dict": dict, "None": type(None)}
+    if kind not in kinds:
+        raise _rutile.errors.ValueError(f"there is no type {kind!r}")
+    return isinstance(value, kinds[kind])

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MindSpore's functions whose name or arguments differ from the op of the table."""
+
+from rutile.ops.function._util import _axis, _pair  # noqa: F401
+from rutile.ops.function.creation import *  # noqa: F401,F403
+from rutile.ops.function.arithmetic import *  # noqa: F401,F403
+from rutile.ops.function.network import *  # noqa: F401,F403
+from rutile.ops.function.network import _padding, _reduce, _spatial_pad  # noqa: F401
+from rutile.ops.function.arrange import *  # noqa: F401,F403
+from rutile.ops.function import arithmetic, arrange, creation, network
+
+__all__ = arithmetic.__all__ + arrange.__all__ + creation.__all__ + network.__all__

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arithmetic, matrices and reductions."""
+
+import builtins as _b
+import math as _math
+
+from rutile._rutile import Tensor
+from rutile._rutile import ops as _table
+from rutile.ops.function._util import _INTEGERS, _axes, _errors, _tensor
+from rutile.ops.function.creation import full_like, ones_like, zeros_like
+
+_imported = set(globals())
+
+
+# ---- Arithmetic
+
+def _binary(name, op, doc):
+    def function(input, other):
+        return op(input, other)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
+def tensor_div(input, other, *, rounding_mode=None):
+    """input / other; rounding_mode None, "floor" or "trunc"."""
+    if rounding_mode is None:
+        return _table.div(input, other)
+    if rounding_mode == "floor":
+        return _table.floor_div(input, other)
+    if rounding_mode == "trunc":
+        y = _table.div(input, other)
+        y = _table.trunc(y)
+        both = [x.dtype for x in (input, other) if isinstance(x, Tensor)]
+        return y.cast(both[0]) if _b.all(d.name in _INTEGERS for d in both) else y
+    raise _errors.ValueError(f"div: rounding_mode is None, 'floor' or 'trunc', got {rounding_mode!r}")
+
+
+div = tensor_div
+divide = tensor_div
+true_divide = _binary("true_divide", _table.div, "input / other.")
+subtract = _binary("subtract", _table.sub, "input - other.")
+multiply = _binary("multiply", _table.mul, "input * other.")
+floor_divide = _binary("floor_divide", _table.floor_div, "The quotient rounded down.")
+floor_mod = _binary("floor_mod", _table.remainder, "The remainder, with the sign of the divisor.")
+mod = _binary("mod", _table.remainder, "The remainder, with the sign of the divisor.")
+ne = _binary("ne", _table.not_equal, "input != other, by element.")
+eq = _binary("eq", _table.equal, "input == other, by element.")
+gt = _binary("gt", _table.greater, "input > other, by element.")
+ge = _binary("ge", _table.greater_equal, "input >= other, by element.")
+lt = _binary("lt", _table.less, "input < other, by element.")
+le = _binary("le", _table.less_equal, "input <= other, by element.")
+arctan2 = _binary("arctan2", _table.atan2, "The angle of (other, input).")
+absolute, negative, inverse = _table.abs, _table.neg, _table.reciprocal
+arccos, arcsin, arctan = _table.acos, _table.asin, _table.atan
+arccosh, arcsinh, arctanh = _table.acosh, _table.asinh, _table.atanh
+
+
+def addcmul(input, tensor1, tensor2, value=1):
+    """input + value * tensor1 * tensor2"""
+    return input + tensor1 * tensor2 * value
+
+
+def addcdiv(input, tensor1, tensor2, value=1):
+    """input + value * tensor1 / tensor2"""
+    return input + tensor1 / tensor2 * value
+
+
+def lerp(input, end, weight):
+    """input + weight * (end - input)"""
+    return input + (end - input) * weight
+
+
+def xlogy(input, other):
+    """input * log(other), zero where input is zero."""
+    input, other = _tensor(input), _tensor(other)
+    safe = _table.where(input == 0, ones_like(other), other)
+    return _table.where(input == 0, zeros_like(input * other), input * _table.log(safe))
+
+
+def hypot(input, other):
+    """sqrt(input^2 + other^2)"""
+    return _table.sqrt(input * input + other * other)
+
+
+def square_difference(input, other):
+    """(input - other)^2"""
+    return _table.square(input - other)
+
+
+def clamp(input, min=None, max=None):
+    """Limited to [min, max], either of them a number, a Tensor or None."""
+    if min is None and max is None:
+        raise _errors.ValueError("clamp: needs min or max")
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        if min is not None:
+            input = _table.maximum(input, min)
+        return input if max is None else _table.minimum(input, max)
+    return _table.clip(input, min=-_math.inf if min is None else min, max=_math.inf if max is None else max)
+
+
+clip = clamp
+clip_by_value = clamp
+
+
+def clip_by_norm(x, clip_norm, axis=None):
+    """Scaled down to a norm of at most clip_norm."""
+    n = _table.norm(x, axes=_axes(axis), keepdims=True)
+    return x * (clip_norm / _table.maximum(n, Tensor(clip_norm, n.dtype)))
+
+
+def clip_by_global_norm(x, clip_norm=1.0, use_norm=None):
+    """Several tensors scaled down to a common norm of at most clip_norm."""
+    n = _table.global_norm(list(x))
+    scale = clip_norm / _table.maximum(n, Tensor(clip_norm, n.dtype))
+    return tuple(g * scale.cast(g.dtype) for g in x)
+
+
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """|input - other| <= atol + rtol * |other|"""
+    close = _table.abs(input - other) <= _table.abs(other) * rtol + atol
+    close = _table.logical_or(close, input == other)
+    if equal_nan:
+        close = _table.logical_or(close, _table.logical_and(_table.isnan(input), _table.isnan(other)))
+    return close
+
+
+def bias_add(input_x, bias):
+    """A bias for dimension 1."""
+    return input_x + bias.reshape((1, -1) + (1,) * (input_x.ndim - 2))
+
+
+# ---- Matrices
+
+def matmul(input, other):
+    """The product of matrices, vectors and stacks of them."""
+    return _table.matmul(input, other)
+
+
+def bmm(input_x, mat2):
+    """The product of two stacks of matrices."""
+    return _table.matmul(input_x, mat2)
+
+
+batch_matmul = bmm
+mm = bmm
+
+
+def mv(input, vec):
+    """Matrix times vector."""
+    return _table.matmul(input, vec)
+
+
+def dot(input, other):
+    """The product of two vectors."""
+    return _table.sum(input * other, axes=-1)
+
+
+def outer(input, vec2):
+    """All products of two vectors' elements."""
+    return input.reshape(-1, 1) * vec2.reshape(1, -1)
+
+
+ger = outer
+
+
+def addmm(input, mat1, mat2, *, beta=1, alpha=1):
+    """beta * input + alpha * (mat1 @ mat2)"""
+    return input * beta + _table.matmul(mat1, mat2) * alpha
+
+
+def dense(input, weight, bias=None):
+    """input @ weight.T + bias"""
+    return _table.linear(input, weight, bias)
+
+
+# ---- Reductions
+
+def _reduction(name, op, doc):
+    def function(input, axis=None, keep_dims=False, **kwargs):
+        keep = kwargs.pop("keepdims", kwargs.pop("keepdim", keep_dims))
+        axis = kwargs.pop("dim", axis)
+        if kwargs:
+            raise _errors.TypeError(f"{name}: no argument {next(iter(kwargs))}")
+        return op(input, _axes(axis), bool(keep))
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
+mean = _reduction("mean", lambda x, a, k: _table.mean(x, a, k), "The mean over axes (None: all).")
+prod = _reduction("prod", lambda x, a, k: _table.prod(x, a, k), "The product over axes (None: all).")
+all = _reduction("all", lambda x, a, k: _table.all(x, a, k), "Whether all are true, over axes (None: all).")
+any = _reduction("any", lambda x, a, k: _table.any(x, a, k), "Whether any is true, over axes (None: all).")
+amax = _reduction("amax", lambda x, a, k: _table.max(x, a, k), "The largest over axes (None: all).")
+amin = _reduction("amin", lambda x, a, k: _table.min(x, a, k), "The smallest over axes (None: all).")
+logsumexp = _reduction("logsumexp", lambda x, a, k: _table.logsumexp(x, a, k), "log(sum(exp)) over axes.")
+reduce_mean, reduce_prod, reduce_max, reduce_min = mean, prod, amax, amin
+reduce_all, reduce_any = all, any
+
+
+def sum(input, dim=None, keepdim=False, *, dtype=None, **kwargs):
+    """The sum over axes (None: all)."""
+    dim, keepdim = kwargs.pop("axis", dim), kwargs.pop("keepdims", kwargs.pop("keep_dims", keepdim))
+    if kwargs:
+        raise _errors.TypeError(f"sum: no argument {next(iter(kwargs))}")
+    return _table.sum(input, _axes(dim), bool(keepdim), dtype)
+
+
+def reduce_sum(x, axis=None, keep_dims=False):
+    """The sum over axes (None: all)."""
+    return _table.sum(x, _axes(axis), bool(keep_dims))
+
+
+def std(input, axis=None, ddof=0, keepdims=False):
+    """The standard deviation over axes, divided by n - ddof."""
+    return _table.std(input, _axes(axis), bool(keepdims), int(ddof))
+
+
+def var(input, axis=None, ddof=0, keepdims=False):
+    """The variance over axes, divided by n - ddof."""
+    return _table.var(input, _axes(axis), bool(keepdims), int(ddof))
+
+
+def max(input, axis=None, keepdims=False):
+    """The largest of all; with an axis (largest values, their places)."""
+    if axis is None:
+        return _table.max(input), _table.argmax(input.reshape(-1))
+    return _table.max(input, (axis,), bool(keepdims)), _table.argmax(input, (axis,), bool(keepdims))
+
+
+def min(input, axis=None, keepdims=False):
+    """The smallest of all; with an axis (smallest values, their places)."""
+    if axis is None:
+        return _table.min(input), _table.argmin(input.reshape(-1))
+    return _table.min(input, (axis,), bool(keepdims)), _table.argmin(input, (axis,), bool(keepdims))
+
+
+def argmax(input, dim=None, keepdim=False):
+    """The place of the largest along a dimension (None: of all)."""
+    return _table.argmax(input.reshape(-1)) if dim is None else _table.argmax(input, (dim,), bool(keepdim))
+
+
+def argmin(input, axis=None, keepdims=False):
+    """The place of the smallest along an axis (None: of all)."""
+    return _table.argmin(input.reshape(-1)) if axis is None else _table.argmin(input, (axis,), bool(keepdims))
+
+
+def argmax_with_value(x, axis=0, keep_dims=False):
+    """(place, value) of the largest."""
+    return _table.argmax(x, (axis,), bool(keep_dims)), _table.max(x, (axis,), bool(keep_dims))
+
+
+def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
+    """The 2-norm over dimensions (None: all)."""
+    if ord not in (None, 2, "fro"):
+        raise _errors.UnsupportedError(f"norm: only the 2-norm, got ord={ord!r}")
+    return _table.norm(A if dtype is None else A.cast(dtype), _axes(dim), bool(keepdim))
+
+
+def cumsum(x, axis, dtype=None):
+    """Running sums along an axis."""
+    return _table.cumsum(x if dtype is None else x.cast(dtype), axis=axis)
+
+
+def count_nonzero(x, axis=(), keep_dims=False, dtype="int32"):
+    """How many are not zero."""
+    return _table.sum((x != 0).cast("int64"), _axes(axis), bool(keep_dims)).cast(dtype)
+
+
+def topk(input, k, dim=None, largest=True, sorted=True):
+    """(the k largest along a dimension, their places)"""
+    values, indices = _table.topk(input, k, -1 if dim is None else dim, bool(largest))
+    return values, indices.cast("int32")
+
+
+def sort(input_x, axis=-1, descending=False):
+    """(sorted values, their places)"""
+    return tuple(_table.sort(input_x, axis, bool(descending)))
+
+
+def argsort(input, axis=-1, descending=False):
+    """The order that sorts."""
+    return _table.sort(input, axis, bool(descending))[1]
+
+
+__all__ = [_n for _n, _v in list(globals().items()) if callable(_v) and not _n.startswith("_") and _n not in _imported]

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions that arrange elements anew, choose and assign them."""
+
+import builtins as _b
+import math as _math
+
+from rutile import _rutile
+from rutile._rutile import Tensor
+from rutile._rutile import ops as _table
+from rutile.ops.function._util import _axes, _axis, _errors, _tensor
+from rutile.ops.function.creation import zeros
+
+_imported = set(globals())
+
+
+# ---- Shapes
+
+def shape(input_x):
+    """The shape as a tuple."""
+    return input_x.shape
+
+
+def rank(input_x):
+    """The number of dimensions."""
+    return input_x.ndim
+
+
+def size(input_x):
+    """The number of elements."""
+    return input_x.size
+
+
+def expand_dims(input_x, axis):
+    """A new dimension of size 1 before `axis`."""
+    at = _axis(axis, input_x.ndim + 1)
+    return input_x.reshape(*input_x.shape[:at], 1, *input_x.shape[at:])
+
+
+unsqueeze = expand_dims
+
+
+def squeeze(input, axis=None):
+    """Without the dimensions of size 1: all, or those named (which must have size 1)."""
+    drop = {_axis(a, input.ndim) for a in _axes(axis)} if axis is not None else {
+        i for i, n in enumerate(input.shape) if n == 1}
+    for a in drop:
+        if input.shape[a] != 1:
+            raise _errors.ValueError(f"squeeze: dimension {a} has size {input.shape[a]}, not 1")
+    return input.reshape(tuple(n for i, n in enumerate(input.shape) if i not in drop))
+
+
+def flatten(input, order="C", *, start_dim=1, end_dim=-1):
+    """Dimensions start_dim to end_dim as one."""
+    if input.ndim == 0:
+        return input.reshape(1)
+    a, z = _axis(_b.min(start_dim, input.ndim - 1), input.ndim), _axis(end_dim, input.ndim)
+    if a >= z:
+        return input
+    return input.reshape(*input.shape[:a], _math.prod(input.shape[a:z + 1]), *input.shape[z + 1:])
+
+
+def transpose(input, input_perm):
+    """The dimensions in another order."""
+    return _table.transpose(input, tuple(input_perm))
+
+
+def permute(input, axis, *more):
+    """The dimensions in another order."""
+    return _table.transpose(input, (axis, *more) if isinstance(axis, int) else tuple(axis))
+
+
+def swapaxes(input, axis0, axis1):
+    """Two dimensions exchanged."""
+    order = list(_b.range(input.ndim))
+    a, b = _axis(axis0, input.ndim), _axis(axis1, input.ndim)
+    order[a], order[b] = b, a
+    return _table.transpose(input, tuple(order))
+
+
+swapdims = swapaxes
+
+
+def movedim(x, source, destination):
+    """Dimensions moved to other places."""
+    source = [_axis(a, x.ndim) for a in _axes(source)]
+    destination = [_axis(a, x.ndim) for a in _axes(destination)]
+    rest = [i for i in _b.range(x.ndim) if i not in source]
+    for d, s in sorted(zip(destination, source)):
+        rest.insert(d, s)
+    return _table.transpose(x, tuple(rest))
+
+
+def t(input):
+    """A matrix transposed."""
+    return input if input.ndim < 2 else swapaxes(input, 0, 1)
+
+
+def concat(tensors, axis=0):
+    """Joined along an axis; different dtypes take their common one."""
+    return _table.concat(list(tensors), axis=axis)
+
+
+cat = concat
+
+
+def stack(tensors, axis=0):
+    """Joined along a new axis."""
+    tensors = [_tensor(x) for x in tensors]
+    if not tensors:
+        raise _errors.ValueError("stack: needs at least one tensor")
+    return _table.concat([expand_dims(x, axis) for x in tensors], axis=axis)
+
+
+def split(tensor, split_size_or_sections, axis=0):
+    """Parts of a size (the last may be smaller), or of given sizes."""
+    n = tensor.shape[_axis(axis, tensor.ndim)]
+    if isinstance(split_size_or_sections, int):
+        each = split_size_or_sections
+        if each <= 0:
+            raise _errors.ValueError(f"split: the size must be positive, got {each}")
+        sizes = tuple(_b.min(each, n - i) for i in _b.range(0, n, each))
+    else:
+        sizes = tuple(split_size_or_sections)
+    return _parts(tensor, sizes, axis)
+
+
+def _parts(tensor, sizes, axis):
+    at, out, start = _axis(axis, tensor.ndim), [], 0
+    if _b.sum(sizes) != tensor.shape[at] or _b.min(sizes, default=0) < 0:
+        raise _errors.ValueError(f"split: sizes {sizes} do not add up to {tensor.shape[at]}")
+    for n in sizes:
+        out.append(tensor[(slice(None),) * at + (slice(start, start + n),)])
+        start += n
+    return tuple(out)
+
+
+def chunk(input, chunks, axis=0):
+    """At most `chunks` parts of equal size (the last may be smaller)."""
+    n = input.shape[_axis(axis, input.ndim)]
+    return split(input, _b.max(1, -(-n // chunks)), axis)
+
+
+def tensor_split(input, indices_or_sections, axis=0):
+    """Parts as equal as can be, or cut at indices."""
+    n = input.shape[_axis(axis, input.ndim)]
+    if isinstance(indices_or_sections, int):
+        k = indices_or_sections
+        sizes = tuple(n // k + (i < n % k) for i in _b.range(k))
+    else:
+        cuts = [0, *(_b.min(_b.max(i + n if i < 0 else i, 0), n) for i in indices_or_sections), n]
+        sizes = tuple(_b.max(b - a, 0) for a, b in zip(cuts, cuts[1:]))
+    return _parts(input, sizes, axis)
+
+
+def unstack(input_x, axis=0):
+    """The slices along an axis."""
+    at = _axis(axis, input_x.ndim)
+    return tuple(input_x[(slice(None),) * at + (i,)] for i in _b.range(input_x.shape[at]))
+
+
+unbind = unstack
+
+
+def tile(input, dims):
+    """The whole repeated along each dimension."""
+    dims = (dims,) if isinstance(dims, int) else tuple(dims)
+    n = _b.max(len(dims), input.ndim)
+    old, reps = (1,) * (n - input.ndim) + input.shape, (1,) * (n - len(dims)) + dims
+    if 2 * n <= 8:
+        wide = input.reshape(tuple(v for d in old for v in (1, d)))
+        wide = broadcast_to(wide, tuple(v for r, d in zip(reps, old) for v in (r, d)))
+        return wide.reshape(tuple(r * d for r, d in zip(reps, old)))
+    out = input.reshape(old)
+    for axis, r in enumerate(reps):
+        out = _table.concat([out] * r, axis=axis)
+    return out
+
+
+def repeat_interleave(input, repeats, axis=None):
+    """Every element (slice) repeated."""
+    if axis is None:
+        input, axis = input.reshape(-1), 0
+    at = _axis(axis, input.ndim)
+    if isinstance(repeats, int):
+        wide = expand_dims(input, at + 1)
+        wide = broadcast_to(wide, wide.shape[:at + 1] + (repeats,) + wide.shape[at + 2:])
+        return wide.reshape(input.shape[:at] + (-1,) + input.shape[at + 1:]) if wide.size else zeros(
+            input.shape[:at] + (input.shape[at] * repeats,) + input.shape[at + 1:], input.dtype)
+    index = [i for i, r in enumerate(repeats) for _ in _b.range(r)]
+    return _table.gather(input, Tensor(index, "int64"), axis=at)
+
+
+def broadcast_to(input, shape):
+    """To a shape that the dimensions allow; -1 keeps a size."""
+    shape = tuple(shape)
+    lead = len(shape) - input.ndim
+    shape = tuple(input.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape))
+    return _table.broadcast_to(input, shape)
+
+
+def expand(input, size):
+    """As broadcast_to."""
+    return broadcast_to(input, size)
+
+
+def expand_as(input, other):
+    """broadcast_to the shape of another."""
+    return _table.broadcast_to(input, other.shape)
+
+
+def roll(input, shifts, dims=None):
+    """Shifted along dimensions, what leaves comes in at the other end."""
+    if dims is None:
+        return roll(input.reshape(-1), shifts, 0).reshape(input.shape)
+    for shift, dim in zip(_axes(shifts), _axes(dims)):
+        at = _axis(dim, input.ndim)
+        n = input.shape[at]
+        k = shift % n if n else 0
+        if k:
+            head = input[(slice(None),) * at + (slice(n - k, n),)]
+            tail = input[(slice(None),) * at + (slice(0, n - k),)]
+            input = _table.concat([head, tail], axis=at)
+    return input
+
+
+def flip(input, dims):
+    """Reversed along dimensions."""
+    return _table.flip(input, _axes(dims))
+
+
+def pad(input_x, padding, mode="constant", value=None):
+    """padding: (before, after) of the last dimension, then of the one before it, ..."""
+    padding = tuple(padding)
+    if len(padding) % 2 or len(padding) > 2 * input_x.ndim:
+        raise _errors.ValueError(f"pad: {len(padding)} numbers do not fit {input_x.ndim} dimensions")
+    before, after = [0] * input_x.ndim, [0] * input_x.ndim
+    for i in _b.range(len(padding) // 2):
+        before[-1 - i], after[-1 - i] = padding[2 * i], padding[2 * i + 1]
+    if any(n < 0 for n in before + after):
+        cut = tuple(slice(_b.max(-b, 0), n - _b.max(-a, 0)) for b, a, n in zip(before, after, input_x.shape))
+        input_x = input_x[cut]
+        before, after = [_b.max(n, 0) for n in before], [_b.max(n, 0) for n in after]
+    return _table.pad(input_x, before=tuple(before), after=tuple(after), mode=mode, value=value or 0)
+
+
+def meshgrid(*inputs, indexing="xy"):
+    """Coordinates of a grid."""
+    if indexing not in ("xy", "ij"):
+        raise _errors.ValueError(f"meshgrid: indexing is 'xy' or 'ij', got {indexing!r}")
+    inputs = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], (tuple, list)) else inputs
+    n = len(inputs)
+    swap = indexing == "xy" and n > 1
+    order = [1, 0, *_b.range(2, n)] if swap else list(_b.range(n))
+    shape = tuple(inputs[i].size for i in order)
+    return tuple(_table.broadcast_to(x.reshape(tuple(x.size if order[a] == i else 1 for a in _b.range(n))), shape)
+                 for i, x in enumerate(inputs))
+
+
+# ---- Indexing
+
+def gather(input_params, input_indices, axis, batch_dims=0):
+    """The slices along an axis that indices name."""
+    if batch_dims:
+        raise _errors.UnsupportedError("gather: batch_dims is not supported")
+    return _table.gather(input_params, input_indices, axis=axis)
+
+
+def gather_elements(input, dim, index):
+    """result[.., i, ..] = input[.., index[.., i, ..], ..]"""
+    return _table.take_along_axis(input, index, axis=dim)
+
+
+gather_d = gather_elements
+
+
+def index_select(input, axis, index):
+    """The slices along an axis that indices name."""
+    return _table.gather(input, index, axis=axis)
+
+
+def masked_fill(input_x, mask, value):
+    """value where the mask is true."""
+    value = value if isinstance(value, Tensor) else Tensor(value)
+    return _table.where(mask, value.cast(input_x.dtype), input_x)
+
+
+def select(condition, input, other):
+    """input where the condition is true, other elsewhere."""
+    return where(condition, input, other)
+
+
+def where(condition, input, other):
+    """input where the condition is true, other elsewhere."""
+    return _table.where(condition, input, other)
+
+
+def tensor_scatter_elements(input_x, indices, updates, axis=0, reduction="none"):
+    """input with updates added (reduction "add") at places along an axis."""
+    if reduction != "add":
+        raise _errors.UnsupportedError("tensor_scatter_elements: only reduction='add'")
+    return _table.scatter_add(input_x, indices, updates, axis=axis)
+
+
+# ---- Parameters
+
+def assign(variable, value):
+    """Gives a Parameter another value; returns it."""
+    variable.set_data(value)
+    return variable
+
+
+def assign_add(variable, value):
+    """Adds to a Parameter; returns it."""
+    value = _tensor(value).cast(variable.dtype)
+    if value.shape != variable.shape:
+        value = _table.broadcast_to(value, variable.shape)
+    _rutile.updates.assign_add(variable, value)
+    return variable
+
+
+def assign_sub(variable, value):
+    """Subtracts from a Parameter; returns it."""
+    variable.set_data(variable - value)
+    return variable
+
+
+def depend(value, expr):
+    """value; what expr did happens before, as everything in the order of the program."""
+    return value
+
+
+def is_tensor(obj):
+    """Whether it is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def scalar_to_tensor(input_x, dtype="float32"):
+    """A number as a Tensor without dimensions."""
+    return Tensor(input_x, dtype)
+
+
+def cast(input, dtype):
+    """The same values in another dtype."""
+    return _table.cast(_tensor(input), dtype)
+
+
+def reshape(input, shape):
+    """The elements in another shape; one size may be -1."""
+    return _table.reshape(input, tuple(shape))
+
+
+__all__ = [_n for _n, _v in list(globals().items()) if callable(_v) and not _n.startswith("_") and _n not in _imported]

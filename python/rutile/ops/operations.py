@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Primitives: operators with their attributes as objects, P.X(attributes)(inputs), as MindSpore's older scripts use.
+
+>>> import rutile
+>>> from rutile.ops import operations as P
+>>> P.ReduceSum(keep_dims=True)(rutile.Tensor([[1.0, 2.0]]), 1).asnumpy().tolist()
+[[3.0]]
+"""
+
+import inspect as _inspect
+
+from rutile import _rutile
+from rutile._rutile import Parameter, Tensor
+from rutile._rutile import ops as _table
+from rutile.ops import function as F
+
+_errors = _rutile.errors
+
+__all__ = ["Primitive"]
+
+
+class Primitive:
+    """An operator as an object: attributes first, inputs at the call."""
+
+    def __init__(self):
+        self.name = type(self).__name__
+
+    def __repr__(self):
+        given = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k != "name")
+        return f"Prim[{type(self).__name__}]<{given}>"
+
+
+def _define(name, attributes, call, doc):
+    """A primitive with attributes (name -> default) and the function call(self, *inputs)."""
+    parameters = [_inspect.Parameter("self", _inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    for key, default in attributes.items():
+        parameters.append(_inspect.Parameter(key, _inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
+    signature = _inspect.Signature(parameters)
+
+    def __init__(self, *args, **kwargs):
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as e:
+            raise _errors.TypeError(f"[{name}] {e}") from None
+        bound.apply_defaults()
+        for key in attributes:
+            if bound.arguments[key] is _inspect.Parameter.empty:
+                raise _errors.TypeError(f"[{name}] needs the attribute {key}")
+            setattr(self, key, bound.arguments[key])
+        self.name = name
+
+    __init__.__signature__ = signature
+    members = {"__init__": __init__, "__call__": call, "__doc__": doc, "__module__": __name__}
+    globals()[name] = type(name, (Primitive,), members)
+    __all__.append(name)
+
+
+_NEEDED = _inspect.Parameter.empty
+
+
+def _plain(name, function):
+    """A primitive without attributes."""
+    def __call__(self, *inputs):
+        return function(*inputs)
+
+    _define(name, {}, __call__, (function.__doc__ or "").split("--\n\n")[-1])
+
+
+for _name, _function in {
+        "Abs": "abs", "ACos": "acos", "Acosh": "acosh", "Add": "add", "Asin": "asin", "Asinh": "asinh", "Atan": "atan",
+        "Atan2": "atan2", "Atanh": "atanh", "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or",
+        "BitwiseXor": "bitwise_xor", "Ceil": "ceil", "Cos": "cos", "Cosh": "cosh", "Equal": "equal", "Erf": "erf",
+        "Erfc": "erfc", "Exp": "exp", "Expm1": "expm1", "Floor": "floor", "FloorDiv": "floor_div",
+        "FloorMod": "remainder", "Greater": "greater", "GreaterEqual": "greater_equal", "HSigmoid": "hsigmoid",
+        "HSwish": "hswish", "Inv": "reciprocal", "Invert": "bitwise_not", "IsFinite": "isfinite", "IsInf": "isinf",
+        "IsNan": "isnan", "Less": "less", "LessEqual": "less_equal", "Log": "log", "Log1p": "log1p",
+        "LogicalAnd": "logical_and", "LogicalNot": "logical_not", "LogicalOr": "logical_or",
+        "LogicalXor": "logical_xor", "Maximum": "maximum", "Minimum": "minimum", "Mod": "remainder", "Mul": "mul",
+        "Neg": "neg", "NotEqual": "not_equal", "Pow": "pow", "RealDiv": "div", "Div": "div", "Reciprocal": "reciprocal",
+        "ReLU": "relu", "ReLU6": "relu6", "Rint": "round", "Round": "round", "Rsqrt": "rsqrt", "SiLU": "silu",
+        "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus", "Sqrt": "sqrt",
+        "Square": "square", "Sub": "sub", "Tan": "tan", "Tanh": "tanh", "Trunc": "trunc", "NonZero": "nonzero"}.items():
+    _plain(_name, getattr(_table, _function))
+for _name, _function in {
+        "TensorAdd": _table.add, "Assign": F.assign, "AssignAdd": F.assign_add, "AssignSub": F.assign_sub,
+        "BroadcastTo": F.broadcast_to, "Cast": F.cast, "Depend": F.depend, "ExpandDims": F.expand_dims, "Fill": F.fill,
+        "Gather": F.gather, "GatherD": F.gather_elements, "GatherV2": F.gather, "LogSoftmaxV2": F.log_softmax,
+        "MaskedFill": F.masked_fill, "Mish": F.mish, "OnesLike": F.ones_like, "PReLU": F.prelu, "Rank": F.rank,
+        "Select": F.select, "SeLU": F.selu, "Shape": F.shape, "Size": F.size, "Softsign": F.softsign, "Tile": F.tile,
+        "Transpose": F.transpose, "Xlogy": F.xlogy, "ZerosLike": F.zeros_like, "Zeros": F.zeros, "Ones": F.ones,
+        "SquaredDifference": F.square_difference, "TruncateDiv": lambda x, y: F.div(x, y, rounding_mode="trunc"),
+        "DivNoNan": lambda x, y: _table.where(y == 0, F.zeros_like(x / y), x / _table.where(y == 0, F.ones_like(y), y)),
+        "BiasAdd": F.bias_add, "StopGradient": _table.stop_gradient, "IsClose": F.isclose, "Lerp": F.lerp,
+        "Addcmul": F.addcmul, "Addcdiv": F.addcdiv, "ScalarToTensor": F.scalar_to_tensor,
+        "Identity": lambda x: x, "MatrixTranspose": lambda x: F.swapaxes(x, -1, -2)}.items():
+    _plain(_name, _function)
+
+# Attributes that only say what the shapes are, which are known, are taken and not used.
+_define("Reshape", {"input_shape": None, "output_shape": None}, lambda self, x, shape: F.reshape(x, shape),
+        "The elements in another shape.")
+_define("Flatten", {}, lambda self, x: F.flatten(x), "All dimensions but the first as one.")
+_define("Squeeze", {"axis": ()}, lambda self, x: F.squeeze(x, self.axis if self.axis != () else None),
+        "Without dimensions of size 1.")
+_define("Concat", {"axis": 0}, lambda self, xs: F.concat(xs, self.axis), "Joined along an axis.")
+_define("Stack", {"axis": 0}, lambda self, xs: F.stack(xs, self.axis), "Joined along a new axis.")
+_define("Pack", {"axis": 0}, lambda self, xs: F.stack(xs, self.axis), "Joined along a new axis.")
+_define("Unstack", {"axis": 0, "num": None}, lambda self, x: F.unstack(x, self.axis), "The slices along an axis.")
+_define("Split", {"axis": 0, "output_num": 1}, lambda self, x: tuple(_table.split(
+    x, sections=self.output_num, axis=self.axis)), "Parts of equal size.")
+_define("Pad", {"paddings": _NEEDED}, lambda self, x: _table.pad(
+    x, before=tuple(p[0] for p in self.paddings), after=tuple(p[1] for p in self.paddings)), "Zeros around.")
+_define("Slice", {}, lambda self, x, begin, size: _table.slice(
+    x, tuple(begin), tuple(n if s == -1 else b + s for b, s, n in zip(begin, size, x.shape))),
+    "A part from `begin` of a size.")
+_define("StridedSlice", {"begin_mask": 0, "end_mask": 0, "ellipsis_mask": 0, "new_axis_mask": 0,
+                         "shrink_axis_mask": 0}, lambda self, x, begin, end, strides: _strided(
+                             self, x, begin, end, strides), "x[begin:end:stride] per dimension, bits of masks as TF's.")
+
+
+def _strided(p, x, begin, end, strides):
+    key = []
+    for i, (b, e, s) in enumerate(zip(begin, end, strides)):
+        bit = 1 << i
+        if p.ellipsis_mask & bit:
+            key.append(...)
+        elif p.new_axis_mask & bit:
+            key.append(None)
+        elif p.shrink_axis_mask & bit:
+            key.append(b)
+        else:
+            key.append(slice(None if p.begin_mask & bit else b, None if p.end_mask & bit else e, s))
+    return x[tuple(key)]
+
+
+for _name, _function in {"ReduceSum": F.reduce_sum, "ReduceMean": F.mean, "ReduceMax": F.amax, "ReduceMin": F.amin,
+                         "ReduceProd": F.prod, "ReduceAll": F.all, "ReduceAny": F.any}.items():
+    def _call(self, x, axis=(), function=_function):
+        return function(x, axis, self.keep_dims)
+    _define(_name, {"keep_dims": False}, _call, f"{_function.__doc__}")
+_define("ArgMaxWithValue", {"axis": 0, "keep_dims": False}, lambda self, x: F.argmax_with_value(
+    x, self.axis, self.keep_dims), "(place, value) of the largest.")
+_define("ArgMinWithValue", {"axis": 0, "keep_dims": False}, lambda self, x: (
+    _table.argmin(x, (self.axis,), self.keep_dims), _table.min(x, (self.axis,), self.keep_dims)),
+    "(place, value) of the smallest.")
+_define("Argmax", {"axis": -1, "output_type": "int32"}, lambda self, x: F.argmax(x, self.axis).cast(
+    self.output_type), "The place of the largest.")
+_define("Argmin", {"axis": -1, "output_type": "int32"}, lambda self, x: F.argmin(x, self.axis).cast(
+    self.output_type), "The place of the smallest.")
+_define("CumSum", {"exclusive": False, "reverse": False}, lambda self, x, axis: _table.cumsum(
+    x, axis, self.exclusive, self.reverse), "Running sums.")
+_define("MatMul", {"transpose_a": False, "transpose_b": False}, lambda self, a, b: _table.matmul(
+    a, b, self.transpose_a, self.transpose_b), "The product of two matrices.")
+_define("BatchMatMul", {"transpose_a": False, "transpose_b": False}, lambda self, a, b: _table.matmul(
+    a, b, self.transpose_a, self.transpose_b), "The product of stacks of matrices.")
+_define("Softmax", {"axis": -1}, lambda self, x: _table.softmax(x, self.axis), "exp(x) / sum(exp(x)).")
+_define("LogSoftmax", {"axis": -1}, lambda self, x: _table.log_softmax(x, self.axis), "log(softmax).")
+_define("GeLU", {}, lambda self, x: _table.gelu(x, "tanh"), "The gelu of its cheaper form.")
+_define("Gelu", {}, lambda self, x: _table.gelu(x, "tanh"), "The gelu of its cheaper form.")
+_define("Elu", {"alpha": 1.0}, lambda self, x: _table.elu(x, self.alpha), "x, or alpha * (exp(x) - 1) below zero.")
+_define("HShrink", {"lambd": 0.5}, lambda self, x: F.hardshrink(x, self.lambd), "Zero where |x| <= lambd.")
+_define("SoftShrink", {"lambd": 0.5}, lambda self, x: F.softshrink(x, self.lambd), "Moved by lambd towards zero.")
+_define("OneHot", {"axis": -1}, lambda self, i, depth, on, off: F.one_hot(i, depth, on, off, self.axis),
+        "on at each index, off elsewhere.")
+_define("TopK", {"sorted": True}, lambda self, x, k: F.topk(x, k), "(the k largest of the last dimension, places).")
+_define("Sort", {"axis": -1, "descending": False}, lambda self, x: F.sort(x, self.axis, self.descending),
+        "(sorted values, their places).")
+_define("L2Normalize", {"axis": 0, "epsilon": 1e-4}, lambda self, x: F.l2_normalize(x, self.axis, self.epsilon),
+        "x / sqrt(max(sum(x^2), epsilon)).")
+_define("Conv2D", {"out_channel": _NEEDED, "kernel_size": _NEEDED, "mode": 1, "pad_mode": "valid", "pad": 0,
+                   "stride": 1, "dilation": 1, "group": 1, "data_format": "NCHW"}, lambda self, x, w: F.conv2d(
+                       x, w, None, self.stride, self.pad_mode, self.pad, self.dilation, self.group),
+        "2-D convolution.")
+_define("MaxPool", {"kernel_size": 1, "strides": 1, "pad_mode": "valid", "data_format": "NCHW"},
+        lambda self, x: _pool(x, self, "max"), "The largest of each window.")
+_define("AvgPool", {"kernel_size": 1, "strides": 1, "pad_mode": "valid", "data_format": "NCHW"},
+        lambda self, x: _pool(x, self, "avg"), "The mean of each window.")
+
+
+def _pool(x, p, kind):
+    kernel, stride = F._pair(p.kernel_size), F._pair(p.strides)
+    before, after = F._padding(x, kernel, stride, (1, 1), p.pad_mode.lower(), 0)
+    return pool(x, kernel, stride, before, after, kind)
+
+
+def pool(x, kernel, stride, before, after, kind, ceil_mode=False, count_include_pad=False, divisor=0):
+    """max or avg over windows with any padding; means count what is inside only, unless count_include_pad."""
+    if kind == "max":
+        if before != after:
+            lowest = float("-inf") if x.dtype.name.startswith(("float", "bfloat")) else -2**31
+            x, before = F._spatial_pad(x, before, after, lowest), (0, 0)
+        return _table.max_pool2d(x, kernel=kernel, stride=stride, pad=before, ceil_mode=ceil_mode)[0]
+    options = {"kernel": kernel, "stride": stride, "ceil_mode": ceil_mode, "divisor_override": divisor}
+    if before == after:
+        return _table.avg_pool2d(x, pad=before, count_include_pad=count_include_pad, **options)
+    padded = _table.avg_pool2d(F._spatial_pad(x, before, after), **options)
+    if count_include_pad or divisor:
+        return padded
+    inside = F._spatial_pad(F.ones((1, 1, *x.shape[2:]), x.dtype), before, after)
+    return padded / _table.avg_pool2d(inside, **options)
+
+
+_define("Dropout", {"keep_prob": 0.5, "Seed0": 0, "Seed1": 0}, lambda self, x: tuple(_table.dropout(
+    x, 1 - self.keep_prob)), "(x with elements dropped, mask of those kept).")
+_define("BatchNorm", {"is_training": False, "epsilon": 1e-5, "momentum": 0.1, "data_format": "NCHW"},
+        lambda self, x, scale, bias, mean, var: _batch_norm(self, x, scale, bias, mean, var),
+        "(y, mean, variance, mean, variance); training moves the statistics by `momentum`.")
+
+
+def _batch_norm(p, x, scale, bias, mean, var):
+    if not p.is_training:
+        return _table.batch_norm_inference(x, mean, var, scale, bias, eps=p.epsilon), mean, var, mean, var
+    y, m, rstd = _table.batch_norm(x, scale, bias, eps=p.epsilon)
+    if isinstance(mean, Parameter):
+        _rutile.updates.batch_norm_update_stats(mean, var, m, rstd, momentum=p.momentum, eps=p.epsilon,
+                                                count=x.size // max(x.shape[1], 1))
+    v = 1 / _table.square(rstd) - p.epsilon
+    return y, m, v, m, v
+
+
+_define("LayerNorm", {"begin_norm_axis": 1, "begin_params_axis": 1, "epsilon": 1e-7},
+        lambda self, x, gamma, beta: _layer_norm(self, x, gamma, beta), "(y, mean, variance).")
+
+
+def _layer_norm(p, x, gamma, beta):
+    first = F._axis(p.begin_norm_axis, x.ndim)
+    y, mean, rstd = _table.layer_norm(x, gamma, beta, axes=x.ndim - first, eps=p.epsilon)
+    return y, mean, 1 / _table.square(rstd) - p.epsilon
+
+
+_define("SoftmaxCrossEntropyWithLogits", {}, lambda self, logits, labels: _softmax_cross_entropy(logits, labels),
+        "(loss per row, its gradient) against class probabilities.")
+
+
+def _softmax_cross_entropy(logits, labels):
+    loss = -_table.sum(_table.log_softmax(logits) * labels, (1,))
+    return loss, _table.stop_gradient(_table.softmax(logits) - labels)
+
+
+_define("SparseSoftmaxCrossEntropyWithLogits", {"is_grad": False, "sens": 1.0},
+        lambda self, logits, labels: F.cross_entropy(logits, labels), "The mean loss against classes.")
+_define("SigmoidCrossEntropyWithLogits", {}, lambda self, logits, label: F.binary_cross_entropy_with_logits(
+    logits, label, reduction="none"), "The loss per element.")
+_define("SmoothL1Loss", {"beta": 1.0, "reduction": "none"}, lambda self, x, y: F.smooth_l1_loss(
+    x, y, self.beta, self.reduction), "Quadratic near zero, linear elsewhere.")
+_define("BinaryCrossEntropy", {"reduction": "mean"}, lambda self, p, y, w=None: F.binary_cross_entropy(
+    p, y, w, self.reduction), "-(y log p + (1 - y) log(1 - p)).")
+_define("BCEWithLogitsLoss", {"reduction": "mean"}, lambda self, x, y, w=None, pos=None:
+        F.binary_cross_entropy_with_logits(x, y, w, pos, self.reduction), "The same of sigmoid(x).")
+_define("KLDivLoss", {"reduction": "mean"}, lambda self, x, y: F.kl_div(x, y, self.reduction),
+        "y * (log y - x).")
+_define("L2Loss", {}, lambda self, x: _table.sum(_table.square(x)) / 2, "Half the sum of squares.")
+_define("StandardNormal", {"seed": 0, "seed2": 0}, lambda self, shape: F.randn(shape), "Standard normal numbers.")
+_define("UniformReal", {"seed": 0, "seed2": 0}, lambda self, shape: F.rand(shape), "Uniform numbers in [0, 1).")
+_define("Eye", {}, lambda self, n, m, t: F.eye(n, m, t), "Ones on the diagonal.")
+_define("LinSpace", {}, lambda self, start, stop, num: F.linspace(float(start), float(stop), num),
+        "Numbers from start to stop.")
+_define("ReverseV2", {"axis": _NEEDED}, lambda self, x: F.flip(x, self.axis), "Reversed along axes.")
+_define("DType", {}, lambda self, x: x.dtype, "The dtype of a Tensor.")
+_define("Tril", {"diagonal": 0}, lambda self, x: _table.tril(x, self.diagonal), "The lower triangle.")
+_define("Triu", {"diagonal": 0}, lambda self, x: _table.triu(x, self.diagonal), "The upper triangle.")
+_define("LpNorm", {"axis": _NEEDED, "p": 2, "keep_dims": False, "epsilon": 1e-12}, lambda self, x: F.norm(
+    x, self.p, self.axis, self.keep_dims), "The 2-norm over axes.")
+_define("ClipByNorm", {"axis": None}, lambda self, x, n: F.clip_by_norm(x, n, self.axis),
+        "Scaled down to a norm.")
+_define("Meshgrid", {"indexing": "xy"}, lambda self, xs: F.meshgrid(*xs, indexing=self.indexing),
+        "Coordinates of a grid.")
+_define("AddN", {}, lambda self, xs: _add_n(xs), "The sum of several tensors.")
+
+
+def _add_n(xs):
+    total = xs[0]
+    for x in xs[1:]:
+        total = total + x
+    return total
+
+
+_define("AccumulateNV2", {}, lambda self, xs: _add_n(xs), "The sum of several tensors.")
+_define("Print", {}, lambda self, *xs: _print(xs), "Prints; in a compiled graph what is not known then is refused.")
+
+
+def _print(xs):
+    print(*(x if not isinstance(x, Tensor) else str(x.asnumpy()) for x in xs))
+    return xs[0] if xs else None
+
+

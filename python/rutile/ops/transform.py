@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Differentiation by MindSpore's arguments."""
+
+import functools as _functools
+
+from rutile import _rutile
+from rutile._rutile import Parameter
+
+_native = _rutile.value_and_grad
+
+
+def _weights(weights):
+    if weights is None or isinstance(weights, Parameter):
+        return weights
+    return tuple(weights)
+
+
+def value_and_grad(fn, grad_position=0, weights=None, has_aux=False, return_ids=False, *, argnums=False):
+    """A function that returns fn's result and its gradients.
+
+    grad_position (also: argnums): the arguments to differentiate by, an int or a tuple of them (then the gradients
+    come as a tuple), None for none. Each is a Tensor or nested tuples, lists and dicts of Tensors; its gradient has
+    the same structure. weights: a Parameter, or several, whose gradients come as a tuple; with grad_position as well
+    the gradients are the pair (by arguments, by weights). has_aux: fn returns a tuple whose first entry is
+    differentiated and the rest is passed on; without, all results are. What has several elements is differentiated as
+    its sum. return_ids: every gradient becomes (position or parameter's name, gradient).
+
+    >>> import rutile
+    >>> f = rutile.value_and_grad(lambda p, x: rutile.ops.sum(p["w"] * x + p["b"]))
+    >>> value, grads = f({"w": rutile.Tensor(2.0), "b": rutile.Tensor(1.0)}, rutile.Tensor([3.0, 4.0]))
+    >>> float(value), float(grads["w"]), float(grads["b"])
+    (16.0, 7.0, 2.0)
+    """
+    if not callable(fn):
+        raise _rutile.errors.TypeError(f"value_and_grad takes a function, got {type(fn).__name__}")
+    position = grad_position if argnums is False else argnums
+    parameters = _weights(weights)
+
+    def wrapped(*args, **kwargs):
+        value, grads = _native(fn, position, parameters, has_aux, args, kwargs)
+        return value, _with_ids(grads, position, parameters) if return_ids else grads
+
+    return _named(wrapped, fn)
+
+
+def _named(wrapped, fn):
+    try:
+        return _functools.wraps(fn)(wrapped)
+    except AttributeError:
+        return wrapped
+
+
+def _with_ids(grads, position, weights):
+    def by_position(g):
+        return tuple(zip(position, g)) if isinstance(position, (tuple, list)) else (position, g)
+
+    def by_weights(g):
+        return (weights.name, g) if isinstance(weights, Parameter) else tuple((p.name, x) for p, x in zip(weights, g))
+
+    if position is None:
+        return by_weights(grads)
+    if weights is None:
+        return by_position(grads)
+    return by_position(grads[0]), by_weights(grads[1])
+
+
+def grad(fn, grad_position=0, weights=None, has_aux=False, return_ids=False, *, argnums=False):
+    """As value_and_grad, without the value: the gradients, with has_aux (gradients, the rest of the result)."""
+    both = value_and_grad(fn, grad_position, weights, has_aux, return_ids, argnums=argnums)
+
+    def wrapped(*args, **kwargs):
+        value, grads = both(*args, **kwargs)
+        if not has_aux:
+            return grads
+        return grads, value[1] if len(value) == 2 else value[1:]
+
+    return _named(wrapped, fn)
+
+
+class GradOperation:
+    """MindSpore's older way: GradOperation(get_all, get_by_list, sens_param)(fn, weights)(*args).
+
+    get_all: by all arguments, as a tuple (else by the first); get_by_list: by the weights (default: the network's
+    trainable ones); both: the pair. sens_param: the last argument is what the result is multiplied by.
+    """
+
+    def __init__(self, get_all=False, get_by_list=False, sens_param=False):
+        self.get_all, self.get_by_list, self.sens_param = get_all, get_by_list, sens_param
+
+    def __call__(self, fn, weights=None):
+        if self.get_by_list and weights is None:
+            weights = fn.trainable_params()
+
+        def wrapped(*args, **kwargs):
+            call = fn
+            if self.sens_param:
+                *args, sens = args
+                if isinstance(sens, tuple):
+                    def call(*a, **k):
+                        return tuple(y * s for y, s in zip(fn(*a, **k), sens))
+                else:
+                    def call(*a, **k):
+                        return fn(*a, **k) * sens
+            position = tuple(range(len(args))) if self.get_all else None if self.get_by_list else 0
+            return _native(call, position, _weights(weights) if self.get_by_list else None, False, tuple(args),
+                           kwargs)[1]
+
+        return _named(wrapped, fn)

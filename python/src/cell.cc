@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/python/src/cell.h"
+
+#include "rutile/graph/trace/tracer.h"
+#include "rutile/ops/call.h"
+#include "rutile/python/src/convert.h"
+
+namespace rutile::python {
+
+namespace {
+
+// fn(*args, **kwargs) inside the Cell `name`; precision: None leaves mixed precision as it is, a
+// low-precision dtype turns it on, another dtype off.
+PyObject* in_cell(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject* names) {
+  return guarded([&]() -> PyObject* {
+    Py_ssize_t size = 0;
+    const char* name = n >= 3 ? PyUnicode_AsUTF8AndSize(args[0], &size) : nullptr;
+    if (!name) {
+      if (PyErr_Occurred()) throw_builtin_error();
+      throw_error(ErrorCode::kType, "in_cell(name, precision, fn, ...)");
+    }
+    CallModes& modes = call_modes();
+    AmpState amp = modes.amp;
+    if (args[1] != Py_None) {
+      const DType t = dtype_from(args[1]);
+      amp = is_low_precision(t) ? AmpState{true, t} : AmpState{};
+    }
+    const CellScope scope{std::string_view(name, size), modes.cell};
+    ScopedValue<const CellScope*> inside(modes.cell, &scope);
+    ScopedValue<AmpState> precision(modes.amp, amp);
+    return checked(PyObject_Vectorcall(args[2], args + 3, n - 3, names));
+  });
+}
+
+PyObject* inside_transform(PyObject*, PyObject*) {
+  return PyBool_FromLong(call_modes().trace != nullptr || call_modes().tape != nullptr);
+}
+
+PyObject* parameter_edition(PyObject*, PyObject*) {
+  return PyLong_FromUnsignedLongLong(nn::Parameter::edition.load(std::memory_order_relaxed));
+}
+
+PyObject* cell_path_now(PyObject*, PyObject*) {
+  return guarded([] { return PyUnicode_FromString(cell_path(call_modes().cell).c_str()); });
+}
+
+// fn() as the nodes of an optimizer.
+PyObject* in_optimizer(PyObject*, PyObject* fn) {
+  return guarded([&] {
+    ScopedValue<graph::Phase> phase(graph::current_phase(), graph::Phase::kOptimizer);
+    ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
+    ScopedValue<TapeHook*> no_tape(call_modes().tape, nullptr);
+    return checked(PyObject_CallNoArgs(fn));
+  });
+}
+
+}  // namespace
+
+bool add_cell_functions(PyObject* module) {
+  static PyMethodDef functions[] = {
+      {"in_cell", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(in_cell)),
+       METH_FASTCALL | METH_KEYWORDS, "in_cell(name, precision, fn, *args, **kwargs)"},
+      {"in_optimizer", in_optimizer, METH_O,
+       "fn() without gradients and mixed precision, as an optimizer's part of a graph."},
+      {"inside_transform", inside_transform, METH_NOARGS, "A trace or a gradient is running."},
+      {"parameter_edition", parameter_edition, METH_NOARGS,
+       "A number that changes with requires_grad of any Parameter."},
+      {"cell_path", cell_path_now, METH_NOARGS, "The path of the Cell being called."},
+      {nullptr, nullptr, 0, nullptr}};
+  return PyModule_AddFunctions(module, functions) == 0;
+}
+
+}  // namespace rutile::python
