@@ -100,8 +100,8 @@ std::vector<int32_t> merge_origins(const std::vector<int32_t>& a, const std::vec
 
 // Checks every rule of the IR: ids in range, single assignment, uses after definitions, metas equal
 // to what infer gives (shape and dtype), views placed as their memory lies, one slot per State,
-// states row-major or blocked and leaving with the shape and dtype they entered with. A value that a node
-// writes in place may be read afterwards: lowering then lets the node work on a copy.
+// states row-major or blocked and leaving with the shape and dtype they entered with. A value that
+// a node writes in place may be read afterwards: lowering then lets the node work on a copy.
 RUTILE_API Status verify(const Graph& g);
 // True in debug builds and where RUTILE_VERIFY=1: every pass is verified, memory starts out as NaN.
 RUTILE_API bool self_checks();

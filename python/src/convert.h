@@ -26,8 +26,11 @@ bool scalar_from(PyObject* o, Scalar* out);
 // the dtype of plain numbers where it has one.
 Tensor tensor_from(PyObject* o, const Tensor* like = nullptr);
 
-// x[key]: integers, slices, Ellipsis, None and tuples of them.
+// x[key] as NumPy has it (indexing.cc): integers, slices, Ellipsis, None, arrays of integers and
+// bools, and tuples of them. Basic keys give views.
 Tensor subscript(const Tensor& x, PyObject* key);
+// What x becomes by x[key] = value; of several values for one place the last one stays.
+Tensor with_assigned(const Tensor& x, PyObject* key, PyObject* value);
 AttrValue attr_from(PyObject* o);
 
 }  // namespace rutile::python

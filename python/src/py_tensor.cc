@@ -240,6 +240,20 @@ PyObject* tensor_subscript(PyObject* a, PyObject* key) {
   return guarded([&] { return wrap(subscript(as_tensor(a), key)); });
 }
 
+// Tensors are values: the name is bound to another one, views taken before keep theirs.
+int tensor_assign(PyObject* a, PyObject* key, PyObject* value) {
+  return guarded_int([&] {
+    if (!value) throw_error(ErrorCode::kType, "elements of a Tensor cannot be deleted");
+    Tensor changed = with_assigned(as_tensor(a), key, value);
+    if (is_parameter(a)) {
+      as_parameter(a)->set_value(changed);
+    } else {
+      reinterpret_cast<PyTensor*>(a)->tensor = std::move(changed);
+    }
+    return 0;
+  });
+}
+
 // Iteration: Python stops at the IndexError.
 PyObject* tensor_item_at(PyObject* a, Py_ssize_t i) {
   return guarded([&] {
@@ -350,6 +364,7 @@ bool add_tensor_type(PyObject* module) {
       {Py_bf_releasebuffer, slot(tensor_releasebuffer)},
       {Py_mp_length, slot(tensor_length)},
       {Py_mp_subscript, slot(tensor_subscript)},
+      {Py_mp_ass_subscript, slot(tensor_assign)},
       {0, nullptr}};
   static PyType_Spec spec = {"rutile.Tensor", sizeof(PyTensor), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};

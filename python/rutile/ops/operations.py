@@ -55,6 +55,8 @@ def _define(name, attributes, call, doc):
     __all__.append(name)
 
 
+_DOCS = {"TruncateDiv": "The quotient cut off.", "DivNoNan": "x / y, zero where y is zero.", "Identity": "Its input.",
+         "MatrixTranspose": "The last two dimensions exchanged."}
 _NEEDED = _inspect.Parameter.empty
 
 
@@ -63,7 +65,7 @@ def _plain(name, function):
     def __call__(self, *inputs):
         return function(*inputs)
 
-    _define(name, {}, __call__, (function.__doc__ or "").split("--\n\n")[-1])
+    _define(name, {}, __call__, (function.__doc__ or _DOCS[name]).split("--\n\n")[-1])
 
 
 for _name, _function in {
@@ -79,7 +81,7 @@ for _name, _function in {
         "Neg": "neg", "NotEqual": "not_equal", "Pow": "pow", "RealDiv": "div", "Div": "div", "Reciprocal": "reciprocal",
         "ReLU": "relu", "ReLU6": "relu6", "Rint": "round", "Round": "round", "Rsqrt": "rsqrt", "SiLU": "silu",
         "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus", "Sqrt": "sqrt",
-        "Square": "square", "Sub": "sub", "Tan": "tan", "Tanh": "tanh", "Trunc": "trunc", "NonZero": "nonzero"}.items():
+        "Square": "square", "Sub": "sub", "Tan": "tan", "Tanh": "tanh", "Trunc": "trunc"}.items():
     _plain(_name, getattr(_table, _function))
 for _name, _function in {
         "TensorAdd": _table.add, "Assign": F.assign, "AssignAdd": F.assign_add, "AssignSub": F.assign_sub,
@@ -90,7 +92,7 @@ for _name, _function in {
         "Transpose": F.transpose, "Xlogy": F.xlogy, "ZerosLike": F.zeros_like, "Zeros": F.zeros, "Ones": F.ones,
         "SquaredDifference": F.square_difference, "TruncateDiv": lambda x, y: F.div(x, y, rounding_mode="trunc"),
         "DivNoNan": lambda x, y: _table.where(y == 0, F.zeros_like(x / y), x / _table.where(y == 0, F.ones_like(y), y)),
-        "BiasAdd": F.bias_add, "StopGradient": _table.stop_gradient, "IsClose": F.isclose, "Lerp": F.lerp,
+        "BiasAdd": F.bias_add, "StopGradient": _table.stop_gradient, "IsClose": F.isclose, "Lerp": F.lerp, "NonZero": F.nonzero,
         "Addcmul": F.addcmul, "Addcdiv": F.addcdiv, "ScalarToTensor": F.scalar_to_tensor,
         "Identity": lambda x: x, "MatrixTranspose": lambda x: F.swapaxes(x, -1, -2)}.items():
     _plain(_name, _function)

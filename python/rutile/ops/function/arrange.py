@@ -289,6 +289,13 @@ def select(condition, input, other):
     return where(condition, input, other)
 
 
+def nonzero(input, as_tuple=False):
+    """The places of what is not zero, [n, dimensions]; as_tuple: one tensor for each dimension."""
+    rows, count = _table.nonzero(input)
+    rows = rows[:int(count)]
+    return unstack(rows, 1) if as_tuple else rows
+
+
 def where(condition, input, other):
     """input where the condition is true, other elsewhere."""
     return _table.where(condition, input, other)

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training with Model, callbacks and metrics, by MindSpore's names."""
+
+from rutile.train import callback, loss_scale_manager, metrics, model
+from rutile.train.callback import *  # noqa: F401,F403
+from rutile.train.loss_scale_manager import *  # noqa: F401,F403
+from rutile.train.metrics import *  # noqa: F401,F403
+from rutile.train.model import Model
+
+__all__ = ["Model"] + callback.__all__ + loss_scale_manager.__all__ + metrics.__all__

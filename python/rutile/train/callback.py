@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Callbacks of Model: what happens around epochs and steps."""
+
+import math as _math
+import time as _time
+
+from rutile import _rutile
+from rutile._rutile import Tensor
+
+_errors = _rutile.errors
+
+__all__ = ["Callback", "EarlyStopping", "History", "LambdaCallback", "LossMonitor", "RunContext", "TimeMonitor"]
+
+
+class RunContext:
+    """What a callback sees: original_args() has cur_epoch_num, cur_step_num, batch_num, net_outputs and others."""
+
+    def __init__(self, original_args):
+        self._args, self._stop = original_args, False
+
+    def original_args(self):
+        """The state of the run, by attributes."""
+        return self._args
+
+    def request_stop(self):
+        """Ends the run after this step."""
+        self._stop = True
+
+    def get_stop_requested(self):
+        """Whether a callback asked for the end."""
+        return self._stop
+
+
+class Callback:
+    """Override what is needed: begin, epoch_begin, epoch_end, step_begin, step_end, end, or their on_train_* and
+    on_eval_* forms."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def begin(self, run_context):
+        """Before the run."""
+
+    def epoch_begin(self, run_context):
+        """Before an epoch."""
+
+    def epoch_end(self, run_context):
+        """After an epoch."""
+
+    def step_begin(self, run_context):
+        """Before a step."""
+
+    def step_end(self, run_context):
+        """After a step."""
+
+    def end(self, run_context):
+        """After the run."""
+
+    def on_train_begin(self, run_context):
+        """Before training."""
+        self.begin(run_context)
+
+    def on_train_epoch_begin(self, run_context):
+        """Before an epoch of training."""
+        self.epoch_begin(run_context)
+
+    def on_train_epoch_end(self, run_context):
+        """After an epoch of training."""
+        self.epoch_end(run_context)
+
+    def on_train_step_begin(self, run_context):
+        """Before a step of training."""
+        self.step_begin(run_context)
+
+    def on_train_step_end(self, run_context):
+        """After a step of training."""
+        self.step_end(run_context)
+
+    def on_train_end(self, run_context):
+        """After training."""
+        self.end(run_context)
+
+    def on_eval_begin(self, run_context):
+        """Before an evaluation."""
+        self.begin(run_context)
+
+    def on_eval_epoch_begin(self, run_context):
+        """Before the batches of an evaluation."""
+        self.epoch_begin(run_context)
+
+    def on_eval_epoch_end(self, run_context):
+        """After the batches of an evaluation."""
+        self.epoch_end(run_context)
+
+    def on_eval_step_begin(self, run_context):
+        """Before a batch of an evaluation."""
+        self.step_begin(run_context)
+
+    def on_eval_step_end(self, run_context):
+        """After a batch of an evaluation."""
+        self.step_end(run_context)
+
+    def on_eval_end(self, run_context):
+        """After an evaluation."""
+        self.end(run_context)
+
+
+def _loss_of(args):
+    """The loss among a step's outputs."""
+    out = args.net_outputs
+    out = out[0] if isinstance(out, (tuple, list)) else out
+    return float(out.asnumpy().mean()) if isinstance(out, Tensor) else float(out)
+
+
+class LossMonitor(Callback):
+    """Prints the loss every per_print_times steps; a loss that is NaN or infinite ends the run with ValueError."""
+
+    def __init__(self, per_print_times=1):
+        if isinstance(per_print_times, bool) or not isinstance(per_print_times, int) or per_print_times < 0:
+            raise _errors.ValueError(f"[LossMonitor] per_print_times must be an int of at least 0, got {per_print_times!r}")
+        self._every, self._last = per_print_times, 0
+
+    def on_train_step_end(self, run_context):
+        args = run_context.original_args()
+        step = (args.cur_step_num - 1) % args.batch_num + 1
+        loss = _loss_of(args)
+        if _math.isnan(loss) or _math.isinf(loss):
+            raise _errors.ValueError(f"In epoch: {args.cur_epoch_num} step: {step}, loss is NAN or INF, training process "
+                                     "cannot continue, terminating training.")
+        if self._every and args.cur_step_num - self._last >= self._every:
+            self._last = args.cur_step_num
+            print(f"epoch: {args.cur_epoch_num} step: {step}, loss is {loss}", flush=True)
+
+    def on_train_begin(self, run_context):
+        self._last = 0
+
+    def on_train_epoch_end(self, run_context):
+        args = run_context.original_args()
+        if args.eval_results:
+            print(f"Eval result: epoch {args.cur_epoch_num}, metrics: {args.eval_results}", flush=True)
+
+
+class TimeMonitor(Callback):
+    """Prints the time of each epoch and of a step of it."""
+
+    def __init__(self, data_size=None, data_time=False):
+        if data_size is not None and (isinstance(data_size, bool) or not isinstance(data_size, int) or data_size <= 0):
+            raise _errors.ValueError(f"[TimeMonitor] data_size must be a positive int, got {data_size!r}")
+        self.data_size = data_size
+
+    def epoch_begin(self, run_context):
+        self._start = _time.perf_counter()
+        self._mode = run_context.original_args().mode
+
+    def epoch_end(self, run_context):
+        args = run_context.original_args()
+        ms = (_time.perf_counter() - self._start) * 1000
+        steps = args.batch_num or self.data_size or 1
+        print(f"{args.mode.capitalize()} epoch time: {ms:5.3f} ms, per step time: {ms / steps:5.3f} ms", flush=True)
+
+
+class LambdaCallback(Callback):
+    """Functions of the run context as callbacks: LambdaCallback(on_train_step_end=lambda c: ...)."""
+
+    def __init__(self, **functions):
+        for name, fn in functions.items():
+            if not name.startswith("on_") or not hasattr(Callback, name):
+                raise _errors.TypeError(f"[LambdaCallback] there is no {name}")
+            if fn is not None:
+                setattr(self, name, fn)
+
+
+class History(Callback):
+    """Keeps in `epoch` and `history` what each epoch ended with."""
+
+    def __init__(self):
+        self.history, self.epoch = {}, {"epoch": []}
+
+    def begin(self, run_context):
+        self.history, self.epoch = {}, {"epoch": []}
+
+    def epoch_end(self, run_context):
+        args = run_context.original_args()
+        self.epoch["epoch"].append(args.cur_epoch_num)
+        self.history.setdefault("net_output", []).append(_loss_of(args))
+        for name, value in (args.eval_results or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+
+class EarlyStopping(Callback):
+    """Ends fit() when `monitor` (a metric of the evaluation) has not got better by min_delta for `patience` epochs."""
+
+    def __init__(self, monitor="eval_loss", min_delta=0, patience=0, verbose=False, mode="auto", baseline=None,
+                 restore_best_weights=False):
+        if mode not in ("auto", "min", "max"):
+            raise _errors.ValueError(f"[EarlyStopping] mode is 'auto', 'min' or 'max', got {mode!r}")
+        self.monitor, self.min_delta, self.patience = monitor, abs(min_delta), patience
+        self.verbose, self.baseline, self.restore_best_weights = verbose, baseline, restore_best_weights
+        higher = mode == "max" or (mode == "auto" and any(w in monitor for w in ("acc", "precision", "recall", "f1", "F1")))
+        self._better = (lambda a, b: a - self.min_delta > b) if higher else (lambda a, b: a + self.min_delta < b)
+        self._worst = -_math.inf if higher else _math.inf
+
+    def on_train_begin(self, run_context):
+        self.wait, self.stopped_epoch, self.best_weights = 0, 0, None
+        self.best = self._worst if self.baseline is None else self.baseline
+
+    def on_train_epoch_end(self, run_context):
+        args = run_context.original_args()
+        results = args.eval_results or {}
+        name = self.monitor if self.monitor in results else self.monitor.removeprefix("eval_")
+        value = results.get(name, _loss_of(args) if self.monitor == "loss" else None)
+        if value is None:
+            return
+        self.wait += 1
+        if self._better(value, self.best):
+            self.best, self.wait = value, 0
+            if self.restore_best_weights:
+                self.best_weights = [(p, p.value()) for p in args.train_network.get_parameters()]
+        if self.wait >= max(self.patience, 1):
+            self.stopped_epoch = args.cur_epoch_num
+            run_context.request_stop()
+            for p, v in self.best_weights or []:
+                p.set_data(v)
+
+    def on_train_end(self, run_context):
+        if self.verbose and self.stopped_epoch:
+            print(f"Epoch {self.stopped_epoch:05d}: early stopping", flush=True)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Model: train, eval, fit, predict, callbacks, metrics, loss scales, in both modes."""
+
+import re
+
+import numpy as np
+import pytest
+
+import rutile as ms
+from rutile import Model, Tensor, nn, train
+from rutile.train import Callback, EarlyStopping, LambdaCallback, LossMonitor, TimeMonitor
+from rutile.train.loss_scale_manager import DynamicLossScaleManager, FixedLossScaleManager
+
+RNG = np.random.default_rng(2)
+X = RNG.normal(size=(40, 3)).astype(np.float32)
+Y = (X @ np.array([[1.0], [-2.0], [0.5]], np.float32) > 0).astype(np.int32).reshape(-1)
+BATCHES = [(X[k:k + 10], Y[k:k + 10]) for k in range(0, 40, 10)]
+
+
+@pytest.fixture(params=[1, 0], ids=["pynative", "graph"], autouse=True)
+def mode(request):
+    ms.set_context(mode=request.param)
+    yield request.param
+    ms.set_context(mode=1)
+
+
+class Data:
+    """A dataset as MindSpore's are."""
+
+    def get_dataset_size(self):
+        return 4
+
+    def create_tuple_iterator(self, num_epochs=-1):
+        return iter([(Tensor(x), Tensor(y)) for x, y in BATCHES])
+
+
+def make(**options):
+    ms.set_seed(5)
+    net = nn.SequentialCell(nn.Dense(3, 8, activation="relu"), nn.Dense(8, 2))
+    loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
+    scale = options.pop("scale", 1.0)
+    return net, Model(net, loss_fn=loss, optimizer=nn.Momentum(net.trainable_params(), 0.2, 0.9, loss_scale=scale), **options)
+
+
+@pytest.mark.parametrize("data", [Data(), BATCHES], ids=["dataset", "list"])
+def test_train_and_eval(data, capsys):
+    net, model = make(metrics={"acc", "loss"})
+    before = model.eval(data)
+    history = model.train(6, data, callbacks=[LossMonitor(), TimeMonitor(data_size=4)], dataset_sink_mode=True)
+    after = model.eval(data)
+    assert set(after) == {"acc", "loss"} and after["acc"] > 0.9 and after["loss"] < before["loss"]
+    out = capsys.readouterr().out
+    lines = re.findall(r"^epoch: (\d+) step: (\d+), loss is ([0-9.e-]+)$", out, re.M)
+    assert [(int(e), int(s)) for e, s, _ in lines] == [(e, s) for e in range(1, 7) for s in range(1, 5)]
+    assert len(re.findall(r"^Train epoch time: +[0-9.]+ ms, per step time: +[0-9.]+ ms$", out, re.M)) == 6
+    assert history.epoch["epoch"] == list(range(1, 7)) and float(lines[-1][2]) == history.history["net_output"][-1]
+    logits = model.predict(Tensor(X))
+    assert (logits.asnumpy().argmax(1) == Y).mean() == pytest.approx(after["acc"])
+
+
+def test_equals_the_loop():
+    net, model = make()
+    history = model.train(3, BATCHES)
+    ms.set_seed(5)
+    twin = nn.SequentialCell(nn.Dense(3, 8, activation="relu"), nn.Dense(8, 2))
+    loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
+    step = nn.TrainOneStepCell(nn.WithLossCell(twin, loss), nn.Momentum(twin.trainable_params(), 0.2, 0.9)).set_train()
+    losses = [[float(step(Tensor(x), Tensor(y))) for x, y in BATCHES][-1] for _ in range(3)]
+    assert history.history["net_output"] == losses
+    for p, q in zip(net.get_parameters(), twin.get_parameters()):
+        np.testing.assert_array_equal(p.asnumpy(), q.asnumpy())
+
+
+@pytest.mark.parametrize("manager", [None, FixedLossScaleManager(1024, drop_overflow_update=False), FixedLossScaleManager(1024), DynamicLossScaleManager(1024, 2, 10)],
+                         ids=["none", "fixed", "dropping", "dynamic"])
+def test_loss_scales(manager):
+    fixed = manager is not None and manager.get_update_cell() is None
+    _, model = make(loss_scale_manager=manager, scale=1024.0 if fixed else 1.0)
+    found = model.train(4, BATCHES).history["net_output"]
+    _, plain = make()
+    np.testing.assert_allclose(found, plain.train(4, BATCHES).history["net_output"], rtol=1e-3)
+
+
+def test_amp():
+    net, model = make(amp_level="O2", loss_scale_manager=DynamicLossScaleManager(1024), metrics={"acc"})
+    model.train(6, BATCHES)
+    assert model.predict(Tensor(X)).dtype == ms.float16 and model.eval(BATCHES)["acc"] > 0.9
+
+
+def test_fit_and_callbacks(capsys):
+    events = []
+
+    class Watch(Callback):
+        def begin(self, c):
+            events.append("begin")
+
+        def epoch_end(self, c):
+            events.append(("epoch", c.original_args().cur_epoch_num))
+
+        def step_end(self, c):
+            events.append(("step", c.original_args().cur_step_num))
+
+        def end(self, c):
+            events.append("end")
+
+    _, model = make(metrics={"accuracy"})
+    steps = []
+    history = model.fit(3, BATCHES, BATCHES, valid_frequency=2, callbacks=[
+        Watch(), LossMonitor(3), LambdaCallback(on_train_step_end=lambda c: steps.append(c.original_args().cur_step_num))])
+    assert events == ["begin", *[("step", i) for i in range(1, 5)], ("epoch", 1), *[("step", i) for i in range(5, 9)], ("epoch", 2),
+                      *[("step", i) for i in range(9, 13)], ("epoch", 3), "end"]
+    assert steps == list(range(1, 13)) and len(history.history["accuracy"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("loss is") == 4 and "Eval result: epoch 2, metrics: {'accuracy': " in out
+
+
+def test_stopping():
+    _, model = make(metrics={"loss"})
+    seen = []
+
+    class Stop(Callback):
+        def step_end(self, c):
+            seen.append(c.original_args().cur_step_num)
+            if len(seen) == 6:
+                c.request_stop()
+
+    model.train(10, BATCHES, Stop())
+    assert len(seen) == 6
+    early = EarlyStopping("loss", min_delta=100, patience=2, restore_best_weights=True)
+    history = model.fit(20, BATCHES, BATCHES, callbacks=early)
+    assert early.stopped_epoch == 3 and len(history.epoch["epoch"]) == 3
+    assert len(model.train(2, BATCHES, sink_size=2, dataset_sink_mode=True).epoch["epoch"]) == 2
+    assert model.train(5, BATCHES, initial_epoch=3).epoch["epoch"] == [4, 5]
+
+
+def test_a_loss_that_is_not_finite():
+    net, model = make()
+    with pytest.raises(ValueError) as info:
+        model.train(1, [(X * np.inf, Y)], LossMonitor())
+    assert "In epoch: 1 step: 1, loss is NAN or INF, training process cannot continue, terminating training." in str(info.value)
+
+
+def test_networks_with_their_own_loss():
+    class WithLoss(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.net, self.loss = nn.Dense(3, 2), nn.CrossEntropyLoss()
+
+        def construct(self, x, y):
+            return self.loss(self.net(x), y)
+
+    net = WithLoss()
+    model = Model(net, optimizer=nn.Adam(net.trainable_params(), 0.05), metrics={"loss"})
+    first = model.eval(BATCHES)["loss"]
+    model.train(5, BATCHES)
+    assert model.eval(BATCHES)["loss"] < first
+
+
+def test_metrics():
+    logits = Tensor([[0.1, 0.9, 0.0], [0.8, 0.1, 0.1], [0.2, 0.3, 0.5]])
+    labels = Tensor([1, 0, 1])
+    acc = train.Accuracy()
+    acc.update(logits, labels)
+    assert acc.eval() == pytest.approx(2 / 3)
+    acc.update(logits, Tensor(np.eye(3, dtype=np.float32)))
+    assert acc.eval() == pytest.approx((2 + 1) / 6)
+    acc.clear()
+    with pytest.raises(RuntimeError):
+        acc.eval()
+    top = train.TopKCategoricalAccuracy(2)
+    top.update(logits, labels)
+    assert top.eval() == 1
+    for metric, want in ((train.MAE(), 0.5), (train.MSE(), 0.1875)):
+        metric.update(Tensor([[0.25, 0.75], [1.0, 0.5]]), np.array([[0.0, 1.0], [1.0, 1.0]]))
+        assert metric.eval() == pytest.approx(want)
+    multi = train.Accuracy("multilabel")
+    multi.update(np.array([[1, 0], [1, 1]]), np.array([[1, 0], [0, 1]]))
+    assert multi.eval() == 0.5
+    swapped = train.Accuracy().set_indexes([2, 1])
+    swapped.update("loss", labels, logits)
+    assert swapped.eval() == pytest.approx(2 / 3) and swapped.indexes == [2, 1]
+    for call in (lambda: train.Accuracy("x"), lambda: train.get_metric_fn("no"), lambda: acc.update(logits), lambda: acc.update(labels, labels),
+                 lambda: train.TopKCategoricalAccuracy(0)):
+        with pytest.raises((ValueError, TypeError)):
+            call()
+
+
+def test_wrong_uses():
+    net = nn.Dense(1, 1)
+    optimizer = nn.SGD(net.trainable_params())
+    _, model = make()
+    for call in (lambda: Model(3), lambda: Model(net, loss_fn=lambda a, b: a), lambda: Model(net, optimizer=3), lambda: Model(net, metrics={"no"}),
+                 lambda: Model(net, amp_level="O9"), lambda: Model(net).train(1, BATCHES), lambda: model.train(0, BATCHES),
+                 lambda: model.train(1, 3), lambda: model.eval(BATCHES), lambda: model.train(1, BATCHES, [3]), lambda: LossMonitor(-1),
+                 lambda: TimeMonitor("a"), lambda: EarlyStopping(mode="x"), lambda: LambdaCallback(nothing=print),
+                 lambda: FixedLossScaleManager(0), lambda: DynamicLossScaleManager(scale_window=0), lambda: model.fit(1, BATCHES, BATCHES),
+                 lambda: Model(net, nn.MSELoss(), nn.SGD(net.trainable_params(), loss_scale=2.0), loss_scale_manager=FixedLossScaleManager())):
+        with pytest.raises((ValueError, TypeError)) as info:
+            call()
+        assert isinstance(info.value, ms.Error)
+    assert optimizer is not None
