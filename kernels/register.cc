@@ -6,6 +6,7 @@ namespace rutile::kernels {
 // Fast rows first: find_plan takes the first row that supports a call.
 void register_elementwise_cpu();
 void register_matmul_cpu();
+void register_conv_weight_cpu();
 void register_conv_cpu();
 void register_pool_cpu();
 void register_attention_cpu();
@@ -50,6 +51,7 @@ void register_all() {
   register_cumsum_cpu();
   register_pad_grad_cpu();
   register_matmul_cpu();
+  register_conv_weight_cpu();
   register_conv_cpu();
   register_pool_cpu();
   register_attention_cpu();

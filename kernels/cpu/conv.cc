@@ -277,6 +277,7 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
 
 void register_conv_cpu() {
 #if RUTILE_ONEDNN
+  register_conv_gemm_dnnl();
   register_conv_dnnl();
 #endif
   if (!eigen_runs()) return;

@@ -6,6 +6,7 @@ namespace rutile::kernels {
 
 void register_matmul_dnnl();
 void register_conv_dnnl();
+void register_conv_gemm_dnnl();
 void register_reorder_dnnl();
 
 }  // namespace rutile::kernels

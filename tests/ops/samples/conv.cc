@@ -148,6 +148,34 @@ RUTILE_SAMPLES(conv2d_weight_grad) {
   a.out_dtype = {};
   s.add({in({1, 4, 6, 6}).channels_last(), in({1, 3, 8, 8}).channels_last()}, a).dtypes(kFloats);
   s.add({in({1, 4, 6, 6}).transposed(), in({1, 3, 8, 8}).gaps()}, a).dtypes(kFloats);
+  // Few pixels, many weights: products over all images at once.
+  struct Small {
+    Shape dy, x, weight;
+    int64_t stride, pad;
+  };
+  for (const Small& c :
+       std::vector<Small>{{{5, 96, 1, 1}, {5, 64, 1, 1}, {96, 64, 3, 3}, 1, 1},
+                          {{5, 80, 1, 1}, {5, 64, 2, 2}, {80, 64, 3, 3}, 2, 1},
+                          {{3, 48, 2, 3}, {3, 80, 2, 3}, {48, 80, 3, 3}, 1, 1},
+                          {{33, 160, 2, 2}, {33, 224, 2, 2}, {160, 224, 1, 1}, 1, 0},
+                          {{7, 256, 2, 2}, {7, 256, 4, 4}, {256, 256, 1, 1}, 2, 0},
+                          {{9, 130, 2, 1}, {9, 57, 2, 1}, {130, 57, 3, 3}, 1, 1}}) {
+    Conv2dWeightGradAttrs small;
+    small.weight_shape = c.weight;
+    small.stride = c.stride;
+    small.pad = c.pad;
+    for (const bool last : {false, true}) {
+      const Input dy = last ? in(c.dy).channels_last() : in(c.dy);
+      const Input x = last ? in(c.x).channels_last() : in(c.x);
+      small.out_dtype = {};
+      sum_tolerance(s.add({dy, x}, small).name("few pixels").no_gradient("a long run for kernels"));
+      small.out_dtype = DType::kF32;
+      s.add({dy.as(DType::kBF16), x.as(DType::kBF16)}, small)
+          .name("few pixels")
+          .tolerance(DType::kF32, 1e-4)
+          .no_gradient("a long run for kernels");
+    }
+  }
   s.error({in({1, 4, 6, 6}), in({1, 3, 9, 8})}, a, ErrorCode::kValue, "dy expects shape");
   a.weight_shape = {4, 3, 3};
   s.error({in({1, 4, 6, 6}), in({1, 3, 8, 8})}, a, ErrorCode::kValue, "weight expects rank 4");

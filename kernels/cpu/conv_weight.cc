@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradient by the weight of convolutions whose images have few pixels, into a blocked weight. A
+// convolution that goes image by image adds to all of dw for each, which costs more than the
+// products.
+#include "rutile/kernels/cpu/conv_weight.h"
+
+#include "rutile/kernels/conv_shape.h"
+#include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/register.h"
+#include "rutile/ops/conv.h"
+#include "rutile/ops/kernel_table.h"
+
+namespace rutile::kernels {
+namespace {
+
+constexpr int64_t kMostPixels = 16;         // of an image of dy
+constexpr int64_t kLeastWeights = 1 << 15;  // below that dw stays in cache anyway
+constexpr int64_t kMostBytes = 64 << 20;    // of workspace
+
+struct ConvWeightPlan : Plan {
+  ConvWeightShape shape;
+  ConvWeightKernels kernels;
+};
+
+// Channels in whole blocks of 16 neighbours.
+bool describe(const TensorMeta& m, BlockedImages* images) {
+  const int64_t channels = m.dim(1), pixels = m.dim(2) * m.dim(3);
+  if (channels % 16 != 0) return false;
+  if (m.layout != kStrided) {
+    if (channel_block(m.layout) != 16) return false;
+    *images = {channels * pixels, m.dim(3) * 16, 16, 16, pixels * 16};
+    return true;
+  }
+  *images = {m.strides[0], m.strides[2], m.strides[3], channels, 0};
+  return m.strides[1] == 1 && m.is_dense();
+}
+
+ConvWeightShape shape_of(const CallMeta& call, bool* fits) {
+  const ConvShape c = conv_shape(call);
+  ConvWeightShape s{c.n,     c.h,        c.w,        c.oh,    c.ow,    c.kh,
+                    c.kw,    c.stride_h, c.stride_w, c.pad_h, c.pad_w, c.dil_h,
+                    c.dil_w, c.ic / 16,  c.oc / 16,  {},      {}};
+  *fits = c.groups == 1 && !c.empty() && describe(call.in(1), &s.x) && describe(call.in(0), &s.dy);
+  return s;
+}
+
+bool refuse(Reason* reason, const char* why) {
+  reason->text = why;
+  return false;
+}
+
+ConvWeightKernels kernels_of(DType t) {
+  return t == DType::kF32 ? RUTILE_CHOOSE_ISA(conv_weight_f32)
+                          : RUTILE_CHOOSE_ISA(conv_weight_bf16);
+}
+
+Layout weight_layout() {
+  static const Layout layout = intern_layout("ABcd16b16a");
+  return layout;
+}
+
+bool supports(const CallMeta& call, Reason* reason) {
+  const DType t = call.in(0).dtype;
+  if (isa() == Isa::kBaseline) return refuse(reason, "needs AVX2");
+  if ((t != DType::kF32 && t != DType::kBF16) || call.out().dtype != DType::kF32) {
+    return refuse(reason, "takes f32 and bf16, gives f32");
+  }
+  if (call.out().layout != weight_layout()) return refuse(reason, "gives ABcd16b16a");
+  bool fits = false;
+  const ConvWeightShape s = shape_of(call, &fits);
+  if (!fits) return refuse(reason, "takes whole blocks of 16 channels side by side");
+  if (s.oh * s.ow > kMostPixels || s.in_blocks * s.out_blocks * s.taps() * 256 < kLeastWeights) {
+    return refuse(reason, "is for images of few pixels and many weights");
+  }
+  // Sizes are checked one by one, so that the product stays within its range.
+  if (s.pixels() > kMostBytes || kernels_of(t).workspace(s) > kMostBytes) {
+    return refuse(reason, "would take too much workspace");
+  }
+  return true;
+}
+
+Status run(const Plan& plan, const KernelArgs& args) {
+  const auto& p = static_cast<const ConvWeightPlan&>(plan);
+  p.kernels.run(p.shape, args.in[0], args.in[1], static_cast<float*>(args.out[0]), args.workspace);
+  return Status();
+}
+
+Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
+  auto p = std::make_unique<ConvWeightPlan>();
+  bool fits = false;
+  p->shape = shape_of(call, &fits);
+  p->kernels = kernels_of(call.in(0).dtype);
+  p->workspace_bytes = static_cast<size_t>(p->kernels.workspace(p->shape));
+  p->run = run;
+  *plan = std::move(p);
+  return Status();
+}
+
+Status prefer(const CallMeta& call, LayoutPrefs* prefs) {
+  static const Layout kImages = intern_layout("aBcd16b");
+  const auto blocked = [](const TensorMeta& m, Layout layout) {
+    TensorMeta placed = m;
+    placed.layout = layout;
+    return placed;
+  };
+  const TensorMeta dy = blocked(call.in(0), kImages), x = blocked(call.in(1), kImages),
+                   dw = blocked(call.out(), weight_layout());
+  const TensorMeta* in[] = {&dy, &x};
+  Reason reason;
+  if (!supports(CallMeta{call.op, call.attrs, in, {&dw, 1}}, &reason)) {
+    return Status(ErrorCode::kUnsupported, reason.text);
+  }
+  prefs->in = {Placement{kImages, false}, Placement{kImages, false}};
+  prefs->out = {Placement{weight_layout(), false}};
+  return Status();
+}
+
+}  // namespace
+
+void register_conv_weight_cpu() {
+  register_kernel({.op = &ops::kConv2dWeightGrad,
+                   .name = "conv2d_weight_tiles",
+                   .supports = supports,
+                   .prepare = prepare,
+                   .prefer = prefer});
+}
+
+}  // namespace rutile::kernels
