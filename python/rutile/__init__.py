@@ -29,15 +29,15 @@ from rutile._text import tensor_text as _tensor_text  # noqa: E402
 
 _rutile._set_hooks(_initializer, _tensor_text)
 
-from rutile import common, context, ops  # noqa: E402
+from rutile import common, compat, context, ops  # noqa: E402
 from rutile.context import GRAPH_MODE, PYNATIVE_MODE, get_context, set_context, set_device  # noqa: E402
 from rutile.ops.transform import grad, value_and_grad  # noqa: E402
-from rutile import nn, train  # noqa: E402
+from rutile import _methods, nn, train  # noqa: E402,F401
 from rutile.train import (DynamicLossScaleManager, FixedLossScaleManager, LossMonitor, Model,  # noqa: E402
                           TimeMonitor)
 
 __all__ = ["DynamicLossScaleManager", "Error", "FixedLossScaleManager", "GRAPH_MODE", "LossMonitor", "Model",
-           "TimeMonitor", "train", "PYNATIVE_MODE", "Parameter", "ParameterTuple", "Tensor", "common", "context",
+           "TimeMonitor", "train", "PYNATIVE_MODE", "Parameter", "ParameterTuple", "Tensor", "common", "compat", "context",
            "errors", "from_dlpack", "from_numpy", "get_context", "grad", "jit", "ms_function", "nn", "num_threads", "ops",
            "set_context", "set_device", "set_num_threads", "set_seed", "value_and_grad"] + _dtype.__all__
 

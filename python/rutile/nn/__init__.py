@@ -8,6 +8,6 @@ from rutile.nn.learning_rate_schedule import *  # noqa: F401,F403
 from rutile.nn.loss import *  # noqa: F401,F403
 from rutile.nn.optimizer import *  # noqa: F401,F403
 from rutile.nn.wrap import *  # noqa: F401,F403
-from rutile.nn import container, layer, learning_rate_schedule, loss, optimizer, wrap
+from rutile.nn import container, layer, learning_rate_schedule, loss, optim, optimizer, wrap  # noqa: F401
 
 __all__ = ["Cell"] + sum((m.__all__ for m in (container, layer, learning_rate_schedule, loss, optimizer, wrap)), [])

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Methods of Tensor whose name or arguments differ from the ops of the table (which are methods too)."""
+
+from rutile import _rutile
+from rutile import ops as _ops
+from rutile._rutile import Tensor, from_numpy as _from_numpy
+from rutile.ops import table as _table
+from rutile.ops.function._util import _axes
+
+_errors = _rutile.errors
+
+
+def _as_method(function, name=None):
+    def method(self, *args, **kwargs):
+        return function(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name or function.__name__
+    method.__doc__ = function.__doc__
+    return method
+
+
+def astype(self, dtype, copy=True):
+    """The same values in another dtype."""
+    return _table.cast(self, dtype)
+
+
+def to(self, dtype):
+    """The same values in another dtype."""
+    return _table.cast(self, dtype)
+
+
+def view(self, *shape):
+    """The elements in another shape."""
+    return _table.reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+
+
+def view_as(self, other):
+    """The elements in the shape of another tensor."""
+    return _table.reshape(self, other.shape)
+
+
+def transpose(self, *axes):
+    """The dimensions in another order; without arguments reversed."""
+    return _table.transpose(self, axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes)
+
+
+def tolist(self):
+    """The values as nested lists, or a number."""
+    return self.asnumpy().tolist()
+
+
+def copy(self):
+    """A Tensor of the same value."""
+    return self[...] if isinstance(self, _rutile.Parameter) else self.__copy__()
+
+
+def fill(self, value):
+    """A tensor of this shape and dtype with one value."""
+    return _table.full(self.shape, value, self.dtype)
+
+
+def repeat(self, repeats, axis=None):
+    """Every element repeated."""
+    return _ops.repeat_interleave(self, repeats, axis)
+
+
+def maximum_of(self, axis=None, keepdims=False, *, return_indices=False):
+    """The largest over an axis (None: of all); with return_indices also its place."""
+    if return_indices:
+        return _ops.max(self, axis, keepdims)
+    return _table.max(self, _axes(axis), bool(keepdims))
+
+
+def minimum_of(self, axis=None, keepdims=False, *, return_indices=False):
+    """The smallest over an axis (None: of all); with return_indices also its place."""
+    if return_indices:
+        return _ops.min(self, axis, keepdims)
+    return _table.min(self, _axes(axis), bool(keepdims))
+
+
+def total(self, axis=None, dtype=None, keepdims=False):
+    """The sum over axes (None: all)."""
+    return _table.sum(self, _axes(axis), bool(keepdims), dtype)
+
+
+def from_numpy(array):
+    """As rutile.from_numpy."""
+    return _from_numpy(array)
+
+
+def numel(self):
+    """The number of elements."""
+    return self.size
+
+
+def dim(self):
+    """The number of dimensions."""
+    return self.ndim
+
+
+def _cast_to(name, dtype):
+    def method(self):
+        return _table.cast(self, dtype)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"The same values as {dtype}."
+    return method
+
+
+def _install():
+    methods = {"astype": astype, "to": to, "view": view, "view_as": view_as, "reshape_as": view_as, "transpose": transpose,
+               "permute": transpose, "tolist": tolist, "copy": copy, "fill": fill, "repeat": repeat, "max": maximum_of,
+               "min": minimum_of, "sum": total}
+    for name in ("addcdiv", "addcmul", "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "bmm", "broadcast_to", "chunk",
+                 "clamp", "clip", "count_nonzero", "cumsum", "div", "divide", "dot", "eq", "expand", "expand_as", "expand_dims",
+                 "flatten", "flip", "floor_divide", "gather", "gather_elements", "ge", "gt", "hardshrink", "index_select", "inverse",
+                 "isclose", "le", "lerp", "logsumexp", "lt", "masked_fill", "mean", "mm", "movedim", "multiply", "mv", "ne",
+                 "negative", "new_ones", "nonzero", "norm", "outer", "prod", "repeat_interleave", "roll", "softmax", "sort", "split",
+                 "squeeze", "std", "subtract", "swapaxes", "swapdims", "t", "tensor_split", "tile", "topk", "true_divide", "unbind",
+                 "unsqueeze", "var", "xlogy"):
+        if hasattr(_ops, name):
+            methods[name] = _as_method(getattr(_ops, name), name)
+    for name, dtype in (("float", "float32"), ("double", "float64"), ("half", "float16"), ("int", "int32"), ("long", "int64"),
+                        ("short", "int16"), ("byte", "uint8"), ("bool", "bool"), ("bfloat16", "bfloat16")):
+        methods[name] = _cast_to(name, dtype)
+    methods["absolute"] = _as_method(_table.abs, "absolute")
+    methods["pow"] = _as_method(_table.pow, "pow")
+    for name, method in methods.items():
+        setattr(Tensor, name, method)
+    for name, fn in {"new_zeros": _ops.zeros, "new_ones": _ops.ones}.items():
+        def new(self, size, dtype=None, fn=fn):
+            return fn(size, dtype or self.dtype)
+        new.__name__, new.__doc__ = name, f"{fn.__doc__[:-1]}, in this dtype unless given."
+        setattr(Tensor, name, new)
+    Tensor.from_numpy = staticmethod(from_numpy)
+    Tensor.numel, Tensor.dim, Tensor.ndimension = numel, dim, dim
+    Tensor.itemsize = property(lambda self: self.dtype.itemsize, doc="Bytes of an element.")
+    Tensor.nbytes = property(lambda self: self.dtype.itemsize * self.size, doc="Bytes of all elements.")
+    Tensor.mT = property(lambda self: _ops.swapaxes(self, -1, -2), doc="The last two dimensions exchanged.")
+
+
+_install()
