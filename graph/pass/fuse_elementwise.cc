@@ -147,7 +147,8 @@ NodeId ElementwiseFusion::build(const Group& group, std::vector<ValueId>* map) {
     metas.push_back(g_.meta(result));
     out.push_back(result);
   }
-  if (static_cast<int>(out.size()) > kMaxOutputs) return kNone;
+  // Nobody reads dead members where dce is off.
+  if (out.empty() || static_cast<int>(out.size()) > kMaxOutputs) return kNone;
   const ops::FusedElementwiseAttrs attrs{program.text()};
   const Node& first = g_.nodes[group.members[0]];
   const Phase phase = first.phase;
