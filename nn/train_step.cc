@@ -95,7 +95,10 @@ struct TrainStep::Impl {
     const uint64_t version = net->version();
     if (version == checked_) return;
     std::unordered_map<std::string, const Parameter*> of_net;
-    for (const auto& [name, p] : net->named_parameters()) of_net.emplace(p->name(), p.get());
+    for (const auto& [path, p] : net->named_parameters()) {
+      of_net.emplace(p->name(), p.get());
+      of_net.emplace(path, p.get());  // its replacement may have another name
+    }
     std::unordered_set<const Parameter*> trained;
     for (const ParameterPtr& p : optimizer->parameters()) trained.insert(p.get());
     for (const ParameterPtr& p : optimizer->parameters()) {

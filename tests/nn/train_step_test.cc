@@ -264,19 +264,22 @@ TEST(TrainStep, AStepThatFailsDoesNotCount) {
 }
 
 TEST(TrainStep, AReplacedParameterNeedsANewOptimizer) {
-  auto net = small_net();
-  auto opt = std::make_shared<optim::SGD>(net->parameters());
-  TrainStep step(net, CrossEntropyLoss{}, opt, {.mode = Mode::kEager});
-  const Batch b = batch(0);
-  step(b.x, b.y);
-  const auto [name, old] = net->named_parameters()[0];
-  net->replace_parameter(name, std::make_shared<Parameter>(old->name(), old->value()));
-  try {
+  for (const bool rename : {false, true}) {
+    auto net = small_net();
+    auto opt = std::make_shared<optim::SGD>(net->parameters());
+    TrainStep step(net, CrossEntropyLoss{}, opt, {.mode = Mode::kEager});
+    const Batch b = batch(0);
     step(b.x, b.y);
-    FAIL();
-  } catch (const Error& e) {
-    EXPECT_THAT(e.message(), HasSubstr("make a new optimizer"));
-    EXPECT_THAT(e.message(), HasSubstr(name));
+    const auto [name, old] = net->named_parameters()[0];
+    net->replace_parameter(name,
+                           std::make_shared<Parameter>(rename ? "new" : old->name(), old->value()));
+    try {
+      step(b.x, b.y);
+      FAIL();
+    } catch (const Error& e) {
+      EXPECT_THAT(e.message(), HasSubstr("make a new optimizer"));
+      EXPECT_THAT(e.message(), HasSubstr(name));
+    }
   }
 }
 
