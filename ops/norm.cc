@@ -74,9 +74,10 @@ Status infer_backward(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_x(x));
   RUTILE_RETURN_IF_ERROR(check_like_x(call, 0, x));
   if (kHasY) RUTILE_RETURN_IF_ERROR(check_like_x(call, 2, x));
-  for (int i = kHasY ? 3 : 2; i < call.num_inputs(); ++i) {
+  for (int i = kHasY ? 3 : 2; i < call.num_inputs() && i < 6; ++i) {
     RUTILE_RETURN_IF_ERROR(check_channels(call, i, x));
   }
+  if (call.has(6)) RUTILE_RETURN_IF_ERROR(check_like_x(call, 6, x));
   const TensorMeta channel({x.dim(1)}, wide(x.dtype), x.device);
   int o = 0;
   out[o++] = like(x);
@@ -174,7 +175,8 @@ TensorList compose_relu_grad(const void*, std::span<const Tensor> in) {
 }
 
 TensorList compose_add_relu_grad(const void*, std::span<const Tensor> in) {
-  const Tensor dy = wide(in[0]);
+  Tensor dy = wide(in[0]);
+  if (operand(in, 6).defined()) dy = dy + wide(in[6]);
   const Tensor dz = where(greater(in[2], Scalar(0)), dy, scalar_like(dy, Scalar(0)));
   TensorList g = gradients(dz, in[1], in[3], in[4], operand(in, 5));
   return {g[0], cast(dz, in[1].dtype()), g[1], g[2]};
@@ -342,7 +344,7 @@ constinit const OpDef kBatchNormReluGrad = define({
 
 constinit const OpDef kBatchNormAddReluGrad = define({
     .name = "batch_norm_add_relu_grad",
-    .inputs = {"dy", "x", "y", "mean", "rstd", "weight?"},
+    .inputs = {"dy", "x", "y", "mean", "rstd", "weight?", "dy2?"},
     .outputs = {"dx", "dresidual", "dweight", "dbias"},
     .infer = infer_backward<true>,
     .compose = compose_add_relu_grad,

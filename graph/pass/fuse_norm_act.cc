@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: batch_norm + relu and batch_norm + add + relu become one op each, and so do their
-// gradients: the activation between norm and ReLU is neither written nor kept. Requires: nothing.
+// gradients: the activation between norm and ReLU is neither written nor kept. The sum of two
+// gradients that meet behind a residual block is taken in the same kernel. Requires: nothing.
 // Guarantees: no batch_norm whose only reader is a relu (or an add of the same shape that only a
 // relu reads) is left, nor a relu_grad of such a relu whose result goes to the norm's gradient.
 #include <unordered_map>
@@ -40,6 +41,7 @@ class NormFusion {
   bool depends(ValueId v, NodeId node) const;
   void fuse_forward(NodeId norm);
   void fuse_backward(NodeId norm, NodeId relu);
+  NodeId sum_for(NodeId relu_grad) const;
   // Puts a node of `op` in the place of `at`.
   NodeId replace(NodeId at, const OpDef& op, const AnyAttrs& attrs, std::vector<ValueId> in,
                  std::vector<TensorMeta> out, std::vector<int32_t> origins);
@@ -124,6 +126,21 @@ void NormFusion::fuse_forward(NodeId norm) {
   fuse_backward(norm, relu);
 }
 
+// The add of two gradients that only this relu_grad reads.
+NodeId NormFusion::sum_for(NodeId relu_grad) const {
+  const ValueId dy = g_.nodes[relu_grad].inputs[0];
+  const NodeId id = g_.values[dy].producer;
+  if (id == kNone || dead_[id] || only_reader(dy, ops::kReluGrad) != relu_grad) return kNone;
+  const Node& n = g_.nodes[id];
+  if (n.op != &ops::kAdd) return kNone;
+  for (ValueId v : n.inputs) {
+    if (!(g_.meta(v).shape == g_.meta(dy).shape) || g_.meta(v).dtype != g_.meta(dy).dtype) {
+      return kNone;
+    }
+  }
+  return id;
+}
+
 void NormFusion::fuse_backward(NodeId norm, NodeId relu) {
   const Node n = g_.nodes[norm];
   const ValueId y = g_.nodes[relu].outputs[0];
@@ -149,17 +166,24 @@ void NormFusion::fuse_backward(NodeId norm, NodeId relu) {
     const Node b = g_.nodes[norm_grad];
     std::vector<TensorMeta> metas{g_.meta(b.outputs[0])};
     std::vector<ValueId> in{relu_grad.inputs[0], b.inputs[1]};
+    const NodeId sum = residual ? sum_for(id) : kNone;
+    if (sum != kNone) in[0] = g_.nodes[sum].inputs[0];
     if (residual) {
       in.push_back(y);
       metas.push_back(g_.meta(dz));
     }
     in.insert(in.end(), {b.inputs[2], b.inputs[3], operand(b, 4)});
     if (!residual) in.push_back(operand(n, 2));
+    std::vector<int32_t> origins = merge_origins(relu_grad.origins, b.origins);
+    if (sum != kNone) {
+      in.push_back(g_.nodes[sum].inputs[1]);
+      origins = merge_origins(origins, g_.nodes[sum].origins);
+      dead_[sum] = 1;
+    }
     metas.push_back(g_.meta(b.outputs[1]));
     metas.push_back(g_.meta(b.outputs[2]));
     const OpDef& op = residual ? ops::kBatchNormAddReluGrad : ops::kBatchNormReluGrad;
-    const NodeId fused =
-        replace(id, op, AnyAttrs(), in, metas, merge_origins(relu_grad.origins, b.origins));
+    const NodeId fused = replace(id, op, AnyAttrs(), in, metas, origins);
     const std::vector<ValueId> out = g_.nodes[fused].outputs;
     size_t o = 0;
     redirect(b.outputs[0], out[o++]);

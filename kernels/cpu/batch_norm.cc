@@ -117,7 +117,7 @@ Status run_forward(const Plan& plan, const KernelArgs& args) {
   return Status();
 }
 
-// Inputs: dy, x, (y), mean, rstd, weight, (bias); outputs: dx, (dresidual), dweight, dbias.
+// Inputs: dy, x, (y), mean, rstd, weight, (bias or dy2); outputs: dx, (dresidual), dweight, dbias.
 template <bool kRelu, bool kResidual>
 Status run_backward(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const BatchNormPlan&>(plan);
@@ -130,6 +130,7 @@ Status run_backward(const Plan& plan, const KernelArgs& args) {
   a.rstd = pointer<float>(args.in[i++]);
   a.weight = pointer<float>(args.in[i++]);
   if (kRelu && !kResidual) a.bias = pointer<float>(args.in[i]);
+  if (kResidual) a.dy2 = args.in[i];
   a.dx = args.out[o++];
   if (kResidual) a.dresidual = args.out[o++];
   a.dweight = pointer<float>(args.out[o++]);

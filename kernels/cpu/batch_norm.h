@@ -22,7 +22,7 @@ struct BatchNormShape {
 
 // Pointers of one call; what an op does not have is null.
 struct BatchNormArgs {
-  const void *x, *residual, *y_in, *dy;
+  const void *x, *residual, *y_in, *dy, *dy2;  // the gradient is dy, or dy + dy2
   void *y, *dx, *dresidual;
   const float *weight, *bias;
   float *mean, *rstd, *dweight, *dbias;  // mean and rstd are read in backward

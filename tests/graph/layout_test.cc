@@ -107,6 +107,38 @@ INSTANTIATE_TEST_SUITE_P(Channels, Block,
                          ::testing::Values(std::pair{3, 16}, std::pair{16, 32}, std::pair{6, 37},
                                            std::pair{1, 1}));
 
+// h = relu(bn(conv(h)) + h), block after block: the gradients of h from both ways meet in the
+// norm's kernel, but for the first h.
+TEST(Layout, GradientsMeetInTheNorm) {
+  const Tensor x = noise({2, 37, 6, 5}, 3);
+  std::vector<Tensor> w;
+  constexpr int kBlocks = 3;
+  for (uint64_t i = 0; i < kBlocks; ++i) {
+    w.push_back(noise({37, 37, 3, 3}, 20 + i) * 0.1);
+    w.push_back(noise({37}, 30 + i) * 0.1 + 1.0);
+  }
+  auto fn = [&](const std::vector<Tensor>& in) {
+    GradScope scope;
+    for (const Tensor& t : w) scope.watch(t);
+    ops::Conv2dAttrs pad;
+    pad.pad = 1;
+    Tensor h = ops::relu(in[0]);
+    scope.watch(h);
+    const Tensor first = h;
+    for (int i = 0; i < kBlocks; ++i) {
+      h = ops::relu(ops::batch_norm(ops::conv2d(h, w[2 * i], {}, pad), w[2 * i + 1]).y + h);
+    }
+    std::vector<Tensor> wanted = w;
+    wanted.push_back(first);
+    return scope.gradient(ops::sum(ops::square(h)) * 0.01, wanted);
+  };
+  Compiled fused = compile(fn);
+  EXPECT_LT(worst_relative(fn({x}), fused({x})), 1e-4);
+  const Graph& g = *fused.session().program().graph;
+  EXPECT_EQ(count_ops(g, "batch_norm_add_relu_grad"), kBlocks);
+  EXPECT_EQ(count_ops(g, "add"), 1) << print(g);
+}
+
 TEST(Layout, ActivationsStayBlockedBetweenConvolutions) {
   const Tensor x = noise({2, 16, 8, 8}, 3);
   const std::vector<Tensor> w = weights(16, 32);

@@ -210,11 +210,12 @@ BackwardMap backward_map(const Sums& sums, V16 mean, V16 rstd, V16 weight, doubl
 // The gradient behind the ReLU, if there is one, at one vector.
 template <class T>
 struct Masked {
-  const T *dy, *x, *y;
+  const T *dy, *dy2, *y;
   bool relu;
   Affine map;
   inline __attribute__((always_inline)) V16 operator()(int64_t at, int64_t lanes, V16 xv) const {
-    const V16 d = get(dy, at, lanes);
+    V16 d = get(dy, at, lanes);
+    if (dy2) d += get(dy2, at, lanes);
     if (y) return get(y, at, lanes) > 0.0f ? d : V16{};
     if (relu) return xv * map.scale + map.shift > 0.0f ? d : V16{};
     return d;
@@ -227,7 +228,8 @@ void backward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) 
   const Group group = group_of(s, g);
   const V16 mean = channel_values(s, g, a.mean, 0), rstd = channel_values(s, g, a.rstd, 0);
   const V16 weight = channel_values(s, g, a.weight, 1);
-  Masked<T> masked{static_cast<const T*>(a.dy), x, static_cast<const T*>(a.y_in), a.relu,
+  Masked<T> masked{static_cast<const T*>(a.dy), static_cast<const T*>(a.dy2),
+                   static_cast<const T*>(a.y_in), a.relu,
                    affine_of(mean, rstd, weight, channel_values(s, g, a.bias, 0))};
   T* dresidual = static_cast<T*>(a.dresidual);
   Sums sums;
@@ -371,7 +373,7 @@ void backward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads)
   const int64_t c = r.channels;
   const RowsWorkspace w{a.workspace, (c + 15) / 16 * 16, threads};
   const T *x = static_cast<const T*>(a.x), *dy = static_cast<const T*>(a.dy),
-          *y = static_cast<const T*>(a.y_in);
+          *dy2 = static_cast<const T*>(a.dy2), *y = static_cast<const T*>(a.y_in);
   T* dresidual = static_cast<T*>(a.dresidual);
   T* dx = static_cast<T*>(a.dx);
   float* c0 = w.factors();
@@ -385,7 +387,8 @@ void backward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads)
     shift[k] = static_cast<float>((a.bias ? a.bias[k] : 0.0f) - a.mean[k] * f);
   }
   auto masked = [&](int64_t at, int64_t k, int64_t lanes, V16 xv) {
-    const V16 d = get(dy, at, lanes);
+    V16 d = get(dy, at, lanes);
+    if (dy2) d += get(dy2, at, lanes);
     if (y) return get(y, at, lanes) > 0.0f ? d : V16{};
     if (a.relu) {
       return xv * get(scale, k, lanes) + get(shift, k, lanes) > 0.0f ? d : V16{};

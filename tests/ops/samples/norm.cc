@@ -23,11 +23,14 @@ struct Types {
 // Forward or backward operands of x in `view`, without weight and bias.
 using Operands = std::vector<Input> (*)(const Types&, const Shape&, View);
 
-void norm_samples(SampleList& s, Operands operands, int affine) {
+// `affine` optional operands: weight, then bias, or another gradient like x.
+void norm_samples(SampleList& s, Operands operands, int affine, bool second_gradient = false) {
   const auto add = [&](const Types& t, const Shape& shape, View view, int given) {
     std::vector<Input> inputs = operands(t, shape, view);
     if (given > 0) inputs.push_back(t.scale(shape[1]));
-    if (given > 1) inputs.push_back(t.centre(shape[1]));
+    if (given > 1) {
+      inputs.push_back(second_gradient ? in(shape).viewed(view) : t.centre(shape[1]));
+    }
     return s.add(inputs)
         .dtypes(t.dtypes())
         .tolerance(DType::kF32, 1e-4)
@@ -122,7 +125,7 @@ RUTILE_SAMPLES(batch_norm_relu_grad) {
 }
 
 RUTILE_SAMPLES(batch_norm_add_relu_grad) {
-  norm_samples(s, backward_with_y, 1);
+  norm_samples(s, backward_with_y, 2, /*second_gradient=*/true);
   norm_errors(s, backward_with_y, 2);
 }
 
