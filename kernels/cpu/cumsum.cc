@@ -46,6 +46,7 @@ void run_columns(const CumsumPlan& p, const In* x, Out* y, int64_t width) {
 template <class In, class Out>
 Status run(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const CumsumPlan&>(plan);
+  if (p.n == 0) return Status();
   const int64_t pieces = (p.inner + kColumns - 1) / kColumns;
   const int64_t each = std::max<int64_t>(1, p.n * std::min(p.inner, kColumns));
   parallel_for(

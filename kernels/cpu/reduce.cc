@@ -70,7 +70,7 @@ void whole(const ReducePlan& p, const KernelArgs& args, int64_t kept, int64_t g0
   float shift[kMostSlots];
   const auto run = [&](const ReduceKernels& k) {
     k.init(slots.bytes, n);
-    gather(p, k, args.in[0], kept, g0, g1, 0, shift, slots.bytes);
+    if (p.count > 0) gather(p, k, args.in[0], kept, g0, g1, 0, shift, slots.bytes);
   };
   if (p.shift.rows) {
     run(p.shift);

@@ -48,7 +48,7 @@ struct Parts {
         chunks(s.in_blocks * s.taps()),
         panels((s.out_blocks * kBlock + kColumns - 1) / kColumns),
         rows(static_cast<Lane*>(workspace)),
-        columns(rows + chunks * depth * kBlock) {}
+        columns(rows ? rows + chunks * depth * kBlock : nullptr) {}
   int64_t bytes() const {
     return (chunks * kBlock + panels * kColumns) * depth * static_cast<int64_t>(sizeof(Lane));
   }
