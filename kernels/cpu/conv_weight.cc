@@ -4,6 +4,8 @@
 // products.
 #include "rutile/kernels/cpu/conv_weight.h"
 
+#include <utility>
+
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/register.h"
@@ -96,21 +98,29 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   return Status();
 }
 
+Status prefer(const CallMeta& call, LayoutPrefs* prefs);
+
+// Images lie as the convolution that would run otherwise, and its neighbours, want them.
+Status others_prefer(const CallMeta& call, LayoutPrefs* prefs) {
+  for (const KernelRow& row : kernel_rows(*call.op, DeviceType::kCpu)) {
+    if (row.prefer && row.prefer != prefer) return row.prefer(call, prefs);
+  }
+  return Status(ErrorCode::kUnsupported, "no preference");
+}
+
 Status prefer(const CallMeta& call, LayoutPrefs* prefs) {
-  static const Layout kImages = intern_layout("aBcd16b");
-  const auto blocked = [](const TensorMeta& m, Layout layout) {
-    TensorMeta placed = m;
-    placed.layout = layout;
-    return placed;
-  };
-  const TensorMeta dy = blocked(call.in(0), kImages), x = blocked(call.in(1), kImages),
-                   dw = blocked(call.out(), weight_layout());
+  RUTILE_RETURN_IF_ERROR(others_prefer(call, prefs));
+  TensorMeta dy, x, dw = call.out();
+  for (const auto& [meta, i] : {std::pair{&dy, 0}, std::pair{&x, 1}}) {
+    const TensorMeta& m = call.in(i);
+    RUTILE_RETURN_IF_ERROR(place(m.shape, m.dtype, m.device, prefs->in[i], meta));
+  }
+  dw.layout = weight_layout();
   const TensorMeta* in[] = {&dy, &x};
   Reason reason;
   if (!supports(CallMeta{call.op, call.attrs, in, {&dw, 1}}, &reason)) {
     return Status(ErrorCode::kUnsupported, reason.text);
   }
-  prefs->in = {Placement{kImages, false}, Placement{kImages, false}};
   prefs->out = {Placement{weight_layout(), false}};
   return Status();
 }
