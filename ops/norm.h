@@ -37,10 +37,10 @@ RUTILE_API BatchNormResult batch_norm_add_relu(Arg x, const Tensor& residual,
                                                BatchNormAttrs attrs = {});
 
 // Gradients: dx as x, dweight and dbias [c].
-//   batch_norm_grad(dy, x, mean, rstd, weight?)
-//   batch_norm_relu_grad(dy, x, mean, rstd, weight?, bias?): the ReLU's mask is computed again
-//   batch_norm_add_relu_grad(dy, x, y, mean, rstd, weight?, dy2?): also the residual's gradient;
-//   y's gradient is dy, or dy + dy2
+// - batch_norm_grad(dy, x, mean, rstd, weight?)
+// - batch_norm_relu_grad(dy, x, mean, rstd, weight?, bias?): the ReLU's mask is computed again
+// - batch_norm_add_relu_grad(dy, x, y, mean, rstd, weight?, dy2?): also the residual's gradient;
+//   y's own is dy, or dy + dy2
 extern const OpDef kBatchNormGrad, kBatchNormReluGrad, kBatchNormAddReluGrad;
 
 // y = (x - mean) / sqrt(var + eps) * weight + bias with given statistics [c].
