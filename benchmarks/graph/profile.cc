@@ -2,7 +2,9 @@
 // Where a compiled training step spends its time:
 //
 //   bench_graph [resnet50|lenet|mlp|gpt] [batch] [size] [fp32|bf16] [passes off, comma-separated]
+//   bench_graph passes [network] [batch] [size] [fp32|bf16]
 //
+// The second prints what docs/passes.md holds: the step with each optional pass left out. The first
 // prints a row per kernel (calls, ms per step, share), the slowest nodes, the memory plan and the
 // passes.
 #include <algorithm>
@@ -14,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "rutile/graph/pass/pass.h"
 #include "rutile/nn/models/gpt.h"
 #include "rutile/nn/models/lenet.h"
 #include "rutile/nn/models/mlp.h"
@@ -107,15 +110,19 @@ void print_nodes(const graph::Graph& g, const std::map<graph::NodeId, double>& m
   }
 }
 
+nn::TrainStep make_step(const Work& w, bool bf16, const std::string& off) {
+  nn::StepOptions options;
+  options.passes_off = off;
+  if (bf16) options.amp = DType::kBF16;
+  return {w.net, nn::CrossEntropyLoss(), std::make_shared<nn::optim::Momentum>(w.net->parameters()),
+          options};
+}
+
 void profile(const std::string& name, int64_t batch, int64_t size, bool bf16,
              const std::string& off) {
   set_seed(1);
   Work w = make_work(name, batch, size);
-  auto optimizer = std::make_shared<nn::optim::Momentum>(w.net->parameters());
-  nn::StepOptions options;
-  options.passes_off = off;
-  if (bf16) options.amp = DType::kBF16;
-  nn::TrainStep step(w.net, nn::CrossEntropyLoss(), optimizer, options);
+  nn::TrainStep step = make_step(w, bf16, off);
   Clock::time_point t = Clock::now();
   step(w.x, w.y).loss.item();
   std::printf("first step %.2f s\n", ms_since(t) / 1e3);
@@ -159,6 +166,43 @@ void profile(const std::string& name, int64_t batch, int64_t size, bool bf16,
   }
 }
 
+// The step with all passes, without each optional one and without all: by turns, the median.
+void compare_passes(const std::string& name, int64_t batch, int64_t size, bool bf16) {
+  std::printf(
+      "| passes left out | kernels | nodes | arena MiB | step ms |\n"
+      "|---|---:|---:|---:|---:|\n");
+  set_seed(1);
+  const Work first = make_work(name, batch, size);
+  nn::TrainStep full = make_step(first, bf16, "");
+  full(first.x, first.y);
+  std::vector<std::string> offs{""};
+  for (const graph::Pass& p : graph::pipeline()) {
+    if (p.optional) offs.push_back(p.name);
+  }
+  offs.push_back("all");
+  for (const std::string& off : offs) {
+    std::vector<double> times, base;
+    Work w = make_work(name, batch, size);
+    nn::TrainStep step = make_step(w, bf16, off);
+    step(w.x, w.y).loss.item();
+    for (int i = 0; i < 7; ++i) {
+      Clock::time_point t = Clock::now();
+      step(w.x, w.y).loss.item();
+      times.push_back(ms_since(t));
+      t = Clock::now();
+      full(first.x, first.y).loss.item();
+      base.push_back(ms_since(t));
+    }
+    std::sort(times.begin(), times.end());
+    std::sort(base.begin(), base.end());
+    const graph::Program& p = step.compiled()->session().program();
+    std::printf("| %s | %zu | %zu | %lld | %.1f (with all passes in turn: %.1f) |\n",
+                off.empty() ? "none" : off.c_str(), p.steps.size(), p.graph->order.size(),
+                static_cast<long long>(p.memory.peak >> 20), times[3], base[3]);
+    std::fflush(stdout);
+  }
+}
+
 }  // namespace
 }  // namespace rutile
 
@@ -167,6 +211,11 @@ int main(int argc, char** argv) {
     return std::string(argc > i ? argv[i] : fallback);
   };
   try {
+    if (arg(1, "") == "passes") {
+      rutile::compare_passes(arg(2, "resnet50"), std::atoll(arg(3, "16").c_str()),
+                             std::atoll(arg(4, "224").c_str()), arg(5, "fp32") == "bf16");
+      return 0;
+    }
     rutile::profile(arg(1, "resnet50"), std::atoll(arg(2, "16").c_str()),
                     std::atoll(arg(3, "224").c_str()), arg(4, "fp32") == "bf16", arg(5, ""));
   } catch (const rutile::Error& e) {
