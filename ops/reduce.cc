@@ -299,8 +299,12 @@ TensorList compose_logsumexp(const void* attrs, In in) {
 
 Tensor variance(const Tensor& x, const VarAttrs& a) {
   const Tensor centre = mean(x, {.axes = a.axes, .keepdims = true});
-  return sum(square(x - centre), {.axes = a.axes, .keepdims = a.keepdims}) *
-         inverse_divisor(x.meta(), a);
+  const Tensor d = x - centre;
+  const SumAttrs over{.axes = a.axes, .keepdims = a.keepdims};
+  // A mean far larger than the deviations is rounded: what that left in them is taken out again.
+  const double n = std::max(1.0, static_cast<double>(count(x.meta(), a.axes)));
+  const Tensor squares = sum(square(d), over) - square(sum(d, over)) / n;
+  return maximum(squares, 0.0) * inverse_divisor(x.meta(), a);
 }
 TensorList compose_var(const void* attrs, In in) {
   return {cast(variance(wide(in[0]), *static_cast<const VarAttrs*>(attrs)), in[0].dtype())};

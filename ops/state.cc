@@ -37,36 +37,48 @@ State::State(std::string name, Tensor value)
   if (value_.defined()) meta_ = value_.meta();
 }
 
-const Tensor& State::concrete() const {
-  if (packed_alone_.load(std::memory_order_acquire)) {
-    std::lock_guard lock(mutex_);
-    if (packed_alone_.load(std::memory_order_relaxed)) {
-      value_ = row_major(packed_);
-      packed_alone_.store(false, std::memory_order_release);
-    }
+const Tensor& State::unpacked() const {
+  if (packed_alone_) {
+    value_ = row_major(packed_);
+    packed_alone_ = false;
   }
   return value_;
 }
 
-void* State::elements(const Placement& p, bool to_write) {
-  if (!lies_as(packed_, p)) concrete();
+Tensor State::concrete() const {
+  std::lock_guard lock(mutex_);
+  return unpacked();
+}
+
+Tensor State::elements(const Placement& p, bool to_write) {
   std::lock_guard lock(mutex_);
   if (p == Placement()) {
-    if (to_write) {
-      if (!value_.unique()) value_ = clone(value_);
-      packed_ = Tensor();
-    }
-    return value_.impl()->data;
+    unpacked();
+    if (to_write && !value_.unique()) value_ = clone(value_);
+    if (to_write) packed_ = Tensor();
+    return value_;
   }
   if (!lies_as(packed_, p)) {
+    unpacked();
     ScopedValue<CallModes> direct(call_modes(), CallModes());
     packed_ = ops::reorder(value_, p);
+  } else if (to_write && !packed_.unique()) {
+    packed_ = clone(packed_);
   }
   if (to_write) {
     value_ = Tensor();
-    packed_alone_.store(true, std::memory_order_release);
+    packed_alone_ = true;
   }
-  return packed_.impl()->data;
+  return packed_;
+}
+
+void State::wrote(Tensor elements) {
+  std::lock_guard lock(mutex_);
+  packed_alone_ = elements.meta().layout != kStrided;
+  // A value that somebody read meanwhile is half written.
+  value_ = packed_alone_ ? Tensor() : elements;
+  packed_ = packed_alone_ ? std::move(elements) : Tensor();
+  count_version();
 }
 
 Tensor State::read() {
@@ -89,10 +101,12 @@ void State::write(const Tensor& value) {
 }
 
 void State::set_concrete(Tensor value) {
-  value_ = row_major(std::move(value));
+  Tensor placed = row_major(std::move(value));
+  std::lock_guard lock(mutex_);
+  value_ = std::move(placed);
   meta_ = value_.defined() ? value_.meta() : TensorMeta();
   packed_ = Tensor();
-  packed_alone_.store(false, std::memory_order_release);
+  packed_alone_ = false;
   count_version();
 }
 
@@ -100,9 +114,11 @@ void State::update(const OpDef& op, const void* attrs, std::span<State* const> s
                    std::span<const Tensor> rest, std::span<Tensor> extra_outputs) {
   const bool hooked = call_modes().states != nullptr;
   SmallVector<Tensor, 8> in;
+  if (!hooked) {
+    for (State* s : states) s->concrete();
+  }
   for (State* s : states) {
     // Moving the handle out lets call() see that nobody else holds the elements.
-    if (!hooked) s->concrete();
     in.push_back(hooked ? s->read() : std::move(s->value_));
   }
   for (const Tensor& t : rest) in.push_back(t);

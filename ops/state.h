@@ -31,12 +31,14 @@ class RUTILE_API State final : public RefCounted {
   // Replaces the value. Inside a trace it is recorded. Shape and dtype must stay.
   void write(const Tensor& value);
   // The concrete value, also inside a trace.
-  const Tensor& concrete() const;
+  Tensor concrete() const;
   // Its meta; costs nothing where concrete() would have to unpack.
   const TensorMeta& meta() const { return meta_; }
-  // For the executor: the elements placed as `p`, to be read, or written in place. Written, they
-  // are the value from then on, and handles that others hold keep the old elements.
-  void* elements(const Placement& p, bool to_write);
+  // For the executor: the elements placed as `p`, to be read, or written in place while nobody else
+  // reads the State; handles that others hold keep the old elements. After writing call wrote().
+  Tensor elements(const Placement& p, bool to_write);
+  // What elements(p, true) gave has been written: it is the value, of a new version.
+  void wrote(Tensor elements);
   // For the executor and the loader: replaces the value, whatever its shape and dtype, and counts a
   // new version.
   void set_concrete(Tensor value);
@@ -50,12 +52,13 @@ class RUTILE_API State final : public RefCounted {
                      std::span<const Tensor> rest, std::span<Tensor> extra_outputs = {});
 
  private:
+  const Tensor& unpacked() const;
   std::string name_;
   TensorMeta meta_;
   mutable Tensor value_;  // row-major; absent while only packed_ is up to date
   Tensor packed_;         // the same elements placed otherwise, for compiled steps
-  mutable std::atomic<bool> packed_alone_{false};
-  mutable std::mutex mutex_;  // of the conversions
+  mutable bool packed_alone_ = false;
+  mutable std::mutex mutex_;  // of the three above
   std::atomic<uint64_t> version_{1};
 };
 

@@ -55,6 +55,7 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
   if (const std::string change = changed_state(); !change.empty()) {
     throw_error(ErrorCode::kValue, cat("compiled for other states: ", change));
   }
+  state_elements_.clear();
   state_elements_.resize(g.states.size());
   for (size_t i = 0; i < g.states.size(); ++i) {
     const StateSlot& slot = g.states[i];
@@ -74,7 +75,7 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
         base = base_of((*outputs)[q.index]);
         break;
       default:
-        base = static_cast<char*>(state_elements_[q.index]);
+        base = base_of(state_elements_[q.index]);
     }
     slots_[patch.slot] = base + q.offset;
   }
@@ -94,8 +95,9 @@ std::string Session::changed_state() const {
 void Session::finish() {
   const Graph& g = *program_->graph;
   for (size_t i = 0; i < g.states.size(); ++i) {
-    if (program_->state_written[i]) g.states[i].state->count_version();
+    if (program_->state_written[i]) g.states[i].state->wrote(std::move(state_elements_[i]));
   }
+  state_elements_.clear();
 }
 
 void Session::fail(size_t index, const Status& status) {
@@ -152,7 +154,12 @@ std::vector<Tensor> Session::run_observed(const std::vector<Tensor>& inputs,
     const KernelArgs args{slots_.data() + s.first_in, slots_.data() + s.first_out,
                           s.workspace == kNone ? nullptr : slots_[s.workspace]};
     if (Status status = s.plan->run(*s.plan, args); !status.ok()) fail(i, status);
-    after(s);
+    try {
+      after(s);
+    } catch (...) {
+      finish();
+      throw;
+    }
   }
   finish();
   return outputs;

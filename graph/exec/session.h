@@ -43,8 +43,8 @@ class RUTILE_API Session {
   std::shared_ptr<const Program> program_;
   Ref<Storage> arena_;
   std::vector<void*> slots_;
-  std::vector<void*> state_elements_;  // of this run, by state slot
-  std::vector<Patch> patches_;         // slots that change from run to run
+  std::vector<Tensor> state_elements_;  // of this run, by state slot
+  std::vector<Patch> patches_;          // slots that change from run to run
   std::mutex mutex_;
 };
 

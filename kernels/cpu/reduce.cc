@@ -146,19 +146,6 @@ void finish_norm(const ReducePlan&, const void* slots, const float*, int64_t n, 
   const auto* s = static_cast<const double*>(slots);
   put_each<Out>(n, out, step, [&](int64_t i) { return std::sqrt(s[i]); });
 }
-template <class Out, bool kRoot>
-void finish_variance(const ReducePlan& p, const void* slots, const float*, int64_t n, void* out,
-                     int64_t step) {
-  const auto* s = static_cast<const MomentsSlot*>(slots);
-  const auto divisor =
-      std::max(static_cast<double>(p.count) - static_cast<double>(p.correction), 0.0);
-  put_each<Out>(n, out, step, [&](int64_t i) {
-    const double mean = s[i].sum / static_cast<double>(p.count);
-    const double deviations = s[i].squares - s[i].sum * mean;
-    const double variance = (deviations < 0 ? 0 : deviations) / divisor;
-    return kRoot ? std::sqrt(variance) : variance;
-  });
-}
 template <class Out>
 void finish_logsumexp(const ReducePlan&, const void* slots, const float* shift, int64_t n,
                       void* out, int64_t step) {
@@ -226,13 +213,6 @@ bool choose(const CallMeta& c, ReduceKernels* kernels, ReduceKernels* shift, Fin
     sums(ReduceKind::kSumExp);
     if (kernels->rows) *shift = RUTILE_CHOOSE_ISA(extremum_kernels, ReduceKind::kMax, in);
     to_float([](auto t) -> Finish { return finish_logsumexp<typename decltype(t)::type>; });
-  } else {
-    const bool root = c.op == &ops::kStd;
-    sums(ReduceKind::kMoments);
-    to_float([root](auto t) -> Finish {
-      using Out = typename decltype(t)::type;
-      return root ? finish_variance<Out, true> : finish_variance<Out, false>;
-    });
   }
   if (kernels->rows && *finish) return true;
   reason->text = cat("has no vector loop for ", in);
@@ -280,9 +260,9 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 }  // namespace
 
 void register_reduce_cpu() {
-  for (const OpDef* op : {&ops::kSum, &ops::kMean, &ops::kSumToShape, &ops::kProd, &ops::kMax,
-                          &ops::kMin, &ops::kArgmax, &ops::kArgmin, &ops::kAny, &ops::kAll,
-                          &ops::kNorm, &ops::kLogSumExp, &ops::kVar, &ops::kStd}) {
+  for (const OpDef* op :
+       {&ops::kSum, &ops::kMean, &ops::kSumToShape, &ops::kProd, &ops::kMax, &ops::kMin,
+        &ops::kArgmax, &ops::kArgmin, &ops::kAny, &ops::kAll, &ops::kNorm, &ops::kLogSumExp}) {
     register_kernel({.op = op, .name = "simd", .supports = supports, .prepare = prepare});
   }
 }

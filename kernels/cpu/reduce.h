@@ -19,8 +19,7 @@ enum class ReduceKind : uint8_t {
   kAny,      // slot: is one element nonzero
   kAll,      // slot: is one element zero
   kSquares,  // sum of squares
-  kMoments,
-  kSumExp,  // sum of exp(x - shift)
+  kSumExp,   // sum of exp(x - shift)
 };
 
 // Slots: double for sums and products of floats, uint64_t for those of integers, int64_t for any
@@ -33,9 +32,6 @@ struct ArgSlot {
     int64_t i;
   };
   int64_t at;  // -1: nothing yet
-};
-struct MomentsSlot {
-  double sum, squares;
 };
 inline constexpr int64_t kLargestSlot = 16;
 

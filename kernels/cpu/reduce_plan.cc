@@ -120,8 +120,8 @@ void divide_work(ReducePlan* p) {
   const ReduceGeometry& g = p->geometry;
   const int64_t count = std::max<int64_t>(p->count, 1);
   p->block = std::min(g.group, kMostSlots);
-  if (g.rows) p->block = std::clamp<int64_t>(kPiece / count, 1, p->block);
   if (p->block == 0) return;
+  if (g.rows) p->block = std::clamp<int64_t>(kPiece / count, 1, p->block);
   // Narrower columns where there are few of them; cache lines stay whole.
   while (!g.rows && p->block > 64 && g.kept_count * ((g.group + p->block - 1) / p->block) < 4 &&
          p->block * count > 4 * kPiece) {

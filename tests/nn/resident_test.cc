@@ -99,21 +99,28 @@ TEST(Resident, AStateIsOneValueInTwoPlacements) {
   State s("w", ops::random_normal({.shape = {32, 16, 3, 3}}));
   const Tensor before = s.read();
   const std::vector<float> want = before.to_vector<float>();
+  const auto data = [](const Tensor& t) { return static_cast<float*>(t.impl()->data); };
   Placement p;
   ASSERT_TRUE(parse_placement("ABcd16b16a", &p));
-  s.elements(p, false);
+  const Tensor reader = s.elements(p, false);
   EXPECT_EQ(s.concrete().impl(), before.impl());
-  float* packed = static_cast<float*>(s.elements(p, true));
-  packed[0] += 1;  // element [0, 0, 0, 0] lies first in both
+  Tensor packed = s.elements(p, true);
+  data(packed)[0] += 1;  // element [0, 0, 0, 0] lies first in both
+  s.read();              // in the middle of the step: half written at best
+  data(packed)[0] += 1;
+  s.wrote(std::move(packed));
   const std::vector<float> now = s.read().to_vector<float>();
-  EXPECT_EQ(now[0], want[0] + 1);
+  EXPECT_FLOAT_EQ(now[0], want[0] + 2);
   EXPECT_TRUE(std::equal(now.begin() + 1, now.end(), want.begin() + 1));
   EXPECT_EQ(before.to_vector<float>(), want);
+  EXPECT_EQ(data(reader)[0], want[0]);
   s.write(before);
-  EXPECT_EQ(static_cast<float*>(s.elements(p, false))[0], want[0]);
-  static_cast<float*>(s.elements(Placement(), true))[1] = 5;  // `before` keeps the old elements
+  EXPECT_EQ(data(s.elements(p, false))[0], want[0]);
+  Tensor plain = s.elements(Placement(), true);
+  data(plain)[1] = 5;
+  s.wrote(std::move(plain));
   EXPECT_EQ(before.to_vector<float>(), want);
-  EXPECT_EQ(static_cast<float*>(s.elements(p, false))[256], 5);  // blocks of 16 x 16 by c, d
+  EXPECT_EQ(data(s.elements(p, false))[256], 5);  // blocks of 16 x 16 by c, d
 }
 
 #if RUTILE_ONEDNN

@@ -73,38 +73,6 @@ struct SumExp : Fold<float, false> {
   };
 };
 
-struct Moments {
-  using C = double;
-  using Slot = MomentsSlot;
-  static constexpr double kFill = 0;
-  static constexpr bool kShifts = false;
-  static constexpr int64_t kRun = kLongRun;
-  struct Acc {
-    VecOf<double> sum, squares;
-    RUTILE_INLINE void start(int64_t) { sum = squares = VecOf<double>{}; }
-    template <class S>
-    RUTILE_INLINE void take(VecOf<double> x, int64_t, S) {
-      sum += x;
-      squares += x * x;
-    }
-    RUTILE_INLINE void join(const Acc& o) {
-      sum += o.sum;
-      squares += o.squares;
-    }
-  };
-  static Slot empty() { return {0, 0}; }
-  static RUTILE_INLINE void merge(Slot& a, const Slot& b) {
-    a.sum += b.sum;
-    a.squares += b.squares;
-  }
-  static RUTILE_INLINE void spread(const Acc& a, int64_t, Slot* s, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) merge(s[i], {a.sum[i], a.squares[i]});
-  }
-  static RUTILE_INLINE void gather(const Acc& a, int64_t, Slot& s) {
-    for (int i = 0; i < Lanes<double>::kCount; ++i) merge(s, {a.sum[i], a.squares[i]});
-  }
-};
-
 template <class Op>
 ReduceKernels of_integers(DType in) {
   switch (in) {
@@ -141,7 +109,9 @@ template <bool kProduct>
 ReduceKernels fold(DType in, bool wide) {
   if (in == DType::kF64) return kernels_of<Fold<double, kProduct>, double>();
   if (is_floating(in)) {
-    return wide ? of_floats<Fold<double, kProduct>>(in) : of_floats<Fold<float, kProduct>>(in);
+    // Products of f32 pass its range on the way to a result inside it.
+    return wide || kProduct ? of_floats<Fold<double, kProduct>>(in)
+                            : of_floats<Fold<float, kProduct>>(in);
   }
   return wide ? of_integers<Fold<double, kProduct>>(in) : of_integers<Fold<uint64_t, kProduct>>(in);
 }
@@ -156,8 +126,6 @@ ReduceKernels sum_kernels(ReduceKind kind, DType in, bool wide) {
       return fold<true>(in, wide);
     case ReduceKind::kSquares:
       return of_floats<SumSquares>(in);
-    case ReduceKind::kMoments:
-      return of_floats<Moments>(in);
     case ReduceKind::kSumExp:
       return of_floats<SumExp>(in);
     default:
