@@ -248,9 +248,6 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   p->out_size = static_cast<int64_t>(dtype_size(c.out().dtype));
   p->count = g.reduced_count * g.line;
   if (c.op == &ops::kMean) p->scale = 1.0 / static_cast<double>(p->count);
-  if (c.op == &ops::kVar || c.op == &ops::kStd) {
-    p->correction = c.as<ops::VarAttrs>().correction;
-  }
   divide_work(p.get());
   p->run = p->parts > 1 ? run_parts : run_whole;
   *plan = std::move(p);

@@ -23,7 +23,7 @@ enum class ReduceKind : uint8_t {
 };
 
 // Slots: double for sums and products of floats, uint64_t for those of integers, int64_t for any
-// and all; the type of the comparison (float, double, int64_t) for max and min; these two for the
+// and all; the type of the comparison (float, double, int64_t) for max and min; this one for the
 // rest:
 struct ArgSlot {
   union {

@@ -34,7 +34,6 @@ struct ReducePlan : Plan {
                  int64_t step) = nullptr;
   int64_t in_size = 0, out_size = 0;
   int64_t count = 0;  // elements of a result
-  int64_t correction = 0;
   double scale = 1;
   // Groups are divided into `blocks` of `block` results, reductions into `parts`.
   int64_t block = 1, blocks = 1, parts = 1;
