@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"
@@ -228,6 +230,31 @@ GradResult grad_attention(GradCtx& ctx) {
   return result;
 }
 
+// Pairs of a row and a key it sees.
+double pairs(const TensorMeta& q, const TensorMeta& k, bool causal) {
+  const int r = q.rank();
+  double heads = 1;
+  for (int i = 0; i < r - 2; ++i) heads *= static_cast<double>(q.dim(i));
+  const double t = static_cast<double>(q.dim(r - 2)), s = static_cast<double>(k.dim(r - 2));
+  if (!causal) return heads * t * s;
+  const double full = std::max(0.0, t - s);  // rows that see every key
+  return heads * (full * s + (t - full) * (t - full + 1) / 2);
+}
+// Each pair takes part in products of length d and e (forward: scores and sums of values;
+// backward: scores again, dv, dp, dq, dk) and in the softmax.
+double attention_flops(const CallMeta& c) {
+  const TensorMeta &q = c.in(0), &v = c.in(2);
+  const double d = static_cast<double>(q.dim(q.rank() - 1));
+  const double e = static_cast<double>(v.dim(v.rank() - 1));
+  return pairs(q, c.in(1), c.as<AttentionAttrs>().causal) * (2 * d + 2 * e + 5);
+}
+double attention_grad_flops(const CallMeta& c) {
+  const TensorMeta &q = c.in(1), &v = c.in(3);
+  const double d = static_cast<double>(q.dim(q.rank() - 1));
+  const double e = static_cast<double>(v.dim(v.rank() - 1));
+  return pairs(q, c.in(2), c.as<AttentionAttrs>().causal) * (6 * d + 4 * e + 6);
+}
+
 }  // namespace
 
 constinit const OpDef kAttention = define({
@@ -236,6 +263,7 @@ constinit const OpDef kAttention = define({
     .outputs = {"y", "lse"},
     .attrs = attrs_of<AttentionAttrs>(),
     .infer = infer_attention,
+    .flops = attention_flops,
     .grad = grad_attention,
     .saves = {"q", "k", "v", "mask", "y", "lse"},
     .compose = compose_attention,
@@ -249,6 +277,7 @@ constinit const OpDef kAttentionGrad = define({
     .outputs = {"dq", "dk", "dv"},
     .attrs = attrs_of<AttentionAttrs>(),
     .infer = infer_attention_grad,
+    .flops = attention_grad_flops,
     .compose = compose_attention_grad,
     .doc = "Gradient of scaled_dot_product_attention.",
 });

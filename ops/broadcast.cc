@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Broadcasting as a view, and summing back.
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/reduce.h"
@@ -80,6 +81,7 @@ constinit const OpDef kSumToShape =
             .inputs = {"x"},
             .attrs = attrs_of<SumToShapeAttrs>(),
             .infer = infer_sum_to_shape,
+            .flops = flops_per_input<1>,
             .grad = grad_sum_to_shape,
             .doc = "Sum over the dimensions in which `shape` was broadcast to x's shape."});
 Tensor sum_to_shape(Arg x, const Shape& shape, OptionalDType dtype) {

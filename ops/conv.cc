@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/conv.h"
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/reduce.h"
 
 namespace rutile::ops {
@@ -195,6 +196,17 @@ GradResult grad_weight_grad(GradCtx& ctx) {
   return r;
 }
 
+// Two for each multiplication with an addition: each pixel of the result (dy, backward) meets each
+// weight of its group.
+double products(const TensorMeta& pixels, const TensorMeta& weight) {
+  return 2 * elements(pixels) * static_cast<double>(weight.dim(1) * weight.dim(2) * weight.dim(3));
+}
+double conv_flops(const CallMeta& c) {
+  return products(c.out(), c.in(1)) + (c.has(2) ? elements(c.out()) : 0);
+}
+double input_grad_flops(const CallMeta& c) { return products(c.in(0), c.in(1)); }
+double weight_grad_flops(const CallMeta& c) { return products(c.in(0), c.out()); }
+
 }  // namespace
 
 constinit const OpDef kConv2d = define({
@@ -202,6 +214,7 @@ constinit const OpDef kConv2d = define({
     .inputs = {"x", "weight", "bias?"},
     .attrs = attrs_of<Conv2dAttrs>(),
     .infer = infer_conv2d,
+    .flops = conv_flops,
     .grad = grad_conv2d,
     .saves = {"x", "weight"},
     .saves_if = saves_other_factor,
@@ -216,6 +229,7 @@ constinit const OpDef kConv2dInputGrad = define({
     .outputs = {"dx"},
     .attrs = attrs_of<Conv2dInputGradAttrs>(),
     .infer = infer_input_grad,
+    .flops = input_grad_flops,
     .grad = grad_input_grad,
     .saves = {"dy", "weight"},
     .saves_if = saves_other_factor,
@@ -230,6 +244,7 @@ constinit const OpDef kConv2dWeightGrad = define({
     .outputs = {"dweight"},
     .attrs = attrs_of<Conv2dWeightGradAttrs>(),
     .infer = infer_weight_grad,
+    .flops = weight_grad_flops,
     .grad = grad_weight_grad,
     .saves = {"dy", "x"},
     .saves_if = saves_other_factor,

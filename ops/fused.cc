@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 
 namespace rutile::ops {
@@ -142,6 +143,12 @@ TensorList compose_fused(const void* attrs, std::span<const Tensor> inputs) {
   return out;
 }
 
+double fused_flops(const CallMeta& c) {
+  FusedProgram p;
+  if (!FusedProgram::parse(text_of(c.attrs), &p).ok()) return 0;
+  return static_cast<double>(p.steps.size()) * elements(c.out());
+}
+
 }  // namespace
 
 int FusedProgram::add(const OpDef& op, std::span<const int> in, const void* attrs) {
@@ -207,6 +214,7 @@ constinit const OpDef kFusedElementwise =
             .outputs = {"ys*"},
             .attrs = attrs_of<FusedElementwiseAttrs>(),
             .infer = infer_fused,
+            .flops = fused_flops,
             .count_outputs = count_fused,
             .compose = compose_fused,
             .doc = "A straight-line program of elementwise ops, run in one pass over memory."});

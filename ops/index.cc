@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/index.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
 
@@ -182,6 +186,7 @@ constinit const OpDef kEmbedding = define({
     .inputs = {"ids", "table"},
     .attrs = attrs_of<EmbeddingAttrs>(),
     .infer = infer_embedding,
+    .bytes = bytes_of_lookup<1>,
     .grad = grad_embedding,
     .saves = {"ids"},
     .checks_values = true,
@@ -193,6 +198,7 @@ constinit const OpDef kEmbeddingGrad = define({
     .inputs = {"grad", "ids"},
     .attrs = attrs_of<EmbeddingGradAttrs>(),
     .infer = infer_embedding_grad,
+    .flops = flops_per_input<1>,
     .grad = grad_embedding_grad,
     .saves = {"ids"},
     .checks_values = true,
@@ -204,6 +210,7 @@ constinit const OpDef kGather = define({
     .inputs = {"x", "index"},
     .attrs = attrs_of<GatherAttrs>(),
     .infer = infer_gather,
+    .bytes = bytes_of_lookup<0>,
     .grad = grad_gather,
     .saves = {"index"},
     .checks_values = true,
@@ -215,6 +222,7 @@ constinit const OpDef kIndexAdd = define({
     .inputs = {"x", "index"},
     .attrs = attrs_of<IndexAddAttrs>(),
     .infer = infer_index_add,
+    .flops = flops_per_input<1>,
     .grad = grad_index_add,
     .saves = {"index"},
     .checks_values = true,
@@ -290,6 +298,7 @@ constinit const OpDef kTakeAlongAxis = define({
     .inputs = {"x", "index"},
     .attrs = attrs_of<TakeAlongAttrs>(),
     .infer = infer_take_along_axis,
+    .bytes = bytes_of_lookup<0>,
     .grad = grad_take_along_axis,
     .saves = {"index"},
     .checks_values = true,
@@ -301,6 +310,7 @@ constinit const OpDef kScatterAdd = define({
     .inputs = {"x", "index", "src"},
     .attrs = attrs_of<TakeAlongAttrs>(),
     .infer = infer_scatter_add,
+    .flops = flops_per_input<1, 2>,
     .grad = grad_scatter_add,
     .saves = {"index"},
     .checks_values = true,
@@ -374,6 +384,16 @@ Status infer_nonzero(const CallMeta& c, TensorMeta* out) {
   return Status();
 }
 
+// A comparison for each halving of a row.
+double sort_flops(const CallMeta& c) {
+  const TensorMeta& x = c.in(0);
+  const int64_t axis = c.op == &kSort ? c.as<SortAttrs>().axis : c.as<TopkAttrs>().axis;
+  const double n =
+      x.rank() ? static_cast<double>(x.dim(static_cast<int>(axis < 0 ? axis + x.rank() : axis)))
+               : 1;
+  return elements(x) * std::max(1.0, std::log2(n));
+}
+
 }  // namespace
 
 constinit const OpDef kTopk = define({
@@ -382,6 +402,7 @@ constinit const OpDef kTopk = define({
     .outputs = {"values", "indices"},
     .attrs = attrs_of<TopkAttrs>(),
     .infer = infer_topk,
+    .flops = sort_flops,
     .grad = grad_topk,
     .saves = {"indices"},
     .doc = "The k largest or smallest elements along an axis, and their positions.",
@@ -393,6 +414,7 @@ constinit const OpDef kSort = define({
     .outputs = {"values", "indices"},
     .attrs = attrs_of<SortAttrs>(),
     .infer = infer_sort,
+    .flops = sort_flops,
     .grad = grad_sort,
     .saves = {"indices"},
     .doc = "Sorts along an axis (stable), and says where each element came from.",
@@ -403,6 +425,7 @@ constinit const OpDef kNonzero = define({
     .inputs = {"x"},
     .outputs = {"positions", "count"},
     .infer = infer_nonzero,
+    .flops = flops_per_input<1>,
     .no_grad = kNoGradIntegers,
     .doc = "Positions of the elements that are not zero, `count` rows; the rows after them are -1.",
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/layer_norm.h"
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/reduce.h"
@@ -224,6 +225,7 @@ constinit const OpDef kLayerNorm = define({
     .outputs = {"y", "mean", "rstd"},
     .attrs = attrs_of<LayerNormAttrs>(),
     .infer = infer_layer_norm,
+    .flops = flops_per_input<7>,
     .grad = grad_layer_norm,
     .saves = {"x", "weight", "mean", "rstd"},
     .compose = compose_layer_norm,
@@ -237,6 +239,7 @@ constinit const OpDef kLayerNormGrad = define({
     .outputs = {"dx", "dweight", "dbias"},
     .attrs = attrs_of<LayerNormAttrs>(),
     .infer = infer_layer_norm_grad,
+    .flops = flops_per_input<13>,
     .saves = {"grad", "x", "mean", "rstd", "weight"},
     .compose = compose_layer_norm_grad,
     .doc = "Gradients of layer_norm's x, weight and bias.",
@@ -248,6 +251,7 @@ constinit const OpDef kRmsNorm = define({
     .outputs = {"y", "rstd"},
     .attrs = attrs_of<LayerNormAttrs>(),
     .infer = infer_rms_norm,
+    .flops = flops_per_input<4>,
     .grad = grad_rms_norm,
     .saves = {"x", "weight", "rstd"},
     .compose = compose_rms_norm,
@@ -260,6 +264,7 @@ constinit const OpDef kRmsNormGrad = define({
     .outputs = {"dx", "dweight"},
     .attrs = attrs_of<LayerNormAttrs>(),
     .infer = infer_rms_norm_grad,
+    .flops = flops_per_input<9>,
     .saves = {"grad", "x", "rstd", "weight"},
     .compose = compose_rms_norm_grad,
     .doc = "Gradients of rms_norm's x and weight.",

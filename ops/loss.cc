@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/loss.h"
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"
@@ -175,6 +176,7 @@ constinit const OpDef kCrossEntropy = define({
     .outputs = {"loss", "lse"},
     .attrs = attrs_of<CrossEntropyAttrs>(),
     .infer = infer_cross_entropy,
+    .flops = flops_per_input<5>,
     .grad = grad_cross_entropy,
     .saves = {"logits", "labels", "weight", "lse"},
     .compose = compose_cross_entropy,
@@ -188,6 +190,7 @@ constinit const OpDef kCrossEntropyGrad = define({
     .outputs = {"dlogits"},
     .attrs = attrs_of<CrossEntropyAttrs>(),
     .infer = infer_cross_entropy_grad,
+    .flops = flops_per_input<4, 1>,
     .saves = {"grad", "logits", "labels", "lse", "weight"},
     .compose = compose_cross_entropy_grad,
     .checks_values = true,

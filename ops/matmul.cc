@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/matmul.h"
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/view.h"
@@ -167,6 +168,17 @@ GradResult grad_linear(GradCtx& ctx) {
   return r;
 }
 
+double matmul_flops(const CallMeta& c) {
+  const TensorMeta& x = c.in(0);
+  const bool turned = c.as<MatmulAttrs>().transpose_a;
+  const int64_t k = x.dim(turned ? x.rank() - 2 : x.rank() - 1);
+  return 2 * elements(c.out()) * static_cast<double>(k);
+}
+double linear_flops(const CallMeta& c) {
+  const int64_t k = c.in(1).dim(c.in(1).rank() - 1);
+  return elements(c.out()) * (2 * static_cast<double>(k) + (c.has(2) ? 1 : 0));
+}
+
 }  // namespace
 
 constinit const OpDef kMatmul = define({
@@ -174,6 +186,7 @@ constinit const OpDef kMatmul = define({
     .inputs = {"x", "y"},
     .attrs = attrs_of<MatmulAttrs>(),
     .infer = infer_matmul,
+    .flops = matmul_flops,
     .grad = grad_matmul,
     .saves = {"x", "y"},
     .saves_if = saves_other_factor,
@@ -186,6 +199,7 @@ constinit const OpDef kLinear = define({
     .name = "linear",
     .inputs = {"x", "weight", "bias?"},
     .infer = infer_linear,
+    .flops = linear_flops,
     .grad = grad_linear,
     .saves = {"x", "weight"},
     .saves_if = saves_other_factor,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/norm.h"
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/reduce.h"
@@ -294,6 +295,7 @@ constinit const OpDef kBatchNorm = define({
     .outputs = {"y", "mean", "rstd"},
     .attrs = attrs_of<BatchNormAttrs>(),
     .infer = infer_forward<0>,
+    .flops = flops_per_input<5>,
     .grad = grad_batch_norm,
     .saves = {"x", "weight", "mean", "rstd"},
     .compose = compose_batch_norm,
@@ -306,6 +308,7 @@ constinit const OpDef kBatchNormRelu = define({
     .outputs = {"y", "mean", "rstd"},
     .attrs = attrs_of<BatchNormAttrs>(),
     .infer = infer_forward<0>,
+    .flops = flops_per_input<6>,
     .grad = grad_batch_norm_relu,
     .saves = {"x", "weight", "bias", "mean", "rstd"},
     .compose = compose_batch_norm_relu,
@@ -318,6 +321,7 @@ constinit const OpDef kBatchNormAddRelu = define({
     .outputs = {"y", "mean", "rstd"},
     .attrs = attrs_of<BatchNormAttrs>(),
     .infer = infer_forward<1>,
+    .flops = flops_per_input<7>,
     .grad = grad_batch_norm_add_relu,
     .saves = {"x", "y", "weight", "mean", "rstd"},
     .compose = compose_batch_norm_add_relu,
@@ -329,6 +333,7 @@ constinit const OpDef kBatchNormGrad = define({
     .inputs = {"dy", "x", "mean", "rstd", "weight?"},
     .outputs = {"dx", "dweight", "dbias"},
     .infer = infer_backward<false>,
+    .flops = flops_per_input<9>,
     .compose = compose_grad,
     .doc = "Gradient of batch_norm.",
 });
@@ -338,6 +343,7 @@ constinit const OpDef kBatchNormReluGrad = define({
     .inputs = {"dy", "x", "mean", "rstd", "weight?", "bias?"},
     .outputs = {"dx", "dweight", "dbias"},
     .infer = infer_backward<false>,
+    .flops = flops_per_input<12>,
     .compose = compose_relu_grad,
     .doc = "Gradient of batch_norm_relu.",
 });
@@ -347,6 +353,7 @@ constinit const OpDef kBatchNormAddReluGrad = define({
     .inputs = {"dy", "x", "y", "mean", "rstd", "weight?", "dy2?"},
     .outputs = {"dx", "dresidual", "dweight", "dbias"},
     .infer = infer_backward<true>,
+    .flops = flops_per_input<11>,
     .compose = compose_add_relu_grad,
     .doc = "Gradient of batch_norm_add_relu.",
 });
@@ -356,6 +363,7 @@ constinit const OpDef kBatchNormInference = define({
     .inputs = {"x", "mean", "var", "weight?", "bias?"},
     .attrs = attrs_of<BatchNormAttrs>(),
     .infer = infer_inference,
+    .flops = flops_per_input<2>,
     .compose = compose_inference,
     .doc = "Batch normalisation with given statistics.",
 });
@@ -366,6 +374,7 @@ constinit const OpDef kBatchNormUpdateStats = define({
     .outputs = {"new_mean", "new_var"},
     .attrs = attrs_of<BatchNormStatsAttrs>(),
     .infer = infer_update,
+    .flops = flops_per_output<3>,
     .alias_of = {"running_mean", "running_var"},
     .mutates = {"running_mean", "running_var"},
     .no_grad = "running statistics are not differentiated",

@@ -49,6 +49,8 @@ struct CallMeta {
 // message that says what it expected and what it got (call() adds op, shapes and Cell).
 using InferFn = Status (*)(const CallMeta&, TensorMeta* out);
 using CountFn = int (*)(const CallMeta&);
+// What a call costs, from metas with outputs (ops/cost.h has the defaults and shared rules).
+using CostFn = double (*)(const CallMeta&);
 // Gradients of the inputs (undefined: none), written by calling ops.
 using GradResult = SmallVector<Tensor, 4>;
 using GradFn = GradResult (*)(GradCtx&);
@@ -79,6 +81,8 @@ struct OpSpec {
   const char* outputs[kMaxNamed] = {"y"};
   const AttrsInfo* attrs = nullptr;
   InferFn infer = nullptr;
+  CostFn flops = nullptr;  // null: 1 per element of an elementwise op's outputs, else 0
+  CostFn bytes = nullptr;  // null: operands read + results written; a view moves none
   CountFn count_outputs = nullptr;
   GradFn grad = nullptr;
   const char* saves[kMaxNamed] = {};  // all that backward may read (inputs and outputs)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/optim.h"
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/reduce.h"
@@ -118,6 +119,7 @@ constinit const OpDef kSgd = define({
     .outputs = {"new_param"},
     .attrs = attrs_of<SgdAttrs>(),
     .infer = infer_sgd,
+    .flops = flops_per_output<2>,
     .alias_of = {"param"},
     .mutates = {"param"},
     .no_grad = kNoGrad,
@@ -130,6 +132,7 @@ constinit const OpDef kMomentum = define({
     .outputs = {"new_param", "new_velocity"},
     .attrs = attrs_of<MomentumAttrs>(),
     .infer = infer_momentum,
+    .flops = flops_per_output<2>,
     .alias_of = {"param", "velocity"},
     .mutates = {"param", "velocity"},
     .no_grad = kNoGrad,
@@ -142,6 +145,7 @@ constinit const OpDef kAdam = define({
     .outputs = {"new_param", "new_m", "new_v"},
     .attrs = attrs_of<AdamAttrs>(),
     .infer = infer_adam,
+    .flops = flops_per_output<4>,
     .alias_of = {"param", "m", "v"},
     .mutates = {"param", "m", "v"},
     .no_grad = kNoGrad,
@@ -154,6 +158,7 @@ constinit const OpDef kAdamW = define({
     .outputs = {"new_param", "new_m", "new_v"},
     .attrs = attrs_of<AdamAttrs>(),
     .infer = infer_adam,
+    .flops = flops_per_output<4>,
     .alias_of = {"param", "m", "v"},
     .mutates = {"param", "m", "v"},
     .no_grad = kNoGrad,
@@ -223,6 +228,7 @@ constinit const OpDef kSgdMulti = define({
     .outputs = {"new_tensors*"},
     .attrs = attrs_of<SgdMultiAttrs>(),
     .infer = infer_sgd_multi,
+    .flops = flops_per_output<2>,
     .count_outputs = count_multi<SgdMultiAttrs, 1>,
     .alias_of = {"tensors"},
     .mutates = {"tensors"},
@@ -236,6 +242,7 @@ constinit const OpDef kMomentumMulti = define({
     .outputs = {"new_tensors*"},
     .attrs = attrs_of<MomentumMultiAttrs>(),
     .infer = infer_momentum_multi,
+    .flops = flops_per_output<2>,
     .count_outputs = count_multi<MomentumMultiAttrs, 2>,
     .alias_of = {"tensors"},
     .mutates = {"tensors"},
@@ -249,6 +256,7 @@ constinit const OpDef kAdamMulti = define({
     .outputs = {"new_tensors*"},
     .attrs = attrs_of<AdamMultiAttrs>(),
     .infer = infer_adam_multi,
+    .flops = flops_per_output<4>,
     .count_outputs = count_multi<AdamMultiAttrs, 3>,
     .alias_of = {"tensors"},
     .mutates = {"tensors"},
@@ -262,6 +270,7 @@ constinit const OpDef kAdamWMulti = define({
     .outputs = {"new_tensors*"},
     .attrs = attrs_of<AdamMultiAttrs>(),
     .infer = infer_adam_multi,
+    .flops = flops_per_output<4>,
     .count_outputs = count_multi<AdamMultiAttrs, 3>,
     .alias_of = {"tensors"},
     .mutates = {"tensors"},
@@ -291,6 +300,8 @@ Status infer_assign_add(const CallMeta& c, TensorMeta* out) {
   return infer_assign(c, out);
 }
 
+double assign_bytes(const CallMeta& c) { return touched_bytes(c.in(1)) + touched_bytes(c.out()); }
+
 }  // namespace
 
 constinit const OpDef kAssign = define({
@@ -298,6 +309,7 @@ constinit const OpDef kAssign = define({
     .inputs = {"state", "value"},
     .outputs = {"new_state"},
     .infer = infer_assign,
+    .bytes = assign_bytes,
     .alias_of = {"state"},
     .mutates = {"state"},
     .no_grad = kNoGrad,
@@ -309,6 +321,7 @@ constinit const OpDef kAssignAdd = define({
     .inputs = {"state", "value"},
     .outputs = {"new_state"},
     .infer = infer_assign_add,
+    .flops = flops_per_output<1>,
     .alias_of = {"state"},
     .mutates = {"state"},
     .no_grad = kNoGrad,
@@ -368,6 +381,7 @@ constinit const OpDef kUnscaleAndCheck = define({
     .inputs = {"scale", "grads*"},
     .outputs = {"overflow", "outs*"},
     .infer = infer_unscale,
+    .flops = flops_per_output<2>,
     .count_outputs = count_unscaled,
     .no_grad = "it prepares gradients for an update",
     .doc = "Divides gradients by the loss scale and says whether any element is inf or NaN.",
@@ -379,6 +393,7 @@ constinit const OpDef kUpdateLossScale = define({
     .outputs = {"new_scale", "new_good_steps"},
     .attrs = attrs_of<LossScaleAttrs>(),
     .infer = infer_update_loss_scale,
+    .flops = flops_per_output<1>,
     .alias_of = {"scale", "good_steps"},
     .mutates = {"scale", "good_steps"},
     .no_grad = kNoGrad,
@@ -439,6 +454,7 @@ constinit const OpDef kGlobalNorm = define({
     .name = "global_norm",
     .inputs = {"xs*"},
     .infer = infer_global_norm,
+    .flops = flops_per_operand<2>,
     .grad = grad_global_norm,
     .saves = {"xs", "y"},
     .compose = compose_global_norm,

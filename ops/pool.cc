@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/pool.h"
 
+#include "rutile/ops/cost.h"
+
 namespace rutile::ops {
 
 namespace {
@@ -298,12 +300,25 @@ Status pooled_size(const PoolAxis& a, bool ceil_mode, const char* name, int64_t*
   return Status();
 }
 
+namespace {
+template <class Attrs>
+double pool_flops(const CallMeta& c) {
+  const Int2 k = c.as<Attrs>().kernel;
+  return elements(c.out()) * static_cast<double>(k.h) * static_cast<double>(k.w);
+}
+double pool_grad_flops(const CallMeta& c) {
+  const Int2 k = c.as<AvgPool2dGradAttrs>().kernel;
+  return elements(c.in(0)) * static_cast<double>(k.h) * static_cast<double>(k.w);
+}
+}  // namespace
+
 constinit const OpDef kMaxPool2d = define({
     .name = "max_pool2d",
     .inputs = {"x"},
     .outputs = {"y", "indices"},
     .attrs = attrs_of<MaxPool2dAttrs>(),
     .infer = infer_max_pool,
+    .flops = pool_flops<MaxPool2dAttrs>,
     .grad = grad_max_pool,
     .saves = {"indices"},
     .doc = "Maximum over windows of the last two dimensions, and where it was.",
@@ -315,6 +330,7 @@ constinit const OpDef kMaxPool2dGrad = define({
     .outputs = {"dx"},
     .attrs = attrs_of<MaxPool2dGradAttrs>(),
     .infer = infer_max_pool_grad,
+    .flops = flops_per_input<1>,
     .grad = grad_max_pool_grad,
     .saves = {"indices"},
     .doc = "Gradient of max_pool2d: dy added up where the maxima were.",
@@ -325,6 +341,7 @@ constinit const OpDef kMaxPool2dGather = define({
     .inputs = {"x", "indices"},
     .attrs = attrs_of<MaxPool2dAttrs>(),
     .infer = infer_max_pool_gather,
+    .bytes = bytes_of_lookup<0>,
     .grad = grad_max_pool_gather,
     .saves = {"indices"},
     .doc = "The element of each window that max_pool2d's indices name.",
@@ -335,6 +352,7 @@ constinit const OpDef kAvgPool2d = define({
     .inputs = {"x"},
     .attrs = attrs_of<AvgPool2dAttrs>(),
     .infer = infer_avg_pool,
+    .flops = pool_flops<AvgPool2dAttrs>,
     .grad = grad_avg_pool,
     .doc = "Mean over windows of the last two dimensions.",
 });
@@ -345,6 +363,7 @@ constinit const OpDef kAvgPool2dGrad = define({
     .outputs = {"dx"},
     .attrs = attrs_of<AvgPool2dGradAttrs>(),
     .infer = infer_avg_pool_grad,
+    .flops = pool_grad_flops,
     .grad = grad_avg_pool_grad,
     .doc = "Gradient of avg_pool2d.",
 });
@@ -353,6 +372,7 @@ constinit const OpDef kGlobalAvgPool = define({
     .name = "global_avg_pool",
     .inputs = {"x"},
     .infer = infer_global,
+    .flops = flops_per_input<1>,
     .grad = grad_global,
     .doc = "Mean over the last two dimensions, which become 1.",
 });
@@ -363,6 +383,7 @@ constinit const OpDef kGlobalAvgPoolGrad = define({
     .outputs = {"dx"},
     .attrs = attrs_of<PlaneSizeAttrs>(),
     .infer = infer_global_grad,
+    .flops = flops_per_input<1>,
     .grad = grad_global_grad,
     .doc = "Gradient of global_avg_pool.",
 });
@@ -372,6 +393,7 @@ constinit const OpDef kAdaptiveAvgPool2d = define({
     .inputs = {"x"},
     .attrs = attrs_of<AdaptiveAvgPool2dAttrs>(),
     .infer = infer_adaptive,
+    .flops = flops_per_input<1>,
     .grad = grad_adaptive,
     .doc = "Mean over windows chosen so that the result has the given size.",
 });
@@ -382,6 +404,7 @@ constinit const OpDef kAdaptiveAvgPool2dGrad = define({
     .outputs = {"dx"},
     .attrs = attrs_of<PlaneSizeAttrs>(),
     .infer = infer_adaptive_grad,
+    .flops = flops_per_output<1>,
     .grad = grad_adaptive_grad,
     .doc = "Gradient of adaptive_avg_pool2d.",
 });

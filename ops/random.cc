@@ -5,6 +5,7 @@
 #include <limits>
 #include <random>
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/elementwise_infer.h"
 #include "rutile/ops/tensor_ops.h"
@@ -166,21 +167,23 @@ constinit const OpDef kNextKey = define({.name = "next_key",
                                          .inputs = {"state"},
                                          .outputs = {"new_state", "key"},
                                          .infer = infer_next_key,
+                                         .flops = flops_per_output<10>,
                                          .alias_of = {"state"},
                                          .mutates = {"state"},
                                          .no_grad = kRandom,
                                          .doc = "The next key of a generator's state."});
 
-#define RUTILE_RANDOM(constant, function, Attrs, infer_fn, text)       \
-  constinit const OpDef constant = define({.name = #function,          \
-                                           .inputs = {"key"},          \
-                                           .attrs = attrs_of<Attrs>(), \
-                                           .infer = infer_fn,          \
-                                           .no_grad = kRandom,         \
-                                           .doc = text});              \
-  Tensor function(Arg key, Attrs attrs) {                              \
-    return call1(constant, &attrs, {key.tensor}, key.where);           \
-  }                                                                    \
+#define RUTILE_RANDOM(constant, function, Attrs, infer_fn, text)          \
+  constinit const OpDef constant = define({.name = #function,             \
+                                           .inputs = {"key"},             \
+                                           .attrs = attrs_of<Attrs>(),    \
+                                           .infer = infer_fn,             \
+                                           .flops = flops_per_output<10>, \
+                                           .no_grad = kRandom,            \
+                                           .doc = text});                 \
+  Tensor function(Arg key, Attrs attrs) {                                 \
+    return call1(constant, &attrs, {key.tensor}, key.where);              \
+  }                                                                       \
   Tensor function(Attrs attrs) { return function(default_generator().next_key(), attrs); }
 
 RUTILE_RANDOM(kRandomUniform, random_uniform, RandomUniformAttrs, infer_uniform,
@@ -200,6 +203,7 @@ constinit const OpDef kDropout =
             .outputs = {"y", "mask"},
             .attrs = attrs_of<DropoutAttrs>(),
             .infer = infer_dropout,
+            .flops = flops_per_input<12, 1>,
             .grad = grad_dropout,
             .saves = {"mask"},
             .doc = "x / (1 - p) where a random mask is true, else 0."});

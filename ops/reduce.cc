@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/tensor_ops.h"
@@ -319,6 +320,7 @@ constinit const OpDef kSum = define({.name = "sum",
                                      .inputs = {"x"},
                                      .attrs = attrs_of<SumAttrs>(),
                                      .infer = infer_sum,
+                                     .flops = flops_per_input<1>,
                                      .grad = grad_sum,
                                      .amp = Amp::kHigh,
                                      .doc = "Sum over axes."});
@@ -328,6 +330,7 @@ constinit const OpDef kMean = define({.name = "mean",
                                       .inputs = {"x"},
                                       .attrs = attrs_of<SumAttrs>(),
                                       .infer = infer_mean,
+                                      .flops = flops_per_input<1>,
                                       .grad = grad_mean,
                                       .amp = Amp::kHigh,
                                       .doc = "Mean over axes."});
@@ -337,6 +340,7 @@ constinit const OpDef kMax = define({.name = "max",
                                      .inputs = {"x"},
                                      .attrs = attrs_of<ReduceAttrs>(),
                                      .infer = infer_extremum,
+                                     .flops = flops_per_input<1>,
                                      .grad = grad_extremum,
                                      .saves = {"x", "y"},
                                      .doc = "Largest element over axes, NaN if there is one."});
@@ -346,6 +350,7 @@ constinit const OpDef kMin = define({.name = "min",
                                      .inputs = {"x"},
                                      .attrs = attrs_of<ReduceAttrs>(),
                                      .infer = infer_extremum,
+                                     .flops = flops_per_input<1>,
                                      .grad = grad_extremum,
                                      .saves = {"x", "y"},
                                      .doc = "Smallest element over axes, NaN if there is one."});
@@ -355,6 +360,7 @@ constinit const OpDef kProd = define({.name = "prod",
                                       .inputs = {"x"},
                                       .attrs = attrs_of<ReduceAttrs>(),
                                       .infer = infer_prod,
+                                      .flops = flops_per_input<1>,
                                       .grad = grad_prod,
                                       .saves = {"x"},
                                       .amp = Amp::kHigh,
@@ -365,6 +371,7 @@ constinit const OpDef kAny = define({.name = "any",
                                      .inputs = {"x"},
                                      .attrs = attrs_of<ReduceAttrs>(),
                                      .infer = infer_logical,
+                                     .flops = flops_per_input<1>,
                                      .no_grad = "gives bool",
                                      .doc = "Is any element over the axes nonzero."});
 Tensor any(Arg x, ReduceAttrs attrs) { return call1(kAny, &attrs, {x.tensor}, x.where); }
@@ -373,6 +380,7 @@ constinit const OpDef kAll = define({.name = "all",
                                      .inputs = {"x"},
                                      .attrs = attrs_of<ReduceAttrs>(),
                                      .infer = infer_logical,
+                                     .flops = flops_per_input<1>,
                                      .no_grad = "gives bool",
                                      .doc = "Are all elements over the axes nonzero."});
 Tensor all(Arg x, ReduceAttrs attrs) { return call1(kAll, &attrs, {x.tensor}, x.where); }
@@ -381,6 +389,7 @@ constinit const OpDef kNorm = define({.name = "norm",
                                       .inputs = {"x"},
                                       .attrs = attrs_of<ReduceAttrs>(),
                                       .infer = infer_floats<ReduceAttrs>,
+                                      .flops = flops_per_input<2>,
                                       .grad = grad_norm,
                                       .saves = {"x", "y"},
                                       .compose = compose_norm,
@@ -392,6 +401,7 @@ constinit const OpDef kLogSumExp = define({.name = "logsumexp",
                                            .inputs = {"x"},
                                            .attrs = attrs_of<ReduceAttrs>(),
                                            .infer = infer_floats<ReduceAttrs>,
+                                           .flops = flops_per_input<4>,
                                            .grad = grad_logsumexp,
                                            .saves = {"x", "y"},
                                            .compose = compose_logsumexp,
@@ -405,6 +415,7 @@ constinit const OpDef kVar = define({.name = "var",
                                      .inputs = {"x"},
                                      .attrs = attrs_of<VarAttrs>(),
                                      .infer = infer_floats<VarAttrs>,
+                                     .flops = flops_per_input<4>,
                                      .grad = grad_var,
                                      .saves = {"x"},
                                      .compose = compose_var,
@@ -417,6 +428,7 @@ constinit const OpDef kStd =
             .inputs = {"x"},
             .attrs = attrs_of<VarAttrs>(),
             .infer = infer_floats<VarAttrs>,
+            .flops = flops_per_input<4>,
             .grad = grad_std,
             .saves = {"x", "y"},
             .compose = compose_std,
@@ -429,6 +441,7 @@ constinit const OpDef kArgmax =
             .inputs = {"x"},
             .attrs = attrs_of<ArgAttrs>(),
             .infer = infer_arg,
+            .flops = flops_per_input<1>,
             .no_grad = "gives indices",
             .doc = "i64 index of the first largest element, of the first NaN if there is one."});
 Tensor argmax(Arg x, ArgAttrs attrs) { return call1(kArgmax, &attrs, {x.tensor}, x.where); }
@@ -438,6 +451,7 @@ constinit const OpDef kArgmin =
             .inputs = {"x"},
             .attrs = attrs_of<ArgAttrs>(),
             .infer = infer_arg,
+            .flops = flops_per_input<1>,
             .no_grad = "gives indices",
             .doc = "i64 index of the first smallest element, of the first NaN if there is one."});
 Tensor argmin(Arg x, ArgAttrs attrs) { return call1(kArgmin, &attrs, {x.tensor}, x.where); }
@@ -446,6 +460,7 @@ constinit const OpDef kCumsum = define({.name = "cumsum",
                                         .inputs = {"x"},
                                         .attrs = attrs_of<CumsumAttrs>(),
                                         .infer = infer_cumsum,
+                                        .flops = flops_per_input<1>,
                                         .grad = grad_cumsum,
                                         .amp = Amp::kHigh,
                                         .doc = "Running sums along an axis."});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/softmax.h"
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/reduce.h"
@@ -54,6 +55,7 @@ constinit const OpDef kSoftmax = define({
     .inputs = {"x"},
     .attrs = attrs_of<SoftmaxAttrs>(),
     .infer = infer_softmax,
+    .flops = flops_per_input<5>,
     .grad = grad_softmax,
     .saves = {"y"},
     .amp = Amp::kHigh,
@@ -65,6 +67,7 @@ constinit const OpDef kLogSoftmax = define({
     .inputs = {"x"},
     .attrs = attrs_of<SoftmaxAttrs>(),
     .infer = infer_softmax,
+    .flops = flops_per_input<5>,
     .grad = grad_log_softmax,
     .saves = {"y"},
     .amp = Amp::kHigh,
@@ -77,6 +80,7 @@ constinit const OpDef kSoftmaxGrad = define({
     .outputs = {"dx"},
     .attrs = attrs_of<SoftmaxAttrs>(),
     .infer = infer_grad,
+    .flops = flops_per_input<4>,
     .saves = {"grad", "y"},
     .compose = compose_softmax_grad,
     .doc = "Gradient of softmax from its result: y * (grad - sum(grad * y)).",
@@ -88,6 +92,7 @@ constinit const OpDef kLogSoftmaxGrad = define({
     .outputs = {"dx"},
     .attrs = attrs_of<SoftmaxAttrs>(),
     .infer = infer_grad,
+    .flops = flops_per_input<4>,
     .saves = {"grad", "y"},
     .compose = compose_log_softmax_grad,
     .doc = "Gradient of log_softmax from its result: grad - exp(y) * sum(grad).",

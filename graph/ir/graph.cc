@@ -127,6 +127,12 @@ CallMeta Graph::call_meta(const Node& n, SmallVector<const TensorMeta*, 6>* in,
   return CallMeta{n.op, n.attrs.get(), *in, *out};
 }
 
+Cost cost_of(const Graph& g, const Node& n) {
+  SmallVector<const TensorMeta*, 6> in;
+  SmallVector<TensorMeta, 2> out;
+  return cost_of(g.call_meta(n, &in, &out));
+}
+
 std::vector<ValueId> written_inputs(const Node& n) {
   std::vector<ValueId> written;
   if (n.op->mutate_mask == 0) return written;

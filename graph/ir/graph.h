@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rutile/core/tensor.h"
+#include "rutile/ops/cost.h"
 #include "rutile/ops/op_def.h"
 #include "rutile/ops/state.h"
 
@@ -91,6 +92,9 @@ class RUTILE_API Graph {
                      SmallVector<TensorMeta, 2>* out) const;
   bool has_effects(const Node& n) const { return n.op->effects != kPure; }
 };
+
+// Arithmetic and memory traffic of a node.
+RUTILE_API Cost cost_of(const Graph& g, const Node& n);
 
 // The inputs that a node writes in place.
 std::vector<ValueId> written_inputs(const Node& n);

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <set>
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/plan_cache.h"
 #include "rutile/tests/ops/samples/sample.h"
@@ -109,6 +111,56 @@ TEST(OpTable, OpsThatRefuseValuesSaySo) {
       SmallVector<TensorMeta, 1> out;
       const bool inferred = infer_call(CallMeta{&op, e.attrs.get(), pointers, {}}, &out).ok();
       if (inferred && !op.checks_values) return cat("fails at run time: ", e.message);
+    }
+    return "";
+  });
+}
+
+// What neither computes by element nor is a view says what it computes, or only moves.
+TEST(OpTable, EveryOpThatComputesHasACost) {
+  static const std::set<std::string> moves = {"contiguous",
+                                              "reorder",
+                                              "concat",
+                                              "pad",
+                                              "pad_grad",
+                                              "flip",
+                                              "tril",
+                                              "triu",
+                                              "full",
+                                              "arange",
+                                              "one_hot",
+                                              "embedding",
+                                              "gather",
+                                              "slice_grad",
+                                              "assign",
+                                              "take_along_axis",
+                                              "max_pool2d_gather",
+                                              "recompute"};  // recompute: its body is what costs
+  for_each_op([](const OpDef& op) -> std::string {
+    const bool free = op.view_offset || op.elementwise || moves.count(op.name);
+    if (free || op.flops) return "";
+    return "has no .flops: its limit would be that of a copy (ops/cost.h)";
+  });
+}
+
+// Costs of all samples are numbers, whatever the shape.
+TEST(OpTable, CostsAreFiniteNumbers) {
+  for_each_op([](const OpDef& op) -> std::string {
+    for (const Sample& s : samples::samples_of(op).samples) {
+      std::vector<TensorMeta> metas;
+      std::vector<const TensorMeta*> in;
+      for (const samples::Input& i : s.inputs) {
+        metas.emplace_back(i.shape, i.dtype.set ? i.dtype.value : s.dtypes.front());
+      }
+      for (size_t i = 0; i < metas.size(); ++i) {
+        in.push_back(s.inputs[i].absent ? nullptr : &metas[i]);
+      }
+      SmallVector<TensorMeta, 1> out;
+      if (!infer_call(CallMeta{&op, s.attrs.get(), in, {}}, &out).ok()) continue;
+      const Cost c = cost_of(CallMeta{&op, s.attrs.get(), in, out});
+      if (!(std::isfinite(c.flops) && c.flops >= 0 && std::isfinite(c.bytes) && c.bytes >= 0)) {
+        return cat("sample ", s.index, " costs ", c.flops, " FLOPs and ", c.bytes, " bytes");
+      }
     }
     return "";
   });
