@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Logging. RUTILE_LOG names what to show: RUTILE_LOG=dispatch,recompiles,passes. Quiet by default:
-// only warnings and errors, on standard error.
+// only warnings and errors, on standard error. docs/debugging.md lists the topics.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,15 @@
 
 namespace rutile {
 
-enum class LogTopic : uint8_t { kDispatch, kRecompiles, kPasses, kMemory, kDataset, kCheckpoint };
+enum class LogTopic : uint8_t {
+  kDispatch,
+  kRecompiles,
+  kPasses,
+  kFusion,
+  kMemory,
+  kDataset,
+  kCheckpoint
+};
 
 // True if the user asked for the topic: guard expensive messages with it.
 RUTILE_API bool log_enabled(LogTopic topic);

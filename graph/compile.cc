@@ -7,6 +7,7 @@
 
 #include "rutile/core/log.h"
 #include "rutile/core/thread.h"
+#include "rutile/graph/dump.h"
 
 namespace rutile::graph {
 
@@ -96,7 +97,7 @@ struct Compiled::State {
     std::string reason = difference(entries.front().key, key);
     if (reason.empty()) reason = entries.front().session->changed_state();
     if (log_enabled(LogTopic::kRecompiles)) {
-      log_line(LogTopic::kRecompiles, cat(options.name, ": ", reason));
+      log_line(LogTopic::kRecompiles, cat(options.name, ": compiled again: ", reason));
     }
     if (ninth) {
       log_warning(cat(options.name, " was compiled 9 times; the latest reason: ", reason,
@@ -110,7 +111,13 @@ struct Compiled::State {
     auto t = std::chrono::steady_clock::now();
     auto g = std::make_shared<Graph>(traced);
     report->passes.clear();
-    RUTILE_RETURN_IF_ERROR(run_pipeline(*g, passes_off, &report->passes));
+    Dump dump(options.dump, options.name);
+    PipelineHooks hooks{.name = options.name, .after = {}};
+    if (dump.on()) {
+      dump.write("traced", *g);
+      hooks.after = [&dump](const PassReport& r, const Graph& now) { dump.write(r.name, now); };
+    }
+    RUTILE_RETURN_IF_ERROR(run_pipeline(*g, passes_off, &report->passes, hooks));
     report->pass_ms = ms_since(t);
     t = std::chrono::steady_clock::now();
     RUTILE_RETURN_IF_ERROR(lower(std::move(g), program));
@@ -134,10 +141,23 @@ struct Compiled::State {
     e.report.kernels = static_cast<int>(program->steps.size());
     e.report.memory = program->memory;
     for (const TensorMeta& m : program->outputs) e.report.output_bytes += m.nbytes();
-    if (log_enabled(LogTopic::kMemory)) log_line(LogTopic::kMemory, memory_report(*program));
+    log_compilation(key, e.report, *program);
     e.session = std::make_unique<Session>(std::move(program));
     e.key = std::move(key);
     return e;
+  }
+
+  void log_compilation(const Key& key, const CompileReport& r, const Program& program) const {
+    if (log_enabled(LogTopic::kRecompiles)) {
+      std::string metas;
+      for (const TensorMeta& m : key.inputs) metas += cat(metas.empty() ? "" : ", ", m);
+      log_line(LogTopic::kRecompiles, cat(options.name, ": compiled for (", metas, ") into ",
+                                          r.kernels, " kernels; trace ", r.trace_ms, " ms, passes ",
+                                          r.pass_ms, " ms, lowering ", r.lower_ms, " ms"));
+    }
+    if (log_enabled(LogTopic::kMemory)) {
+      log_line(LogTopic::kMemory, cat(options.name, ": ", memory_report(program)));
+    }
   }
 
   std::vector<Tensor> run_as_written(const std::vector<Tensor>& inputs) {

@@ -27,8 +27,9 @@
 namespace rutile::graph {
 
 struct CompileOptions {
-  std::string passes_off;         // comma-separated names, or "all" for every optional pass
+  std::string passes_off = {};    // comma-separated names, or "all" for every optional pass
   std::string name = "function";  // for messages
+  std::string dump = {};          // folder for the IR after each pass; empty: that of RUTILE_DUMP
   int max_plans = 16;             // sets of input metas remembered; the least recently used goes
 };
 

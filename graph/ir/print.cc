@@ -66,6 +66,15 @@ double element_as_double(const Tensor& t, int64_t i) {
   return Tensor::from_bytes(all.data() + static_cast<size_t>(i) * size, size, {}, t.dtype()).item();
 }
 
+std::string origin_text(const Graph& g, const Node& n) {
+  if (n.origins.empty()) return "";
+  const Origin& o = g.origins[n.origins.front()];
+  const size_t slash = o.file.rfind('/');
+  const std::string file = slash == std::string::npos ? o.file : o.file.substr(slash + 1);
+  const std::string& name = o.cell.empty() ? o.op : o.cell;
+  return file.empty() ? name : cat(name, " (", file, ":", o.line, ")");
+}
+
 std::string print(const Graph& g) {
   // Dense numbers in order of appearance, so that equal graphs print equally.
   std::vector<int> names(g.values.size(), -1);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared by printer and parser of the IR's text form.
+// Shared by what prints the IR, and its parser.
 #pragma once
 
 #include <string>
 
-#include "rutile/core/tensor.h"
+#include "rutile/graph/ir/graph.h"
 
 namespace rutile::graph {
 
@@ -14,5 +14,8 @@ inline constexpr int64_t kMaxPrintedConstant = 16;
 std::string meta_text(const TensorMeta& m);
 // Element i in row-major order of a small tensor.
 double element_as_double(const Tensor& t, int64_t i);
+
+// "layer1.0.bn1 (resnet.cc:71)": the Cell, or else the op as the user called it, and the line.
+std::string origin_text(const Graph& g, const Node& n);
 
 }  // namespace rutile::graph

@@ -27,7 +27,8 @@ class ElementwiseFusion {
     std::vector<NodeId> members;
   };
   bool may_fuse(const Node& n) const;
-  bool joins(const Node& n, int group) const;
+  // Empty if n may join the group of a node it reads, else why not.
+  std::string obstacle(const Node& n, int group) const;
   void form_groups();
   void dissolve_cycles();
   // The fused node of a group; kNone if no kernel takes it.
@@ -46,29 +47,42 @@ bool ElementwiseFusion::may_fuse(const Node& n) const {
          ops::fusible(g_.call_meta(n, &in, &out));
 }
 
-// True if n reads a member and has the group's shape and placement.
-bool ElementwiseFusion::joins(const Node& n, int group) const {
+std::string ElementwiseFusion::obstacle(const Node& n, int group) const {
   const Group& c = groups_[group];
   const Node& last = g_.nodes[c.members.back()];
-  return same_placement(g_.meta(n.outputs[0]), g_.meta(last.outputs[0])) && n.phase == last.phase &&
-         n.clone_group == last.clone_group &&
-         static_cast<int>(c.members.size()) < ops::kMaxFusedSteps;
+  const TensorMeta &own = g_.meta(n.outputs[0]), &theirs = g_.meta(last.outputs[0]);
+  if (!same_placement(own, theirs)) return cat("it gives ", own, ", the others ", theirs);
+  if (n.phase != last.phase) {
+    return cat("one is of the ", phase_name(last.phase), ", the other of the ",
+               phase_name(n.phase));
+  }
+  if (n.clone_group != last.clone_group) return "one is computed again for the gradient";
+  if (static_cast<int>(c.members.size()) < ops::kMaxFusedSteps) return "";
+  return cat("the group has ", ops::kMaxFusedSteps, " ops already");
 }
 
 void ElementwiseFusion::form_groups() {
   for (NodeId id : g_.order) {
     const Node& n = g_.nodes[id];
     if (!may_fuse(n)) continue;
+    NodeId neighbour = kNone;
+    std::string why;
     // The latest input first: its value is still in the cache.
     for (size_t k = n.inputs.size(); k-- > 0 && group_of_[id] == kNone;) {
       const NodeId p = n.inputs[k] == kNone ? kNone : g_.values[n.inputs[k]].producer;
-      if (p == kNone || group_of_[p] == kNone || !joins(n, group_of_[p])) continue;
+      if (p == kNone || group_of_[p] == kNone) continue;
+      if (std::string text = obstacle(n, group_of_[p]); !text.empty()) {
+        neighbour = p;
+        why = std::move(text);
+        continue;
+      }
       group_of_[id] = group_of_[p];
       groups_[group_of_[p]].members.push_back(id);
     }
     if (group_of_[id] == kNone) {
       group_of_[id] = static_cast<int>(groups_.size());
       groups_.push_back({{id}});
+      if (neighbour != kNone) remark_refused(g_, {neighbour, id}, why);
     }
   }
 }
@@ -109,6 +123,7 @@ void ElementwiseFusion::dissolve_cycles() {
       if (waiting[c] > 0 && groups_[c].members.size() > 1) stuck = static_cast<int>(c);
     }
     if (stuck == kNone) return;
+    remark_refused(g_, groups_[stuck].members, "an op between them reads one and feeds another");
     for (NodeId id : groups_[stuck].members) group_of_[id] = kNone;
     groups_[stuck].members.clear();
   }
@@ -128,7 +143,13 @@ NodeId ElementwiseFusion::build(const Group& group, std::vector<ValueId>* map) {
       in.push_back(v);
     }
   }
-  if (static_cast<int>(in.size()) > ops::kMaxFusedInputs) return kNone;
+  const auto refuse = [&](std::string why) {
+    remark_refused(g_, group.members, std::move(why));
+    return kNone;
+  };
+  if (static_cast<int>(in.size()) > ops::kMaxFusedInputs) {
+    return refuse(cat("together they read ", in.size(), " values, at most ", ops::kMaxFusedInputs));
+  }
   ops::FusedProgram program(static_cast<int>(in.size()));
   std::vector<TensorMeta> metas;
   std::vector<int32_t> origins;
@@ -148,7 +169,10 @@ NodeId ElementwiseFusion::build(const Group& group, std::vector<ValueId>* map) {
     out.push_back(result);
   }
   // Nobody reads dead members where dce is off.
-  if (out.empty() || static_cast<int>(out.size()) > kMaxOutputs) return kNone;
+  if (out.empty()) return refuse("nobody reads what they give");
+  if (static_cast<int>(out.size()) > kMaxOutputs) {
+    return refuse(cat("together they give ", out.size(), " values, at most ", kMaxOutputs));
+  }
   const ops::FusedElementwiseAttrs attrs{program.text()};
   const Node& first = g_.nodes[group.members[0]];
   const Phase phase = first.phase;
@@ -156,11 +180,12 @@ NodeId ElementwiseFusion::build(const Group& group, std::vector<ValueId>* map) {
   SmallVector<const TensorMeta*, 6> pointers;
   for (ValueId v : in) pointers.push_back(&g_.meta(v));
   const CallMeta call{&ops::kFusedElementwise, &attrs, pointers, metas};
-  if (!has_fast_kernel(call, DeviceType::kCpu)) return kNone;
+  if (!has_fast_kernel(call, DeviceType::kCpu)) return refuse("no kernel takes them as they lie");
   const NodeId fused =
       g_.add_node(ops::kFusedElementwise, AnyAttrs(ops::kFusedElementwise.attrs, &attrs), in, metas,
                   std::move(origins), phase);
   g_.nodes[fused].clone_group = clones;
+  remark_done(g_, group.members);
   while (map->size() < g_.values.size()) map->push_back(static_cast<ValueId>(map->size()));
   for (size_t i = 0; i < out.size(); ++i) (*map)[out[i]] = g_.nodes[fused].outputs[i];
   return fused;

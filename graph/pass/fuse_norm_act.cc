@@ -37,6 +37,8 @@ class NormFusion {
     const NodeId id = readers_[v][0];
     return g_.nodes[id].op == &op ? id : kNone;
   }
+  // Who reads v, for a remark: "relu and add", "the caller".
+  std::string readers_text(ValueId v) const;
   // True if v is computed from one of the node's outputs.
   bool depends(ValueId v, NodeId node) const;
   void fuse_forward(NodeId norm);
@@ -89,6 +91,15 @@ bool NormFusion::depends(ValueId v, NodeId node) const {
   return false;
 }
 
+std::string NormFusion::readers_text(ValueId v) const {
+  std::string text;
+  for (const NodeId id : readers_[v]) {
+    const std::string_view name = id == kNone ? "the caller" : g_.nodes[id].op->name;
+    if (text.find(name) == std::string::npos) text += cat(text.empty() ? "" : " and ", name);
+  }
+  return text.empty() ? "nobody" : text;
+}
+
 void NormFusion::fuse_forward(NodeId norm) {
   const Node n = g_.nodes[norm];
   const ValueId x = n.inputs[0];
@@ -100,12 +111,23 @@ void NormFusion::fuse_forward(NodeId norm) {
     const Node& a = g_.nodes[add];
     residual = a.inputs[0] == n.outputs[0] ? a.inputs[1] : a.inputs[0];
     const TensorMeta &r = g_.meta(residual), &y = g_.meta(n.outputs[0]);
-    if (!(r.shape == y.shape) || r.dtype != y.dtype || depends(residual, norm)) return;
+    if (!(r.shape == y.shape) || r.dtype != y.dtype) {
+      return remark_refused(g_, {norm, add}, cat("the sum is of ", y, " and ", r));
+    }
+    if (depends(residual, norm)) {
+      return remark_refused(g_, {norm, add}, "what is added is computed from the norm");
+    }
     relu = only_reader(a.outputs[0], ops::kRelu);
   } else {
     relu = only_reader(n.outputs[0], ops::kRelu);
   }
-  if (relu == kNone || dead_[relu] || (add != kNone && dead_[add])) return;
+  if (relu == kNone || dead_[relu] || (add != kNone && dead_[add])) {
+    const ValueId last = add == kNone ? n.outputs[0] : g_.nodes[add].outputs[0];
+    return remark_refused(g_, {norm, add},
+                          relu != kNone || (add != kNone && dead_[add])
+                              ? "the sum belongs to the norm of its other operand"
+                              : cat("read by ", readers_text(last), ", not by one relu alone"));
+  }
   std::vector<int32_t> origins = merge_origins(n.origins, g_.nodes[relu].origins);
   if (add != kNone) origins = merge_origins(origins, g_.nodes[add].origins);
   std::vector<TensorMeta> metas;
@@ -120,6 +142,7 @@ void NormFusion::fuse_forward(NodeId norm) {
   redirect(g_.nodes[relu].outputs[0], out[0]);
   redirect(n.outputs[1], out[1]);
   redirect(n.outputs[2], out[2]);
+  remark_done(g_, {norm, add, relu});
   dead_[norm] = 1;
   fused_norm_[norm] = fused;
   if (add != kNone) dead_[add] = 1;
@@ -162,7 +185,12 @@ void NormFusion::fuse_backward(NodeId norm, NodeId relu) {
         norm_grad = reader;
       }
     }
-    if (norm_grad == kNone || (!residual && readers_[dz].size() != 1)) continue;
+    if (norm_grad == kNone || (!residual && readers_[dz].size() != 1)) {
+      remark_refused(g_, {id},
+                     cat("the gradient is read by ", readers_text(dz),
+                         ", not by the gradient of the norm alone"));
+      continue;
+    }
     const Node b = g_.nodes[norm_grad];
     std::vector<TensorMeta> metas{g_.meta(b.outputs[0])};
     std::vector<ValueId> in{relu_grad.inputs[0], b.inputs[1]};
@@ -190,6 +218,7 @@ void NormFusion::fuse_backward(NodeId norm, NodeId relu) {
     if (residual) redirect(dz, out[o++]);
     redirect(b.outputs[1], out[o++]);
     redirect(b.outputs[2], out[o]);
+    remark_done(g_, {sum, id, norm_grad});
     dead_[norm_grad] = 1;
   }
 }

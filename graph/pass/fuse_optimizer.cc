@@ -109,7 +109,11 @@ Status fuse_optimizer(Graph& g) {
   for (NodeId id : g.order) {
     const Node& n = g.nodes[id];
     const Family* f = family_of(n.op);
-    if (!f || !g.meta(n.inputs[f->grad]).is_contiguous()) continue;
+    if (!f) continue;
+    if (const TensorMeta& grad = g.meta(n.inputs[f->grad]); !grad.is_contiguous()) {
+      remark_refused(g, {id}, cat("its gradient is not row-major: ", grad));
+      continue;
+    }
     const Key key{levels[id],
                   n.op,
                   attrs_to_string(*n.op->attrs, n.attrs.get(), true),
@@ -125,7 +129,11 @@ Status fuse_optimizer(Graph& g) {
   std::vector<NodeId> becomes(g.nodes.size(), kNone);  // last member -> multi node
   std::vector<char> dead(g.nodes.size(), 0);
   for (const auto& [key, members] : groups) {
-    if (members.size() < 2) continue;
+    if (members.size() < 2) {
+      remark_refused(g, members, "no other update shares its rule, settings, rate and types");
+      continue;
+    }
+    remark_done(g, members);
     for (NodeId id : members) dead[id] = 1;
     becomes[members.back()] = make_multi(g, *family_of(std::get<1>(key)), members, &map);
   }

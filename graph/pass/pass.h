@@ -2,12 +2,14 @@
 // Passes: one function and one file each; pipeline.cc holds the order.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "rutile/graph/ir/graph.h"
+#include "rutile/graph/pass/remark.h"
 
 namespace rutile::graph {
 
@@ -26,11 +28,17 @@ struct PassReport {
   int nodes_before = 0, nodes_after = 0;
   double ms = 0;
   std::string dropped;  // why the pass was dropped, its work undone; empty if it was not
+  std::vector<Remark> remarks;
+};
+struct PipelineHooks {
+  std::string_view name;                                       // of what is compiled, for the log
+  std::function<void(const PassReport&, const Graph&)> after;  // behind every pass
 };
 // Runs the pipeline without the passes named in `off` ("layout,fuse_elementwise"; "all": every
 // optional one). The graph is verified after every pass. An optional pass that fails, or breaks the
 // graph, is undone with a warning: it costs speed, never the user's program.
-RUTILE_API Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports);
+RUTILE_API Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports,
+                               const PipelineHooks& hooks = {});
 
 // Error kValue naming the known passes if `off` lists one that does not exist.
 RUTILE_API Status check_pass_names(std::string_view off);

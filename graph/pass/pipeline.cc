@@ -42,6 +42,25 @@ Status run_verified(const Pass& pass, Graph& g) {
   return verify(g);
 }
 
+void log_pass(std::string_view name, const PassReport& r) {
+  const std::string head = name.empty() ? r.name : cat(name, ": ", r.name);
+  if (log_enabled(LogTopic::kPasses)) {
+    const auto done =
+        std::count_if(r.remarks.begin(), r.remarks.end(), [](const Remark& m) { return m.done; });
+    std::string line =
+        cat(head, ": ", r.nodes_before, " -> ", r.nodes_after, " nodes, ", r.ms, " ms");
+    if (!r.remarks.empty()) line += cat(", ", done, " fused");
+    log_line(LogTopic::kPasses, r.dropped.empty() ? line : cat(line, ", dropped: ", r.dropped));
+  }
+  if (!log_enabled(LogTopic::kFusion)) return;
+  for (const Remark& m : r.remarks) {
+    std::string line = cat(head, m.done ? ": fused " : ": refused ", m.what);
+    if (!m.reason.empty()) line += cat(": ", m.reason);
+    if (!m.where.empty()) line += cat(" | in ", m.where);
+    log_line(LogTopic::kFusion, line);
+  }
+}
+
 }  // namespace
 
 std::span<const Pass> pipeline() { return kPipeline; }
@@ -62,7 +81,8 @@ Status check_pass_names(std::string_view off) {
   return Status();
 }
 
-Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports) {
+Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports,
+                    const PipelineHooks& hooks) {
   RUTILE_RETURN_IF_ERROR(verify(g));
   for (const Pass& pass : kPipeline) {
     if (pass.optional && (off == "all" || listed(off, pass.name))) continue;
@@ -72,21 +92,24 @@ Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* rep
     const auto start = std::chrono::steady_clock::now();
     Graph before;
     if (pass.optional) before = g;
-    Status s = run_verified(pass, g);
+    Status s;
+    {
+      RemarkScope remarks(&r.remarks);
+      s = run_verified(pass, g);
+    }
     if (!s.ok()) {
       if (!pass.optional) return Status(s.code(), cat("pass ", pass.name, ": ", s.message()));
       g = std::move(before);
       r.dropped = s.message();
+      r.remarks.clear();
       log_warning(cat("pass ", pass.name, " was dropped (please report it): ", s.message()));
     }
     r.ms =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     r.nodes_after = static_cast<int>(g.order.size());
-    if (log_enabled(LogTopic::kPasses)) {
-      log_line(LogTopic::kPasses,
-               cat(r.name, ": ", r.nodes_before, " -> ", r.nodes_after, " nodes, ", r.ms, " ms"));
-    }
-    if (reports) reports->push_back(r);
+    log_pass(hooks.name, r);
+    if (hooks.after) hooks.after(r, g);
+    if (reports) reports->push_back(std::move(r));
   }
   return Status();
 }

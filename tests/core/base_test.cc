@@ -95,9 +95,10 @@ TEST(Log, ShowsWhatWasAskedFor) {
     ADD_FAILURE();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::kValue);
-    EXPECT_EQ(e.message(),
-              "unknown log topic 'pases'; known topics: dispatch, recompiles, passes, memory, "
-              "dataset, checkpoint");
+    EXPECT_EQ(
+        e.message(),
+        "unknown log topic 'pases'; known topics: dispatch, recompiles, passes, fusion, memory, "
+        "dataset, checkpoint");
   }
   EXPECT_FALSE(log_enabled(LogTopic::kMemory)) << "an error changes nothing";
   set_log_topics("");
