@@ -16,6 +16,7 @@ struct Buffer {
   int index = 0;
   int64_t bytes = 0;
   int first = 0, last = 0;  // steps, for arena buffers
+  NodeId node = kNone;      // that was lowered when it was made
 };
 
 struct Place {
@@ -77,6 +78,7 @@ int Lowering::new_buffer(BufferKind kind, int index, int64_t bytes) {
   b.index = index;
   b.bytes = std::max<int64_t>(bytes, 1);
   b.first = b.last = step();
+  if (position_ < static_cast<int>(order_.size())) b.node = order_[position_];
   buffers_.push_back(b);
   return static_cast<int>(buffers_.size()) - 1;
 }
@@ -436,6 +438,19 @@ void Lowering::assign_memory() {
     intervals.push_back({buffers_[b].bytes, buffers_[b].first, buffers_[b].last});
   }
   p_.memory = plan_memory(intervals);
+  for (size_t b = 0; b < buffers_.size(); ++b) {
+    if (interval_of[b] == kNone) continue;
+    const Buffer& from = buffers_[b];
+    p_.arena.push_back(
+        {p_.memory.offsets[interval_of[b]], from.bytes, from.first, from.last, kNone, from.node});
+  }
+  for (const NodeId id : order_) {
+    if (g_.nodes[id].op->view_offset) continue;
+    for (const ValueId v : g_.nodes[id].outputs) {
+      const int interval = interval_of[place_[v].buffer];
+      if (interval != kNone && p_.arena[interval].value == kNone) p_.arena[interval].value = v;
+    }
+  }
   auto pointer = [&](Place p) {
     Pointer out;
     if (p.buffer == kNone) {
@@ -477,13 +492,6 @@ Status lower(std::shared_ptr<const Graph> graph, Program* program) {
   *program = Program();
   program->graph = graph;
   return Lowering(*graph, *program).run();
-}
-
-std::string memory_report(const Program& p) {
-  auto mb = [](int64_t b) { return cat(static_cast<double>(b / 1024) / 1024.0); };
-  return cat("arena ", mb(p.memory.peak), " MiB, lower bound ", mb(p.memory.lower_bound),
-             " MiB, ratio ", p.memory.ratio(), " (order: ", p.memory.order, "), ", p.steps.size(),
-             " kernels");
 }
 
 }  // namespace rutile::graph

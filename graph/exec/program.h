@@ -29,6 +29,14 @@ struct Step {
   NodeId node = kNone;                                 // kNone: a copy made by lowering
 };
 
+// Who lies where in the arena, and when: for reports.
+struct ArenaBuffer {
+  int64_t offset = 0, bytes = 0;
+  int first = 0, last = 0;  // steps, both included
+  ValueId value = kNone;    // the first that lies there; kNone: a workspace, or a copy by lowering
+  NodeId node = kNone;      // the node it was made for; kNone: what stores outputs and states
+};
+
 struct Program {
   std::shared_ptr<const Graph> graph;
   std::vector<std::shared_ptr<const Plan>> plans;  // owns what the steps point to
@@ -40,6 +48,7 @@ struct Program {
   // The first step that writes into a State; what fails before it leaves all States as they were.
   int first_state_write = std::numeric_limits<int>::max();
   MemoryPlan memory;  // of the arena
+  std::vector<ArenaBuffer> arena;
   int threads = 1;
 };
 

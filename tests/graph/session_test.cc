@@ -12,6 +12,7 @@
 #include "rutile/ops/optim.h"
 #include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/softmax.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
 
@@ -187,6 +188,35 @@ TEST(Session, UnknownPassNamesAreRefused) {
               compile([](const Tensors& x) { return x; }, {.passes_off = "cse,nonsense"});
             }).find("nonsense"),
             std::string::npos);
+}
+
+// Buffers that live at the same time never overlap, and each says what lies in it.
+TEST(Lowering, TellsWhoLiesWhereInTheArena) {
+  Compiled f = compile(
+      [](const std::vector<Tensor>& x) {
+        const Tensor a = ops::matmul(x[0], x[0]), b = ops::relu(a);
+        return std::vector<Tensor>{ops::matmul(ops::softmax(a), b)};
+      },
+      {});
+  f.prepare({TensorMeta({32, 32}, DType::kF32)});
+  const Program& p = f.session().program();
+  ASSERT_EQ(p.arena.size(), p.memory.offsets.size());
+  int values = 0;
+  for (size_t i = 0; i < p.arena.size(); ++i) {
+    const ArenaBuffer& a = p.arena[i];
+    EXPECT_LE(a.offset + a.bytes, p.memory.peak);
+    EXPECT_NE(a.node, kNone);
+    if (a.value != kNone) {
+      ++values;
+      EXPECT_EQ(a.bytes, p.graph->meta(a.value).nbytes());
+    }
+    for (size_t j = 0; j < i; ++j) {
+      const ArenaBuffer& b = p.arena[j];
+      const bool together = a.first <= b.last && b.first <= a.last;
+      EXPECT_FALSE(together && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes);
+    }
+  }
+  EXPECT_GE(values, 2);
 }
 
 }  // namespace
