@@ -76,6 +76,30 @@ def training_tables(groups):
     return text
 
 
+def largest_difference(sides):
+    """Of the losses of the first steps, Rutile's against PyTorch's, relative."""
+    losses = [r["losses"] for s in sides for r in s.results[:1] if r.get("losses")]
+    if len(losses) < 2:
+        return "-"
+    pairs = [(a, b) for other in losses[1:] for a, b in zip(losses[0], other, strict=False)]
+    return f"{max(abs(a - b) / max(abs(b), 1e-9) for a, b in pairs):.0e}"
+
+
+def networks_table(groups):
+    """The networks of benchmarks/networks: milliseconds a step."""
+    columns = ["Rutile graph", "PyTorch eager", "PyTorch compile"]
+    rows = []
+    for sides in groups:
+        by_name = {side.name: side for side in sides}
+        times = [by_name[name].median("step_ms") for name in columns]
+        cells = [number_text(t) if t else by_name[name].absent for t, name in zip(times, columns, strict=True)]
+        best = ratio(by_name[columns[0]], [by_name[name] for name in columns[1:]])
+        title = sides[0].work.title
+        rows.append([title, *cells, best, largest_difference([by_name[c] for c in columns])])
+    head = ["Network, ms a step", *columns, "PyTorch's best / graph", "losses differ by"]
+    return table(head, rows)
+
+
 def dispatch_table(sides):
     """One row a benchmark name; all programs that measure the same name stand in its row."""
     names = []

@@ -22,7 +22,14 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 
-from report import dispatch_table, environment, number_text, training_tables, write_page
+from report import (
+    dispatch_table,
+    environment,
+    networks_table,
+    number_text,
+    training_tables,
+    write_page,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COMPARE = ROOT / "benchmarks" / "compare"
@@ -30,6 +37,7 @@ PYTHON_DISPATCH = ROOT / "benchmarks" / "dispatch" / "python_add.py"
 DEFAULT_OUT = ROOT / "docs" / "benchmarks.md"
 RUN_LIMIT_S = 1800
 COMPILE_GUESS_S = 20
+DEFAULT_ROUNDS = 3
 
 
 @dataclass
@@ -45,6 +53,32 @@ class Work:
     unit: str
     seconds: int
     modes: tuple = ("graph",)
+    network: str = ""  # one of benchmarks/networks: what bench_networks and torch_zoo.py call it
+
+
+# Of benchmarks/networks: (name, also in bf16).
+NETWORKS = (
+    ("mobilenet", True), ("resnext", True), ("unet", True), ("convnext", True), ("vgg", True),
+    ("densenet", False), ("odd", False), ("vit", True), ("bert", True), ("llama", True),
+    ("lstm", False), ("gru", False), ("chain", False), ("autoencoder", False),
+    ("recommender", False), ("factorisation", False),
+)  # fmt: skip
+
+
+def networks():
+    for name, low in NETWORKS:
+        for precision in ("fp32", "bf16") if low else ("fp32",):
+            yield Work(
+                f"network-{name}-{precision}",
+                f"{name}, {precision}",
+                "bench/bench_networks",
+                {},
+                precision,
+                20,
+                "samples",
+                8,
+                network=name,
+            )
 
 
 def works():
@@ -174,13 +208,14 @@ class Planner:
             side.absent = "not built"
             return side
         side.json_file = os.path.join(self.scratch, "result.json")
+        what = [work.network] if work.network else ["--dataset", "synthetic"]
         arguments = self.arguments(work, mode)
-        side.command = [program, "--dataset", "synthetic", *arguments, "--json", side.json_file]
+        side.command = [program, *what, *arguments, "--json", side.json_file]
         return side
 
     def torch(self, work, mode):
         seconds = work.seconds + (COMPILE_GUESS_S if mode == "compile" else 0)
-        arguments = [work.program, *self.arguments(work, mode)]
+        arguments = [work.network or work.program, *self.arguments(work, mode)]
         return self.python_torch(Side(work, f"PyTorch {mode}", False, seconds), arguments)
 
     def python_torch(self, side, arguments):
@@ -294,7 +329,8 @@ def measure(groups, rounds):
     """Runs all sides, `rounds` times each; False if the user broke it off."""
     queue = []
     for sides in groups:
-        for number in range(rounds):
+        work = sides[0].work
+        for number in range(rounds or (1 if work and work.network else DEFAULT_ROUNDS)):
             turn = sides if number % 2 == 0 else sides[::-1]
             queue += [(side, number) for side in turn if not side.absent]
     print(
@@ -329,14 +365,14 @@ def measure(groups, rounds):
 
 
 def parse_arguments():
-    keys = [work.key for work in works()] + ["dispatch"]
+    keys = [work.key for work in [*works(), *networks()]] + ["dispatch"]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="one round, half the steps")
     add("--only", metavar="PATTERN", help=f"a regular expression over {', '.join(keys)}")
-    add("--rounds", type=int, metavar="N", help="default 3")
+    add("--rounds", type=int, metavar="N", help="default 3; 1 for network-*")
     add("--threads", type=int, metavar="N", default=len(os.sched_getaffinity(0)))
     add(
         "--out",
@@ -360,20 +396,21 @@ def parse_arguments():
 
 def main():
     options, wanted = parse_arguments()
-    rounds = options.rounds or (1 if options.quick else 3)
+    rounds = options.rounds or (1 if options.quick else 0)
     torch_python, torch_version = find_torch(options.torch_python)
-    heading = environment(options, torch_version, rounds)
+    heading = environment(options, torch_version, rounds or DEFAULT_ROUNDS)
     with tempfile.TemporaryDirectory(prefix="rutile-bench-") as scratch:
         planner = Planner(options, torch_python, scratch)
         training = [planner.training(work) for work in works() if wanted.search(work.key)]
+        others = [planner.training(work) for work in networks() if wanted.search(work.key)]
         dispatch = planner.dispatch() if wanted.search("dispatch") else []
-        finished = measure(training + ([dispatch] if dispatch else []), rounds)
-    tables = ([training_tables(training)] if training else []) + (
-        [dispatch_table(dispatch)] if dispatch else []
-    )
+        groups = training + others + ([dispatch] if dispatch else [])
+        finished = measure(groups, rounds)
+    tables = [make(given) for make, given in ((training_tables, training),
+              (networks_table, others), (dispatch_table, dispatch)) if given]  # fmt: skip
     text = "\n\n".join(["\n".join(heading), *tables])
     print("\n" + text + "\n")
-    sides = [side for group in [*training, dispatch] for side in group]
+    sides = [side for group in groups for side in group]
     if not finished:
         sys.exit(130)
     if options.out:

@@ -63,15 +63,33 @@ std::string Linear::extra_repr() const {
   return cat(s[1], ", ", s[0], bias ? "" : ", bias=false");
 }
 
-Conv2d::Conv2d(int64_t in, int64_t out, Int2 kernel, Conv2dOptions o) : options_(o) {
-  need_positive("Conv2d", "in", in);
-  need_positive("Conv2d", "out", out);
-  need_positive("Conv2d", "kernel", std::min(kernel.h, kernel.w));
-  need_positive("Conv2d", "groups", o.groups);
-  if (in % o.groups != 0 || out % o.groups != 0) {
-    throw_error(ErrorCode::kValue,
-                cat("[Conv2d] groups ", o.groups, " must divide the channels ", in, " and ", out));
+namespace {
+
+void check_conv(const char* cell, int64_t in, int64_t out, Int2 kernel, int64_t groups) {
+  need_positive(cell, "in", in);
+  need_positive(cell, "out", out);
+  need_positive(cell, "kernel", std::min(kernel.h, kernel.w));
+  need_positive(cell, "groups", groups);
+  if (in % groups != 0 || out % groups != 0) {
+    throw_error(ErrorCode::kValue, cat("[", cell, "] groups ", groups,
+                                       " must divide the channels ", in, " and ", out));
   }
+}
+
+template <class Options>
+std::string geometry_text(const Options& o) {
+  std::string text;
+  if (!(o.stride == Int2(1))) text += cat(", stride=", o.stride);
+  if (!(o.pad == Int2(0))) text += cat(", pad=", o.pad);
+  if (!(o.dilation == Int2(1))) text += cat(", dilation=", o.dilation);
+  if (o.groups != 1) text += cat(", groups=", o.groups);
+  return text;
+}
+
+}  // namespace
+
+Conv2d::Conv2d(int64_t in, int64_t out, Int2 kernel, Conv2dOptions o) : options_(o) {
+  check_conv("Conv2d", in, out, kernel, o.groups);
   const Shape shape{out, in / o.groups, kernel.h, kernel.w};
   register_parameter("weight", first_weight(shape, o.weight_init), &weight);
   if (o.bias) register_parameter("bias", default_bias(out, shape), &bias);
@@ -87,13 +105,33 @@ Tensor Conv2d::construct(const Tensor& x) {
 
 std::string Conv2d::extra_repr() const {
   const Shape& s = weight->meta().shape;
-  std::string text = cat(s[1] * options_.groups, ", ", s[0], ", kernel=", Int2{s[2], s[3]});
-  if (!(options_.stride == Int2(1))) text += cat(", stride=", options_.stride);
-  if (!(options_.pad == Int2(0))) text += cat(", pad=", options_.pad);
-  if (!(options_.dilation == Int2(1))) text += cat(", dilation=", options_.dilation);
-  if (options_.groups != 1) text += cat(", groups=", options_.groups);
-  if (!bias) text += ", bias=false";
-  return text;
+  return cat(s[1] * options_.groups, ", ", s[0], ", kernel=", Int2{s[2], s[3]},
+             geometry_text(options_), bias ? "" : ", bias=false");
+}
+
+ConvTranspose2d::ConvTranspose2d(int64_t in, int64_t out, Int2 kernel, ConvTranspose2dOptions o)
+    : options_(o) {
+  check_conv("ConvTranspose2d", in, out, kernel, o.groups);
+  const Shape shape{in, out / o.groups, kernel.h, kernel.w};
+  register_parameter("weight", first_weight(shape, o.weight_init), &weight);
+  if (o.bias) register_parameter("bias", default_bias(out, shape), &bias);
+}
+
+Tensor ConvTranspose2d::construct(const Tensor& x) {
+  return ops::conv_transpose2d(x, weight->read(), value_or_none(bias),
+                               {.stride = options_.stride,
+                                .pad = options_.pad,
+                                .output_pad = options_.output_pad,
+                                .dilation = options_.dilation,
+                                .groups = options_.groups});
+}
+
+std::string ConvTranspose2d::extra_repr() const {
+  const Shape& s = weight->meta().shape;
+  const Int2 more = options_.output_pad;
+  return cat(s[0], ", ", s[1] * options_.groups, ", kernel=", Int2{s[2], s[3]},
+             geometry_text(options_), more == Int2(0) ? "" : cat(", output_pad=", more),
+             bias ? "" : ", bias=false");
 }
 
 BatchNorm2d::BatchNorm2d(int64_t channels, NormOptions o) : options_(o) {

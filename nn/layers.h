@@ -98,6 +98,27 @@ class RUTILE_API Conv2d : public Cell {
   Conv2dOptions options_;
 };
 
+struct ConvTranspose2dOptions {
+  Int2 stride{1, 1}, pad{0, 0}, output_pad{0, 0}, dilation{1, 1};
+  int64_t groups = 1;
+  bool bias = true;
+  WeightInit weight_init = {};
+};
+// Transposed convolution (ops::conv_transpose2d); weight [in, out / groups, kh, kw].
+class RUTILE_API ConvTranspose2d : public Cell {
+ public:
+  ConvTranspose2d(int64_t in, int64_t out, Int2 kernel, ConvTranspose2dOptions options = {});
+  std::string type_name() const override { return "ConvTranspose2d"; }
+  std::string extra_repr() const override;
+  ParameterPtr weight, bias;
+
+ protected:
+  Tensor construct(const Tensor& x) override;
+
+ private:
+  ConvTranspose2dOptions options_;
+};
+
 struct NormOptions {
   double eps = 1e-5;
   double momentum = 0.1;  // weight of the batch in the running statistics

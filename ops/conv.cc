@@ -2,7 +2,15 @@
 #include "rutile/ops/conv.h"
 
 #include "rutile/ops/cost.h"
+double transpose_flops(const CallMeta& c) {
+  return products(c.in(0), c.in(1)) + (c.has(2) ? elements(c.out()) : 0);
+}
+
+#include <algorithm>
+
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::ops {
 
@@ -206,6 +214,90 @@ double conv_flops(const CallMeta& c) {
 }
 double input_grad_flops(const CallMeta& c) { return products(c.in(0), c.in(1)); }
 double weight_grad_flops(const CallMeta& c) { return products(c.in(0), c.out()); }
+double transpose_flops(const CallMeta& c) {
+  return products(c.in(0), c.in(1)) + (c.has(2) ? elements(c.out()) : 0);
+}
+
+Status transposed_size(const char* dim, int64_t in, int64_t kernel, int64_t stride, int64_t pad,
+                       int64_t output_pad, int64_t dilation, int64_t* out) {
+  for (const int64_t v : {stride, output_pad, dilation, kernel}) {
+    if (v > kMaxAttr) return value_error(cat("an attribute or kernel is too large: ", v));
+  }
+  if (pad < 0 || pad > kMaxAttr) return value_error(cat("pad expects at least 0, got ", pad));
+  if (kernel < 1) return value_error(cat("weight expects a kernel of at least 1, got ", kernel));
+  if (stride < 1) return value_error(cat("stride expects at least 1, got ", stride));
+  if (dilation < 1) return value_error(cat("dilation expects at least 1, got ", dilation));
+  if (output_pad < 0 || output_pad >= std::max(stride, dilation)) {
+    return value_error(
+        cat("output_pad expects 0 or more, below stride or dilation, got ", output_pad));
+  }
+  if (in < 1) return value_error(cat("x expects at least one pixel in ", dim, ", got ", in));
+  if (in > kMaxAttr) return value_error(cat("x is too large in ", dim, ": ", in));
+  *out = (in - 1) * stride - 2 * pad + dilation * (kernel - 1) + 1 + output_pad;
+  if (*out < 1) return value_error(cat("the result would have ", *out, " pixels in ", dim));
+  return Status();
+}
+
+// What the transposed convolution is the gradient of.
+Status backward_of(const Shape& x, const Shape& w, const ConvTranspose2dAttrs& a,
+                   Conv2dInputGradAttrs* to) {
+  if (x.rank() != 4) return value_error(cat("x expects rank 4 (NCHW), got ", x.rank()));
+  if (w.rank() != 4) return value_error(cat("weight expects rank 4 (IOHW), got ", w.rank()));
+  if (x[1] != w[0]) return value_error(cat("weight expects ", w[0], " input channels, got ", x[1]));
+  if (a.groups < 1 || a.groups > kMaxAttr) {
+    return value_error(cat("groups expects at least 1, got ", a.groups));
+  }
+  if (w[1] > kMaxAttr) return value_error(cat("weight has too many channels: ", w));
+  *to = copy_geometry<Conv2dInputGradAttrs>(a);
+  to->input_shape = {x[0], w[1] * a.groups, 0, 0};
+  RUTILE_RETURN_IF_ERROR(transposed_size("height", x[2], w[2], a.stride.h, a.pad.h, a.output_pad.h,
+                                         a.dilation.h, &to->input_shape[2]));
+  RUTILE_RETURN_IF_ERROR(transposed_size("width", x[3], w[3], a.stride.w, a.pad.w, a.output_pad.w,
+                                         a.dilation.w, &to->input_shape[3]));
+  Shape y;
+  return conv_shape(to->input_shape, w, copy_geometry<Conv2dAttrs>(a), &y);
+}
+
+Status infer_conv_transpose2d(const CallMeta& c, TensorMeta* out) {
+  RUTILE_RETURN_IF_ERROR(check_dtypes(c));
+  Conv2dInputGradAttrs a;
+  RUTILE_RETURN_IF_ERROR(
+      backward_of(c.in(0).shape, c.in(1).shape, c.as<ConvTranspose2dAttrs>(), &a));
+  if (c.has(2) && !(c.in(2).shape == Shape{a.input_shape[1]})) {
+    return value_error(cat("bias expects shape [", a.input_shape[1], "], got ", c.in(2).shape));
+  }
+  int64_t numel = 0;
+  RUTILE_RETURN_IF_ERROR(checked_numel(a.input_shape, &numel));
+  *out = image_like(a.input_shape, c.in(0).dtype, c.in(0));
+  return Status();
+}
+
+GradResult grad_conv_transpose2d(GradCtx& ctx) {
+  const auto& a = ctx.attrs<ConvTranspose2dAttrs>();
+  const Tensor& g = ctx.grad();
+  const DType type = ctx.in_meta(0).dtype;
+  const DType wide = is_low_precision(type) ? DType::kF32 : type;
+  GradResult r;
+  r.resize(ctx.num_inputs());
+  if (ctx.needs(0)) r[0] = conv2d(g, ctx.in(1), {}, copy_geometry<Conv2dAttrs>(a));
+  if (ctx.needs(1)) {
+    auto to = copy_geometry<Conv2dWeightGradAttrs>(a);
+    to.weight_shape = ctx.in_meta(1).shape;
+    to.out_dtype = wide;
+    r[1] = conv2d_weight_grad(ctx.in(0), g, to);
+  }
+  if (ctx.num_inputs() > 2 && ctx.needs(2)) r[2] = sum(g, {.axes = {0, 2, 3}, .dtype = wide});
+  return r;
+}
+
+TensorList compose_conv_transpose2d(const void* attrs, std::span<const Tensor> in) {
+  Conv2dInputGradAttrs a;
+  throw_if_error(backward_of(in[0].shape(), in[1].shape(),
+                             *static_cast<const ConvTranspose2dAttrs*>(attrs), &a));
+  const Tensor y = conv2d_input_grad(in[0], in[1], a);
+  if (in.size() < 3 || !in[2].defined()) return {y};
+  return {y + reshape(in[2], {in[2].dim(0), 1, 1})};
+}
 
 }  // namespace
 
@@ -264,6 +356,26 @@ Tensor conv2d_input_grad(Arg dy, Arg weight, Conv2dInputGradAttrs attrs) {
 
 Tensor conv2d_weight_grad(Arg dy, Arg x, Conv2dWeightGradAttrs attrs) {
   return call1(kConv2dWeightGrad, &attrs, {dy.tensor, x.tensor}, dy.where);
+}
+
+constinit const OpDef kConvTranspose2d = define({
+    .name = "conv_transpose2d",
+    .inputs = {"x", "weight", "bias?"},
+    .attrs = attrs_of<ConvTranspose2dAttrs>(),
+    .infer = infer_conv_transpose2d,
+    .flops = transpose_flops,
+    .grad = grad_conv_transpose2d,
+    .saves = {"x", "weight"},
+    .saves_if = saves_other_factor,
+    .compose = compose_conv_transpose2d,
+    .amp = Amp::kLow,
+    .promote = true,
+    .doc = "Transposed 2-D convolution of NCHW images.",
+});
+
+Tensor conv_transpose2d(Arg x, Arg weight, const Tensor& bias, ConvTranspose2dAttrs attrs) {
+  if (!bias.defined()) return call1(kConvTranspose2d, &attrs, {x.tensor, weight.tensor}, x.where);
+  return call1(kConvTranspose2d, &attrs, {x.tensor, weight.tensor, bias}, x.where);
 }
 
 }  // namespace rutile::ops

@@ -48,4 +48,20 @@ struct Conv2dWeightGradAttrs {
 extern RUTILE_API const OpDef kConv2dWeightGrad;
 RUTILE_API Tensor conv2d_weight_grad(Arg dy, Arg x, Conv2dWeightGradAttrs attrs);
 
+struct ConvTranspose2dAttrs {
+  Int2 stride{1, 1}, pad{0, 0}, output_pad{0, 0}, dilation{1, 1};
+  int64_t groups = 1;
+  RUTILE_REFLECT(stride, pad, output_pad, dilation, groups)
+};
+// Transposed convolution, the gradient of conv2d by its input taken as a layer: x [N,I,H,W], weight
+// [I,O/groups,kh,kw], bias [O] give [N,O,OH,OW] with OH = (H - 1) stride - 2 pad +
+// dilation (kh - 1) + 1 + output_pad. output_pad, below stride or dilation, chooses between the
+// sizes that a convolution of that stride maps to H.
+//
+//   Tensor y = ops::conv_transpose2d(x, weight, {}, {.stride = 2});
+//   // x f32[8,64,28,28], weight f32[64,32,2,2] -> f32[8,32,56,56]
+extern RUTILE_API const OpDef kConvTranspose2d;
+RUTILE_API Tensor conv_transpose2d(Arg x, Arg weight, const Tensor& bias = {},
+                                   ConvTranspose2dAttrs attrs = {});
+
 }  // namespace rutile::ops

@@ -15,9 +15,11 @@ import timeit
 
 import torch
 import torch_networks as networks
+import torch_zoo as zoo
 
 GPT_VOCAB = 65
 GPT_LENGTH = 256
+LOSSES = 8  # of the first steps
 
 
 def sgd(net, weight_decay=0.0):
@@ -58,31 +60,38 @@ def time_call(call):
 
 
 def measure_training(options):
-    net, inputs, labels, optimizer = WORKS[options.work](options.batch_size, options.image_size)
+    if options.work in zoo.NETWORKS:
+        net, inputs, labels, loss_of, optimizer = zoo.make(options.work)
+        items = len(inputs)
+    else:
+        make = WORKS[options.work]
+        net, inputs, labels, optimizer = make(options.batch_size, options.image_size)
+        loss_of, items = networks.cross_entropy, labels.numel()
     net.train()
     forward = torch.compile(net) if options.mode == "compile" else net
 
     def step():
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bf16"):
             logits = forward(inputs)
-        loss = networks.cross_entropy(logits, labels)
+        loss = loss_of(logits, labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         return loss.item()
 
-    first = time_call(step)
-    for _ in range(max(3, options.steps // 5)):
-        step()
+    losses = []
+    first = time_call(lambda: losses.append(step()))
+    for _ in range(max(LOSSES - 1, options.steps // 5)):
+        losses.append(step())
     times = sorted(time_call(step) for _ in range(options.steps))
     median, best = times[len(times) // 2], times[0]
-    items = labels.numel()
     return {
         "items_per_second": items / median,
         "best_items_per_second": items / best,
         "step_ms": median * 1e3,
         "best_step_ms": best * 1e3,
         "first_step_s": first,
+        "losses": losses[:LOSSES],
     }
 
 
@@ -99,7 +108,7 @@ def measure_dispatch():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("work", choices=[*WORKS, "dispatch"])
+    parser.add_argument("work", choices=[*WORKS, *zoo.NETWORKS, "dispatch"])
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])

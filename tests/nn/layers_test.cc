@@ -87,6 +87,18 @@ TEST(Layers, Conv2d) {
         {"bias", {0, 0.5, -1.75, 1.5}}}});
 }
 
+TEST(Layers, ConvTranspose2d) {
+  const ConvTranspose2dOptions o{.stride = 2, .output_pad = {1, 0}, .groups = 2};
+  auto up = make<ConvTranspose2d>(4, 6, 2, o);
+  EXPECT_EQ(up->weight->meta().shape, (Shape{4, 3, 2, 2}));
+  EXPECT_EQ(up->repr(), "ConvTranspose2d(4, 6, kernel=2, stride=2, groups=2, output_pad=[1,0])");
+  const Tensor y = up(ramp({2, 4, 3, 5}));
+  EXPECT_EQ(y.shape(), (Shape{2, 6, 7, 10}));
+  // The pixel that the kernel does not reach holds the bias.
+  EXPECT_EQ(ops::select(ops::select(ops::select(y, 0, 0), 1, 6), 1, 9).to_vector<float>(),
+            up->bias->value().to_vector<float>());
+}
+
 TEST(Layers, BatchNorm2d) {
   auto bn = make<BatchNorm2d>(2);
   const Tensor x = ramp({2, 2, 1, 3});

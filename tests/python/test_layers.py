@@ -82,6 +82,21 @@ def test_conv2d_same_pads_after():
         1, 64, 112, 112)
 
 
+def test_conv2d_transpose():
+    layer = nn.Conv2dTranspose(1, 1, 3, stride=2, weight_init="ones")
+    x = Tensor(np.ones((1, 1, 2, 2), np.float32))
+    assert layer(x).asnumpy().tolist() == [[[[1, 1, 2, 1], [1, 1, 2, 1], [2, 2, 4, 2], [1, 1, 2, 1]]]]
+    x = sample(2, 4, 5, 3)
+    weight = sample(4, 3, 2, 2)
+    layer = nn.Conv2dTranspose(4, 3, 2, stride=2, pad_mode="pad", output_padding=(1, 0), has_bias=True,
+                               weight_init=Tensor(weight), bias_init="ones")
+    want = np.ones((2, 3, 11, 6), np.float32)
+    want[:, :, :10] += np.einsum("nchw,coij->nohiwj", x, weight).reshape(2, 3, 10, 6)
+    close(layer(Tensor(x)), want, 1e-4)
+    assert nn.Conv2dTranspose(4, 3, 1, stride=3)(Tensor(x)).shape == (2, 3, 15, 9)
+    assert nn.Conv2dTranspose(4, 3, 4, stride=2, pad_mode="valid")(Tensor(x)).shape == (2, 3, 12, 8)
+
+
 def test_pools():
     x = sample(2, 3, 7, 7)
     assert nn.MaxPool2d(3, 2, "same")(Tensor(x)).shape == (2, 3, 4, 4)
@@ -295,6 +310,7 @@ def test_matrix_initializers():
 
 @pytest.mark.parametrize("call", [
     lambda: nn.Conv2d(3, 4, 3, pad_mode="same", padding=1), lambda: nn.Conv2d(3, 4, 3, pad_mode="none"),
+    lambda: nn.Conv2dTranspose(3, 4, 3, padding=1), lambda: nn.Conv2dTranspose(3, 4, 3, group=2),
     lambda: nn.Conv2d(3, 4, 3, group=2), lambda: nn.Conv2d(0, 4, 3), lambda: nn.Conv2d("a", 4, 3),
     lambda: nn.Conv2d(3, 4, 3, data_format="NHWC"), lambda: nn.Dense(3, -1), lambda: nn.Dense(3, 2, activation="none"),
     lambda: nn.Dense(3, 2, weight_init=Tensor([1.0])), lambda: nn.BatchNorm2d(3, momentum=2), lambda: nn.Dropout(p=1),

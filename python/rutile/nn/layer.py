@@ -93,6 +93,51 @@ class Conv2d(Cell):
                 f"padding={self.padding}, dilation={self.dilation}, group={self.group}, has_bias={self.has_bias}")
 
 
+class Conv2dTranspose(Cell):
+    """Transposed 2-D convolution, NCHW; weight [in, out / group, height, width]. pad_mode "same" gives size * stride."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, pad_mode="same", padding=0, output_padding=0,
+                 dilation=1, group=1, has_bias=False, weight_init=None, bias_init=None, dtype="float32"):
+        super().__init__()
+        kernel = _pair(kernel_size)
+        _positive("Conv2dTranspose", in_channels=in_channels, out_channels=out_channels, kernel_size=kernel,
+                  stride=_pair(stride), dilation=_pair(dilation), group=group)
+        if in_channels % group or out_channels % group:
+            raise _errors.ValueError(
+                f"[Conv2dTranspose] group {group} must divide {in_channels} and {out_channels} channels")
+        if pad_mode not in ("same", "valid", "pad"):
+            raise _errors.ValueError(f"[Conv2dTranspose] pad_mode is 'same', 'valid' or 'pad', got {pad_mode!r}")
+        if pad_mode != "pad" and (padding != 0 or output_padding != 0):
+            raise _errors.ValueError(
+                f"[Conv2dTranspose] padding and output_padding go with pad_mode='pad', not {pad_mode!r}")
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel
+        self.stride, self.dilation, self.group = _pair(stride), _pair(dilation), group
+        self.pad_mode, self.padding, self.output_padding = pad_mode, padding, output_padding
+        self.has_bias = has_bias
+        shape = (in_channels, out_channels // group, *kernel)
+        weight_init = HeUniform(_math.sqrt(5)) if weight_init is None else weight_init
+        self.weight = Parameter(initializer(weight_init, shape, dtype))
+        self.bias = _bias(bias_init, _math.prod(shape[1:]), (out_channels,), dtype) if has_bias else None
+
+    def construct(self, x):
+        if self.pad_mode != "same":
+            return table.conv_transpose2d(x, self.weight, self.bias, stride=self.stride, pad=_pair(self.padding),
+                                          output_pad=_pair(self.output_padding), dilation=self.dilation,
+                                          groups=self.group)
+        # What is too much is cut off, the odd pixel after; what lacks is added after.
+        over = [d * (k - 1) + 1 - s for k, s, d in zip(self.kernel_size, self.stride, self.dilation)]
+        y = table.conv_transpose2d(x, self.weight, self.bias, stride=self.stride,
+                                   pad=tuple(max(n, 0) // 2 for n in over), output_pad=tuple(max(-n, 0) for n in over),
+                                   dilation=self.dilation, groups=self.group)
+        return y[:, :, :x.shape[2] * self.stride[0], :x.shape[3] * self.stride[1]]
+
+    def extend_repr(self):
+        return (f"input_channels={self.in_channels}, output_channels={self.out_channels}, "
+                f"kernel_size={self.kernel_size}, stride={self.stride}, pad_mode={self.pad_mode}, "
+                f"padding={self.padding}, output_padding={self.output_padding}, dilation={self.dilation}, "
+                f"group={self.group}, has_bias={self.has_bias}")
+
+
 class _BatchNorm(Cell):
     _ranks = ()
 

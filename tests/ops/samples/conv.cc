@@ -131,6 +131,52 @@ RUTILE_SAMPLES(conv2d_input_grad) {
   s.error({in({1, 4, 6, 6}), in({4, 3, 3, 3})}, a, ErrorCode::kType, "out_dtype");
 }
 
+RUTILE_SAMPLES(conv_transpose2d) {
+  struct Transposed {
+    const char* name;
+    Shape x, weight;
+    Int2 stride{1}, pad{0}, output_pad{0}, dilation{1};
+    int64_t groups = 1;
+  };
+  for (const Transposed& c : std::vector<Transposed>{
+           {"doubling", {2, 6, 5, 4}, {6, 3, 2, 2}, 2},
+           {"one channel", {1, 1, 4, 5}, {1, 1, 3, 3}, 2, 1},
+           {"to an odd size", {2, 5, 4, 3}, {5, 4, 2, 2}, 2, 0, 1},
+           {"uneven", {1, 37, 3, 4}, {37, 6, 3, 2}, {2, 1}, {1, 0}, {1, 0}, {1, 2}},
+           {"groups", {2, 6, 4, 4}, {6, 2, 3, 3}, 2, 1, 1, 1, 2},
+           {"depthwise", {1, 16, 5, 5}, {16, 1, 4, 4}, 2, 1, 0, 1, 16},
+           {"64 to 48", {2, 64, 6, 6}, {64, 48, 3, 3}, 1, 1},
+           {"no images", {0, 3, 5, 5}, {3, 4, 3, 3}},
+       }) {
+    const ops::ConvTranspose2dAttrs a{c.stride, c.pad, c.output_pad, c.dilation, c.groups};
+    sum_tolerance(s.add({in(c.x), in(c.weight), in({c.weight[1] * c.groups})}, a).name(c.name));
+  }
+  ops::ConvTranspose2dAttrs two;
+  two.stride = 2;
+  sum_tolerance(s.add({in({2, 6, 5, 4}), in({6, 4, 3, 3})}, two).name("without bias"));
+  sum_tolerance(s.add({in({2, 6, 5, 4}).channels_last(), in({6, 4, 3, 3}).gaps()}, two));
+  s.error({in({3, 8, 8}), in({4, 3, 3, 3})}, ErrorCode::kValue, "x expects rank 4");
+  s.error({in({1, 4, 8, 8}), in({4, 3, 3})}, ErrorCode::kValue, "weight expects rank 4");
+  s.error({in({1, 3, 8, 8}), in({4, 3, 3, 3})}, ErrorCode::kValue, "4 input channels, got 3");
+  s.error({in({1, 4, 8, 8}), in({4, 3, 3, 3}), in({4})}, ErrorCode::kValue,
+          "bias expects shape [3]");
+  s.error({in({1, 4, 0, 8}), in({4, 3, 3, 3})}, ErrorCode::kValue, "at least one pixel in height");
+  s.error({in({1, 4, 8, 8}).as(DType::kI32), in({4, 3, 3, 3}).as(DType::kI32)}, ErrorCode::kType,
+          "floating");
+  const auto bad = [&](auto set, std::string_view message) {
+    ops::ConvTranspose2dAttrs a;
+    set(a);
+    s.error({in({1, 4, 8, 8}), in({4, 4, 3, 3})}, a, ErrorCode::kValue, message);
+  };
+  bad([](auto& a) { a.stride = {0, 1}; }, "stride");
+  bad([](auto& a) { a.pad = {1, -1}; }, "pad");
+  bad([](auto& a) { a.pad = 9; }, "the result would have");
+  bad([](auto& a) { a.output_pad = 1; }, "output_pad");
+  bad([](auto& a) { a.dilation = 0; }, "dilation");
+  bad([](auto& a) { a.groups = 3; }, "groups");
+  bad([](auto& a) { a.stride = int64_t{1} << 62; }, "too large");
+}
+
 RUTILE_SAMPLES(conv2d_weight_grad) {
   for (const Case& c : cases()) {
     auto a = attrs_of_case<Conv2dWeightGradAttrs>(c);
