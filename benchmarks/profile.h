@@ -34,7 +34,8 @@ inline void print_rows(std::map<std::string, Row> rows, int steps, double total)
 }
 
 // The slowest kernels of a step one by one, with the bytes of their operands a second.
-inline void print_nodes(const graph::Graph& g, const std::map<graph::NodeId, double>& ms, int steps) {
+inline void print_nodes(const graph::Graph& g, const std::map<graph::NodeId, double>& ms,
+                        int steps) {
   std::vector<std::pair<graph::NodeId, double>> sorted(ms.begin(), ms.end());
   std::sort(sorted.begin(), sorted.end(),
             [](const auto& a, const auto& b) { return a.second > b.second; });
@@ -67,8 +68,7 @@ inline void print_profile(nn::TrainStep& step, const std::vector<Tensor>& inputs
   for (int i = 0; i < kSteps; ++i) {
     Clock::time_point last = Clock::now();
     session.run_observed(inputs, [&](const graph::Step& s) {
-      const double ms =
-          std::chrono::duration<double, std::milli>(Clock::now() - last).count();
+      const double ms = std::chrono::duration<double, std::milli>(Clock::now() - last).count();
       const std::string op = s.node == graph::kNone ? "copy" : g.nodes[s.node].op->name;
       Row& r = rows[op + " (" + s.plan->kernel + ")"];
       ++r.calls;

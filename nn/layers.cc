@@ -71,8 +71,8 @@ void check_conv(const char* cell, int64_t in, int64_t out, Int2 kernel, int64_t 
   need_positive(cell, "kernel", std::min(kernel.h, kernel.w));
   need_positive(cell, "groups", groups);
   if (in % groups != 0 || out % groups != 0) {
-    throw_error(ErrorCode::kValue, cat("[", cell, "] groups ", groups,
-                                       " must divide the channels ", in, " and ", out));
+    throw_error(ErrorCode::kValue, cat("[", cell, "] groups ", groups, " must divide the channels ",
+                                       in, " and ", out));
   }
 }
 

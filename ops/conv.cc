@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/conv.h"
 
-#include "rutile/ops/cost.h"
-double transpose_flops(const CallMeta& c) {
-  return products(c.in(0), c.in(1)) + (c.has(2) ? elements(c.out()) : 0);
-}
-
 #include <algorithm>
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"

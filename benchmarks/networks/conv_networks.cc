@@ -70,8 +70,12 @@ class MobileNet final : public Cell {
     stem_ = add<ConvNorm>("stem", 3, 32, 3, 2, 1, true);
     blocks_ = add<Sequential>("blocks");
     int64_t in = 32;
-    for (const Stage& s : {Stage{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 2, 2}, {6, 64, 3, 2},
-                           {6, 96, 2, 1}, {6, 160, 2, 2}}) {
+    for (const Stage& s : {Stage{1, 16, 1, 1},
+                           {6, 24, 2, 2},
+                           {6, 32, 2, 2},
+                           {6, 64, 3, 2},
+                           {6, 96, 2, 1},
+                           {6, 160, 2, 2}}) {
       for (int64_t i = 0; i < s.count; ++i, in = s.out) {
         blocks_->append(nn::make<InvertedResidual>(in, s.out, i == 0 ? s.stride : 1, s.expand));
       }
@@ -142,9 +146,7 @@ class UNetLevel final : public Cell {
         second_(add<ConvNorm>("second", out, out, 3, 1, 1, false)) {}
 
  protected:
-  Tensor construct(const Tensor& x) override {
-    return ops::relu(second_(ops::relu(first_(x))));
-  }
+  Tensor construct(const Tensor& x) override { return ops::relu(second_(ops::relu(first_(x)))); }
 
  private:
   Ptr<ConvNorm> first_, second_;
@@ -325,10 +327,10 @@ class Odd final : public Cell {
 
  protected:
   Tensor construct(const Tensor& x) override {
-    Tensor y = ops::tanh(conv1_(x));                   // 6 x 25 x 27
-    y = ops::relu(norm_(conv2_(y)));                   // 37 x 25 x 27
-    y = ops::leaky_relu(conv3_(y));                    // 37 x 12 x 13
-    y = ops::avg_pool2d(y, {.kernel = 3});             // 37 x 4 x 4
+    Tensor y = ops::tanh(conv1_(x));        // 6 x 25 x 27
+    y = ops::relu(norm_(conv2_(y)));        // 37 x 25 x 27
+    y = ops::leaky_relu(conv3_(y));         // 37 x 12 x 13
+    y = ops::avg_pool2d(y, {.kernel = 3});  // 37 x 4 x 4
     y = ops::max_pool2d(ops::silu(conv4_(y)), {.kernel = {2, 2}, .stride = {2, 1}});  // 53 x 2 x 3
     return fc2_(ops::sigmoid(fc1_(ops::flatten(y, 1))));
   }

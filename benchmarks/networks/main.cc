@@ -4,8 +4,8 @@
 //   bench_networks unet [--steps N] [--precision fp32|bf16] [--threads N] [--mode graph|eager]
 //                       [--json FILE] [--passes-off LIST] [--profile]
 //
-// `bench_networks list` names the networks. The JSON line is like that of benchmarks/compare; losses
-// are those of the first steps. --profile prints a row per kernel.
+// `bench_networks list` names the networks. The JSON line is like that of benchmarks/compare;
+// losses are those of the first steps. --profile prints a row per kernel.
 #include <sys/resource.h>
 
 #include <algorithm>

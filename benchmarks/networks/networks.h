@@ -18,8 +18,8 @@ struct Network {
   const char* name;
   nn::CellPtr (*make)();
   Shape x;
-  int64_t vocab;  // x holds ids below it; 0: floats
-  Shape y;        // empty: y = x
+  int64_t vocab;    // x holds ids below it; 0: floats
+  Shape y;          // empty: y = x
   int64_t classes;  // y holds labels below it; 0: floats in [0, 1)
   Loss loss;
   Rule rule;

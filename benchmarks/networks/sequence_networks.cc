@@ -6,10 +6,10 @@
 #include "rutile/nn/init.h"
 #include "rutile/nn/layers.h"
 #include "rutile/ops/attention.h"
-#include "rutile/ops/reduce.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/layer_norm.h"
+#include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
 
@@ -189,8 +189,8 @@ class LlamaBlock final : public Cell {
  protected:
   Tensor construct(const Tensor& x) override {
     const std::vector<Tensor> h = split_heads(qkv_(norm1_(x)), heads_);
-    const Tensor mixed = ops::scaled_dot_product_attention(rotate(h[0]), rotate(h[1]), h[2],
-                                                           {.causal = true});
+    const Tensor mixed =
+        ops::scaled_dot_product_attention(rotate(h[0]), rotate(h[1]), h[2], {.causal = true});
     const Tensor y = x + proj_(join_heads(mixed));
     const Tensor z = norm2_(y);
     return y + down_(ops::silu(gate_(z)) * up_(z));

@@ -13,6 +13,7 @@
 #include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::nn {
 namespace {
@@ -91,12 +92,13 @@ TEST(Layers, ConvTranspose2d) {
   const ConvTranspose2dOptions o{.stride = 2, .output_pad = {1, 0}, .groups = 2};
   auto up = make<ConvTranspose2d>(4, 6, 2, o);
   EXPECT_EQ(up->weight->meta().shape, (Shape{4, 3, 2, 2}));
-  EXPECT_EQ(up->repr(), "ConvTranspose2d(4, 6, kernel=2, stride=2, groups=2, output_pad=[1,0])");
+  EXPECT_EQ(up->repr(), "ConvTranspose2d(4, 6, kernel=2, stride=2, groups=2, output_pad=(1, 0))");
+  up->to(DType::kF64);
   const Tensor y = up(ramp({2, 4, 3, 5}));
   EXPECT_EQ(y.shape(), (Shape{2, 6, 7, 10}));
   // The pixel that the kernel does not reach holds the bias.
-  EXPECT_EQ(ops::select(ops::select(ops::select(y, 0, 0), 1, 6), 1, 9).to_vector<float>(),
-            up->bias->value().to_vector<float>());
+  EXPECT_EQ(ops::select(ops::select(ops::select(y, 0, 0), 1, 6), 1, 9).to_vector<double>(),
+            up->bias->value().to_vector<double>());
 }
 
 TEST(Layers, BatchNorm2d) {
