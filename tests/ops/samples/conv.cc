@@ -31,6 +31,9 @@ const std::vector<Case>& cases() {
       {"dilated", {1, 16, 9, 9}, {16, 16, 3, 3}, 1, 2, 2},
       {"groups", {2, 6, 7, 7}, {4, 3, 3, 3}, 2, 1, 1, 2},
       {"32 channels in 2 groups", {1, 32, 6, 6}, {32, 16, 3, 3}, 1, 1, 1, 2},
+      {"8 groups of 4", {2, 32, 6, 5}, {32, 4, 3, 3}, 1, 1, 1, 8},
+      {"6 groups of 2 to 4", {2, 12, 7, 6}, {24, 2, 3, 2}, 2, 1, 1, 6},
+      {"2 groups of 8 to 4", {1, 16, 5, 5}, {8, 8, 3, 3}, 1, 1, 2, 2},
       {"depthwise", {2, 6, 8, 8}, {6, 1, 3, 3}, 2, 1, 1, 6},
       {"depthwise, doubling", {1, 3, 4, 4}, {6, 1, 3, 3}, 1, 0, 1, 3},
       {"depthwise of 37", {1, 37, 5, 6}, {37, 1, 3, 3}, 1, 1, 1, 37},
@@ -72,6 +75,10 @@ RUTILE_SAMPLES(conv2d) {
     const auto a = attrs_of_case<Conv2dAttrs>(c);
     sum_tolerance(s.add({in(c.x), in(c.weight), in({c.weight[0]})}, a).name(c.name));
   }
+  Conv2dAttrs in_groups;
+  in_groups.groups = 4;
+  sum_tolerance(s.add({in({1, 16, 5, 4}), in({16, 4, 3, 3}).channels_last()}, in_groups));
+  sum_tolerance(s.add({in({1, 16, 5, 4}).channels_last(), in({16, 4, 3, 3}).gaps()}, in_groups));
   Conv2dAttrs same;
   same.pad = 1;
   sum_tolerance(s.add({in({2, 6, 5, 4}), in({4, 6, 3, 3})}, same).name("without bias"));
