@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradient by the weight of convolutions whose images have few pixels, into a blocked weight. A
-// convolution that goes image by image adds to all of dw for each, which costs more than the
-// products.
+// Gradient by the weight of convolutions as a product over all pixels, into a blocked weight.
+// oneDNN goes image by image and adds to all of dw for each, which costs more than the products
+// where the images have few pixels; in bf16 it also transposes them first.
 #include "rutile/kernels/cpu/conv_weight.h"
 
 #include <utility>
 
+#include "rutile/core/thread.h"
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/register.h"
@@ -15,9 +16,7 @@
 namespace rutile::kernels {
 namespace {
 
-constexpr int64_t kMostPixels = 16;         // of an image of dy
-constexpr int64_t kLeastWeights = 1 << 15;  // below that dw stays in cache anyway
-constexpr int64_t kMostBytes = 64 << 20;    // of workspace
+constexpr int64_t kFewPixels = 16, kSomePixels = 49;  // of an image of dy
 
 struct ConvWeightPlan : Plan {
   ConvWeightShape shape;
@@ -37,12 +36,23 @@ bool describe(const TensorMeta& m, BlockedImages* images) {
   return m.strides[1] == 1 && m.is_dense();
 }
 
+// An image without gaps, of which every pixel counts once, is one long row.
+void flatten(ConvWeightShape* s) {
+  const bool one_to_one =
+      s->taps() == 1 && s->stride_h == 1 && s->stride_w == 1 && s->pad_h == 0 && s->pad_w == 0;
+  if (!one_to_one || s->x.row != s->w * s->x.column || s->dy.row != s->ow * s->dy.column) return;
+  s->w *= s->h;
+  s->ow *= s->oh;
+  s->h = s->oh = 1;
+}
+
 ConvWeightShape shape_of(const CallMeta& call, bool* fits) {
   const ConvShape c = conv_shape(call);
-  ConvWeightShape s{c.n,     c.h,        c.w,        c.oh,    c.ow,    c.kh,
-                    c.kw,    c.stride_h, c.stride_w, c.pad_h, c.pad_w, c.dil_h,
-                    c.dil_w, c.ic / 16,  c.oc / 16,  {},      {}};
+  ConvWeightShape s{c.n,     c.h,        c.w,        c.oh,          c.ow,    c.kh,
+                    c.kw,    c.stride_h, c.stride_w, c.pad_h,       c.pad_w, c.dil_h,
+                    c.dil_w, c.ic / 16,  c.oc / 16,  num_threads(), {},      {}};
   *fits = c.groups == 1 && !c.empty() && describe(call.in(1), &s.x) && describe(call.in(0), &s.dy);
+  if (*fits) flatten(&s);
   return s;
 }
 
@@ -54,6 +64,13 @@ bool refuse(Reason* reason, const char* why) {
 ConvWeightKernels kernels_of(DType t) {
   return t == DType::kF32 ? RUTILE_CHOOSE_ISA(conv_weight_f32)
                           : RUTILE_CHOOSE_ISA(conv_weight_bf16);
+}
+
+// Measured on ResNet-50 at 224x224 within its step (docs/decisions.md).
+bool pays(const ConvWeightShape& s, bool pairs_images) {
+  const int64_t pixels = s.oh * s.ow;
+  if (pixels <= kFewPixels || (s.taps() > 1 && pixels <= kSomePixels)) return true;
+  return pairs_images && s.n > 1 && (s.taps() == 1 || s.stride_h > 1 || s.stride_w > 1);
 }
 
 Layout weight_layout() {
@@ -71,13 +88,7 @@ bool supports(const CallMeta& call, Reason* reason) {
   bool fits = false;
   const ConvWeightShape s = shape_of(call, &fits);
   if (!fits) return refuse(reason, "takes whole blocks of 16 channels side by side");
-  if (s.oh * s.ow > kMostPixels || s.in_blocks * s.out_blocks * s.taps() * 256 < kLeastWeights) {
-    return refuse(reason, "is for images of few pixels and many weights");
-  }
-  // Sizes are checked one by one, so that the product stays within its range.
-  if (s.pixels() > kMostBytes || kernels_of(t).workspace(s) > kMostBytes) {
-    return refuse(reason, "would take too much workspace");
-  }
+  if (!pays(s, kernels_of(t).pairs_images)) return refuse(reason, "oneDNN is faster there");
   return true;
 }
 
