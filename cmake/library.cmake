@@ -8,6 +8,7 @@ set(rutile_plugin_folders "kernels/cuda" "kernels/fake" "dist/nccl" "dist/gloo")
 set(rutile_uses_io ZLIB::ZLIB nlohmann_json::nlohmann_json)
 set(rutile_uses_dataset ZLIB::ZLIB nlohmann_json::nlohmann_json)
 set(rutile_uses_kernels Eigen3::Eigen $<TARGET_NAME_IF_EXISTS:DNNL::dnnl>)
+set(rutile_uses_graph nlohmann_json::nlohmann_json)
 set(rutile_uses_train nlohmann_json::nlohmann_json)
 
 # Reads cmake/layers.txt into rutile_folders and rutile_edges_<folder>.

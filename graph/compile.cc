@@ -209,5 +209,6 @@ Session& Compiled::session() {
 }
 
 int Compiled::compilations() const { return state_->compilations; }
+const std::string& Compiled::name() const { return state_->options.name; }
 
 }  // namespace rutile::graph

@@ -64,6 +64,7 @@ class RUTILE_API Compiled {
   // The latest session: graph, program, observed runs.
   Session& session();
   int compilations() const;
+  const std::string& name() const;
 
  private:
   struct State;

@@ -21,6 +21,10 @@ void enter_amp(std::optional<AmpScope>* scope, const OptionalDType& low) {
   scope->emplace(low.value);
 }
 
+[[noreturn]] void throw_not_compiled() {
+  throw_error(ErrorCode::kRuntime, "explain() shows a compiled step; this one runs eagerly");
+}
+
 graph::CompileOptions compile_options(const StepOptions& o, const char* name) {
   return {.passes_off = o.passes_off, .name = name};
 }
@@ -151,6 +155,13 @@ void TrainStep::prepare(const TensorMeta& x, const TensorMeta& y) {
   if (impl_->compiled) impl_->compiled->prepare({x, y});
 }
 
+graph::Explanation TrainStep::explain(const Tensor& x, const Tensor& y,
+                                      const graph::ExplainOptions& options) {
+  if (!impl_->compiled) throw_not_compiled();
+  impl_->check_parameters();
+  return graph::explain(*impl_->compiled, {x, y}, options);
+}
+
 Cell& TrainStep::net() { return *impl_->net; }
 optim::Optimizer& TrainStep::optimizer() { return *impl_->optimizer; }
 const StepOptions& TrainStep::options() const { return impl_->options; }
@@ -210,6 +221,12 @@ Tensor EvalStep::operator()(const Tensor& x) {
   EvalModeScope eval(*impl_->net);
   if (impl_->compiled) return (*impl_->compiled)({x})[0];
   return impl_->forward({x})[0];
+}
+
+graph::Explanation EvalStep::explain(const Tensor& x, const graph::ExplainOptions& options) {
+  if (!impl_->compiled) throw_not_compiled();
+  EvalModeScope eval(*impl_->net);
+  return graph::explain(*impl_->compiled, {x}, options);
 }
 
 graph::Compiled* EvalStep::compiled() { return impl_->compiled.get(); }

@@ -12,7 +12,7 @@
 #include <memory>
 #include <string>
 
-#include "rutile/graph/compile.h"
+#include "rutile/graph/explain.h"
 #include "rutile/nn/cell.h"
 #include "rutile/nn/losses.h"
 #include "rutile/nn/optim/loss_scaler.h"
@@ -50,6 +50,10 @@ class RUTILE_API TrainStep {
   StepResult operator()(const Tensor& x, const Tensor& y);
   // Graph mode: traces and compiles for such a batch without running.
   void prepare(const TensorMeta& x, const TensorMeta& y);
+  // Graph mode: what the compiler made of the step on such a batch, and where its time goes. Trains
+  // nothing: all states stay as they are. Error{kRuntime} in eager mode.
+  graph::Explanation explain(const Tensor& x, const Tensor& y,
+                             const graph::ExplainOptions& options = {});
 
   Cell& net();
   optim::Optimizer& optimizer();
@@ -76,6 +80,8 @@ class RUTILE_API EvalStep {
   ~EvalStep();
   EvalStep(EvalStep&&) noexcept;
   Tensor operator()(const Tensor& x);
+  // As TrainStep's.
+  graph::Explanation explain(const Tensor& x, const graph::ExplainOptions& options = {});
   const graph::CompileReport* report() const;
   graph::Compiled* compiled();
 

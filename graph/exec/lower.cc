@@ -183,6 +183,7 @@ Status Lowering::copy_into(Place from, const TensorMeta& meta, Place to, NodeId 
   RUTILE_RETURN_IF_ERROR(
       plan_call(ops::kContiguous, nullptr, {&in, 1}, DeviceType::kCpu, false, &entry));
   add_step(entry.plan, {from}, {to}, node);
+  p_.steps.back().copied = 2 * entry.outputs[0].nbytes();
   return Status();
 }
 
@@ -198,6 +199,7 @@ Status Lowering::reorder_into(Place from, const TensorMeta& meta, Place to,
                   cat("no kernel writes ", to_meta, " here; it would write ", meta));
   }
   add_step(entry.plan, {from}, {to}, node);
+  p_.steps.back().copied = meta.nbytes() + to_meta.nbytes();
   return Status();
 }
 

@@ -27,6 +27,7 @@ struct Step {
   const Plan* plan = nullptr;
   int first_in = 0, first_out = 0, workspace = kNone;  // slots
   NodeId node = kNone;                                 // kNone: a copy made by lowering
+  int64_t copied = 0;  // of a copy made by lowering: bytes read and written
 };
 
 // Who lies where in the arena, and when: for reports.

@@ -143,12 +143,13 @@ std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
   return outputs;
 }
 
-std::vector<Tensor> Session::run_observed(const std::vector<Tensor>& inputs,
-                                          const Observer& after) {
+std::vector<Tensor> Session::run_observed(const std::vector<Tensor>& inputs, const Observer& after,
+                                          const std::function<void()>& started) {
   std::lock_guard lock(mutex_);
   ThreadCountScope threads(program_->threads);
   std::vector<Tensor> outputs;
   bind(inputs, &outputs);
+  if (started) started();
   for (size_t i = 0; i < program_->steps.size(); ++i) {
     const Step& s = program_->steps[i];
     const KernelArgs args{slots_.data() + s.first_in, slots_.data() + s.first_out,

@@ -22,9 +22,11 @@ class RUTILE_API Session {
   // says that they are not. One run at a time; a second thread waits.
   std::vector<Tensor> run(const std::vector<Tensor>& inputs);
 
-  // As run(), calling `after` behind every step; slower. For profiler, debugger and verify.
+  // As run(), calling `after` behind every step, and `started` before the first; slower. For
+  // profiler, debugger and verify.
   using Observer = std::function<void(const Step&)>;
-  std::vector<Tensor> run_observed(const std::vector<Tensor>& inputs, const Observer& after);
+  std::vector<Tensor> run_observed(const std::vector<Tensor>& inputs, const Observer& after,
+                                   const std::function<void()>& started = {});
 
   // What differs, in words, between a State and what the program was made for; empty if nothing.
   std::string changed_state() const;
