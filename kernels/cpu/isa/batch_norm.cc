@@ -65,11 +65,12 @@ Group group_of(const BatchNormShape& s, int64_t g) {
   return r;
 }
 
-// Calls f(offset, lanes) for each vector of the group.
-template <class F>
+// Calls f(offset, lanes) for each vector of the group; backwards: the last image first, which the
+// cache still holds when the pass before ended with it.
+template <bool kBackwards = false, class F>
 inline __attribute__((always_inline)) void for_each_vector(const Group& g, F&& f) {
   for (int64_t n = 0; n < g.batch; ++n) {
-    int64_t at = g.offset + n * g.batch_stride;
+    int64_t at = g.offset + (kBackwards ? g.batch - 1 - n : n) * g.batch_stride;
     if (g.partial) {
       for (int64_t j = 0; j < g.vectors; ++j, at += g.step) f(at, g.step);
     } else {
@@ -89,6 +90,41 @@ inline __attribute__((always_inline)) void put(T* p, int64_t at, V16 v, int64_t 
     store(p + at, v);
   } else {
     store_part(p + at, v, lanes);
+  }
+}
+
+#if defined(__AVX512F__)
+inline __attribute__((always_inline)) void stream(float* p, V16 v) {
+  _mm512_stream_ps(p, reinterpret_cast<__m512>(v));
+}
+inline __attribute__((always_inline)) void stream(BFloat16* p, V16 v) {
+  BFloat16 buffer[16];
+  store(buffer, v);
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p),
+                      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(buffer)));
+}
+#else
+inline __attribute__((always_inline)) void stream(float* p, V16 v) {
+  const __m256* halves = reinterpret_cast<const __m256*>(&v);
+  _mm256_stream_ps(p, halves[0]);
+  _mm256_stream_ps(p + 8, halves[1]);
+}
+inline __attribute__((always_inline)) void stream(BFloat16* p, V16 v) { store(p, v); }
+#endif
+
+// Results that would push out of the caches what is read next go past them.
+constexpr int64_t kPastCaches = 8 << 20;
+
+// Writes value(offset, lanes) to every vector of the group.
+template <class T, class F>
+void write_group(const BatchNormShape& s, const Group& g, T* to, F&& value) {
+  const bool whole = !g.partial && g.tail == 0 && g.offset % 16 == 0 && g.batch_stride % 16 == 0 &&
+                     reinterpret_cast<uintptr_t>(to) % 64 == 0;
+  if (whole && s.batch * s.batch_stride * static_cast<int64_t>(sizeof(T)) > kPastCaches) {
+    for_each_vector<true>(g, [&](int64_t at, int64_t) { stream(to + at, value(at, 16)); });
+    _mm_sfence();
+  } else {
+    for_each_vector<true>(g, [&](int64_t at, int64_t n) { put(to, at, value(at, n), n); });
   }
 }
 
@@ -159,20 +195,16 @@ void forward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) {
     shift[i] = static_cast<float>(shift[i] - mean[i] * w);
   }
   T* y = static_cast<T*>(a.y);
-  const T* residual = static_cast<const T*>(a.residual);
-  const bool relu = a.relu;
-  if (residual) {
-    for_each_vector(group, [&](int64_t at, int64_t lanes) {
-      put(y, at, max0(get(x, at, lanes) * scale + shift + get(residual, at, lanes)), lanes);
+  if (const T* residual = static_cast<const T*>(a.residual)) {
+    write_group(s, group, y, [&](int64_t at, int64_t lanes) {
+      return max0(get(x, at, lanes) * scale + shift + get(residual, at, lanes));
     });
-  } else if (relu) {
-    for_each_vector(group, [&](int64_t at, int64_t lanes) {
-      put(y, at, max0(get(x, at, lanes) * scale + shift), lanes);
-    });
+  } else if (a.relu) {
+    write_group(s, group, y,
+                [&](int64_t at, int64_t lanes) { return max0(get(x, at, lanes) * scale + shift); });
   } else {
-    for_each_vector(group, [&](int64_t at, int64_t lanes) {
-      put(y, at, get(x, at, lanes) * scale + shift, lanes);
-    });
+    write_group(s, group, y,
+                [&](int64_t at, int64_t lanes) { return get(x, at, lanes) * scale + shift; });
   }
 }
 
@@ -251,13 +283,13 @@ void backward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) 
   write_channels(s, g, a.dbias, m.dbias);
   T* dx = static_cast<T*>(a.dx);
   if (dresidual) {
-    for_each_vector(group, [&](int64_t at, int64_t lanes) {
-      put(dx, at, get(dresidual, at, lanes) * m.c0 + get(x, at, lanes) * m.c1 + m.c2, lanes);
+    write_group(s, group, dx, [&](int64_t at, int64_t lanes) {
+      return get(dresidual, at, lanes) * m.c0 + get(x, at, lanes) * m.c1 + m.c2;
     });
   } else {
-    for_each_vector(group, [&](int64_t at, int64_t lanes) {
+    write_group(s, group, dx, [&](int64_t at, int64_t lanes) {
       const V16 xv = get(x, at, lanes);
-      put(dx, at, masked(at, lanes, xv) * m.c0 + xv * m.c1 + m.c2, lanes);
+      return masked(at, lanes, xv) * m.c0 + xv * m.c1 + m.c2;
     });
   }
 }
