@@ -51,6 +51,7 @@ Status dce(Graph& g);
 Status fuse_elementwise(Graph& g);
 Status fuse_norm_act(Graph& g);
 Status fuse_optimizer(Graph& g);
+Status merge_sums(Graph& g);
 Status expand_composites(Graph& g);
 Status layout(Graph& g);
 

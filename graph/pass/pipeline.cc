@@ -14,6 +14,7 @@ constexpr Pass kPipeline[] = {
     {"canonicalize", canonicalize, true, "one form for equal meanings"},
     {"constant_fold", constant_fold, true, "computes constants once"},
     {"cse", cse, true, "equal ops on equal inputs run once"},
+    {"merge_sums", merge_sums, true, "sums of many gradients become one product or copy"},
     {"fuse_norm_act", fuse_norm_act, true, "batch norm, add and ReLU in one kernel, both ways"},
     {"fuse_optimizer", fuse_optimizer, true, "one update kernel for all parameters"},
     {"expand_composites", expand_composites, false, "ops without a kernel become their definition"},

@@ -249,6 +249,90 @@ TEST(Passes, AViewOfAStateIsReadBeforeTheStateIsWritten) {
   EXPECT_STREQ(g.nodes[g.order.back()].op->name, "sgd") << print(g);
 }
 
+TEST(Passes, GradientsOfDisjointSlicesAreConcatenated) {
+  expect_pass(merge_sums, R"(graph {
+  %0 = input "a" f32[2,1]
+  %1 = input "b" f32[2,2]
+  %2 = input "c" f32[2,4]
+  %3 : f32[2,4] = slice_grad(%0) {shape=[2,4], starts=[0,-1], ends=[2,4], steps=[]} #backward
+  %4 : f32[2,4] = slice_grad(%1) {shape=[2,4], starts=[0,0], ends=[2,2], steps=[]} #backward
+  %5 : f32[2,4] = add(%3, %2) #backward
+  %6 : f32[2,4] = add(%4, %5) #backward
+  return %6
+}
+)",
+              R"(graph {
+  %0 = input "a" f32[2,1]
+  %1 = input "b" f32[2,2]
+  %2 = input "c" f32[2,4]
+  %3 : f32[2,1] = full() {shape=[2,1]} #backward
+  %4 : f32[2,4] = concat(%1, %3, %0) {axis=1} #backward
+  %5 : f32[2,4] = add(%2, %4) #backward
+  return %5
+}
+)");
+}
+
+TEST(Passes, GradientsOfSlicesThatOverlapAreAdded) {
+  const std::string text = R"(graph {
+  %0 = input "a" f32[2,3]
+  %1 = input "b" f32[2,2]
+  %2 : f32[2,4] = slice_grad(%0) {shape=[2,4], starts=[0,1], ends=[2,4], steps=[]} #backward
+  %3 : f32[2,4] = slice_grad(%1) {shape=[2,4], starts=[0,0], ends=[2,2], steps=[]} #backward
+  %4 : f32[2,4] = add(%2, %3) #backward
+  return %4
+}
+)";
+  Graph g;
+  ASSERT_TRUE(parse(text, &g).ok());
+  expect_pass(merge_sums, text, print(g));
+}
+
+// A weight of a loop: the products of all steps as one, the bias from the same rows; what somebody
+// else reads stays.
+TEST(Passes, ProductsOfOneShapeAreOneProduct) {
+  expect_pass(merge_sums, R"(graph {
+  %0 = input "x0" f32[2,16]
+  %1 = input "x1" f32[2,16]
+  %2 = input "x2" f32[2,16]
+  %3 = input "y" f32[2,32]
+  %4 : f32[16] = sum_to_shape(%0) {shape=[16]} #backward
+  %5 : f32[16] = sum_to_shape(%1) {shape=[16]} #backward
+  %6 : f32[16] = sum_to_shape(%2) {shape=[16]} #backward
+  %7 : f32[16] = add(%4, %5) #backward
+  %8 : f32[16] = add(%7, %6) #backward
+  %9 : f32[16,32] = matmul(%0, %3) {transpose_a=true} #backward
+  %10 : f32[16,32] = matmul(%1, %3) {transpose_a=true} #backward
+  %11 : f32[16,32] = matmul(%2, %3) {transpose_a=true} #backward
+  %12 : f32[16,32] = add(%9, %10) #backward
+  %13 : f32[16,32] = add(%12, %11) #backward
+  return %8, %13
+}
+)",
+              R"(graph {
+  %0 = input "x0" f32[2,16]
+  %1 = input "x1" f32[2,16]
+  %2 = input "x2" f32[2,16]
+  %3 = input "y" f32[2,32]
+  %4 : f32[6,16] = concat(%0, %1, %2) #backward
+  %5 : f32[16] = sum_to_shape(%4) {shape=[16]} #backward
+  %6 : f32[6,32] = concat(%3, %3, %3) #backward
+  %7 : f32[16,32] = matmul(%4, %6) {transpose_a=true} #backward
+  return %5, %7
+}
+)");
+  const std::string read_elsewhere = R"(graph {
+  %0 = input "x" f32[2,16]
+  %1 = input "y" f32[2,32]
+  %2 : f32[16,32] = matmul(%0, %1) {transpose_a=true} #backward
+  %3 : f32[16,32] = add(%2, %2) #backward
+  %4 : f32[16,32] = add(%3, %2) #backward
+  return %4
+}
+)";
+  expect_pass(merge_sums, read_elsewhere, read_elsewhere);
+}
+
 TEST(Passes, NamesAreUniqueAndDocumented) {
   std::vector<std::string> seen;
   for (const Pass& p : pipeline()) {
