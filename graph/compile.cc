@@ -47,10 +47,58 @@ std::string difference(const Key& a, const Key& b) {
   return "";
 }
 
+std::string text_of(const Key& k) {
+  std::string text;
+  for (const TensorMeta& m : k.inputs) text += cat(text.empty() ? "" : ", ", m);
+  return cat("(", text, ")");
+}
+
+// A compiled trace and the sessions that run it.
 struct Entry {
   Key key;
-  std::unique_ptr<Session> session;
+  std::shared_ptr<const Program> program;
+  std::unique_ptr<Session> session;            // the first one
+  std::vector<std::unique_ptr<Session>> idle;  // further ones, for calls at the same time
+  bool busy = false;                           // the first one runs
   CompileReport report;
+  bool writes = false;  // States
+  std::mutex mutex;     // of idle and busy
+
+  // A session that nobody uses. Only one writes States at a time.
+  Session* take() {
+    std::lock_guard lock(mutex);
+    if (!busy || writes) {
+      busy = true;
+      return session.get();
+    }
+    if (idle.empty()) return new Session(program);
+    Session* s = idle.back().release();
+    idle.pop_back();
+    return s;
+  }
+  void give(Session* s) {
+    std::lock_guard lock(mutex);
+    if (s == session.get()) {
+      busy = false;
+    } else {
+      idle.emplace_back(s);
+    }
+  }
+};
+using EntryPtr = std::shared_ptr<Entry>;
+
+// For the length of a call.
+class TakenSession {
+ public:
+  explicit TakenSession(Entry& e) : entry_(e), session_(e.take()) {}
+  ~TakenSession() { entry_.give(session_); }
+  TakenSession(const TakenSession&) = delete;
+  TakenSession& operator=(const TakenSession&) = delete;
+  Session* operator->() const { return session_; }
+
+ private:
+  Entry& entry_;
+  Session* session_;
 };
 
 }  // namespace
@@ -59,9 +107,10 @@ struct Compiled::State {
   Function fn;
   CompileOptions options;
   std::function<uint64_t()> version;
-  std::list<Entry> entries;  // latest used first
+  std::list<EntryPtr> entries;  // latest used first
   int compilations = 0;
-  std::recursive_mutex mutex;  // fn may come back to prepare() while it is traced
+  std::recursive_mutex mutex;  // of the two; fn may come back to prepare() while it is traced
+  std::mutex writing;          // held by calls that write States
 
   Key key_for(std::vector<TensorMeta> metas, const Variant& variant) const {
     const CallModes& m = call_modes();
@@ -76,26 +125,34 @@ struct Compiled::State {
     return k;
   }
 
-  Entry& find_or_compile(std::vector<TensorMeta> metas, const Variant& variant) {
+  EntryPtr find_or_compile(std::vector<TensorMeta> metas, const Variant& variant) {
     Key key = key_for(std::move(metas), variant);
     for (auto it = entries.begin(); it != entries.end(); ++it) {
-      if (it->key.variant.id != variant.id || !difference(it->key, key).empty()) continue;
-      if (!it->session->changed_state().empty()) continue;
+      const Entry& e = **it;
+      if (e.key.variant.id != variant.id || !difference(e.key, key).empty()) continue;
+      if (!e.session->changed_state().empty()) continue;
       entries.splice(entries.begin(), entries, it);
       return entries.front();
     }
     report_recompilation(key);
-    Entry e = compile(std::move(key));
-    if (static_cast<int>(entries.size()) >= options.max_plans) entries.pop_back();
-    entries.push_front(std::move(e));
-    return entries.front();
+    EntryPtr e = compile(std::move(key));
+    while (!entries.empty() && static_cast<int>(entries.size()) >= options.max_plans) {
+      if (log_enabled(LogTopic::kRecompiles)) {
+        log_line(LogTopic::kRecompiles,
+                 cat(options.name, ": more than ", options.max_plans,
+                     " plans, the one used longest ago goes: ", text_of(entries.back()->key)));
+      }
+      entries.pop_back();
+    }
+    entries.push_front(e);
+    return e;
   }
 
   void report_recompilation(const Key& key) {
     const bool ninth = ++compilations == 9;
     if (entries.empty() || !(ninth || log_enabled(LogTopic::kRecompiles))) return;
-    std::string reason = difference(entries.front().key, key);
-    if (reason.empty()) reason = entries.front().session->changed_state();
+    std::string reason = difference(entries.front()->key, key);
+    if (reason.empty()) reason = entries.front()->session->changed_state();
     if (log_enabled(LogTopic::kRecompiles)) {
       log_line(LogTopic::kRecompiles, cat(options.name, ": compiled again: ", reason));
     }
@@ -125,8 +182,9 @@ struct Compiled::State {
     return Status();
   }
 
-  Entry compile(Key key) {
-    Entry e;
+  EntryPtr compile(Key key) {
+    auto entry = std::make_shared<Entry>();
+    Entry& e = *entry;
     const auto t = std::chrono::steady_clock::now();
     const std::unique_ptr<Graph> traced = trace(fn, key.inputs);
     e.report.trace_ms = ms_since(t);
@@ -141,17 +199,18 @@ struct Compiled::State {
     e.report.kernels = static_cast<int>(program->steps.size());
     e.report.memory = program->memory;
     for (const TensorMeta& m : program->outputs) e.report.output_bytes += m.nbytes();
+    if (program->frozen) e.report.frozen_bytes = program->frozen->nbytes();
     log_compilation(key, e.report, *program);
+    e.writes = writes_states(*program->graph);
+    e.program = program;
     e.session = std::make_unique<Session>(std::move(program));
     e.key = std::move(key);
-    return e;
+    return entry;
   }
 
   void log_compilation(const Key& key, const CompileReport& r, const Program& program) const {
     if (log_enabled(LogTopic::kRecompiles)) {
-      std::string metas;
-      for (const TensorMeta& m : key.inputs) metas += cat(metas.empty() ? "" : ", ", m);
-      log_line(LogTopic::kRecompiles, cat(options.name, ": compiled for (", metas, ") into ",
+      log_line(LogTopic::kRecompiles, cat(options.name, ": compiled for ", text_of(key), " into ",
                                           r.kernels, " kernels; trace ", r.trace_ms, " ms, passes ",
                                           r.pass_ms, " ms, lowering ", r.lower_ms, " ms"));
     }
@@ -185,8 +244,21 @@ std::vector<Tensor> Compiled::operator()(const std::vector<Tensor>& inputs,
   if (modes.trace || modes.tape || modes.states) return state_->run_as_written(inputs);
   std::vector<TensorMeta> metas;
   for (const Tensor& t : inputs) metas.push_back(t.meta());
+  EntryPtr entry;
+  {
+    std::lock_guard lock(state_->mutex);
+    entry = state_->find_or_compile(std::move(metas), variant);
+  }
+  std::unique_lock<std::mutex> writing;
+  if (entry->writes) writing = std::unique_lock(state_->writing);
+  TakenSession session(*entry);
+  return session->run(inputs);
+}
+
+std::unique_ptr<Session> Compiled::new_session(const std::vector<TensorMeta>& inputs,
+                                               const Variant& variant) {
   std::lock_guard lock(state_->mutex);
-  return state_->find_or_compile(std::move(metas), variant).session->run(inputs);
+  return std::make_unique<Session>(state_->find_or_compile(inputs, variant)->program);
 }
 
 void Compiled::prepare(const std::vector<TensorMeta>& inputs, const Variant& variant) {
@@ -200,12 +272,12 @@ void Compiled::set_version(std::function<uint64_t()> version) {
 
 const CompileReport& Compiled::report() const {
   if (state_->entries.empty()) throw_error(ErrorCode::kRuntime, "nothing was compiled yet");
-  return state_->entries.front().report;
+  return state_->entries.front()->report;
 }
 
 Session& Compiled::session() {
   if (state_->entries.empty()) throw_error(ErrorCode::kRuntime, "nothing was compiled yet");
-  return *state_->entries.front().session;
+  return *state_->entries.front()->session;
 }
 
 int Compiled::compilations() const { return state_->compilations; }

@@ -11,6 +11,16 @@
 // otherwise the function is traced anew. Concrete tensors that fn captures are constants of the
 // trace: what is to change between calls is an input or a State.
 //
+// A Compiled may be called from several threads. Calls that write no State run at the same time,
+// each in a session with memory of its own; the program, and the weights folded and packed for it,
+// are there once. Calls that write States wait for each other. Kernels use num_threads() of the
+// calling thread (ThreadCountScope): two threads with one each are two calls in parallel.
+//
+// A trace that writes no State and has no gradients gets the inference pipeline: batch norms are
+// folded into weights, weights are cast and packed beforehand. That is done again in the first call
+// after one of those States was written, by whomever: a training step, load_states, set_value. No
+// switch is needed; `passes_off = "freeze"` keeps it in every call.
+//
 // Inside another trace, a gradient scope or a recompute body, fn runs as it is written, so that the
 // outer trace and the gradient see its ops; an endless recursion is an error.
 #pragma once
@@ -37,6 +47,7 @@ struct CompileReport {
   int kernels = 0;  // steps per call
   MemoryPlan memory;
   int64_t output_bytes = 0;
+  int64_t frozen_bytes = 0;  // weights folded and packed beforehand
   double trace_ms = 0, pass_ms = 0, lower_ms = 0;
   std::vector<PassReport> passes;
 };
@@ -57,11 +68,17 @@ class RUTILE_API Compiled {
   std::vector<Tensor> operator()(const std::vector<Tensor>& inputs, const Variant& variant = {});
   // Traces and compiles for these metas without running.
   void prepare(const std::vector<TensorMeta>& inputs, const Variant& variant = {});
+  // A session of its own for one set of metas, which shares all that does not change: for a thread
+  // that calls often. It follows the values of States, not changes of what is traced (set_version,
+  // mixed precision): ask for another one then. Do not run sessions that write States at the same
+  // time.
+  std::unique_ptr<Session> new_session(const std::vector<TensorMeta>& inputs,
+                                       const Variant& variant = {});
   // A number that changes whenever the traced code may have changed (the tree version of a Cell).
   void set_version(std::function<uint64_t()> version);
   // Of the latest compilation.
   const CompileReport& report() const;
-  // The latest session: graph, program, observed runs.
+  // The latest compilation's first session: graph, program, observed runs.
   Session& session();
   int compilations() const;
   const std::string& name() const;

@@ -2,6 +2,7 @@
 #include "rutile/kernels/conv_shape.h"
 
 #include "rutile/ops/conv.h"
+#include "rutile/ops/post_ops.h"
 
 namespace rutile::kernels {
 
@@ -21,7 +22,9 @@ void take_geometry(const A& a, ConvShape* s) {
 }  // namespace
 
 ConvTensors conv_tensors(const CallMeta& call) {
-  if (call.op == &ops::kConv2d) return {&call.in(0), &call.in(1), &call.out()};
+  if (call.op == &ops::kConv2d || call.op == &ops::kConv2dAct) {
+    return {&call.in(0), &call.in(1), &call.out()};
+  }
   if (call.op == &ops::kConv2dInputGrad) return {&call.out(), &call.in(1), &call.in(0)};
   return {&call.in(1), &call.out(), &call.in(0)};
 }
@@ -30,6 +33,8 @@ ConvShape conv_shape(const CallMeta& call) {
   ConvShape s;
   if (call.op == &ops::kConv2d) {
     take_geometry(call.as<ops::Conv2dAttrs>(), &s);
+  } else if (call.op == &ops::kConv2dAct) {
+    take_geometry(call.as<ops::Conv2dActAttrs>(), &s);
   } else if (call.op == &ops::kConv2dInputGrad) {
     take_geometry(call.as<ops::Conv2dInputGradAttrs>(), &s);
   } else {

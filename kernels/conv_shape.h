@@ -20,7 +20,7 @@ struct ConvTensors {
   const TensorMeta *x, *weight, *y;
 };
 ConvTensors conv_tensors(const CallMeta& call);
-// Of ops::kConv2d, kConv2dInputGrad or kConv2dWeightGrad.
+// Of ops::kConv2d, kConv2dAct, kConv2dInputGrad or kConv2dWeightGrad.
 ConvShape conv_shape(const CallMeta& call);
 
 }  // namespace rutile::kernels

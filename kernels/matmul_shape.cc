@@ -2,6 +2,7 @@
 #include "rutile/kernels/matmul_shape.h"
 
 #include "rutile/ops/matmul.h"
+#include "rutile/ops/post_ops.h"
 
 namespace rutile::kernels {
 
@@ -62,7 +63,7 @@ void fold_rows(MatmulShape* s) {
 
 MatmulShape matmul_shape(const CallMeta& call) {
   const TensorMeta &x = call.in(0), &y = call.in(1), &z = call.out();
-  const bool linear = call.op == &ops::kLinear;
+  const bool linear = call.op == &ops::kLinear || call.op == &ops::kLinearAct;
   const bool ta = !linear && call.as<ops::MatmulAttrs>().transpose_a;
   const bool tb = linear || call.as<ops::MatmulAttrs>().transpose_b;
   MatmulShape s;

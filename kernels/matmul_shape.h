@@ -17,7 +17,7 @@ struct MatmulShape {
   bool empty() const { return m == 0 || n == 0 || batch.numel() == 0; }
 };
 
-// Of a call of ops::kMatmul or ops::kLinear, all tensors strided.
+// Of a call of ops::kMatmul, ops::kLinear or ops::kLinearAct, all tensors strided.
 MatmulShape matmul_shape(const CallMeta& call);
 
 }  // namespace rutile::kernels

@@ -303,19 +303,28 @@ void Cell::changed() { edition_ = next_edition(); }
 
 uint64_t Cell::version() const {
   uint64_t hash = 0;
-  walk("", [&hash](const std::string&, const Cell& c) {
-    hash = detail::mix_hash(
-        hash, c.edition_ << 2 | uint64_t{c.full_precision_} << 1 | uint64_t{c.training_});
-    for (const ParameterSlot& p : c.parameters_) {
-      hash = detail::mix_hash(hash, (*p.slot)->requires_grad());
-    }
-  });
+  add_version(&hash);
   return hash;
+}
+
+// Parameters by address: their slots are open to everybody. A trace holds the States it was made
+// with, so that no other gets the address of one of them.
+void Cell::add_version(uint64_t* hash) const {
+  *hash = detail::mix_hash(
+      *hash, edition_ << 2 | uint64_t{full_precision_} << 1 | uint64_t{training_});
+  for (const ParameterSlot& p : parameters_) {
+    const Parameter* parameter = p.slot->get();
+    if (!parameter) continue;
+    *hash = detail::mix_hash(*hash, reinterpret_cast<uintptr_t>(parameter->state().get()));
+    *hash = detail::mix_hash(*hash, parameter->requires_grad());
+  }
+  for (const auto& [name, cell] : children_) cell->add_version(hash);
 }
 
 EvalModeScope::EvalModeScope(Cell& root) {
   root.apply([this](Cell& c) {
-    if (c.training_) were_training_.push_back(&c);
+    if (!c.training_) return;  // several threads may evaluate a network that is in this mode
+    were_training_.push_back(&c);
     c.training_ = false;
   });
 }

@@ -172,6 +172,7 @@ class RUTILE_API Cell {
   // fn(path, cell) for this Cell and all below, parents first, each path once.
   void walk(const std::string& path,
             const std::function<void(const std::string&, const Cell&)>& fn) const;
+  void add_version(uint64_t* hash) const;
   void check_new_name(const std::string& name) const;
   void prefix_names(const std::string& prefix);
   void adopt(const std::string& name, Cell& cell);

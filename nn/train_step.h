@@ -73,7 +73,9 @@ class RUTILE_API TrainStep {
   std::unique_ptr<Impl> impl_;
 };
 
-// Forward in evaluation mode, without gradients: returns the network's outputs.
+// Forward in evaluation mode, without gradients: returns the network's outputs. In graph mode
+// weights are folded and packed once, and again after training went on or values were loaded. A
+// network that is in evaluation mode may be called from several threads (graph/compile.h).
 class RUTILE_API EvalStep {
  public:
   explicit EvalStep(CellPtr net, StepOptions options = {});

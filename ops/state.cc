@@ -32,6 +32,8 @@ bool lies_as(const Tensor& t, const Placement& p) {
 
 }  // namespace
 
+std::atomic<uint64_t> State::writes_{1};
+
 State::State(std::string name, Tensor value)
     : name_(std::move(name)), value_(row_major(std::move(value))) {
   if (value_.defined()) meta_ = value_.meta();

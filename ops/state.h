@@ -42,9 +42,14 @@ class RUTILE_API State final : public RefCounted {
   // For the executor and the loader: replaces the value, whatever its shape and dtype, and counts a
   // new version.
   void set_concrete(Tensor value);
-  // The elements changed in place.
-  void count_version() { version_.fetch_add(1, std::memory_order_relaxed); }
-  uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+  // The elements changed.
+  void count_version() {
+    version_.fetch_add(1, std::memory_order_release);
+    writes_.fetch_add(1, std::memory_order_release);
+  }
+  uint64_t version() const { return version_.load(std::memory_order_acquire); }
+  // Counts the new versions of all States: who depends on many looks here first.
+  static uint64_t writes() { return writes_.load(std::memory_order_acquire); }
 
   // Runs a mutating op: `states` are its first inputs, their new values its first outputs.
   // In place when nobody else holds the elements, otherwise on a copy.
@@ -60,6 +65,7 @@ class RUTILE_API State final : public RefCounted {
   mutable bool packed_alone_ = false;
   mutable std::mutex mutex_;  // of the three above
   std::atomic<uint64_t> version_{1};
+  static std::atomic<uint64_t> writes_;
 };
 
 }  // namespace rutile

@@ -3,6 +3,7 @@
 #include <deque>
 
 #include "rutile/core/thread.h"
+#include "rutile/graph/exec/frozen.h"
 #include "rutile/graph/exec/program.h"
 #include "rutile/ops/plan_cache.h"
 #include "rutile/ops/view.h"
@@ -24,9 +25,17 @@ struct Place {
   int64_t offset = 0;
 };
 
+// A program of its own: what is computed in every call, or the frozen values alone.
+struct Part {
+  std::vector<NodeId> order;
+  std::vector<ValueId> outputs, frozen;  // made here, and by the other part
+  bool main = true;
+};
+
 class Lowering {
  public:
-  Lowering(const Graph& g, Program& p) : g_(g), p_(p), place_(g.values.size()) {}
+  Lowering(const Graph& g, Part part, Program& p)
+      : g_(g), p_(p), part_(std::move(part)), place_(g.values.size()) {}
   Status run();
 
  private:
@@ -61,6 +70,7 @@ class Lowering {
 
   const Graph& g_;
   Program& p_;
+  const Part part_;
   std::vector<NodeId> order_;
   int last_check_ = kNone;      // position of the last node that may fail for the values it reads
   std::vector<Place> place_;    // by value
@@ -90,9 +100,22 @@ void Lowering::place_sources() {
   for (size_t i = 0; i < g_.states.size(); ++i) {
     place_[g_.states[i].in].buffer = new_buffer(BufferKind::kState, static_cast<int>(i), 0);
   }
-  const std::vector<int> uses = g_.count_uses();
+  for (size_t i = 0; i < part_.frozen.size(); ++i) {
+    place_[part_.frozen[i]].buffer = new_buffer(BufferKind::kFrozen, static_cast<int>(i), 0);
+  }
+  std::vector<char> used(g_.values.size(), 0);
+  for (ValueId v : part_.outputs) used[v] = 1;
+  for (NodeId id : order_) {
+    for (ValueId v : g_.nodes[id].inputs) {
+      if (v != kNone) used[v] = 1;
+    }
+  }
+  for (const StateSlot& s : g_.states) {
+    if (part_.main && s.out != s.in) used[s.in] = used[s.out] = 1;
+    p_.state_read.push_back(used[s.in]);
+  }
   for (size_t v = 0; v < g_.values.size(); ++v) {
-    if (g_.values[v].kind != ValueKind::kConstant || uses[v] == 0) continue;
+    if (g_.values[v].kind != ValueKind::kConstant || !used[v]) continue;
     place_[v].buffer = new_buffer(BufferKind::kConstant, static_cast<int>(p_.constants.size()), 0);
     p_.constants.push_back(g_.values[v].constant);
   }
@@ -103,12 +126,13 @@ void Lowering::place_sources() {
 // move works on a copy that is stored at the end (place_outputs).
 void Lowering::schedule() {
   auto checks = [&](NodeId id) { return g_.nodes[id].op->checks_values; };
-  auto last = std::find_if(g_.order.rbegin(), g_.order.rend(), checks);
-  const size_t before = static_cast<size_t>(g_.order.rend() - last);
+  const std::vector<NodeId>& all = part_.order;
+  auto last = std::find_if(all.rbegin(), all.rend(), checks);
+  const size_t before = static_cast<size_t>(all.rend() - last);
   std::vector<char> read(g_.values.size(), 0);
   std::vector<NodeId> kept, moved;
-  for (size_t i = g_.order.size(); i-- > 0;) {
-    const NodeId id = g_.order[i];
+  for (size_t i = all.size(); i-- > 0;) {
+    const NodeId id = all[i];
     const Node& n = g_.nodes[id];
     const bool free =
         std::none_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return read[v] != 0; });
@@ -124,7 +148,7 @@ void Lowering::schedule() {
     kept.push_back(id);
   }
   // Both were collected from the back.
-  const size_t behind = g_.order.size() - before;
+  const size_t behind = all.size() - before;
   order_.assign(kept.rbegin(), kept.rend() - static_cast<std::ptrdiff_t>(behind));
   last_check_ = static_cast<int>(order_.size()) - 1;
   order_.insert(order_.end(), moved.rbegin(), moved.rend());
@@ -147,7 +171,7 @@ void Lowering::find_last_uses() {
     }
   }
   auto pin = [&](ValueId v) { pinned_[root_[v]] = 1; };
-  for (ValueId v : g_.outputs) pin(v);
+  for (ValueId v : part_.outputs) pin(v);
   for (const StateSlot& s : g_.states) pin(s.out);
 }
 
@@ -378,20 +402,21 @@ Status Lowering::lower_node(NodeId id) {
 
 Status Lowering::finish_outputs() {
   std::vector<char> taken(buffers_.size(), 0);
-  for (size_t i = 0; i < g_.outputs.size(); ++i) {
-    const ValueId v = g_.outputs[i];
+  for (size_t i = 0; i < part_.outputs.size(); ++i) {
+    const ValueId v = part_.outputs[i];
     const TensorMeta& meta = g_.meta(v);
     const Place p = place_[v];
     Buffer& b = buffers_[p.buffer];
     const bool whole = p.offset == 0 && b.bytes == std::max<int64_t>(meta.nbytes(), 1);
-    if (b.kind == BufferKind::kArena && whole && meta.is_dense() && meta.layout == kStrided &&
-        !taken[p.buffer]) {
+    const bool placed = meta.layout == kStrided ? meta.is_dense() : !part_.main;
+    if (b.kind == BufferKind::kArena && whole && placed && !taken[p.buffer]) {
       b.kind = BufferKind::kOutput;  // the kernels write straight into the result
       b.index = static_cast<int>(i);
       taken[p.buffer] = 1;
       p_.outputs.push_back(meta);
       continue;
     }
+    if (!part_.main) return Status(ErrorCode::kInternal, "a frozen value has no memory of its own");
     p_.outputs.push_back(TensorMeta(meta.shape, meta.dtype, meta.device));
     const Place to{new_buffer(BufferKind::kOutput, static_cast<int>(i), 0), 0};
     taken.resize(buffers_.size(), 0);
@@ -410,7 +435,7 @@ Status Lowering::finish_states() {
   for (size_t i = 0; i < g_.states.size(); ++i) {
     const StateSlot& s = g_.states[i];
     const TensorMeta& meta = g_.meta(s.out);
-    if (s.out == s.in) continue;
+    if (s.out == s.in || !part_.main) continue;
     p_.state_written[i] = 1;
     Store item{place_[s.out], place_[s.in], meta, g_.meta(s.in)};
     const Buffer& b = buffers_[item.from.buffer];
@@ -471,6 +496,7 @@ void Lowering::assign_memory() {
 
 Status Lowering::run() {
   p_.threads = num_threads();
+  p_.takes_inputs = part_.main;
   for (const StateSlot& s : g_.states) {
     if (g_.meta(s.in).layout != kStrided || g_.meta(s.in).is_contiguous()) continue;
     return Status(ErrorCode::kInternal,
@@ -488,12 +514,65 @@ Status Lowering::run() {
   return Status();
 }
 
+// The nodes of `g` in this part that its kernels or `outputs` need: kernels go by their phase, a
+// view goes wherever it is read.
+std::vector<NodeId> part_order(const Graph& g, bool main, const std::vector<ValueId>& outputs) {
+  std::vector<char> read(g.values.size(), 0);
+  for (ValueId v : outputs) read[v] = 1;
+  if (main) {
+    for (const StateSlot& s : g.states) read[s.out] = 1;
+  }
+  std::vector<NodeId> order;
+  for (auto it = g.order.rbegin(); it != g.order.rend(); ++it) {
+    const Node& n = g.nodes[*it];
+    const bool wanted = n.op->view_offset
+                            ? std::any_of(n.outputs.begin(), n.outputs.end(),
+                                          [&](ValueId v) { return read[v] != 0; })
+                            : (n.phase == Phase::kFrozen) != main;
+    if (!wanted) continue;
+    order.push_back(*it);
+    for (ValueId v : n.inputs) {
+      if (v != kNone) read[v] = 1;
+    }
+  }
+  std::reverse(order.begin(), order.end());
+  return order;
+}
+
+// What is computed in every call, and the frozen values.
+std::pair<Part, Part> split(const Graph& g) {
+  Part main, frozen;
+  frozen.main = false;
+  main.outputs = g.outputs;
+  main.order = part_order(g, true, main.outputs);
+  std::vector<char> listed(g.values.size(), 0);
+  auto read = [&](ValueId v) {
+    const NodeId p = v == kNone ? kNone : g.values[v].producer;
+    if (p == kNone || g.nodes[p].phase != Phase::kFrozen || listed[v]++) return;
+    frozen.outputs.push_back(v);
+  };
+  for (NodeId id : main.order) {
+    for (ValueId v : g.nodes[id].inputs) read(v);
+  }
+  for (ValueId v : g.outputs) read(v);
+  main.frozen = frozen.outputs;
+  frozen.order = part_order(g, false, frozen.outputs);
+  return {std::move(main), std::move(frozen)};
+}
+
 }  // namespace
 
 Status lower(std::shared_ptr<const Graph> graph, Program* program) {
   *program = Program();
   program->graph = graph;
-  return Lowering(*graph, *program).run();
+  const auto [main, frozen] = split(*graph);
+  if (!frozen.order.empty()) {
+    auto values = std::make_shared<Program>();
+    values->graph = graph;
+    RUTILE_RETURN_IF_ERROR(Lowering(*graph, frozen, *values).run());
+    program->frozen = std::make_shared<Frozen>(std::move(values));
+  }
+  return Lowering(*graph, main, *program).run();
 }
 
 }  // namespace rutile::graph

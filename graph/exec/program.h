@@ -14,12 +14,12 @@
 
 namespace rutile::graph {
 
-enum class BufferKind : uint8_t { kArena, kInput, kOutput, kState, kConstant };
+enum class BufferKind : uint8_t { kArena, kInput, kOutput, kState, kConstant, kFrozen };
 
 // A pointer as base plus offset; the base of an arena pointer is the arena.
 struct Pointer {
   BufferKind kind = BufferKind::kArena;
-  int index = 0;       // which input, output, state or constant
+  int index = 0;       // which input, output, state, constant or frozen value
   int64_t offset = 0;  // bytes
 };
 
@@ -38,6 +38,8 @@ struct ArenaBuffer {
   NodeId node = kNone;      // the node it was made for; kNone: what stores outputs and states
 };
 
+class Frozen;
+
 struct Program {
   std::shared_ptr<const Graph> graph;
   std::vector<std::shared_ptr<const Plan>> plans;  // owns what the steps point to
@@ -45,7 +47,9 @@ struct Program {
   std::vector<Pointer> slots;
   std::vector<Tensor> constants;
   std::vector<TensorMeta> outputs;
-  std::vector<char> state_written;  // by state slot
+  std::vector<char> state_read, state_written;  // by state slot
+  std::shared_ptr<Frozen> frozen;               // what its sessions share; null: nothing
+  bool takes_inputs = true;                     // false: computes frozen values
   // The first step that writes into a State; what fails before it leaves all States as they were.
   int first_state_write = std::numeric_limits<int>::max();
   MemoryPlan memory;  // of the arena
@@ -53,7 +57,8 @@ struct Program {
   int threads = 1;
 };
 
-// States are written behind the last node that may fail for the values it reads.
+// States are written behind the last node that may fail for the values it reads. Nodes of phase
+// kFrozen become a program of their own, which `frozen` runs.
 RUTILE_API Status lower(std::shared_ptr<const Graph> graph, Program* program);
 
 // The plan's peak, lower bound and ratio.

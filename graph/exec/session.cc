@@ -32,15 +32,18 @@ Session::Session(std::shared_ptr<const Program> program) : program_(std::move(pr
       case BufferKind::kConstant:
         slots_[i] = base_of(p.constants[q.index]) + q.offset;
         break;
+      case BufferKind::kFrozen:
+        frozen_patches_.push_back({static_cast<int>(i), q});
+        break;
       default:
         patches_.push_back({static_cast<int>(i), q});
     }
   }
 }
 
-void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs) {
-  const Program& p = *program_;
-  const Graph& g = *p.graph;
+void Session::check(const std::vector<Tensor>& inputs) {
+  const Graph& g = *program_->graph;
+  if (!program_->takes_inputs) return;
   if (inputs.size() != g.inputs.size()) {
     throw_error(ErrorCode::kValue, cat("this compiled function takes ", g.inputs.size(),
                                        " tensors, got ", inputs.size()));
@@ -55,9 +58,24 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
   if (const std::string change = changed_state(); !change.empty()) {
     throw_error(ErrorCode::kValue, cat("compiled for other states: ", change));
   }
+}
+
+void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs) {
+  const Program& p = *program_;
+  const Graph& g = *p.graph;
+  check(inputs);
+  if (p.frozen) frozen_ = p.frozen->get();
+  if (frozen_ && frozen_->generation != frozen_generation_) {
+    for (const Patch& patch : frozen_patches_) {
+      const Pointer& q = patch.pointer;
+      slots_[patch.slot] = base_of(frozen_->tensors[q.index]) + q.offset;
+    }
+    frozen_generation_ = frozen_->generation;
+  }
   state_elements_.clear();
   state_elements_.resize(g.states.size());
   for (size_t i = 0; i < g.states.size(); ++i) {
+    if (!p.state_read[i] && !p.state_written[i]) continue;
     const StateSlot& slot = g.states[i];
     state_elements_[i] =
         slot.state->elements(placement_of(g.meta(slot.in)), p.state_written[i] != 0);
@@ -82,6 +100,8 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
 }
 
 std::string Session::changed_state() const {
+  const uint64_t writes = State::writes();
+  if (unchanged_at_.load(std::memory_order_relaxed) == writes) return "";
   const Graph& g = *program_->graph;
   for (const StateSlot& slot : g.states) {
     const TensorMeta &now = slot.state->meta(), &then = g.meta(slot.in);
@@ -89,6 +109,7 @@ std::string Session::changed_state() const {
       return cat("state ", slot.name, " was ", then, " and is ", now);
     }
   }
+  unchanged_at_.store(writes, std::memory_order_relaxed);
   return "";
 }
 
@@ -98,6 +119,7 @@ void Session::finish() {
     if (program_->state_written[i]) g.states[i].state->wrote(std::move(state_elements_[i]));
   }
   state_elements_.clear();
+  frozen_.reset();
 }
 
 void Session::fail(size_t index, const Status& status) {
@@ -125,11 +147,7 @@ void Session::fail(size_t index, const Status& status) {
   throw_error(status.code(), text);
 }
 
-std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
-  std::lock_guard lock(mutex_);
-  ThreadCountScope threads(program_->threads);
-  std::vector<Tensor> outputs;
-  bind(inputs, &outputs);
+void Session::run_steps(const Observer* after) {
   void* const* slots = slots_.data();
   const std::vector<Step>& steps = program_->steps;
   for (size_t i = 0; i < steps.size(); ++i) {
@@ -138,9 +156,18 @@ std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
                           s.workspace == kNone ? nullptr : slots[s.workspace]};
     if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]]
       fail(i, status);
+    if (!after) continue;
+    try {
+      (*after)(s);
+    } catch (...) {
+      finish();
+      throw;
+    }
   }
-  finish();
-  return outputs;
+}
+
+std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
+  return run_observed(inputs, nullptr);
 }
 
 std::vector<Tensor> Session::run_observed(const std::vector<Tensor>& inputs, const Observer& after,
@@ -150,18 +177,7 @@ std::vector<Tensor> Session::run_observed(const std::vector<Tensor>& inputs, con
   std::vector<Tensor> outputs;
   bind(inputs, &outputs);
   if (started) started();
-  for (size_t i = 0; i < program_->steps.size(); ++i) {
-    const Step& s = program_->steps[i];
-    const KernelArgs args{slots_.data() + s.first_in, slots_.data() + s.first_out,
-                          s.workspace == kNone ? nullptr : slots_[s.workspace]};
-    if (Status status = s.plan->run(*s.plan, args); !status.ok()) fail(i, status);
-    try {
-      after(s);
-    } catch (...) {
-      finish();
-      throw;
-    }
-  }
+  run_steps(after ? &after : nullptr);
   finish();
   return outputs;
 }

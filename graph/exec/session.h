@@ -2,11 +2,13 @@
 // A Session replays a Program: it owns the arena and the pointer slots.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "rutile/graph/exec/frozen.h"
 #include "rutile/graph/exec/program.h"
 
 namespace rutile::graph {
@@ -36,6 +38,8 @@ class RUTILE_API Session {
 
  private:
   void bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs);
+  void check(const std::vector<Tensor>& inputs);
+  void run_steps(const Observer* after);
   void finish();
   [[noreturn]] void fail(size_t index, const Status& status);
   struct Patch {
@@ -47,6 +51,11 @@ class RUTILE_API Session {
   std::vector<void*> slots_;
   std::vector<Tensor> state_elements_;  // of this run, by state slot
   std::vector<Patch> patches_;          // slots that change from run to run
+  std::vector<Patch> frozen_patches_;   // slots that change with the frozen values
+  std::shared_ptr<const Frozen::Values> frozen_;
+  uint64_t frozen_generation_ = 0;  // that frozen_patches_ were made for
+  // State::writes() when no State's meta had changed.
+  mutable std::atomic<uint64_t> unchanged_at_{0};
   std::mutex mutex_;
 };
 

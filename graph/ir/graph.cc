@@ -6,7 +6,7 @@
 namespace rutile::graph {
 
 const char* phase_name(Phase p) {
-  constexpr const char* kNames[] = {"forward", "backward", "optimizer"};
+  constexpr const char* kNames[] = {"forward", "backward", "optimizer", "frozen"};
   return kNames[static_cast<int>(p)];
 }
 
@@ -148,6 +148,11 @@ std::vector<int32_t> merge_origins(const std::vector<int32_t>& a, const std::vec
   std::vector<int32_t> r;
   std::set_union(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(r));
   return r;
+}
+
+bool writes_states(const Graph& g) {
+  return std::any_of(g.states.begin(), g.states.end(),
+                     [](const StateSlot& s) { return s.out != s.in; });
 }
 
 }  // namespace rutile::graph

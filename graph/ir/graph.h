@@ -21,7 +21,8 @@ using NodeId = int32_t;
 inline constexpr int32_t kNone = -1;
 
 enum class ValueKind : uint8_t { kInput, kState, kConstant, kNode };
-enum class Phase : uint8_t { kForward, kBackward, kOptimizer };
+// kFrozen: reads States and constants alone and runs when they changed, not in every call.
+enum class Phase : uint8_t { kForward, kBackward, kOptimizer, kFrozen };
 RUTILE_API const char* phase_name(Phase p);
 
 struct Value {
@@ -96,6 +97,9 @@ class RUTILE_API Graph {
 // Arithmetic and memory traffic of a node.
 RUTILE_API Cost cost_of(const Graph& g, const Node& n);
 
+// Whether a State leaves with another value than it entered with.
+bool writes_states(const Graph& g);
+
 // The inputs that a node writes in place.
 std::vector<ValueId> written_inputs(const Node& n);
 
@@ -104,7 +108,8 @@ std::vector<int32_t> merge_origins(const std::vector<int32_t>& a, const std::vec
 
 // Checks every rule of the IR: ids in range, single assignment, uses after definitions, metas equal
 // to what infer gives (shape and dtype), views placed as their memory lies, one slot per State,
-// states row-major or blocked and leaving with the shape and dtype they entered with. A value that
+// states row-major or blocked and leaving with the shape and dtype they entered with, frozen nodes
+// reading only States, constants and each other. A value that
 // a node writes in place may be read afterwards: lowering then lets the node work on a copy.
 RUTILE_API Status verify(const Graph& g);
 // True in debug builds and where RUTILE_VERIFY=1: every pass is verified, memory starts out as NaN.

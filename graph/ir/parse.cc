@@ -217,7 +217,9 @@ Status Parser::node_tail(const OpDef& op, const std::vector<int>& names,
   Phase phase = Phase::kForward;
   if (eat("#")) {
     const std::string_view w = word();
-    phase = w == "backward" ? Phase::kBackward : w == "optimizer" ? Phase::kOptimizer : phase;
+    for (Phase p : {Phase::kBackward, Phase::kOptimizer, Phase::kFrozen}) {
+      if (w == phase_name(p)) phase = p;
+    }
   }
   const NodeId id = g_.add_node(op, std::move(attrs), std::move(in), metas,
                                 {g_.add_origin(std::move(origin))}, phase);

@@ -69,7 +69,11 @@ Status verify(const Graph& g) {
   for (size_t v = 0; v < g.values.size(); ++v) {
     if (g.values[v].kind != ValueKind::kNode) defined[v] = 1;
   }
-  std::vector<char> seen(g.nodes.size(), 0);
+  std::vector<char> seen(g.nodes.size(), 0), fixed(g.values.size(), 0);
+  for (size_t v = 0; v < g.values.size(); ++v) {
+    const ValueKind kind = g.values[v].kind;
+    fixed[v] = kind == ValueKind::kState || kind == ValueKind::kConstant;
+  }
   for (NodeId id : g.order) {
     if (id < 0 || static_cast<size_t>(id) >= g.nodes.size()) {
       return Status(ErrorCode::kInternal, cat("verify: order names node ", id));
@@ -81,8 +85,12 @@ Status verify(const Graph& g) {
       if (!in_range(v)) return broken(g, id, cat("reads %", v, ", which does not exist"));
       if (!defined[v]) return broken(g, id, cat("reads %", v, " before it is computed"));
     }
+    const bool known = std::all_of(n.inputs.begin(), n.inputs.end(),
+                                   [&](ValueId v) { return v == kNone || fixed[v]; });
+    if (n.phase == Phase::kFrozen && !known) return broken(g, id, "is frozen and reads an input");
     for (size_t i = 0; i < n.outputs.size(); ++i) {
       const ValueId v = n.outputs[i];
+      if (in_range(v)) fixed[v] = n.phase == Phase::kFrozen || (known && n.op->view_offset);
       if (!in_range(v)) return broken(g, id, cat("writes %", v, ", which does not exist"));
       if (defined[v]++) return broken(g, id, cat("%", v, " is assigned twice"));
       const Value& value = g.values[v];

@@ -190,6 +190,7 @@ Status LayoutPass::finish() {
 // By state slot: the placement of its new value, or if it keeps its value the blocked one that all
 // its readers want.
 std::vector<Placement> resident_placements(const Graph& g) {
+  const bool packs = pipeline_for(g) == Pipeline::kTraining;  // otherwise `freeze` packs copies
   std::vector<Placement> result(g.states.size());
   std::vector<int> uses = g.count_uses(), reorders(g.values.size(), 0);
   std::vector<Placement> wanted(g.values.size());
@@ -203,7 +204,7 @@ std::vector<Placement> resident_placements(const Graph& g) {
     Placement p;
     if (s.out != s.in) {
       p = placement_of(g.meta(s.out));
-    } else if (reorders[s.in] > 0 && reorders[s.in] == uses[s.in]) {
+    } else if (packs && reorders[s.in] > 0 && reorders[s.in] == uses[s.in]) {
       p = wanted[s.in];
     }
     if (p.layout != kStrided) result[i] = p;

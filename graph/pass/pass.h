@@ -20,8 +20,12 @@ struct Pass {
   const char* doc;
 };
 
-// The training pipeline in order.
-RUTILE_API std::span<const Pass> pipeline();
+// Two pipelines over one IR. A graph that writes no State and has no gradients in it is for
+// inference: there weights are folded and packed when they change, not in every call.
+enum class Pipeline : uint8_t { kTraining, kInference };
+RUTILE_API Pipeline pipeline_for(const Graph& g);
+// Its passes in order.
+RUTILE_API std::span<const Pass> pipeline(Pipeline which = Pipeline::kTraining);
 
 struct PassReport {
   std::string name;
@@ -34,7 +38,7 @@ struct PipelineHooks {
   std::string_view name;                                       // of what is compiled, for the log
   std::function<void(const PassReport&, const Graph&)> after;  // behind every pass
 };
-// Runs the pipeline without the passes named in `off` ("layout,fuse_elementwise"; "all": every
+// Runs the graph's pipeline without the passes named in `off` ("layout,fuse_elementwise"; "all": every
 // optional one). The graph is verified after every pass. An optional pass that fails, or breaks the
 // graph, is undone with a warning: it costs speed, never the user's program.
 RUTILE_API Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports,
@@ -53,6 +57,9 @@ Status fuse_norm_act(Graph& g);
 Status fuse_optimizer(Graph& g);
 Status merge_sums(Graph& g);
 Status expand_composites(Graph& g);
+Status fold_norm(Graph& g);
+Status fuse_post_ops(Graph& g);
+Status freeze(Graph& g);
 Status layout(Graph& g);
 
 }  // namespace rutile::graph

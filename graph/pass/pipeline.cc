@@ -9,7 +9,7 @@ namespace rutile::graph {
 
 namespace {
 
-constexpr Pass kPipeline[] = {
+constexpr Pass kTraining[] = {
     {"dce", dce, true, "drops what nobody uses"},
     {"canonicalize", canonicalize, true, "one form for equal meanings"},
     {"constant_fold", constant_fold, true, "computes constants once"},
@@ -19,6 +19,21 @@ constexpr Pass kPipeline[] = {
     {"fuse_optimizer", fuse_optimizer, true, "one update kernel for all parameters"},
     {"expand_composites", expand_composites, false, "ops without a kernel become their definition"},
     {"layout", layout, true, "convolutions and what stands between them in blocked layouts"},
+    {"fuse_elementwise", fuse_elementwise, true, "chains of elementwise ops in one kernel"},
+    {"dce_last", dce, true, "drops what the passes left over"},
+};
+
+constexpr Pass kInference[] = {
+    {"dce", dce, true, "drops what nobody uses"},
+    {"canonicalize", canonicalize, true, "one form for equal meanings"},
+    {"constant_fold", constant_fold, true, "computes constants once"},
+    {"cse", cse, true, "equal ops on equal inputs run once"},
+    {"fold_norm", fold_norm, true, "batch norm becomes part of the weights before it"},
+    {"fuse_norm_act", fuse_norm_act, true, "batch norm, add and ReLU in one kernel"},
+    {"fuse_post_ops", fuse_post_ops, true, "layer, residual and activation in one kernel"},
+    {"expand_composites", expand_composites, false, "ops without a kernel become their definition"},
+    {"layout", layout, true, "convolutions and what stands between them in blocked layouts"},
+    {"freeze", freeze, true, "weights are folded and packed when they change"},
     {"fuse_elementwise", fuse_elementwise, true, "chains of elementwise ops in one kernel"},
     {"dce_last", dce, true, "drops what the passes left over"},
 };
@@ -64,19 +79,34 @@ void log_pass(std::string_view name, const PassReport& r) {
 
 }  // namespace
 
-std::span<const Pass> pipeline() { return kPipeline; }
+std::span<const Pass> pipeline(Pipeline which) {
+  if (which == Pipeline::kInference) return kInference;
+  return kTraining;
+}
+
+Pipeline pipeline_for(const Graph& g) {
+  const bool trains =
+      writes_states(g) || std::any_of(g.order.begin(), g.order.end(), [&](NodeId id) {
+        return g.nodes[id].phase != Phase::kForward;
+      });
+  return trains ? Pipeline::kTraining : Pipeline::kInference;
+}
 
 Status check_pass_names(std::string_view off) {
-  std::string known = "all";
-  for (const Pass& pass : kPipeline) {
-    if (pass.optional) known += cat(", ", pass.name);
+  std::vector<std::string_view> names;
+  for (const Pipeline which : {Pipeline::kTraining, Pipeline::kInference}) {
+    for (const Pass& p : pipeline(which)) {
+      if (p.optional && std::find(names.begin(), names.end(), p.name) == names.end()) {
+        names.emplace_back(p.name);
+      }
+    }
   }
+  std::string known = "all";
+  for (std::string_view name : names) known += cat(", ", name);
   while (off != "all" && !off.empty()) {
     const std::string_view name = off.substr(0, off.find(','));
     off.remove_prefix(std::min(name.size() + 1, off.size()));
-    const bool found = std::any_of(std::begin(kPipeline), std::end(kPipeline),
-                                   [&](const Pass& p) { return p.optional && p.name == name; });
-    if (!found)
+    if (std::find(names.begin(), names.end(), name) == names.end())
       return value_error(cat("there is no pass '", name, "' to switch off; known: ", known));
   }
   return Status();
@@ -85,7 +115,7 @@ Status check_pass_names(std::string_view off) {
 Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports,
                     const PipelineHooks& hooks) {
   RUTILE_RETURN_IF_ERROR(verify(g));
-  for (const Pass& pass : kPipeline) {
+  for (const Pass& pass : pipeline(pipeline_for(g))) {
     if (pass.optional && (off == "all" || listed(off, pass.name))) continue;
     PassReport r;
     r.name = pass.name;

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "rutile/kernels/conv_shape.h"
+#include "rutile/kernels/cpu/dnnl_post_ops.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/dnnl_util.h"
 #include "rutile/ops/conv.h"
@@ -40,6 +41,7 @@ struct DnnlConv : Plan {
   // Of the two inputs and the output of the call, in its order.
   DnnlReorder in[2], out;
   DnnlCall call;
+  DnnlResidual residual;
   bool bias = false;
   // The weight where groups are joined: [outputs, by * inputs, kh, kw] in the workspace.
   Joined shape;
@@ -56,7 +58,7 @@ struct Descs {
 enum class Kind { kForward, kInputGrad, kWeightGrad };
 
 Kind kind_of(const OpDef* op) {
-  if (op == &ops::kConv2d) return Kind::kForward;
+  if (op == &ops::kConv2d || op == &ops::kConv2dAct) return Kind::kForward;
   return op == &ops::kConv2dInputGrad ? Kind::kInputGrad : Kind::kWeightGrad;
 }
 
@@ -104,15 +106,23 @@ Geometry geometry(const ConvShape& s) {
 
 constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 
-dnnl::convolution_forward::primitive_desc forward_desc(const Descs& d, const ConvShape& s) {
+dnnl::convolution_forward::primitive_desc forward_desc(
+    const Descs& d, const ConvShape& s, const dnnl::primitive_attr& attr = dnnl_attr()) {
   const Geometry g = geometry(s);
   const auto kind = dnnl::prop_kind::forward_training;
   if (!d.bias.is_zero()) {
-    return {dnnl_engine(), kind,       kDirect, d.x,   d.weight,    d.bias, d.y,
-            g.stride,      g.dilation, g.pad,   g.pad, dnnl_attr(), true};
+    return {dnnl_engine(), kind,       kDirect, d.x,   d.weight, d.bias, d.y,
+            g.stride,      g.dilation, g.pad,   g.pad, attr,     true};
   }
-  return {dnnl_engine(), kind,       kDirect, d.x,   d.weight,    d.y,
-          g.stride,      g.dilation, g.pad,   g.pad, dnnl_attr(), true};
+  return {dnnl_engine(), kind,       kDirect, d.x,   d.weight, d.y,
+          g.stride,      g.dilation, g.pad,   g.pad, attr,     true};
+}
+
+bool has_residual(const CallMeta& call) { return call.op == &ops::kConv2dAct && call.has(3); }
+
+dnnl::primitive_attr attr_of(const CallMeta& call) {
+  if (call.op != &ops::kConv2dAct) return dnnl_attr();
+  return post_ops_attr(has_residual(call), call.as<ops::Conv2dActAttrs>().act);
 }
 
 // What the backward primitives ask for: some forward convolution of the same sizes.
@@ -148,7 +158,7 @@ AnyConvDesc make_desc(const CallMeta& call, const ConvShape& s, const Descs& d) 
   AnyConvDesc out;
   switch (kind_of(call.op)) {
     case Kind::kForward:
-      out.forward = forward_desc(d, s);
+      out.forward = forward_desc(d, s, attr_of(call));
       if (!out.forward) break;
       describe(out.forward, &out);
       out.descs = {out.forward.src_desc(), out.forward.weights_desc(), d.bias,
@@ -192,7 +202,7 @@ bool is_vectorised(const AnyConvDesc& d) {
 }
 
 memory::desc bias_desc(const CallMeta& call) {
-  if (call.op != &ops::kConv2d || !call.has(2)) return {};
+  if (kind_of(call.op) != Kind::kForward || !call.has(2)) return {};
   return {{call.in(2).dim(0)}, dnnl_dtype(call.in(2).dtype), Tag::a};
 }
 
@@ -340,6 +350,7 @@ Status execute(const DnnlConv& p, const KernelArgs& args, void* second, void* re
   void* a = p.in[0].placed(args.in[0], ws);
   void* b = p.in[1].placed(second, ws);
   void* y = p.out.placed(result, ws);
+  if (p.residual.defined()) RUTILE_RETURN_IF_ERROR(p.residual.run(args.in[3], y));
   if (p.bias) {
     RUTILE_RETURN_IF_ERROR(p.call.run({a, b, args.in[2], y, ws}));
   } else {
@@ -406,6 +417,10 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
         p->in[0].set(x, d.descs.x, false, ws);
         p->in[1].set(w, d.descs.weight, false, ws);
         p->out.set(d.descs.y, y, true, ws);
+        if (has_residual(call)) {
+          p->residual.set(image_desc(call.in(3)), d.descs.y);
+          if (p->residual.same_placement() && !p->out.needed()) p->may_overwrite = 1u << 3;
+        }
         break;
       case Kind::kInputGrad:
         p->in[0].set(y, d.descs.y, false, ws);
@@ -445,7 +460,8 @@ Status prefer(const CallMeta& call, LayoutPrefs* prefs) {
   switch (kind_of(call.op)) {
     case Kind::kForward:
       prefs->in = {x, w};
-      if (call.has(2)) prefs->in.push_back(Placement());
+      if (call.num_inputs() > 2) prefs->in.push_back(Placement());
+      if (has_residual(call)) prefs->in.push_back(y);
       prefs->out = {y};
       break;
     case Kind::kInputGrad:
@@ -463,7 +479,8 @@ Status prefer(const CallMeta& call, LayoutPrefs* prefs) {
 }  // namespace
 
 void register_conv_dnnl() {
-  for (const OpDef* op : {&ops::kConv2d, &ops::kConv2dInputGrad, &ops::kConv2dWeightGrad}) {
+  for (const OpDef* op :
+       {&ops::kConv2d, &ops::kConv2dAct, &ops::kConv2dInputGrad, &ops::kConv2dWeightGrad}) {
     register_kernel({.op = op,
                      .name = "conv2d_dnnl",
                      .supports = supports,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "rutile/kernels/cpu/dnnl_post_ops.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/dnnl_util.h"
 #include "rutile/kernels/cpu/eigen_gemm.h"
@@ -16,8 +17,17 @@ constexpr int64_t kTiny = 4096;
 
 struct DnnlMatmul : Plan {
   DnnlCall call;
+  DnnlResidual residual;
   bool bias = false;
 };
+
+bool has_bias(const CallMeta& call) { return call.op != &ops::kMatmul && call.has(2); }
+bool has_residual(const CallMeta& call) { return call.op == &ops::kLinearAct && call.has(3); }
+
+dnnl::primitive_attr attr_of(const CallMeta& call) {
+  if (call.op != &ops::kLinearAct) return dnnl_attr();
+  return post_ops_attr(has_residual(call), call.as<ops::LinearActAttrs>().act);
+}
 
 // Strides that oneDNN takes: one is 1 and the other spans it; of a dimension of size 1 any will do.
 bool regular(int64_t rows, int64_t cols, int64_t* row, int64_t* col) {
@@ -60,17 +70,18 @@ bool make(const CallMeta& call, dnnl::matmul::primitive_desc* pd, std::string* w
   const memory::desc a = operand(s, s.a_batch, s.m, s.k, s.a_m, s.a_k, t);
   const memory::desc b = operand(s, s.b_batch, s.k, s.n, s.b_k, s.b_n, t);
   const memory::desc c = operand(s, s.c_batch, s.m, s.n, s.c_m, 1, out);
-  const bool bias = call.op == &ops::kLinear && call.has(2);
-  if (bias) {
+  const dnnl::primitive_attr attr = attr_of(call);
+  if (has_bias(call)) {
     const memory::dims ones(static_cast<size_t>(s.batch.rank()) + 1, 1);
     memory::dims dims = ones;
     dims.push_back(s.n);
     memory::dims strides(dims.size(), s.n);
     strides.back() = 1;
     *pd = dnnl::matmul::primitive_desc(
-        dnnl_engine(), a, b, memory::desc(dims, dnnl_dtype(t), strides), c, dnnl_attr(), true);
+        dnnl_engine(), a, b, memory::desc(dims, dnnl_dtype(call.in(2).dtype), strides), c, attr,
+        true);
   } else {
-    *pd = dnnl::matmul::primitive_desc(dnnl_engine(), a, b, c, dnnl_attr(), true);
+    *pd = dnnl::matmul::primitive_desc(dnnl_engine(), a, b, c, attr, true);
   }
   if (!*pd || std::string_view(pd->impl_info_str()).find("ref") != std::string_view::npos) {
     *why = "oneDNN has no fast implementation";
@@ -99,6 +110,10 @@ bool supports(const CallMeta& call, Reason* reason) {
     reason->text = "the bias has gaps";
     return false;
   }
+  if (has_residual(call) && !call.in(3).is_contiguous()) {
+    reason->text = "the residual is not row-major";
+    return false;
+  }
   dnnl::matmul::primitive_desc pd;
   bool made = false;
   const Status s = dnnl_try(threads_for(call), [&] { made = make(call, &pd, &reason->text); });
@@ -108,6 +123,7 @@ bool supports(const CallMeta& call, Reason* reason) {
 
 Status run(const Plan& base, const KernelArgs& args) {
   const auto& p = static_cast<const DnnlMatmul&>(base);
+  if (p.residual.defined()) RUTILE_RETURN_IF_ERROR(p.residual.run(args.in[3], args.out[0]));
   if (p.bias) {
     return p.call.run({args.in[0], args.in[1], args.in[2], args.out[0], args.workspace});
   }
@@ -120,7 +136,11 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
     dnnl::matmul::primitive_desc pd;
     std::string why;
     RUTILE_CHECK(make(call, &pd, &why), why);
-    p->bias = call.op == &ops::kLinear && call.has(2);
+    p->bias = has_bias(call);
+    if (has_residual(call)) {
+      p->residual.set(pd.dst_desc(), pd.dst_desc());
+      p->may_overwrite = 1u << 3;
+    }
     const auto scratch = pd.scratchpad_desc();
     p->workspace_bytes = scratch.get_size();
     if (p->bias) {
@@ -144,7 +164,7 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
 }  // namespace
 
 void register_matmul_dnnl() {
-  for (const OpDef* op : {&ops::kMatmul, &ops::kLinear}) {
+  for (const OpDef* op : {&ops::kMatmul, &ops::kLinear, &ops::kLinearAct}) {
     register_kernel({.op = op, .name = "matmul_dnnl", .supports = supports, .prepare = prepare});
   }
 }

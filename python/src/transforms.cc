@@ -223,29 +223,10 @@ class AroundFinder {
   std::vector<PyObject*> seen_;
 };
 
-void check_passes(std::string_view off) {
-  std::string known = "all";
-  for (const graph::Pass& p : graph::pipeline()) {
-    if (p.optional) known += cat(", ", p.name);
-  }
-  while (!off.empty()) {
-    const size_t comma = off.find(',');
-    const std::string_view name = off.substr(0, comma);
-    off = comma == std::string_view::npos ? std::string_view() : off.substr(comma + 1);
-    bool found = name == "all";
-    for (const graph::Pass& p : graph::pipeline()) found = found || (p.optional && name == p.name);
-    if (!found) {
-      throw_error(ErrorCode::kValue,
-                  cat("passes_off: there is no optional pass '", name, "'; known are ", known));
-    }
-  }
-}
-
 // A traced and compiled Python function.
 class JitFunction {
  public:
   JitFunction(py::function fn, const std::string& passes_off) : fn_(std::move(fn)) {
-    check_passes(passes_off);
     graph::CompileOptions options;
     options.passes_off = passes_off;
     if (py::hasattr(fn_, "__name__")) options.name = py::str(fn_.attr("__name__"));

@@ -88,7 +88,7 @@ TEST(CompileLog, Recompiles) {
 TEST(CompileLog, Passes) {
   Compiled f = compiled();
   const std::string text = logged("passes", [&] { f.prepare({kInput}); });
-  for (const Pass& p : pipeline()) {
+  for (const Pass& p : pipeline(Pipeline::kInference)) {
     EXPECT_THAT(text, HasSubstr(cat("[rutile passes] small net: ", p.name, ": ")));
   }
   EXPECT_THAT(text, HasSubstr(" nodes, "));
@@ -148,7 +148,7 @@ TEST(Dump, WritesTextAndDotAfterEachPass) {
   const fs::path path = folder.path / cat("dump__", ::getpid(), "_1");
   ASSERT_TRUE(fs::is_directory(path));
   std::vector<std::string> names{"traced"};
-  for (const Pass& p : pipeline()) names.emplace_back(p.name);
+  for (const Pass& p : pipeline(Pipeline::kInference)) names.emplace_back(p.name);
   size_t files = 0;
   for ([[maybe_unused]] const fs::directory_entry& e : fs::directory_iterator(path)) ++files;
   EXPECT_EQ(files, 2 * names.size());

@@ -334,11 +334,13 @@ TEST(Passes, ProductsOfOneShapeAreOneProduct) {
 }
 
 TEST(Passes, NamesAreUniqueAndDocumented) {
-  std::vector<std::string> seen;
-  for (const Pass& p : pipeline()) {
-    EXPECT_EQ(std::count(seen.begin(), seen.end(), p.name), 0) << p.name;
-    seen.push_back(p.name);
-    EXPECT_GT(std::string(p.doc).size(), 10u) << p.name;
+  for (const Pipeline which : {Pipeline::kTraining, Pipeline::kInference}) {
+    std::vector<std::string> seen;
+    for (const Pass& p : pipeline(which)) {
+      EXPECT_EQ(std::count(seen.begin(), seen.end(), p.name), 0) << p.name;
+      seen.push_back(p.name);
+      EXPECT_GT(std::string(p.doc).size(), 10u) << p.name;
+    }
   }
 }
 

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: a batch norm with given statistics behind a convolution or linear layer becomes part of
+// its weight and bias: w' = w * s, b' = beta + (b - mean) * s with s = gamma / sqrt(var + eps).
+// Requires: nothing. Guarantees: no such norm is left whose operands, and whose layer's weight and
+// bias, are computed from States and constants, if only the norm reads the layer's result.
+#include "rutile/graph/pass/inference.h"
+#include "rutile/graph/pass/pass.h"
+#include "rutile/graph/trace/tracer.h"
+#include "rutile/ops/conv.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/matmul.h"
+#include "rutile/ops/norm.h"
+#include "rutile/ops/post_ops.h"
+#include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
+
+namespace rutile::graph {
+
+namespace {
+
+class NormFolding {
+ public:
+  explicit NormFolding(Graph& g)
+      : g_(g), fixed_(fixed_values(g)), reader_(only_readers(g)), map_(g.values.size()) {
+    for (size_t v = 0; v < map_.size(); ++v) map_[v] = static_cast<ValueId>(v);
+  }
+
+  void run() {
+    const std::vector<NodeId> old = std::move(g_.order);
+    g_.order.clear();
+    for (NodeId id : old) {
+      if (foldable(id)) {
+        fold(id);
+      } else {
+        g_.order.push_back(id);
+      }
+    }
+    g_.replace_uses(map_);
+  }
+
+ private:
+  ValueId input(const Node& n, size_t i) const { return i < n.inputs.size() ? n.inputs[i] : kNone; }
+
+  bool foldable(NodeId id) const {
+    const Node& norm = g_.nodes[id];
+    if (norm.op != &ops::kBatchNormInference) return false;
+    const ValueId x = norm.inputs[0];
+    const NodeId layer = g_.values[x].producer;
+    if (layer == kNone || reader_[x] != id) return false;
+    const Node& n = g_.nodes[layer];
+    // Behind a linear layer, channels are the second dimension only of a matrix.
+    const bool known = n.op == &ops::kConv2d || (n.op == &ops::kLinear && g_.meta(x).rank() == 2);
+    if (!known || n.phase != norm.phase) return false;
+    for (size_t i = 1; i < norm.inputs.size(); ++i) {
+      if (norm.inputs[i] != kNone && !fixed_[norm.inputs[i]]) return false;
+    }
+    for (size_t i = 1; i < n.inputs.size(); ++i) {
+      if (n.inputs[i] != kNone && !fixed_[n.inputs[i]]) return false;
+    }
+    return same_placement(g_.meta(x), g_.meta(norm.outputs[0]));
+  }
+
+  // What a cast to low precision was made of: the product is rounded once.
+  ValueId before_cast(ValueId v) const {
+    const NodeId p = v == kNone ? kNone : g_.values[v].producer;
+    return p != kNone && g_.nodes[p].op == &ops::kCast ? g_.nodes[p].inputs[0] : v;
+  }
+
+  void fold(NodeId id) {
+    const Node norm = g_.nodes[id];
+    const Node layer = g_.nodes[g_.values[norm.inputs[0]].producer];
+    Tracer tracer(g_);
+    auto symbol = [&](ValueId v) { return v == kNone ? Tensor() : tracer.symbol(v); };
+    CallModes clean;
+    clean.trace = &tracer;
+    clean.states = &tracer;
+    clean.clone_group = norm.clone_group;
+    ScopedValue<CallModes> modes(call_modes(), clean);
+    ScopedValue<Phase> phase(current_phase(), norm.phase);
+    const size_t first = g_.nodes.size();
+
+    const double eps = static_cast<const ops::BatchNormAttrs*>(norm.attrs.get())->eps;
+    const Tensor mean = symbol(norm.inputs[1]), var = symbol(norm.inputs[2]);
+    const Tensor gamma = symbol(input(norm, 3)), beta = symbol(input(norm, 4));
+    Tensor scale = ops::rsqrt(var + Scalar(eps));
+    if (gamma.defined()) scale = scale * gamma;
+    const DType t = g_.meta(norm.inputs[0]).dtype, wide = scale.dtype();
+    const Tensor x = symbol(layer.inputs[0]);
+    const Tensor w = ops::cast(symbol(before_cast(layer.inputs[1])), wide);
+    const Tensor b = symbol(before_cast(input(layer, 2)));
+    const Tensor shift = (b.defined() ? ops::cast(b, wide) - mean : ops::neg(mean)) * scale;
+    const Tensor bias = beta.defined() ? shift + beta : shift;
+    Shape column{scale.dim(0)};
+    while (column.rank() < w.rank()) column.push_back(1);
+    const Tensor weight = ops::cast(w * ops::reshape(scale, column), t);
+    const Tensor y = call_layer(layer, x, weight, bias);
+
+    const std::vector<int32_t> origins = merge_origins(layer.origins, norm.origins);
+    for (size_t k = first; k < g_.nodes.size(); ++k) g_.nodes[k].origins = origins;
+    while (map_.size() < g_.values.size()) map_.push_back(static_cast<ValueId>(map_.size()));
+    map_[norm.outputs[0]] = tracer.value_of(y);
+  }
+
+  // The bias stays wide beside a product of low precision: it holds what the mean was.
+  static Tensor call_layer(const Node& layer, const Tensor& x, const Tensor& weight,
+                           const Tensor& bias) {
+    const bool mixed = bias.dtype() != x.dtype();
+    if (layer.op == &ops::kLinear) {
+      return mixed ? ops::linear_act(x, weight, bias) : ops::linear(x, weight, bias);
+    }
+    const auto& a = *static_cast<const ops::Conv2dAttrs*>(layer.attrs.get());
+    if (!mixed) return ops::conv2d(x, weight, bias, a);
+    return ops::conv2d_act(
+        x, weight, bias, {},
+        {.stride = a.stride, .pad = a.pad, .dilation = a.dilation, .groups = a.groups});
+  }
+
+  Graph& g_;
+  const std::vector<char> fixed_;
+  const std::vector<NodeId> reader_;
+  std::vector<ValueId> map_;
+};
+
+}  // namespace
+
+Status fold_norm(Graph& g) {
+  NormFolding(g).run();
+  return Status();
+}
+
+}  // namespace rutile::graph

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What ops::kConv2dAct and ops::kLinearAct do behind the product. Included by kernels/cpu/dnnl_*.cc.
+#pragma once
+
+#include "rutile/kernels/cpu/dnnl_util.h"
+#include "rutile/ops/post_ops.h"
+
+namespace rutile::kernels {
+
+// The sum with what the result holds already (the residual), then the activation.
+dnnl::primitive_attr post_ops_attr(bool residual, ops::Activation act);
+
+// Puts the residual where the primitive adds to it: into the result, unless it lies there.
+class DnnlResidual {
+ public:
+  // Inside dnnl_try: the residual as the caller has it, the result as the primitive wants it.
+  void set(const dnnl::memory::desc& residual, const dnnl::memory::desc& result);
+  bool defined() const { return bytes_ > 0; }
+  // The result may be written over the residual.
+  bool same_placement() const { return !reorder_.defined(); }
+  Status run(void* residual, void* result) const;
+
+ private:
+  DnnlCall reorder_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace rutile::kernels
