@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/fused.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/reduce.h"
 
 namespace rutile::ops {
 namespace {
@@ -23,6 +25,10 @@ bool is_elementwise(const OpDef& op) {
     if (k == &op) return true;
   }
   return false;
+}
+
+bool is_reduction(const OpDef& op) {
+  return &op == &kSum || &op == &kMean || &op == &kMax || &op == &kMin || &op == &kSumToShape;
 }
 
 std::string attr_text(const AttrValue& v) {
@@ -83,8 +89,8 @@ const std::string& text_of(const void* attrs) {
 
 Status infer_step(const FusedProgram::Step& s, const std::vector<TensorMeta>& values,
                   TensorMeta* out) {
-  if (!is_elementwise(*s.op)) {
-    return value_error(cat("program: ", s.op->name, " is no elementwise op"));
+  if (!is_elementwise(*s.op) && !is_reduction(*s.op)) {
+    return value_error(cat("program: ", s.op->name, " is no elementwise op and no reduction"));
   }
   if (s.in.size() != s.op->num_inputs) {
     return value_error(
@@ -113,10 +119,6 @@ Status infer_fused(const CallMeta& c, TensorMeta* out) {
   }
   for (size_t i = 0; i < p.outputs.size(); ++i) {
     out[i] = values[static_cast<size_t>(p.outputs[i])];
-    if (!(out[i].shape == out[0].shape)) {
-      return value_error(
-          cat("program: outputs of different shapes, ", out[0].shape, " and ", out[i].shape));
-    }
   }
   return Status();
 }
@@ -146,7 +148,10 @@ TensorList compose_fused(const void* attrs, std::span<const Tensor> inputs) {
 double fused_flops(const CallMeta& c) {
   FusedProgram p;
   if (!FusedProgram::parse(text_of(c.attrs), &p).ok()) return 0;
-  return static_cast<double>(p.steps.size()) * elements(c.out());
+  double most = 0;  // elements that a step runs over
+  for (const TensorMeta* m : c.inputs) most = std::max(most, elements(*m));
+  for (const TensorMeta& m : c.outputs) most = std::max(most, elements(m));
+  return static_cast<double>(p.steps.size()) * most;
 }
 
 }  // namespace
@@ -217,17 +222,21 @@ constinit const OpDef kFusedElementwise =
             .flops = fused_flops,
             .count_outputs = count_fused,
             .compose = compose_fused,
-            .doc = "A straight-line program of elementwise ops, run in one pass over memory."});
+            .doc = "A straight-line program of elementwise ops and reductions, run in one pass "
+                   "over memory."});
 
 TensorList fused_elementwise(const FusedProgram& program, std::span<const Tensor> xs) {
   const FusedElementwiseAttrs attrs{program.text()};
   return call_n(kFusedElementwise, &attrs, xs);
 }
 
+namespace {
+bool known(DType t) {
+  return t == DType::kBool || t == DType::kI32 || t == DType::kI64 || is_floating(t);
+}
+}  // namespace
+
 bool fusible(const CallMeta& call) {
-  const auto known = [](DType t) {
-    return t == DType::kBool || t == DType::kI32 || t == DType::kI64 || is_floating(t);
-  };
   if (!is_elementwise(*call.op)) return false;
   for (const TensorMeta* m : call.inputs) {
     if (!m || !known(m->dtype)) return false;
@@ -237,6 +246,23 @@ bool fusible(const CallMeta& call) {
   }
   const bool divides = call.op == &kFloorDiv || call.op == &kRemainder;
   return !divides || is_floating(call.in(0).dtype);
+}
+
+bool fusible_reduction(const CallMeta& call, uint32_t* reduced) {
+  if (!is_reduction(*call.op) || !call.has(0)) return false;
+  const TensorMeta &x = call.in(0), &y = call.out();
+  // A reduction of nothing, or of one element each, is better off alone.
+  if (!known(x.dtype) || !known(y.dtype) || x.numel() == 0 || x.numel() == y.numel()) return false;
+  *reduced = reduced_mask(call);
+  return true;
+}
+
+Shape kept_shape(const Shape& shape, uint32_t reduced) {
+  Shape kept = shape;
+  for (int i = 0; i < kept.rank(); ++i) {
+    if (reduced >> i & 1u) kept[i] = 1;
+  }
+  return kept;
 }
 
 double fused_cost(const OpDef& op) {

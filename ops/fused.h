@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A chain of elementwise ops as one op: what passes/fuse_elementwise makes of neighbours in the
-// graph, so that intermediate values never reach memory. Differentiation happens before fusion.
+// A chain of elementwise ops and reductions as one op: what passes/fuse_elementwise makes of
+// neighbours in the graph, so that intermediate values never reach memory. Differentiation happens
+// before fusion.
 //
 //   FusedProgram p(2);                          // inputs 0 and 1
 //   int s = p.add(ops::kAdd, {0, 1});           // value 2
 //   p.outputs = {p.add(ops::kRelu, {s})};       // value 3
 //   Tensor y = ops::fused_elementwise(p, {x, b})[0];
+//
+// Steps are the elementwise ops and cast, and sum, mean, max, min and sum_to_shape. What is reduced
+// and keeps its dimensions may be read by later steps, as in x - mean(x).
 #pragma once
 
 #include <span>
@@ -26,7 +30,7 @@ struct FusedProgram {
   };
   int inputs = 0;
   std::vector<Step> steps;
-  std::vector<int> outputs;  // values, of equal shape
+  std::vector<int> outputs;  // values
 
   FusedProgram() = default;
   explicit FusedProgram(int num_inputs) : inputs(num_inputs) {}
@@ -43,7 +47,7 @@ struct FusedProgram {
 
 // Limits of one program; infer refuses more.
 inline constexpr int kMaxFusedInputs = 32;
-inline constexpr int kMaxFusedSteps = 48;
+inline constexpr int kMaxFusedSteps = 128;
 
 struct FusedElementwiseAttrs {
   std::string program;
@@ -58,6 +62,10 @@ inline TensorList fused_elementwise(const FusedProgram& program, std::initialize
 // Whether the call may become a step: an elementwise op of the library on types that the fused
 // kernel computes (bool, i32, i64, floats), and not one that reports errors in its data.
 RUTILE_API bool fusible(const CallMeta& call);
+// The same for the reductions among the steps; `reduced` gets a bit per dimension of the input.
+RUTILE_API bool fusible_reduction(const CallMeta& call, uint32_t* reduced);
+// The shape with the reduced dimensions as 1.
+RUTILE_API Shape kept_shape(const Shape& shape, uint32_t reduced);
 // Rough cost of the call per element in nanoseconds of one thread: what recomputing it in a second
 // program would cost, against about 0.1 for writing and reading it once more.
 RUTILE_API double fused_cost(const OpDef& op);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "rutile/core/thread.h"
 #include "rutile/kernels/cpu/tile_program.h"
@@ -49,68 +50,147 @@ void copy_strided(const char* from, int64_t step, char* to, int64_t size, int64_
   }
 }
 
-// One thread's walk over some tiles.
+// What the slots of a reduction come to, as elements of the result's tile type.
+template <class Slot>
+void finish_slots(const RunReduce& r, const void* slots, int64_t n, void* out) {
+  const Slot* s = static_cast<const Slot*>(slots);
+  for (int64_t i = 0; i < n; ++i) {
+    Slot v = s[i];
+    if constexpr (std::is_floating_point_v<Slot>) v *= static_cast<Slot>(r.scale);
+    switch (r.value) {
+      case DType::kF32:
+        static_cast<float*>(out)[i] = static_cast<float>(v);
+        break;
+      case DType::kF64:
+        static_cast<double*>(out)[i] = static_cast<double>(v);
+        break;
+      case DType::kI32:
+        static_cast<int32_t*>(out)[i] = static_cast<int32_t>(v);
+        break;
+      case DType::kI64:
+        static_cast<int64_t*>(out)[i] = static_cast<int64_t>(v);
+        break;
+      default:
+        static_cast<bool*>(out)[i] = v != Slot(0);
+    }
+  }
+}
+void finish_slots(const RunReduce& r, const void* slots, int64_t n, void* out) {
+  if (r.slot == DType::kF32) {
+    finish_slots<float>(r, slots, n, out);
+  } else if (r.slot == DType::kF64) {
+    finish_slots<double>(r, slots, n, out);
+  } else {
+    finish_slots<int64_t>(r, slots, n, out);
+  }
+}
+
+// Numbers the rows of a tile in all dimensions around them.
+class RowCounter {
+ public:
+  RowCounter(const TilePlan& p, int64_t row) : p_(p) {
+    for (int d = p.outer_rank - 1; d >= 0; --d) {
+      index_[d] = row % p.outer_dims[d];
+      row /= p.outer_dims[d];
+    }
+  }
+  // Calls f(i, offset) for n rows from the first on.
+  template <class F>
+  void each(const int64_t* step, int64_t n, F&& f) const {
+    int64_t index[kMaxTileRank], at = 0;
+    for (int d = 0; d < p_.outer_rank; ++d) {
+      index[d] = index_[d];
+      at += index[d] * step[d];
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      f(i, at);
+      for (int d = p_.outer_rank - 1; d >= 0; --d) {
+        at += step[d];
+        if (++index[d] < p_.outer_dims[d]) break;
+        at -= p_.outer_dims[d] * step[d];
+        index[d] = 0;
+      }
+    }
+  }
+  int64_t first(const int64_t* step) const {
+    int64_t at = 0;
+    for (int d = 0; d < p_.outer_rank; ++d) at += index_[d] * step[d];
+    return at;
+  }
+
+ private:
+  const TilePlan& p_;
+  int64_t index_[kMaxTileRank];
+};
+
+// One thread's walk over some tiles; `results` is what it gathers over them.
 class TileRun {
  public:
-  TileRun(const TilePlan& p, const KernelArgs& args) : p_(p), args_(args) {
+  TileRun(const TilePlan& p, const KernelArgs& args, char* results)
+      : p_(p), args_(args), results_(results) {
+    char* rows = scratch_ + p.buffers * p.buffer_bytes;
+    slots_ = rows + p.row_buffers * p.row_buffer_bytes;
+    const auto place = [&](int slot) {
+      const int b = p.buffer[slot], r = p.row_buffer[slot];
+      tile_[slot] = b < 0 ? nullptr : scratch_ + b * p.buffer_bytes;
+      row_[slot] = r < 0 ? nullptr : rows + r * p.row_buffer_bytes;
+    };
     const int n = static_cast<int>(p.sources.size());
-    for (int i = 0; i < n; ++i) {
-      base_[i] = static_cast<const char*>(args.in[i]);
-      tile_[i] = buffer_of(i);
+    for (int i = 0; i < n; ++i) place(i);
+    for (const RunStep& s : p.steps) place(s.slot);
+    for (int i = 0; i < n; ++i) make_once(i);
+    for (const RunStep& s : p.steps) {
+      if (s.extent != Extent::kSingle) continue;
+      const void* in[3];
+      for (int j = 0; j < s.num_in; ++j) in[j] = single_[s.in[j]];
+      apply(s, in, single_[s.slot], 1);
+      spread_single(s.slot);
     }
-    for (const RunStep& s : p.steps) tile_[s.slot] = buffer_of(s.slot);
   }
 
   void run(int64_t begin, int64_t end) {
-    int64_t row = begin / p_.tiles_per_row, at = begin % p_.tiles_per_row;
-    bool first = true;
-    while (begin < end) {
-      enter_row(row, first);
-      first = false;
-      const int64_t last = std::min(p_.tiles_per_row, at + end - begin);
-      begin += last - at;
-      for (; at < last; ++at) {
-        const int64_t start = at * p_.tile;
-        run_tile(row * p_.row + start, start, std::min(p_.tile, p_.row - start));
+    if (p_.tile == p_.row) {
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t row = t * p_.tile_rows;
+        run_tile(row, std::min(p_.tile_rows, p_.rows - row), 0, p_.row);
       }
+      return;
+    }
+    int64_t row = begin / p_.tiles_per_row, at = begin % p_.tiles_per_row;
+    for (; begin < end; ++begin) {
+      const int64_t start = at * p_.tile;
+      run_tile(row, 1, start, std::min(p_.tile, p_.row - start));
+      if (++at < p_.tiles_per_row) continue;
       at = 0;
       ++row;
     }
   }
 
  private:
-  char* buffer_of(int slot) {
-    const int b = p_.buffer[slot];
-    return b < 0 ? nullptr : scratch_ + b * p_.buffer_bytes;
-  }
-
-  // Pointers of the row, and everything that is the same all along it.
-  void enter_row(int64_t row, bool first) {
-    int64_t index[kMaxTileRank];
-    for (int d = p_.outer_rank - 1; d >= 0; --d) {
-      index[d] = row % p_.outer_dims[d];
-      row /= p_.outer_dims[d];
-    }
-    const int n = static_cast<int>(p_.sources.size());
-    for (int i = 0; i < n; ++i) {
-      const TileSource& s = p_.sources[i];
-      if (!first && !s.moves) continue;
-      const char* at = static_cast<const char*>(args_.in[i]);
-      for (int d = 0; d < p_.outer_rank; ++d) at += index[d] * s.outer_step[d];
-      base_[i] = at;
-      if (s.feed == Feed::kSingle) {
-        load(s, at, single_[i], 1);
-        if (s.spread) fill(tile_[i], single_[i], p_.slot_size[i], p_.tile);
-      } else if (s.feed == Feed::kRepeat) {
-        repeat(s, at, tile_[i], p_.slot_size[i]);
+  // What is the same for all tiles.
+  void make_once(int i) {
+    const TileSource& s = p_.sources[static_cast<size_t>(i)];
+    const int64_t size = p_.slot_size[i];
+    if (s.feed == Feed::kSingle) {
+      load(s, args_.in[i], single_[i], 1);
+      spread_single(i);
+    } else if (s.feed == Feed::kRepeat) {
+      load(s, args_.in[i], tile_[i], p_.row);
+      const int64_t all = p_.tile_rows * p_.row * size;
+      for (int64_t have = p_.row * size; have < all; have *= 2) {
+        std::memcpy(tile_[i] + have, tile_[i], static_cast<size_t>(std::min(have, all - have)));
       }
     }
-    for (const RunStep& s : p_.steps) {
-      if (!s.single) continue;
-      const void* in[3];
-      for (int j = 0; j < s.num_in; ++j) in[j] = single_[s.in[j]];
-      apply(s, in, single_[s.slot], 1);
-      if (s.spread) fill(tile_[s.slot], single_[s.slot], p_.slot_size[s.slot], p_.tile);
+  }
+  void spread_single(int slot) {
+    const int64_t size = p_.slot_size[slot];
+    if (tile_[slot]) fill(tile_[slot], single_[slot], size, p_.tile_rows * p_.tile);
+    if (row_[slot]) fill(row_[slot], single_[slot], size, p_.tile_rows);
+  }
+  void spread_rows(int slot, int64_t rows, int64_t n) {
+    const int64_t size = p_.slot_size[slot];
+    for (int64_t i = 0; i < rows; ++i) {
+      fill(tile_[slot] + i * n * size, row_[slot] + i * size, size, n);
     }
   }
 
@@ -122,14 +202,6 @@ class TileRun {
     }
   }
 
-  void repeat(const TileSource& s, const void* from, char* to, int64_t size) {
-    load(s, from, to, p_.period);
-    const int64_t all = std::min(p_.tile, p_.row) * size;
-    for (int64_t have = p_.period * size; have < all; have *= 2) {
-      std::memcpy(to + have, to, static_cast<size_t>(std::min(have, all - have)));
-    }
-  }
-
   static void apply(const RunStep& s, const void* const* in, void* out, int64_t n) {
     if (s.convert) {
       s.convert(in[0], out, n);
@@ -138,83 +210,187 @@ class TileRun {
     }
   }
 
-  // `at`: the tile's place in the output's memory; `start`: in its row.
-  void run_tile(int64_t at, int64_t start, int64_t n) {
+  // Elements [start, start + n) of some rows.
+  void run_tile(int64_t row, int64_t rows, int64_t start, int64_t n) {
+    const RowCounter counter(p_, row);
+    const int64_t at = row * p_.row + start;
     const int sources = static_cast<int>(p_.sources.size());
-    for (int i = 0; i < sources; ++i) {
-      const TileSource& s = p_.sources[i];
-      if (s.feed == Feed::kDirect) {
-        const char* from = base_[i] + start * s.size;
-        if (s.load) {
-          s.load(from, tile_[i], n);
-        } else {
-          tile_[i] = const_cast<char*>(from);
-        }
-      } else if (s.feed == Feed::kGather) {
-        char* raw = s.load ? scratch_ + p_.raw_buffer * p_.buffer_bytes : tile_[i];
-        gather(s, base_[i], start, n, raw);
-        if (s.load) s.load(raw, tile_[i], n);
-      }
-    }
+    for (int i = 0; i < sources; ++i) feed(i, counter, at, rows, start, n);
     for (const RunStep& s : p_.steps) {
-      if (s.single) continue;
+      if (s.extent == Extent::kSingle) continue;
+      if (s.reduce >= 0) {
+        reduce(s, counter, rows, start, n);
+        continue;
+      }
       const void* in[3];
-      for (int j = 0; j < s.num_in; ++j) in[j] = s.from_tile[j] ? tile_[s.in[j]] : single_[s.in[j]];
+      for (int j = 0; j < s.num_in; ++j) {
+        const int slot = s.in[j];
+        in[j] = s.from[j] == Extent::kTile  ? tile_[slot]
+                : s.from[j] == Extent::kRow ? row_[slot]
+                                            : single_[slot];
+      }
+      if (s.extent == Extent::kRow) {
+        apply(s, in, row_[s.slot], rows);
+        if (s.spread) spread_rows(s.slot, rows, n);
+        continue;
+      }
       const int o = p_.direct_out[s.slot];
-      if (o >= 0) tile_[s.slot] = static_cast<char*>(args_.out[o]) + at * p_.outs[o].size;
-      apply(s, in, tile_[s.slot], n);
+      if (o >= 0) {
+        tile_[s.slot] =
+            static_cast<char*>(args_.out[o]) + at * p_.outs[static_cast<size_t>(o)].size;
+      }
+      apply(s, in, tile_[s.slot], rows * n);
     }
     for (size_t o = 0; o < p_.outs.size(); ++o) {
       const TileOut& out = p_.outs[o];
       if (!out.store) continue;
-      out.store(tile_[out.slot], static_cast<char*>(args_.out[o]) + at * out.size, n);
+      char* to = static_cast<char*>(args_.out[o]);
+      if (out.extent == Extent::kTile) {
+        out.store(tile_[out.slot], to + at * out.size, rows * n);
+      } else {
+        out.store(row_[out.slot], to + row * out.size, rows);
+      }
     }
   }
 
-  // n elements from place `start` of the row on, along its dimensions.
-  void gather(const TileSource& s, const char* base, int64_t start, int64_t n, char* to) {
-    int64_t index[kMaxTileRank];
-    const int last = p_.inner_rank - 1;
-    const char* from = base;
-    for (int d = last; d >= 0; --d) {
-      index[d] = start % p_.inner_dims[d];
-      start /= p_.inner_dims[d];
-      from += index[d] * s.inner_step[d] * s.size;
-    }
-    while (true) {
-      const int64_t run = std::min(n, p_.inner_dims[last] - index[last]);
-      copy_strided(from, s.inner_step[last], to, s.size, run);
-      n -= run;
-      if (n == 0) return;
-      to += run * s.size;
-      from -= index[last] * s.inner_step[last] * s.size;
-      index[last] = 0;
-      for (int d = last - 1; d >= 0; --d) {
-        from += s.inner_step[d] * s.size;
-        if (++index[d] < p_.inner_dims[d]) break;
-        from -= p_.inner_dims[d] * s.inner_step[d] * s.size;
-        index[d] = 0;
+  void feed(int i, const RowCounter& counter, int64_t at, int64_t rows, int64_t start, int64_t n) {
+    const TileSource& s = p_.sources[static_cast<size_t>(i)];
+    const char* base = static_cast<const char*>(args_.in[i]);
+    char* raw = s.load ? scratch_ + p_.raw_buffer * p_.buffer_bytes : nullptr;
+    switch (s.feed) {
+      case Feed::kSingle:
+      case Feed::kRepeat:
+        return;
+      case Feed::kFlat:
+        base += at * s.size;
+        if (s.load) {
+          s.load(base, tile_[i], rows * n);
+        } else {
+          tile_[i] = const_cast<char*>(base);
+        }
+        return;
+      case Feed::kLine: {
+        base += start * s.size;
+        const char* buffer = tile_buffer(i);
+        if (!buffer) {
+          tile_[i] = const_cast<char*>(base) + counter.first(s.outer_step);
+          return;
+        }
+        const int64_t pitch = n * p_.slot_size[i];
+        counter.each(s.outer_step, rows, [&](int64_t r, int64_t offset) {
+          load(s, base + offset, tile_[i] + r * pitch, n);
+        });
+        return;
       }
+      case Feed::kRowValue: {
+        char* to = s.load ? raw : row_[i];
+        counter.each(s.outer_step, rows, [&](int64_t r, int64_t offset) {
+          std::memcpy(to + r * s.size, base + offset, static_cast<size_t>(s.size));
+        });
+        if (s.load) s.load(raw, row_[i], rows);
+        if (s.spread) spread_rows(i, rows, n);
+        return;
+      }
+      case Feed::kGather: {
+        char* to = s.load ? raw : tile_[i];
+        base += start * s.inner_step * s.size;
+        counter.each(s.outer_step, rows, [&](int64_t r, int64_t offset) {
+          copy_strided(base + offset, s.inner_step, to + r * n * s.size, s.size, n);
+        });
+        if (s.load) s.load(raw, tile_[i], rows * n);
+        return;
+      }
+    }
+  }
+  const char* tile_buffer(int slot) const {
+    return p_.buffer[slot] < 0 ? nullptr : scratch_ + p_.buffer[slot] * p_.buffer_bytes;
+  }
+
+  void reduce(const RunStep& s, const RowCounter& counter, int64_t rows, int64_t start, int64_t n) {
+    const RunReduce& r = p_.reduces[static_cast<size_t>(s.reduce)];
+    const ReduceKernels& k = r.kernels;
+    const char* x = tile_[s.in[0]];
+    if (r.whole) {
+      k.init(slots_, rows);
+      k.rows(x, n, rows, n, 0, nullptr, slots_);
+      finish_slots(r, slots_, rows, row_[s.slot]);
+      if (s.spread) spread_rows(s.slot, rows, n);
+      return;
+    }
+    char* into = results_ + r.at;
+    const int64_t pitch = n * p_.slot_size[s.in[0]];
+    if (r.one && r.inside) {
+      k.rows(x, 0, 1, rows * n, 0, nullptr, into);
+    } else if (r.one) {
+      k.columns(x, n, rows, n, 0, nullptr, into + start * k.slot_bytes);
+    } else if (r.inside) {
+      k.init(slots_, rows);
+      k.rows(x, n, rows, n, 0, nullptr, slots_);
+      counter.each(r.outer_step, rows, [&](int64_t i, int64_t at) {
+        k.merge(into + at * k.slot_bytes, slots_ + i * k.slot_bytes, 1);
+      });
+    } else {
+      counter.each(r.outer_step, rows, [&](int64_t i, int64_t at) {
+        k.columns(x + i * pitch, n, 1, n, 0, nullptr, into + (at + start) * k.slot_bytes);
+      });
     }
   }
 
   const TilePlan& p_;
   const KernelArgs& args_;
-  const char* base_[kMaxTileInputs];
+  char* results_;
+  char* slots_;
   char* tile_[kMaxTileSlots];
+  char* row_[kMaxTileSlots];
   alignas(16) char single_[kMaxTileSlots][8];
-  alignas(64) char scratch_[64 << 10];
+  alignas(64) char scratch_[kTileScratch];
 };
+
+// Results of all parts, in their order, to where they belong.
+void finish_results(const TilePlan& p, const KernelArgs& args) {
+  char* first = static_cast<char*>(args.workspace);
+  for (const RunReduce& r : p.reduces) {
+    if (r.whole) continue;
+    for (int64_t part = 1; part < p.parts; ++part) {
+      r.kernels.merge(first + r.at, first + part * p.part_bytes + r.at, r.results);
+    }
+    const TileOut& out = p.outs[static_cast<size_t>(r.output)];
+    const ConvertFn store = out.finish;
+    char* to = static_cast<char*>(args.out[r.output]);
+    constexpr int64_t kBlock = 256;
+    alignas(64) char block[kBlock * 8];
+    for (int64_t i = 0; i < r.results; i += kBlock) {
+      const int64_t n = std::min(kBlock, r.results - i);
+      finish_slots(r, first + r.at + i * r.kernels.slot_bytes, n, block);
+      store(block, to + i * out.size, n);
+    }
+  }
+}
 
 }  // namespace
 
 Status run_tiles(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const TilePlan&>(plan);
-  const int64_t grain = std::max<int64_t>(p.grain / std::min(p.tile, p.row), 1);
-  parallel_for(0, p.rows * p.tiles_per_row, grain, [&](int64_t begin, int64_t end) {
-    TileRun run(p, args);
-    run.run(begin, end);
+  if (p.parts == 0) {
+    const int64_t elements = std::max<int64_t>(p.tile_rows * p.tile, 1);
+    parallel_for(0, p.tiles, std::max<int64_t>(p.grain / elements, 1),
+                 [&](int64_t begin, int64_t end) {
+                   TileRun run(p, args, nullptr);
+                   run.run(begin, end);
+                 });
+    return Status();
+  }
+  parallel_for(0, p.parts, p.part_grain, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      char* results = static_cast<char*>(args.workspace) + part * p.part_bytes;
+      for (const RunReduce& r : p.reduces) {
+        if (!r.whole) r.kernels.init(results + r.at, r.results);
+      }
+      TileRun run(p, args, results);
+      run.run(p.tiles * part / p.parts, p.tiles * (part + 1) / p.parts);
+    }
   });
+  finish_results(p, args);
   return Status();
 }
 

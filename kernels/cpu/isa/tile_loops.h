@@ -48,19 +48,49 @@ void binary_loop(const void* const* in, void* out, int64_t n, const double* para
   for (int64_t i = 0; i < n; ++i) y[i] = f(kMask & 1 ? a0 : a[i], kMask & 2 ? b0 : b[i]);
 }
 
+// Sixteen elements of any type as one value.
+template <class T>
+struct Sixteen {
+  typedef T V __attribute__((vector_size(16 * sizeof(T))));
+  typedef T Unaligned __attribute__((vector_size(16 * sizeof(T)), aligned(sizeof(T)), may_alias));
+};
+// Bits of T: what is chosen between is copied, whatever it means.
+template <int kSize>
+struct BitsOf;
+template <>
+struct BitsOf<1> {
+  using type = int8_t;
+};
+template <>
+struct BitsOf<4> {
+  using type = int32_t;
+};
+template <>
+struct BitsOf<8> {
+  using type = int64_t;
+};
+
+// The compiler makes branches of a plain loop, which guess wrong half the time.
 template <class T, int kMask>
 void where_loop(const void* const* in, void* out, int64_t n, const double*) {
-  const bool* c = static_cast<const bool*>(in[0]);
-  const T* a = static_cast<const T*>(in[1]);
-  const T* b = static_cast<const T*>(in[2]);
-  T* y = static_cast<T*>(out);
-  const T a0 = kMask & 2 ? a[0] : T();
-  const T b0 = kMask & 4 ? b[0] : T();
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) {
-    const T av = kMask & 2 ? a0 : a[i], bv = kMask & 4 ? b0 : b[i];
-    y[i] = c[i] ? av : bv;
+  using B = typename BitsOf<sizeof(T)>::type;
+  using V = typename Sixteen<B>::V;
+  using U = typename Sixteen<B>::Unaligned;
+  using Bytes = typename Sixteen<int8_t>::Unaligned;
+  const int8_t* c = static_cast<const int8_t*>(in[0]);
+  const B* a = static_cast<const B*>(in[1]);
+  const B* b = static_cast<const B*>(in[2]);
+  B* y = static_cast<B*>(out);
+  const V a0 = V{} + (kMask & 2 ? a[0] : B()), b0 = V{} + (kMask & 4 ? b[0] : B());
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const typename Sixteen<int8_t>::V bytes = *reinterpret_cast<const Bytes*>(c + i);
+    const V chosen = __builtin_convertvector(bytes, V) != 0;
+    const V av = kMask & 2 ? a0 : V(*reinterpret_cast<const U*>(a + i));
+    const V bv = kMask & 4 ? b0 : V(*reinterpret_cast<const U*>(b + i));
+    *reinterpret_cast<U*>(y + i) = (av & chosen) | (bv & ~chosen);
   }
+  for (; i < n; ++i) y[i] = c[i] ? a[kMask & 2 ? 0 : i] : b[kMask & 4 ? 0 : i];
 }
 
 template <class F, class T>

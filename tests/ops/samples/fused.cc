@@ -11,9 +11,58 @@ namespace {
 
 using rutile::ops::FusedElementwiseAttrs;
 
-constexpr ErrorCode kValue = ErrorCode::kValue;
+constexpr ErrorCode kValue = ErrorCode::kValue, kIndex = ErrorCode::kIndex;
 
 FusedElementwiseAttrs program(const char* text) { return {text}; }
+
+// With reductions: of every kind and over every axis, whose result is written, or read again.
+void add_reductions(SampleList& s) {
+  const auto ends = program(
+      "2: mul %0 %1; sum %2 axes=[0]; mean %2 axes=[1] keepdims=true; max %2; sum %2 -> "
+      "%3 %4 %2 %5 %6");
+  for (const Shape& x : {Shape{7, 5}, Shape{40, 300}, Shape{3, 2000}, Shape{2000, 3}}) {
+    s.add({in(x), in({x[1]})}, ends)
+        .dtypes(kFloats)
+        .tolerance(DType::kBF16, 5e-2)
+        .tolerance(DType::kF16, 2e-2)
+        .no_gradient("types that must not change");
+  }
+  s.add({in({7, 5}), in({5})}, program("2: mul %0 %1; sum_to_shape %2 shape=[5]; min %2 -> %3 %4"));
+  // Layer norm and softmax as formulas: what a row comes to is read by its elements.
+  const auto norm = program(
+      "3: mean %0 axes=[-1] keepdims=true; sub %0 %3; square %4; mean %5 axes=[-1] keepdims=true; "
+      "rsqrt %6; mul %4 %7; mul %8 %1; add %9 %2; sum %8 axes=[0] -> %10 %7 %11");
+  const auto soft = program(
+      "1: max %0 axes=[-1] keepdims=true; sub %0 %1; exp %2; sum %3 axes=[-1] keepdims=true; "
+      "div %3 %4 -> %5");
+  for (const Shape& x : {Shape{7, 6}, Shape{50, 40}, Shape{9, 300}, Shape{3, 1500}}) {
+    s.add({in(x), in({x[1]}), in({x[1]})}, norm)
+        .dtypes({DType::kF32, DType::kF64})
+        .no_gradient("an output that is a formula's middle");
+    s.add({in(x)}, soft).dtypes({DType::kF32, DType::kF64});
+  }
+  s.add({in({2, 5, 4, 6}), in({6}), in({2, 1, 4, 6})}, norm).no_gradient("a long formula");
+  // Channels: kept in the middle of memory, and last.
+  const auto channels = program(
+      "2: add %0 %1; relu %2; sum %3 axes=[0,2,3]; sum %3 axes=[2,3]; sum_to_shape %2 "
+      "shape=[1,1,1,1] -> %3 %4 %5 %6");
+  s.add({in({3, 37, 5, 4}), in({37, 1, 1})}, channels).no_gradient("a kink");
+  s.add({in({3, 16, 5, 4}).channels_last(), in({16, 1, 1})}, channels).no_gradient("a kink");
+  s.add({in({2, 32, 20, 20}), in({32, 1, 1})}, channels).no_gradient("a kink");
+  s.add({in({70, 130}).transposed(), in({130})},
+        program("2: mul %0 %1; sum %2 axes=[0]; sum %2 axes=[1] -> %2 %3 %4"));
+  // Integers and bool.
+  s.add({in({30, 50}).as(DType::kI32).ints(-5, 5), in({30, 50})},
+        program("2: sum %0 axes=[0]; max %0 axes=[1]; mean %0; greater %1 %1; sum %5 -> %2 %3 %4 %6"))
+      .no_gradient("integers");
+  // The rows of one element; a single row; rows that are read and are an output.
+  s.add({in({6, 1, 4}), in({6, 1, 4})},
+        program("2: mul %0 %1; sum %2 axes=[2] keepdims=true; sub %2 %3 -> %4 %3"));
+  s.add({in({300})}, program("1: sum %0 keepdims=true; div %0 %1 -> %2"));
+  s.add({in({20, 30}), in({20, 1}), in({1})},
+        program("3: sum %0 axes=[1] keepdims=true; greater %3 %2; where %4 %3 %1; add %5 %2; mul %0 %6 -> %7 %6"))
+      ;
+}
 
 RUTILE_SAMPLES(fused_elementwise) {
   const auto chain = program("3: mul %0 %1; add %3 %2; tanh %4; square %5; sub %6 %0 -> %7");
@@ -85,13 +134,14 @@ RUTILE_SAMPLES(fused_elementwise) {
   s.error({in({3})}, program("1: relu %0 -> %2"), kValue, "number below");
   s.error({in({3})}, program("1: relu %0 alpha=1 -> %1"), kValue, "attribute");
   s.error({in({3})}, program("1: no_such_op %0 -> %1"), kValue, "no op");
-  s.error({in({3})}, program("1: sum %0 -> %1"), kValue, "elementwise");
+  s.error({in({3})}, program("1: cumsum %0 -> %1"), kValue, "elementwise");
+  s.error({in({3})}, program("1: sum %0 axes=[2] -> %1"), kIndex, "axis");
   s.error({in({3})}, program("1: add %0 -> %1"), kValue, "expects 2 inputs");
   s.error({in({3})}, program("2: add %0 %1 -> %2"), kValue, "expects 2 inputs");
   s.error({in({3})}, program("1: relu %0 ->"), kValue, "output");
   s.error({in({3})}, program("99: relu %0 -> %1"), kValue, "number below");
   s.error({in({3}), in({4})}, program("2: add %0 %1 -> %2"), kValue, "broadcast");
-  s.error({in({3}), in({2, 3})}, program("2: relu %0; add %0 %1 -> %2 %3"), kValue, "shapes");
+  add_reductions(s);
 }
 
 }  // namespace
