@@ -52,6 +52,7 @@ class ElementwiseFusion {
   bool is_reduction(const Node& n, uint32_t* reduced) const;
   Role role_in(NodeId id, const Group& c) const;
   Role role_of_reduction(const Node& n, uint32_t reduced, const Group& c) const;
+  int horizon(int group) const;
   bool depends(NodeId id, int group, int other);
   bool may_join(NodeId id, int group);
   bool may_merge(int a, int b);
@@ -148,9 +149,26 @@ Role ElementwiseFusion::role_in(NodeId id, const Group& c) const {
   return row ? Role::kRow : Role::kNone;
 }
 
+// The latest position not after the group's first member that no other group reaches across: what
+// ends before it cannot need the group.
+int ElementwiseFusion::horizon(int group) const {
+  int low = position_[groups_[group].members.front()];
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (const Group& c : groups_) {
+      if (c.members.size() < 2) continue;
+      const int first = position_[c.members.front()];
+      if (first >= low || position_[c.members.back()] < low) continue;
+      low = first;
+      moved = true;
+    }
+  }
+  return low;
+}
+
 // Whether the node must run behind a member of `group`; members of `other` are no way there.
 bool ElementwiseFusion::depends(NodeId id, int group, int other) {
-  const int first = position_[groups_[group].members.front()];
+  const int first = horizon(group);
   ++round_;
   std::vector<NodeId> stack{id};
   while (!stack.empty()) {
@@ -160,9 +178,7 @@ bool ElementwiseFusion::depends(NodeId id, int group, int other) {
     if (c == group) return true;
     if (mark_[n] == round_ || (c != kNone && c == other)) continue;
     mark_[n] = round_;
-    // What ends before the group begins cannot need it.
-    const NodeId latest = c == kNone ? n : groups_[c].members.back();
-    if (position_[latest] < first) continue;
+    if (position_[c == kNone ? n : groups_[c].members.back()] < first) continue;
     if (c == kNone) {
       stack.insert(stack.end(), before_[n].begin(), before_[n].end());
       continue;
