@@ -112,8 +112,9 @@ void Lowering::place_sources() {
   }
   for (const StateSlot& s : g_.states) {
     if (part_.main && s.out != s.in) used[s.in] = used[s.out] = 1;
-    p_.state_read.push_back(used[s.in]);
   }
+  // One State may leave with what another came with.
+  for (const StateSlot& s : g_.states) p_.state_read.push_back(used[s.in]);
   for (size_t v = 0; v < g_.values.size(); ++v) {
     if (g_.values[v].kind != ValueKind::kConstant || !used[v]) continue;
     place_[v].buffer = new_buffer(BufferKind::kConstant, static_cast<int>(p_.constants.size()), 0);

@@ -16,6 +16,7 @@ constexpr Pass kTraining[] = {
     {"cse", cse, true, "equal ops on equal inputs run once"},
     {"merge_sums", merge_sums, true, "sums of many gradients become one product or copy"},
     {"fuse_norm_act", fuse_norm_act, true, "batch norm, add and ReLU in one kernel, both ways"},
+    {"fuse_post_ops", fuse_post_ops, true, "layer, residual and activation in one kernel"},
     {"fuse_optimizer", fuse_optimizer, true, "one update kernel for all parameters"},
     {"expand_composites", expand_composites, false, "ops without a kernel become their definition"},
     {"layout", layout, true, "convolutions and what stands between them in blocked layouts"},
