@@ -34,12 +34,14 @@ struct KernelTime {
   double ms = 0;        // the median
   double limit_ms = 0;  // the larger of FLOPs / peak and bytes / bandwidth
   Cost cost;
+  DType type = DType::kF32;    // what its products are computed from
   bool by_arithmetic = false;  // what the limit is made of
 };
 
 // A value that is written again in another place: in the graph, or where a kernel wanted it.
 struct Reorder {
-  std::string value;  // "f32[64,64,3,3] of layer1.0.conv2.weight"
+  std::string value;   // "f32[64,64,3,3] of layer1.0.conv2.weight"
+  std::string source;  // what the value is: "a state", the name of an op
   std::string from, to;
   std::string reader;  // whom it is made for
   double bytes = 0, ms = 0;

@@ -130,6 +130,10 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
                  "write one every so many steps instead of every minute")
       ->check(whole_number(1, kMany));
   app.add_flag("--resume", o->resume, "go on from the latest checkpoint in the folder");
+  app.add_option("--explain", o->explain_folder,
+                 "instead of training: run a few steps and print what the compiler did and each "
+                 "kernel beside its limit; with a folder, files and a picture of the memory, too")
+      ->expected(0, 1);
   app.add_option("--json", o->json, "file for the numbers of the table [none]");
 }
 
@@ -164,6 +168,7 @@ void complete(const Program& program, const Given& given, Options* o) {
   if (o->checkpoint_steps > 0 && o->checkpoint.empty()) {
     refuse("--checkpoint-steps", "needs --checkpoint DIR");
   }
+  if (o->explain && !o->graph()) refuse("--explain", "shows what is compiled: needs --mode graph");
   if (o->synthetic() && o->steps < 1) refuse("--steps", "synthetic data need at least 1 step");
 }
 
@@ -231,6 +236,7 @@ int run_program(int argc, char** argv, const Program& program,
   try {
     add_options(app, program, &o, &given);
     app.parse(argc, argv);
+    o.explain = app.count("--explain") > 0;
     complete(program, given, &o);
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);

@@ -37,6 +37,8 @@ struct Options {
   uint64_t seed = 0;
   int threads = 0, workers = 1;
   bool resume = false;
+  bool explain = false;
+  std::string explain_folder;  // for its files; may be empty
 
   bool synthetic() const { return dataset == "synthetic"; }
   bool graph() const { return mode == "graph"; }

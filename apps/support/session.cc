@@ -66,6 +66,7 @@ class Session {
     say(cat(o_.program, ": ", work_.network, " with ", grouped(work_.net->num_elements()),
             " parameters; ", o_.dataset, ": ", data_.description, "; ", o_.mode, ", ", o_.precision,
             ", ", num_threads(), " thread(s)"));
+    if (o_.explain) return explain();
     if (folder_) prepare_checkpoints();
     add_callbacks();
     const train::History history = trainer_.run();
@@ -73,8 +74,23 @@ class Session {
   }
 
  private:
+  void explain() {
+    constexpr int kSteps = 3;
+    dataset::Batch batch = data_.feed->next();
+    for (int i = 0; i < kSteps; ++i) step_(batch.x(), batch.labels());
+    const graph::Explanation e = step_.explain(batch.x(), batch.labels());
+    say(e.text());
+    if (o_.explain_folder.empty()) return;
+    e.write(o_.explain_folder);
+    say(cat("written to '", o_.explain_folder,
+            "': explain.txt, explain.json, memory.svg, graph.txt, graph.dot"));
+  }
+
   // What would fail at the end fails now.
   void check_places() {
+    if (!o_.explain_folder.empty()) {
+      train::check_writable_folder(o_.explain_folder, "the folder of --explain");
+    }
     if (folder_) folder_->check(step_.named_states());
     if (o_.json.empty()) return;
     const std::filesystem::path parent = std::filesystem::path(o_.json).parent_path();

@@ -1,31 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a compiled training step spends its time:
+// Where a compiled training step spends its time, and what it could take at least:
 //
 //   bench_graph [resnet50|lenet|mlp|gpt] [batch] [size] [fp32|bf16] [passes off, comma-separated]
 //   bench_graph passes [network] [batch] [size] [fp32|bf16]
+//   bench_graph limits [page]
 //
-// The second prints what docs/passes.md holds: the step with each optional pass left out. The first
-// prints a row per kernel (calls, ms per step, share), the slowest nodes, the memory plan and the
-// passes.
+// The first prints what explain() says of the step, the second what docs/passes.md holds: the step
+// with each optional pass left out. The third puts each network's limit between the markers of
+// docs/performance.md, or prints it.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
 
-#include "rutile/benchmarks/profile.h"
+#include "rutile/benchmarks/graph/work.h"
 #include "rutile/graph/pass/pass.h"
-#include "rutile/nn/models/gpt.h"
-#include "rutile/nn/models/lenet.h"
-#include "rutile/nn/models/mlp.h"
-#include "rutile/nn/models/resnet.h"
-#include "rutile/nn/train_step.h"
-#include "rutile/ops/index.h"
 #include "rutile/ops/random.h"
 
-namespace rutile {
+namespace rutile::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -33,76 +27,16 @@ double ms_since(Clock::time_point t) {
   return std::chrono::duration<double, std::milli>(Clock::now() - t).count();
 }
 
-struct Work {
-  nn::CellPtr net;
-  Tensor x, y;
-  int64_t items = 0;
-};
-
-Work make_work(const std::string& name, int64_t batch, int64_t size) {
-  Work w;
-  w.items = batch;
-  ops::RandomRandintAttrs labels;
-  labels.shape = {batch};
-  labels.high = 10;
-  ops::RandomNormalAttrs image;
-  if (name == "gpt") {
-    w.net = nn::make<nn::models::Gpt>();
-    labels.shape = {batch, size};
-    labels.high = 65;
-    w.x = ops::random_randint(labels);
-    w.items = batch * size;
-  } else if (name == "mlp") {
-    w.net = nn::make<nn::models::Mlp>();
-    image.shape = {batch, 784};
-    w.x = ops::random_normal(image);
-  } else if (name == "lenet") {
-    w.net = nn::make<nn::models::LeNet>();
-    image.shape = {batch, 1, 32, 32};
-    w.x = ops::random_normal(image);
-  } else {
-    w.net = nn::models::resnet50({.classes = size >= 64 ? 1000 : 10});
-    image.shape = {batch, 3, size, size};
-    w.x = ops::random_normal(image);
-  }
-  w.y = ops::random_randint(labels);
-  return w;
-}
-
-nn::TrainStep make_step(const Work& w, bool bf16, const std::string& off) {
-  nn::StepOptions options;
-  options.passes_off = off;
-  if (bf16) options.amp = DType::kBF16;
-  return {w.net, nn::CrossEntropyLoss(), std::make_shared<nn::optim::Momentum>(w.net->parameters()),
-          options};
-}
-
-void profile(const std::string& name, int64_t batch, int64_t size, bool bf16,
+void profile(const std::string& network, int64_t batch, int64_t size, bool bf16,
              const std::string& off) {
   set_seed(1);
-  Work w = make_work(name, batch, size);
+  const Work w = make_work(network, batch, size);
   nn::TrainStep step = make_step(w, bf16, off);
-  Clock::time_point t = Clock::now();
+  const Clock::time_point t = Clock::now();
   step(w.x, w.y).loss.item();
   std::printf("first step %.2f s\n", ms_since(t) / 1e3);
-  constexpr int kSteps = 5;
-  std::vector<double> times;
-  for (int i = 0; i < kSteps; ++i) {
-    t = Clock::now();
-    step(w.x, w.y).loss.item();
-    times.push_back(ms_since(t));
-  }
-  std::sort(times.begin(), times.end());
-  std::printf("step %.2f ms (best %.2f), %.1f items/s\n", times[kSteps / 2], times[0],
-              1e3 * static_cast<double>(w.items) / times[kSteps / 2]);
-
-  bench::print_profile(step, {w.x, w.y});
-  const graph::CompileReport& report = *step.report();
-  std::printf("trace %.0f ms, lower %.0f ms\n", report.trace_ms, report.lower_ms);
-  for (const graph::PassReport& p : report.passes) {
-    std::printf("  %-20s %5d -> %5d nodes %8.2f ms\n", p.name.c_str(), p.nodes_before,
-                p.nodes_after, p.ms);
-  }
+  const graph::Explanation e = step.explain(w.x, w.y);
+  std::printf("%.1f items/s\n%s", 1e3 * static_cast<double>(w.items) / e.step_ms, e.text().c_str());
 }
 
 // The step with all passes, without each optional one and without all: by turns, the median.
@@ -143,20 +77,24 @@ void compare_passes(const std::string& name, int64_t batch, int64_t size, bool b
 }
 
 }  // namespace
-}  // namespace rutile
+}  // namespace rutile::bench
 
 int main(int argc, char** argv) {
   auto arg = [&](int i, const char* fallback) {
     return std::string(argc > i ? argv[i] : fallback);
   };
   try {
-    if (arg(1, "") == "passes") {
-      rutile::compare_passes(arg(2, "resnet50"), std::atoll(arg(3, "16").c_str()),
-                             std::atoll(arg(4, "224").c_str()), arg(5, "fp32") == "bf16");
+    if (arg(1, "") == "limits") {
+      rutile::bench::write_limits(arg(2, ""));
       return 0;
     }
-    rutile::profile(arg(1, "resnet50"), std::atoll(arg(2, "16").c_str()),
-                    std::atoll(arg(3, "224").c_str()), arg(4, "fp32") == "bf16", arg(5, ""));
+    if (arg(1, "") == "passes") {
+      rutile::bench::compare_passes(arg(2, "resnet50"), std::atoll(arg(3, "16").c_str()),
+                                    std::atoll(arg(4, "224").c_str()), arg(5, "fp32") == "bf16");
+      return 0;
+    }
+    rutile::bench::profile(arg(1, "resnet50"), std::atoll(arg(2, "16").c_str()),
+                           std::atoll(arg(3, "224").c_str()), arg(4, "fp32") == "bf16", arg(5, ""));
   } catch (const rutile::Error& e) {
     std::fprintf(stderr, "bench_graph: %s\n", e.what());
     return 1;

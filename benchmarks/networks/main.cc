@@ -18,7 +18,6 @@
 #include <string>
 
 #include "rutile/benchmarks/networks/networks.h"
-#include "rutile/benchmarks/profile.h"
 #include "rutile/core/thread.h"
 #include "rutile/nn/train_step.h"
 #include "rutile/ops/random.h"
@@ -132,7 +131,7 @@ void run(const Arguments& a) {
     if (i > warm_up) ms.push_back(each);
   }
   write_json(a, n, ms, first_s, losses);
-  if (a.profile) print_profile(step, {b.x, b.y});
+  if (a.profile) std::cout << step.explain(b.x, b.y).text();
 }
 
 }  // namespace

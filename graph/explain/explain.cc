@@ -107,7 +107,6 @@ KernelTime describe(const Graph& g, const Step& s, const MachinePeaks& peaks) {
   KernelTime k;
   k.kernel = s.plan->kernel;
   k.op = "store";
-  DType type = DType::kF32;
   if (s.node != kNone) {
     const Node& n = g.nodes[s.node];
     k.op = n.op->name;
@@ -115,7 +114,7 @@ KernelTime describe(const Graph& g, const Step& s, const MachinePeaks& peaks) {
     k.operands = operands_of(g, n);
     k.phase = n.phase;
     k.cost = cost_of(g, n);
-    type = compute_type(g, n);
+    k.type = compute_type(g, n);
   } else {
     k.phase = Phase::kOptimizer;
   }
@@ -124,8 +123,9 @@ KernelTime describe(const Graph& g, const Step& s, const MachinePeaks& peaks) {
     k.operands = cat("copy of ", s.copied / 2, " bytes");
     if (s.node != kNone) k.op = cat("copy for ", k.op);
   }
-  k.limit_ms = 1e3 * peaks.seconds(k.cost, type);
-  k.by_arithmetic = k.cost.flops / peaks.flops(type) > k.cost.bytes / peaks.bandwidth(k.cost.bytes);
+  k.limit_ms = 1e3 * peaks.seconds(k.cost, k.type);
+  k.by_arithmetic =
+      k.cost.flops / peaks.flops(k.type) > k.cost.bytes / peaks.bandwidth(k.cost.bytes);
   return k;
 }
 
@@ -137,6 +137,12 @@ std::string value_text(const Graph& g, ValueId v) {
     return value.name.empty() ? cat(meta, " constant") : cat(meta, " of ", value.name);
   }
   return cat(meta, " of ", g.nodes[value.producer].op->name);
+}
+
+std::string source_text(const Graph& g, ValueId v) {
+  const Value& value = g.values[v];
+  if (value.producer != kNone) return g.nodes[value.producer].op->name;
+  return value.kind == ValueKind::kState ? "a state" : "an input or a constant";
 }
 
 // Who reads each value first, in words.
@@ -170,13 +176,16 @@ std::vector<Reorder> find_reorders(const Program& p, const std::vector<KernelTim
     r.ms = kernels[i].ms;
     if (s.copied > 0) {
       r.value = cat(s.copied / 2, " bytes");
-      r.to = kernels[i].kernel;
+      r.source = "a copy by lowering";
+      r.from = "as it lies";
+      r.to = "a copy";
       r.reader = s.node == kNone ? "an output or a state"
                                  : cat(g.nodes[s.node].op->name, " in ", kernels[i].where);
     } else if (s.node != kNone &&
                (g.nodes[s.node].op == &ops::kReorder || g.nodes[s.node].op == &ops::kContiguous)) {
       const Node& n = g.nodes[s.node];
       r.value = value_text(g, n.inputs[0]);
+      r.source = source_text(g, n.inputs[0]);
       r.from = to_string(placement_of(g.meta(n.inputs[0])));
       r.to = to_string(placement_of(g.meta(n.outputs[0])));
       if (r.from == r.to) r.from = "strided";

@@ -67,7 +67,7 @@ std::vector<RemarkGroup> remark_groups(const CompileReport& report) {
 std::vector<ReorderGroup> reorder_groups(const Explanation& e) {
   std::map<std::tuple<std::string, std::string, std::string, std::string>, ReorderGroup> groups;
   for (const Reorder& r : e.reorders) {
-    ReorderGroup& g = groups[{r.value, r.from, r.to, first_word(r.reader)}];
+    ReorderGroup& g = groups[{r.source, r.from, r.to, first_word(r.reader)}];
     if (g.count++ == 0) g.first = r;
     g.bytes += r.bytes;
     g.ms += r.ms;

@@ -31,7 +31,7 @@ struct ReorderGroup {
   int count = 0;
   double bytes = 0, ms = 0;
 };
-// By value, placements and reader's op; most bytes first.
+// By source, placements and reader's op; most bytes first.
 std::vector<ReorderGroup> reorder_groups(const Explanation& e);
 
 // The indices of the largest buffers (slowest kernels), at most n.

@@ -102,12 +102,12 @@ void add_reorders(const Explanation& e, std::string* out) {
   line(out, "\nReorders: %zu, %.1f MiB read and written, %.3f ms", e.reorders.size(), mib(bytes),
        ms);
   if (groups.empty()) return;
-  line(out, "  %5s %9s %9s  %s", "times", "MiB", "ms", "value: from -> to, for");
+  line(out, "  %5s %9s %9s  %s", "times", "MiB", "ms", "from -> to, for; the first of them");
   for (size_t i = 0; i < std::min(groups.size(), kReorders); ++i) {
     const ReorderGroup& g = groups[i];
-    line(out, "  %5d %9.2f %9.3f  %s: %s -> %s,", g.count, mib(g.bytes), g.ms,
-         fit(g.first.value, 44).c_str(), g.first.from.c_str(), g.first.to.c_str());
-    line(out, "  %25s  for %s", "", g.first.reader.c_str());
+    line(out, "  %5d %9.2f %9.3f  %s -> %s, for %s", g.count, mib(g.bytes), g.ms,
+         g.first.from.c_str(), g.first.to.c_str(), g.first.reader.c_str());
+    line(out, "  %25s  %s", "", g.first.value.c_str());
   }
   more(out, groups.size(), kReorders, "kinds");
 }
@@ -143,14 +143,16 @@ void add_kernels(const Explanation& e, std::string* out) {
          g.arithmetic_ms > g.limit_ms / 2 ? "FLOPs" : "bytes");
   }
   more(out, groups.size(), kKernels, "kinds");
-  line(out, "\n%-30s %9s %10s %6s %9s %7s  %s", "Slowest", "ms", "limit ms", "of it", "GFLOP/s",
-       "GB/s", "in");
+  line(out, "\n%-46s %6s %10s %6s %10s %6s  %s", "Slowest kernels", "ms", "limit ms", "of it",
+       "GFLOP/s", "GB/s", "bound by");
   for (const size_t i : slowest_kernels(e, kNodes)) {
     const KernelTime& k = e.kernels[i];
     const double ms = std::max(k.ms, 1e-6);
-    line(out, "  %-28s %9.3f %10.3f %4.0f %% %9.1f %7.1f  %s", fit(k.op, 28).c_str(), k.ms,
-         k.limit_ms, percent(k.limit_ms, k.ms), k.cost.flops / ms / 1e6, k.cost.bytes / ms / 1e6,
-         k.where.c_str());
+    line(out, "  %-40s %10.3f %10.3f %4.0f %% %10.1f %6.1f  %s",
+         fit(cat(k.op, " (", k.kernel, ")"), 40).c_str(), k.ms, k.limit_ms,
+         percent(k.limit_ms, k.ms), k.cost.flops / ms / 1e6, k.cost.bytes / ms / 1e6,
+         k.by_arithmetic ? "FLOPs" : "bytes");
+    if (!k.where.empty()) line(out, "      in %s", k.where.c_str());
     line(out, "      %s", k.operands.c_str());
   }
 }

@@ -115,7 +115,7 @@ void NormFusion::fuse_forward(NodeId norm) {
       return remark_refused(g_, {norm, add}, cat("the sum is of ", y, " and ", r));
     }
     if (depends(residual, norm)) {
-      return remark_refused(g_, {norm, add}, "what is added is computed from the norm");
+      return remark_refused(g_, {norm, add}, "the other operand of the add needs this norm");
     }
     relu = only_reader(a.outputs[0], ops::kRelu);
   } else {

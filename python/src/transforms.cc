@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "rutile/autograd/tape.h"
-#include "rutile/graph/compile.h"
+#include "rutile/graph/explain.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/view.h"
@@ -243,6 +243,20 @@ class JitFunction {
   void prepare(const py::args& args, const py::kwargs& kwargs) {
     run(args, kwargs, /*only_prepare=*/true);
   }
+  // Runs the compiled graph a few times; states stay as they are.
+  graph::Explanation explain(const py::args& args, const py::kwargs& kwargs) {
+    if (call_modes().trace || call_modes().tape) {
+      throw_error(ErrorCode::kRuntime, "explain() is called outside of traces and gradients");
+    }
+    std::vector<Tensor> in;
+    const graph::Variant variant = find_variant(args, kwargs, &in);
+    py::gil_scoped_release release;
+    std::lock_guard lock(mutex_);
+    graph::Session& session = compile_for(in, variant);
+    std::optional<py::gil_scoped_acquire> states;
+    if (!session.program().graph->states.empty()) states.emplace();
+    return graph::explain(*compiled_, in, {}, variant);
+  }
   std::string graph_text() { return graph::print(*compiled_->session().program().graph); }
   // "relu app.py:12 net.fc1" for every node of the latest graph.
   std::vector<std::string> origins() {
@@ -277,12 +291,7 @@ class JitFunction {
       // Nobody waits for the lock while holding the interpreter's: a trace needs that one too.
       py::gil_scoped_release release;
       std::lock_guard lock(mutex_);
-      std::vector<TensorMeta> metas;
-      for (const Tensor& t : in) metas.push_back(t.meta());
-      tracing_ = variant.id;
-      compiled_->prepare(metas, variant);
-      graph::Session& session = compiled_->session();
-      if (!session.note) session.note = std::move(traced_);
+      graph::Session& session = compile_for(in, variant);
       results = std::static_pointer_cast<const Tree>(session.note);
       // States are shared with eager calls, which hold the interpreter's lock.
       std::optional<py::gil_scoped_acquire> states;
@@ -292,6 +301,17 @@ class JitFunction {
     const Tensor* next = out.data();
     if (only_prepare) return py::none();
     return unflatten(*results, &next);
+  }
+
+  // Under mutex_, without the interpreter's lock.
+  graph::Session& compile_for(const std::vector<Tensor>& in, const graph::Variant& variant) {
+    std::vector<TensorMeta> metas;
+    for (const Tensor& t : in) metas.push_back(t.meta());
+    tracing_ = variant.id;
+    compiled_->prepare(metas, variant);
+    graph::Session& session = compiled_->session();
+    if (!session.note) session.note = std::move(traced_);
+    return session;
   }
 
   graph::Variant find_variant(const py::args& args, const py::kwargs& kwargs,
@@ -348,10 +368,25 @@ void add_transforms(py::module_& m) {
   m.def("_set_cell_type", &set_cell_type);
   m.def("value_and_grad", &value_and_grad,
         "value_and_grad(fn, argnums, weights, has_aux, args, kwargs)");
+  py::class_<graph::Explanation>(
+      m, "Explanation",
+      "Passes, fusions, reorders, memory, and each kernel beside the least time it can take.")
+      .def_readonly("step_ms", &graph::Explanation::step_ms, "Median time of a run.")
+      .def_property_readonly("limit_ms", &graph::Explanation::limit_ms,
+                             "The sum of what FLOPs and bytes of each kernel take at least.")
+      .def_property_readonly("memory_svg", &graph::Explanation::memory_svg,
+                             "A picture of the memory plan.")
+      .def("to_json", &graph::Explanation::to_json, "All of it, for programs.")
+      .def("write", &graph::Explanation::write, py::arg("folder"),
+           "Writes explain.txt, explain.json, memory.svg, graph.txt and graph.dot.")
+      .def("__str__", &graph::Explanation::text);
   py::class_<JitFunction>(m, "JitFunction", py::dynamic_attr())
       .def(py::init<py::function, const std::string&>(), py::arg("fn"), py::arg("passes_off") = "")
       .def("__call__", &JitFunction::operator())
       .def("prepare", &JitFunction::prepare, "Compiles for such arguments without running.")
+      .def("explain", &JitFunction::explain,
+           "What the compiler made of a call with such arguments, and where its time goes: an\n"
+           "Explanation. Runs it a few times and leaves parameters and other states as they are.")
       .def("__get__",
            [](py::object self, py::object instance, py::object) -> py::object {
              if (instance.is_none()) return self;

@@ -86,6 +86,39 @@ TEST_P(Programs, TrainTestReportAndSave) {
   }
 }
 
+TEST(Explain, PrintsAndWritesInsteadOfTraining) {
+  for (const char* program : {"mlp", "lenet", "gpt", "resnet50"}) {
+    NEED_PROGRAM(program);
+    TempDir dir;
+    Args args{"--dataset", "synthetic", "--batch-size", "2", "--precision", "bf16"};
+    if (std::string(program) == "resnet50") args = args + Args{"--image-size", "32"};
+    const Outcome o = run({program, args + Args{"--explain", dir / "why"}});
+    ASSERT_EQ(o.code, 0) << o.err << o.out;
+    EXPECT_EQ(o.err, "");
+    for (const char* part : {"training step: ", "Passes", "Fused", "Memory: arena", "lower bound",
+                             "Kernels: op (kernel)", "Slowest kernels", "limit ms"}) {
+      EXPECT_THAT(o.out, HasSubstr(part)) << program;
+    }
+    EXPECT_THAT(o.last_line(), StartsWith("written to '"));
+    EXPECT_THAT(o.out, HasSubstr(read_text(dir / "why/explain.txt")));
+    const auto j = nlohmann::json::parse(read_text(dir / "why/explain.json"));
+    EXPECT_GT(j["limit_ms"].get<double>(), 0);
+    EXPECT_THAT(read_text(dir / "why/memory.svg"), StartsWith("<svg "));
+    EXPECT_THAT(read_text(dir / "why/graph.dot"), StartsWith("digraph "));
+  }
+}
+
+TEST(Explain, NeedsNoFolderButACompiledStep) {
+  NEED_PROGRAM("mlp");
+  const Args args{"--dataset", "synthetic", "--explain"};
+  const Outcome o = run({"mlp", args});
+  ASSERT_EQ(o.code, 0) << o.err << o.out;
+  EXPECT_THAT(o.out, HasSubstr("Slowest kernels"));
+  EXPECT_EQ(o.out.find("written to"), std::string::npos);
+  expect_error(run({"mlp", args + Args{"--mode", "eager"}}), 2, "mlp", "needs --mode graph");
+  expect_error(run({"mlp", args + Args{"/dev/null/x"}}), 1, "mlp", "the folder of --explain");
+}
+
 TEST(Cifar10, ResNet50TrainsOnItsFiles) {
   NEED_PROGRAM("resnet50");
   TempDir dir;

@@ -310,5 +310,53 @@ TEST(TrainStep, AnotherDTypeNeedsANewOptimizer) {
   }
 }
 
+// The same training, with a look at every step in between: the same losses and parameters.
+TEST(TrainStep, ExplainTrainsNothing) {
+  for (const bool low : {false, true}) {
+    std::vector<std::vector<float>> results[2];
+    for (const bool look : {false, true}) {
+      set_seed(7);
+      CellPtr net = small_net(0.3);
+      auto opt = std::make_shared<optim::AdamW>(net->parameters(), optim::AdamWOptions{.lr = 0.02});
+      opt->set_schedule(optim::cosine(0.02, 0.001, 4));
+      StepOptions options;
+      if (low) options.amp = DType::kBF16;
+      TrainStep step(net, CrossEntropyLoss{}, opt, options);
+      EvalStep eval(net, options);
+      for (int i = 0; i < 4; ++i) {
+        const Batch b = batch(i);
+        if (look) {
+          const graph::Explanation e = step.explain(b.x, b.y, {.runs = 1});
+          EXPECT_EQ(e.name, "training step");
+          EXPECT_GT(e.cost().flops, 2 * 8 * 6 * 16);
+          EXPECT_THAT(e.text(), HasSubstr("phases    forward"));
+          EXPECT_THAT(eval.explain(b.x, {.runs = 1}).text(), HasSubstr("evaluation step: "));
+        }
+        results[look].push_back(step(b.x, b.y).loss.to_vector<float>());
+        for (const auto& [name, state] : step.named_states()) {
+          if (is_floating(state->meta().dtype)) {
+            results[look].push_back(ops::cast(state->concrete(), DType::kF32).to_vector<float>());
+          }
+        }
+      }
+    }
+    EXPECT_EQ(results[0], results[1]) << (low ? "bf16" : "fp32");
+  }
+}
+
+TEST(TrainStep, ExplainNeedsACompiledStep) {
+  CellPtr net = small_net();
+  auto opt = std::make_shared<optim::Momentum>(net->parameters());
+  TrainStep step(net, CrossEntropyLoss{}, opt, {.mode = Mode::kEager});
+  const Batch b = batch(0);
+  try {
+    step.explain(b.x, b.y);
+    FAIL() << "nothing is compiled";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kRuntime);
+    EXPECT_THAT(e.message(), HasSubstr("this one runs eagerly"));
+  }
+}
+
 }  // namespace
 }  // namespace rutile::nn

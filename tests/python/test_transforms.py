@@ -2,6 +2,7 @@
 """jit and value_and_grad over nested structures, static arguments, parameters; eager and compiled."""
 
 import collections
+import json
 import threading
 
 import numpy as np
@@ -264,3 +265,28 @@ def test_threads_with_static_arguments():
     for t in threads:
         t.join(60)
     assert not errors and not any(t.is_alive() for t in threads)
+
+
+def test_jit_explains_what_was_compiled(tmp_path):
+    w = Parameter(Tensor(np.ones((8, 8), np.float32)), name="w")
+
+    @rutile.jit
+    def f(x):
+        y = ops.relu(ops.matmul(x, w) * 2.0 + 1.0)
+        ops.assign(w, w * 0.5)
+        return y
+
+    x = Tensor(np.ones((4, 8), np.float32))
+    e = f.explain(x)
+    assert f.compilations == 1
+    np.testing.assert_array_equal(w.asnumpy(), np.ones((8, 8)))  # nothing has run
+    text = str(e)
+    for part in ("f: ", "Passes", "Memory: arena", "matmul", "test_transforms.py:"):
+        assert part in text, text
+    assert max(map(len, text.splitlines())) <= 100
+    assert e.step_ms > 0 and e.limit_ms > 0
+    assert json.loads(e.to_json())["name"] == "f"
+    e.write(str(tmp_path / "why"))
+    assert (tmp_path / "why" / "memory.svg").read_text() == e.memory_svg
+    np.testing.assert_array_equal(f(x).asnumpy(), np.full((4, 8), 17.0))
+    assert f.compilations == 1
