@@ -59,7 +59,8 @@ class Work:
 # Of benchmarks/networks: (name, also in bf16).
 NETWORKS = (
     ("mobilenet", True), ("resnext", True), ("unet", True), ("convnext", True), ("vgg", True),
-    ("densenet", False), ("odd", False), ("vit", True), ("bert", True), ("llama", True),
+    ("efficientnet", True), ("generator", True), ("tcn", False),
+    ("densenet", False), ("odd", False), ("vit", True), ("mixer", True), ("bert", True), ("llama", True),
     ("lstm", False), ("gru", False), ("chain", False), ("autoencoder", False),
     ("recommender", False), ("factorisation", False),
 )  # fmt: skip

@@ -108,6 +108,72 @@ class UNet(nn.Module):
         return self.head(self.level1(torch.cat((a, self.up1(d)), 1)))
 
 
+class MbConv(nn.Module):
+    def __init__(self, width_in, width, stride):
+        super().__init__()
+        inner = 4 * width_in
+        self.expand = ConvNorm(width_in, inner, 1)
+        self.depth = ConvNorm(inner, inner, 5, stride, inner)
+        self.squeeze = nn.Conv2d(inner, width_in // 4, 1)
+        self.excite = nn.Conv2d(width_in // 4, inner, 1)
+        self.project = ConvNorm(inner, width, 1)
+        self.residual = stride == 1 and width_in == width
+
+    def forward(self, x):
+        y = F.silu(self.depth(F.silu(self.expand(x))))
+        y = y * torch.sigmoid(self.excite(F.silu(self.squeeze(y.mean((2, 3), keepdim=True)))))
+        y = self.project(y)
+        return x + y if self.residual else y
+
+
+class EfficientNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = ConvNorm(3, 24, 3, 2)
+        sizes = ((24, 24, 1), (24, 40, 2), (40, 40, 1), (40, 80, 2), (80, 80, 1))
+        self.blocks = nn.Sequential(*[MbConv(*s) for s in sizes])
+        self.head = nn.Linear(80, 100)
+
+    def forward(self, x):
+        return self.head(self.blocks(F.hardswish(self.stem(x))).mean((2, 3)))
+
+
+class Generator(nn.Module):
+    def __init__(self):
+        super().__init__()
+        widths = (100, 256, 128, 64, 3)
+        for i in range(4):
+            stride, pad = (1, 0) if i == 0 else (2, 1)
+            up = nn.ConvTranspose2d(widths[i], widths[i + 1], 4, stride, pad, bias=False)
+            setattr(self, f"up{i}", up)
+            if i < 3:
+                setattr(self, f"norm{i}", nn.BatchNorm2d(widths[i + 1]))
+
+    def forward(self, x):
+        for i in range(3):
+            x = F.relu(getattr(self, f"norm{i}")(getattr(self, f"up{i}")(x)))
+        return torch.tanh(self.up3(x))
+
+
+class Tcn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = 5
+        setattr(self, "in", nn.Conv2d(40, 64, 1))
+        for i in range(self.layers):
+            conv = nn.Conv2d(64, 128, (1, 3), padding=(0, 2**i), dilation=(1, 2**i))
+            setattr(self, f"conv{i}", conv)
+            setattr(self, f"out{i}", nn.Conv2d(64, 64, 1))
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        y = getattr(self, "in")(x)
+        for i in range(self.layers):
+            a, b = getattr(self, f"conv{i}")(y).chunk(2, 1)
+            y = y + getattr(self, f"out{i}")(torch.tanh(a) * torch.sigmoid(b))
+        return self.head(y.mean((2, 3)))
+
+
 class ConvNextBlock(nn.Module):
     def __init__(self, width):
         super().__init__()
@@ -249,6 +315,31 @@ class Vit(nn.Module):
         cls = self.cls.to(patches.dtype).expand(x.shape[0], -1, -1)
         y = self.blocks(torch.cat((cls, patches), 1) + self.pos)
         return self.head(self.norm(y)[:, 0])
+
+
+class MixerBlock(nn.Module):
+    def __init__(self, width, patches):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.up1, self.down1 = nn.Linear(patches, 128), nn.Linear(128, patches)
+        self.up2, self.down2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        y = self.down1(F.gelu(self.up1(self.norm1(x).transpose(1, 2))))
+        x = x + y.transpose(1, 2)
+        return x + self.down2(F.gelu(self.up2(self.norm2(x))))
+
+
+class Mixer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patch = nn.Conv2d(3, 256, 16, 16)
+        self.blocks = nn.Sequential(*[MixerBlock(256, 196) for _ in range(4)])
+        self.norm, self.head = nn.LayerNorm(256), nn.Linear(256, 100)
+
+    def forward(self, x):
+        y = self.blocks(self.patch(x).flatten(2).transpose(1, 2))
+        return self.head(self.norm(y).mean(1))
 
 
 class BertBlock(nn.Module):
@@ -429,10 +520,14 @@ NETWORKS = {
     "resnext": Network(ResNext, (8, 3, 112, 112), 0, (8,), 100, "ce"),
     "unet": Network(UNet, (4, 1, 75, 93), 0, (4, 1, 75, 93), 2, "bce", True),
     "convnext": Network(ConvNext, (8, 3, 112, 112), 0, (8,), 100, "ce", True),
+    "efficientnet": Network(EfficientNet, (8, 3, 96, 96), 0, (8,), 100, "ce"),
+    "generator": Network(Generator, (32, 100, 1, 1), 0, (32, 3, 32, 32), 0, "mse", True),
+    "tcn": Network(Tcn, (16, 40, 1, 257), 0, (16,), 10, "ce", True),
     "vgg": Network(Vgg, (16, 3, 32, 32), 0, (16,), 10, "ce"),
     "densenet": Network(DenseNet, (16, 3, 32, 32), 0, (16,), 10, "ce"),
     "odd": Network(Odd, (64, 1, 29, 31), 0, (64,), 11, "ce"),
     "vit": Network(Vit, (8, 3, 224, 224), 0, (8,), 100, "ce", True),
+    "mixer": Network(Mixer, (8, 3, 224, 224), 0, (8,), 100, "ce", True),
     "bert": Network(Bert, (8, 128), 2000, (8, 128), 2000, "ce", True),
     "llama": Network(Llama, (8, 128), 1000, (8, 128), 1000, "ce", True),
     "lstm": Network(lambda: Recurrent(nn.LSTM), (32, 32, 64), 0, (32,), 10, "ce", True),

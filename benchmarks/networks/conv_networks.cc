@@ -183,6 +183,113 @@ class UNet final : public Cell {
   Ptr<nn::Conv2d> head_;
 };
 
+// Tan and Le, "EfficientNet", 2019: 5x5 depthwise, squeeze and excitation.
+class MbConv final : public Cell {
+ public:
+  MbConv(int64_t in, int64_t out, int64_t stride)
+      : expand_(add<ConvNorm>("expand", in, 4 * in, 1, 1, 1, false)),
+        depth_(add<ConvNorm>("depth", 4 * in, 4 * in, 5, stride, 4 * in, false)),
+        squeeze_(add<nn::Conv2d>("squeeze", 4 * in, in / 4, 1)),
+        excite_(add<nn::Conv2d>("excite", in / 4, 4 * in, 1)),
+        project_(add<ConvNorm>("project", 4 * in, out, 1, 1, 1, false)),
+        residual_(stride == 1 && in == out) {}
+
+ protected:
+  Tensor construct(const Tensor& x) override {
+    const Tensor y = ops::silu(depth_(ops::silu(expand_(x))));
+    const Tensor gate = ops::sigmoid(excite_(ops::silu(squeeze_(ops::global_avg_pool(y)))));
+    const Tensor z = project_(y * gate);
+    return residual_ ? x + z : z;
+  }
+
+ private:
+  Ptr<ConvNorm> expand_, depth_;
+  Ptr<nn::Conv2d> squeeze_, excite_;
+  Ptr<ConvNorm> project_;
+  bool residual_;
+};
+
+class EfficientNet final : public Cell {
+ public:
+  EfficientNet() {
+    stem_ = add<ConvNorm>("stem", 3, 24, 3, 2, 1, false);
+    blocks_ = add<Sequential>("blocks");
+    blocks_->append(nn::make<MbConv>(24, 24, 1));
+    blocks_->append(nn::make<MbConv>(24, 40, 2));
+    blocks_->append(nn::make<MbConv>(40, 40, 1));
+    blocks_->append(nn::make<MbConv>(40, 80, 2));
+    blocks_->append(nn::make<MbConv>(80, 80, 1));
+    head_ = add<nn::Linear>("head", 80, 100);
+  }
+
+ protected:
+  Tensor construct(const Tensor& x) override {
+    const Tensor y = blocks_(ops::hswish(stem_(x)));
+    return head_(ops::flatten(ops::global_avg_pool(y), 1));
+  }
+
+ private:
+  Ptr<ConvNorm> stem_;
+  Ptr<Sequential> blocks_;
+  Ptr<nn::Linear> head_;
+};
+
+// Radford et al., "DCGAN", 2016: the generator.
+class Generator final : public Cell {
+ public:
+  Generator() {
+    const int64_t widths[] = {100, 256, 128, 64, 3};
+    for (int i = 0; i < 4; ++i) {
+      const nn::ConvTranspose2dOptions o{
+          .stride = i == 0 ? 1 : 2, .pad = i == 0 ? 0 : 1, .bias = false};
+      up_[i] = add<nn::ConvTranspose2d>(cat("up", i), widths[i], widths[i + 1], 4, o);
+      if (i < 3) norm_[i] = add<nn::BatchNorm2d>(cat("norm", i), widths[i + 1]);
+    }
+  }
+
+ protected:
+  Tensor construct(const Tensor& z) override {
+    Tensor y = z;
+    for (int i = 0; i < 3; ++i) y = ops::relu(norm_[i](up_[i](y)));
+    return ops::tanh(up_[3](y));
+  }
+
+ private:
+  Ptr<nn::ConvTranspose2d> up_[4];
+  Ptr<nn::BatchNorm2d> norm_[3];
+};
+
+// Bai et al., "TCN", 2018, with gates as in WaveNet: dilated 1-D convolutions over an odd length.
+class Tcn final : public Cell {
+ public:
+  static constexpr int kLayers = 5;
+  Tcn() {
+    in_ = add<nn::Conv2d>("in", 40, 64, 1);
+    for (int i = 0; i < kLayers; ++i) {
+      const int64_t dilation = int64_t{1} << i;
+      conv_[i] =
+          add<nn::Conv2d>(cat("conv", i), 64, 128, Int2{1, 3},
+                          nn::Conv2dOptions{.pad = {0, dilation}, .dilation = {1, dilation}});
+      out_[i] = add<nn::Conv2d>(cat("out", i), 64, 64, 1);
+    }
+    head_ = add<nn::Linear>("head", 64, 10);
+  }
+
+ protected:
+  Tensor construct(const Tensor& x) override {
+    Tensor y = in_(x);
+    for (int i = 0; i < kLayers; ++i) {
+      const std::vector<Tensor> h = ops::split(conv_[i](y), 2, 1);
+      y = y + out_[i](ops::tanh(h[0]) * ops::sigmoid(h[1]));
+    }
+    return head_(ops::flatten(ops::global_avg_pool(y), 1));
+  }
+
+ private:
+  Ptr<nn::Conv2d> in_, conv_[kLayers], out_[kLayers];
+  Ptr<nn::Linear> head_;
+};
+
 // Liu et al., "A ConvNet for the 2020s", 2022.
 class ConvNextBlock final : public Cell {
  public:
@@ -347,6 +454,9 @@ nn::CellPtr make_mobilenet() { return nn::make<MobileNet>(); }
 nn::CellPtr make_resnext() { return nn::make<ResNext>(); }
 nn::CellPtr make_unet() { return nn::make<UNet>(); }
 nn::CellPtr make_convnext() { return nn::make<ConvNext>(); }
+nn::CellPtr make_efficientnet() { return nn::make<EfficientNet>(); }
+nn::CellPtr make_generator() { return nn::make<Generator>(); }
+nn::CellPtr make_tcn() { return nn::make<Tcn>(); }
 nn::CellPtr make_vgg() { return nn::make<Vgg>(); }
 nn::CellPtr make_densenet() { return nn::make<DenseNet>(); }
 nn::CellPtr make_odd() { return nn::make<Odd>(); }

@@ -87,6 +87,54 @@ class Vit final : public Cell {
   Ptr<nn::Linear> head_;
 };
 
+// Tolstikhin et al., "MLP-Mixer", 2021: perceptrons over patches and over channels in turn.
+class MixerBlock final : public Cell {
+ public:
+  MixerBlock(int64_t width, int64_t patches)
+      : norm1_(add<nn::LayerNorm>("norm1", width)),
+        up1_(add<nn::Linear>("up1", patches, 128)),
+        down1_(add<nn::Linear>("down1", 128, patches)),
+        norm2_(add<nn::LayerNorm>("norm2", width)),
+        up2_(add<nn::Linear>("up2", width, 4 * width)),
+        down2_(add<nn::Linear>("down2", 4 * width, width)) {}
+
+ protected:
+  Tensor construct(const Tensor& x) override {
+    const Tensor t = ops::swapaxes(norm1_(x), 1, 2);
+    const Tensor y = x + ops::swapaxes(down1_(ops::gelu(up1_(t))), 1, 2);
+    return y + down2_(ops::gelu(up2_(norm2_(y))));
+  }
+
+ private:
+  Ptr<nn::LayerNorm> norm1_;
+  Ptr<nn::Linear> up1_, down1_;
+  Ptr<nn::LayerNorm> norm2_;
+  Ptr<nn::Linear> up2_, down2_;
+};
+
+class Mixer final : public Cell {
+ public:
+  Mixer() {
+    patch_ = add<nn::Conv2d>("patch", 3, 256, 16, nn::Conv2dOptions{.stride = 16});
+    blocks_ = add<Sequential>("blocks");
+    for (int i = 0; i < 4; ++i) blocks_->append(nn::make<MixerBlock>(256, 196));
+    norm_ = add<nn::LayerNorm>("norm", 256);
+    head_ = add<nn::Linear>("head", 256, 100);
+  }
+
+ protected:
+  Tensor construct(const Tensor& x) override {
+    const Tensor y = blocks_(ops::permute(ops::flatten(patch_(x), 2), {0, 2, 1}));
+    return head_(ops::mean(norm_(y), {.axes = {1}}));
+  }
+
+ private:
+  Ptr<nn::Conv2d> patch_;
+  Ptr<Sequential> blocks_;
+  Ptr<nn::LayerNorm> norm_;
+  Ptr<nn::Linear> head_;
+};
+
 // Devlin et al., "BERT", 2019: post-norm, dropout, key 0 is padding; every token is predicted.
 class BertBlock final : public Cell {
  public:
@@ -279,6 +327,7 @@ class Gru final : public Recurrent {
 }  // namespace
 
 nn::CellPtr make_vit() { return nn::make<Vit>(); }
+nn::CellPtr make_mixer() { return nn::make<Mixer>(); }
 nn::CellPtr make_bert() { return nn::make<Bert>(); }
 nn::CellPtr make_llama() { return nn::make<Llama>(); }
 nn::CellPtr make_lstm() { return nn::make<Lstm>(); }
