@@ -7,6 +7,7 @@ namespace rutile::kernels {
 void register_elementwise_cpu();
 void register_matmul_cpu();
 void register_conv_weight_cpu();
+void register_conv_depthwise_cpu();
 void register_conv_cpu();
 void register_pool_cpu();
 void register_attention_cpu();
@@ -52,6 +53,7 @@ void register_all() {
   register_pad_grad_cpu();
   register_matmul_cpu();
   register_conv_weight_cpu();
+  register_conv_depthwise_cpu();
   register_conv_cpu();
   register_pool_cpu();
   register_attention_cpu();

@@ -114,7 +114,7 @@ Status prefer(const CallMeta& call, LayoutPrefs* prefs);
 // Images lie as the convolution that would run otherwise, and its neighbours, want them.
 Status others_prefer(const CallMeta& call, LayoutPrefs* prefs) {
   for (const KernelRow& row : kernel_rows(*call.op, DeviceType::kCpu)) {
-    if (row.prefer && row.prefer != prefer) return row.prefer(call, prefs);
+    if (row.prefer && row.prefer != prefer && row.prefer(call, prefs).ok()) return Status();
   }
   return Status(ErrorCode::kUnsupported, "no preference");
 }
