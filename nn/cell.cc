@@ -310,8 +310,8 @@ uint64_t Cell::version() const {
 // Parameters by address: their slots are open to everybody. A trace holds the States it was made
 // with, so that no other gets the address of one of them.
 void Cell::add_version(uint64_t* hash) const {
-  *hash = detail::mix_hash(
-      *hash, edition_ << 2 | uint64_t{full_precision_} << 1 | uint64_t{training_});
+  *hash =
+      detail::mix_hash(*hash, edition_ << 2 | uint64_t{full_precision_} << 1 | uint64_t{training_});
   for (const ParameterSlot& p : parameters_) {
     const Parameter* parameter = p.slot->get();
     if (!parameter) continue;

@@ -35,8 +35,8 @@ Status infer_as(const CallMeta& call, const OpDef& op, const void* attrs, Tensor
   if (!call.has(3)) return Status();
   const TensorMeta& r = call.in(3);
   if (r.shape == out->shape && r.dtype == out->dtype) return Status();
-  return value_error(cat("residual expects ", out->dtype, out->shape, " as the result, got ",
-                         r.dtype, r.shape));
+  return value_error(
+      cat("residual expects ", out->dtype, out->shape, " as the result, got ", r.dtype, r.shape));
 }
 
 Status infer_conv2d_act(const CallMeta& call, TensorMeta* out) {

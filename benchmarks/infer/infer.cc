@@ -38,9 +38,8 @@ struct Options {
 
 Options parse(int argc, char** argv) {
   Options o;
-  const std::map<std::string, std::string*> texts{{"--precision", &o.precision},
-                                                  {"--passes-off", &o.passes_off},
-                                                  {"--json", &o.json}};
+  const std::map<std::string, std::string*> texts{
+      {"--precision", &o.precision}, {"--passes-off", &o.passes_off}, {"--json", &o.json}};
   const std::map<std::string, int64_t*> numbers{{"--batch-size", &o.batch},
                                                 {"--image-size", &o.size},
                                                 {"--steps", &o.steps},
@@ -80,8 +79,9 @@ double median(std::vector<double> v) {
 }
 
 int run(const Options& o) {
-  const int threads =
-      o.threads > 0 ? static_cast<int>(o.threads) : o.parallel > 1 ? 1 : num_threads();
+  const int threads = o.threads > 0    ? static_cast<int>(o.threads)
+                      : o.parallel > 1 ? 1
+                                       : num_threads();
   ThreadCountScope scope(threads);
   ops::RandomNormalAttrs attrs;
   const nn::CellPtr net = make_net(o, &attrs.shape);
@@ -115,10 +115,11 @@ int run(const Options& o) {
   }
   const double seconds = median(times);
   const double items = static_cast<double>(o.batch);
-  const std::string line = cat(
-      "{\"items_per_second\": ", items / seconds, ", \"best_items_per_second\": ",
-      items / *std::min_element(times.begin(), times.end()), ", \"step_ms\": ", seconds * 1e3,
-      ", \"first_step_s\": ", first, ", \"kernels\": ", step.report()->kernels, "}\n");
+  const std::string line =
+      cat("{\"items_per_second\": ", items / seconds,
+          ", \"best_items_per_second\": ", items / *std::min_element(times.begin(), times.end()),
+          ", \"step_ms\": ", seconds * 1e3, ", \"first_step_s\": ", first,
+          ", \"kernels\": ", step.report()->kernels, "}\n");
   std::fputs(line.c_str(), stdout);
   if (!o.json.empty()) std::ofstream(o.json) << line;
   return 0;

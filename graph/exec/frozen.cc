@@ -23,7 +23,8 @@ bool Frozen::up_to_date() const {
 
 std::shared_ptr<const Frozen::Values> Frozen::get() {
   std::lock_guard lock(mutex_);
-  // Before the versions, and those before the elements: what is written meanwhile is seen next time.
+  // Before the versions, and those before the elements: what is written meanwhile is seen next
+  // time.
   const uint64_t writes = State::writes();
   if (values_ && (writes == writes_ || up_to_date())) {
     writes_ = writes;

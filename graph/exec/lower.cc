@@ -526,10 +526,9 @@ std::vector<NodeId> part_order(const Graph& g, bool main, const std::vector<Valu
   std::vector<NodeId> order;
   for (auto it = g.order.rbegin(); it != g.order.rend(); ++it) {
     const Node& n = g.nodes[*it];
-    const bool wanted = n.op->view_offset
-                            ? std::any_of(n.outputs.begin(), n.outputs.end(),
-                                          [&](ValueId v) { return read[v] != 0; })
-                            : (n.phase == Phase::kFrozen) != main;
+    const bool wanted = n.op->view_offset ? std::any_of(n.outputs.begin(), n.outputs.end(),
+                                                        [&](ValueId v) { return read[v] != 0; })
+                                          : (n.phase == Phase::kFrozen) != main;
     if (!wanted) continue;
     order.push_back(*it);
     for (ValueId v : n.inputs) {

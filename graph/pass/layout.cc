@@ -88,16 +88,17 @@ Status LayoutPass::by_preference(NodeId id, bool* done) {
   return Status();
 }
 
-// An op without a preference follows its first blocked input, if it has a fast kernel there.
+// An op without a preference follows its largest blocked input, if it has a fast kernel there. What
+// an elementwise op broadcasts to it lies row-major.
 Status LayoutPass::follow_inputs(NodeId id, bool* done) {
   const Node like = g_.nodes[id];
   Placement p;
   Shape shape;
   for (ValueId v : like.inputs) {
     if (v == kNone || g_.meta(v).layout == kStrided) continue;
+    if (p.layout != kStrided && g_.meta(v).numel() <= shape.numel()) continue;
     p.layout = g_.meta(v).layout;
     shape = g_.meta(v).shape;
-    break;
   }
   if (p.layout == kStrided || like.op->view_offset) return Status();
   std::vector<TensorMeta> metas;
@@ -106,8 +107,10 @@ Status LayoutPass::follow_inputs(NodeId id, bool* done) {
   for (ValueId v : like.inputs) {
     metas.push_back(v == kNone ? TensorMeta() : g_.meta(v));
     TensorMeta& m = metas.back();
-    if (v != kNone && m.shape == shape) {
-      RUTILE_RETURN_IF_ERROR(place(m.shape, m.dtype, m.device, p, &m));
+    const bool broadcast = like.op->elementwise && m.layout != kStrided && !(m.shape == shape);
+    if (v != kNone && (m.shape == shape || broadcast)) {
+      const Placement to = broadcast ? Placement() : p;
+      RUTILE_RETURN_IF_ERROR(place(m.shape, m.dtype, m.device, to, &m));
     }
     pointers.push_back(v == kNone ? nullptr : &m);
   }
@@ -118,8 +121,12 @@ Status LayoutPass::follow_inputs(NodeId id, bool* done) {
   if (!has_fast_kernel(call, DeviceType::kCpu)) return Status();
   std::vector<ValueId> inputs = like.inputs;
   for (ValueId& v : inputs) {
-    if (v == kNone || !(g_.meta(v).shape == shape)) continue;
-    RUTILE_RETURN_IF_ERROR(place_value(v, p, like, &v));
+    if (v == kNone) continue;
+    if (g_.meta(v).shape == shape) {
+      RUTILE_RETURN_IF_ERROR(place_value(v, p, like, &v));
+    } else if (like.op->elementwise && g_.meta(v).layout != kStrided) {
+      RUTILE_RETURN_IF_ERROR(place_value(v, Placement(), like, &v));
+    }
   }
   g_.nodes[id].inputs = std::move(inputs);
   for (size_t i = 0; i < like.outputs.size(); ++i) {

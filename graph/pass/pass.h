@@ -38,9 +38,9 @@ struct PipelineHooks {
   std::string_view name;                                       // of what is compiled, for the log
   std::function<void(const PassReport&, const Graph&)> after;  // behind every pass
 };
-// Runs the graph's pipeline without the passes named in `off` ("layout,fuse_elementwise"; "all": every
-// optional one). The graph is verified after every pass. An optional pass that fails, or breaks the
-// graph, is undone with a warning: it costs speed, never the user's program.
+// Runs the graph's pipeline without the passes named in `off` ("layout,fuse_elementwise"; "all":
+// every optional one). The graph is verified after every pass. An optional pass that fails, or
+// breaks the graph, is undone with a warning: it costs speed, never the user's program.
 RUTILE_API Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports,
                                const PipelineHooks& hooks = {});
 

@@ -86,10 +86,9 @@ std::span<const Pass> pipeline(Pipeline which) {
 }
 
 Pipeline pipeline_for(const Graph& g) {
-  const bool trains =
-      writes_states(g) || std::any_of(g.order.begin(), g.order.end(), [&](NodeId id) {
-        return g.nodes[id].phase != Phase::kForward;
-      });
+  const bool trains = writes_states(g) ||
+                      std::any_of(g.order.begin(), g.order.end(),
+                                  [&](NodeId id) { return g.nodes[id].phase != Phase::kForward; });
   return trains ? Pipeline::kTraining : Pipeline::kInference;
 }
 

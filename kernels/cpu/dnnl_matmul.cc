@@ -77,9 +77,9 @@ bool make(const CallMeta& call, dnnl::matmul::primitive_desc* pd, std::string* w
     dims.push_back(s.n);
     memory::dims strides(dims.size(), s.n);
     strides.back() = 1;
-    *pd = dnnl::matmul::primitive_desc(
-        dnnl_engine(), a, b, memory::desc(dims, dnnl_dtype(call.in(2).dtype), strides), c, attr,
-        true);
+    *pd = dnnl::matmul::primitive_desc(dnnl_engine(), a, b,
+                                       memory::desc(dims, dnnl_dtype(call.in(2).dtype), strides), c,
+                                       attr, true);
   } else {
     *pd = dnnl::matmul::primitive_desc(dnnl_engine(), a, b, c, attr, true);
   }

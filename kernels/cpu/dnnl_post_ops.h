@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What ops::kConv2dAct and ops::kLinearAct do behind the product. Included by kernels/cpu/dnnl_*.cc.
+// What ops::kConv2dAct and ops::kLinearAct do behind the product. Included by
+// kernels/cpu/dnnl_*.cc.
 #pragma once
 
 #include "rutile/kernels/cpu/dnnl_util.h"

@@ -128,9 +128,8 @@ TEST(Inference, FoldedWeightsAreNeverStale) {
 
 TEST(Inference, AStateOfAnotherShapeOrTypeIsCompiledAnew) {
   const auto w = make_ref<State>("w", normal({40, 40}, 1));
-  Compiled f = compile([&](const Tensors& x) {
-    return Tensors{ops::relu(ops::linear(x[0], w->read() * 2.0))};
-  });
+  Compiled f = compile(
+      [&](const Tensors& x) { return Tensors{ops::relu(ops::linear(x[0], w->read() * 2.0))}; });
   const Tensor x = normal({8, 40}, 2);
   f({x});
   w->set_concrete(normal({50, 40}, 3));
@@ -175,8 +174,8 @@ TEST(Inference, ConstantsAreFoldedAndPackedOnce) {
 TEST(Inference, EvaluationFollowsTraining) {
   for (const bool low : {false, true}) {
     auto net = nn::models::resnet18({.channels = 3, .classes = 4});
-    auto opt = std::make_shared<nn::optim::Momentum>(net->parameters(), nn::optim::MomentumOptions{
-                                                                            .lr = 0.01});
+    auto opt = std::make_shared<nn::optim::Momentum>(net->parameters(),
+                                                     nn::optim::MomentumOptions{.lr = 0.01});
     nn::TrainStep train(net, nn::CrossEntropyLoss(), opt, {});
     nn::StepOptions graph, eager{.mode = nn::Mode::kEager};
     if (low) graph.amp = eager.amp = DType::kBF16;

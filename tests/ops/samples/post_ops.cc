@@ -11,9 +11,9 @@ using ops::Conv2dActAttrs;
 using ops::LinearActAttrs;
 
 constexpr Activation kActivations[] = {
-    Activation::kNone,   Activation::kRelu, Activation::kRelu6, Activation::kSigmoid,
-    Activation::kSilu,   Activation::kHswish, Activation::kTanh, Activation::kGelu,
-    Activation::kGeluTanh};
+    Activation::kNone,    Activation::kRelu, Activation::kRelu6,
+    Activation::kSigmoid, Activation::kSilu, Activation::kHswish,
+    Activation::kTanh,    Activation::kGelu, Activation::kGeluTanh};
 
 // The kernel rounds once, the composition after each op.
 void tolerance(SampleGroup group, Activation act = Activation::kSilu) {
@@ -44,8 +44,7 @@ RUTILE_SAMPLES(conv2d_act) {
                      in({2, c, 4, 3}).channels_last()},
                     a));
     tolerance(s.add({in({2, c, 4, 3}), in({c, c, 1, 1}), in({c}), in({2, c, 4, 3}).gaps()}, a));
-    tolerance(
-        s.add({in({2, c, 4, 3}), in({c, c, 1, 1}), in({c}), in({2, c, 4, 3}).expanded()}, a));
+    tolerance(s.add({in({2, c, 4, 3}), in({c, c, 1, 1}), in({c}), in({2, c, 4, 3}).expanded()}, a));
   }
   Conv2dActAttrs depthwise = a;
   depthwise.groups = 6;
@@ -71,15 +70,14 @@ RUTILE_SAMPLES(linear_act) {
   for (const Activation act : kActivations) {
     LinearActAttrs a;
     a.act = act;
-    tolerance(s.add({in({33, 40}), in({37, 40}), in({37}), in({33, 37})}, a).name("residual"),
-              act);
+    tolerance(s.add({in({33, 40}), in({37, 40}), in({37}), in({33, 37})}, a).name("residual"), act);
     tolerance(s.add({in({5, 6}), in({7, 6})}, a).name("activation alone"), act);
   }
   LinearActAttrs a;
   a.act = Activation::kSilu;
   tolerance(s.add({in({3, 17, 20}), in({30, 20}), in({30}), in({3, 17, 30})}, a));
-  tolerance(s.add({in({64, 33}).gaps(), in({40, 33}).transposed(), in({40}), in({64, 40}).gaps()},
-                  a));
+  tolerance(
+      s.add({in({64, 33}).gaps(), in({40, 33}).transposed(), in({40}), in({64, 40}).gaps()}, a));
   tolerance(s.add({in({0, 6}), in({7, 6}), in({7}), in({0, 7})}, a));
   tolerance(s.add({in({6}), in({7, 6}), in({7}), in({7})}, a));
   s.add({in({33, 40}).as(DType::kBF16), in({37, 40}).as(DType::kBF16), in({37}).as(DType::kF32)}, a)
