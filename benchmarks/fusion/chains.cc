@@ -15,8 +15,8 @@
 
 #include "rutile/autograd/tape.h"
 #include "rutile/graph/compile.h"
-#include "rutile/ops/elementwise.h"
 #include "rutile/ops/control.h"
+#include "rutile/ops/elementwise.h"
 #include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
@@ -58,7 +58,8 @@ Tensor rms_norm(const Tensors& t) {
   return t[0] * ops::rsqrt(ms + 1e-6) * t[3];
 }
 Tensor softmax(const Tensors& t) {
-  const Tensor e = ops::exp(t[0] - ops::stop_gradient(ops::max(t[0], {.axes = {-1}, .keepdims = true})));
+  const Tensor e =
+      ops::exp(t[0] - ops::stop_gradient(ops::max(t[0], {.axes = {-1}, .keepdims = true})));
   return e / ops::sum(e, {.axes = {-1}, .keepdims = true});
 }
 Tensor batch_norm(const Tensors& t) {
@@ -73,9 +74,9 @@ struct Chain {
   int tensors;  // read and written by one pass forward, of [rows, columns]
 };
 constexpr Chain kChains[] = {
-    {"chain5", chain5, 3},          {"chain10", chain10, 3},       {"chain30", chain30, 3},
-    {"bias_gelu", bias_gelu, 3},    {"gelu_formula", gelu_formula, 2}, {"loss10", loss10, 2},
-    {"layer_norm", layer_norm, 2},  {"rms_norm", rms_norm, 2},     {"softmax", softmax, 2},
+    {"chain5", chain5, 3},         {"chain10", chain10, 3},           {"chain30", chain30, 3},
+    {"bias_gelu", bias_gelu, 3},   {"gelu_formula", gelu_formula, 2}, {"loss10", loss10, 2},
+    {"layer_norm", layer_norm, 2}, {"rms_norm", rms_norm, 2},         {"softmax", softmax, 2},
     {"batch_norm", batch_norm, 2},
 };
 
@@ -97,7 +98,8 @@ void measure(const Chain& chain, bool backward, int64_t rows, int64_t columns, b
   };
   graph::Compiled f = graph::compile(fn, {.passes_off = off, .name = chain.name});
   Tensors in;
-  for (const Shape& s : {Shape{rows, columns}, Shape{rows, columns}, Shape{columns}, Shape{columns}})
+  for (const Shape& s :
+       {Shape{rows, columns}, Shape{rows, columns}, Shape{columns}, Shape{columns}})
     in.push_back(ops::random_normal({.shape = s}));
   f(in);
   if (print) {

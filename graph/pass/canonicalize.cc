@@ -171,8 +171,8 @@ class Canonicalizer {
     ops::ReshapeAttrs attrs;
     for (const int64_t n : shape) attrs.shape.push_back(n);
     const TensorMeta meta(shape, small.dtype, small.device);
-    const NodeId id = rw_.insert(ops::kReshape, AnyAttrs(ops::kReshape.attrs, &attrs), {from},
-                                 {&meta, 1}, like);
+    const NodeId id =
+        rw_.insert(ops::kReshape, AnyAttrs(ops::kReshape.attrs, &attrs), {from}, {&meta, 1}, like);
     return g_.nodes[id].outputs[0];
   }
 

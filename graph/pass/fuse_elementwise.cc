@@ -121,8 +121,7 @@ Role ElementwiseFusion::role_of_reduction(const Node& n, uint32_t reduced, const
   if (inside ? role_[p] != Role::kFull : !same_placement(g_.meta(x), c.domain)) return Role::kNone;
   const TensorMeta& y = g_.meta(n.outputs[0]);
   const bool rows = y.shape == ops::kept_shape(c.domain.shape, reduced) &&
-                    reduces_rows(c.domain, reduced) &&
-                    (c.row_mask == 0 || c.row_mask == reduced);
+                    reduces_rows(c.domain, reduced) && (c.row_mask == 0 || c.row_mask == reduced);
   return rows ? Role::kRow : Role::kEnd;
 }
 
@@ -144,8 +143,8 @@ Role ElementwiseFusion::role_in(NodeId id, const Group& c) const {
   if (is_reduction(n, &reduced)) return role_of_reduction(n, reduced, c);
   const TensorMeta& y = g_.meta(n.outputs[0]);
   if (same_placement(y, c.domain)) return Role::kFull;
-  const bool row = reads_row && y.is_contiguous() &&
-                   y.shape == ops::kept_shape(c.domain.shape, c.row_mask);
+  const bool row =
+      reads_row && y.is_contiguous() && y.shape == ops::kept_shape(c.domain.shape, c.row_mask);
   return row ? Role::kRow : Role::kNone;
 }
 
@@ -192,9 +191,8 @@ bool ElementwiseFusion::depends(NodeId id, int group, int other) {
 }
 
 bool ElementwiseFusion::may_join(NodeId id, int group) {
-  return std::none_of(before_[id].begin(), before_[id].end(), [&](NodeId p) {
-    return group_of_[p] != group && depends(p, group, kNone);
-  });
+  return std::none_of(before_[id].begin(), before_[id].end(),
+                      [&](NodeId p) { return group_of_[p] != group && depends(p, group, kNone); });
 }
 
 // Nothing outside may stand between the two.

@@ -277,6 +277,22 @@ bool has_zero_stride(const TensorMeta& m) {
   return false;
 }
 
+// Whether some tap of the kernel meets padding only.
+bool has_unseen_taps(const ConvShape& s) {
+  const auto unseen = [](int64_t taps, int64_t size, int64_t out, int64_t stride, int64_t pad,
+                         int64_t dilation) {
+    for (int64_t k = 0; k < taps; ++k) {
+      // The first pixel of the result whose place is not before the image.
+      const int64_t at = k * dilation - pad;
+      const int64_t first = at >= 0 ? 0 : (-at + stride - 1) / stride;
+      if (first >= out || first * stride + at >= size) return true;
+    }
+    return false;
+  };
+  return unseen(s.kh, s.h, s.oh, s.stride_h, s.pad_h, s.dil_h) ||
+         unseen(s.kw, s.w, s.ow, s.stride_w, s.pad_w, s.dil_w);
+}
+
 bool supports(const CallMeta& call, Reason* reason) {
   if (!dnnl_has(call.in(0).dtype) || !dnnl_has(call.out().dtype)) {
     return refuse(reason, "takes f32, and bf16 where the machine has AVX-512");
@@ -285,6 +301,10 @@ bool supports(const CallMeta& call, Reason* reason) {
   const ConvShape& s = join.s;
   if (s.empty()) return refuse(reason, "an input is empty");
   if (!fits_int(s)) return refuse(reason, "a size or distance is beyond its integers");
+  // oneDNN 3.2 leaves such weights of depthwise convolutions as they were in memory.
+  if (kind_of(call.op) == Kind::kWeightGrad && s.groups > 1 && s.ic == 1 && has_unseen_taps(s)) {
+    return refuse(reason, "a tap of a depthwise kernel meets padding only");
+  }
   if (s.groups * join.by > 1 && conv_tensors(call).weight->layout != kStrided) {
     return refuse(reason, "the weight of a grouped convolution is blocked");
   }

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kCacheBytes = 40 << 10;  // stays in the first-level cache beside the streams
 constexpr int64_t kMaxTile = 1024, kMinTile = 64;
-constexpr int64_t kLongRow = 256;        // worth a call of its own
+constexpr int64_t kLongRow = 256;         // worth a call of its own
 constexpr int64_t kMaxResults = 1 << 16;  // gathered over tiles
 constexpr int64_t kMaxRows = 128;
 
@@ -155,7 +155,8 @@ class Builder {
     if (p.row <= kMaxTile || whole) {
       p.tile = p.row;
       p.tile_rows = row_values && p.row >= kLongRow ? 1 : kMaxTile / std::max<int64_t>(p.row, 1);
-      p.tile_rows = std::clamp<int64_t>(p.tile_rows, 1, std::min(kMaxRows, std::max<int64_t>(p.rows, 1)));
+      p.tile_rows =
+          std::clamp<int64_t>(p.tile_rows, 1, std::min(kMaxRows, std::max<int64_t>(p.rows, 1)));
       whole_rows_ = whole;
     }
     one_row_ = p.tile != p.row || p.tile_rows == 1;
@@ -231,7 +232,8 @@ class Builder {
     for (int j = 0; j < s.num_in; ++j) read(&s, j, extent, mask >> j & 1u);
     s.extent = extent_[slot] = extent;
     dtype_[slot] = result_dtype(from.fn, t);
-    if (extent == Extent::kTile) cost_ += from.cost * (t == DType::kF64 && from.cost > 0.1 ? 20 : 1);
+    if (extent == Extent::kTile)
+      cost_ += from.cost * (t == DType::kF64 && from.cost > 0.1 ? 20 : 1);
     return Status();
   }
   // A step of this extent may take the slot as one element for all.
@@ -378,8 +380,10 @@ class Builder {
     }
     operand = &kept;
     Shape all;
-    if (m.numel() != plan_->rows || !broadcast_shapes(kept.shape, placed_.domain.shape, &all).ok() ||
-        !(all == placed_.domain.shape) || !tile_geometry({&operand, 1}, placed_.domain, &g, &reason))
+    if (m.numel() != plan_->rows ||
+        !broadcast_shapes(kept.shape, placed_.domain.shape, &all).ok() ||
+        !(all == placed_.domain.shape) ||
+        !tile_geometry({&operand, 1}, placed_.domain, &g, &reason))
       return false;
     if (g.rank == 1) return g.stride[0][0] == 0 || plan_->row == 1;
     return g.rank == 2 && g.dims[1] == plan_->row && g.stride[0][1] == 0 && g.stride[0][0] == 1;
@@ -413,13 +417,12 @@ class Builder {
       if (is_full(out_[o]) && extent_[slot] != Extent::kTile) {
         spread_[slot] = true;
         out.extent = Extent::kTile;
-      } else if (!is_full(out_[o]) &&
-                 (extent_[slot] != Extent::kRow || !lies_as_rows(out_[o]))) {
+      } else if (!is_full(out_[o]) && (extent_[slot] != Extent::kRow || !lies_as_rows(out_[o]))) {
         return unsupported("gives something between all elements and one per row");
       }
       // The step that makes it writes into the output itself, unless it has to be converted.
-      const bool made_here = slot >= num_in() && extent_[slot] == Extent::kTile &&
-                             dtype_[slot] == out_[o].dtype;
+      const bool made_here =
+          slot >= num_in() && extent_[slot] == Extent::kTile && dtype_[slot] == out_[o].dtype;
       if (made_here && p.direct_out[slot] < 0) {
         p.direct_out[slot] = static_cast<int16_t>(o);
         out.store = nullptr;
@@ -466,8 +469,7 @@ class Builder {
       gathers = gathers || (in_parts && s.load);
       if (s.feed == Feed::kRepeat || (s.feed == Feed::kSingle && spread_[i])) {
         p.buffer[i] = static_cast<int16_t>(take(-1, kAlways));
-      } else if (s.feed == Feed::kGather || spread_[i] ||
-                 (s.feed == Feed::kFlat && s.load) ||
+      } else if (s.feed == Feed::kGather || spread_[i] || (s.feed == Feed::kFlat && s.load) ||
                  (s.feed == Feed::kLine && (s.load || !one_row_))) {
         p.buffer[i] = static_cast<int16_t>(take(-1, last_use[i]));
       }
@@ -526,7 +528,8 @@ class Builder {
       return elements * widest * p.buffers <= kCacheBytes;
     };
     if (p.tile == p.row && p.row > 0) {
-      while (p.tile_rows > 1 && !fits_cache(p.tile_rows * p.tile)) p.tile_rows = (p.tile_rows + 1) / 2;
+      while (p.tile_rows > 1 && !fits_cache(p.tile_rows * p.tile))
+        p.tile_rows = (p.tile_rows + 1) / 2;
       if (whole_rows_ || fits_cache(p.tile)) return;
     }
     int64_t tile = kMaxTile;
@@ -623,8 +626,8 @@ class Builder {
   std::unique_ptr<TilePlan> plan_;
   Placed placed_;
   const TileGeometry& g_ = placed_.g;
-  bool whole_rows_ = false;  // a reduction wants whole rows in a tile
-  bool one_row_ = true;      // tiles have one row
+  bool whole_rows_ = false;          // a reduction wants whole rows in a tile
+  bool one_row_ = true;              // tiles have one row
   int real_[kMaxTileSlots] = {};     // the slot that holds the value
   DType dtype_[kMaxTileSlots] = {};  // of the slot's tile
   Extent extent_[kMaxTileSlots] = {};

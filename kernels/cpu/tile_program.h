@@ -42,9 +42,9 @@ struct RunReduce {
   DType slot = DType::kF64;   // type of the accumulator
   DType value = DType::kF32;  // tile type of the result
   double scale = 1;
-  bool whole = true;    // every tile has all that its rows' results are made of
-  bool inside = true;   // reduces the elements of a row; else rows, element by element
-  bool one = false;     // ... and all rows into the same results
+  bool whole = true;   // every tile has all that its rows' results are made of
+  bool inside = true;  // reduces the elements of a row; else rows, element by element
+  bool one = false;    // ... and all rows into the same results
   int64_t outer_step[kMaxTileRank] = {};  // results, where they are gathered over tiles
   int64_t results = 0;
   int64_t at = 0;  // of the results in a part's memory, bytes
@@ -89,8 +89,8 @@ struct TilePlan : Plan {
   int64_t parts = 0, part_bytes = 0, part_grain = 1;
   int buffers = 0, row_buffers = 0;
   int64_t buffer_bytes = 0, row_buffer_bytes = 0;
-  int raw_buffer = -1;   // gathered elements before conversion
-  int slots_buffer = -1; // accumulators of a tile's rows
+  int raw_buffer = -1;    // gathered elements before conversion
+  int slots_buffer = -1;  // accumulators of a tile's rows
   int16_t buffer[kMaxTileSlots], row_buffer[kMaxTileSlots];
   int16_t direct_out[kMaxTileSlots];  // the output that the slot's step writes in place
   int8_t slot_size[kMaxTileSlots] = {};

@@ -37,6 +37,9 @@ const std::vector<Case>& cases() {
       {"depthwise", {2, 6, 8, 8}, {6, 1, 3, 3}, 2, 1, 1, 6},
       {"depthwise, doubling", {1, 3, 4, 4}, {6, 1, 3, 3}, 1, 0, 1, 3},
       {"depthwise of 37", {1, 37, 5, 6}, {37, 1, 3, 3}, 1, 1, 1, 37},
+      {"depthwise 5x5 of 32", {3, 32, 7, 9}, {32, 1, 5, 5}, 1, 2, 1, 32},
+      {"depthwise, uneven", {2, 40, 9, 16}, {40, 1, 7, 9}, {2, 1}, {3, 4}, {1, 2}, 40},
+      {"depthwise of few pixels", {2, 16, 2, 1}, {16, 1, 3, 3}, 2, 1, 1, 16},
       {"37 to 6", {2, 37, 9, 9}, {6, 37, 3, 3}, 2, 1},
       {"64 to 48", {2, 64, 6, 6}, {48, 64, 3, 3}, 1, 1},
       {"huge distances", {1, 2, 4, 3}, {3, 2, 1, 1}, int64_t{1} << 30, 0, (int64_t{1} << 31) - 1},
@@ -201,6 +204,15 @@ RUTILE_SAMPLES(conv2d_weight_grad) {
   a.out_dtype = {};
   s.add({in({1, 4, 6, 6}).channels_last(), in({1, 3, 8, 8}).channels_last()}, a).dtypes(kFloats);
   s.add({in({1, 4, 6, 6}).transposed(), in({1, 3, 8, 8}).gaps()}, a).dtypes(kFloats);
+  Conv2dWeightGradAttrs depthwise;
+  depthwise.weight_shape = {32, 1, 3, 3};
+  depthwise.groups = 32;
+  depthwise.pad = 1;
+  for (const DType t : {DType::kBF16, DType::kF32}) {
+    depthwise.out_dtype = DType::kF32;
+    const Input image = in({2, 32, 5, 6}).channels_last().as(t);
+    s.add({image, image}, depthwise).name("depthwise, f32 result").tolerance(DType::kF32, 1e-4);
+  }
   // Few pixels, many weights: products over all images at once.
   struct Small {
     Shape dy, x, weight;

@@ -53,15 +53,16 @@ void add_reductions(SampleList& s) {
         program("2: mul %0 %1; sum %2 axes=[0]; sum %2 axes=[1] -> %2 %3 %4"));
   // Integers and bool.
   s.add({in({30, 50}).as(DType::kI32).ints(-5, 5), in({30, 50})},
-        program("2: sum %0 axes=[0]; max %0 axes=[1]; mean %0; greater %1 %1; sum %5 -> %2 %3 %4 %6"))
+        program(
+            "2: sum %0 axes=[0]; max %0 axes=[1]; mean %0; greater %1 %1; sum %5 -> %2 %3 %4 %6"))
       .no_gradient("integers");
   // The rows of one element; a single row; rows that are read and are an output.
   s.add({in({6, 1, 4}), in({6, 1, 4})},
         program("2: mul %0 %1; sum %2 axes=[2] keepdims=true; sub %2 %3 -> %4 %3"));
   s.add({in({300})}, program("1: sum %0 keepdims=true; div %0 %1 -> %2"));
   s.add({in({20, 30}), in({20, 1}), in({1})},
-        program("3: sum %0 axes=[1] keepdims=true; greater %3 %2; where %4 %3 %1; add %5 %2; mul %0 %6 -> %7 %6"))
-      ;
+        program("3: sum %0 axes=[1] keepdims=true; greater %3 %2; where %4 %3 %1; add %5 %2; mul "
+                "%0 %6 -> %7 %6"));
 }
 
 RUTILE_SAMPLES(fused_elementwise) {
