@@ -39,10 +39,18 @@ struct Program {
   DType dtype = DType::kF32;
   Shape shape;            // of the inputs and most States
   bool gradient = false;  // also returns the gradients of the inputs and of what it read of States
+  bool inference = false;  // writes no State and asks for no gradient
   std::vector<Step> steps;
 };
 
 Program random_program(uint64_t seed);
+
+// Parameters of a convolution or linear layer and of the norm behind it.
+struct Layer {
+  int64_t channels = 0;
+  bool image = false;
+  Ref<State> weight, bias, mean, var, gamma;
+};
 
 // The States that a program reads and writes, as they are before its first run.
 class Machine {
@@ -53,13 +61,19 @@ class Machine {
   // Gives every State a handle that nobody else has. Eagerly, a tensor written to two States is one
   // tensor, also to a gradient; in a graph, States are values of their own.
   void renew_handles();
+  // What the layers of this many channels read; null if the program has none.
+  const Layer* layer(int64_t channels, bool image) const;
+  // Gives layers and parameters other values, as training between two calls would.
+  void train();
   // Values of all States.
   Tensors states() const;
 
  private:
   friend class Interpreter;
+  void add_layers(uint64_t seed);
   const Program& program_;
   std::vector<Ref<State>> params_, slots_, stats_;
+  std::vector<Layer> layers_;
   Generator generator_;
   Tensor lr_, step_;
 };

@@ -91,6 +91,27 @@ TEST(Inference, AGraphWithAStateWriteOrAGradientIsForTraining) {
   EXPECT_LT(distance(block.mean->read(), before * 0.5), 1e-6);
 }
 
+// A State that nothing reads but the update of another one (found by the fuzzer).
+TEST(Inference, AStateMayGetAnotherOnesValue) {
+  const auto a = make_ref<State>("a", normal({3}, 1)), b = make_ref<State>("b", normal({3}, 2));
+  Compiled f = compile([&](const Tensors& x) {
+    const Tensor old = a->read();
+    b->write(old);
+    return Tensors{x[0]};
+  });
+  Compiled g = compile([&](const Tensors& x) {
+    const Tensor other = b->read(), old = a->read();
+    a->write(other);
+    static_cast<void>(old);
+    return Tensors{x[0]};
+  });
+  f({normal({2}, 3)});
+  EXPECT_EQ(b->read().to_vector<float>(), a->read().to_vector<float>());
+  b->write(normal({3}, 4));
+  g({normal({2}, 3)});
+  EXPECT_EQ(a->read().to_vector<float>(), b->read().to_vector<float>());
+}
+
 // Every way in which a State can get another value, for each State that was folded.
 TEST(Inference, FoldedWeightsAreNeverStale) {
   for (const DType t : {DType::kF32, DType::kF64}) {
