@@ -66,6 +66,9 @@ struct RUTILE_API Explanation {
   int runs = 0;
   double step_ms = 0, best_ms = 0;  // a run as it always is: median, best
   int64_t state_bytes = 0;
+  // Of what depends on States alone and is computed again only when they change.
+  int frozen_kernels = 0;
+  int64_t frozen_bytes = 0;
 
   double kernel_ms() const;  // sum over the kernels
   double limit_ms() const;   // sum over the kernels' limits

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "rutile/core/thread.h"
+#include "rutile/graph/exec/frozen.h"
 #include "rutile/graph/ir/dot.h"
 #include "rutile/graph/ir/text.h"
 #include "rutile/io/file.h"
@@ -275,6 +276,10 @@ Explanation explain(Compiled& f, const std::vector<Tensor>& inputs, const Explai
   e.report = f.report();
   e.graph = p.graph;
   for (const StateSlot& s : p.graph->states) e.state_bytes += p.graph->meta(s.in).nbytes();
+  if (p.frozen) {
+    e.frozen_kernels = static_cast<int>(p.frozen->program().steps.size());
+    e.frozen_bytes = p.frozen->nbytes();
+  }
   {
     ThreadCountScope threads(p.threads);
     e.peaks = machine_peaks();

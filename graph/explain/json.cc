@@ -93,7 +93,9 @@ std::string Explanation::to_json() const {
          {"bytes", c.bytes},
          {"trace_ms", report.trace_ms},
          {"pass_ms", report.pass_ms},
-         {"lower_ms", report.lower_ms}};
+         {"lower_ms", report.lower_ms},
+         {"frozen_kernels", frozen_kernels},
+         {"frozen_bytes", frozen_bytes}};
   j["peaks"] = peaks_of(peaks);
   j["passes"] = passes_of(report);
   j["fusions"] = fusions_of(report);

@@ -57,7 +57,11 @@ void add_head(const Explanation& e, std::string* out) {
        e.peaks.bandwidth(0) / 1e9);
   line(out, "  compiled  trace %.1f ms, passes %.1f ms, lowering %.1f ms", e.report.trace_ms,
        e.report.pass_ms, e.report.lower_ms);
-  double phases[3] = {};
+  if (e.frozen_kernels > 0) {
+    line(out, "  frozen    %d kernels that run when weights change, %.2f MiB of results",
+         e.frozen_kernels, mib(static_cast<double>(e.frozen_bytes)));
+  }
+  double phases[4] = {};
   for (const KernelTime& k : e.kernels) phases[static_cast<int>(k.phase)] += k.ms;
   if (phases[1] > 0) {
     line(out, "  phases    forward %.0f %%, backward %.0f %%, optimizer %.0f %%",

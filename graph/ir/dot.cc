@@ -29,6 +29,8 @@ const char* colour(Phase p) {
       return "#cfe3f7";
     case Phase::kBackward:
       return "#f9ddc6";
+    case Phase::kFrozen:
+      return "#e3d9f2";
     default:
       return "#d3ecd0";
   }

@@ -29,11 +29,18 @@ class NormFolding {
     const std::vector<NodeId> old = std::move(g_.order);
     g_.order.clear();
     for (NodeId id : old) {
-      if (foldable(id)) {
-        fold(id);
-      } else {
+      if (g_.nodes[id].op != &ops::kBatchNormInference) {
         g_.order.push_back(id);
+        continue;
       }
+      const NodeId layer = g_.values[g_.nodes[id].inputs[0]].producer;
+      if (const std::string why = obstacle(id); !why.empty()) {
+        remark_refused(g_, {layer, id}, why);
+        g_.order.push_back(id);
+        continue;
+      }
+      remark_done(g_, {layer, id});
+      fold(id);
     }
     g_.replace_uses(map_);
   }
@@ -41,23 +48,27 @@ class NormFolding {
  private:
   ValueId input(const Node& n, size_t i) const { return i < n.inputs.size() ? n.inputs[i] : kNone; }
 
-  bool foldable(NodeId id) const {
+  // Empty if the norm can become part of the layer before it, else why not.
+  std::string obstacle(NodeId id) const {
     const Node& norm = g_.nodes[id];
-    if (norm.op != &ops::kBatchNormInference) return false;
     const ValueId x = norm.inputs[0];
     const NodeId layer = g_.values[x].producer;
-    if (layer == kNone || reader_[x] != id) return false;
+    if (layer == kNone) return "no layer stands before it";
+    if (reader_[x] != id) return "what it normalises is read by others, too";
     const Node& n = g_.nodes[layer];
     // Behind a linear layer, channels are the second dimension only of a matrix.
     const bool known = n.op == &ops::kConv2d || (n.op == &ops::kLinear && g_.meta(x).rank() == 2);
-    if (!known || n.phase != norm.phase) return false;
-    for (size_t i = 1; i < norm.inputs.size(); ++i) {
-      if (norm.inputs[i] != kNone && !fixed_[norm.inputs[i]]) return false;
+    if (!known || n.phase != norm.phase) {
+      return cat("it stands behind ", n.op->name, ", no convolution or linear layer");
     }
-    for (size_t i = 1; i < n.inputs.size(); ++i) {
-      if (n.inputs[i] != kNone && !fixed_[n.inputs[i]]) return false;
+    for (const Node* user : {&norm, &n}) {
+      for (size_t i = 1; i < user->inputs.size(); ++i) {
+        if (user->inputs[i] != kNone && !fixed_[user->inputs[i]]) {
+          return "weights or statistics change from call to call";
+        }
+      }
     }
-    return same_placement(g_.meta(x), g_.meta(norm.outputs[0]));
+    return same_placement(g_.meta(x), g_.meta(norm.outputs[0])) ? "" : "it changes the layout";
   }
 
   // What a cast to low precision was made of: the product is rounded once.

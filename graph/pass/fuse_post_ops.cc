@@ -103,9 +103,11 @@ class PostOpFusion {
     const bool conv = layer.op == &ops::kConv2d || layer.op == &ops::kConv2dAct;
     if (!conv && layer.op != &ops::kLinear && layer.op != &ops::kLinearAct) return;
     if (gone_[id] || !plain(layer)) return;
+    Chain refused;
     for (const bool with_residual : {true, false}) {
       const Chain c = chain_behind(layer, with_residual);
       if (c.add == kNone && c.act == kNone) continue;
+      if (with_residual) refused = c;
       const OpDef& op = conv ? ops::kConv2dAct : ops::kLinearAct;
       const AnyAttrs attrs = conv ? conv_attrs(layer, c.kind) : linear_attrs(c.kind);
       std::vector<ValueId> in = layer.inputs;
@@ -113,8 +115,12 @@ class PostOpFusion {
       if (c.residual != kNone) in.push_back(c.residual);
       const NodeId last = c.act != kNone ? c.act : c.add;
       if (!same_kernel(layer, op, attrs, in, g_.meta(g_.nodes[last].outputs[0]))) continue;
+      remark_done(g_, {id, c.add, c.act});
       replace(id, c, last, op, attrs, std::move(in));
       return;
+    }
+    if (refused.add != kNone || refused.act != kNone) {
+      remark_refused(g_, {id, refused.add, refused.act}, "the layer's kernel takes none of it");
     }
   }
 

@@ -12,9 +12,11 @@
 
 #include "rutile/autograd/tape.h"
 #include "rutile/core/thread.h"
+#include "rutile/graph/ir/dot.h"
 #include "rutile/ops/amp.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/index.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/norm.h"
 #include "rutile/ops/random.h"
@@ -233,6 +235,24 @@ TEST(Explain, InferenceInMixedPrecision) {
     EXPECT_DOUBLE_EQ(k.limit_ms, 1e3 * e.peaks.seconds(k.cost, DType::kBF16));
   }
   EXPECT_TRUE(found);
+}
+
+TEST(Explain, InferenceFoldsAndFreezes) {
+  const Ref<State> w(new State("w", normal({8, 3, 3, 3}))), one(new State("one", ops::ones({8})));
+  Compiled f = compile(
+      [&](const std::vector<Tensor>& in) {
+        const Tensor y = ops::conv2d(in[0], w->read(), {}, {.pad = 1});
+        const Tensor s = one->read();
+        return std::vector<Tensor>{ops::relu(ops::batch_norm_inference(y, s, s))};
+      },
+      {});
+  const Explanation e = explain(f, {normal({2, 3, 6, 6})}, {.runs = 1});
+  const std::string text = e.text();
+  EXPECT_THAT(text, HasSubstr("conv2d + batch_norm_inference"));
+  EXPECT_GT(e.frozen_kernels, 0);
+  EXPECT_GT(e.frozen_bytes, 0);
+  EXPECT_THAT(text, HasSubstr("kernels that run when weights change"));
+  EXPECT_THAT(e.graph ? to_dot(*e.graph) : "", HasSubstr("#e3d9f2"));
 }
 
 TEST(Explain, RefusesTracesAndGradients) {
