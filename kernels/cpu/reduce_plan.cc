@@ -15,7 +15,8 @@ struct Loop {
 };
 using Loops = SmallVector<Loop, kMaxRank + 2>;
 
-// One loop per dimension of memory; a blocked dimension gives two. False if one has padding.
+// One loop per dimension of memory; a blocked dimension gives two. False if several blocks have
+// padding.
 bool memory_loops(const CallMeta& c, Loops* loops) {
   const TensorMeta& x = c.in(0);
   const uint32_t mask = ops::reduced_mask(c);
@@ -34,13 +35,14 @@ bool memory_loops(const CallMeta& c, Loops* loops) {
     return true;
   }
   const int block = x.rank() == 4 ? channel_block(x.layout) : 0;
-  if (block == 0 || x.shape[1] % block != 0) return false;
-  const int64_t pixels = x.shape[2] * x.shape[3];
-  add(0, x.shape[0], x.shape[1] * pixels, 1);
-  add(1, x.shape[1] / block, pixels * block, block);
+  if (block == 0 || (x.shape[1] % block != 0 && x.shape[1] > block)) return false;
+  const int64_t blocks = (x.shape[1] + block - 1) / block, pixels = x.shape[2] * x.shape[3];
+  add(0, x.shape[0], blocks * pixels * block, 1);
+  add(1, blocks, pixels * block, block);
   add(2, x.shape[2], x.shape[3] * block, 1);
   add(3, x.shape[3], block, 1);
-  add(1, block, 1, 1);
+  // Of a block that is not full, what there is.
+  add(1, std::min<int64_t>(block, x.shape[1]), 1, 1);
   return true;
 }
 

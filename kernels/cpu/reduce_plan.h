@@ -23,7 +23,7 @@ struct ReduceGeometry {
   int64_t kept_count = 1, reduced_count = 1;
 };
 
-// False for tensors whose layout has padding.
+// False for tensors whose layout has padding in one of several blocks.
 bool reduce_geometry(const CallMeta& c, ReduceGeometry* g, Reason* reason);
 
 struct ReducePlan : Plan {

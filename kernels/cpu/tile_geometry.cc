@@ -75,7 +75,7 @@ bool TileGeometry::flat(int input) const {
 }
 
 bool tile_geometry(std::span<const TensorMeta* const> inputs, const TensorMeta& out,
-                   TileGeometry* g, Reason* reason) {
+                   TileGeometry* g, Reason* reason, size_t results) {
   if (inputs.size() > kMaxTileInputs) {
     reason->text = cat("has more than ", kMaxTileInputs, " inputs");
     return false;
@@ -91,7 +91,7 @@ bool tile_geometry(std::span<const TensorMeta* const> inputs, const TensorMeta& 
   const bool padded = blocked && g->total != out.numel();
   int64_t step[kMaxTileInputs][kMaxTileRank] = {};
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!input_steps(*inputs[i], out, p, n, padded, step[i])) {
+    if (!input_steps(*inputs[i], out, p, n, padded && i < results, step[i])) {
       reason->text = cat("input ", i, " lies otherwise than the output");
       return false;
     }

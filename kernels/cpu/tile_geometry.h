@@ -23,8 +23,9 @@ struct TileGeometry {
   bool flat(int input) const;  // lies exactly as the output
 };
 
-// False with a reason for operands that have no such geometry.
+// False with a reason for operands that have no such geometry. Those from number `results` on may
+// be strided where the output has padding: their steps go on into it.
 bool tile_geometry(std::span<const TensorMeta* const> inputs, const TensorMeta& out,
-                   TileGeometry* g, Reason* reason);
+                   TileGeometry* g, Reason* reason, size_t results = kMaxTileInputs);
 
 }  // namespace rutile::kernels

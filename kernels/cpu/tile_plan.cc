@@ -73,10 +73,14 @@ bool place_operands(const TileProgram& program, std::span<const TensorMeta* cons
       return false;
     }
   }
-  if (!tile_geometry(operands, p->domain, &p->g, reason)) return false;
-  if (program.reduces() && p->g.total != p->domain.numel()) {
-    reason->text = "reduces no padded layouts";
-    return false;
+  if (!tile_geometry(operands, p->domain, &p->g, reason, in.size())) return false;
+  if (p->g.total == p->domain.numel()) return true;
+  // What the padding of channels comes to lies behind the results where those are one per channel.
+  for (const TensorMeta& m : p->results) {
+    if (p->domain.rank() != 4 || m.shape[1] == 1 || m.numel() != m.shape[1]) {
+      reason->text = "reduces padding with the rest";
+      return false;
+    }
   }
   return true;
 }
@@ -146,7 +150,10 @@ class Builder {
       run.inside = inside;
       run.whole = each && (read || p.row <= kMaxTile);
       run.one = still(num_in() + static_cast<int>(r));
-      run.results = placed_.results[r].numel();
+      run.results = run.slots = placed_.results[r].numel();
+      if (p.total != placed_.domain.numel()) {
+        run.slots = p.total / (placed_.domain.numel() / run.results);
+      }
       for (int d = 0; d < p.outer_rank; ++d) run.outer_step[d] = step[d];
       if (!inside && step[g_.rank - 1] != 1) return unsupported("reduces to scattered results");
       whole = whole || run.whole;
@@ -555,7 +562,7 @@ class Builder {
     for (RunReduce& r : p.reduces) {
       if (r.whole) continue;
       r.at = p.part_bytes;
-      p.part_bytes += (r.results * r.kernels.slot_bytes + 63) / 64 * 64;
+      p.part_bytes += (r.slots * r.kernels.slot_bytes + 63) / 64 * 64;
       results += r.results;
     }
     if (results == 0) return;

@@ -384,7 +384,7 @@ Status run_tiles(const Plan& plan, const KernelArgs& args) {
     for (int64_t part = begin; part < end; ++part) {
       char* results = static_cast<char*>(args.workspace) + part * p.part_bytes;
       for (const RunReduce& r : p.reduces) {
-        if (!r.whole) r.kernels.init(results + r.at, r.results);
+        if (!r.whole) r.kernels.init(results + r.at, r.slots);
       }
       TileRun run(p, args, results);
       run.run(p.tiles * part / p.parts, p.tiles * (part + 1) / p.parts);
