@@ -87,7 +87,8 @@ RUTILE_API Tensor contiguous(Arg x);
 
 struct ReorderAttrs {
   Placement to;
-  RUTILE_REFLECT(to)
+  OptionalDType dtype{};  // default: x's
+  RUTILE_REFLECT(to, dtype)
 };
 extern RUTILE_API const OpDef kReorder;
 // The same values placed otherwise in memory: "row_major", "channels_last" or a layout tag.

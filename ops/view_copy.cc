@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "rutile/core/element.h"
+#include "rutile/ops/elementwise.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/view.h"
 
@@ -31,7 +32,20 @@ Status infer_contiguous(const CallMeta& c, TensorMeta* out) {
 
 Status infer_reorder(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(0);
-  return place(x.shape, x.dtype, x.device, c.as<ReorderAttrs>().to, out);
+  const auto& a = c.as<ReorderAttrs>();
+  const DType dtype = a.dtype.set ? a.dtype.value : x.dtype;
+  if (dtype != x.dtype && !(is_floating(dtype) && is_floating(x.dtype))) {
+    return type_error(cat("turns floating types into one another, not ", x.dtype, " into ", dtype));
+  }
+  return place(x.shape, dtype, x.device, a.to, out);
+}
+
+GradResult grad_reorder(GradCtx& ctx) { return {cast(ctx.grad(), ctx.in_meta(0).dtype)}; }
+
+TensorList compose_reorder(const void* attrs, std::span<const Tensor> in) {
+  const auto& a = *static_cast<const ReorderAttrs*>(attrs);
+  const DType dtype = a.dtype.set ? a.dtype.value : in[0].dtype();
+  return {reorder(dtype == in[0].dtype() ? in[0] : cast(in[0], dtype), a.to)};
 }
 
 }  // namespace
@@ -50,9 +64,12 @@ constinit const OpDef kReorder = define({
     .inputs = {"x"},
     .attrs = attrs_of<ReorderAttrs>(),
     .infer = infer_reorder,
-    .grad = grad_same,
+    .grad = grad_reorder,
+    .compose = compose_reorder,
     .zero_preserving = true,
-    .doc = "The same values in another physical placement; what a layout pads is zero.",
+    .doc =
+        "The same values in another physical placement, and if asked another floating type; what "
+        "a layout pads is zero.",
 });
 
 Tensor contiguous(Arg x) {

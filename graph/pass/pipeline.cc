@@ -20,6 +20,7 @@ constexpr Pass kTraining[] = {
     {"fuse_optimizer", fuse_optimizer, true, "one update kernel for all parameters"},
     {"expand_composites", expand_composites, false, "ops without a kernel become their definition"},
     {"layout", layout, true, "convolutions and what stands between them in blocked layouts"},
+    {"fold_casts", fold_casts, true, "weights are cast while they are reordered"},
     {"fuse_elementwise", fuse_elementwise, true, "chains of elementwise ops in one kernel"},
     {"dce_last", dce, true, "drops what the passes left over"},
 };

@@ -16,8 +16,8 @@ bool supports(const CallMeta& c, Reason* reason) {
   const TensorMeta &from = c.in(0), &to = c.out();
   if (from.layout == kStrided && to.layout == kStrided) {
     reason->text = "neither side is blocked";
-  } else if (!dnnl_has(from.dtype)) {
-    reason->text = cat("oneDNN has no fast ", from.dtype, " here");
+  } else if (!dnnl_has(from.dtype) || !dnnl_has(to.dtype)) {
+    reason->text = cat("oneDNN has no fast ", from.dtype, " to ", to.dtype, " here");
   } else if (from.numel() == 0) {
     reason->text = "is empty";
   } else {

@@ -10,6 +10,7 @@
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/copy.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
+#include "rutile/kernels/cpu/reorder_tiles.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/index_range.h"
 #include "rutile/kernels/register.h"
@@ -353,9 +354,21 @@ Status prepare_tables(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   return Status();
 }
 
+bool same_type(const CallMeta& c, Reason* reason) {
+  if (c.in(0).dtype == c.out().dtype) return true;
+  reason->text = "does not convert";
+  return false;
+}
+
 bool any_placement(const CallMeta& c, Reason* reason) {
-  if (c.in(0).rank() > 0) return true;
+  if (c.in(0).rank() > 0) return same_type(c, reason);
   reason->text = "is 0-d";
+  return false;
+}
+
+bool strided(const CallMeta& c, Reason* reason) {
+  if (c.in(0).layout == kStrided && c.out().layout == kStrided) return same_type(c, reason);
+  reason->text = "a side is blocked";
   return false;
 }
 
@@ -368,11 +381,12 @@ void add_row(const OpDef& op, const char* name,
 }  // namespace
 
 void register_view_cpu() {
+  register_reorder_tiles();
 #if RUTILE_ONEDNN
   register_reorder_dnnl();
 #endif
   for (const OpDef* op : {&ops::kContiguous, &ops::kReorder}) {
-    add_row(*op, "copy", prepare_place);
+    add_row(*op, "copy", prepare_place, strided);
     add_row(*op, "copy_blocked", prepare_tables, any_placement);
   }
   add_row(ops::kConcat, "copy", prepare_concat);

@@ -177,7 +177,11 @@ Status run_triangle(const Plan& plan, const KernelArgs& args) {
   return Status();
 }
 
-bool any_placement(const CallMeta&, Reason*) { return true; }
+bool any_placement(const CallMeta& c, Reason* reason) {
+  if (c.in(0).dtype == c.out().dtype) return true;
+  reason->text = "does not convert";
+  return false;
+}
 
 }  // namespace
 

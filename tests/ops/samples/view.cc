@@ -128,6 +128,11 @@ RUTILE_SAMPLES(reorder) {
   });
   s.add({in({3, 0, 2, 2})}, ReorderAttrs{{intern_layout("aBcd16b"), false}}).name("empty");
   s.add({in({37, 5})}, ReorderAttrs{{intern_layout("AB16b16a"), false}});
+  s.add({in({37, 20, 2, 3})}, ReorderAttrs{{intern_layout("ABcd8b16a2b"), false}, DType::kBF16})
+      .name("to bf16")
+      .tolerance(DType::kBF16, 1e-2);
+  s.add({in({20, 37}).as(DType::kBF16)}, ReorderAttrs{{}, DType::kF32}).name("to f32");
+  s.error({in({3, 4})}, ReorderAttrs{{}, DType::kI32}, ErrorCode::kType, "floating types");
   s.error({in({3, 4})}, ReorderAttrs{{kStrided, true}}, ErrorCode::kValue, "rank 4 or 5");
   s.error({in({3, 4})}, ReorderAttrs{{intern_layout("aBcd16b"), false}}, ErrorCode::kValue,
           "is for rank 4");
