@@ -348,10 +348,10 @@ TEST(Passes, CastsGoIntoTheReordersThatReadThem) {
               R"(graph {
   %0 = input "w" f32[32,16,3,3]<ABcd16b16a>
   %1 = input "v" f32[32,16,3,3]<ABcd16b16a>
-  %2 : bf16[32,16,3,3]<ABcd16b16a> = cast(%0) {dtype="bf16"} #forward
-  %3 : bf16[32,16,3,3]<ABcd16b16a> = cast(%1) {dtype="bf16"} #forward
-  %4 : bf16[32,16,3,3]<ABcd8b16a2b> = reorder(%0) {to="ABcd8b16a2b", dtype="bf16"} #forward
-  %5 : bf16[32,16,3,3]<ABcd8a16b2a> = reorder(%0) {to="ABcd8a16b2a", dtype="bf16"} #forward
+  %2 : bf16[32,16,3,3]<ABcd16b16a> = cast(%0) {dtype=bf16} #forward
+  %3 : bf16[32,16,3,3]<ABcd16b16a> = cast(%1) {dtype=bf16} #forward
+  %4 : bf16[32,16,3,3]<ABcd8b16a2b> = reorder(%0) {to="ABcd8b16a2b", dtype=bf16} #forward
+  %5 : bf16[32,16,3,3]<ABcd8a16b2a> = reorder(%0) {to="ABcd8a16b2a", dtype=bf16} #forward
   %6 : bf16[32,16,3,3]<ABcd8b16a2b> = reorder(%3) {to="ABcd8b16a2b"} #forward
   return %4, %5, %6, %3
 }
