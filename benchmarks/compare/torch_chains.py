@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch's side of bench_fusion: the same chains under torch.compile, one JSON line each.
 
-    python torch_chains.py [chain, or all] [rows] [columns] [eager|compile]
+    python torch_chains.py [chains with commas, or all] [rows] [columns] [eager|compile]
 """
 
 import json
@@ -118,7 +118,7 @@ def main():
     compiled = (sys.argv[4] if len(sys.argv) > 4 else "compile") == "compile"
     torch.set_num_threads(2)
     for chain in CHAINS:
-        if only in ("all", chain.__name__):
+        if only == "all" or chain.__name__ in only.split(","):
             for backward in (False, True):
                 measure(chain, backward, rows, columns, compiled)
 

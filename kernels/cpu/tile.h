@@ -61,6 +61,9 @@ struct TileTable {
   TileFn fn[kNumFns][kNumTileTypes][8];
   // Null for types that tiles cannot load (besides the tile types u8, f16 and bf16 are known).
   ConvertFn convert[kNumDTypes][kNumDTypes];
+  // Writes bytes past the caches; `to` is a multiple of 64. Without bytes: waits until all that the
+  // thread wrote so can be read by others.
+  void (*stream)(const void* from, void* to, int64_t bytes);
   // f32 tile to f32 tile, rounded to the type.
   TileFn round_f16, round_bf16;
 };

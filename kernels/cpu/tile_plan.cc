@@ -18,6 +18,7 @@ constexpr int64_t kMaxTile = 1024, kMinTile = 64;
 constexpr int64_t kLongRow = 256;         // worth a call of its own
 constexpr int64_t kMaxResults = 1 << 16;  // gathered over tiles
 constexpr int64_t kMaxRows = 128;
+constexpr int64_t kPastCaches = 8 << 20;  // bytes of a result that no reader finds in a cache
 
 Status unsupported(std::string text) { return Status(ErrorCode::kUnsupported, std::move(text)); }
 
@@ -430,7 +431,11 @@ class Builder {
       // The step that makes it writes into the output itself, unless it has to be converted.
       const bool made_here =
           slot >= num_in() && extent_[slot] == Extent::kTile && dtype_[slot] == out_[o].dtype;
-      if (made_here && p.direct_out[slot] < 0) {
+      if (made_here && p.total * out.size > kPastCaches &&
+          (p.rows == 1 || p.row * out.size % 64 == 0)) {
+        out.stream = true;
+        p.stream = table_.stream;
+      } else if (made_here && p.direct_out[slot] < 0) {
         p.direct_out[slot] = static_cast<int16_t>(o);
         out.store = nullptr;
       }
@@ -592,7 +597,7 @@ class Builder {
       return;
     }
     const RunStep& s = p.steps[0];
-    if (o.store || s.extent != Extent::kTile || !s.fn || s.num_in != num_in()) return;
+    if (o.store || o.stream || s.extent != Extent::kTile || !s.fn || s.num_in != num_in()) return;
     for (int j = 0; j < s.num_in; ++j) {
       if (s.in[j] != j) return;
       p.step_bytes[j] = p.sources[j].feed == Feed::kFlat ? p.sources[j].size : 0;

@@ -69,6 +69,7 @@ struct TileOut {
   int64_t size = 4;
   ConvertFn store = nullptr;   // null: written in place by its step, or gathered
   ConvertFn finish = nullptr;  // of gathered results
+  bool stream = false;         // what the tile holds is written past the caches
   Extent extent = Extent::kTile;
 };
 
@@ -81,6 +82,7 @@ struct TilePlan : Plan {
   int64_t tile_rows = 1, tile = 0, tiles_per_row = 1;
   int64_t tiles = 0;
   int64_t grain = 1;  // tiles (elements for run_direct and run_convert) worth a thread
+  void (*stream)(const void* from, void* to, int64_t bytes) = nullptr;  // if a result wants it
   std::vector<TileSource> sources;
   std::vector<RunStep> steps;
   std::vector<TileOut> outs;

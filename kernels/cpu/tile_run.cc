@@ -149,6 +149,12 @@ class TileRun {
   }
 
   void run(int64_t begin, int64_t end) {
+    walk(begin, end);
+    if (p_.stream) p_.stream(nullptr, nullptr, 0);
+  }
+
+ private:
+  void walk(int64_t begin, int64_t end) {
     if (p_.tile == p_.row) {
       for (int64_t t = begin; t < end; ++t) {
         const int64_t row = t * p_.tile_rows;
@@ -166,7 +172,15 @@ class TileRun {
     }
   }
 
- private:
+  // Views of the user's memory may begin anywhere.
+  void stream(const char* from, char* to, int64_t bytes) {
+    if (reinterpret_cast<uintptr_t>(to) % 64 == 0) {
+      p_.stream(from, to, bytes);
+    } else {
+      std::memcpy(to, from, static_cast<size_t>(bytes));
+    }
+  }
+
   // What is the same for all tiles.
   void make_once(int i) {
     const TileSource& s = p_.sources[static_cast<size_t>(i)];
@@ -245,7 +259,9 @@ class TileRun {
       const TileOut& out = p_.outs[o];
       if (!out.store) continue;
       char* to = static_cast<char*>(args_.out[o]);
-      if (out.extent == Extent::kTile) {
+      if (out.stream) {
+        stream(tile_[out.slot], to + at * out.size, rows * n * out.size);
+      } else if (out.extent == Extent::kTile) {
         out.store(tile_[out.slot], to + at * out.size, rows * n);
       } else {
         out.store(row_[out.slot], to + row * out.size, rows);

@@ -110,9 +110,27 @@ void round_loop(const void* const* in, void* out, int64_t n, const double*) {
   }
 }
 
+void stream_bytes(const void* from, void* to, int64_t bytes) {
+  if (bytes == 0) return _mm_sfence();
+  const char* x = static_cast<const char*>(from);
+  char* y = static_cast<char*>(to);
+  int64_t i = 0;
+#if defined(__AVX512F__)
+  for (; i + 64 <= bytes; i += 64) {
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(y + i), _mm512_loadu_si512(x + i));
+  }
+#endif
+  for (; i + 32 <= bytes; i += 32) {
+    const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i));
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(y + i), v);
+  }
+  __builtin_memcpy(y + i, x + i, static_cast<size_t>(bytes - i));
+}
+
 }  // namespace
 
 void fill_convert(TileTable* t) {
+  t->stream = stream_bytes;
   const auto row = [t](DType d) { return t->convert[static_cast<int>(d)]; };
   fill_row<bool>(row(DType::kBool));
   fill_row<uint8_t>(row(DType::kU8));
