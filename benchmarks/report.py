@@ -45,7 +45,8 @@ def training_tables(groups):
     summary, detail = [], []
     for sides in groups:
         by_name = {side.name: side for side in sides}
-        peers = [side for side in sides if not side.is_rutile]
+        peers = [side for side in sides if not side.is_rutile and not side.is_limit]
+        limits = [side for side in sides if side.is_limit]
         work = sides[0].work
         row = [f"{work.title} ({work.unit}/s)"]
         for column in columns:
@@ -54,7 +55,7 @@ def training_tables(groups):
                 (number_text(side.rate) if side.rate else side.absent or "-") if side else ""
             )
         first = next(side for side in sides if side.is_rutile)
-        summary.append([*row, ratio(first, peers)])
+        summary.append([*row, ratio(first, peers), ratio(first, limits) if limits else ""])
         for side in sides:
             if not side.results:
                 continue
@@ -69,7 +70,7 @@ def training_tables(groups):
                 number_text(side.results[0].get("first_step_s")), number_text(peak),
                 ratio(side, peers) if side.is_rutile else "",
             ])  # fmt: skip
-    text = table(["Work", *columns, "graph / PyTorch's best"], summary)
+    text = table(["Work", *columns, "graph / PyTorch's best", "graph / convolutions alone"], summary)
     if detail:
         head = ["Run", "median /s", "range of rounds", "best /s", "step ms"]
         text += "\n\n" + table([*head, "first step s", "peak RSS MB", "/ PyTorch's best"], detail)
@@ -155,7 +156,8 @@ def environment(options, torch_version, rounds):
         f"{platform.system()} {platform.release().split('-')[0]}",
         f"- {rounds} round{'s' if rounds > 1 else ''}{', quick' if options.quick else ''}: "
         'rates are the median over rounds of the median step, "best" the fastest step of all; '
-        "the first step is that of the first round; peak RSS is the whole process",
+        "the first step is that of the first round; peak RSS is the whole process; convolutions alone are "
+        "those of the network by oneDNN in its own layouts, one by one, each the best of four runs",
     ]
 
 

@@ -130,6 +130,7 @@ class Side:
     command: list = field(default_factory=list)
     env: dict = field(default_factory=dict)
     json_file: str | None = None  # where the program writes its line; else the last line it prints
+    is_limit: bool = False  # not a training step, but what bounds one
     absent: str = ""  # why there is no number: "not built", "not installed", "failed"
     results: list = field(default_factory=list)
 
@@ -236,7 +237,20 @@ class Planner:
         while rutile or torch:
             sides += rutile[:1] + torch[:1]
             rutile, torch = rutile[1:], torch[1:]
-        return sides
+        return sides + self.convolutions(work)
+
+    def convolutions(self, work):
+        """The convolutions of ResNet-50 alone, each the best of four runs, by oneDNN's kernels."""
+        program = self.built("bench/bench_ops") if work.key.startswith("resnet50-224") else None
+        if not program:
+            return []
+        side = Side(work, "oneDNN convolutions alone", False, 10, is_limit=True)
+        side.json_file = os.path.join(self.scratch, "limit.json")
+        dtype = "f32" if work.precision == "fp32" else work.precision
+        out = [f"--benchmark_out={side.json_file}", "--benchmark_out_format=json"]
+        side.command = [program, f"--benchmark_filter=^resnet50_convs_224/onednn/{dtype}", *out]
+        side.env = {"RUTILE_NUM_THREADS": str(self.options.threads)}
+        return [side]
 
     def dispatch(self):
         """Eager calls. C++: a Google Benchmark program; names such as BM_Add or add give "add".
@@ -285,7 +299,10 @@ def read_result(side, printed):
             result = json.load(file)
     else:
         result = json.loads([line for line in printed.split("\n") if line.startswith("{")][-1])
-    if "benchmarks" in result:
+    if side.is_limit:
+        row = result["benchmarks"][0]
+        result = {"items_per_second": row["images/s"], "step_ms": row["real_time"]}
+    elif "benchmarks" in result:
         result = flatten_google_benchmark(result)
     if side.work and not isinstance(result.get("items_per_second"), (int, float)):
         raise ValueError("its result has no items_per_second")

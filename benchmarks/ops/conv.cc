@@ -5,6 +5,7 @@
 //
 // blocked: every operand as the kernel prefers it, the weight packed: what the library can do.
 // channels_last: as eager execution runs it, the weight row-major.
+// onednn: blocked, by oneDNN's kernels alone: the limit that docs/benchmarks.md compares with.
 #include <benchmark/benchmark.h>
 
 #include <chrono>
@@ -45,12 +46,14 @@ constexpr Layer kLayers[] = {
     {2048, 512, 1, 1, 7, 2},  {512, 512, 3, 1, 7, 2},
 };
 
+enum class Kernels { kBlocked, kChannelsLast, kOneDnn };
+
 enum class Direction { kForward, kInputGrad, kWeightGrad };
 
 // One planned call with its memory.
 class Runner {
  public:
-  Runner(const Layer& l, Images images, Direction d, DType t, bool blocked) {
+  Runner(const Layer& l, Images images, Direction d, DType t, Kernels k) {
     const int64_t size = scaled(l.size, images.size), n = images.batch;
     const int64_t pad = l.kernel / 2, out = (size + 2 * pad - l.kernel) / l.stride + 1;
     const Shape x{n, l.in, size, size}, w{l.out, l.in, l.kernel, l.kernel};
@@ -66,13 +69,13 @@ class Runner {
     by_weight.out_dtype = DType::kF32;
     switch (d) {
       case Direction::kForward:
-        plan(ops::kConv2d, &forward, {{x, t}, {w, t}}, 1, blocked);
+        plan(ops::kConv2d, &forward, {{x, t}, {w, t}}, 1, k);
         break;
       case Direction::kInputGrad:
-        plan(ops::kConv2dInputGrad, &by_input, {{y, t}, {w, t}}, 1, blocked);
+        plan(ops::kConv2dInputGrad, &by_input, {{y, t}, {w, t}}, 1, k);
         break;
       case Direction::kWeightGrad:
-        plan(ops::kConv2dWeightGrad, &by_weight, {{y, t}, {x, t}}, -1, blocked);
+        plan(ops::kConv2dWeightGrad, &by_weight, {{y, t}, {x, t}}, -1, k);
         break;
     }
   }
@@ -86,15 +89,18 @@ class Runner {
 
  private:
   void plan(const OpDef& op, const void* attrs, std::vector<TensorMeta> in, int weight,
-            bool blocked) {
+            Kernels kernels) {
     const TensorMeta* pointers[] = {&in[0], &in[1]};
     SmallVector<TensorMeta, 1> out;
     CallMeta call{&op, attrs, pointers, {}};
     throw_if_error(infer_call(call, &out));
     call.outputs = out;
     LayoutPrefs prefs;
+    const KernelRow* chosen = nullptr;
     for (const KernelRow& row : kernel_rows(op, DeviceType::kCpu)) {
-      if (blocked && row.prefer && prefs.in.empty()) (void)row.prefer(call, &prefs).ok();
+      if (kernels == Kernels::kChannelsLast || !row.prefer || chosen) continue;
+      if (kernels == Kernels::kOneDnn && std::string_view(row.name) != "conv2d_dnnl") continue;
+      if (row.prefer(call, &prefs).ok()) chosen = &row;
     }
     for (int i = 0; i < 2; ++i) {
       Placement p{kStrided, i != weight};
@@ -104,12 +110,16 @@ class Runner {
     if (!prefs.out.empty()) {
       throw_if_error(place(out[0].shape, out[0].dtype, kCpu, prefs.out[0], &out[0]));
     }
-    std::shared_ptr<const Plan> made;
-    throw_if_error(make_plan(call, DeviceType::kCpu, &made));
-    plan_ = made;
+    if (kernels == Kernels::kOneDnn && chosen) {
+      std::unique_ptr<Plan> made;
+      throw_if_error(chosen->prepare(call, &made));
+      plan_ = std::move(made);
+    } else {
+      throw_if_error(make_plan(call, DeviceType::kCpu, &plan_));
+    }
     for (int i = 0; i < 2; ++i) in_[i] = fresh(in[i]);
     out_ = fresh(out[0]);
-    workspace_ = Tensor::empty({static_cast<int64_t>(made->workspace_bytes) + 64}, DType::kU8);
+    workspace_ = Tensor::empty({static_cast<int64_t>(plan_->workspace_bytes) + 64}, DType::kU8);
   }
 
   static Tensor fresh(const TensorMeta& m) {
@@ -123,8 +133,8 @@ class Runner {
   double flops_ = 0;
 };
 
-void run_layer(benchmark::State& state, const Layer& l, Direction d, DType t, bool blocked) {
-  Runner runner(l, kImages[0], d, t, blocked);
+void run_layer(benchmark::State& state, const Layer& l, Direction d, DType t, Kernels k) {
+  Runner runner(l, kImages[0], d, t, k);
   runner.run();
   for (auto _ : state) runner.run();
   state.counters["GFLOP/s"] = benchmark::Counter(
@@ -132,7 +142,7 @@ void run_layer(benchmark::State& state, const Layer& l, Direction d, DType t, bo
 }
 
 // All layers in the numbers in which the network has them, without the first one's input gradient.
-void run_network(benchmark::State& state, Images images, DType t, bool blocked) {
+void run_network(benchmark::State& state, Images images, DType t, Kernels k) {
   double flops = 0;
   for (auto _ : state) {
     double seconds = 0;
@@ -140,7 +150,7 @@ void run_network(benchmark::State& state, Images images, DType t, bool blocked) 
       for (const Direction d :
            {Direction::kForward, Direction::kInputGrad, Direction::kWeightGrad}) {
         if (l.in == 3 && d == Direction::kInputGrad) continue;
-        Runner runner(l, images, d, t, blocked);
+        Runner runner(l, images, d, t, k);
         runner.run();
         double best = 1e9;
         for (int i = 0; i < 4; ++i) {
@@ -163,12 +173,15 @@ void run_network(benchmark::State& state, Images images, DType t, bool blocked) 
 
 bool register_all() {
   for (const DType t : {DType::kF32, DType::kBF16}) {
-    for (const bool blocked : {true, false}) {
-      const std::string placement = blocked ? "blocked" : "channels_last";
+    const std::pair<Kernels, const char*> kinds[] = {{Kernels::kBlocked, "blocked"},
+                                                     {Kernels::kChannelsLast, "channels_last"},
+                                                     {Kernels::kOneDnn, "onednn"}};
+    for (const auto& [kernels, placement] : kinds) {
+      const Kernels k = kernels;
       for (const Images images : kImages) {
         const std::string name = cat("resnet50_convs_", images.size, "/", placement, "/", t);
-        benchmark::RegisterBenchmark(
-            name.c_str(), [=](benchmark::State& s) { run_network(s, images, t, blocked); })
+        benchmark::RegisterBenchmark(name.c_str(),
+                                     [=](benchmark::State& s) { run_network(s, images, t, k); })
             ->UseManualTime()
             ->Iterations(1)
             ->Unit(benchmark::kMillisecond);
@@ -180,7 +193,7 @@ bool register_all() {
           const std::string name = cat("conv/", placement, "/", t, "/", direction, "/", l.in, "_",
                                        l.out, "_k", l.kernel, "_s", l.stride, "_", l.size);
           benchmark::RegisterBenchmark(
-              name.c_str(), [=, &l](benchmark::State& s) { run_layer(s, l, which, t, blocked); })
+              name.c_str(), [=, &l](benchmark::State& s) { run_layer(s, l, which, t, k); })
               ->UseRealTime()
               ->Unit(benchmark::kMillisecond);
         }
