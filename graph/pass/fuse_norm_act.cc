@@ -191,6 +191,12 @@ void NormFusion::fuse_backward(NodeId norm, NodeId relu) {
                          ", not by the gradient of the norm alone"));
       continue;
     }
+    // Behind a mean over the image all its pixels have one gradient, which relu_grad broadcasts.
+    const TensorMeta &dy = g_.meta(relu_grad.inputs[0]), &z = g_.meta(y);
+    if (!(dy.shape == z.shape) || dy.dtype != z.dtype) {
+      remark_refused(g_, {id}, cat("the gradient is ", dy, " for a result ", z));
+      continue;
+    }
     const Node b = g_.nodes[norm_grad];
     std::vector<TensorMeta> metas{g_.meta(b.outputs[0])};
     std::vector<ValueId> in{relu_grad.inputs[0], b.inputs[1]};

@@ -21,7 +21,13 @@ bool supports(const CallMeta& c, Reason* reason) {
   } else if (from.numel() == 0) {
     reason->text = "is empty";
   } else {
-    return true;
+    // Not all strides make a descriptor: those of a dimension must span the ones below it.
+    const Status s = dnnl_try(1, [&] {
+      dnnl_desc(from);
+      dnnl_desc(to);
+    });
+    if (s.ok()) return true;
+    reason->text = s.message();
   }
   return false;
 }

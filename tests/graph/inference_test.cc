@@ -23,6 +23,7 @@
 #include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::graph {
 namespace {
@@ -110,6 +111,19 @@ TEST(Inference, AStateMayGetAnotherOnesValue) {
   b->write(normal({3}, 4));
   g({normal({2}, 3)});
   EXPECT_EQ(a->read().to_vector<float>(), b->read().to_vector<float>());
+}
+
+// Every second column of an image: strides that oneDNN has no descriptor for (found by the fuzzer).
+TEST(Inference, AnImageWithInterleavedStridesIsPacked) {
+  const auto w = make_ref<State>("w", normal({37, 37, 3, 3}, 1) * 0.1);
+  const auto fn = [&](const Tensors& x) {
+    const Tensor columns = ops::slice_axis(x[0], 3, 0, ops::kEnd, 2);
+    return Tensors{ops::relu(ops::conv2d(columns, w->read(), {}, {.pad = 1}))};
+  };
+  const Tensor x = normal({1, 37, 1, 3}, 2);
+  Compiled f = compile(fn);
+  EXPECT_LT(distance(f({x})[0], fn({x})[0]), 1e-4);
+  EXPECT_EQ(f.report().passes.size(), pipeline(Pipeline::kInference).size());
 }
 
 // Every way in which a State can get another value, for each State that was folded.
