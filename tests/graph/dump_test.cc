@@ -227,7 +227,7 @@ TEST(Dot, ShowsOpShapeLayoutOriginAndPhase) {
   EXPECT_THAT(dot, HasSubstr("f32[1,16,4,4]<aBcd16b>"));
   EXPECT_THAT(dot, HasSubstr("net.layer"));
   for (const char* colour : {"#cfe3f7", "#f9ddc6", "#d3ecd0"}) EXPECT_THAT(dot, HasSubstr(colour));
-  EXPECT_THAT(dot, HasSubstr("style=dashed"));
+  EXPECT_THAT(dot, HasSubstr("\\nnew value of w\""));
   EXPECT_THAT(dot, HasSubstr("label=\"state w\\nf32[16]\""));
 }
 
