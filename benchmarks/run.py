@@ -62,7 +62,8 @@ NETWORKS = (
     ("efficientnet", True), ("generator", True), ("tcn", False),
     ("densenet", False), ("odd", False), ("vit", True), ("mixer", True), ("bert", True), ("llama", True),
     ("lstm", False), ("gru", False), ("chain", False), ("autoencoder", False),
-    ("recommender", False), ("factorisation", False),
+    ("recommender", False), ("factorisation", False), ("inception", True), ("upsampler", False),
+    ("swin", True), ("nerf", True), ("graph", True),
 )  # fmt: skip
 
 

@@ -247,6 +247,11 @@ RUTILE_FN T bound(double v, bool lower) {
     return r >= static_cast<double>(kMax) ? kMax : static_cast<T>(r);
   }
 }
+// Both values are computed: the compiler makes no branch of it, and vectors.
+template <class T>
+RUTILE_FN T choose(bool first, T x, T y) {
+  return first ? x : y;
+}
 template <class T>
 RUTILE_FN T clip(T x, T lo, T hi) {
   const T t = x < lo ? lo : x;
@@ -397,10 +402,10 @@ RUTILE_UNARY_FN(Relu6, Number, fn::clip(x, T(0), T(6)))
 RUTILE_BINARY_FN(Relu6Grad, Number, (b <= T(0)) | (b >= T(6)) ? T(0) : a)
 RUTILE_UNARY_FN(Clip, Number, fn::clip(x, fn::bound<T>(p[0], true), fn::bound<T>(p[1], false)))
 RUTILE_BINARY_FN(ClipGrad, Float, (b >= T(p[0])) & (b <= T(p[1])) ? a : T(0))
-RUTILE_UNARY_FN(LeakyRelu, Float, x > T(0) ? x : x * T(p[0]))
-RUTILE_BINARY_FN(LeakyReluGrad, Float, b > T(0) ? a : a * T(p[0]))
-RUTILE_UNARY_FN(Elu, Float, x > T(0) ? x : T(p[0]) * M::expm1(x))
-RUTILE_BINARY_FN(EluGrad, Float, b > T(0) ? a : a * T(p[0]) * M::exp(b))
+RUTILE_UNARY_FN(LeakyRelu, Float, fn::choose(x > T(0), x, x* T(p[0])))
+RUTILE_BINARY_FN(LeakyReluGrad, Float, fn::choose(b > T(0), a, a* T(p[0])))
+RUTILE_UNARY_FN(Elu, Float, fn::choose(x > T(0), x, T(p[0]) * M::expm1(x)))
+RUTILE_BINARY_FN(EluGrad, Float, fn::choose(b > T(0), a, a* T(p[0]) * M::exp(b)))
 RUTILE_UNARY_FN(Sigmoid, Float, fn::sigmoid<M>(x))
 RUTILE_BINARY_FN(SigmoidGrad, Float, a* b*(T(1) - b))
 RUTILE_BINARY_FN(TanhGrad, Float, a*(T(1) - b * b))
@@ -411,12 +416,10 @@ RUTILE_UNARY_FN(Gelu, Float, p[0] != 0 ? fn::gelu_tanh<M>(x) : fn::gelu_erf<M>(x
 RUTILE_BINARY_FN(GeluGrad, Float,
                  p[0] != 0 ? fn::gelu_tanh_grad<M>(a, b) : fn::gelu_erf_grad<M>(a, b))
 RUTILE_UNARY_FN(Hsigmoid, Float, fn::hsigmoid(x))
-RUTILE_BINARY_FN(HsigmoidGrad, Float, (b > T(-3)) & (b < T(3)) ? a * T(1.0 / 6) : T(0))
+RUTILE_BINARY_FN(HsigmoidGrad, Float, fn::choose((b > T(-3)) & (b < T(3)), a* T(1.0 / 6), T(0)))
 RUTILE_UNARY_FN(Hswish, Float, x* fn::hsigmoid(x))
 RUTILE_BINARY_FN(HswishGrad, Float,
-                 b <= T(-3)  ? T(0)
-                 : b >= T(3) ? a
-                             : a * (b * T(1.0 / 3) + T(0.5)))
+                 fn::choose(b <= T(-3), T(0), fn::choose(b >= T(3), a, a*(b* T(1.0 / 3) + T(0.5)))))
 
 template <class M>
 struct Where {

@@ -237,6 +237,10 @@ Tensor gather(Arg x, Arg index, int64_t axis) {
   const GatherAttrs a{axis};
   return call1(kGather, &a, {x.tensor, index.tensor}, x.where);
 }
+Tensor index_add(Arg x, Arg index, int64_t axis, int64_t size) {
+  const IndexAddAttrs a{axis, size};
+  return call1(kIndexAdd, &a, {x.tensor, index.tensor}, x.where);
+}
 Tensor take(Arg x, Arg index, int64_t axis) { return gather(x, index, axis); }
 
 // ---- Elements -----------------------------------------------------------------------------------

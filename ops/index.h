@@ -88,7 +88,10 @@ struct IndexAddAttrs {
   RUTILE_REFLECT(axis, size)
 };
 // Zeros with the slices of x added at the places that the index names: gather's gradient.
+//
+//   Tensor sums = ops::index_add(messages, node, 0, 100);   // f32[500,16], i64[500] -> f32[100,16]
 extern RUTILE_API const OpDef kIndexAdd;
+RUTILE_API Tensor index_add(Arg x, Arg index, int64_t axis, int64_t size);
 
 // ---- Elements
 // -------------------------------------------------------------------------------------

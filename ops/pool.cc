@@ -409,6 +409,53 @@ constinit const OpDef kAdaptiveAvgPool2dGrad = define({
     .doc = "Gradient of adaptive_avg_pool2d.",
 });
 
+namespace {
+
+// A window sum's gradient spreads every pixel over the window.
+Status spread(const TensorMeta& x, const UpsampleNearest2dAttrs& a, AvgPool2dGradAttrs* to) {
+  if (x.rank() != 3 && x.rank() != 4) {
+    return value_error(cat("x expects rank 3 or 4, got ", x.rank()));
+  }
+  constexpr int64_t kMost = int64_t{1} << 24;
+  for (const int64_t s : {a.scale.h, a.scale.w}) {
+    if (s < 1 || s > kMost) return value_error(cat("scale expects 1 to ", kMost, ", got ", s));
+  }
+  for (const int64_t size : {height_of(x), width_of(x)}) {
+    if (size > kMost) return value_error(cat("x is too large: ", x.shape));
+  }
+  *to = {height_of(x) * a.scale.h, width_of(x) * a.scale.w, a.scale, a.scale, 0, false, true, 1};
+  return Status();
+}
+
+Status infer_upsample(const CallMeta& c, TensorMeta* out) {
+  AvgPool2dGradAttrs a;
+  RUTILE_RETURN_IF_ERROR(spread(c.in(0), c.as<UpsampleNearest2dAttrs>(), &a));
+  return infer_avg_pool_grad(CallMeta{&kAvgPool2dGrad, &a, c.inputs, {}}, out);
+}
+
+TensorList compose_upsample(const void* attrs, std::span<const Tensor> in) {
+  AvgPool2dGradAttrs a;
+  throw_if_error(spread(in[0].meta(), *static_cast<const UpsampleNearest2dAttrs*>(attrs), &a));
+  return {avg_pool2d_grad(in[0], a)};
+}
+
+}  // namespace
+
+constinit const OpDef kUpsampleNearest2d = define({
+    .name = "upsample_nearest2d",
+    .inputs = {"x"},
+    .attrs = attrs_of<UpsampleNearest2dAttrs>(),
+    .infer = infer_upsample,
+    .flops = flops_per_output<1>,
+    .compose = compose_upsample,
+    .doc = "Every pixel becomes a rectangle of equal ones.",
+});
+
+Tensor upsample_nearest2d(Arg x, Int2 scale) {
+  const UpsampleNearest2dAttrs a{scale};
+  return call1(kUpsampleNearest2d, &a, {x.tensor}, x.where);
+}
+
 Tensor max_pool2d(Arg x, MaxPool2dAttrs attrs) {
   Tensor out[2];
   call(kMaxPool2d, &attrs, {&x.tensor, 1}, out, x.where);

@@ -104,6 +104,17 @@ RUTILE_API Tensor adaptive_avg_pool2d(Arg x, Int2 output_size);
 extern RUTILE_API const OpDef kAdaptiveAvgPool2dGrad;  // dy -> dx [.., height, width]
 
 // Rows (or columns) of a pooled image; an error for attributes that give none.
+struct UpsampleNearest2dAttrs {
+  Int2 scale{2};
+  RUTILE_REFLECT(scale)
+};
+// Every pixel becomes scale.h x scale.w equal ones: x [n,c,h,w] (or [c,h,w]) -> [n,c,h*sh,w*sw].
+// Error kValue for a scale below 1.
+//
+//   Tensor y = ops::upsample_nearest2d(x);   // f32[8,64,28,28] -> f32[8,64,56,56]
+extern RUTILE_API const OpDef kUpsampleNearest2d;
+RUTILE_API Tensor upsample_nearest2d(Arg x, Int2 scale = 2);
+
 struct PoolAxis {
   int64_t size, kernel, stride, pad, dilation;
 };

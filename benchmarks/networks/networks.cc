@@ -52,6 +52,11 @@ std::span<const Network> networks() {
       {"chain", make_chain, {256, 4096}, 0, {256, 4096}, 0, kMse, kMom},
       {"autoencoder", make_autoencoder, {1024, 784}, 0, {1024, 784}, 0, kMse, kMom},
       {"recommender", make_recommender, {512, 16}, 50000, {512, 1}, 2, kBce, kMom},
+      {"inception", make_inception, {8, 3, 127, 127}, 0, {8}, 100, kCe, kMom},
+      {"upsampler", make_upsampler, {8, 3, 48, 48}, 0, {8, 3, 192, 192}, 0, kMse, kAdam},
+      {"swin", make_swin, {4, 3, 112, 112}, 0, {4}, 100, kCe, kAdam},
+      {"nerf", make_nerf, {16384, 3}, 0, {16384, 4}, 0, kMse, kAdam},
+      {"graph", make_graph, {32768, 2}, 4096, {4096}, 16, kCe, kAdam},
       {"factorisation", make_factorisation, {4096, 2}, 20000, {4096, 1}, 0, kMse, kMom},
   };
   return table;

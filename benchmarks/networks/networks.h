@@ -49,6 +49,11 @@ nn::CellPtr make_chain();
 nn::CellPtr make_autoencoder();
 nn::CellPtr make_recommender();
 nn::CellPtr make_factorisation();
+nn::CellPtr make_inception();
+nn::CellPtr make_upsampler();
+nn::CellPtr make_swin();
+nn::CellPtr make_nerf();
+nn::CellPtr make_graph();
 
 // Floats of variance 1 (rank 2 and more: 2 / fan_in) or ids, by name.
 Tensor named_values(std::string_view name, const Shape& shape, double low, double high);

@@ -245,6 +245,22 @@ RUTILE_SAMPLES(avg_pool2d) {
           "must be floating point");
 }
 
+RUTILE_SAMPLES(upsample_nearest2d) {
+  using ops::UpsampleNearest2dAttrs;
+  for (const Shape& x :
+       {Shape{2, 3, 4, 5}, {1, 37, 3, 2}, {1, 16, 1, 1}, {3, 4, 5}, {0, 2, 3, 3}}) {
+    s.add({in(x)}, UpsampleNearest2dAttrs{2}).dtypes(kFloats).no_second_order(kLinear);
+  }
+  s.add({in({2, 6, 3, 4}).channels_last()}, UpsampleNearest2dAttrs{{3, 1}})
+      .dtypes(kFloats)
+      .no_second_order(kLinear);
+  s.add({in({2, 6, 3, 4}).gaps()}, UpsampleNearest2dAttrs{{1, 2}}).no_second_order(kLinear);
+  s.error({in({4, 4})}, UpsampleNearest2dAttrs{2}, ErrorCode::kValue, "rank 3 or 4");
+  s.error({in({1, 1, 4, 4})}, UpsampleNearest2dAttrs{{0, 2}}, ErrorCode::kValue, "scale expects");
+  s.error({in({1, 1, 4, 4})}, UpsampleNearest2dAttrs{int64_t{1} << 40}, ErrorCode::kValue,
+          "scale expects");
+}
+
 RUTILE_SAMPLES(avg_pool2d_grad) {
   for (const AvgCase& c : avg_cases()) {
     s.add({in(pooled_shape(c.x, c.attrs))}, grad_attrs(c.x, c.attrs))
