@@ -124,22 +124,41 @@ TEST(Resident, AStateIsOneValueInTwoPlacements) {
 }
 
 #if RUTILE_ONEDNN
-// ResNet-50: weights and the optimizer's slots stay packed. What is left to reorder in a step are
-// the weights of the gradients of the inputs, and the image.
-TEST(Resident, ReordersOfAStepOfResNet50) {
+struct Reorders {
+  int weights = 0, images = 0, casts = 0;  // casts of weights
+};
+
+Reorders reorders_of_resnet50(OptionalDType amp) {
   auto net = models::resnet50({.classes = 10});
   auto opt = std::make_shared<optim::Momentum>(net->parameters());
-  TrainStep step(net, CrossEntropyLoss{}, opt);
+  StepOptions options;
+  options.amp = amp;
+  TrainStep step(net, CrossEntropyLoss{}, opt, options);
   step.prepare(TensorMeta({2, 3, 64, 64}, DType::kF32), TensorMeta({2}, DType::kI64));
   const graph::Graph& g = *step.compiled()->session().program().graph;
-  int weights = 0, images = 0;
+  Reorders r;
   for (graph::NodeId id : g.order) {
     const graph::Node& n = g.nodes[id];
-    if (n.op != &ops::kReorder) continue;
-    (g.meta(n.inputs[0]).dim(0) == 2 ? images : weights)++;
+    if (n.inputs.empty() || n.inputs[0] == graph::kNone) continue;
+    const TensorMeta& x = g.meta(n.inputs[0]);
+    const bool image = x.rank() == 4 && x.dim(0) == 2;
+    if (n.op == &ops::kReorder) (image ? r.images : r.weights)++;
+    if (n.op == &ops::kCast && x.rank() == 4 && !image) ++r.casts;
   }
-  EXPECT_LE(weights, 52);
-  EXPECT_LE(images, 8);
+  return r;
+}
+
+// ResNet-50: weights and the optimizer's slots stay packed. What is left to reorder in a step are
+// the weights of the gradients of the inputs, and the image; in mixed precision also the weights of
+// the convolutions, cast on the way.
+TEST(Resident, ReordersOfAStepOfResNet50) {
+  const Reorders f32 = reorders_of_resnet50({}), bf16 = reorders_of_resnet50({DType::kBF16});
+  EXPECT_LE(f32.weights, 52);
+  EXPECT_LE(f32.images, 8);
+  EXPECT_EQ(f32.casts, 0);
+  EXPECT_LE(bf16.weights, 52 + 53);
+  EXPECT_LE(bf16.images, 8);
+  EXPECT_LE(bf16.casts, 1);  // the first convolution's
 }
 #endif
 
