@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/python/src/transforms.h"
 
+#include <cstring>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -161,19 +162,37 @@ std::shared_ptr<const T> share(T value) {
           }};
 }
 
-// What a function reads from around it (closures and globals, also of the functions it calls):
-// tensors, which become constants of the graph, and Cells. Other ones there ask for another graph.
+// What a function reads from around it (closures and globals, also of the functions it calls, and
+// of the constructs of Cells): tensors, which become constants of the graph, Cells, and plain
+// values, also in lists, dicts and attributes of objects there. Other ones ask for another graph.
 struct Around {
   std::vector<Tensor> tensors;
-  std::vector<py::object> cells;  // their versions
+  std::vector<py::object> cells;  // their versions, and parameters
+  std::vector<py::object> values;
 
+  static bool same(PyObject* a, PyObject* b) {
+    if (Py_TYPE(a) != Py_TYPE(b)) return false;
+    if (PyFloat_CheckExact(a)) {  // 0.0 and -0.0 are two values, NaN is one
+      const double x = PyFloat_AS_DOUBLE(a), y = PyFloat_AS_DOUBLE(b);
+      return std::memcmp(&x, &y, sizeof(x)) == 0;
+    }
+    const int equal = PyObject_RichCompareBool(a, b, Py_EQ);
+    if (equal < 0) PyErr_Clear();
+    return equal > 0;
+  }
   bool operator==(const Around& o) const {
-    if (tensors.size() != o.tensors.size() || cells.size() != o.cells.size()) return false;
+    if (tensors.size() != o.tensors.size() || cells.size() != o.cells.size() ||
+        values.size() != o.values.size()) {
+      return false;
+    }
     for (size_t i = 0; i < tensors.size(); ++i) {
       if (tensors[i].impl() != o.tensors[i].impl()) return false;
     }
     for (size_t i = 0; i < cells.size(); ++i) {
       if (!cells[i].is(o.cells[i])) return false;
+    }
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (!values[i].is(o.values[i]) && !same(values[i].ptr(), o.values[i].ptr())) return false;
     }
     return true;
   }
@@ -181,25 +200,81 @@ struct Around {
 
 class AroundFinder {
  public:
-  Around find(PyObject* fn) {
+  Around find(PyObject* fn, const Tree& arguments) {
     visit(fn);
+    visit_cells(arguments);
     return std::move(found_);
   }
 
  private:
-  static constexpr size_t kMaxFunctions = 32;
+  static constexpr size_t kMaxFunctions = 32, kMaxValues = 1000, kMaxItems = 256, kMaxVisits = 4000;
+  static constexpr int kMaxDepth = 4;
 
-  void visit(PyObject* o) {
-    if (!o) return;
-    if (is_tensor(o)) {
-      if (!is_parameter(o)) found_.tensors.push_back(exact_tensor(o));
+  static bool is_plain(PyObject* o) {
+    return o == Py_None || PyBool_Check(o) || PyLong_CheckExact(o) || PyFloat_CheckExact(o) ||
+           PyUnicode_CheckExact(o) || PyBytes_CheckExact(o);
+  }
+  void visit(PyObject* o, int depth = 0) {
+    if (!o || depth > kMaxDepth || ++visits_ > kMaxVisits) return;
+    if (is_parameter(o)) {
+      const py::object p = py::reinterpret_borrow<py::object>(o);
+      found_.cells.push_back(p);
+      add_value(p.attr("requires_grad").ptr());
+    } else if (is_tensor(o)) {
+      found_.tensors.push_back(exact_tensor(o));
+    } else if (is_plain(o)) {
+      add_value(o);
     } else if (PyMethod_Check(o)) {
-      visit(PyMethod_GET_SELF(o));
-      visit(PyMethod_GET_FUNCTION(o));
+      visit(PyMethod_GET_SELF(o), depth);
+      visit(PyMethod_GET_FUNCTION(o), depth);
     } else if (PyFunction_Check(o)) {
       visit_function(o);
+    } else if (PyList_CheckExact(o) || PyTuple_CheckExact(o)) {
+      const py::tuple items = py::reinterpret_steal<py::tuple>(PySequence_Tuple(o));
+      add_value(py::int_(items.size()).ptr());
+      if (items.size() > kMaxItems) return;
+      for (py::handle item : items) visit(item.ptr(), depth + 1);
+    } else if (PyDict_CheckExact(o)) {
+      if (static_cast<size_t>(PyDict_Size(o)) > kMaxItems) return;
+      const py::list items = py::reinterpret_steal<py::list>(PyDict_Items(o));
+      for (py::handle item : items) visit(item.ptr(), depth + 1);
     } else if (py::object version = cell_version(o)) {
-      found_.cells.push_back(std::move(version));
+      visit_cell(version);
+    } else {
+      visit_attributes(o, depth);
+    }
+  }
+  void add_value(PyObject* o) {
+    if (found_.values.size() < kMaxValues) {
+      found_.values.push_back(py::reinterpret_borrow<py::object>(o));
+    }
+  }
+  // The Cell itself by its version; what its constructs read, and what it holds that may change
+  // without the Cell's knowledge.
+  void visit_cell(const py::object& version) {
+    found_.cells.push_back(version);
+    for (py::handle o : py::reinterpret_borrow<py::tuple>(version.attr("around"))) visit(o.ptr());
+  }
+  void visit_cells(const Tree& t) {
+    if (t.version) visit_cell(t.version);
+    // A Cell's own compiled function gets the version in place of the Cell.
+    if (t.kind == Tree::Kind::kStatic && is_cell_version(t.value)) visit_cell(t.value);
+    for (const Tree& child : t.children) visit_cells(child);
+  }
+  // Of a plain object or module, the attributes that the function names; of one that a Cell holds,
+  // all.
+  void visit_attributes(PyObject* o, int depth) {
+    if (PyType_Check(o)) return;
+    PyObject** dict = _PyObject_GetDictPtr(o);
+    if (!dict || !*dict) return;
+    const bool module = PyModule_Check(o);
+    if (!names_) {
+      if (!module) visit(*dict, depth + 1);
+      return;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names_); ++i) {
+      PyObject* item = PyDict_GetItemWithError(*dict, PyTuple_GET_ITEM(names_, i));
+      if (item && (!module || is_plain(item) || is_tensor(item))) visit(item, depth + 1);
     }
   }
   void visit_function(PyObject* f) {
@@ -208,19 +283,22 @@ class AroundFinder {
     }
     if (seen_.size() == kMaxFunctions) return;
     seen_.push_back(f);
+    PyObject* names = reinterpret_cast<PyCodeObject*>(PyFunction_GetCode(f))->co_names;
+    ScopedValue<PyObject*> named(names_, names);
     if (PyObject* closure = PyFunction_GetClosure(f)) {
       for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(closure); ++i) {
         visit(PyCell_GET(PyTuple_GET_ITEM(closure, i)));
       }
     }
     PyObject* globals = PyFunction_GetGlobals(f);
-    PyObject* names = reinterpret_cast<PyCodeObject*>(PyFunction_GetCode(f))->co_names;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); ++i) {
       visit(PyDict_GetItemWithError(globals, PyTuple_GET_ITEM(names, i)));
     }
   }
   Around found_;
   std::vector<PyObject*> seen_;
+  PyObject* names_ = nullptr;  // of the function at hand
+  size_t visits_ = 0;
 };
 
 // A traced and compiled Python function.
@@ -318,7 +396,7 @@ class JitFunction {
                               std::vector<Tensor>* in) {
     Tree tree = flatten(py::make_tuple(args, kwargs), Leaves::kAny,
                         cat("an argument of the traced function ", name_), in);
-    Around around = AroundFinder().find(fn_.ptr());
+    Around around = AroundFinder().find(fn_.ptr(), tree);
     for (auto it = calls_.begin(); it != calls_.end(); ++it) {
       if (!(*it->around == around) || !(*it->arguments == tree)) continue;
       calls_.splice(calls_.begin(), calls_, it);
@@ -326,7 +404,7 @@ class JitFunction {
     }
     std::string reason = tree.children[0].text();
     if (!calls_.empty() && *calls_.front().arguments == tree)
-      reason += " with other tensors or Cells around";
+      reason += " with other tensors, Cells or values around";
     calls_.push_front(
         {{next_id_++, std::move(reason)}, share(std::move(tree)), share(std::move(around))});
     if (calls_.size() > kMaxVariants) calls_.pop_back();

@@ -12,6 +12,7 @@ namespace rutile::python {
 namespace {
 
 PyObject* cell_type = nullptr;
+py::handle key_type;
 
 constexpr int kMaxDepth = 64;  // a list may hold itself
 
@@ -93,13 +94,20 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
 
 }  // namespace
 
-void set_cell_type(py::object type) { cell_type = type.release().ptr(); }
+void set_cell_type(py::object type, py::object key) {
+  cell_type = type.release().ptr();
+  key_type = key.release();
+}
 
 py::object cell_version(py::handle o) {
   if (!cell_type || !PyObject_TypeCheck(o.ptr(), reinterpret_cast<PyTypeObject*>(cell_type))) {
     return {};
   }
   return o.attr("_tree_key")();
+}
+
+bool is_cell_version(py::handle o) {
+  return o && key_type && py::type::handle_of(o).is(key_type);
 }
 
 bool Tree::operator==(const Tree& o) const {

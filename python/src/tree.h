@@ -27,8 +27,10 @@ struct Tree {
 };
 
 // The class of Cells; what a trace of one depends on (its _tree_key()), null for anything else.
-void set_cell_type(pybind11::object type);
+void set_cell_type(pybind11::object type, pybind11::object key);
 pybind11::object cell_version(pybind11::handle o);
+// Whether the object is such a version.
+bool is_cell_version(pybind11::handle o);
 
 // What leaves that are no tensors may be.
 enum class Leaves {

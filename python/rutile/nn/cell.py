@@ -30,10 +30,11 @@ def _changed(cell):
 class _Key:
     """What a trace of a Cell depends on; equal ones are the same object."""
 
-    __slots__ = ("items", "number", "__weakref__")
+    __slots__ = ("items", "number", "around", "__weakref__")
 
-    def __init__(self, items, number):
-        self.items, self.number = items, number
+    def __init__(self, items, number, around):
+        # around: what a trace reads besides the Cells, which may change without their knowledge.
+        self.items, self.number, self.around = items, number, around
 
     def __repr__(self):
         return f"<network, change {self.number}>"
@@ -249,9 +250,23 @@ class Cell:
         if items not in keys:
             if len(keys) >= 64:
                 keys.pop(next(iter(keys)))
-            keys[items] = _Key(items, at[0])
+            keys[items] = _Key(items, at[0], self._around())
+        else:
+            keys[items].around = self._around()
         self.__dict__.update(_key=keys[items], _key_at=at)
         return self._key
+
+    def _around(self):
+        functions, containers = {}, []
+        for cell in self._walk():
+            functions[getattr(type(cell), "construct", None)] = None
+            for name, value in cell.__dict__.items():
+                # Plain values by the Cell's edition; what changes in place is looked at in each call.
+                inside = hasattr(value, "__dict__") and not callable(value) and not isinstance(value, Parameter)
+                if not name.startswith("_") and (inside or isinstance(value, list | dict)):
+                    containers.append(value)
+        functions.pop(None, None)
+        return (*functions, *containers)
 
     def _walk(self, seen=None):
         seen = set() if seen is None else seen
@@ -401,4 +416,4 @@ class Cell:
         return f"{type(self).__name__}(\n  {body}\n)"
 
 
-_rutile._set_cell_type(Cell)
+_rutile._set_cell_type(Cell, _Key)

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a trace read and what changed afterwards: compiled code is never stale."""
+
+import types
+
+import numpy as np
+import pytest
+
+import rutile
+from rutile import Parameter, Tensor, nn, ops
+
+X = Tensor(np.arange(12, dtype=np.float32).reshape(4, 3) / 7)
+SCALE = 2.0
+SETTINGS = {"gain": 1.5, "shift": [0.5, 1.0]}
+CONFIG = types.SimpleNamespace(gain=3.0)
+EXTRA = Tensor([1.0, 2.0, 3.0])
+
+
+class Net(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Dense(3, 3)
+        self.norm = nn.BatchNorm1d(3)
+        self.drop = nn.Dropout(p=0.5)
+        self.gain = 1.0
+        self.gains = [1.0, 2.0]
+        self.table = {"a": 0.25}
+        self.config = types.SimpleNamespace(gain=2.0, parts=[1.0])
+        self.flag = False
+
+    def construct(self, x):
+        y = self.drop(self.norm(self.fc(x))) * self.gain * self.gains[0] * SCALE
+        y = y * self.config.gain * self.config.parts[0] + self.table["a"]
+        return -y if self.flag else y
+
+
+@pytest.fixture
+def graph_mode():
+    rutile.set_context(mode=rutile.GRAPH_MODE)
+    yield
+    rutile.set_context(mode=rutile.PYNATIVE_MODE)
+
+
+def eager(net, *args):
+    rutile.set_context(mode=rutile.PYNATIVE_MODE)
+    try:
+        return net(*args).asnumpy()
+    finally:
+        rutile.set_context(mode=rutile.GRAPH_MODE)
+
+
+def double(cell, args, out):
+    return out * 2.0
+
+
+def rebind_scale(net):
+    globals()["SCALE"] = 3.0
+
+
+CHANGES = {
+    "attribute": lambda net: setattr(net, "gain", 4.0),
+    "flag": lambda net: setattr(net, "flag", True),
+    "item of a list": lambda net: net.gains.__setitem__(0, 5.0),
+    "item of a dict": lambda net: net.table.__setitem__("a", 7.0),
+    "attribute of an object": lambda net: setattr(net.config, "gain", 9.0),
+    "list in an object": lambda net: net.config.parts.__setitem__(0, 3.0),
+    "global": rebind_scale,
+    "replaced parameter": lambda net: setattr(net.fc, "weight", Parameter(Tensor(np.eye(3, dtype=np.float32)), name="w")),
+    "written parameter": lambda net: net.fc.weight.set_data(Tensor(np.eye(3, dtype=np.float32))),
+    "replaced Cell": lambda net: setattr(net, "fc", nn.Dense(3, 3)),
+    "hook": lambda net: net.fc.register_forward_hook(double),
+    "low precision": lambda net: net.fc.to_float(rutile.bfloat16),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_is_seen(graph_mode, what):
+    net = Net()
+    net.set_train(False)
+    before = net(X).asnumpy()
+    np.testing.assert_allclose(before, eager(net, X), rtol=1e-4, atol=1e-5)
+    CHANGES[what](net)
+    try:
+        for _ in range(2):
+            after = net(X).asnumpy()
+            np.testing.assert_allclose(after, eager(net, X), rtol=1e-2 if what == "low precision" else 1e-4, atol=1e-2)
+        assert not np.array_equal(before, after), "the change does not show"
+    finally:
+        globals()["SCALE"] = 2.0
+
+
+def test_hooks_come_and_go(graph_mode):
+    net = Net()
+    net.set_train(False)
+    plain = net(X).asnumpy()
+    hook = net.register_forward_hook(double)
+    np.testing.assert_allclose(net(X).asnumpy(), 2 * plain, rtol=1e-5)
+    hook.remove()
+    np.testing.assert_allclose(net(X).asnumpy(), plain, rtol=1e-6)
+
+
+def test_train_and_eval(graph_mode):
+    net = Net()
+    net.set_train(False)
+    still = net(X).asnumpy()
+    net.set_train(True)
+    assert not np.array_equal(net(X).asnumpy(), net(X).asnumpy()), "dropout draws anew"
+    net.set_train(False)
+    moved = net(X).asnumpy()
+    assert not np.array_equal(moved, still), "the statistics moved in training"
+    np.testing.assert_allclose(moved, eager(net, X), rtol=1e-4, atol=1e-5)
+
+
+def test_requires_grad():
+    w, b = Parameter(Tensor([1.0, 2.0]), name="w"), Parameter(Tensor([0.5]), name="b")
+    f = rutile.jit(lambda x: [g * 1.0 for g in rutile.value_and_grad(
+        lambda: ops.sum(w * x + b), None, [p for p in (w, b) if p.requires_grad])()[1]])
+    assert len(f(Tensor([1.0, 1.0]))) == 2
+    b.requires_grad = False
+    assert len(f(Tensor([1.0, 1.0]))) == 1
+    b.requires_grad = True
+    assert len(f(Tensor([1.0, 1.0]))) == 2
+
+
+def test_threads_are_part_of_the_key():
+    f = rutile.jit(lambda x: ops.sum(x * 2.0))
+    before = rutile.num_threads()
+    f(X)
+    try:
+        rutile.set_num_threads(before + 1)
+        f(X)
+        assert f.compilations == 2
+    finally:
+        rutile.set_num_threads(before)
+    f(X)
+    assert f.compilations == 2
+
+
+def test_what_a_function_captures():
+    gain, weights = 2.0, [Tensor([1.0, 1.0, 1.0]), 4.0]
+
+    class Model:
+        def __init__(self):
+            self.offset = 1.0
+
+        def forward(self, x):
+            return x * gain * weights[0] * weights[1] * CONFIG.gain + self.offset + SETTINGS["shift"][0] + EXTRA
+
+    model = Model()
+    f = rutile.jit(model.forward)
+
+    def check():
+        for _ in range(2):
+            np.testing.assert_allclose(f(X).asnumpy(), model.forward(X).asnumpy(), rtol=1e-6)
+
+    check()
+    gain = 3.0
+    check()
+    weights[0] = Tensor([2.0, 3.0, 4.0])
+    check()
+    weights[1] = 0.5
+    check()
+    model.offset = 10.0
+    check()
+    try:
+        CONFIG.gain = 0.25
+        check()
+        SETTINGS["shift"][0] = 100.0
+        check()
+        globals()["EXTRA"] = Tensor([5.0, 5.0, 5.0])
+        check()
+    finally:
+        CONFIG.gain = 3.0
+        SETTINGS["shift"][0] = 0.5
+    compilations = f.compilations
+    check()
+    assert f.compilations == compilations + 1 and f.compilations <= 10
+
+
+# ---- Errors inside traces
+
+
+def outer(body):
+    class Inner(nn.Cell):
+        def construct(self, x):
+            return body(x)
+
+    class Outer(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.inner = Inner()
+
+        def construct(self, x):
+            return self.inner(ops.exp(x))
+
+    return Outer()
+
+
+READERS = {
+    "if": lambda x: x if x.sum() > 0 else -x,
+    "float": lambda x: x * float(x.sum()),
+    "int": lambda x: x * int(x.sum()),
+    "item": lambda x: x * x.sum().item(),
+    "asnumpy": lambda x: x * Tensor(x.asnumpy()),
+    "while": lambda x: [x for _ in iter(lambda: bool(x.max() > 0), False)],
+}
+
+
+@pytest.mark.parametrize("how", READERS)
+def test_reading_a_value_in_a_trace(graph_mode, how):
+    with pytest.raises(RuntimeError) as e:
+        outer(READERS[how])(X)
+    text = str(e.value)
+    assert "needs the value of a tensor" in text and "where()" in text
+    assert "test_stale.py:" in text and "inner" in text and ".cc:" not in text
+    assert np.isfinite(outer(lambda x: x + 1.0)(X).asnumpy()).all()
+
+
+def test_len_and_iteration_need_no_value():
+    f = rutile.jit(lambda x: sum(row * float(len(x)) for row in x))
+    np.testing.assert_allclose(f(X).asnumpy(), X.asnumpy().sum(0) * 4, rtol=1e-6)
+
+
+def test_an_op_that_refuses_names_the_users_line(graph_mode):
+    with pytest.raises(ValueError) as e:
+        outer(lambda x: ops.matmul(x, Tensor(np.ones((5, 2), np.float32))))(X)
+    text = str(e.value)
+    assert "[matmul]" in text and "test_stale.py:" in text and ".cc:" not in text and "inner" in text
+
+
+def test_a_parameter_that_a_closure_gets_anew():
+    w = Parameter(Tensor([1.0, 2.0, 3.0]), name="w")
+    f = rutile.jit(lambda x: x * w)
+    f(X)
+    w = Parameter(Tensor([3.0, 2.0, 1.0]), name="w")
+    np.testing.assert_allclose(f(X).asnumpy(), X.asnumpy() * [3, 2, 1], rtol=1e-6)
