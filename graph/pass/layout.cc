@@ -27,7 +27,9 @@ class LayoutPass {
 
  private:
   using PlacementKey = std::pair<ValueId, std::pair<Layout, bool>>;
-  Status place_value(ValueId v, const Placement& p, const Node& like, ValueId* placed);
+  // Strided values of any order pass for row-major ones unless `exact`.
+  Status place_value(ValueId v, const Placement& p, const Node& like, ValueId* placed,
+                     bool exact = false);
   Status by_preference(NodeId id, bool* done);
   Status follow_inputs(NodeId id, bool* done);
   Status row_major(NodeId id);
@@ -43,9 +45,11 @@ class LayoutPass {
   std::map<PlacementKey, ValueId> placed_;
 };
 
-Status LayoutPass::place_value(ValueId v, const Placement& p, const Node& like, ValueId* placed) {
+Status LayoutPass::place_value(ValueId v, const Placement& p, const Node& like, ValueId* placed,
+                               bool exact) {
   const TensorMeta meta = g_.meta(v);
-  if (placement_of(meta) == p && (p.layout != kStrided || meta.is_dense())) {
+  const bool ordered = exact && !p.channels_last ? meta.is_contiguous() : meta.is_dense();
+  if (placement_of(meta) == p && (p.layout != kStrided || ordered)) {
     *placed = v;
     return Status();
   }
@@ -148,7 +152,7 @@ Status LayoutPass::row_major(NodeId id) {
   if (s.ok() || s.code() != ErrorCode::kUnsupported) return s;
   // A view of memory that has none as placed.
   for (ValueId& v : inputs) {
-    if (v != kNone) RUTILE_RETURN_IF_ERROR(place_value(v, Placement(), like, &v));
+    if (v != kNone) RUTILE_RETURN_IF_ERROR(place_value(v, Placement(), like, &v, true));
   }
   g_.nodes[id].inputs = std::move(inputs);
   return infer_outputs(id);

@@ -126,6 +126,19 @@ TEST(Inference, AnImageWithInterleavedStridesIsPacked) {
   EXPECT_EQ(f.report().passes.size(), pipeline(Pipeline::kInference).size());
 }
 
+// A blocked result is turned and then flattened: there is no such view (found by the fuzzer).
+TEST(Inference, AViewOfATurnedImageIsOfACopy) {
+  const auto w = make_ref<State>("w", normal({16, 3, 3, 3}, 1));
+  const auto fn = [&](const Tensors& x) {
+    const Tensor y = ops::conv2d(x[0], w->read(), {}, {.pad = 1});
+    return Tensors{ops::reshape(ops::transpose(y, {3, 0, 2, 1}), {-1}) * 2.0};
+  };
+  const Tensor x = normal({2, 3, 4, 17}, 2);
+  Compiled f = compile(fn);
+  EXPECT_LT(distance(f({x})[0], fn({x})[0]), 1e-4);
+  for (const PassReport& p : f.report().passes) EXPECT_EQ(p.dropped, "") << p.name;
+}
+
 // Every way in which a State can get another value, for each State that was folded.
 TEST(Inference, FoldedWeightsAreNeverStale) {
   for (const DType t : {DType::kF32, DType::kF64}) {

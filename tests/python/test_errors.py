@@ -190,7 +190,7 @@ def test_a_line_of_the_backward_pass():
 def test_more_wrong_uses():
     big = 10**30
     for call, kind, text in [
-            (lambda: rutile.jit(lambda v: v, passes_off="nonsense"), ValueError, "known are all"),
+            (lambda: rutile.jit(lambda v: v, passes_off="nonsense"), ValueError, "known: all"),
             (lambda: rutile.jit(3), TypeError, "takes a function"),
             (lambda: ops.matmul(X, X, X, X, X, X, X), TypeError, "takes 2 inputs and 3 attributes, got 7"),
             (lambda: ops.softmax(X, X), TypeError, "axis: expects a plain value"),
