@@ -13,6 +13,7 @@
 #include "rutile/tests/support/expect_error.h"
 #include "rutile/tests/support/temp_dir.h"
 #include "rutile/train/callbacks.h"
+#include "rutile/train/evaluate.h"
 
 namespace rutile::train {
 namespace {
@@ -29,11 +30,12 @@ dataset::SourcePtr source(int64_t first = 0) {
 
 // A tiny network with its data, ready to train; the same values each time.
 struct Training {
-  explicit Training(nn::Mode mode, double lr = 0.05, int64_t classes = 3, double dropout = 0.25)
+  explicit Training(nn::Mode mode, double lr = 0.05, int64_t classes = 3, double dropout = 0.25,
+                    bool drop_last = true)
       : pipeline(source(), {.batch_size = kBatch,
                             .shuffle = true,
                             .seed = 3,
-                            .drop_last = true,
+                            .drop_last = drop_last,
                             .repeat = 0,
                             .transforms = {dataset::random_flip(), dataset::to_float()}}),
         feed(pipeline) {
@@ -210,6 +212,20 @@ TEST_P(TrainerModes, InterruptSavesAndThrows) {
   std::signal(SIGTERM, SIG_DFL);
   EXPECT_EQ(log->text, "begin 1:0.1 2:0.2 interrupt");
   EXPECT_THAT(folder.steps(), ElementsAre(2));
+}
+
+// The last batch of an epoch has 2 samples, the others 4: two plans, however many epochs.
+TEST(Trainer, ASmallerLastBatchCompilesTwoPlans) {
+  Training t(nn::Mode::kGraph, 0.05, 3, 0.25, /*drop_last=*/false);
+  Trainer trainer(*t.step, t.feed, {.epochs = 4});
+  nn::EvalStep eval(t.net);
+  dataset::Pipeline test(source(), {.batch_size = kBatch, .transforms = {dataset::to_float()}});
+  EXPECT_EQ(trainer.run().losses.size(), 4u * 6u);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(evaluate(eval, test).samples, kSamples);
+  }
+  EXPECT_EQ(t.step->compiled()->compilations(), 2);
+  EXPECT_EQ(eval.compiled()->compilations(), 2);
 }
 
 TEST(Trainer, StepsAndOptions) {
