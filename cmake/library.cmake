@@ -113,6 +113,9 @@ if(rutile_eigen_sources)
   endif()
   rutile_isa_library(rutile_kernels_eigen SOURCES ${rutile_eigen_sources} FLAGS ${flags})
 endif()
+# Bits of a pair of steps are those of the steps.
+set_source_files_properties(kernels/cpu/isa/tile_pair.cc PROPERTIES COMPILE_OPTIONS
+                                                                   -ffp-contract=off)
 if(RUTILE_X86)
   set(RUTILE_ISAS "avx2 avx512")
   if(rutile_isa_sources)

@@ -24,14 +24,15 @@ class Canonicalizer {
   explicit Canonicalizer(Graph& g) : g_(g), rw_((keep_dimensions(), g)) {}
   Status run() {
     for (NodeId id : rw_.old_order()) {
-      const Node& n = rw_.resolved(id);
+      rw_.resolved(id);
+      read_unbroadcast(id);
+      const Node& n = g_.nodes[id];
       const ValueId same = equal_value(n);
       if (same != kNone) {
         rw_.replace(n.outputs[0], same);
         continue;
       }
       shorten(id);
-      read_unbroadcast(id);
       rw_.keep(id);
     }
     rw_.finish();
@@ -178,6 +179,8 @@ class Canonicalizer {
 
   void read_unbroadcast(NodeId id) {
     if (!g_.nodes[id].op->elementwise || g_.nodes[id].outputs.size() != 1) return;
+    // fuse_norm_act gives it to a norm, which wants a gradient of full shape.
+    if (g_.nodes[id].op == &ops::kReluGrad) return;
     for (size_t k = 0; k < g_.nodes[id].inputs.size(); ++k) {
       const ValueId v = g_.nodes[id].inputs[k];
       const Node* p = producer(v);

@@ -13,10 +13,12 @@ const TileTable* make_table() {
   if (isa() == Isa::kAvx512) {
     avx512::fill_unary(t);
     avx512::fill_binary(t);
+    avx512::fill_pairs(t);
     avx512::fill_convert(t);
   } else {
     avx2::fill_unary(t);
     avx2::fill_binary(t);
+    avx2::fill_pairs(t);
     avx2::fill_convert(t);
   }
   return t;

@@ -59,6 +59,10 @@ struct TileTable {
   // inputs are one element for all (bit i: input i). Null where the functor or variant does not
   // exist.
   TileFn fn[kNumFns][kNumTileTypes][8];
+  // Two steps on f32 as one: add, sub or mul of the first two inputs, then add the third, subtract
+  // it, subtract from it, multiply by it, or relu (the third input is read but not used). The last
+  // index as above.
+  TileFn pair[3][5][8];
   // Null for types that tiles cannot load (besides the tile types u8, f16 and bf16 are known).
   ConvertFn convert[kNumDTypes][kNumDTypes];
   // Writes bytes past the caches; `to` is a multiple of 64. Without bytes: waits until all that the
@@ -74,11 +78,13 @@ const TileTable* tile_table();
 namespace avx2 {
 void fill_unary(TileTable* t);
 void fill_binary(TileTable* t);
+void fill_pairs(TileTable* t);
 void fill_convert(TileTable* t);
 }  // namespace avx2
 namespace avx512 {
 void fill_unary(TileTable* t);
 void fill_binary(TileTable* t);
+void fill_pairs(TileTable* t);
 void fill_convert(TileTable* t);
 }  // namespace avx512
 

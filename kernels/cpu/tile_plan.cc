@@ -18,7 +18,9 @@ constexpr int64_t kMaxTile = 1024, kMinTile = 64;
 constexpr int64_t kLongRow = 256;         // worth a call of its own
 constexpr int64_t kMaxResults = 1 << 16;  // gathered over tiles
 constexpr int64_t kMaxRows = 128;
-constexpr int64_t kPastCaches = 8 << 20;  // bytes of a result that no reader finds in a cache
+constexpr double kOwnCache = 1 << 20;     // bytes that a core has for itself
+// Bytes of all operands beyond which readers find no result in a cache.
+constexpr int64_t kPastCaches = 20 << 20;
 
 Status unsupported(std::string text) { return Status(ErrorCode::kUnsupported, std::move(text)); }
 
@@ -102,6 +104,7 @@ class Builder {
     for (size_t k = 0; k < program_.steps.size(); ++k)
       RUTILE_RETURN_IF_ERROR(add_step(static_cast<int>(k)));
     RUTILE_RETURN_IF_ERROR(add_outputs());
+    merge_pairs();
     assign_buffers();
     RUTILE_RETURN_IF_ERROR(finish());
     *plan = std::move(plan_);
@@ -239,6 +242,7 @@ class Builder {
     if (!s.fn) return unsupported("has a step that tiles do not know");
     for (int j = 0; j < s.num_in; ++j) read(&s, j, extent, mask >> j & 1u);
     s.extent = extent_[slot] = extent;
+    if (t == DType::kF32) s.op = from.fn;
     dtype_[slot] = result_dtype(from.fn, t);
     if (extent == Extent::kTile)
       cost_ += from.cost * (t == DType::kF64 && from.cost > 0.1 ? 20 : 1);
@@ -375,6 +379,12 @@ class Builder {
     return slot;
   }
 
+  int64_t operand_bytes() const {
+    int64_t bytes = 0;
+    for (const TensorMeta* m : in_) bytes += m->nbytes();
+    for (const TensorMeta& m : out_) bytes += m.nbytes();
+    return bytes;
+  }
   bool is_full(const TensorMeta& m) const { return m.shape == placed_.domain.shape; }
   // One element per row, in the order of the rows.
   bool lies_as_rows(const TensorMeta& m) const {
@@ -431,7 +441,7 @@ class Builder {
       // The step that makes it writes into the output itself, unless it has to be converted.
       const bool made_here =
           slot >= num_in() && extent_[slot] == Extent::kTile && dtype_[slot] == out_[o].dtype;
-      if (made_here && p.total * out.size > kPastCaches &&
+      if (made_here && operand_bytes() > kPastCaches &&
           (p.rows == 1 || p.row * out.size % 64 == 0)) {
         out.stream = true;
         p.stream = table_.stream;
@@ -446,6 +456,71 @@ class Builder {
       if (!r.whole && r.results > kMaxResults) return unsupported("reduces to too many results");
     }
     return Status();
+  }
+
+  // A sum or product that one other step reads becomes part of it.
+  void merge_pairs() {
+    TilePlan& p = *plan_;
+    std::vector<int> uses(kMaxTileSlots, 0), maker(kMaxTileSlots, -1);
+    for (size_t k = 0; k < p.steps.size(); ++k) {
+      const RunStep& s = p.steps[k];
+      for (int j = 0; j < s.num_in; ++j) ++uses[static_cast<size_t>(s.in[j])];
+      maker[static_cast<size_t>(s.slot)] = static_cast<int>(k);
+    }
+    for (const TileOut& o : p.outs) uses[static_cast<size_t>(o.slot)] += 2;
+    std::vector<char> gone(p.steps.size(), 0);
+    for (RunStep& s : p.steps) {
+      for (int j = 0; j < s.num_in; ++j) {
+        const int k = maker[static_cast<size_t>(s.in[j])];
+        if (k < 0 || gone[static_cast<size_t>(k)] || uses[static_cast<size_t>(s.in[j])] != 1)
+          continue;
+        if (!merge_pair(p.steps[static_cast<size_t>(k)], j, &s)) continue;
+        gone[static_cast<size_t>(k)] = 1;
+        break;
+      }
+    }
+    size_t kept = 0;
+    for (size_t k = 0; k < p.steps.size(); ++k) {
+      if (!gone[k]) p.steps[kept++] = p.steps[k];
+    }
+    p.steps.resize(kept);
+  }
+  static int first_of_pair(Fn op) {
+    return op == Fn::kAdd ? 0 : op == Fn::kSub ? 1 : op == Fn::kMul ? 2 : -1;
+  }
+  static int second_of_pair(Fn op, int operand) {
+    switch (op) {
+      case Fn::kAdd:
+        return 0;
+      case Fn::kSub:
+        return operand == 0 ? 1 : 2;
+      case Fn::kMul:
+        return 3;
+      case Fn::kRelu:
+        return 4;
+      default:
+        return -1;
+    }
+  }
+  bool merge_pair(const RunStep& first, int operand, RunStep* s) const {
+    const int a = first_of_pair(first.op), b = second_of_pair(s->op, operand);
+    if (a < 0 || b < 0 || first.extent != Extent::kTile || s->extent != Extent::kTile) return false;
+    RunStep both = *s;
+    both.op = Fn::kCount;
+    both.num_in = 3;
+    uint32_t mask = 0;
+    for (int j = 0; j < 3; ++j) {
+      const bool own = j < 2 || s->num_in == 1;
+      const RunStep& from = own ? first : *s;
+      const int k = j < 2 ? j : own ? 0 : 1 - operand;
+      both.in[j] = from.in[k];
+      both.from[j] = from.from[k];
+      if (both.from[j] != Extent::kTile) mask |= 1u << j;
+    }
+    both.fn = table_.pair[a][b][mask];
+    if (!both.fn) return false;
+    *s = both;
+    return true;
   }
 
   // Memory for sources that are not read in place and for results that are not written in place.
@@ -526,6 +601,7 @@ class Builder {
       p.slot_size[s] = static_cast<int8_t>(dtype_size(dtype_[s]));
     p.tiles_per_row = p.tile > 0 ? (p.row + p.tile - 1) / p.tile : 1;
     p.tiles = p.tile == p.row ? (p.rows + p.tile_rows - 1) / p.tile_rows : p.rows * p.tiles_per_row;
+    p.ahead = static_cast<double>(p.total) * bytes > kOwnCache;
     const double ns = cost_ + 0.05 * bytes;
     p.grain = std::max<int64_t>(static_cast<int64_t>(20000 / ns), 1);
     divide_results();

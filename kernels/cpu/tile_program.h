@@ -55,6 +55,7 @@ struct RunStep {
   TileFn fn = nullptr;
   ConvertFn convert = nullptr;  // instead of fn
   int reduce = -1;              // instead of both
+  Fn op = Fn::kCount;           // what fn is, where it may become part of a pair
   int slot = 0;
   int num_in = 0;
   int in[3] = {};
@@ -81,7 +82,8 @@ struct TilePlan : Plan {
   int64_t outer_dims[kMaxTileRank] = {};
   int64_t tile_rows = 1, tile = 0, tiles_per_row = 1;
   int64_t tiles = 0;
-  int64_t grain = 1;  // tiles (elements for run_direct and run_convert) worth a thread
+  bool ahead = false;  // asks for the next tile's memory
+  int64_t grain = 1;   // tiles (elements for run_direct and run_convert) worth a thread
   void (*stream)(const void* from, void* to, int64_t bytes) = nullptr;  // if a result wants it
   std::vector<TileSource> sources;
   std::vector<RunStep> steps;

@@ -229,6 +229,7 @@ class TileRun {
     const RowCounter counter(p_, row);
     const int64_t at = row * p_.row + start;
     const int sources = static_cast<int>(p_.sources.size());
+    if (p_.ahead) prefetch(at + rows * n, rows * n);
     for (int i = 0; i < sources; ++i) feed(i, counter, at, rows, start, n);
     for (const RunStep& s : p_.steps) {
       if (s.extent == Extent::kSingle) continue;
@@ -266,6 +267,25 @@ class TileRun {
       } else {
         out.store(row_[out.slot], to + row * out.size, rows);
       }
+    }
+  }
+
+  // The next tile's elements on their way while this one is computed: the processor's own
+  // prefetching begins anew with every run of so few lines.
+  void prefetch(int64_t at, int64_t n) const {
+    n = std::min(n, p_.total - at);
+    constexpr int64_t kLine = 64;
+    for (size_t i = 0; i < p_.sources.size(); ++i) {
+      const TileSource& s = p_.sources[i];
+      if (s.feed != Feed::kFlat) continue;
+      const char* from = static_cast<const char*>(args_.in[i]) + at * s.size;
+      for (int64_t b = 0; b < n * s.size; b += kLine) __builtin_prefetch(from + b, 0, 2);
+    }
+    for (size_t o = 0; o < p_.outs.size(); ++o) {
+      const TileOut& out = p_.outs[o];
+      if (out.stream || out.extent != Extent::kTile) continue;
+      const char* to = static_cast<const char*>(args_.out[o]) + at * out.size;
+      for (int64_t b = 0; b < n * out.size; b += kLine) __builtin_prefetch(to + b, 1, 2);
     }
   }
 
