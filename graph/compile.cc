@@ -106,6 +106,7 @@ class TakenSession {
 struct Compiled::State {
   Function fn;
   CompileOptions options;
+  Remat remat;  // as options say
   std::function<uint64_t()> version;
   std::list<EntryPtr> entries;  // latest used first
   int compilations = 0;
@@ -177,9 +178,38 @@ struct Compiled::State {
     RUTILE_RETURN_IF_ERROR(run_pipeline(*g, passes_off, &report->passes, hooks));
     report->pass_ms = ms_since(t);
     t = std::chrono::steady_clock::now();
-    RUTILE_RETURN_IF_ERROR(lower(std::move(g), program));
+    RUTILE_RETURN_IF_ERROR(lower_within(std::move(g), report, program));
     report->lower_ms = ms_since(t);
+    if (dump.on() && report->remat.rebuilt > 0) dump.write("remat", *program->graph);
     return Status();
+  }
+
+  // Lowers after rematerialisation. It counts bytes before offsets and workspaces are known: where
+  // the arena is larger than asked for, the next attempt aims lower.
+  Status lower_within(std::shared_ptr<Graph> g, CompileReport* report, Program* program) {
+    Remat how = remat;
+    for (int attempts_left = how.kind == Remat::Kind::kOff ? 0 : 3; attempts_left > 0;) {
+      // On a copy: the next attempt starts anew.
+      auto attempt = std::make_shared<Graph>(*g);
+      Status s = rematerialize(*attempt, how, &report->remat);
+      if (s.ok()) s = verify(*attempt);
+      if (s.ok()) s = lower(std::move(attempt), program);
+      if (!s.ok()) {
+        log_warning(cat(options.name, " runs without remat (please report it): ", s.message()));
+        break;
+      }
+      const int64_t excess = program->memory.peak - remat.bytes;
+      if (how.kind != Remat::Kind::kBudget || excess <= 0) return Status();
+      if (--attempts_left > 0 && how.bytes > excess) {
+        how.bytes -= excess;
+        continue;
+      }
+      log_warning(cat(options.name, ": remat ", options.remat, " was asked for, ",
+                      program->memory.peak >> 20, " MiB is what it takes"));
+      return Status();
+    }
+    report->remat = RematReport();
+    return lower(std::move(g), program);
   }
 
   EntryPtr compile(Key key) {
@@ -232,6 +262,7 @@ struct Compiled::State {
 
 Compiled::Compiled(Function fn, CompileOptions options) : state_(std::make_unique<State>()) {
   throw_if_error(check_pass_names(options.passes_off));
+  throw_if_error(parse_remat(options.remat, &state_->remat));
   state_->fn = std::move(fn);
   state_->options = std::move(options);
 }

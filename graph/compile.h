@@ -32,6 +32,7 @@
 
 #include "rutile/graph/exec/session.h"
 #include "rutile/graph/pass/pass.h"
+#include "rutile/graph/pass/remat.h"
 #include "rutile/graph/trace/tracer.h"
 
 namespace rutile::graph {
@@ -40,12 +41,17 @@ struct CompileOptions {
   std::string passes_off = {};    // comma-separated names, or "all" for every optional pass
   std::string name = "function";  // for messages
   std::string dump = {};          // folder for the IR after each pass; empty: that of RUTILE_DUMP
-  int max_plans = 16;             // sets of input metas remembered; the least recently used goes
+  // Memory for time: "off" keeps what backward reads; "cheap" computes again what costs little to
+  // rebuild (norms, activations, dropout masks, casts); a size ("900MB", "1.5GB") rebuilds,
+  // cheapest first, until the arena fits it. Results are the same bits.
+  std::string remat = "off";
+  int max_plans = 16;  // sets of input metas remembered; the least recently used goes
 };
 
 struct CompileReport {
   int kernels = 0;  // steps per call
   MemoryPlan memory;
+  RematReport remat;
   int64_t output_bytes = 0;
   int64_t frozen_bytes = 0;  // weights folded and packed beforehand
   double trace_ms = 0, pass_ms = 0, lower_ms = 0;

@@ -26,7 +26,7 @@ void enter_amp(std::optional<AmpScope>* scope, const OptionalDType& low) {
 }
 
 graph::CompileOptions compile_options(const StepOptions& o, const char* name) {
-  return {.passes_off = o.passes_off, .name = name};
+  return {.passes_off = o.passes_off, .name = name, .remat = o.remat};
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ struct StepOptions {
   double clip_norm = 0;         // > 0: gradients are scaled down to this global norm
   bool outputs = false;         // also return the network's outputs
   std::string passes_off = {};  // see graph::CompileOptions
+  std::string remat = "off";    // see graph::CompileOptions; Cell::recompute() is per Cell
   std::shared_ptr<optim::LossScaler> loss_scaler = {};  // for f16; none: the loss is not scaled
 };
 

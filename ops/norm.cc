@@ -267,6 +267,25 @@ TensorList compose_inference(const void* attrs, std::span<const Tensor> in) {
   return {cast(wide(in[0]) * per_channel(scale, rank) + per_channel(shift, rank), in[0].dtype())};
 }
 
+Status infer_apply(const CallMeta& call, TensorMeta* out) {
+  const TensorMeta& x = call.in(0);
+  RUTILE_RETURN_IF_ERROR(check_x(x));
+  for (int i = 1; i < 5; ++i) RUTILE_RETURN_IF_ERROR(check_channels(call, i, x));
+  if (call.has(5)) RUTILE_RETURN_IF_ERROR(check_like_x(call, 5, x));
+  out[0] = like(x);
+  return Status();
+}
+
+TensorList compose_apply(const void* attrs, std::span<const Tensor> in) {
+  const int rank = in[0].rank();
+  Tensor z = (wide(in[0]) - per_channel(in[1], rank)) * per_channel(in[2], rank);
+  if (operand(in, 3).defined()) z = z * per_channel(in[3], rank);
+  if (operand(in, 4).defined()) z = z + per_channel(in[4], rank);
+  if (operand(in, 5).defined()) z = z + wide(in[5]);
+  if (static_cast<const BatchNormApplyAttrs*>(attrs)->relu) z = relu(z);
+  return {cast(z, in[0].dtype())};
+}
+
 Status infer_update(const CallMeta& call, TensorMeta* out) {
   const auto& a = call.as<BatchNormStatsAttrs>();
   const TensorMeta& m = call.in(0);
@@ -366,6 +385,16 @@ constinit const OpDef kBatchNormInference = define({
     .flops = flops_per_input<2>,
     .compose = compose_inference,
     .doc = "Batch normalisation with given statistics.",
+});
+
+constinit const OpDef kBatchNormApply = define({
+    .name = "batch_norm_apply",
+    .inputs = {"x", "mean", "rstd", "weight?", "bias?", "residual?"},
+    .attrs = attrs_of<BatchNormApplyAttrs>(),
+    .infer = infer_apply,
+    .flops = flops_per_input<3>,
+    .compose = compose_apply,
+    .doc = "The result of batch_norm from its statistics, with a residual and a ReLU if asked.",
 });
 
 constinit const OpDef kBatchNormUpdateStats = define({

@@ -49,6 +49,14 @@ RUTILE_API Tensor batch_norm_inference(Arg x, const Tensor& mean, const Tensor& 
                                        const Tensor& weight = {}, const Tensor& bias = {},
                                        BatchNormAttrs attrs = {});
 
+struct BatchNormApplyAttrs {
+  bool relu = false;
+  RUTILE_REFLECT(relu)
+};
+// y = (x - mean) * rstd * weight + bias (+ residual), behind a ReLU if asked, from the statistics
+// that batch_norm gave: the same bits as its y. The remat pass rebuilds y with it.
+extern const OpDef kBatchNormApply;
+
 struct BatchNormStatsAttrs {
   double momentum = 0.1;  // weight of the new value
   double eps = 1e-5;      // that rstd was made with

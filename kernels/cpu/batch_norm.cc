@@ -117,6 +117,24 @@ Status run_forward(const Plan& plan, const KernelArgs& args) {
   return Status();
 }
 
+// Inputs: x, mean, rstd, weight, bias, residual; output: y.
+template <bool kRelu>
+Status run_apply(const Plan& plan, const KernelArgs& args) {
+  const auto& p = static_cast<const BatchNormPlan&>(plan);
+  BatchNormArgs a = no_args();
+  a.x = args.in[0];
+  a.mean = pointer<float>(args.in[1]);
+  a.rstd = pointer<float>(args.in[2]);
+  a.weight = pointer<float>(args.in[3]);
+  a.bias = pointer<float>(args.in[4]);
+  a.residual = args.in[5];
+  a.y = args.out[0];
+  a.relu = kRelu;
+  a.workspace = pointer<float>(args.workspace);
+  p.kernels.apply(p.shape, a, p.threads);
+  return Status();
+}
+
 // Inputs: dy, x, (y), mean, rstd, weight, (bias or dy2); outputs: dx, (dresidual), dweight, dbias.
 template <bool kRelu, bool kResidual>
 Status run_backward(const Plan& plan, const KernelArgs& args) {
@@ -141,12 +159,10 @@ Status run_backward(const Plan& plan, const KernelArgs& args) {
   return Status();
 }
 
-template <RunFn kRun>
-Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+std::unique_ptr<BatchNormPlan> make_plan(const CallMeta& c) {
   auto p = std::make_unique<BatchNormPlan>();
   const TensorMeta& x = x_of(c);
   p->shape = shape_of(x);
-  if (c.attrs) p->shape.eps = c.as<ops::BatchNormAttrs>().eps;
   const bool f32 = x.dtype == DType::kF32;
   if (isa() == Isa::kAvx512) {
     p->kernels = f32 ? avx512::batch_norm_f32() : avx512::batch_norm_bf16();
@@ -157,7 +173,22 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   p->threads = static_cast<int>(std::min<int64_t>(num_threads(), 1 + x.numel() / 16384));
   p->workspace_bytes =
       static_cast<size_t>(batch_norm_workspace(p->shape, p->threads)) * sizeof(float);
+  return p;
+}
+
+template <RunFn kRun>
+Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  std::unique_ptr<BatchNormPlan> p = make_plan(c);
+  if (c.attrs) p->shape.eps = c.as<ops::BatchNormAttrs>().eps;
   p->run = kRun;
+  *plan = std::move(p);
+  return Status();
+}
+
+Status prepare_apply(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  std::unique_ptr<BatchNormPlan> p = make_plan(c);
+  const bool relu = c.as<ops::BatchNormApplyAttrs>().relu;
+  p->run = relu ? RunFn(run_apply<true>) : run_apply<false>;
   *plan = std::move(p);
   return Status();
 }
@@ -226,6 +257,12 @@ void register_batch_norm_cpu() {
   add_row<run_backward<true, false>>(ops::kBatchNormReluGrad);
   add_row<run_backward<true, true>>(ops::kBatchNormAddReluGrad);
   KernelRow row;
+  row.op = &ops::kBatchNormApply;
+  row.name = "batch_norm_simd";
+  row.supports = supports;
+  row.prepare = prepare_apply;
+  register_kernel(row);
+  row = KernelRow();
   row.op = &ops::kBatchNormUpdateStats;
   row.name = "batch_norm_update_stats";
   row.supports = supports_update;

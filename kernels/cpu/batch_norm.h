@@ -25,7 +25,7 @@ struct BatchNormArgs {
   const void *x, *residual, *y_in, *dy, *dy2;  // the gradient is dy, or dy + dy2
   void *y, *dx, *dresidual;
   const float *weight, *bias;
-  float *mean, *rstd, *dweight, *dbias;  // mean and rstd are read in backward
+  float *mean, *rstd, *dweight, *dbias;  // mean and rstd are read by apply and in backward
   bool relu;
   float* workspace;  // rows only: see batch_norm_workspace
 };
@@ -35,6 +35,7 @@ int64_t batch_norm_workspace(const BatchNormShape& s, int threads);
 
 struct BatchNormKernels {
   void (*forward)(const BatchNormShape&, const BatchNormArgs&, int threads);
+  void (*apply)(const BatchNormShape&, const BatchNormArgs&, int threads);  // forward's second half
   void (*backward)(const BatchNormShape&, const BatchNormArgs&, int threads);
 };
 

@@ -152,6 +152,44 @@ struct Affine {
   V16 scale, shift;
 };
 
+// The affine map of forward, from the statistics as they are saved: apply and backward's mask see
+// the very values that forward made.
+Affine affine_of(V16 mean, V16 rstd, V16 weight, V16 bias) {
+  Affine r;
+  for (int i = 0; i < 16; ++i) {
+    const double w = static_cast<double>(weight[i]) * rstd[i];
+    r.scale[i] = static_cast<float>(w);
+    r.shift[i] = static_cast<float>(bias[i] - mean[i] * w);
+  }
+  return r;
+}
+
+template <class T>
+void apply_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) {
+  const Group group = group_of(s, g);
+  const Affine map = affine_of(channel_values(s, g, a.mean, 0), channel_values(s, g, a.rstd, 0),
+                               channel_values(s, g, a.weight, 1), channel_values(s, g, a.bias, 0));
+  const V16 scale = map.scale, shift = map.shift;
+  const T* x = static_cast<const T*>(a.x);
+  T* y = static_cast<T*>(a.y);
+  const T* residual = static_cast<const T*>(a.residual);
+  if (residual && a.relu) {
+    write_group(s, group, y, [&](int64_t at, int64_t lanes) {
+      return max0(get(x, at, lanes) * scale + shift + get(residual, at, lanes));
+    });
+  } else if (residual) {
+    write_group(s, group, y, [&](int64_t at, int64_t lanes) {
+      return get(x, at, lanes) * scale + shift + get(residual, at, lanes);
+    });
+  } else if (a.relu) {
+    write_group(s, group, y,
+                [&](int64_t at, int64_t lanes) { return max0(get(x, at, lanes) * scale + shift); });
+  } else {
+    write_group(s, group, y,
+                [&](int64_t at, int64_t lanes) { return get(x, at, lanes) * scale + shift; });
+  }
+}
+
 template <class T>
 void forward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) {
   const T* x = static_cast<const T*>(a.x);
@@ -173,7 +211,7 @@ void forward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) {
   sums.flush();
   if (!s.lanes_are_channels) sums.gather();
   const double count = static_cast<double>(s.count());
-  // Lanes of padding channels stay at scale 0: with eps = 0 their rstd would be infinite.
+  // Padding channels have no statistics: with eps = 0 their rstd would be infinite.
   int64_t lanes = 16;
   if (s.lanes_are_channels) {
     const int64_t left = s.channels - g * s.lanes;
@@ -188,36 +226,7 @@ void forward_group(const BatchNormShape& s, const BatchNormArgs& a, int64_t g) {
   }
   write_channels(s, g, a.mean, mean);
   write_channels(s, g, a.rstd, rstd);
-  V16 scale = channel_values(s, g, a.weight, 1), shift = channel_values(s, g, a.bias, 0);
-  for (int i = 0; i < 16; ++i) {
-    const double w = scale[i] * rstd[i];
-    scale[i] = static_cast<float>(w);
-    shift[i] = static_cast<float>(shift[i] - mean[i] * w);
-  }
-  T* y = static_cast<T*>(a.y);
-  if (const T* residual = static_cast<const T*>(a.residual)) {
-    write_group(s, group, y, [&](int64_t at, int64_t lanes) {
-      return max0(get(x, at, lanes) * scale + shift + get(residual, at, lanes));
-    });
-  } else if (a.relu) {
-    write_group(s, group, y,
-                [&](int64_t at, int64_t lanes) { return max0(get(x, at, lanes) * scale + shift); });
-  } else {
-    write_group(s, group, y,
-                [&](int64_t at, int64_t lanes) { return get(x, at, lanes) * scale + shift; });
-  }
-}
-
-// The affine map of forward, from the saved statistics. They were rounded to f32, so where
-// forward's result is within a rounding of zero the ReLU's mask may differ from forward's.
-Affine affine_of(V16 mean, V16 rstd, V16 weight, V16 bias) {
-  Affine r;
-  for (int i = 0; i < 16; ++i) {
-    const double w = static_cast<double>(weight[i]) * rstd[i];
-    r.scale[i] = static_cast<float>(w);
-    r.shift[i] = static_cast<float>(bias[i] - mean[i] * w);
-  }
-  return r;
+  apply_group<T>(s, a, g);
 }
 
 // dx = dz * c0 + x * c1 + c2, from sum(dz) and sum(dz * (x - mean)).
@@ -349,6 +358,34 @@ void on_threads(const Rows& r, F&& f) {
   });
 }
 
+// Factors of the affine map for all channels; pixels in `threads` runs.
+template <class T>
+void apply_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
+  const Rows r = rows_of(s, threads);
+  const int64_t c = r.channels;
+  const RowsWorkspace w{a.workspace, (c + 15) / 16 * 16, threads};
+  float* scale = w.factors();
+  float* shift = scale + w.c;
+  for (int64_t k = 0; k < c; ++k) {
+    const double f = static_cast<double>(a.weight ? a.weight[k] : 1.0f) * a.rstd[k];
+    scale[k] = static_cast<float>(f);
+    shift[k] = static_cast<float>((a.bias ? a.bias[k] : 0.0f) - a.mean[k] * f);
+  }
+  const T* x = static_cast<const T*>(a.x);
+  T* y = static_cast<T*>(a.y);
+  const T* residual = static_cast<const T*>(a.residual);
+  on_threads(r, [&](int, int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      for (int64_t k = 0; k < c; k += 16) {
+        const int64_t lanes = c - k < 16 ? c - k : 16, at = p * c + k;
+        V16 v = get(x, at, lanes) * get(scale, k, lanes) + get(shift, k, lanes);
+        if (residual) v += get(residual, at, lanes);
+        put(y, at, a.relu ? max0(v) : v, lanes);
+      }
+    }
+  });
+}
+
 template <class T>
 void forward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
   const Rows r = rows_of(s, threads);
@@ -356,8 +393,6 @@ void forward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) 
   const RowsWorkspace w{a.workspace, (c + 15) / 16 * 16, threads};
   const T* x = static_cast<const T*>(a.x);
   float* base = w.factors();
-  float* scale = base + w.c;
-  float* shift = scale + w.c;
   for (int64_t k = 0; k < c; ++k) base[k] = x[k];
   for (int t = 0; t < threads; ++t) {
     for (int64_t i = 0; i < 2 * c; ++i) w.total(t)[i] = 0;
@@ -379,24 +414,10 @@ void forward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) 
     const double m = s1 / count, var = s2 / count - m * m;
     const double mean = base[k] + m;
     const double rstd = inverse_sqrt((var > 0 ? var : (var == var ? 0 : var)) + s.eps);
-    const double f = (a.weight ? a.weight[k] : 1.0f) * rstd;
     a.mean[k] = static_cast<float>(mean);
     a.rstd[k] = static_cast<float>(rstd);
-    scale[k] = static_cast<float>(f);
-    shift[k] = static_cast<float>((a.bias ? a.bias[k] : 0.0f) - mean * f);
   }
-  T* y = static_cast<T*>(a.y);
-  const T* residual = static_cast<const T*>(a.residual);
-  on_threads(r, [&](int, int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      for (int64_t k = 0; k < c; k += 16) {
-        const int64_t lanes = c - k < 16 ? c - k : 16, at = p * c + k;
-        V16 v = get(x, at, lanes) * get(scale, k, lanes) + get(shift, k, lanes);
-        if (residual) v += get(residual, at, lanes);
-        put(y, at, a.relu ? max0(v) : v, lanes);
-      }
-    }
-  });
+  apply_rows<T>(s, a, threads);
 }
 
 template <class T>
@@ -478,6 +499,17 @@ void forward(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
 }
 
 template <class T>
+void apply(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
+  if (s.rows) {
+    apply_rows<T>(s, a, threads);
+    return;
+  }
+  parallel_for(0, s.groups, 1, [&](int64_t g0, int64_t g1) {
+    for (int64_t g = g0; g < g1; ++g) apply_group<T>(s, a, g);
+  });
+}
+
+template <class T>
 void backward(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
   if (s.rows) {
     backward_rows<T>(s, a, threads);
@@ -490,7 +522,9 @@ void backward(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
 
 }  // namespace
 
-BatchNormKernels batch_norm_f32() { return {forward<float>, backward<float>}; }
-BatchNormKernels batch_norm_bf16() { return {forward<BFloat16>, backward<BFloat16>}; }
+BatchNormKernels batch_norm_f32() { return {forward<float>, apply<float>, backward<float>}; }
+BatchNormKernels batch_norm_bf16() {
+  return {forward<BFloat16>, apply<BFloat16>, backward<BFloat16>};
+}
 
 }  // namespace rutile::kernels::RUTILE_ISA

@@ -134,6 +134,31 @@ RUTILE_SAMPLES(batch_norm_inference) {
   norm_errors(s, with_statistics, 0);
 }
 
+RUTILE_SAMPLES(batch_norm_apply) {
+  for (const bool relu : {false, true}) {
+    const ops::BatchNormApplyAttrs attrs{relu};
+    for (const Shape& shape :
+         {Shape{4, 5, 3, 2}, Shape{6, 3}, Shape{2, 37, 5, 5}, Shape{0, 3, 2, 2}}) {
+      for (const View v : {View::kContiguous, View::kChannelsLast}) {
+        if (v == View::kChannelsLast && shape.rank() != 4) continue;
+        const auto x = [&] { return in(shape).viewed(v); };
+        const auto c = [&] { return in({shape[1]}).as(DType::kF32).uniform(0.5, 1.5); };
+        const DTypes types{DType::kF32, DType::kBF16, DType::kF16};
+        const auto add = [&](std::vector<Input> inputs) {
+          s.add(std::move(inputs), attrs).dtypes(types).tolerance(DType::kF16, 4e-3);
+        };
+        add({x(), c(), c(), c(), c()});
+        add({x(), c(), c(), none(), c(), x()});
+      }
+    }
+    s.add({in({3, 4, 2, 2}), in({4}), in({4}), in({4}), in({4}), in({3, 4, 2, 2})}, attrs)
+        .dtypes({DType::kF64});
+  }
+  s.error({in({2, 3, 2, 2}), in({4}), in({3})}, ErrorCode::kValue, "mean expects shape [3]");
+  s.error({in({2, 3, 2, 2}), in({3}), in({3}), none(), none(), in({2, 3, 2, 1})}, ErrorCode::kValue,
+          "residual expects f32[2,3,2,2] as x");
+}
+
 RUTILE_SAMPLES(batch_norm_update_stats) {
   const BatchNormStatsAttrs attrs{0.1, 1e-5, 24};
   for (const int64_t c : {0, 1, 6, 37}) {
