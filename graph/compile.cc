@@ -169,6 +169,7 @@ struct Compiled::State {
     auto t = std::chrono::steady_clock::now();
     auto g = std::make_shared<Graph>(traced);
     report->passes.clear();
+    report->remat = RematReport();
     Dump dump(options.dump, options.name);
     PipelineHooks hooks{.name = options.name, .after = {}};
     if (dump.on()) {
@@ -196,6 +197,8 @@ struct Compiled::State {
       if (s.ok()) s = lower(std::move(attempt), program);
       if (!s.ok()) {
         log_warning(cat(options.name, " runs without remat (please report it): ", s.message()));
+        report->remat = RematReport();
+        report->remat.dropped = s.message();
         break;
       }
       const int64_t excess = program->memory.peak - remat.bytes;
@@ -204,11 +207,11 @@ struct Compiled::State {
         how.bytes -= excess;
         continue;
       }
+      if (program->memory.peak < 1 << 20) return Status();  // too little to care
       log_warning(cat(options.name, ": remat ", options.remat, " was asked for, ",
                       program->memory.peak >> 20, " MiB is what it takes"));
       return Status();
     }
-    report->remat = RematReport();
     return lower(std::move(g), program);
   }
 

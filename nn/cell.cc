@@ -4,6 +4,7 @@
 #include <atomic>
 #include <unordered_set>
 
+#include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
 
 namespace rutile::nn {
@@ -34,19 +35,37 @@ std::vector<Tensor> Cell::call(const std::vector<Tensor>& inputs) {
   const CellScope scope{name_.empty() ? type : name_, modes.cell};
   ScopedValue<const CellScope*> inside(modes.cell, &scope);
   ScopedValue<AmpState> amp(modes.amp, full_precision_ ? AmpState{} : modes.amp);
-  if (hooks_.empty()) return construct_many(inputs);
+  if (hooks_.empty()) return construct_or_recompute(inputs);
   std::vector<Tensor> in = inputs;
   const std::vector<Hook> hooks = hooks_;  // a hook may remove itself
   for (const Hook& h : hooks) {
     if (!h.pre) continue;
     if (std::vector<Tensor> replaced = h.pre(*this, in); !replaced.empty()) in = replaced;
   }
-  std::vector<Tensor> out = construct_many(in);
+  std::vector<Tensor> out = construct_or_recompute(in);
   for (const Hook& h : hooks) {
     if (!h.post) continue;
     if (std::vector<Tensor> replaced = h.post(*this, in, out); !replaced.empty()) out = replaced;
   }
   return out;
+}
+
+// Hooks stay outside: they run once.
+std::vector<Tensor> Cell::construct_or_recompute(const std::vector<Tensor>& inputs) {
+  if (!recompute_ || !call_modes().tape) return construct_many(inputs);
+  bool again = false;
+  const std::string path = cell_path(call_modes().cell);
+  return ops::recompute(
+      [this, again, path](const std::vector<Tensor>& in) mutable {
+        if (!again) {
+          again = true;
+          return construct_many(in);
+        }
+        const CellScope scope{path, nullptr};  // backward is in no Cell
+        ScopedValue<const CellScope*> inside(call_modes().cell, &scope);
+        return construct_many(in);
+      },
+      inputs);
 }
 
 Tensor Cell::operator()(Arg x) {
@@ -276,6 +295,11 @@ void Cell::to(DType dtype) {
 }
 
 void Cell::set_full_precision(bool on) { full_precision_ = on; }
+
+void Cell::recompute(bool on) {
+  if (recompute_ != on) changed();
+  recompute_ = on;
+}
 
 void Cell::apply(const std::function<void(Cell&)>& fn) {
   for (const auto& [name, cell] : children_) cell->apply(fn);

@@ -119,6 +119,11 @@ class RUTILE_API Cell {
   void to(DType dtype);
   // This Cell runs in full precision inside a mixed-precision scope.
   void set_full_precision(bool on);
+  // Gradients of this Cell keep its inputs alone: backward runs it again, with the same dropout
+  // masks, and writes no running statistics twice (ops::recompute). Costs a second forward of the
+  // Cell; StepOptions::remat chooses by value what is worth it, in compiled steps.
+  void recompute(bool on = true);
+  bool recomputes() const { return recompute_; }
   // Calls fn on every Cell, children first.
   void apply(const std::function<void(Cell&)>& fn);
 
@@ -176,6 +181,7 @@ class RUTILE_API Cell {
   void check_new_name(const std::string& name) const;
   void prefix_names(const std::string& prefix);
   void adopt(const std::string& name, Cell& cell);
+  std::vector<Tensor> construct_or_recompute(const std::vector<Tensor>& inputs);
   void repr_to(std::string* out, const std::string& indent) const;
 
   std::string name_;
@@ -187,6 +193,7 @@ class RUTILE_API Cell {
   int next_hook_ = 0;
   bool training_ = true;
   bool full_precision_ = false;
+  bool recompute_ = false;
   uint64_t edition_ = 0;  // counts changes that cannot be undone by a flag
   friend class EvalModeScope;
 };

@@ -83,12 +83,22 @@ CLI::Validator one_of(std::vector<std::string> words) {
       "");
 }
 
+CLI::Validator remat_size() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        graph::Remat ignored;
+        return graph::parse_remat(text, &ignored).message();
+      },
+      "");
+}
+
 void add_options(CLI::App& app, const Program& program, Options* o, Given* given) {
   constexpr int64_t kMany = int64_t{1} << 40;
   const std::string first = program.recipes[0].dataset;
   o->dataset = first;
   o->mode = "graph";
   o->device = "cpu";
+  o->remat = "off";
   app.add_option("--dataset", o->dataset, cat(dataset_names(program), " [", first, "]"));
   app.add_option("--data", o->data,
                  "folder of the data set [fashion-mnist: where Debian's package "
@@ -114,6 +124,11 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
          "--precision", given->precision,
          cat("fp32, or bf16 with fp32 master weights", defaults(program, &Recipe::precision)))
       ->check(one_of({"fp32", "bf16"}));
+  app.add_option(
+         "--remat", o->remat,
+         "memory for time: off; cheap: norms and activations are computed again in backward; "
+         "a size (900MB): until kept values fit it [off]")
+      ->check(remat_size());
   app.add_option("--device", o->device, "cpu [cpu]");
   app.add_option("--lr", given->lr, cat("learning rate", defaults(program, &Recipe::lr)))
       ->check(positive_number());
@@ -164,6 +179,7 @@ void complete(const Program& program, const Given& given, Options* o) {
     refuse("--device", "there is no CUDA backend yet; use cpu");
   }
   if (o->device != "cpu") refuse("--device", cat("'", o->device, "' is none of cpu"));
+  if (!o->graph() && o->remat != "off") refuse("--remat", "needs --mode graph");
   if (o->resume && o->checkpoint.empty()) refuse("--resume", "needs --checkpoint DIR");
   if (o->checkpoint_steps > 0 && o->checkpoint.empty()) {
     refuse("--checkpoint-steps", "needs --checkpoint DIR");
@@ -221,6 +237,7 @@ nn::StepOptions Options::step_options() const {
   nn::StepOptions s;
   s.mode = graph() ? nn::Mode::kGraph : nn::Mode::kEager;
   if (precision == "bf16") s.amp = DType::kBF16;
+  s.remat = remat;
   return s;
 }
 

@@ -31,7 +31,7 @@ struct Program {
 struct Options {
   std::string program;
   Recipe recipe;
-  std::string dataset, data, mode, precision, device, checkpoint, json;
+  std::string dataset, data, mode, precision, device, remat, checkpoint, json;
   int64_t image_size = 0, batch_size = 0, epochs = 0, steps = 0, checkpoint_steps = 0;
   double lr = 0;
   uint64_t seed = 0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: the updates of all parameters that share rule, hyperparameters and learning rate become
-// one multi-tensor node: one kernel, balanced over the threads. Requires: nothing. Guarantees: an
+// Purpose: the updates of parameters that share rule, hyperparameters and learning rate become
+// multi-tensor nodes: one kernel each, balanced over the threads. One node takes the gradients that
+// are ready one after the other, some megabytes of them, so that they need not wait for all others
+// (schedule moves it there). Requires: nothing. Guarantees: an
 // update that depends on another one never shares a node with it, nor do updates on two sides of
 // one that does; a gradient that is not row-major keeps its parameter apart.
 #include <algorithm>
@@ -101,10 +103,37 @@ NodeId make_multi(Graph& g, const Family& f, const std::vector<NodeId>& members,
   return multi;
 }
 
+// From this many bytes of gradients on they get an update of their own.
+constexpr int64_t kUpdateBytes = 8 << 20;
+
+// Members of one update, in the order in which their gradients are ready.
+std::vector<std::vector<NodeId>> split(const Graph& g, std::vector<NodeId> members,
+                                       const std::vector<int>& ready) {
+  std::stable_sort(members.begin(), members.end(),
+                   [&](NodeId a, NodeId b) { return ready[a] < ready[b]; });
+  std::vector<std::vector<NodeId>> parts(1);
+  int64_t bytes = 0;
+  for (NodeId id : members) {
+    if (bytes >= kUpdateBytes && parts.back().size() > 1 &&
+        ready[id] != ready[parts.back().back()]) {
+      parts.emplace_back();
+      bytes = 0;
+    }
+    parts.back().push_back(id);
+    bytes += g.meta(g.nodes[id].inputs[0]).nbytes();
+  }
+  if (parts.size() > 1 && parts.back().size() == 1) {
+    parts[parts.size() - 2].push_back(parts.back()[0]);
+    parts.pop_back();
+  }
+  return parts;
+}
+
 }  // namespace
 
 Status fuse_optimizer(Graph& g) {
-  const std::vector<int> levels = update_levels(g);
+  const std::vector<int> levels = update_levels(g), ready = ready_positions(g);
+  const std::vector<int> position = g.positions();
   std::map<Key, std::vector<NodeId>> groups;
   for (NodeId id : g.order) {
     const Node& n = g.nodes[id];
@@ -135,7 +164,11 @@ Status fuse_optimizer(Graph& g) {
     }
     remark_done(g, members);
     for (NodeId id : members) dead[id] = 1;
-    becomes[members.back()] = make_multi(g, *family_of(std::get<1>(key)), members, &map);
+    for (const std::vector<NodeId>& part : split(g, members, ready)) {
+      const NodeId last = *std::max_element(
+          part.begin(), part.end(), [&](NodeId a, NodeId b) { return position[a] < position[b]; });
+      becomes[last] = make_multi(g, *family_of(std::get<1>(key)), part, &map);
+    }
   }
   std::vector<NodeId> order;
   for (NodeId id : g.order) {

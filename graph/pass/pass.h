@@ -62,5 +62,6 @@ Status fold_norm(Graph& g);
 Status fuse_post_ops(Graph& g);
 Status freeze(Graph& g);
 Status layout(Graph& g);
+Status schedule(Graph& g);
 
 }  // namespace rutile::graph

@@ -18,6 +18,7 @@ constexpr Pass kTraining[] = {
     {"fuse_norm_act", fuse_norm_act, true, "batch norm, add and ReLU in one kernel, both ways"},
     {"fuse_post_ops", fuse_post_ops, true, "layer, residual and activation in one kernel"},
     {"fuse_optimizer", fuse_optimizer, true, "one update kernel for all parameters"},
+    {"schedule", schedule, true, "States are updated as soon as their gradients are there"},
     {"expand_composites", expand_composites, false, "ops without a kernel become their definition"},
     {"layout", layout, true, "convolutions and what stands between them in blocked layouts"},
     {"fold_casts", fold_casts, true, "weights are cast while they are reordered"},

@@ -25,7 +25,7 @@ namespace {
 // What two cores of the kind that docs/benchmarks.md names reach. Only their ratio matters.
 constexpr double kBytesPerMs = 38e6, kFlopsPerMs = 200e6;
 constexpr double kCheapBytesPerMs = kBytesPerMs / 6;
-constexpr int64_t kSmallBytes = 64 << 10;  // never worth a kernel
+constexpr int64_t kCheapBytes = 64 << 10;  // less is not worth a kernel
 constexpr int kMaxChain = 16;
 
 bool is_batch_norm(const OpDef* op) {
@@ -38,7 +38,8 @@ bool is_view(const Node& n) { return n.op->view_offset != nullptr; }
 
 class Rematerializer {
  public:
-  Rematerializer(Graph& g, const Remat& how) : g_(g), how_(how) {}
+  Rematerializer(Graph& g, const Remat& how)
+      : g_(g), how_(how), least_(how.kind == Remat::Kind::kCheap ? kCheapBytes : 1) {}
   // At most `limit` rounds. Returns after how many of them the peak was lowest.
   int run(int limit);
   const RematReport& report() const { return report_; }
@@ -71,6 +72,7 @@ class Rematerializer {
 
   Graph& g_;
   const Remat& how_;
+  const int64_t least_;  // bytes that are worth rebuilding
   RematReport report_;
   std::vector<ValueId> clone_;     // by value: its second version
   std::vector<ValueId> original_;  // by value: whose second version it is
@@ -167,7 +169,7 @@ bool Rematerializer::rebuildable(ValueId root) const {
 }
 
 bool Rematerializer::idle_at_peak(ValueId root) const {
-  if (bytes_[root] < kSmallBytes || first_[root] >= peak_at_ || last_[root] <= peak_at_) {
+  if (bytes_[root] < least_ || first_[root] >= peak_at_ || last_[root] <= peak_at_) {
     return false;
   }
   return !std::binary_search(uses_[root].begin(), uses_[root].end(), peak_at_);
@@ -208,7 +210,7 @@ bool Rematerializer::available(ValueId v, int depth, Choice* c) const {
     c->made.push_back(original);
     return true;
   }
-  const bool small = bytes_[root] < std::max(kSmallBytes, bytes_[c->value] / 16);
+  const bool small = bytes_[root] < std::max(least_, bytes_[c->value] / 16);
   if (!small && depth < kMaxChain && rebuildable(root)) {
     Choice further = *c;
     if (chain_available(root, depth, &further)) {
@@ -239,7 +241,7 @@ Rematerializer::Choice Rematerializer::best() const {
     c.at = next_use(root);
     if (c.at == kNone) continue;
     c.freed = static_cast<double>(bytes_[root]);
-    if (!chain_available(root, 0, &c) || c.freed < kSmallBytes) continue;
+    if (!chain_available(root, 0, &c) || c.freed < static_cast<double>(least_)) continue;
     if (how_.kind == Remat::Kind::kCheap && c.worth() < kCheapBytesPerMs) continue;
     if (found.value == kNone || c.worth() > found.worth()) found = std::move(c);
   }
@@ -273,7 +275,7 @@ ValueId Rematerializer::at_hand(ValueId v, const Choice& c, bool made_here) {
   if (v == kNone || static_cast<size_t>(v) >= root_.size()) return v;
   const ValueId root = root_[v];
   const bool cloned = clone_[root] != kNone;
-  const bool renamed = c.makes(root) || (made_here && cloned && last_[root] < c.at);
+  const bool renamed = c.makes(root) || (made_here && cloned && last_[root] < peak_at_);
   if (v == root) return renamed ? clone_[root] : v;
   const NodeId id = g_.values[v].producer;
   if (!renamed && position_[id] < c.at) return v;

@@ -25,6 +25,7 @@ RUTILE_API Status parse_remat(std::string_view text, Remat* remat);
 struct RematReport {
   int rebuilt = 0;                            // values
   int64_t bytes_before = 0, bytes_after = 0;  // most bytes alive at a time, workspaces not counted
+  std::string dropped;                        // why the pass was dropped; empty if it was not
   double ms = 0;                              // estimated extra time of a step
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/graph/pass/topological.h"
 
+#include <algorithm>
 #include <functional>
 #include <queue>
 
@@ -79,6 +80,30 @@ std::vector<std::vector<int>> successors(const Graph& g) {
     }
   }
   return after;
+}
+
+std::vector<int> ready_positions(const Graph& g) {
+  const std::vector<ValueId> root = memory_roots(g);
+  std::vector<int> ready(g.nodes.size(), -1), of_value(g.values.size(), -1);
+  std::vector<int> last_read(g.values.size(), -1);  // by root
+  for (size_t i = 0; i < g.order.size(); ++i) {
+    const NodeId id = g.order[i];
+    const Node& n = g.nodes[id];
+    int at = static_cast<int>(i);
+    if (n.phase == Phase::kOptimizer && !g.has_effects(n)) {
+      at = -1;
+      for (ValueId v : n.inputs) {
+        if (v != kNone) at = std::max(at, of_value[v]);
+      }
+      for (ValueId v : written_inputs(n)) at = std::max(at, last_read[root[v]]);
+    }
+    ready[id] = at;
+    for (ValueId v : n.outputs) of_value[v] = at;
+    for (ValueId v : n.inputs) {
+      if (v != kNone) last_read[root[v]] = std::max(last_read[root[v]], at);
+    }
+  }
+  return ready;
 }
 
 Status sort_topologically(Graph& g) {

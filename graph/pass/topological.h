@@ -14,4 +14,8 @@ std::vector<std::vector<int>> successors(const Graph& g);
 // kInternal for a cycle.
 Status sort_topologically(Graph& g);
 
+// By node of the optimizer's phase: the position of the last node of another phase that must come
+// before it, -1 if there is none; its own if it has effects.
+std::vector<int> ready_positions(const Graph& g);
+
 }  // namespace rutile::graph

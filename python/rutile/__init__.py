@@ -38,11 +38,11 @@ from rutile.train import (DynamicLossScaleManager, FixedLossScaleManager, LossMo
 
 __all__ = ["DynamicLossScaleManager", "Error", "FixedLossScaleManager", "GRAPH_MODE", "LossMonitor", "Model",
            "TimeMonitor", "train", "PYNATIVE_MODE", "Parameter", "ParameterTuple", "Tensor", "common", "compat", "context",
-           "errors", "from_dlpack", "from_numpy", "get_context", "grad", "jit", "ms_function", "nn", "num_threads", "ops",
+           "errors", "from_dlpack", "from_numpy", "get_context", "grad", "jit", "ms_function", "nn", "num_threads", "ops", "recompute",
            "set_context", "set_device", "set_num_threads", "set_seed", "value_and_grad"] + _dtype.__all__
 
 
-def jit(fn=None, *, passes_off=""):
+def jit(fn=None, *, passes_off="", remat="off"):
     """Traces fn and replays the optimised graph.
 
     Arguments and results are Tensors in nested tuples, lists and dicts. Other arguments (numbers, strings, None, Cells,
@@ -50,6 +50,9 @@ def jit(fn=None, *, passes_off=""):
     Parameters that fn reads are read at each call, those it writes are written in place. Other Tensors that fn reads
     from outside become constants of the graph. Inside value_and_grad and inside another traced function fn runs as it
     is written, so jit belongs around the outermost function: jit(value_and_grad(loss)).
+
+    remat trades time for memory: "cheap" computes norms, activations, dropout masks and casts again in backward instead
+    of keeping them; a size ("900MB") does so until what is kept fits it. Results are the same bits.
 
     >>> import rutile
     >>> @rutile.jit
@@ -59,14 +62,28 @@ def jit(fn=None, *, passes_off=""):
     [2.0, 0.0]
     """
     if fn is None:
-        return _functools.partial(jit, passes_off=passes_off)
+        return _functools.partial(jit, passes_off=passes_off, remat=remat)
     if not callable(fn):
         raise errors.TypeError(f"jit takes a function, got {type(fn).__name__}")
-    compiled = _rutile.JitFunction(fn, passes_off)
+    compiled = _rutile.JitFunction(fn, passes_off, remat)
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         if hasattr(fn, name):
             setattr(compiled, name, getattr(fn, name))
     return compiled
+
+
+def recompute(block, *args, **kwargs):
+    """block(*args, **kwargs), a Cell or function; gradients keep its arguments alone and run it again in backward.
+
+    The second run draws the same dropout masks and writes no Parameter. It costs a second forward of the block;
+    Cell.recompute() asks for it at every call of a Cell.
+
+    >>> import rutile
+    >>> f = lambda x: rutile.recompute(lambda v: (v * v).tanh(), x).sum()
+    >>> rutile.grad(f)(rutile.Tensor([0.5, 1.0])).asnumpy().round(4).tolist()
+    [0.94, 0.8399]
+    """
+    return _rutile.recompute(block, args, kwargs)
 
 
 ms_function = jit

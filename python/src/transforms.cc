@@ -8,7 +8,9 @@
 #include <optional>
 
 #include "rutile/autograd/tape.h"
+#include "rutile/graph/compile.h"
 #include "rutile/graph/explain.h"
+#include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/view.h"
@@ -148,6 +150,39 @@ py::tuple value_and_grad(const py::function& fn, const py::object& argnums,
   py::object by_weights = d.gradients(arguments);
   if (arguments == 0) return py::make_tuple(value, by_weights);
   return py::make_tuple(value, py::make_tuple(by_arguments, by_weights));
+}
+
+// ---- Recomputation
+
+// fn(*args, **kwargs), run again in backward instead of keeping what it computes in between.
+py::object recompute(const py::function& fn, const py::tuple& args, const py::dict& kwargs) {
+  if (!call_modes().tape) return fn(*args, **kwargs);
+  std::vector<Tensor> in;
+  // fn outlives the call in the tape, which may end on any thread.
+  struct Body {
+    py::function fn;
+    Tree arguments, results;
+  };
+  std::shared_ptr<Body> body(new Body{fn, {}, {}}, [](Body* b) {
+    if (!Py_IsInitialized()) return;  // the process ends
+    py::gil_scoped_acquire gil;
+    delete b;
+  });
+  body->arguments =
+      flatten(py::make_tuple(args, kwargs), Leaves::kAny, "an argument of recompute", &in);
+  const std::vector<Tensor> out = ops::recompute(
+      [body](const std::vector<Tensor>& x) {
+        py::gil_scoped_acquire gil;
+        const Tensor* next = x.data();
+        const py::tuple both = unflatten(body->arguments, &next);
+        const py::object result = body->fn(*py::tuple(both[0]), **py::dict(both[1]));
+        std::vector<Tensor> flat;
+        body->results = flatten(result, Leaves::kPlain, "the result of recompute", &flat);
+        return flat;
+      },
+      in);
+  const Tensor* next = out.data();
+  return unflatten(body->results, &next);
 }
 
 // ---- Compilation
@@ -304,9 +339,11 @@ class AroundFinder {
 // A traced and compiled Python function.
 class JitFunction {
  public:
-  JitFunction(py::function fn, const std::string& passes_off) : fn_(std::move(fn)) {
+  JitFunction(py::function fn, const std::string& passes_off, const std::string& remat)
+      : fn_(std::move(fn)) {
     graph::CompileOptions options;
     options.passes_off = passes_off;
+    options.remat = remat;
     if (py::hasattr(fn_, "__name__")) options.name = py::str(fn_.attr("__name__"));
     name_ = options.name;
     compiled_ = std::make_unique<graph::Compiled>(
@@ -444,6 +481,7 @@ class JitFunction {
 
 void add_transforms(py::module_& m) {
   m.def("_set_cell_type", &set_cell_type);
+  m.def("recompute", &recompute, "recompute(fn, args, kwargs)");
   m.def("value_and_grad", &value_and_grad,
         "value_and_grad(fn, argnums, weights, has_aux, args, kwargs)");
   py::class_<graph::Explanation>(
@@ -459,7 +497,8 @@ void add_transforms(py::module_& m) {
            "Writes explain.txt, explain.json, memory.svg, graph.txt and graph.dot.")
       .def("__str__", &graph::Explanation::text);
   py::class_<JitFunction>(m, "JitFunction", py::dynamic_attr())
-      .def(py::init<py::function, const std::string&>(), py::arg("fn"), py::arg("passes_off") = "")
+      .def(py::init<py::function, const std::string&, const std::string&>(), py::arg("fn"),
+           py::arg("passes_off") = "", py::arg("remat") = "off")
       .def("__call__", &JitFunction::operator())
       .def("prepare", &JitFunction::prepare, "Compiles for such arguments without running.")
       .def("explain", &JitFunction::explain,

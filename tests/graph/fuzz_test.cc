@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random programs run eagerly and compiled: bit-equal with the optional passes off, within rounding
-// with all of them on and with each one off. What fails is reduced and printed with its seed.
+// with all of them on and with each one off; with remat the same bits as without. What fails is
+// reduced and printed with its seed.
 //
 //   RUTILE_FUZZ_SECONDS=3600 RUTILE_FUZZ_SEED=7 test_graph --gtest_filter='Fuzz.*'
 #include <gtest/gtest.h>
@@ -54,12 +55,17 @@ Outcome run_eager(const Program& p, uint64_t seed, double noise) {
   return o;
 }
 
-Outcome run_compiled(const Program& p, uint64_t seed, const std::string& off) {
+// "all+remat": these passes off, and as little kept for backward as can be.
+constexpr std::string_view kRemat = "+remat";
+
+Outcome run_compiled(const Program& p, uint64_t seed, std::string off) {
+  const bool remat = off.ends_with(kRemat);
+  if (remat) off.resize(off.size() - kRemat.size());
   Outcome o;
   try {
     Machine machine(p, seed);
     Compiled f = graph::compile([&](const Tensors& x) { return machine.run(x); },
-                                {.passes_off = off, .name = "fuzz"});
+                                {.passes_off = off, .name = "fuzz", .remat = remat ? "1" : "off"});
     for (int i = 0; i < kCalls; ++i) {
       if (i > 0) machine.train();
       o.add(f(random_inputs(p, seed, 0)));
@@ -68,11 +74,15 @@ Outcome run_compiled(const Program& p, uint64_t seed, const std::string& off) {
     for (const graph::PassReport& r : f.report().passes) {
       if (!r.dropped.empty()) o.error = cat("pass ", r.name, " was dropped: ", r.dropped);
     }
-    const bool for_inference = f.report().passes.size() > 4 && f.report().passes[4].name == "fold_norm";
+    const bool for_inference =
+        f.report().passes.size() > 4 && f.report().passes[4].name == "fold_norm";
     const graph::Pipeline which =
         for_inference ? graph::Pipeline::kInference : graph::Pipeline::kTraining;
     if (off.empty() && f.report().passes.size() != graph::pipeline(which).size()) {
       o.error = "lowering refused what the passes made";
+    }
+    if (const std::string& why = f.report().remat.dropped; !why.empty()) {
+      o.error = cat("remat was dropped: ", why);
     }
     if (f.compilations() != 1) o.error = "the second call compiled again";
   } catch (const Error& e) {
@@ -128,7 +138,7 @@ std::string failure(const Program& p, uint64_t seed, const std::string& off) {
     const Outcome want = run_eager(p, s, 0);
     if (!want.error.empty()) return "";
     const Outcome moved = run_eager(p, s, noise);
-    text = disagreement(p, want, moved, run_compiled(p, s, off), off == "all");
+    text = disagreement(p, want, moved, run_compiled(p, s, off), off.starts_with("all"));
     if (text.empty()) return "";
   }
   return text;
@@ -197,7 +207,7 @@ std::vector<std::string> pass_sets(uint64_t n) {
   for (const std::string& name : all) {
     if (dice.roll(2)) some += cat(some.empty() ? "" : ",", name);
   }
-  return {"all", "", all[n % all.size()], some};
+  return {"all", "", cat("all", kRemat), std::string(kRemat), all[n % all.size()], some};
 }
 
 TEST(Fuzz, CompiledProgramsDoWhatEagerOnesDo) {

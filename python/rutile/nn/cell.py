@@ -76,7 +76,7 @@ class Cell:
         # Here, not in __init__: a subclass may forget to call that one.
         self = super().__new__(cls)
         self.__dict__.update(_params={}, _cells={}, _pre_hooks={}, _hooks={}, _auto_prefix=True, _prefix="",
-                             _scope="", training=False, _requires_grad=False, _precision=None, _jit=None, _key=None,
+                             _scope="", training=False, _requires_grad=False, _precision=None, _recompute=False, _jit=None, _key=None,
                              _key_at=None, _keys=None, _edition=next(_numbers))
         if cls.construct is Cell.construct and hasattr(cls, "forward"):
             self.__dict__["construct"] = self.forward
@@ -190,14 +190,21 @@ class Cell:
         d = self.__dict__
         if d["_pre_hooks"] or d["_hooks"]:
             return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._with_hooks, *args, **kwargs)
+        if d["_recompute"]:
+            return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._construct, *args, **kwargs)
         return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self.construct, *args, **kwargs)
+
+    def _construct(self, *args, **kwargs):
+        if self._recompute:
+            return _rutile.recompute(self.construct, args, kwargs)
+        return self.construct(*args, **kwargs)
 
     def _with_hooks(self, *args, **kwargs):
         for hook in tuple(self._pre_hooks.values()):
             changed = hook(self, args)
             if changed is not None:
                 args = changed if isinstance(changed, tuple) else (changed,)
-        out = self.construct(*args, **kwargs)
+        out = self._construct(*args, **kwargs)
         for hook in tuple(self._hooks.values()):
             changed = hook(self, args, out)
             out = out if changed is None else changed
@@ -367,6 +374,13 @@ class Cell:
         if not isinstance(dst_type, DType) or dst_type.name not in ("float16", "bfloat16", "float32"):
             raise _errors.ValueError(f"to_float takes float16, bfloat16 or float32, got {dst_type!r}")
         self.__dict__["_precision"] = dst_type
+        _changed(self)
+        return self
+
+    def recompute(self, mode=True):
+        """Gradients of this Cell keep its inputs alone: backward runs it again, with the same dropout masks. Costs a
+        second forward of the Cell. Returns the Cell."""
+        self.__dict__["_recompute"] = bool(mode)
         _changed(self)
         return self
 
