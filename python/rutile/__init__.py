@@ -80,8 +80,8 @@ def recompute(block, *args, **kwargs):
 
     >>> import rutile
     >>> f = lambda x: rutile.recompute(lambda v: (v * v).tanh(), x).sum()
-    >>> rutile.grad(f)(rutile.Tensor([0.5, 1.0])).asnumpy().round(4).tolist()
-    [0.94, 0.8399]
+    >>> [round(v, 3) for v in rutile.grad(f)(rutile.Tensor([0.5, 1.0])).asnumpy().tolist()]
+    [0.94, 0.84]
     """
     return _rutile.recompute(block, args, kwargs)
 
