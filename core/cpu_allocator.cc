@@ -19,6 +19,7 @@
 #include "rutile/core/log.h"
 #include "rutile/core/sanitizer.h"
 #include "rutile/core/system_info.h"
+#include "rutile/core/thread.h"
 
 namespace rutile {
 namespace {
@@ -480,6 +481,22 @@ namespace detail {
 
 size_t cpu_block_bytes(size_t requested) {
   return class_bytes(size_class(std::max<size_t>(requested, 1)));
+}
+
+void touch_pages([[maybe_unused]] void* p, [[maybe_unused]] size_t bytes) noexcept {
+#if defined(MADV_POPULATE_WRITE)
+  if (bytes < kHugePage) return;
+  constexpr size_t kPiece = 4 * kHugePage;
+  const auto pieces = static_cast<int64_t>((bytes + kPiece - 1) / kPiece);
+  parallel_for(0, pieces, 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const size_t at = static_cast<size_t>(i) * kPiece;
+      // A system that does not know it leaves the pages to whoever touches them first.
+      (void)::madvise(static_cast<char*>(p) + at, std::min(kPiece, bytes - at),
+                      MADV_POPULATE_WRITE);
+    }
+  });
+#endif
 }
 
 std::string format_bytes(int64_t bytes) {

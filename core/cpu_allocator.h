@@ -21,6 +21,9 @@ namespace detail {
 
 // Bytes of the block that serves a request of 1 to 2^47 bytes.
 RUTILE_API size_t cpu_block_bytes(size_t requested);
+// Asks the system for the pages of a large block, on all threads at once: their first touch costs
+// about a second a GiB, and kernels that touch them one after the other wait for it longer.
+RUTILE_API void touch_pages(void* p, size_t bytes) noexcept;
 // 1.50 GiB
 RUTILE_API std::string format_bytes(int64_t bytes);
 

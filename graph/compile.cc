@@ -57,6 +57,7 @@ std::string text_of(const Key& k) {
 struct Entry {
   Key key;
   std::shared_ptr<const Program> program;
+  std::shared_ptr<ArenaPool> arenas;
   std::unique_ptr<Session> session;            // the first one
   std::vector<std::unique_ptr<Session>> idle;  // further ones, for calls at the same time
   bool busy = false;                           // the first one runs
@@ -71,7 +72,7 @@ struct Entry {
       busy = true;
       return session.get();
     }
-    if (idle.empty()) return new Session(program);
+    if (idle.empty()) return new Session(program, arenas);
     Session* s = idle.back().release();
     idle.pop_back();
     return s;
@@ -108,7 +109,8 @@ struct Compiled::State {
   CompileOptions options;
   Remat remat;  // as options say
   std::function<uint64_t()> version;
-  std::list<EntryPtr> entries;  // latest used first
+  const std::shared_ptr<ArenaPool> arenas = std::make_shared<ArenaPool>();  // of all plans
+  std::list<EntryPtr> entries;                                              // latest used first
   int compilations = 0;
   std::recursive_mutex mutex;  // of the two; fn may come back to prepare() while it is traced
   std::mutex writing;          // held by calls that write States
@@ -236,7 +238,8 @@ struct Compiled::State {
     log_compilation(key, e.report, *program);
     e.writes = writes_states(*program->graph);
     e.program = program;
-    e.session = std::make_unique<Session>(std::move(program));
+    e.arenas = arenas;
+    e.session = std::make_unique<Session>(std::move(program), arenas);
     e.key = std::move(key);
     return entry;
   }
@@ -292,7 +295,8 @@ std::vector<Tensor> Compiled::operator()(const std::vector<Tensor>& inputs,
 std::unique_ptr<Session> Compiled::new_session(const std::vector<TensorMeta>& inputs,
                                                const Variant& variant) {
   std::lock_guard lock(state_->mutex);
-  return std::make_unique<Session>(state_->find_or_compile(inputs, variant)->program);
+  return std::make_unique<Session>(state_->find_or_compile(inputs, variant)->program,
+                                   state_->arenas);
 }
 
 void Compiled::prepare(const std::vector<TensorMeta>& inputs, const Variant& variant) {
@@ -314,6 +318,7 @@ Session& Compiled::session() {
   return *state_->entries.front()->session;
 }
 
+int64_t Compiled::arena_bytes() const { return state_->arenas->bytes(); }
 int Compiled::compilations() const { return state_->compilations; }
 const std::string& Compiled::name() const { return state_->options.name; }
 

@@ -86,6 +86,9 @@ class RUTILE_API Compiled {
   const CompileReport& report() const;
   // The latest compilation's first session: graph, program, observed runs.
   Session& session();
+  // Memory of all its plans: they share it where they do not run at the same time. The first run
+  // takes it.
+  int64_t arena_bytes() const;
   int compilations() const;
   const std::string& name() const;
 

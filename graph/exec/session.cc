@@ -13,21 +13,17 @@ char* base_of(const Tensor& t) { return static_cast<char*>(t.impl()->data); }
 
 }  // namespace
 
-Session::Session(std::shared_ptr<const Program> program) : program_(std::move(program)) {
+Session::Session(std::shared_ptr<const Program> program, std::shared_ptr<ArenaPool> arenas)
+    : program_(std::move(program)), arenas_(std::move(arenas)) {
   const Program& p = *program_;
-  if (p.memory.peak > 0) {
-    arena_ = Storage::allocate(static_cast<size_t>(p.memory.peak), kCpu);
-    // NaNs show the kernel that reads what nobody wrote.
-    if (self_checks()) std::memset(arena_->data(), 0xff, arena_->bytes());
-  }
-  char* arena = arena_ ? static_cast<char*>(arena_->data()) : nullptr;
+  if (!arenas_) arenas_ = std::make_shared<ArenaPool>();
   slots_.assign(p.slots.size(), nullptr);
   for (size_t i = 0; i < p.slots.size(); ++i) {
     const Pointer& q = p.slots[i];
     if (q.index == kNone) continue;
     switch (q.kind) {
       case BufferKind::kArena:
-        slots_[i] = arena + q.offset;
+        arena_patches_.push_back({static_cast<int>(i), q});
         break;
       case BufferKind::kConstant:
         slots_[i] = base_of(p.constants[q.index]) + q.offset;
@@ -58,6 +54,18 @@ void Session::check(const std::vector<Tensor>& inputs) {
   if (const std::string change = changed_state(); !change.empty()) {
     throw_error(ErrorCode::kValue, cat("compiled for other states: ", change));
   }
+}
+
+// What the run before left there is worth nothing, so the memory may be another one each time.
+void Session::take_arena() {
+  if (program_->memory.peak <= 0) return;
+  arena_ = arenas_->take(program_->memory.peak);
+  char* base = static_cast<char*>(arena_->data());
+  // NaNs show the kernel that reads what nobody wrote.
+  if (self_checks()) std::memset(base, 0xff, arena_->bytes());
+  if (placed_in_ == base) return;
+  for (const Patch& patch : arena_patches_) slots_[patch.slot] = base + patch.pointer.offset;
+  placed_in_ = base;
 }
 
 void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs) {
@@ -97,6 +105,7 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
     }
     slots_[patch.slot] = base + q.offset;
   }
+  take_arena();  // behind the packing of States, whose first versions it may replace
 }
 
 std::string Session::changed_state() const {
@@ -175,6 +184,12 @@ std::vector<Tensor> Session::run_observed(const std::vector<Tensor>& inputs, con
   std::lock_guard lock(mutex_);
   ThreadCountScope threads(program_->threads);
   std::vector<Tensor> outputs;
+  struct GiveBack {
+    Session& s;
+    ~GiveBack() {
+      if (s.arena_) s.arenas_->give(std::move(s.arena_));
+    }
+  } give_back{*this};
   bind(inputs, &outputs);
   if (started) started();
   run_steps(after ? &after : nullptr);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Session replays a Program: it owns the arena and the pointer slots.
+// A Session replays a Program: it owns the pointer slots, and the arena while it runs.
 #pragma once
 
 #include <atomic>
@@ -8,6 +8,7 @@
 #include <mutex>
 #include <vector>
 
+#include "rutile/graph/exec/arena.h"
 #include "rutile/graph/exec/frozen.h"
 #include "rutile/graph/exec/program.h"
 
@@ -15,7 +16,9 @@ namespace rutile::graph {
 
 class RUTILE_API Session {
  public:
-  explicit Session(std::shared_ptr<const Program> program);
+  // Takes its memory from `arenas`; without one it has its own.
+  explicit Session(std::shared_ptr<const Program> program,
+                   std::shared_ptr<ArenaPool> arenas = nullptr);
 
   // One run. Inputs and States must have the metas that the program was made for. Outputs are fresh
   // tensors: what the caller keeps survives the next run. States are updated in place, or on a copy
@@ -39,6 +42,7 @@ class RUTILE_API Session {
  private:
   void bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs);
   void check(const std::vector<Tensor>& inputs);
+  void take_arena();
   void run_steps(const Observer* after);
   void finish();
   [[noreturn]] void fail(size_t index, const Status& status);
@@ -47,10 +51,13 @@ class RUTILE_API Session {
     Pointer pointer;
   };
   std::shared_ptr<const Program> program_;
-  Ref<Storage> arena_;
+  std::shared_ptr<ArenaPool> arenas_;
+  Ref<Storage> arena_;               // during a run
+  const void* placed_in_ = nullptr;  // the arena that the slots point into
   std::vector<void*> slots_;
   std::vector<Tensor> state_elements_;  // of this run, by state slot
   std::vector<Patch> patches_;          // slots that change from run to run
+  std::vector<Patch> arena_patches_;    // slots that change with the arena
   std::vector<Patch> frozen_patches_;   // slots that change with the frozen values
   std::shared_ptr<const Frozen::Values> frozen_;
   uint64_t frozen_generation_ = 0;  // that frozen_patches_ were made for

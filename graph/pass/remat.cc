@@ -108,6 +108,7 @@ void Rematerializer::measure() {
       if (!is_view(node)) uses_[root_[v]].push_back(i);
     }
     for (ValueId v : written_inputs(node)) written_[root_[v]] = i;
+    if (node.phase == Phase::kFrozen) continue;  // its results lie elsewhere, as constants do
     for (size_t k = 0; k < node.outputs.size(); ++k) {
       const ValueId v = node.outputs[k];
       const int alias = node.op->alias_input(static_cast<int>(k));
@@ -163,7 +164,7 @@ bool Rematerializer::rebuildable(ValueId root) const {
   if (id == kNone || clone_[root] != kNone || original_[root] != kNone) return false;
   const Node& n = g_.nodes[id];
   if (g_.has_effects(n) || n.op->mutate_mask || n.op->checks_values || is_view(n)) return false;
-  if (n.phase == Phase::kOptimizer) return false;
+  if (n.phase == Phase::kOptimizer || n.phase == Phase::kFrozen) return false;
   if (how_.kind == Remat::Kind::kCheap && bound_by_arithmetic(cost_of(g_, n))) return false;
   return !is_batch_norm(n.op) || root == n.outputs[0];
 }

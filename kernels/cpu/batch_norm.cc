@@ -162,6 +162,12 @@ Status run_backward(const Plan& plan, const KernelArgs& args) {
 std::unique_ptr<BatchNormPlan> make_plan(const CallMeta& c) {
   auto p = std::make_unique<BatchNormPlan>();
   const TensorMeta& x = x_of(c);
+  // The last pass reads every operand like x, if at all, where it writes.
+  for (int i = 0; i < c.num_inputs(); ++i) {
+    const TensorMeta &y = c.out(), *m = c.inputs[i];
+    const bool like = m && m->shape == y.shape && m->layout == y.layout && m->strides == y.strides;
+    if (like) p->may_overwrite |= 1u << i;
+  }
   p->shape = shape_of(x);
   const bool f32 = x.dtype == DType::kF32;
   if (isa() == Isa::kAvx512) {
