@@ -177,6 +177,39 @@ TEST(Passes, NormsThatNeedEachOthersStatisticsFuseOnce) {
   EXPECT_EQ(fused, 1) << print(g);
 }
 
+TEST(Passes, UpdatesStandBehindWhatTheyNeedAndOtherReadersOfTheirStates) {
+  expect_pass(schedule, R"(graph {
+  %0 = input "x" f32[4]
+  %1 = state "a" f32[4]
+  %2 = state "b" f32[4]
+  %3 = state "lr" f32[]
+  %4 : f32[4] = exp(%0) #backward
+  %5 : f32[4] = mul(%4, %2) #backward
+  %6 : f32[4] = neg(%5) #backward
+  %7 : f32[4] = sgd(%1, %4, %3) #optimizer
+  %8 : f32[4] = sgd(%2, %4, %3) #optimizer
+  state %1 <- %7
+  state %2 <- %8
+  return %6
+}
+)",
+              R"(graph {
+  %0 = input "x" f32[4]
+  %1 = state "a" f32[4]
+  %2 = state "b" f32[4]
+  %3 = state "lr" f32[]
+  %4 : f32[4] = exp(%0) #backward
+  %5 : f32[4] = sgd(%1, %4, %3) #optimizer
+  %6 : f32[4] = mul(%4, %2) #backward
+  %7 : f32[4] = sgd(%2, %4, %3) #optimizer
+  %8 : f32[4] = neg(%6) #backward
+  state %1 <- %5
+  state %2 <- %7
+  return %8
+}
+)");
+}
+
 constexpr const char* kUpdates = R"(graph {
   %0 = state "a" f32[4]
   %1 = state "b" f32[4]

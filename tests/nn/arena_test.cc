@@ -84,6 +84,21 @@ TEST(Arena, GradientsOfNormsLieOverTheirOperands) {
   EXPECT_EQ(in_place(p, "batch_norm_grad"), 4);
 }
 
+TEST(Arena, GradientsDoNotWaitForEachOther) {
+  const TensorMeta x({4, 3, 64, 64}, DType::kF32), y({4}, DType::kI64);
+  TrainStep step = train_step(kNetworks[0].make());
+  step.prepare(x, y);
+  TrainStep late = train_step(kNetworks[0].make(), {.passes_off = "schedule"});
+  late.prepare(x, y);
+  EXPECT_LT(step.report()->memory.peak, late.report()->memory.peak - (40 << 20));
+  int updates = 0;
+  const graph::Graph& g = *step.compiled()->session().program().graph;
+  for (const graph::NodeId id : g.order) {
+    updates += g.nodes[id].op->name == std::string("momentum_multi");
+  }
+  EXPECT_EQ(updates, 10);
+}
+
 Tensor images(int64_t n) {
   ops::RandomNormalAttrs a;
   a.shape = {n, 1, 32, 32};
