@@ -83,6 +83,16 @@ def networks():
             )
 
 
+def inference():
+    """The compiled evaluation step; its rows stand among the networks'."""
+    for batch in (1, 16):
+        for precision in ("fp32", "bf16"):
+            sizes = {"batch-size": batch, "image-size": 224, "inference": 1}
+            title = f"ResNet-50 inference, batch {batch}, {precision}"
+            key = f"inference-resnet50-{batch}-{precision}"
+            yield Work(key, title, "bench/bench_infer", sizes, precision, 15, "images", 10, network="resnet50")
+
+
 def works():
     large = {"image-size": 224, "batch-size": 16}
     small = {"image-size": 32, "batch-size": 32}
@@ -384,7 +394,7 @@ def measure(groups, rounds):
 
 
 def parse_arguments():
-    keys = [work.key for work in [*works(), *networks()]] + ["dispatch"]
+    keys = [work.key for work in [*works(), *networks(), *inference()]] + ["dispatch"]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -421,7 +431,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="rutile-bench-") as scratch:
         planner = Planner(options, torch_python, scratch)
         training = [planner.training(work) for work in works() if wanted.search(work.key)]
-        others = [planner.training(work) for work in networks() if wanted.search(work.key)]
+        rest = [*networks(), *inference()]
+        others = [planner.training(work) for work in rest if wanted.search(work.key)]
         dispatch = planner.dispatch() if wanted.search("dispatch") else []
         groups = training + others + ([dispatch] if dispatch else [])
         finished = measure(groups, rounds)

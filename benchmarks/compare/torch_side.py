@@ -95,6 +95,31 @@ def measure_training(options):
     }
 
 
+def measure_inference(options):
+    """The forward pass alone, in evaluation mode."""
+    net, inputs, *_ = WORKS[options.work](options.batch_size, options.image_size)
+    net.eval()
+    forward = torch.compile(net) if options.mode == "compile" else net
+
+    def step():
+        low = torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bf16")
+        with torch.inference_mode(), low:
+            forward(inputs)
+
+    first = time_call(step)
+    for _ in range(3):
+        step()
+    times = sorted(time_call(step) for _ in range(options.steps))
+    median, best = times[len(times) // 2], times[0]
+    return {
+        "items_per_second": len(inputs) / median,
+        "best_items_per_second": len(inputs) / best,
+        "step_ms": median * 1e3,
+        "best_step_ms": best * 1e3,
+        "first_step_s": first,
+    }
+
+
 def best_ns(statement, names, repeats=7, calls=50_000):
     return min(timeit.repeat(statement, globals=names, repeat=repeats, number=calls)) / calls * 1e9
 
@@ -114,11 +139,13 @@ def main():
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--mode", default="eager", choices=["eager", "compile"])
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--inference", type=int, default=0, help="1: no training, the forward pass alone")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    result = measure_dispatch() if options.work == "dispatch" else measure_training(options)
+    training = measure_inference if options.inference else measure_training
+    result = measure_dispatch() if options.work == "dispatch" else training(options)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({**vars(options), "torch": torch.__version__, **result, "peak_rss_mb": peak}))
 

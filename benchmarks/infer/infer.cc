@@ -2,7 +2,7 @@
 // Inference through the compiled evaluation step, a JSON line at the end:
 //
 //   bench_infer resnet50 [--batch-size 1] [--image-size 224] [--precision fp32|bf16] [--steps 20]
-//               [--passes-off LIST] [--threads N] [--parallel N] [--json FILE]
+//               [--mode graph|eager] [--passes-off LIST] [--threads N] [--parallel N] [--json FILE]
 //
 // --parallel: as many threads, each with --threads threads of its own (1 unless given), call the
 // one compiled function at the same time.
@@ -32,19 +32,20 @@ double seconds_since(Clock::time_point t) {
 }
 
 struct Options {
-  std::string work = "resnet50", precision = "fp32", passes_off, json;
+  std::string work = "resnet50", precision = "fp32", mode = "graph", passes_off, json;
+  int64_t inference = 1;  // as benchmarks/run.py calls both sides
   int64_t batch = 1, size = 224, steps = 20, threads = 0, parallel = 1;
 };
 
 Options parse(int argc, char** argv) {
   Options o;
-  const std::map<std::string, std::string*> texts{
-      {"--precision", &o.precision}, {"--passes-off", &o.passes_off}, {"--json", &o.json}};
-  const std::map<std::string, int64_t*> numbers{{"--batch-size", &o.batch},
-                                                {"--image-size", &o.size},
-                                                {"--steps", &o.steps},
-                                                {"--threads", &o.threads},
-                                                {"--parallel", &o.parallel}};
+  const std::map<std::string, std::string*> texts{{"--precision", &o.precision},
+                                                  {"--passes-off", &o.passes_off},
+                                                  {"--mode", &o.mode},
+                                                  {"--json", &o.json}};
+  const std::map<std::string, int64_t*> numbers{
+      {"--inference", &o.inference}, {"--batch-size", &o.batch}, {"--image-size", &o.size},
+      {"--steps", &o.steps},         {"--threads", &o.threads},  {"--parallel", &o.parallel}};
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
     if (name[0] != '-') {
@@ -87,6 +88,7 @@ int run(const Options& o) {
   const nn::CellPtr net = make_net(o, &attrs.shape);
   net->eval();
   nn::StepOptions options{.passes_off = o.passes_off};
+  if (o.mode == "eager") options.mode = nn::Mode::kEager;
   if (o.precision == "bf16") options.amp = DType::kBF16;
   nn::EvalStep step(net, options);
   const Tensor x = ops::random_normal(attrs);
@@ -119,7 +121,7 @@ int run(const Options& o) {
       cat("{\"items_per_second\": ", items / seconds,
           ", \"best_items_per_second\": ", items / *std::min_element(times.begin(), times.end()),
           ", \"step_ms\": ", seconds * 1e3, ", \"first_step_s\": ", first,
-          ", \"kernels\": ", step.report()->kernels, "}\n");
+          ", \"kernels\": ", step.report() ? step.report()->kernels : 0, "}\n");
   std::fputs(line.c_str(), stdout);
   if (!o.json.empty()) std::ofstream(o.json) << line;
   return 0;

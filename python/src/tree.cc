@@ -106,9 +106,7 @@ py::object cell_version(py::handle o) {
   return o.attr("_tree_key")();
 }
 
-bool is_cell_version(py::handle o) {
-  return o && key_type && py::type::handle_of(o).is(key_type);
-}
+bool is_cell_version(py::handle o) { return o && key_type && py::type::handle_of(o).is(key_type); }
 
 bool Tree::operator==(const Tree& o) const {
   if (kind != o.kind || children.size() != o.children.size()) return false;

@@ -6,8 +6,8 @@
 #include "rutile/ops/control.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/elementwise.h"
-#include "rutile/ops/matmul.h"
 #include "rutile/ops/index.h"
+#include "rutile/ops/matmul.h"
 #include "rutile/ops/norm.h"
 #include "rutile/ops/optim.h"
 #include "rutile/ops/reduce.h"
@@ -102,8 +102,7 @@ void Interpreter::sample(const Step& s) {
   const DType t = values_[0].dtype();
   const bool taken = std::count(chosen.dtypes.begin(), chosen.dtypes.end(), t) > 0;
   if (x.numel() == 0 || !taken) return;
-  const Tensor factor =
-      ops::tanh(ops::mean(ops::clip(x, {.min = -4, .max = 4}))) * 0.01 + 1.0;
+  const Tensor factor = ops::tanh(ops::mean(ops::clip(x, {.min = -4, .max = 4}))) * 0.01 + 1.0;
   Tensors in = chosen.make_inputs(t);
   for (Tensor& v : in) {
     if (v.defined() && v.dtype() == t) v = v * factor;

@@ -37,8 +37,8 @@ struct Step {
 
 struct Program {
   DType dtype = DType::kF32;
-  Shape shape;            // of the inputs and most States
-  bool gradient = false;  // also returns the gradients of the inputs and of what it read of States
+  Shape shape;             // of the inputs and most States
+  bool gradient = false;   // also returns the gradients of the inputs and of what it read of States
   bool inference = false;  // writes no State and asks for no gradient
   std::vector<Step> steps;
 };

@@ -104,15 +104,15 @@ TEST(TraceErrors, AnOpThatRefusesNamesLineAndCell) {
 TEST(TraceErrors, AValueReadInTheOptimizerPartOfAStepIsFoundToo) {
   const auto net = nn::make<Net>();
   net->inner->body = [](const Tensor& x) { return x; };
-  auto opt =
-      std::make_shared<nn::optim::SGD>(net->parameters(), nn::optim::SGDOptions{.lr = 0.1});
+  auto opt = std::make_shared<nn::optim::SGD>(net->parameters(), nn::optim::SGDOptions{.lr = 0.1});
   bool read = true;
-  nn::TrainStep step(net,
-                     [&](const Tensor& out, const Tensor&) {
-                       const Tensor loss = ops::mean(out);
-                       return read && loss.item() > 0 ? loss * 2.0 : loss;
-                     },
-                     opt);
+  nn::TrainStep step(
+      net,
+      [&](const Tensor& out, const Tensor&) {
+        const Tensor loss = ops::mean(out);
+        return read && loss.item() > 0 ? loss * 2.0 : loss;
+      },
+      opt);
   const Tensor before = net->inner->fc->weight->value();
   for (int i = 0; i < 2; ++i) {
     const std::string text = error_of([&] { step(ones({2, 3}), ones({2})); });

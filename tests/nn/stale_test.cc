@@ -58,9 +58,8 @@ const std::pair<const char*, std::function<void(Net&)>> kChanges[] = {
      }},
     {"post-hook",
      [](Net& n) {
-       n.add_post_hook([](Cell&, const Tensors&, const Tensors& out) {
-         return Tensors{out[0] + 1.0};
-       });
+       n.add_post_hook(
+           [](Cell&, const Tensors&, const Tensors& out) { return Tensors{out[0] + 1.0}; });
      }},
     {"hook removed",
      [](Net& n) {
@@ -74,9 +73,14 @@ const std::pair<const char*, std::function<void(Net&)>> kChanges[] = {
        n.replace_parameter("a.weight", std::make_shared<Parameter>("w", normal({8, 6}, 9)));
      }},
     {"parameter assigned to the layer",
-     [](Net& n) { n.a->weight = std::make_shared<Parameter>("w", normal({8, 6}, 9)); }},
+     [](Net& n) {
+       n.a->weight = std::make_shared<Parameter>("w", normal({8, 6}, 9));
+     }},
     {"replaced Cell", [](Net& n) { n.replace_tail(make<Linear>(8, 3)); }},
-    {"written parameter", [](Net& n) { n.b->weight->set_value(normal({3, 8}, 10)); }},
+    {"written parameter",
+     [](Net& n) {
+       n.b->weight->set_value(normal({3, 8}, 10));
+     }},
     {"loaded values",
      [](Net& n) {
        StateDict values = n.state_dict();
@@ -166,8 +170,8 @@ TEST(Stale, MixedPrecisionAndThreadsArePartOfTheKey) {
 
 // The plan used longest ago goes first, and is compiled again when it is asked for.
 TEST(Stale, PlansAreBounded) {
-  graph::Compiled f = graph::compile([](const Tensors& v) { return Tensors{v[0] * 2.0}; },
-                                     {.max_plans = 2});
+  graph::Compiled f =
+      graph::compile([](const Tensors& v) { return Tensors{v[0] * 2.0}; }, {.max_plans = 2});
   for (const int64_t n : {1, 2, 1, 3, 1}) f({Tensor::full({n}, 1.0)});
   EXPECT_EQ(f.compilations(), 3);
   f({Tensor::full({2}, 1.0)});  // went when 3 came
