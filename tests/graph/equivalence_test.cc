@@ -165,7 +165,8 @@ double distance(const Result& a, const Result& b) {
       d += (a.values[i][k] - b.values[i][k]) * (a.values[i][k] - b.values[i][k]);
     }
     d = std::isfinite(d) ? std::sqrt(d) : HUGE_VAL;
-    worst = std::max(worst, d / (std::sqrt(scale) + 1e-3));
+    // What is zero but for rounding, as the gradient of a bias before a norm, weighs little.
+    worst = std::max(worst, d / (std::sqrt(scale) + 0.05));
   }
   return worst;
 }
