@@ -46,8 +46,8 @@ struct RunReduce {
   bool inside = true;  // reduces the elements of a row; else rows, element by element
   bool one = false;    // ... and all rows into the same results
   int64_t outer_step[kMaxTileRank] = {};  // results, where they are gathered over tiles
-  int64_t results = 0, slots = 0;  // slots: with those of padding
-  int64_t at = 0;  // of the results in a part's memory, bytes
+  int64_t results = 0, slots = 0;         // slots: with those of padding
+  int64_t at = 0;                         // of the results in a part's memory, bytes
   int output = -1;
 };
 

@@ -247,7 +247,8 @@ void expect_near(const Tensors& got, const Tensors& want, double tolerance) {
 
 TEST(Fusion, FormulasGiveTheSameWithAndWithoutIt) {
   for (const Formula& f : kFormulas) {
-    for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{5, 7}, {33, 40}, {70, 300}, {9, 1500}}) {
+    for (const auto& [rows, columns] :
+         {std::pair<int64_t, int64_t>{5, 7}, {33, 40}, {70, 300}, {9, 1500}}) {
       for (const DType t : {DType::kF32, DType::kF64}) {
         SCOPED_TRACE(cat(f.name, " ", rows, "x", columns, " ", t));
         const auto both = [&](const Tensors& in) -> Tensors {
@@ -294,8 +295,8 @@ TEST(Fusion, BiasGradientsOfPaddedChannels) {
           .grads;
     };
     Tensors in;
-    for (const Shape& s : {Shape{3, 5, 9, 8}, Shape{channels, 5, 3, 3}, Shape{channels},
-                           Shape{4, channels, 3, 3}}) {
+    for (const Shape& s :
+         {Shape{3, 5, 9, 8}, Shape{channels, 5, 3, 3}, Shape{channels}, Shape{4, channels, 3, 3}}) {
       in.push_back(ops::random_normal({.shape = s}));
     }
     Compiled on = compile(fn, {.passes_off = "", .name = "on"});
