@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/state.h"
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
+#include <vector>
 
 #include "rutile/ops/call.h"
 #include "rutile/ops/view.h"
@@ -116,7 +119,12 @@ void State::update(const OpDef& op, const void* attrs, std::span<State* const> s
                    std::span<const Tensor> rest, std::span<Tensor> extra_outputs) {
   const bool hooked = call_modes().states != nullptr;
   SmallVector<Tensor, 8> in;
+  // Until the new values are there nobody else finds the States empty.
+  std::vector<std::unique_lock<std::recursive_mutex>> locks;
   if (!hooked) {
+    std::vector<State*> sorted(states.begin(), states.end());
+    std::sort(sorted.begin(), sorted.end(), std::less<State*>());
+    for (State* s : sorted) locks.emplace_back(s->mutex_);
     for (State* s : states) s->concrete();
   }
   for (State* s : states) {

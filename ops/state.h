@@ -63,7 +63,7 @@ class RUTILE_API State final : public RefCounted {
   mutable Tensor value_;  // row-major; absent while only packed_ is up to date
   Tensor packed_;         // the same elements placed otherwise, for compiled steps
   mutable bool packed_alone_ = false;
-  mutable std::mutex mutex_;  // of the three above
+  mutable std::recursive_mutex mutex_;  // of the three above; an update in place holds it
   std::atomic<uint64_t> version_{1};
   static std::atomic<uint64_t> writes_;
 };

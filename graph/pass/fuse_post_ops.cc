@@ -2,7 +2,8 @@
 // Purpose: a convolution or linear layer takes the residual added to its result and the activation
 // behind it into its own kernel. Requires: nothing. Guarantees: the kernel that runs the fused op
 // is the one that would have run the layer alone; where that one takes no post-ops, nothing
-// changes.
+// changes. In training no activation is taken whose post-op turns NaN into a number (ReLU, ReLU6):
+// a network that diverged must show it.
 #include <cstring>
 #include <optional>
 #include <unordered_map>
@@ -19,6 +20,8 @@ namespace rutile::graph {
 namespace {
 
 using ops::Activation;
+
+bool hides_nan(Activation a) { return a == Activation::kRelu || a == Activation::kRelu6; }
 
 std::optional<Activation> activation(const Node& n) {
   if (n.op == &ops::kGelu) {
@@ -38,7 +41,11 @@ std::optional<Activation> activation(const Node& n) {
 class PostOpFusion {
  public:
   explicit PostOpFusion(Graph& g)
-      : g_(g), reader_(only_readers(g)), gone_(g.nodes.size(), 0), map_(g.values.size()) {
+      : g_(g),
+        trains_(pipeline_for(g) == Pipeline::kTraining),
+        reader_(only_readers(g)),
+        gone_(g.nodes.size(), 0),
+        map_(g.values.size()) {
     for (size_t v = 0; v < map_.size(); ++v) map_[v] = static_cast<ValueId>(v);
   }
 
@@ -91,7 +98,8 @@ class PostOpFusion {
       }
     }
     if (id == kNone) return c;
-    if (const auto kind = activation(g_.nodes[id])) {
+    const auto kind = activation(g_.nodes[id]);
+    if (kind && !(trains_ && hides_nan(*kind))) {
       c.act = id;
       c.kind = *kind;
     }
@@ -181,6 +189,7 @@ class PostOpFusion {
   }
 
   Graph& g_;
+  const bool trains_;
   const std::vector<NodeId> reader_;
   std::vector<char> gone_;  // by node of the graph as it was
   std::vector<ValueId> map_;

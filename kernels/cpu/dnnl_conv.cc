@@ -3,6 +3,7 @@
 // exists for that, weights in any placement; what oneDNN wants otherwise is reordered in the
 // workspace.
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 
 #include "rutile/kernels/conv_shape.h"
@@ -48,6 +49,8 @@ struct DnnlConv : Plan {
   Strides weight_strides;
   size_t weight_size = 0, weight_at = 0;
   bool weight_is_output = false;
+  // Bytes to clear first. oneDNN 3.2 leaves weights whose tap meets padding only as they were.
+  size_t clear_scratch = 0, clear_result = 0;
 };
 
 // Descriptors of x, weight, bias and y for a primitive; dtypes differ only for gradients.
@@ -301,10 +304,6 @@ bool supports(const CallMeta& call, Reason* reason) {
   const ConvShape& s = join.s;
   if (s.empty()) return refuse(reason, "an input is empty");
   if (!fits_int(s)) return refuse(reason, "a size or distance is beyond its integers");
-  // oneDNN 3.2 leaves such weights of depthwise convolutions as they were in memory.
-  if (kind_of(call.op) == Kind::kWeightGrad && s.groups > 1 && s.ic == 1 && has_unseen_taps(s)) {
-    return refuse(reason, "a tap of a depthwise kernel meets padding only");
-  }
   if (s.groups * join.by > 1 && conv_tensors(call).weight->layout != kStrided) {
     return refuse(reason, "the weight of a grouped convolution is blocked");
   }
@@ -371,6 +370,10 @@ Status execute(const DnnlConv& p, const KernelArgs& args, void* second, void* re
   void* b = p.in[1].placed(second, ws);
   void* y = p.out.placed(result, ws);
   if (p.residual.defined()) RUTILE_RETURN_IF_ERROR(p.residual.run(args.in[3], y));
+  if (p.clear_result > 0) {
+    std::memset(ws, 0, p.clear_scratch);
+    std::memset(y, 0, p.clear_result);
+  }
   if (p.bias) {
     RUTILE_RETURN_IF_ERROR(p.call.run({a, b, args.in[2], y, ws}));
   } else {
@@ -421,6 +424,10 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
     p->bias = !d.descs.bias.is_zero();
     size_t* ws = &p->workspace_bytes;
     reserve(d.scratchpad.get_size(), ws);  // at offset 0
+    if (kind_of(call.op) == Kind::kWeightGrad && has_unseen_taps(s)) {
+      p->clear_scratch = d.scratchpad.get_size();
+      p->clear_result = d.descs.weight.get_size();
+    }
     const memory::desc x = image_desc(*t.x), y = image_desc(*t.y);
     memory::desc w;
     if (p->shape.by == 1) {
