@@ -3,7 +3,11 @@
 // are reordered, what lies in memory, and the time of each kernel beside the least that its
 // arithmetic and its traffic can take on this machine.
 //
-//   graph::Explanation e = graph::explain(f, {x, y});
+//   auto f = graph::compile([](const std::vector<Tensor>& x) {
+//     return std::vector<Tensor>{ops::relu(x[0] + x[1])};
+//   });
+//   const Tensor x = Tensor::full({4, 8}, 1.0);
+//   graph::Explanation e = graph::explain(f, {x, x});
 //   std::fputs(e.text().c_str(), stdout);
 //   e.write("folder");  // explain.txt, explain.json, memory.svg, graph.txt, graph.dot
 //

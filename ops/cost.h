@@ -2,7 +2,8 @@
 // What a call costs: arithmetic and memory traffic, from metas alone. Compared with what the
 // machine reaches, it gives the least time that the call can take (graph/explain.h).
 //
-//   const Cost c = cost_of(CallMeta{&ops::kMatmul, &attrs, {x, y}, {z}});
+//   const TensorMeta* in[] = {&x.meta(), &y.meta()};
+//   const Cost c = cost_of(CallMeta{&ops::kMatmul, &attrs, in, {&z, 1}});
 //   c.flops;  // 2 m n k: a multiplication and an addition count one each
 //   c.bytes;  // every operand read once, every result written once, as they lie in memory
 //

@@ -39,6 +39,7 @@ class ElementwiseFusion {
         group_of_(g.nodes.size(), kNone),
         role_(g.nodes.size(), Role::kNone),
         banned_(g.nodes.size(), 0),
+        most_(g.nodes.size(), ops::kMaxFusedSteps),
         mark_(g.nodes.size(), 0) {}
   Status run();
 
@@ -65,6 +66,7 @@ class ElementwiseFusion {
     std::vector<TensorMeta> metas;
     std::vector<int32_t> origins;
     std::string program;
+    bool large = false;  // a part of the group may fit
   };
   Status draft(const Group& group, Draft* d) const;
   bool drop_refused();
@@ -76,6 +78,7 @@ class ElementwiseFusion {
   std::vector<int> group_of_;  // by node
   std::vector<Role> role_;
   std::vector<char> banned_;
+  std::vector<int> most_;  // members that a group with this node may have
   std::vector<Group> groups_;
   std::vector<int> reader_group_;             // by value: the latest group that reads it
   std::vector<std::vector<NodeId>> readers_;  // by value; kNone for outputs and states
@@ -129,7 +132,7 @@ Role ElementwiseFusion::role_in(NodeId id, const Group& c) const {
   const Node& n = g_.nodes[id];
   const Node& last = g_.nodes[c.members.back()];
   if (n.phase != last.phase || n.clone_group != last.clone_group ||
-      static_cast<int>(c.members.size()) >= ops::kMaxFusedSteps) {
+      static_cast<int>(c.members.size()) >= std::min(most_[id], most_[c.members.back()])) {
     return Role::kNone;
   }
   bool reads_row = false;
@@ -202,7 +205,8 @@ bool ElementwiseFusion::may_merge(int a, int b) {
   if (!same_placement(x.domain, y.domain) || nx.phase != ny.phase ||
       nx.clone_group != ny.clone_group ||
       (x.row_mask != y.row_mask && x.row_mask != 0 && y.row_mask != 0) ||
-      x.members.size() + y.members.size() >= static_cast<size_t>(ops::kMaxFusedSteps)) {
+      static_cast<int>(x.members.size() + y.members.size()) >=
+          std::min(most_[x.members[0]], most_[y.members[0]])) {
     return false;
   }
   const auto between = [&](int first, int second) {
@@ -308,7 +312,10 @@ Status ElementwiseFusion::draft(const Group& group, Draft* d) const {
     }
   }
   const auto refuse = [](std::string why) { return Status(ErrorCode::kUnsupported, why); };
-  if (static_cast<int>(d->in.size()) > ops::kMaxFusedInputs) return refuse("too many inputs");
+  if (static_cast<int>(d->in.size()) > ops::kMaxFusedInputs) {
+    d->large = true;
+    return refuse("too many inputs");
+  }
   ops::FusedProgram program(static_cast<int>(d->in.size()));
   for (NodeId m : group.members) {
     const Node& n = g_.nodes[m];
@@ -327,7 +334,10 @@ Status ElementwiseFusion::draft(const Group& group, Draft* d) const {
   }
   // Nobody reads dead members where dce is off.
   if (d->out.empty()) return refuse("nobody reads the results");
-  if (d->out.size() > kMaxOutputs) return refuse("too many results are read outside");
+  if (d->out.size() > kMaxOutputs) {
+    d->large = true;
+    return refuse("too many results are read outside");
+  }
   d->program = program.text();
   const ops::FusedElementwiseAttrs attrs{d->program};
   SmallVector<const TensorMeta*, 6> pointers;
@@ -346,6 +356,11 @@ bool ElementwiseFusion::drop_refused() {
     const Status s = draft(c, &d);
     if (s.ok()) continue;
     dropped = true;
+    if (d.large && c.members.size() > 3) {
+      // Smaller groups of the same nodes may fit.
+      for (NodeId m : c.members) most_[m] = static_cast<int>(c.members.size() + 1) / 2;
+      continue;
+    }
     bool reductions = false;
     for (NodeId m : c.members) {
       uint32_t reduced = 0;

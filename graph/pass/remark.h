@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What passes say of their choices: what became one kernel, what did not and why, and where in the
 // user's program it stands. run_pipeline() collects it; CompileReport, explain() and
-// RUTILE_LOG=fusion show it. A pass calls:
-//
-//   remark_done(g, {norm, add, relu});
-//   remark_refused(g, {norm}, "its result is read twice");
+// RUTILE_LOG=fusion show it. A pass calls remark_done(g, {norm, add, relu}) and
+// remark_refused(g, {norm}, "its result is read twice").
 #pragma once
 
 #include <initializer_list>

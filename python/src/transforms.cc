@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/python/src/transforms.h"
 
+#include <algorithm>
 #include <cstring>
 #include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "rutile/autograd/tape.h"
+#include "rutile/core/log.h"
 #include "rutile/graph/compile.h"
 #include "rutile/graph/explain.h"
 #include "rutile/ops/control.h"
@@ -233,9 +236,46 @@ struct Around {
   }
 };
 
+// Lists and dicts that a function changes while it is traced are its results, not its arguments.
+struct Containers {
+  std::vector<py::object> objects, contents;
+
+  void add(PyObject* o) {
+    objects.push_back(py::reinterpret_borrow<py::object>(o));
+    contents.push_back(py::reinterpret_steal<py::object>(
+        PyDict_CheckExact(o) ? PyDict_Copy(o) : PySequence_List(o)));
+  }
+  bool has(PyObject* o) const {
+    return std::any_of(objects.begin(), objects.end(),
+                       [&](const py::object& c) { return c.ptr() == o; });
+  }
+  bool changed(size_t i) const {
+    PyObject *now = objects[i].ptr(), *then = contents[i].ptr();
+    if (PyObject_Size(now) != PyObject_Size(then)) return true;
+    if (PyDict_CheckExact(now)) {
+      PyObject *key, *value;
+      for (Py_ssize_t at = 0; PyDict_Next(now, &at, &key, &value);) {
+        if (PyDict_GetItemWithError(then, key) != value) return true;
+      }
+      return false;
+    }
+    for (Py_ssize_t k = 0; k < PyList_GET_SIZE(now); ++k) {
+      if (PyList_GET_ITEM(now, k) != PyList_GET_ITEM(then, k)) return true;
+    }
+    return false;
+  }
+};
+
 class AroundFinder {
  public:
-  Around find(PyObject* fn, const Tree& arguments) {
+  explicit AroundFinder(const Containers& results) : results_(results) {}
+  // The lists and dicts that were looked into, for find() with `keep`.
+  Containers looked_into;
+  // Something lies deeper, or is larger, than is watched.
+  bool limited() const { return limited_; }
+
+  Around find(PyObject* fn, const Tree& arguments, bool keep = false) {
+    keep_ = keep;
     visit(fn);
     visit_cells(arguments);
     return std::move(found_);
@@ -250,7 +290,11 @@ class AroundFinder {
            PyUnicode_CheckExact(o) || PyBytes_CheckExact(o);
   }
   void visit(PyObject* o, int depth = 0) {
-    if (!o || depth > kMaxDepth || ++visits_ > kMaxVisits) return;
+    if (!o) return;
+    if (depth > kMaxDepth || ++visits_ > kMaxVisits) {
+      limited_ = limited_ || !is_plain(o);
+      return;
+    }
     if (is_parameter(o)) {
       const py::object p = py::reinterpret_borrow<py::object>(o);
       found_.cells.push_back(p);
@@ -265,11 +309,15 @@ class AroundFinder {
     } else if (PyFunction_Check(o)) {
       visit_function(o);
     } else if (PyList_CheckExact(o) || PyTuple_CheckExact(o)) {
+      if (PyList_CheckExact(o) && !look_into(o)) return;
       const py::tuple items = py::reinterpret_steal<py::tuple>(PySequence_Tuple(o));
       add_value(py::int_(items.size()).ptr());
+      limited_ = limited_ || items.size() > kMaxItems;
       if (items.size() > kMaxItems) return;
       for (py::handle item : items) visit(item.ptr(), depth + 1);
     } else if (PyDict_CheckExact(o)) {
+      if (!look_into(o)) return;
+      limited_ = limited_ || static_cast<size_t>(PyDict_Size(o)) > kMaxItems;
       if (static_cast<size_t>(PyDict_Size(o)) > kMaxItems) return;
       const py::list items = py::reinterpret_steal<py::list>(PyDict_Items(o));
       for (py::handle item : items) visit(item.ptr(), depth + 1);
@@ -278,6 +326,11 @@ class AroundFinder {
     } else {
       visit_attributes(o, depth);
     }
+  }
+  bool look_into(PyObject* o) {
+    if (results_.has(o)) return false;
+    if (keep_ && !looked_into.has(o)) looked_into.add(o);
+    return true;
   }
   void add_value(PyObject* o) {
     if (found_.values.size() < kMaxValues) {
@@ -316,6 +369,7 @@ class AroundFinder {
     for (PyObject* g : seen_) {
       if (f == g) return;
     }
+    limited_ = limited_ || seen_.size() == kMaxFunctions;
     if (seen_.size() == kMaxFunctions) return;
     seen_.push_back(f);
     PyObject* names = reinterpret_cast<PyCodeObject*>(PyFunction_GetCode(f))->co_names;
@@ -330,6 +384,8 @@ class AroundFinder {
       visit(PyDict_GetItemWithError(globals, PyTuple_GET_ITEM(names, i)));
     }
   }
+  const Containers& results_;
+  bool keep_ = false, limited_ = false;
   Around found_;
   std::vector<PyObject*> seen_;
   PyObject* names_ = nullptr;  // of the function at hand
@@ -433,7 +489,13 @@ class JitFunction {
                               std::vector<Tensor>* in) {
     Tree tree = flatten(py::make_tuple(args, kwargs), Leaves::kAny,
                         cat("an argument of the traced function ", name_), in);
-    Around around = AroundFinder().find(fn_.ptr(), tree);
+    AroundFinder finder(results_);
+    Around around = finder.find(fn_.ptr(), tree);
+    if (finder.limited() && !std::exchange(warned_, true)) {
+      log_warning(cat(name_,
+                      " reads more around it than is watched: changes of deeply nested or "
+                      "very large objects are not seen; pass them as arguments"));
+    }
     for (auto it = calls_.begin(); it != calls_.end(); ++it) {
       if (!(*it->around == around) || !(*it->arguments == tree)) continue;
       calls_.splice(calls_.begin(), calls_, it);
@@ -451,22 +513,43 @@ class JitFunction {
   std::vector<Tensor> run_python(const std::vector<Tensor>& in) {
     py::gil_scoped_acquire gil;
     std::shared_ptr<const Tree> tree;
-    for (const Call& c : calls_) {
-      if (c.variant.id == tracing_) tree = c.arguments;
+    Call* call = nullptr;
+    for (Call& c : calls_) {
+      if (c.variant.id == tracing_) call = &c;
     }
+    if (call) tree = call->arguments;
     if (!tree) throw_error(ErrorCode::kRuntime, "too many calls of this function at a time");
     const Tensor* next = in.data();
     const py::tuple both = unflatten(*tree, &next);
+    AroundFinder before(results_);
+    before.find(fn_.ptr(), *tree, /*keep=*/true);
     py::object result = fn_(*py::tuple(both[0]), **py::dict(both[1]));
     std::vector<Tensor> out;
     Tree results =
         flatten(result, Leaves::kPlain, cat("the result of the traced function ", name_), &out);
+    forget_results(before.looked_into, *tree);
     traced_ = share(std::move(results));
     return out;
   }
 
+  // What the function itself changed is no part of its key.
+  void forget_results(const Containers& before, const Tree& tree) {
+    bool any = false;
+    for (size_t i = 0; i < before.objects.size(); ++i) {
+      if (!before.changed(i)) continue;
+      results_.add(before.objects[i].ptr());
+      any = true;
+    }
+    if (!any) return;
+    for (Call& c : calls_) {
+      if (c.variant.id == tracing_) c.around = share(AroundFinder(results_).find(fn_.ptr(), tree));
+    }
+  }
+
   py::function fn_;
   std::string name_;
+  bool warned_ = false;
+  Containers results_;
   std::unique_ptr<graph::Compiled> compiled_;
   std::mutex mutex_;
   // Guarded by the interpreter's lock.

@@ -82,7 +82,7 @@ class Activated final : public nn::Cell {
   std::string type_name() const override { return "Activated"; }
 
  protected:
-  Tensor construct(const Tensor& x) override { return c(ops::relu(b(ops::relu(a(x))))); }
+  Tensor construct(const Tensor& x) override { return c(ops::tanh(b(ops::tanh(a(x))))); }
 };
 
 struct Network {

@@ -234,3 +234,28 @@ def test_a_parameter_that_a_closure_gets_anew():
     f(X)
     w = Parameter(Tensor([3.0, 2.0, 1.0]), name="w")
     np.testing.assert_allclose(f(X).asnumpy(), X.asnumpy() * [3, 2, 1], rtol=1e-6)
+
+
+def test_a_list_that_the_function_fills_is_no_reason_to_compile_again():
+    seen = []
+
+    @rutile.jit
+    def f(x):
+        seen.append(len(seen))
+        return x * 2.0
+
+    for n in range(5):
+        assert float(f(Tensor(float(n)))) == 2.0 * n
+    assert f.compilations == 1 and seen == [0]
+
+
+def test_a_list_that_others_fill_is():
+    scales = [2.0]
+
+    @rutile.jit
+    def f(x):
+        return x * sum(scales)
+
+    assert float(f(Tensor(1.0))) == 2.0
+    scales.append(3.0)
+    assert float(f(Tensor(1.0))) == 5.0
