@@ -50,22 +50,36 @@ std::vector<Tensor> Cell::call(const std::vector<Tensor>& inputs) {
   return out;
 }
 
-// Hooks stay outside: they run once.
+// Hooks stay outside: they run once. The second run is in the modes of the first.
 std::vector<Tensor> Cell::construct_or_recompute(const std::vector<Tensor>& inputs) {
   if (!recompute_ || !call_modes().tape) return construct_many(inputs);
   bool again = false;
   const std::string path = cell_path(call_modes().cell);
+  std::vector<std::pair<CellPtr, bool>> modes;
+  add_modes(&modes);
   return ops::recompute(
-      [this, again, path](const std::vector<Tensor>& in) mutable {
+      [this, again, path, modes, own = training_](const std::vector<Tensor>& in) mutable {
         if (!again) {
           again = true;
           return construct_many(in);
         }
         const CellScope scope{path, nullptr};  // backward is in no Cell
         ScopedValue<const CellScope*> inside(call_modes().cell, &scope);
+        ScopedValue<bool> mode(training_, own);
+        std::vector<std::unique_ptr<ScopedValue<bool>>> below;
+        for (const auto& [cell, training] : modes) {
+          below.push_back(std::make_unique<ScopedValue<bool>>(cell->training_, training));
+        }
         return construct_many(in);
       },
       inputs);
+}
+
+void Cell::add_modes(std::vector<std::pair<CellPtr, bool>>* modes) const {
+  for (const auto& [name, cell] : children_) {
+    modes->emplace_back(cell, cell->training_);
+    cell->add_modes(modes);
+  }
 }
 
 Tensor Cell::operator()(Arg x) {

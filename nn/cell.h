@@ -120,8 +120,9 @@ class RUTILE_API Cell {
   // This Cell runs in full precision inside a mixed-precision scope.
   void set_full_precision(bool on);
   // Gradients of this Cell keep its inputs alone: backward runs it again, with the same dropout
-  // masks, and writes no running statistics twice (ops::recompute). Costs a second forward of the
-  // Cell; StepOptions::remat chooses by value what is worth it, in compiled steps.
+  // masks and in the modes (train, eval) of the first run, and writes no running statistics twice
+  // (ops::recompute). The Cell must live until then. Costs a second forward of the Cell;
+  // StepOptions::remat chooses by value what is worth it, in compiled steps.
   void recompute(bool on = true);
   bool recomputes() const { return recompute_; }
   // Calls fn on every Cell, children first.
@@ -182,6 +183,7 @@ class RUTILE_API Cell {
   void prefix_names(const std::string& prefix);
   void adopt(const std::string& name, Cell& cell);
   std::vector<Tensor> construct_or_recompute(const std::vector<Tensor>& inputs);
+  void add_modes(std::vector<std::pair<CellPtr, bool>>* modes) const;
   void repr_to(std::string* out, const std::string& indent) const;
 
   std::string name_;

@@ -3,6 +3,7 @@
 // the bytes that it saves.
 #include <gtest/gtest.h>
 
+#include "rutile/autograd/tape.h"
 #include "rutile/nn/layers.h"
 #include "rutile/nn/losses.h"
 #include "rutile/nn/models/gpt.h"
@@ -10,6 +11,7 @@
 #include "rutile/nn/train_step.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/random.h"
+#include "rutile/ops/reduce.h"
 
 namespace rutile::nn {
 namespace {
@@ -187,6 +189,25 @@ TEST(Recompute, SwitchingItCompilesAnew) {
   net->recompute();
   EXPECT_TRUE(net->recomputes());
   EXPECT_NE(net->version(), before);
+}
+
+TEST(Recompute, TheSecondRunIsInTheModeOfTheFirst) {
+  const Tensor x = Tensor::full({4, 8}, 1.0);
+  const auto gradient = [&](bool again) {
+    set_seed(3);
+    const auto net =
+        make<Sequential>(std::initializer_list<CellPtr>{make<Linear>(8, 16), make<Dropout>(0.5)});
+    net->train();
+    net->recompute(again);
+    GradScope scope;
+    scope.watch(x);
+    const Tensor loss = ops::sum((*net)(x));
+    net->eval();
+    const Tensor dx = scope.gradient(loss, {x})[0];
+    EXPECT_FALSE(net->training());
+    return dx.to_vector<float>();
+  };
+  EXPECT_EQ(gradient(true), gradient(false));
 }
 
 }  // namespace
