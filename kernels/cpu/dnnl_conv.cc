@@ -370,10 +370,8 @@ Status execute(const DnnlConv& p, const KernelArgs& args, void* second, void* re
   void* b = p.in[1].placed(second, ws);
   void* y = p.out.placed(result, ws);
   if (p.residual.defined()) RUTILE_RETURN_IF_ERROR(p.residual.run(args.in[3], y));
-  if (p.clear_result > 0) {
-    std::memset(ws, 0, p.clear_scratch);
-    std::memset(y, 0, p.clear_result);
-  }
+  if (p.clear_scratch > 0) std::memset(ws, 0, p.clear_scratch);
+  if (p.clear_result > 0) std::memset(y, 0, p.clear_result);
   if (p.bias) {
     RUTILE_RETURN_IF_ERROR(p.call.run({a, b, args.in[2], y, ws}));
   } else {
