@@ -81,12 +81,12 @@ Status make_plan(const CallMeta& call, DeviceType device, std::shared_ptr<const 
                 cat("cannot run on ", to_string(Device{device, 0}), " (", refused, ")"));
 }
 
-bool has_kernel(const CallMeta& call, DeviceType device, Rows rows) {
+const KernelRow* first_row(const CallMeta& call, DeviceType device, Rows rows) {
   for (const KernelRow& row : kernel_rows(*call.op, device)) {
     Reason reason;
-    if (takes_part(row, rows) && accepts(row, call, &reason)) return true;
+    if (takes_part(row, rows) && accepts(row, call, &reason)) return &row;
   }
-  return false;
+  return nullptr;
 }
 
 }  // namespace rutile

@@ -72,8 +72,11 @@ enum class Rows : uint8_t { kAll, kFast, kReference };
 // refuses as well. Error kUnsupported names each row's reason.
 RUTILE_API Status make_plan(const CallMeta& call, DeviceType device,
                             std::shared_ptr<const Plan>* plan, Rows rows = Rows::kAll);
-// True if one of these rows supports the call as placed.
-RUTILE_API bool has_kernel(const CallMeta& call, DeviceType device, Rows rows);
+// The first of these rows that supports the call as placed; null if none does.
+RUTILE_API const KernelRow* first_row(const CallMeta& call, DeviceType device, Rows rows);
+inline bool has_kernel(const CallMeta& call, DeviceType device, Rows rows) {
+  return first_row(call, device, rows) != nullptr;
+}
 inline bool has_fast_kernel(const CallMeta& call, DeviceType device) {
   return has_kernel(call, device, Rows::kFast);
 }

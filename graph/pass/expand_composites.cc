@@ -2,8 +2,9 @@
 // Purpose: ops that have no kernel row run as their composition. Requires: nothing. Guarantees:
 // every node left has a kernel row that takes it or is a view. Nodes keep the origins of what they
 // replace, values their placement.
+#include "rutile/graph/pass/append.h"
 #include "rutile/graph/pass/pass.h"
-#include "rutile/graph/trace/tracer.h"
+#include "rutile/graph/pass/uses.h"
 #include "rutile/ops/plan_cache.h"
 #include "rutile/ops/view.h"
 
@@ -22,31 +23,15 @@ Tensor placed_like(const Tensor& t, const TensorMeta& meta) {
 }
 
 // Appends the composition of `n` to the end of g.order.
-void expand(Graph& g, NodeId id, std::vector<ValueId>* map) {
-  Tracer tracer(g);
+void expand(Graph& g, NodeId id, Renames* renames) {
   const Node n = g.nodes[id];
+  AppendScope append(g, n, n.origins);
   std::vector<Tensor> in;
-  for (ValueId v : n.inputs) {
-    while (v != kNone && (*map)[v] != v) v = (*map)[v];
-    in.push_back(v == kNone ? Tensor() : tracer.symbol(v));
-  }
-  CallModes clean;
-  clean.trace = &tracer;
-  clean.states = &tracer;
-  clean.clone_group = n.clone_group;
-  ScopedValue<CallModes> modes(call_modes(), clean);
-  ScopedValue<Phase> phase(current_phase(), n.phase);
-  const size_t first = g.nodes.size();
+  for (ValueId v : n.inputs) in.push_back(append.symbol(renames->resolve(v)));
   TensorList results = n.op->compose(n.attrs.get(), in);
   for (size_t i = 0; i < n.outputs.size(); ++i) {
-    Tensor& r = results[static_cast<int>(i)];
-    r = placed_like(r, g.meta(n.outputs[i]));
-  }
-  for (size_t k = first; k < g.nodes.size(); ++k) g.nodes[k].origins = n.origins;
-  for (size_t i = 0; i < n.outputs.size(); ++i) {
-    const ValueId v = tracer.value_of(results[static_cast<int>(i)]);
-    while (map->size() < g.values.size()) map->push_back(static_cast<ValueId>(map->size()));
-    (*map)[n.outputs[i]] = v;
+    const Tensor r = placed_like(results[static_cast<int>(i)], g.meta(n.outputs[i]));
+    renames->put(n.outputs[i], append.value_of(r));
   }
 }
 
@@ -64,19 +49,18 @@ Status expand_composites(Graph& g) {
   // A composition may contain further compositions: until nothing changes.
   for (bool changed = true; changed;) {
     changed = false;
-    std::vector<ValueId> map(g.values.size());
-    for (size_t v = 0; v < map.size(); ++v) map[v] = static_cast<ValueId>(v);
+    Renames renames;
     const std::vector<NodeId> old = std::move(g.order);
     g.order.clear();
     for (NodeId id : old) {
       if (needs_expansion(g, g.nodes[id])) {
-        expand(g, id, &map);
+        expand(g, id, &renames);
         changed = true;
       } else {
         g.order.push_back(id);
       }
     }
-    if (changed) g.replace_uses(map);
+    if (changed) g.replace_uses(renames.map());
   }
   return Status();
 }

@@ -3,9 +3,10 @@
 // its weight and bias: w' = w * s, b' = beta + (b - mean) * s with s = gamma / sqrt(var + eps).
 // Requires: nothing. Guarantees: no such norm is left whose operands, and whose layer's weight and
 // bias, are computed from States and constants, if only the norm reads the layer's result.
+#include "rutile/graph/pass/append.h"
 #include "rutile/graph/pass/inference.h"
 #include "rutile/graph/pass/pass.h"
-#include "rutile/graph/trace/tracer.h"
+#include "rutile/graph/pass/uses.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/matmul.h"
@@ -20,10 +21,7 @@ namespace {
 
 class NormFolding {
  public:
-  explicit NormFolding(Graph& g)
-      : g_(g), fixed_(fixed_values(g)), reader_(only_readers(g)), map_(g.values.size()) {
-    for (size_t v = 0; v < map_.size(); ++v) map_[v] = static_cast<ValueId>(v);
-  }
+  explicit NormFolding(Graph& g) : g_(g), fixed_(fixed_values(g)), reader_(only_readers(g)) {}
 
   void run() {
     const std::vector<NodeId> old = std::move(g_.order);
@@ -42,7 +40,7 @@ class NormFolding {
       remark_done(g_, {layer, id});
       fold(id);
     }
-    g_.replace_uses(map_);
+    g_.replace_uses(renames_.map());
   }
 
  private:
@@ -80,25 +78,17 @@ class NormFolding {
   void fold(NodeId id) {
     const Node norm = g_.nodes[id];
     const Node layer = g_.nodes[g_.values[norm.inputs[0]].producer];
-    Tracer tracer(g_);
-    auto symbol = [&](ValueId v) { return v == kNone ? Tensor() : tracer.symbol(v); };
-    CallModes clean;
-    clean.trace = &tracer;
-    clean.states = &tracer;
-    clean.clone_group = norm.clone_group;
-    ScopedValue<CallModes> modes(call_modes(), clean);
-    ScopedValue<Phase> phase(current_phase(), norm.phase);
-    const size_t first = g_.nodes.size();
+    AppendScope append(g_, norm, merge_origins(layer.origins, norm.origins));
 
     const double eps = static_cast<const ops::BatchNormAttrs*>(norm.attrs.get())->eps;
-    const Tensor mean = symbol(norm.inputs[1]), var = symbol(norm.inputs[2]);
-    const Tensor gamma = symbol(input(norm, 3)), beta = symbol(input(norm, 4));
+    const Tensor mean = append.symbol(norm.inputs[1]), var = append.symbol(norm.inputs[2]);
+    const Tensor gamma = append.symbol(input(norm, 3)), beta = append.symbol(input(norm, 4));
     Tensor scale = ops::rsqrt(var + Scalar(eps));
     if (gamma.defined()) scale = scale * gamma;
     const DType t = g_.meta(norm.inputs[0]).dtype, wide = scale.dtype();
-    const Tensor x = symbol(layer.inputs[0]);
-    const Tensor w = ops::cast(symbol(before_cast(layer.inputs[1])), wide);
-    const Tensor b = symbol(before_cast(input(layer, 2)));
+    const Tensor x = append.symbol(layer.inputs[0]);
+    const Tensor w = ops::cast(append.symbol(before_cast(layer.inputs[1])), wide);
+    const Tensor b = append.symbol(before_cast(input(layer, 2)));
     const Tensor shift = (b.defined() ? ops::cast(b, wide) - mean : ops::neg(mean)) * scale;
     const Tensor bias = beta.defined() ? shift + beta : shift;
     Shape column{scale.dim(0)};
@@ -106,10 +96,7 @@ class NormFolding {
     const Tensor weight = ops::cast(w * ops::reshape(scale, column), t);
     const Tensor y = call_layer(layer, x, weight, bias);
 
-    const std::vector<int32_t> origins = merge_origins(layer.origins, norm.origins);
-    for (size_t k = first; k < g_.nodes.size(); ++k) g_.nodes[k].origins = origins;
-    while (map_.size() < g_.values.size()) map_.push_back(static_cast<ValueId>(map_.size()));
-    map_[norm.outputs[0]] = tracer.value_of(y);
+    renames_.put(norm.outputs[0], append.value_of(y));
   }
 
   // The bias stays wide beside a product of low precision: it holds what the mean was.
@@ -129,7 +116,7 @@ class NormFolding {
   Graph& g_;
   const std::vector<char> fixed_;
   const std::vector<NodeId> reader_;
-  std::vector<ValueId> map_;
+  Renames renames_;
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/topological.h"
+#include "rutile/graph/pass/uses.h"
 #include "rutile/ops/fused.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/reduce.h"
@@ -70,7 +71,7 @@ class ElementwiseFusion {
   };
   Status draft(const Group& group, Draft* d) const;
   bool drop_refused();
-  NodeId build(const Group& group, std::vector<ValueId>* map);
+  NodeId build(const Group& group, Renames* renames);
   std::string obstacle(NodeId from, NodeId to) const;
   void remark_neighbours();
 
@@ -374,7 +375,7 @@ bool ElementwiseFusion::drop_refused() {
   return dropped;
 }
 
-NodeId ElementwiseFusion::build(const Group& group, std::vector<ValueId>* map) {
+NodeId ElementwiseFusion::build(const Group& group, Renames* renames) {
   Draft d;
   if (!draft(group, &d).ok()) return kNone;
   const ops::FusedElementwiseAttrs attrs{d.program};
@@ -385,8 +386,7 @@ NodeId ElementwiseFusion::build(const Group& group, std::vector<ValueId>* map) {
       g_.add_node(ops::kFusedElementwise, AnyAttrs(ops::kFusedElementwise.attrs, &attrs), d.in,
                   d.metas, std::move(d.origins), first.phase);
   g_.nodes[fused].clone_group = clones;
-  while (map->size() < g_.values.size()) map->push_back(static_cast<ValueId>(map->size()));
-  for (size_t i = 0; i < d.out.size(); ++i) (*map)[d.out[i]] = g_.nodes[fused].outputs[i];
+  for (size_t i = 0; i < d.out.size(); ++i) renames->put(d.out[i], g_.nodes[fused].outputs[i]);
   return fused;
 }
 
@@ -431,22 +431,14 @@ Status ElementwiseFusion::run() {
   for (size_t i = 0; i < after.size(); ++i) {
     for (int later : after[i]) before_[g_.order[later]].push_back(g_.order[i]);
   }
-  readers_.resize(g_.values.size());
-  for (NodeId id : g_.order) {
-    for (ValueId v : g_.nodes[id].inputs) {
-      if (v != kNone) readers_[v].push_back(id);
-    }
-  }
-  for (ValueId v : g_.outputs) readers_[v].push_back(kNone);
-  for (const StateSlot& s : g_.states) readers_[s.out].push_back(kNone);
+  readers_ = readers_of(g_);
   form_groups();
   for (int i = 0; i < kMaxRounds && drop_refused(); ++i) form_groups();
   remark_neighbours();
-  std::vector<ValueId> map(g_.values.size());
-  for (size_t v = 0; v < map.size(); ++v) map[v] = static_cast<ValueId>(v);
+  Renames renames;
   std::vector<NodeId> fused(groups_.size(), kNone);
   for (size_t c = 0; c < groups_.size(); ++c) {
-    if (groups_[c].members.size() > 1) fused[c] = build(groups_[c], &map);
+    if (groups_[c].members.size() > 1) fused[c] = build(groups_[c], &renames);
   }
   std::vector<NodeId> order;
   for (NodeId id : g_.order) {
@@ -458,7 +450,7 @@ Status ElementwiseFusion::run() {
     }
   }
   g_.order = std::move(order);
-  g_.replace_uses(map);
+  g_.replace_uses(renames.map());
   return sort_topologically(g_);
 }
 

@@ -8,6 +8,7 @@
 
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/topological.h"
+#include "rutile/graph/pass/uses.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/norm.h"
 
@@ -17,17 +18,7 @@ namespace {
 
 class NormFusion {
  public:
-  explicit NormFusion(Graph& g) : g_(g), map_(g.values.size()), dead_(g.nodes.size(), 0) {
-    for (size_t v = 0; v < map_.size(); ++v) map_[v] = static_cast<ValueId>(v);
-    readers_.resize(g.values.size());
-    for (NodeId id : g.order) {
-      for (ValueId v : g.nodes[id].inputs) {
-        if (v != kNone) readers_[v].push_back(id);
-      }
-    }
-    for (ValueId v : g.outputs) readers_[v].push_back(kNone);
-    for (const StateSlot& s : g.states) readers_[s.out].push_back(kNone);
-  }
+  explicit NormFusion(Graph& g) : g_(g), readers_(readers_of(g)), dead_(g.nodes.size(), 0) {}
   Status run();
 
  private:
@@ -47,17 +38,9 @@ class NormFusion {
   // Puts a node of `op` in the place of `at`.
   NodeId replace(NodeId at, const OpDef& op, const AnyAttrs& attrs, std::vector<ValueId> in,
                  std::vector<TensorMeta> out, std::vector<int32_t> origins);
-  void redirect(ValueId from, ValueId to) {
-    map_.resize(g_.values.size(), kNone);
-    for (size_t v = 0; v < map_.size(); ++v) {
-      if (map_[v] == kNone) map_[v] = static_cast<ValueId>(v);
-    }
-    map_[from] = to;
-  }
-
   Graph& g_;
   std::vector<std::vector<NodeId>> readers_;
-  std::vector<ValueId> map_;
+  Renames renames_;
   std::vector<char> dead_;
   std::unordered_map<NodeId, NodeId> placed_at_;   // old node -> new node
   std::unordered_map<NodeId, NodeId> fused_norm_;  // norm -> the node it became part of
@@ -139,9 +122,9 @@ void NormFusion::fuse_forward(NodeId norm) {
   in.push_back(bias);
   const NodeId fused = replace(relu, op, n.attrs, in, metas, origins);
   const std::vector<ValueId> out = g_.nodes[fused].outputs;
-  redirect(g_.nodes[relu].outputs[0], out[0]);
-  redirect(n.outputs[1], out[1]);
-  redirect(n.outputs[2], out[2]);
+  renames_.put(g_.nodes[relu].outputs[0], out[0]);
+  renames_.put(n.outputs[1], out[1]);
+  renames_.put(n.outputs[2], out[2]);
   remark_done(g_, {norm, add, relu});
   dead_[norm] = 1;
   fused_norm_[norm] = fused;
@@ -220,10 +203,10 @@ void NormFusion::fuse_backward(NodeId norm, NodeId relu) {
     const NodeId fused = replace(id, op, AnyAttrs(), in, metas, origins);
     const std::vector<ValueId> out = g_.nodes[fused].outputs;
     size_t o = 0;
-    redirect(b.outputs[0], out[o++]);
-    if (residual) redirect(dz, out[o++]);
-    redirect(b.outputs[1], out[o++]);
-    redirect(b.outputs[2], out[o]);
+    renames_.put(b.outputs[0], out[o++]);
+    if (residual) renames_.put(dz, out[o++]);
+    renames_.put(b.outputs[1], out[o++]);
+    renames_.put(b.outputs[2], out[o]);
     remark_done(g_, {sum, id, norm_grad});
     dead_[norm_grad] = 1;
   }
@@ -243,7 +226,7 @@ Status NormFusion::run() {
       g_.order.push_back(id);
     }
   }
-  g_.replace_uses(map_);
+  g_.replace_uses(renames_.map());
   return sort_topologically(g_);
 }
 

@@ -11,6 +11,7 @@
 
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/topological.h"
+#include "rutile/graph/pass/uses.h"
 #include "rutile/ops/optim.h"
 
 namespace rutile::graph {
@@ -71,8 +72,7 @@ AnyAttrs multi_attrs(const Family& f, const Node& single, int64_t count) {
   return attrs;
 }
 
-NodeId make_multi(Graph& g, const Family& f, const std::vector<NodeId>& members,
-                  std::vector<ValueId>* map) {
+NodeId make_multi(Graph& g, const Family& f, const std::vector<NodeId>& members, Renames* renames) {
   const Node first = g.nodes[members[0]];
   std::vector<ValueId> in{operand(first, f.lr)};
   if (f.step != kNone) in.push_back(operand(first, f.step));
@@ -92,13 +92,9 @@ NodeId make_multi(Graph& g, const Family& f, const std::vector<NodeId>& members,
   const auto count = static_cast<int64_t>(members.size());
   const NodeId multi = g.add_node(*f.multi, multi_attrs(f, first, count), std::move(in), metas,
                                   std::move(origins), first.phase);
-  map->resize(g.values.size());
   size_t o = 0;
-  for (size_t v = 0; v < map->size(); ++v) {
-    if (g.values[v].producer == multi) (*map)[v] = static_cast<ValueId>(v);
-  }
   for (int s = 0; s < f.states; ++s) {
-    for (NodeId id : members) (*map)[g.nodes[id].outputs[s]] = g.nodes[multi].outputs[o++];
+    for (NodeId id : members) renames->put(g.nodes[id].outputs[s], g.nodes[multi].outputs[o++]);
   }
   return multi;
 }
@@ -153,8 +149,7 @@ Status fuse_optimizer(Graph& g) {
                   g.meta(n.inputs[f->grad]).dtype};
     groups[key].push_back(id);
   }
-  std::vector<ValueId> map(g.values.size());
-  for (size_t v = 0; v < map.size(); ++v) map[v] = static_cast<ValueId>(v);
+  Renames renames;
   std::vector<NodeId> becomes(g.nodes.size(), kNone);  // last member -> multi node
   std::vector<char> dead(g.nodes.size(), 0);
   for (const auto& [key, members] : groups) {
@@ -167,7 +162,7 @@ Status fuse_optimizer(Graph& g) {
     for (const std::vector<NodeId>& part : split(g, members, ready)) {
       const NodeId last = *std::max_element(
           part.begin(), part.end(), [&](NodeId a, NodeId b) { return position[a] < position[b]; });
-      becomes[last] = make_multi(g, *family_of(std::get<1>(key)), part, &map);
+      becomes[last] = make_multi(g, *family_of(std::get<1>(key)), part, &renames);
     }
   }
   std::vector<NodeId> order;
@@ -176,7 +171,7 @@ Status fuse_optimizer(Graph& g) {
     if (!dead[id]) order.push_back(id);
   }
   g.order = std::move(order);
-  g.replace_uses(map);
+  g.replace_uses(renames.map());
   return sort_topologically(g);
 }
 

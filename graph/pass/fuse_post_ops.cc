@@ -8,10 +8,11 @@
 #include <optional>
 #include <unordered_map>
 
-#include "rutile/graph/pass/inference.h"
 #include "rutile/graph/pass/pass.h"
+#include "rutile/graph/pass/uses.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/kernel_table.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/post_ops.h"
 
@@ -44,10 +45,7 @@ class PostOpFusion {
       : g_(g),
         trains_(pipeline_for(g) == Pipeline::kTraining),
         reader_(only_readers(g)),
-        gone_(g.nodes.size(), 0),
-        map_(g.values.size()) {
-    for (size_t v = 0; v < map_.size(); ++v) map_[v] = static_cast<ValueId>(v);
-  }
+        gone_(g.nodes.size(), 0) {}
 
   void run() {
     const std::vector<NodeId> old = std::move(g_.order);
@@ -61,7 +59,7 @@ class PostOpFusion {
         g_.order.push_back(id);
       }
     }
-    g_.replace_uses(map_);
+    g_.replace_uses(renames_.map());
   }
 
  private:
@@ -165,9 +163,10 @@ class PostOpFusion {
     const CallMeta fused{&op, attrs.get(), metas, {&out, 1}};
     SmallVector<const TensorMeta*, 6> in_alone;
     SmallVector<TensorMeta, 2> out_alone;
-    const char* alone = fast_row(g_.call_meta(layer, &in_alone, &out_alone));
-    const char* together = fast_row(fused);
-    return alone && together && std::strcmp(alone, together) == 0;
+    const KernelRow* alone =
+        first_row(g_.call_meta(layer, &in_alone, &out_alone), DeviceType::kCpu, Rows::kFast);
+    const KernelRow* together = first_row(fused, DeviceType::kCpu, Rows::kFast);
+    return alone && together && std::strcmp(alone->name, together->name) == 0;
   }
 
   void replace(NodeId layer, const Chain& c, NodeId last, const OpDef& op, const AnyAttrs& attrs,
@@ -184,15 +183,14 @@ class PostOpFusion {
         g_.add_node(op, attrs, std::move(in), {&out, 1}, std::move(origins), g_.nodes[layer].phase);
     g_.nodes[fused].clone_group = g_.nodes[layer].clone_group;
     placed_at_[last] = fused;
-    while (map_.size() < g_.values.size()) map_.push_back(static_cast<ValueId>(map_.size()));
-    map_[g_.nodes[last].outputs[0]] = g_.nodes[fused].outputs[0];
+    renames_.put(g_.nodes[last].outputs[0], g_.nodes[fused].outputs[0]);
   }
 
   Graph& g_;
   const bool trains_;
   const std::vector<NodeId> reader_;
   std::vector<char> gone_;  // by node of the graph as it was
-  std::vector<ValueId> map_;
+  Renames renames_;
   std::unordered_map<NodeId, NodeId> placed_at_;  // last node of a chain -> what it became
 };
 

@@ -21,30 +21,4 @@ std::vector<char> fixed_values(const Graph& g) {
   return fixed;
 }
 
-std::vector<NodeId> only_readers(const Graph& g) {
-  std::vector<NodeId> reader(g.values.size(), kNone);
-  std::vector<int> uses(g.values.size(), 0);
-  for (NodeId id : g.order) {
-    for (ValueId v : g.nodes[id].inputs) {
-      if (v == kNone) continue;
-      reader[v] = id;
-      ++uses[v];
-    }
-  }
-  for (ValueId v : g.outputs) ++uses[v], reader[v] = kNone;
-  for (const StateSlot& s : g.states) ++uses[s.out];
-  for (size_t v = 0; v < reader.size(); ++v) {
-    if (uses[v] != 1) reader[v] = kNone;
-  }
-  return reader;
-}
-
-const char* fast_row(const CallMeta& call) {
-  for (const KernelRow& row : kernel_rows(*call.op, DeviceType::kCpu)) {
-    Reason reason;
-    if (!row.reference && (!row.supports || row.supports(call, &reason))) return row.name;
-  }
-  return nullptr;
-}
-
 }  // namespace rutile::graph

@@ -9,6 +9,7 @@
 
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/topological.h"
+#include "rutile/graph/pass/uses.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/matmul.h"
@@ -57,7 +58,7 @@ class SumMerger {
   std::vector<int> uses_;
   std::map<NodeId, std::vector<NodeId>> added_;  // by root
   std::map<std::pair<std::vector<ValueId>, int64_t>, ValueId> concats_;
-  std::vector<ValueId> map_;
+  Renames renames_;
 };
 
 bool SumMerger::is_addition(NodeId id) const {
@@ -254,8 +255,7 @@ Status SumMerger::replace(const Sum& sum) {
   for (size_t i = 1; i < sum.terms.size(); ++i) {
     RUTILE_RETURN_IF_ERROR(insert(ops::kAdd, nullptr, {total, sum.terms[i]}, sum.root, &total));
   }
-  while (map_.size() < g_.values.size()) map_.push_back(static_cast<ValueId>(map_.size()));
-  map_[g_.nodes[sum.root].outputs[0]] = total;
+  renames_.put(g_.nodes[sum.root].outputs[0], total);
   return Status();
 }
 
@@ -284,7 +284,7 @@ Status SumMerger::run() {
     remark_done(g_, {sums[i].root}, cat(sizes[i], " terms, ", sums[i].terms.size(), " left"));
   }
   place_added();
-  g_.replace_uses(map_);
+  g_.replace_uses(renames_.map());
   RUTILE_RETURN_IF_ERROR(sort_topologically(g_));
   return dce(g_);
 }

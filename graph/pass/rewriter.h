@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "rutile/graph/ir/graph.h"
+#include "rutile/graph/pass/uses.h"
 
 namespace rutile::graph {
 
@@ -15,10 +15,7 @@ class Rewriter {
   const std::vector<NodeId>& old_order() const { return old_; }
 
   // What `v` is called now.
-  ValueId resolve(ValueId v) const {
-    while (v != kNone && static_cast<size_t>(v) < map_.size() && map_[v] != v) v = map_[v];
-    return v;
-  }
+  ValueId resolve(ValueId v) const { return renames_.resolve(v); }
   // Renames the inputs of a node that is about to be kept.
   Node& resolved(NodeId id) {
     for (ValueId& v : g_.nodes[id].inputs) v = resolve(v);
@@ -28,10 +25,7 @@ class Rewriter {
     resolved(id);
     g_.order.push_back(id);
   }
-  void replace(ValueId from, ValueId to) {
-    while (map_.size() < g_.values.size()) map_.push_back(static_cast<ValueId>(map_.size()));
-    map_[from] = to;
-  }
+  void replace(ValueId from, ValueId to) { renames_.put(from, to); }
   // Adds a node now; its origins and phase are those of `like`.
   NodeId insert(const OpDef& op, AnyAttrs attrs, std::vector<ValueId> in,
                 std::span<const TensorMeta> out, const Node& like) {
@@ -43,12 +37,12 @@ class Rewriter {
     return id;
   }
   // Call when the last node is kept: outputs and states get their new names.
-  void finish() { g_.replace_uses(map_); }
+  void finish() { g_.replace_uses(renames_.map()); }
 
  private:
   Graph& g_;
   std::vector<NodeId> old_;
-  std::vector<ValueId> map_;
+  Renames renames_;
 };
 
 }  // namespace rutile::graph
