@@ -211,6 +211,18 @@ Status set_int2(Int2* field, const AttrValue& v) {
   return Status();
 }
 
+Status set_int3(Int3* field, const AttrValue& v) {
+  int64_t i = 0;
+  if (const auto* d = std::get_if<Dims>(&v); d && (d->rank() == 1 || d->rank() == 3)) {
+    const int step = d->rank() / 2;
+    *field = Int3((*d)[0], (*d)[step], (*d)[2 * step]);
+    return Status();
+  }
+  if (!as_int(v, &i)) return attr_type_error("an integer or three of them", v);
+  *field = Int3(i);
+  return Status();
+}
+
 Status set_dtype(DType* field, const AttrValue& v) {
   if (const auto* t = std::get_if<DType>(&v)) {
     *field = *t;

@@ -49,6 +49,19 @@ inline std::string to_string(const Int2& v) {
   return v.h == v.w ? cat(v.h) : cat("(", v.h, ", ", v.w, ")");
 }
 
+// Three of them (depth, height, width).
+struct Int3 {
+  int64_t d = 0, h = 0, w = 0;
+  constexpr Int3() = default;
+  constexpr Int3(int64_t all) : d(all), h(all), w(all) {}
+  constexpr Int3(int64_t depth, int64_t height, int64_t width) : d(depth), h(height), w(width) {}
+  constexpr bool operator==(const Int3&) const = default;
+};
+// "3" or "(3, 5, 5)"
+inline std::string to_string(const Int3& v) {
+  return v.d == v.h && v.h == v.w ? cat(v.d) : cat("(", v.d, ", ", v.h, ", ", v.w, ")");
+}
+
 // A DType that may be left open.
 struct OptionalDType {
   bool set = false;
@@ -72,7 +85,7 @@ struct EnumNames<Reduction> {
 };
 
 // A field as a dynamic value, for Python, text and files. monostate: an unset OptionalDType.
-// Int2 shows as Dims of two, enums and Placement as their name.
+// Int2 and Int3 show as Dims, enums and Placement as their name.
 using AttrValue = std::variant<std::monostate, bool, int64_t, double, Scalar, Dims, DType,
                                std::string, Ref<Region>>;
 
@@ -109,6 +122,7 @@ RUTILE_API Status set_double(double* field, const AttrValue& v);
 RUTILE_API Status set_string(std::string* field, const AttrValue& v);
 RUTILE_API Status set_dims(Dims* field, const AttrValue& v);
 RUTILE_API Status set_int2(Int2* field, const AttrValue& v);
+RUTILE_API Status set_int3(Int3* field, const AttrValue& v);
 RUTILE_API Status set_dtype(DType* field, const AttrValue& v);
 RUTILE_API Status set_placement(Placement* field, const AttrValue& v);
 RUTILE_API Status set_scalar(Scalar* field, const AttrValue& v);
@@ -121,6 +135,8 @@ AttrValue get_field(const T& f) {
     return f.set ? AttrValue(f.value) : AttrValue();
   } else if constexpr (std::is_same_v<T, Int2>) {
     return Dims{f.h, f.w};
+  } else if constexpr (std::is_same_v<T, Int3>) {
+    return Dims{f.d, f.h, f.w};
   } else if constexpr (std::is_same_v<T, DType>) {
     return f;
   } else if constexpr (std::is_same_v<T, Placement>) {
@@ -146,6 +162,8 @@ Status set_field(T* f, const AttrValue& v) {
     return set_dims(f, v);
   } else if constexpr (std::is_same_v<T, Int2>) {
     return set_int2(f, v);
+  } else if constexpr (std::is_same_v<T, Int3>) {
+    return set_int3(f, v);
   } else if constexpr (std::is_same_v<T, Placement>) {
     return set_placement(f, v);
   } else if constexpr (std::is_same_v<T, Scalar>) {
