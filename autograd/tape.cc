@@ -30,6 +30,7 @@ struct Node {
   uint32_t given = 0;
   uint32_t first_out = 0;  // var of output 0; the others follow
   int num_out = 0;
+  CallPlace place;
   std::string cell;  // path of Cells, for errors in backward
 };
 
@@ -45,7 +46,7 @@ class Tape final : public TapeHook {
 
   bool tracked(const Tensor& t) const override { return var_of(t) != 0; }
   void record(const OpDef& op, const void* attrs, std::span<const Tensor> in,
-              std::span<const Tensor> out) override;
+              std::span<const Tensor> out, std::source_location where) override;
 
   uint32_t var_of(const Tensor& t) const {
     const TensorImpl* p = t.impl();
@@ -161,7 +162,7 @@ void Tape::close(GradScope* scope) {
 }
 
 void Tape::record(const OpDef& op, const void* attrs, std::span<const Tensor> in,
-                  std::span<const Tensor> out) {
+                  std::span<const Tensor> out, std::source_location where) {
   if (op.no_grad && !op.grad && !op.compose) return;
   Node& n = nodes_.emplace_back();
   n.op = &op;
@@ -198,7 +199,15 @@ void Tape::record(const OpDef& op, const void* attrs, std::span<const Tensor> in
   n.num_out = static_cast<int>(out.size());
   n.first_out = static_cast<uint32_t>(producers_.size());
   for (const Tensor& t : out) new_var(t, id);
-  if (const CellScope* cell = call_modes().cell) n.cell = cell_path(cell);
+  const CallModes& modes = call_modes();
+  if (modes.cell) n.cell = cell_path(modes.cell);
+  if (modes.forward) {  // the gradient of a gradient, or a part of a composition
+    n.place = *modes.forward;
+  } else {
+    n.place.op = &op;
+    n.place.where = where;
+    if (modes.trace || modes.run) user_location(&n.place.file, &n.place.line);
+  }
 }
 
 void Tape::accumulate(uint32_t var, const Tensor& g, Walk& w) {
@@ -272,6 +281,7 @@ void Tape::step(Node& n, Walk& w) {
   if (!any || !wanted) return;
   const CellScope scope{n.cell, nullptr};
   ScopedValue<const CellScope*> cell(call_modes().cell, n.cell.empty() ? nullptr : &scope);
+  ScopedValue<const CallPlace*> forward(call_modes().forward, &n.place);
   GradResult g = rule(n, needs, out_grads);
   for (int i = 0; i < n.in_vars.size() && i < g.size(); ++i) {
     const uint32_t var = n.in_vars[i];

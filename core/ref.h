@@ -50,7 +50,7 @@ class Ref {
     return *this;
   }
   constexpr ~Ref() {
-    if (p_) p_->unref();
+    if (p_) drop(p_);
   }
   T* get() const { return p_; }
   T* operator->() const { return p_; }
@@ -61,6 +61,8 @@ class Ref {
  private:
   template <class U>
   friend class Ref;
+  // Not constexpr: clang would look into an incomplete T at once.
+  static void drop(T* p) { p->unref(); }
   T* p_ = nullptr;
 };
 

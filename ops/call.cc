@@ -39,6 +39,19 @@ bool user_location(std::string* file, int* line) {
   return provider && provider(file, line);
 }
 
+void call_location(std::source_location where, std::string* file, int* line) {
+  const CallPlace* forward = call_modes().forward;
+  if (forward && !forward->file.empty()) {
+    *file = forward->file;
+    *line = forward->line;
+    return;
+  }
+  if (forward) where = forward->where;
+  *file = where.file_name();
+  *line = static_cast<int>(where.line());
+  if (!forward) user_location(file, line);
+}
+
 namespace {
 
 using MetaPointers = SmallVector<const TensorMeta*, 6>;
@@ -71,9 +84,9 @@ MetaPointers metas_of(std::span<const Tensor> tensors) {
   const std::string path = cell_path(call_modes().cell);
   if (!path.empty()) text += cat(" | in Cell ", path);
   if (call_modes().trace) {
-    std::string file = where.file_name();
-    int line = static_cast<int>(where.line());
-    user_location(&file, &line);
+    std::string file;
+    int line = 0;
+    call_location(where, &file, &line);
     text += cat(" | traced at ", file, ":", line);
   }
   throw_error(status.code(), text);
@@ -311,13 +324,17 @@ void call(const OpDef& op, const void* attrs, std::span<const Tensor> in, std::s
     }
     if (!s.ok()) throw_call_error(op, in, s, where);
     modes.trace->append(meta, placed, out_metas, out, where);
+  } else if (modes.run) [[unlikely]] {
+    modes.run->before(op, in);
+    run_eager(op, attrs, in, out, where);
+    modes.run->after(op, attrs, in, out, where);
   } else {
     run_eager(op, attrs, in, out, where);
   }
   if (modes.tape) {
     for (const Tensor& t : in) {
       if (t.defined() && modes.tape->tracked(t)) {
-        modes.tape->record(op, attrs, in, out);
+        modes.tape->record(op, attrs, in, out, where);
         break;
       }
     }

@@ -35,6 +35,14 @@ RUTILE_API TensorList call_n(const OpDef& op, const void* attrs, std::span<const
 
 class State;
 
+// Where a call stands in the user's code.
+struct CallPlace {
+  const OpDef* op = nullptr;
+  std::source_location where;
+  std::string file;  // the user's line where it is not the C++ caller's; empty: `where` it is
+  int line = 0;
+};
+
 // Stands between the code that runs and the States it touches: a trace, or a region's body.
 class StateHook {
  public:
@@ -58,7 +66,17 @@ class TapeHook {
   virtual ~TapeHook() = default;
   virtual bool tracked(const Tensor& t) const = 0;
   virtual void record(const OpDef& op, const void* attrs, std::span<const Tensor> in,
-                      std::span<const Tensor> out) = 0;
+                      std::span<const Tensor> out, std::source_location where) = 0;
+};
+
+// Sees every op that runs eagerly on its thread (profiler, anomaly detection); ops that run as
+// their composition are seen around it. What it throws ends the call.
+class RunHook {
+ public:
+  virtual ~RunHook() = default;
+  virtual void before(const OpDef& op, std::span<const Tensor> in) = 0;
+  virtual void after(const OpDef& op, const void* attrs, std::span<const Tensor> in,
+                     std::span<const Tensor> out, std::source_location where) = 0;
 };
 
 // Mixed precision in force: pushed by AmpScope (ops/amp.h).
@@ -79,10 +97,12 @@ struct CallModes {
   TraceHook* trace = nullptr;
   StateHook* states = nullptr;  // null: States are read and written directly
   TapeHook* tape = nullptr;     // null: no gradient scope
+  RunHook* run = nullptr;
   AmpState amp;
   const CellScope* cell = nullptr;
-  bool reference_kernels = false;  // tests: run the oracle
-  int32_t clone_group = 0;         // != 0 while recompute() repeats a body: keeps its clones apart
+  const CallPlace* forward = nullptr;  // while a gradient rule runs: the call it belongs to
+  bool reference_kernels = false;      // tests: run the oracle
+  int32_t clone_group = 0;  // != 0 while recompute() repeats a body: keeps its clones apart
 };
 RUTILE_API CallModes& call_modes();
 
@@ -106,6 +126,8 @@ using LocationProvider = bool (*)(std::string* file, int* line);
 RUTILE_API void set_location_provider(LocationProvider provider);
 // False without a provider or where it knows nothing.
 RUTILE_API bool user_location(std::string* file, int* line);
+// The user's line of a call: inside a gradient rule that of the call it belongs to.
+RUTILE_API void call_location(std::source_location where, std::string* file, int* line);
 
 // Counts of the calling thread, for tests and the profiler.
 struct CallStats {

@@ -28,6 +28,8 @@ int count_recompute(const CallMeta& call) {
 }
 
 TensorList compose_recompute(const void* attrs, std::span<const Tensor> in) {
+  // The body's calls have lines of their own, also when backward runs it again.
+  ScopedValue<const CallPlace*> own(call_modes().forward, nullptr);
   const std::vector<Tensor> out = static_cast<const RecomputeAttrs*>(attrs)->body->function(
       std::vector<Tensor>(in.begin(), in.end()));
   return TensorList(std::span<const Tensor>(out));
@@ -106,8 +108,8 @@ class CapturingTape final : public TapeHook {
  public:
   explicit CapturingTape(const TapeHook& outer) : outer_(outer) {}
   bool tracked(const Tensor& t) const override { return outer_.tracked(t); }
-  void record(const OpDef&, const void*, std::span<const Tensor> in,
-              std::span<const Tensor>) override {
+  void record(const OpDef&, const void*, std::span<const Tensor> in, std::span<const Tensor>,
+              std::source_location) override {
     for (const Tensor& t : in) {
       const bool known = std::any_of(captured.begin(), captured.end(),
                                      [&](const Tensor& c) { return c.impl() == t.impl(); });
@@ -156,7 +158,7 @@ std::vector<Tensor> recompute(
     return fn(std::vector<Tensor>(operands.begin(), operands.begin() + static_cast<int64_t>(n)));
   });
   for (const Tensor& r : results) attrs.body->results.push_back(r.meta());
-  tape->record(kRecompute, &attrs, capturing.captured, results);
+  tape->record(kRecompute, &attrs, capturing.captured, results, std::source_location::current());
   return results;
 }
 

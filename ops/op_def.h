@@ -134,11 +134,48 @@ constexpr bool same_name(const char* a, const char* b) {
   auto ends = [](char c) { return c == 0 || c == '?' || c == '*'; };
   return ends(*a) && ends(*b);
 }
-consteval int find_name(const char* const* names, int n, const char* name) {
+constexpr int find_name(const char* const* names, int n, const char* name) {
   for (int i = 0; i < n; ++i) {
     if (same_name(names[i], name)) return i;
   }
   return -1;
+}
+// Turns the names of a definition into indices; the first name that is no input or output, or null.
+constexpr const char* resolve_names(OpDef& d) {
+  auto last = [](const char* n) {
+    char c = 0;
+    while (*n) c = *n++;
+    return c;
+  };
+  while (d.num_inputs < kMaxNamed && d.inputs[d.num_inputs]) {
+    const int i = d.num_inputs++;
+    const char c = last(d.inputs[i]);
+    if (c == '*') d.variadic_in = true;
+    if (c == '?') d.optional_mask |= 1u << i;
+    if (c != '*' && c != '?') d.min_inputs = i + 1;
+  }
+  while (d.num_outputs < kMaxNamed && d.outputs[d.num_outputs]) {
+    if (last(d.outputs[d.num_outputs++]) == '*') d.variadic_out = true;
+  }
+  for (int i = 0; i < kMaxNamed && d.saves[i]; ++i) {
+    const int in = find_name(d.inputs, d.num_inputs, d.saves[i]);
+    const int out = find_name(d.outputs, d.num_outputs, d.saves[i]);
+    if (in < 0 && out < 0) return d.saves[i];
+    if (in >= 0) d.save_inputs |= 1u << in;
+    if (in < 0) d.save_outputs |= 1u << out;
+  }
+  for (int i = 0; i < kMaxNamed && d.mutates[i]; ++i) {
+    const int in = find_name(d.inputs, d.num_inputs, d.mutates[i]);
+    if (in < 0) return d.mutates[i];
+    d.mutate_mask |= 1u << in;
+  }
+  for (int i = 0; i < kMaxNamed; ++i) {
+    d.alias[i] = -1;
+    if (!d.alias_of[i]) continue;
+    d.alias[i] = static_cast<int8_t>(find_name(d.inputs, d.num_inputs, d.alias_of[i]));
+    if (d.alias[i] < 0) return d.alias_of[i];
+  }
+  return nullptr;
 }
 inline void no_such_input_or_output_in_the_definition() {}  // not constexpr on purpose
 inline void an_op_needs_a_name_a_doc_and_infer() {}
@@ -149,39 +186,7 @@ inline void an_op_needs_a_gradient_or_a_reason() {}
 consteval OpDef define(OpSpec s) {
   OpDef d;
   static_cast<OpSpec&>(d) = s;
-  auto last = [](const char* n) {
-    char c = 0;
-    while (*n) c = *n++;
-    return c;
-  };
-  while (d.num_inputs < kMaxNamed && s.inputs[d.num_inputs]) {
-    const int i = d.num_inputs++;
-    const char c = last(s.inputs[i]);
-    if (c == '*') d.variadic_in = true;
-    if (c == '?') d.optional_mask |= 1u << i;
-    if (c != '*' && c != '?') d.min_inputs = i + 1;
-  }
-  while (d.num_outputs < kMaxNamed && s.outputs[d.num_outputs]) {
-    if (last(s.outputs[d.num_outputs++]) == '*') d.variadic_out = true;
-  }
-  for (int i = 0; i < kMaxNamed && s.saves[i]; ++i) {
-    const int in = detail::find_name(s.inputs, d.num_inputs, s.saves[i]);
-    const int out = detail::find_name(s.outputs, d.num_outputs, s.saves[i]);
-    if (in < 0 && out < 0) detail::no_such_input_or_output_in_the_definition();
-    if (in >= 0) d.save_inputs |= 1u << in;
-    if (in < 0) d.save_outputs |= 1u << out;
-  }
-  for (int i = 0; i < kMaxNamed && s.mutates[i]; ++i) {
-    const int in = detail::find_name(s.inputs, d.num_inputs, s.mutates[i]);
-    if (in < 0) detail::no_such_input_or_output_in_the_definition();
-    d.mutate_mask |= 1u << in;
-  }
-  for (int i = 0; i < kMaxNamed; ++i) {
-    d.alias[i] = -1;
-    if (!s.alias_of[i]) continue;
-    d.alias[i] = static_cast<int8_t>(detail::find_name(s.inputs, d.num_inputs, s.alias_of[i]));
-    if (d.alias[i] < 0) detail::no_such_input_or_output_in_the_definition();
-  }
+  if (detail::resolve_names(d)) detail::no_such_input_or_output_in_the_definition();
 #ifndef __SANITIZE_ADDRESS__  // g++ 12 with -fsanitize=undefined cannot compare functions with null
   if (!s.name || !s.doc || !s.infer) detail::an_op_needs_a_name_a_doc_and_infer();
   if (!s.grad && !s.compose && !s.no_grad) detail::an_op_needs_a_gradient_or_a_reason();

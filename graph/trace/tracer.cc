@@ -102,9 +102,7 @@ void Tracer::append(const CallMeta& call, std::span<const Tensor> in,
   for (const Tensor& t : in) inputs.push_back(value_of(t));
   Origin origin;
   origin.op = call.op->name;
-  origin.file = where.file_name();
-  origin.line = static_cast<int>(where.line());
-  user_location(&origin.file, &origin.line);
+  call_location(where, &origin.file, &origin.line);
   origin.cell = cell_path(call_modes().cell);
   const NodeId id = g_.add_node(*call.op, AnyAttrs(call.op->attrs, call.attrs), std::move(inputs),
                                 out_metas, {g_.add_origin(std::move(origin))}, current_phase());
