@@ -2,6 +2,7 @@
 #include "rutile/kernels/conv_shape.h"
 
 #include "rutile/ops/conv.h"
+#include "rutile/ops/conv3d.h"
 #include "rutile/ops/post_ops.h"
 
 namespace rutile::kernels {
@@ -9,7 +10,8 @@ namespace rutile::kernels {
 namespace {
 
 template <class A>
-void take_geometry(const A& a, ConvShape* s) {
+void take_geometry(const CallMeta& call, ConvShape* s) {
+  const A& a = call.as<A>();
   s->stride_h = a.stride.h;
   s->stride_w = a.stride.w;
   s->pad_h = a.pad.h;
@@ -17,40 +19,65 @@ void take_geometry(const A& a, ConvShape* s) {
   s->dil_h = a.dilation.h;
   s->dil_w = a.dilation.w;
   s->groups = a.groups;
+  if constexpr (requires { a.stride.d; }) {
+    s->spatial = 3;
+    s->stride_d = a.stride.d;
+    s->pad_d = a.pad.d;
+    s->dil_d = a.dilation.d;
+  }
 }
 
 }  // namespace
 
-ConvTensors conv_tensors(const CallMeta& call) {
-  if (call.op == &ops::kConv2d || call.op == &ops::kConv2dAct) {
-    return {&call.in(0), &call.in(1), &call.out()};
+ConvKind conv_kind(const OpDef* op) {
+  if (op == &ops::kConv2d || op == &ops::kConv2dAct || op == &ops::kConv3d) {
+    return ConvKind::kForward;
   }
-  if (call.op == &ops::kConv2dInputGrad) return {&call.out(), &call.in(1), &call.in(0)};
-  return {&call.in(1), &call.out(), &call.in(0)};
+  return op == &ops::kConv2dInputGrad || op == &ops::kConv3dInputGrad ? ConvKind::kInputGrad
+                                                                      : ConvKind::kWeightGrad;
+}
+
+ConvTensors conv_tensors(const CallMeta& call) {
+  switch (conv_kind(call.op)) {
+    case ConvKind::kForward:
+      return {&call.in(0), &call.in(1), &call.out()};
+    case ConvKind::kInputGrad:
+      return {&call.out(), &call.in(1), &call.in(0)};
+    default:
+      return {&call.in(1), &call.out(), &call.in(0)};
+  }
 }
 
 ConvShape conv_shape(const CallMeta& call) {
   ConvShape s;
-  if (call.op == &ops::kConv2d) {
-    take_geometry(call.as<ops::Conv2dAttrs>(), &s);
-  } else if (call.op == &ops::kConv2dAct) {
-    take_geometry(call.as<ops::Conv2dActAttrs>(), &s);
-  } else if (call.op == &ops::kConv2dInputGrad) {
-    take_geometry(call.as<ops::Conv2dInputGradAttrs>(), &s);
-  } else {
-    take_geometry(call.as<ops::Conv2dWeightGradAttrs>(), &s);
-  }
+  if (call.op == &ops::kConv2d) take_geometry<ops::Conv2dAttrs>(call, &s);
+  if (call.op == &ops::kConv2dAct) take_geometry<ops::Conv2dActAttrs>(call, &s);
+  if (call.op == &ops::kConv2dInputGrad) take_geometry<ops::Conv2dInputGradAttrs>(call, &s);
+  if (call.op == &ops::kConv2dWeightGrad) take_geometry<ops::Conv2dWeightGradAttrs>(call, &s);
+  if (call.op == &ops::kConv3d) take_geometry<ops::Conv3dAttrs>(call, &s);
+  if (call.op == &ops::kConv3dInputGrad) take_geometry<ops::Conv3dInputGradAttrs>(call, &s);
+  if (call.op == &ops::kConv3dWeightGrad) take_geometry<ops::Conv3dWeightGradAttrs>(call, &s);
   const ConvTensors t = conv_tensors(call);
   s.n = t.x->dim(0);
   s.ic = t.weight->dim(1);
   s.oc = t.weight->dim(0) / s.groups;
-  s.h = t.x->dim(2);
-  s.w = t.x->dim(3);
-  s.kh = t.weight->dim(2);
-  s.kw = t.weight->dim(3);
-  s.oh = t.y->dim(2);
-  s.ow = t.y->dim(3);
+  const int h = s.spatial, w = h + 1;
+  s.h = t.x->dim(h);
+  s.w = t.x->dim(w);
+  s.kh = t.weight->dim(h);
+  s.kw = t.weight->dim(w);
+  s.oh = t.y->dim(h);
+  s.ow = t.y->dim(w);
+  if (s.spatial == 3) {
+    s.d = t.x->dim(2);
+    s.kd = t.weight->dim(2);
+    s.od = t.y->dim(2);
+  }
   return s;
+}
+
+Strides volume_strides(const Strides& s) {
+  return s.rank() == 5 ? s : Strides{s[0], s[1], 0, s[2], s[3]};
 }
 
 }  // namespace rutile::kernels

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions as matrix products: patches of the image are gathered into rows [kh, kw, channels]
+// Convolutions as matrix products: patches of the image are gathered into rows [taps, channels]
 // (im2col, tile by tile), and Eigen multiplies. Serves f64, and the other types where oneDNN is
 // absent.
 #include "rutile/ops/conv.h"
@@ -13,6 +13,7 @@
 #include "rutile/kernels/cpu/eigen_gemm.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
+#include "rutile/ops/conv3d.h"
 
 namespace rutile::kernels {
 
@@ -23,7 +24,7 @@ struct Im2col : Plan {
   Strides x, w, y;
   bool bias = false;
   int64_t bias_step = 0;
-  int64_t k = 0;      // columns of a patch row: kh * kw * channels
+  int64_t k = 0;      // columns of a patch row: taps * channels
   int64_t tile = 0;   // rows at a time
   int64_t tiles = 0;  // per image
   int parts = 1;      // threads
@@ -49,6 +50,31 @@ bool supports(const CallMeta& call, Reason* reason) {
   return true;
 }
 
+// Pixel `i` of the result, counted in row-major order, as an offset by the strides `y`.
+int64_t out_offset(const ConvShape& s, const Strides& y, int64_t i) {
+  return i / s.ow / s.oh * y[2] + i / s.ow % s.oh * y[3] + i % s.ow * y[4];
+}
+
+// Calls f(offset of the pixel in an image of strides `x`) for every tap that makes pixel `i` of the
+// result, with -1 where the tap meets padding.
+template <class F>
+void for_each_tap(const ConvShape& s, const Strides& x, int64_t i, F f) {
+  const int64_t d = i / s.ow / s.oh * s.stride_d - s.pad_d;
+  const int64_t h = i / s.ow % s.oh * s.stride_h - s.pad_h;
+  const int64_t w = i % s.ow * s.stride_w - s.pad_w;
+  for (int64_t kd = 0; kd < s.kd; ++kd) {
+    const int64_t id = d + kd * s.dil_d;
+    for (int64_t kh = 0; kh < s.kh; ++kh) {
+      const int64_t ih = h + kh * s.dil_h;
+      const bool row = id >= 0 && id < s.d && ih >= 0 && ih < s.h;
+      for (int64_t kw = 0; kw < s.kw; ++kw) {
+        const int64_t iw = w + kw * s.dil_w;
+        f(row && iw >= 0 && iw < s.w ? id * x[2] + ih * x[3] + iw * x[4] : -1);
+      }
+    }
+  }
+}
+
 // Rows [first, first + rows) of the patch matrix of image n and group g.
 template <class T, class C>
 void gather(const Im2col& p, const T* x, int64_t n, int64_t g, int64_t first, int64_t rows,
@@ -56,37 +82,27 @@ void gather(const Im2col& p, const T* x, int64_t n, int64_t g, int64_t first, in
   const ConvShape& s = p.s;
   const T* image = x + n * p.x[0] + g * s.ic * p.x[1];
   for (int64_t r = 0; r < rows; ++r) {
-    const int64_t i = (first + r) / s.ow, j = (first + r) % s.ow;
-    for (int64_t kp = 0; kp < s.kh; ++kp) {
-      const int64_t ih = i * s.stride_h - s.pad_h + kp * s.dil_h;
-      for (int64_t kq = 0; kq < s.kw; ++kq, col += s.ic) {
-        const int64_t iw = j * s.stride_w - s.pad_w + kq * s.dil_w;
-        if (ih < 0 || ih >= s.h || iw < 0 || iw >= s.w) {
-          std::memset(col, 0, sizeof(C) * s.ic);
-          continue;
-        }
-        const T* from = image + ih * p.x[2] + iw * p.x[3];
-        for (int64_t c = 0; c < s.ic; ++c) col[c] = static_cast<C>(from[c * p.x[1]]);
+    for_each_tap(s, p.x, first + r, [&](int64_t offset) {
+      if (offset < 0) {
+        std::memset(col, 0, sizeof(C) * s.ic);
+      } else {
+        for (int64_t c = 0; c < s.ic; ++c) col[c] = static_cast<C>(image[offset + c * p.x[1]]);
       }
-    }
+      col += s.ic;
+    });
   }
 }
 
-// Adds patch rows into an image of sums [h, w, channels].
+// Adds patch rows into an image of sums [d, h, w, channels].
 template <class C>
 void scatter_add(const Im2col& p, const C* col, int64_t first, int64_t rows, C* image) {
   const ConvShape& s = p.s;
+  const Strides sums{0, 1, s.h * s.w * s.ic, s.w * s.ic, s.ic};
   for (int64_t r = 0; r < rows; ++r) {
-    const int64_t i = (first + r) / s.ow, j = (first + r) % s.ow;
-    for (int64_t kp = 0; kp < s.kh; ++kp) {
-      const int64_t ih = i * s.stride_h - s.pad_h + kp * s.dil_h;
-      for (int64_t kq = 0; kq < s.kw; ++kq, col += s.ic) {
-        const int64_t iw = j * s.stride_w - s.pad_w + kq * s.dil_w;
-        if (ih < 0 || ih >= s.h || iw < 0 || iw >= s.w) continue;
-        C* to = image + (ih * s.w + iw) * s.ic;
-        for (int64_t c = 0; c < s.ic; ++c) to[c] += col[c];
-      }
-    }
+    for_each_tap(s, sums, first + r, [&](int64_t offset) {
+      for (int64_t c = 0; offset >= 0 && c < s.ic; ++c) image[offset + c] += col[c];
+      col += s.ic;
+    });
   }
 }
 
@@ -96,25 +112,27 @@ void gather_y(const Im2col& p, const T* y, int64_t n, int64_t g, int64_t first, 
               C* out) {
   const ConvShape& s = p.s;
   for (int64_t r = 0; r < rows; ++r) {
-    const T* from = y + n * p.y[0] + g * s.oc * p.y[1] + (first + r) / s.ow * p.y[2] +
-                    (first + r) % s.ow * p.y[3];
+    const T* from = y + n * p.y[0] + g * s.oc * p.y[1] + out_offset(s, p.y, first + r);
     for (int64_t o = 0; o < s.oc; ++o) out[r * s.oc + o] = static_cast<C>(from[o * p.y[1]]);
   }
 }
 
-// The weight as [groups, oc, kh, kw, channels].
-template <class T, class C>
-void pack_weight(const Im2col& p, const T* w, C* out) {
+// Calls f(offset) for every element of the weight, as [groups, oc, taps, channels].
+template <class F>
+void for_each_weight(const Im2col& p, F f) {
   const ConvShape& s = p.s;
   for (int64_t o = 0; o < s.groups * s.oc; ++o) {
-    for (int64_t kp = 0; kp < s.kh; ++kp) {
-      for (int64_t kq = 0; kq < s.kw; ++kq) {
-        for (int64_t c = 0; c < s.ic; ++c) {
-          *out++ = static_cast<C>(w[o * p.w[0] + c * p.w[1] + kp * p.w[2] + kq * p.w[3]]);
-        }
-      }
+    for (int64_t tap = 0; tap < s.taps(); ++tap) {
+      const int64_t offset = o * p.w[0] + tap / s.kw / s.kh * p.w[2] + tap / s.kw % s.kh * p.w[3] +
+                             tap % s.kw * p.w[4];
+      for (int64_t c = 0; c < s.ic; ++c) f(offset + c * p.w[1]);
     }
   }
+}
+
+template <class T, class C>
+void pack_weight(const Im2col& p, const T* w, C* out) {
+  for_each_weight(p, [&](int64_t offset) { *out++ = static_cast<C>(w[offset]); });
 }
 
 // Calls f(part, item) for this part's share of the items, part by part in parallel.
@@ -140,15 +158,14 @@ Status run_forward(const Plan& base, const KernelArgs& args) {
   const int64_t buffer = p.tile * (p.k + s.oc);
   in_parts(p.parts, s.n * s.groups * p.tiles, [&](int64_t part, int64_t item) {
     const int64_t first = item % p.tiles * p.tile, g = item / p.tiles % s.groups;
-    const int64_t n = item / p.tiles / s.groups, rows = std::min(p.tile, s.oh * s.ow - first);
+    const int64_t n = item / p.tiles / s.groups, rows = std::min(p.tile, s.out_pixels() - first);
     C* col = buffers + part * buffer;
     C* out = col + p.tile * p.k;
     gather(p, x, n, g, first, rows, col);
     eigen_gemm<C>(rows, s.oc, p.k, {col, p.k, 1}, {weight + g * s.oc * p.k, 1, p.k}, out, s.oc,
                   false);
     for (int64_t r = 0; r < rows; ++r) {
-      R* to = y + n * p.y[0] + g * s.oc * p.y[1] + (first + r) / s.ow * p.y[2] +
-              (first + r) % s.ow * p.y[3];
+      R* to = y + n * p.y[0] + g * s.oc * p.y[1] + out_offset(s, p.y, first + r);
       for (int64_t o = 0; o < s.oc; ++o) {
         const C b = bias ? static_cast<C>(bias[(g * s.oc + o) * p.bias_step]) : C(0);
         to[o * p.y[1]] = static_cast<R>(out[r * s.oc + o] + b);
@@ -167,27 +184,24 @@ Status run_input_grad(const Plan& base, const KernelArgs& args) {
   C* weight = static_cast<C*>(args.workspace);
   C* buffers = weight + s.groups * s.oc * p.k;
   pack_weight(p, static_cast<const T*>(args.in[1]), weight);
-  const int64_t image = s.h * s.w * s.ic, buffer = p.tile * (p.k + s.oc) + image;
+  const int64_t image = s.pixels() * s.ic, buffer = p.tile * (p.k + s.oc) + image;
   in_parts(p.parts, s.n * s.groups, [&](int64_t part, int64_t item) {
     const int64_t g = item % s.groups, n = item / s.groups;
     C* col = buffers + part * buffer;
     C* rows_y = col + p.tile * p.k;
     C* sums = rows_y + p.tile * s.oc;
     std::memset(sums, 0, sizeof(C) * image);
-    for (int64_t first = 0; first < s.oh * s.ow; first += p.tile) {
-      const int64_t rows = std::min(p.tile, s.oh * s.ow - first);
+    for (int64_t first = 0; first < s.out_pixels(); first += p.tile) {
+      const int64_t rows = std::min(p.tile, s.out_pixels() - first);
       gather_y(p, dy, n, g, first, rows, rows_y);
       eigen_gemm<C>(rows, p.k, s.oc, {rows_y, s.oc, 1}, {weight + g * s.oc * p.k, p.k, 1}, col, p.k,
                     false);
       scatter_add(p, col, first, rows, sums);
     }
-    for (int64_t h = 0; h < s.h; ++h) {
-      for (int64_t w = 0; w < s.w; ++w) {
-        R* to = dx + n * p.x[0] + g * s.ic * p.x[1] + h * p.x[2] + w * p.x[3];
-        for (int64_t c = 0; c < s.ic; ++c) {
-          to[c * p.x[1]] = static_cast<R>(sums[(h * s.w + w) * s.ic + c]);
-        }
-      }
+    for (int64_t i = 0; i < s.pixels(); ++i) {
+      R* to = dx + n * p.x[0] + g * s.ic * p.x[1] + i / s.w / s.h * p.x[2] +
+              i / s.w % s.h * p.x[3] + i % s.w * p.x[4];
+      for (int64_t c = 0; c < s.ic; ++c) to[c * p.x[1]] = static_cast<R>(sums[i * s.ic + c]);
     }
   });
   return Status();
@@ -205,7 +219,7 @@ Status run_weight_grad(const Plan& base, const KernelArgs& args) {
   for (int t = 0; t < p.parts; ++t) std::memset(buffers + t * buffer, 0, sizeof(C) * size);
   in_parts(p.parts, s.n * s.groups * p.tiles, [&](int64_t part, int64_t item) {
     const int64_t first = item % p.tiles * p.tile, g = item / p.tiles % s.groups;
-    const int64_t n = item / p.tiles / s.groups, rows = std::min(p.tile, s.oh * s.ow - first);
+    const int64_t n = item / p.tiles / s.groups, rows = std::min(p.tile, s.out_pixels() - first);
     C* sums = buffers + part * buffer;
     C* col = sums + size;
     C* rows_y = col + p.tile * p.k;
@@ -214,36 +228,32 @@ Status run_weight_grad(const Plan& base, const KernelArgs& args) {
     eigen_gemm<C>(s.oc, p.k, rows, {rows_y, 1, s.oc}, {col, p.k, 1}, sums + g * s.oc * p.k, p.k,
                   true);
   });
-  for (int64_t o = 0, from = 0; o < s.groups * s.oc; ++o) {
-    for (int64_t kp = 0; kp < s.kh; ++kp) {
-      for (int64_t kq = 0; kq < s.kw; ++kq) {
-        for (int64_t c = 0; c < s.ic; ++c, ++from) {
-          C sum = 0;
-          for (int t = 0; t < p.parts; ++t) sum += buffers[t * buffer + from];
-          dw[o * p.w[0] + c * p.w[1] + kp * p.w[2] + kq * p.w[3]] = static_cast<R>(sum);
-        }
-      }
-    }
-  }
+  int64_t from = 0;
+  for_each_weight(p, [&](int64_t offset) {
+    C sum = 0;
+    for (int t = 0; t < p.parts; ++t) sum += buffers[t * buffer + from];
+    dw[offset] = static_cast<R>(sum);
+    ++from;
+  });
   return Status();
 }
 
 template <class T, class R, class C>
-RunFn pick(const OpDef* op) {
-  if (op == &ops::kConv2d) return run_forward<T, R, C>;
-  return op == &ops::kConv2dInputGrad ? run_input_grad<T, R, C> : run_weight_grad<T, R, C>;
+RunFn pick(ConvKind kind) {
+  if (kind == ConvKind::kForward) return run_forward<T, R, C>;
+  return kind == ConvKind::kInputGrad ? run_input_grad<T, R, C> : run_weight_grad<T, R, C>;
 }
 
-RunFn pick_types(const OpDef* op, DType in, DType out) {
+RunFn pick_types(ConvKind kind, DType in, DType out) {
   switch (in) {
     case DType::kF64:
-      return pick<double, double, double>(op);
+      return pick<double, double, double>(kind);
     case DType::kF32:
-      return pick<float, float, float>(op);
+      return pick<float, float, float>(kind);
     case DType::kBF16:
-      return out == in ? pick<BFloat16, BFloat16, float>(op) : pick<BFloat16, float, float>(op);
+      return out == in ? pick<BFloat16, BFloat16, float>(kind) : pick<BFloat16, float, float>(kind);
     default:
-      return out == in ? pick<Half, Half, float>(op) : pick<Half, float, float>(op);
+      return out == in ? pick<Half, Half, float>(kind) : pick<Half, float, float>(kind);
   }
 }
 
@@ -252,23 +262,24 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   p->s = conv_shape(call);
   const ConvShape& s = p->s;
   const ConvTensors t = conv_tensors(call);
-  p->x = t.x->strides;
-  p->w = t.weight->strides;
-  p->y = t.y->strides;
-  p->bias = call.op == &ops::kConv2d && call.has(2);
+  const ConvKind kind = conv_kind(call.op);
+  p->x = volume_strides(t.x->strides);
+  p->w = volume_strides(t.weight->strides);
+  p->y = volume_strides(t.y->strides);
+  p->bias = kind == ConvKind::kForward && call.has(2);
   if (p->bias) p->bias_step = call.in(2).strides[0];
-  p->k = s.kh * s.kw * s.ic;
-  p->tile = std::clamp<int64_t>(65536 / p->k, 16, s.oh * s.ow < 16 ? 16 : s.oh * s.ow);
-  p->tiles = (s.oh * s.ow + p->tile - 1) / p->tile;
-  const double products = static_cast<double>(s.n * s.oh * s.ow) * s.groups * s.oc * p->k;
+  p->k = s.taps() * s.ic;
+  p->tile = std::clamp<int64_t>(65536 / p->k, 16, std::max<int64_t>(16, s.out_pixels()));
+  p->tiles = (s.out_pixels() + p->tile - 1) / p->tile;
+  const double products = static_cast<double>(s.n * s.out_pixels()) * s.groups * s.oc * p->k;
   p->parts = products < 5e5 ? 1 : num_threads();  // below, threads cost more than they bring
   const size_t element = call.in(0).dtype == DType::kF64 ? 8 : 4;
   const int64_t weight = s.groups * s.oc * p->k;
   int64_t buffer = p->tile * (p->k + s.oc);
-  if (call.op == &ops::kConv2dInputGrad) buffer += s.h * s.w * s.ic;
-  if (call.op == &ops::kConv2dWeightGrad) buffer += weight;
+  if (kind == ConvKind::kInputGrad) buffer += s.pixels() * s.ic;
+  if (kind == ConvKind::kWeightGrad) buffer += weight;
   p->workspace_bytes = element * static_cast<size_t>(weight + p->parts * buffer);
-  p->run = pick_types(call.op, call.in(0).dtype, call.out().dtype);
+  p->run = pick_types(kind, call.in(0).dtype, call.out().dtype);
   *plan = std::move(p);
   return Status();
 }
@@ -283,6 +294,9 @@ void register_conv_cpu() {
   if (!eigen_runs()) return;
   for (const OpDef* op : {&ops::kConv2d, &ops::kConv2dInputGrad, &ops::kConv2dWeightGrad}) {
     register_kernel({.op = op, .name = "conv2d_im2col", .supports = supports, .prepare = prepare});
+  }
+  for (const OpDef* op : {&ops::kConv3d, &ops::kConv3dInputGrad, &ops::kConv3dWeightGrad}) {
+    register_kernel({.op = op, .name = "conv3d_im2col", .supports = supports, .prepare = prepare});
   }
 }
 

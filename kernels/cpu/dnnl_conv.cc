@@ -11,6 +11,7 @@
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/dnnl_util.h"
 #include "rutile/ops/conv.h"
+#include "rutile/ops/conv3d.h"
 
 namespace rutile::kernels {
 
@@ -44,7 +45,7 @@ struct DnnlConv : Plan {
   DnnlCall call;
   DnnlResidual residual;
   bool bias = false;
-  // The weight where groups are joined: [outputs, by * inputs, kh, kw] in the workspace.
+  // The weight where groups are joined: [outputs, by * inputs, taps] in the workspace.
   Joined shape;
   Strides weight_strides;
   size_t weight_size = 0, weight_at = 0;
@@ -58,41 +59,50 @@ struct Descs {
   memory::desc x, weight, bias, y;
 };
 
-enum class Kind { kForward, kInputGrad, kWeightGrad };
-
-Kind kind_of(const OpDef* op) {
-  if (op == &ops::kConv2d || op == &ops::kConv2dAct) return Kind::kForward;
-  return op == &ops::kConv2dInputGrad ? Kind::kInputGrad : Kind::kWeightGrad;
-}
-
 bool follows_channels_last(const TensorMeta& m) {
-  const Strides want = ordered_strides(m.shape, {0, 2, 3, 1});
-  for (int i = 0; i < 4; ++i) {
+  const Strides want = m.rank() == 4 ? ordered_strides(m.shape, {0, 2, 3, 1})
+                                     : ordered_strides(m.shape, {0, 2, 3, 4, 1});
+  for (int i = 0; i < m.rank(); ++i) {
     if (m.dim(i) != 1 && m.strides[i] != want[i]) return false;
   }
   return true;
 }
 
+Tag channels_last(const TensorMeta& m) { return m.rank() == 4 ? Tag::nhwc : Tag::ndhwc; }
+
 memory::desc image_desc(const TensorMeta& m) {
   if (m.layout != kStrided) return dnnl_desc(m);
-  if (follows_channels_last(m)) return {dnnl_dims(m.shape), dnnl_dtype(m.dtype), Tag::nhwc};
-  if (m.is_contiguous()) return {dnnl_dims(m.shape), dnnl_dtype(m.dtype), Tag::nchw};
+  if (follows_channels_last(m)) {
+    return {dnnl_dims(m.shape), dnnl_dtype(m.dtype), channels_last(m)};
+  }
+  if (m.is_contiguous()) {
+    return {dnnl_dims(m.shape), dnnl_dtype(m.dtype), m.rank() == 4 ? Tag::nchw : Tag::ncdhw};
+  }
   return dnnl_desc(m);
 }
 
-memory::desc image_any(const TensorMeta& m, bool channels_last) {
-  return {dnnl_dims(m.shape), dnnl_dtype(m.dtype), channels_last ? Tag::nhwc : Tag::any};
+memory::desc image_any(const TensorMeta& m, bool last) {
+  return {dnnl_dims(m.shape), dnnl_dtype(m.dtype), last ? channels_last(m) : Tag::any};
 }
 
 memory::dims weight_dims(const ConvShape& s) {
-  if (s.groups == 1) return {s.oc, s.ic, s.kh, s.kw};
-  return {s.groups, s.oc, s.ic, s.kh, s.kw};
+  memory::dims dims;
+  if (s.groups > 1) dims.push_back(s.groups);
+  dims.insert(dims.end(), {s.oc, s.ic});
+  if (s.spatial == 3) dims.push_back(s.kd);
+  dims.insert(dims.end(), {s.kh, s.kw});
+  return dims;
+}
+
+Tag row_major_weight(const ConvShape& s) {
+  if (s.groups == 1) return s.spatial == 2 ? Tag::oihw : Tag::oidhw;
+  return s.spatial == 2 ? Tag::goihw : Tag::goidhw;
 }
 
 memory::desc weight_desc(const TensorMeta& m, const ConvShape& s) {
   if (m.layout != kStrided) return dnnl_desc(m);
   if (s.groups == 1 && m.is_contiguous()) {
-    return {weight_dims(s), dnnl_dtype(m.dtype), Tag::oihw};
+    return {weight_dims(s), dnnl_dtype(m.dtype), row_major_weight(s)};
   }
   memory::dims strides = dnnl_dims(m.strides);
   if (s.groups > 1) strides.insert(strides.begin(), s.oc * m.strides[0]);
@@ -104,7 +114,12 @@ struct Geometry {
 };
 
 Geometry geometry(const ConvShape& s) {
-  return {{s.stride_h, s.stride_w}, {s.dil_h - 1, s.dil_w - 1}, {s.pad_h, s.pad_w}};
+  if (s.spatial == 2) {
+    return {{s.stride_h, s.stride_w}, {s.dil_h - 1, s.dil_w - 1}, {s.pad_h, s.pad_w}};
+  }
+  return {{s.stride_d, s.stride_h, s.stride_w},
+          {s.dil_d - 1, s.dil_h - 1, s.dil_w - 1},
+          {s.pad_d, s.pad_h, s.pad_w}};
 }
 
 constexpr auto kDirect = dnnl::algorithm::convolution_direct;
@@ -159,15 +174,15 @@ void describe(const Pd& pd, AnyConvDesc* out) {
 AnyConvDesc make_desc(const CallMeta& call, const ConvShape& s, const Descs& d) {
   const Geometry g = geometry(s);
   AnyConvDesc out;
-  switch (kind_of(call.op)) {
-    case Kind::kForward:
+  switch (conv_kind(call.op)) {
+    case ConvKind::kForward:
       out.forward = forward_desc(d, s, attr_of(call));
       if (!out.forward) break;
       describe(out.forward, &out);
       out.descs = {out.forward.src_desc(), out.forward.weights_desc(), d.bias,
                    out.forward.dst_desc()};
       break;
-    case Kind::kInputGrad: {
+    case ConvKind::kInputGrad: {
       const auto h = hint(call, s);
       if (!h) break;
       out.input_grad = dnnl::convolution_backward_data::primitive_desc(
@@ -181,7 +196,7 @@ AnyConvDesc make_desc(const CallMeta& call, const ConvShape& s, const Descs& d) 
                    out.input_grad.diff_dst_desc()};
       break;
     }
-    case Kind::kWeightGrad: {
+    case ConvKind::kWeightGrad: {
       const auto h = hint(call, s);
       if (!h) break;
       out.weight_grad = dnnl::convolution_backward_weights::primitive_desc(
@@ -205,7 +220,7 @@ bool is_vectorised(const AnyConvDesc& d) {
 }
 
 memory::desc bias_desc(const CallMeta& call) {
-  if (kind_of(call.op) != Kind::kForward || !call.has(2)) return {};
+  if (conv_kind(call.op) != ConvKind::kForward || !call.has(2)) return {};
   return {{call.in(2).dim(0)}, dnnl_dtype(call.in(2).dtype), Tag::a};
 }
 
@@ -224,7 +239,7 @@ AnyConvDesc with_any(const CallMeta& call, const ConvShape& s) {
 // gains less than two reorders cost (512 to 1024 channels, 28x28, batch 16: 8.3 + 1.5 against 7.1
 // ms).
 AnyConvDesc preferred(const CallMeta& call, const ConvShape& s) {
-  if (kind_of(call.op) == Kind::kInputGrad) {
+  if (conv_kind(call.op) == ConvKind::kInputGrad) {
     if (const auto h = hint(call, s)) {
       Descs d;
       d.x = h.src_desc();
@@ -255,14 +270,16 @@ AnyConvDesc choose(const CallMeta& call, const ConvShape& s) {
 }
 
 int threads_for(const ConvShape& s) {
-  return dnnl_threads(static_cast<double>(s.n * s.oh * s.ow * s.kh * s.kw) * s.groups * s.oc *
+  return dnnl_threads(static_cast<double>(s.n * s.out_pixels() * s.taps()) * s.groups * s.oc *
                       s.ic);
 }
 
 // oneDNN keeps sizes and distances within an image as int.
 bool fits_int(const ConvShape& s) {
-  for (const int64_t v : {s.h, s.w, s.oh, s.ow, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_h,
-                          s.pad_w, s.dil_h, s.dil_w, s.dil_h * s.kh, s.dil_w * s.kw}) {
+  for (const int64_t v :
+       {s.d,     s.h,     s.w,        s.od,       s.oh,           s.ow,           s.kd,
+        s.kh,    s.kw,    s.stride_d, s.stride_h, s.stride_w,     s.pad_d,        s.pad_h,
+        s.pad_w, s.dil_d, s.dil_h,    s.dil_w,    s.dil_d * s.kd, s.dil_h * s.kh, s.dil_w * s.kw}) {
     if (v > 1 << 24) return false;
   }
   return true;
@@ -292,7 +309,8 @@ bool has_unseen_taps(const ConvShape& s) {
     }
     return false;
   };
-  return unseen(s.kh, s.h, s.oh, s.stride_h, s.pad_h, s.dil_h) ||
+  return unseen(s.kd, s.d, s.od, s.stride_d, s.pad_d, s.dil_d) ||
+         unseen(s.kh, s.h, s.oh, s.stride_h, s.pad_h, s.dil_h) ||
          unseen(s.kw, s.w, s.ow, s.stride_w, s.pad_w, s.dil_w);
 }
 
@@ -322,18 +340,19 @@ bool supports(const CallMeta& call, Reason* reason) {
 template <class T>
 void move_weight(const DnnlConv& p, T* weight, T* wide) {
   const ConvShape& s = p.shape.s;
-  const int64_t by = p.shape.by, ic = s.ic / by, oc = s.oc / by, pixels = s.kh * s.kw;
+  const int64_t by = p.shape.by, ic = s.ic / by, oc = s.oc / by, taps = s.taps();
   const Strides& to = p.weight_strides;
-  parallel_for(0, s.groups * s.oc, std::max<int64_t>(1, 16384 / (s.ic * pixels)),
+  parallel_for(0, s.groups * s.oc, std::max<int64_t>(1, 16384 / (s.ic * taps)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t o = begin; o < end; ++o) {
-                   T* row = wide + o * s.ic * pixels;
-                   if (!p.weight_is_output) std::fill_n(row, s.ic * pixels, T());
-                   row += o / oc % by * ic * pixels;
-                   for (int64_t i = 0; i < ic * pixels; ++i) {
-                     const int64_t c = i / pixels, kh = i % pixels / s.kw, kw = i % s.kw;
-                     T& w = weight[o * to[0] + c * to[1] + kh * to[2] + kw * to[3]];
-                     (p.weight_is_output ? w : row[i]) = p.weight_is_output ? row[i] : w;
+                   T* line = wide + o * s.ic * taps;
+                   if (!p.weight_is_output) std::fill_n(line, s.ic * taps, T());
+                   line += o / oc % by * ic * taps;
+                   for (int64_t i = 0; i < ic * taps; ++i) {
+                     const int64_t c = i / taps, row = i % taps / s.kw;
+                     T& w = weight[o * to[0] + c * to[1] + row / s.kh * to[2] + row % s.kh * to[3] +
+                                   i % s.kw * to[4]];
+                     (p.weight_is_output ? w : line[i]) = p.weight_is_output ? line[i] : w;
                    }
                  }
                });
@@ -381,8 +400,8 @@ Status execute(const DnnlConv& p, const KernelArgs& args, void* second, void* re
 }
 
 void set_call(const CallMeta& call, const AnyConvDesc& d, DnnlConv* p) {
-  switch (kind_of(call.op)) {
-    case Kind::kForward:
+  switch (conv_kind(call.op)) {
+    case ConvKind::kForward:
       if (p->bias) {
         p->call.set(dnnl::convolution_forward(d.forward), {{DNNL_ARG_SRC, d.descs.x},
                                                            {DNNL_ARG_WEIGHTS, d.descs.weight},
@@ -396,14 +415,14 @@ void set_call(const CallMeta& call, const AnyConvDesc& d, DnnlConv* p) {
                                                          {DNNL_ARG_DST, d.descs.y},
                                                          {DNNL_ARG_SCRATCHPAD, d.scratchpad}});
       return;
-    case Kind::kInputGrad:
+    case ConvKind::kInputGrad:
       p->call.set(dnnl::convolution_backward_data(d.input_grad),
                   {{DNNL_ARG_DIFF_DST, d.descs.y},
                    {DNNL_ARG_WEIGHTS, d.descs.weight},
                    {DNNL_ARG_DIFF_SRC, d.descs.x},
                    {DNNL_ARG_SCRATCHPAD, d.scratchpad}});
       return;
-    case Kind::kWeightGrad:
+    case ConvKind::kWeightGrad:
       p->call.set(dnnl::convolution_backward_weights(d.weight_grad),
                   {{DNNL_ARG_DIFF_DST, d.descs.y},
                    {DNNL_ARG_SRC, d.descs.x},
@@ -422,7 +441,7 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
     p->bias = !d.descs.bias.is_zero();
     size_t* ws = &p->workspace_bytes;
     reserve(d.scratchpad.get_size(), ws);  // at offset 0
-    if (kind_of(call.op) == Kind::kWeightGrad && has_unseen_taps(s)) {
+    if (conv_kind(call.op) == ConvKind::kWeightGrad && has_unseen_taps(s)) {
       p->clear_scratch = d.scratchpad.get_size();
       p->clear_result = d.descs.weight.get_size();
     }
@@ -431,14 +450,14 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
     if (p->shape.by == 1) {
       w = weight_desc(*t.weight, s);
     } else {
-      w = {weight_dims(s), dnnl_dtype(t.weight->dtype), s.groups == 1 ? Tag::oihw : Tag::goihw};
+      w = {weight_dims(s), dnnl_dtype(t.weight->dtype), row_major_weight(s)};
       p->weight_size = dtype_size(t.weight->dtype);
-      p->weight_strides = t.weight->strides;
-      p->weight_is_output = kind_of(call.op) == Kind::kWeightGrad;
+      p->weight_strides = volume_strides(t.weight->strides);
+      p->weight_is_output = conv_kind(call.op) == ConvKind::kWeightGrad;
       p->weight_at = reserve(w.get_size(), ws);
     }
-    switch (kind_of(call.op)) {
-      case Kind::kForward:
+    switch (conv_kind(call.op)) {
+      case ConvKind::kForward:
         p->in[0].set(x, d.descs.x, false, ws);
         p->in[1].set(w, d.descs.weight, false, ws);
         p->out.set(d.descs.y, y, true, ws);
@@ -447,12 +466,12 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
           if (p->residual.same_placement() && !p->out.needed()) p->may_overwrite = 1u << 3;
         }
         break;
-      case Kind::kInputGrad:
+      case ConvKind::kInputGrad:
         p->in[0].set(y, d.descs.y, false, ws);
         p->in[1].set(w, d.descs.weight, false, ws);
         p->out.set(d.descs.x, x, true, ws);
         break;
-      case Kind::kWeightGrad:
+      case ConvKind::kWeightGrad:
         p->in[0].set(y, d.descs.y, false, ws);
         p->in[1].set(x, d.descs.x, false, ws);
         p->out.set(d.descs.weight, w, true, ws);
@@ -482,18 +501,18 @@ Status prefer(const CallMeta& call, LayoutPrefs* prefs) {
     if (s.groups * join.by == 1) w = dnnl_placement(d.descs.weight);
   }));
   if (!vectorised) return none();
-  switch (kind_of(call.op)) {
-    case Kind::kForward:
+  switch (conv_kind(call.op)) {
+    case ConvKind::kForward:
       prefs->in = {x, w};
       if (call.num_inputs() > 2) prefs->in.push_back(Placement());
       if (has_residual(call)) prefs->in.push_back(y);
       prefs->out = {y};
       break;
-    case Kind::kInputGrad:
+    case ConvKind::kInputGrad:
       prefs->in = {y, w};
       prefs->out = {x};
       break;
-    case Kind::kWeightGrad:
+    case ConvKind::kWeightGrad:
       prefs->in = {y, x};
       prefs->out = {w};
       break;
@@ -511,6 +530,9 @@ void register_conv_dnnl() {
                      .supports = supports,
                      .prepare = prepare,
                      .prefer = prefer});
+  }
+  for (const OpDef* op : {&ops::kConv3d, &ops::kConv3dInputGrad, &ops::kConv3dWeightGrad}) {
+    register_kernel({.op = op, .name = "conv3d_dnnl", .supports = supports, .prepare = prepare});
   }
 }
 

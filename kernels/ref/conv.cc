@@ -4,6 +4,7 @@
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
+#include "rutile/ops/conv3d.h"
 
 namespace rutile::kernels {
 
@@ -16,22 +17,34 @@ struct ConvRef : Plan {
   bool bias = false;
 };
 
-int64_t at(const Strides& s, int64_t a, int64_t b, int64_t c, int64_t d) {
-  return a * s[0] + b * s[1] + c * s[2] + d * s[3];
+struct Pixel {
+  int64_t d, h, w;
+};
+
+int64_t at(const Strides& s, int64_t a, int64_t b, const Pixel& p) {
+  return a * s[0] + b * s[1] + p.d * s[2] + p.h * s[3] + p.w * s[4];
 }
 
-// Calls f(n, group, o, c, i, j, p, q, ih, iw) for every product of the convolution.
 template <class F>
-void for_each_product(const ConvShape& s, int64_t n, int64_t o, int64_t i, int64_t j, F f) {
-  for (int64_t p = 0; p < s.kh; ++p) {
-    const int64_t ih = i * s.stride_h - s.pad_h + p * s.dil_h;
-    if (ih < 0 || ih >= s.h) continue;
-    for (int64_t q = 0; q < s.kw; ++q) {
-      const int64_t iw = j * s.stride_w - s.pad_w + q * s.dil_w;
-      if (iw < 0 || iw >= s.w) continue;
-      for (int64_t c = 0; c < s.ic; ++c) f(n, o / s.oc * s.ic + c, ih, iw, c, p, q);
+void for_each_pixel(int64_t d, int64_t h, int64_t w, F f) {
+  for (int64_t i = 0; i < d; ++i) {
+    for (int64_t j = 0; j < h; ++j) {
+      for (int64_t k = 0; k < w; ++k) f(Pixel{i, j, k});
     }
   }
+}
+
+// Calls f(channel of x, pixel of x, channel of the weight, its tap) for every product of the
+// element of y in channel o at `out`.
+template <class F>
+void for_each_product(const ConvShape& s, int64_t o, const Pixel& out, F f) {
+  for_each_pixel(s.kd, s.kh, s.kw, [&](const Pixel& tap) {
+    const Pixel in{out.d * s.stride_d - s.pad_d + tap.d * s.dil_d,
+                   out.h * s.stride_h - s.pad_h + tap.h * s.dil_h,
+                   out.w * s.stride_w - s.pad_w + tap.w * s.dil_w};
+    if (in.d < 0 || in.d >= s.d || in.h < 0 || in.h >= s.h || in.w < 0 || in.w >= s.w) return;
+    for (int64_t c = 0; c < s.ic; ++c) f(o / s.oc * s.ic + c, in, c, tap);
+  });
 }
 
 template <class T, class R>
@@ -44,18 +57,15 @@ Status run_forward(const Plan& base, const KernelArgs& args) {
   R* y = static_cast<R*>(args.out[0]);
   for (int64_t n = 0; n < s.n; ++n) {
     for (int64_t o = 0; o < s.oc * s.groups; ++o) {
-      for (int64_t i = 0; i < s.oh; ++i) {
-        for (int64_t j = 0; j < s.ow; ++j) {
-          double sum = bias ? static_cast<double>(bias[o * p.bias_step]) : 0;
-          for_each_product(s, n, o, i, j,
-                           [&](int64_t b, int64_t channel, int64_t ih, int64_t iw, int64_t c,
-                               int64_t kp, int64_t kq) {
-                             sum += static_cast<double>(x[at(p.x, b, channel, ih, iw)]) *
-                                    static_cast<double>(w[at(p.w, o, c, kp, kq)]);
-                           });
-          y[at(p.y, n, o, i, j)] = static_cast<R>(sum);
-        }
-      }
+      for_each_pixel(s.od, s.oh, s.ow, [&](const Pixel& out) {
+        double sum = bias ? static_cast<double>(bias[o * p.bias_step]) : 0;
+        for_each_product(s, o, out,
+                         [&](int64_t channel, const Pixel& in, int64_t c, const Pixel& tap) {
+                           sum += static_cast<double>(x[at(p.x, n, channel, in)]) *
+                                  static_cast<double>(w[at(p.w, o, c, tap)]);
+                         });
+        y[at(p.y, n, o, out)] = static_cast<R>(sum);
+      });
     }
   }
   return Status();
@@ -71,32 +81,26 @@ Status run_input_grad(const Plan& base, const KernelArgs& args) {
   R* dx = static_cast<R*>(args.out[0]);
   double* sums = static_cast<double*>(args.workspace);
   const int64_t channels = s.ic * s.groups;
-  for (int64_t i = 0; i < s.n * channels * s.h * s.w; ++i) sums[i] = 0;
-  const auto slot = [&](int64_t n, int64_t c, int64_t h, int64_t v) {
-    return ((n * channels + c) * s.h + h) * s.w + v;
+  for (int64_t i = 0; i < s.n * channels * s.pixels(); ++i) sums[i] = 0;
+  const auto slot = [&](int64_t n, int64_t c, const Pixel& in) {
+    return (((n * channels + c) * s.d + in.d) * s.h + in.h) * s.w + in.w;
   };
   for (int64_t n = 0; n < s.n; ++n) {
     for (int64_t o = 0; o < s.oc * s.groups; ++o) {
-      for (int64_t i = 0; i < s.oh; ++i) {
-        for (int64_t j = 0; j < s.ow; ++j) {
-          const double g = static_cast<double>(dy[at(p.y, n, o, i, j)]);
-          for_each_product(s, n, o, i, j,
-                           [&](int64_t b, int64_t channel, int64_t ih, int64_t iw, int64_t c,
-                               int64_t kp, int64_t kq) {
-                             sums[slot(b, channel, ih, iw)] +=
-                                 g * static_cast<double>(w[at(p.w, o, c, kp, kq)]);
-                           });
-        }
-      }
+      for_each_pixel(s.od, s.oh, s.ow, [&](const Pixel& out) {
+        const double g = static_cast<double>(dy[at(p.y, n, o, out)]);
+        for_each_product(
+            s, o, out, [&](int64_t channel, const Pixel& in, int64_t c, const Pixel& tap) {
+              sums[slot(n, channel, in)] += g * static_cast<double>(w[at(p.w, o, c, tap)]);
+            });
+      });
     }
   }
   for (int64_t n = 0; n < s.n; ++n) {
     for (int64_t c = 0; c < channels; ++c) {
-      for (int64_t h = 0; h < s.h; ++h) {
-        for (int64_t v = 0; v < s.w; ++v) {
-          dx[at(p.x, n, c, h, v)] = static_cast<R>(sums[slot(n, c, h, v)]);
-        }
-      }
+      for_each_pixel(s.d, s.h, s.w, [&](const Pixel& in) {
+        dx[at(p.x, n, c, in)] = static_cast<R>(sums[slot(n, c, in)]);
+      });
     }
   }
   return Status();
@@ -110,75 +114,73 @@ Status run_weight_grad(const Plan& base, const KernelArgs& args) {
   const T* x = static_cast<const T*>(args.in[1]);
   R* dw = static_cast<R*>(args.out[0]);
   double* sums = static_cast<double*>(args.workspace);
-  const auto slot = [&](int64_t c, int64_t kp, int64_t kq) { return (c * s.kh + kp) * s.kw + kq; };
+  const auto slot = [&](int64_t c, const Pixel& tap) {
+    return ((c * s.kd + tap.d) * s.kh + tap.h) * s.kw + tap.w;
+  };
   for (int64_t o = 0; o < s.oc * s.groups; ++o) {
-    for (int64_t i = 0; i < s.ic * s.kh * s.kw; ++i) sums[i] = 0;
+    for (int64_t i = 0; i < s.ic * s.taps(); ++i) sums[i] = 0;
     for (int64_t n = 0; n < s.n; ++n) {
-      for (int64_t i = 0; i < s.oh; ++i) {
-        for (int64_t j = 0; j < s.ow; ++j) {
-          const double g = static_cast<double>(dy[at(p.y, n, o, i, j)]);
-          for_each_product(s, n, o, i, j,
-                           [&](int64_t b, int64_t channel, int64_t ih, int64_t iw, int64_t c,
-                               int64_t kp, int64_t kq) {
-                             sums[slot(c, kp, kq)] +=
-                                 g * static_cast<double>(x[at(p.x, b, channel, ih, iw)]);
-                           });
-        }
-      }
+      for_each_pixel(s.od, s.oh, s.ow, [&](const Pixel& out) {
+        const double g = static_cast<double>(dy[at(p.y, n, o, out)]);
+        for_each_product(
+            s, o, out, [&](int64_t channel, const Pixel& in, int64_t c, const Pixel& tap) {
+              sums[slot(c, tap)] += g * static_cast<double>(x[at(p.x, n, channel, in)]);
+            });
+      });
     }
     for (int64_t c = 0; c < s.ic; ++c) {
-      for (int64_t kp = 0; kp < s.kh; ++kp) {
-        for (int64_t kq = 0; kq < s.kw; ++kq) {
-          dw[at(p.w, o, c, kp, kq)] = static_cast<R>(sums[slot(c, kp, kq)]);
-        }
-      }
+      for_each_pixel(s.kd, s.kh, s.kw, [&](const Pixel& tap) {
+        dw[at(p.w, o, c, tap)] = static_cast<R>(sums[slot(c, tap)]);
+      });
     }
   }
   return Status();
 }
 
 template <class T, class R>
-RunFn pick(const OpDef* op) {
-  if (op == &ops::kConv2d) return run_forward<T, R>;
-  return op == &ops::kConv2dInputGrad ? run_input_grad<T, R> : run_weight_grad<T, R>;
+RunFn pick(ConvKind kind) {
+  if (kind == ConvKind::kForward) return run_forward<T, R>;
+  return kind == ConvKind::kInputGrad ? run_input_grad<T, R> : run_weight_grad<T, R>;
 }
 
 Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<ConvRef>();
   p->s = conv_shape(call);
   const ConvTensors t = conv_tensors(call);
-  p->x = t.x->strides;
-  p->w = t.weight->strides;
-  p->y = t.y->strides;
-  p->bias = call.op == &ops::kConv2d && call.has(2);
+  const ConvKind kind = conv_kind(call.op);
+  p->x = volume_strides(t.x->strides);
+  p->w = volume_strides(t.weight->strides);
+  p->y = volume_strides(t.y->strides);
+  p->bias = kind == ConvKind::kForward && call.has(2);
   if (p->bias) p->bias_step = call.in(2).strides[0];
-  if (call.op == &ops::kConv2dInputGrad)
+  if (kind == ConvKind::kInputGrad) {
     p->workspace_bytes = sizeof(double) * static_cast<size_t>(t.x->numel());
-  if (call.op == &ops::kConv2dWeightGrad) {
-    p->workspace_bytes = sizeof(double) * static_cast<size_t>(p->s.ic * p->s.kh * p->s.kw);
   }
-  p->run = dispatch_float(call.in(0).dtype, [&call](auto in) -> RunFn {
-    return dispatch_float(call.out().dtype, [&call](auto out) -> RunFn {
-      return pick<typename decltype(in)::type, typename decltype(out)::type>(call.op);
+  if (kind == ConvKind::kWeightGrad) {
+    p->workspace_bytes = sizeof(double) * static_cast<size_t>(p->s.ic * p->s.taps());
+  }
+  p->run = dispatch_float(call.in(0).dtype, [&](auto in) -> RunFn {
+    return dispatch_float(call.out().dtype, [&](auto out) -> RunFn {
+      return pick<typename decltype(in)::type, typename decltype(out)::type>(kind);
     });
   });
   *plan = std::move(p);
   return Status();
 }
 
+void add_row(const OpDef& op, const char* name) {
+  register_kernel({.op = &op, .name = name, .prepare = prepare, .reference = true});
+}
+
 }  // namespace
 
 void register_conv_ref() {
-  register_kernel(
-      {.op = &ops::kConv2d, .name = "conv2d_ref", .prepare = prepare, .reference = true});
-  register_kernel({.op = &ops::kConv2dInputGrad,
-                   .name = "conv2d_input_grad_ref",
-                   .prepare = prepare,
-                   .reference = true});
-  register_kernel({.op = &ops::kConv2dWeightGrad,
-                   .name = "conv2d_weight_grad_ref",
-                   .prepare = prepare,
-                   .reference = true});
+  add_row(ops::kConv2d, "conv2d_ref");
+  add_row(ops::kConv2dInputGrad, "conv2d_input_grad_ref");
+  add_row(ops::kConv2dWeightGrad, "conv2d_weight_grad_ref");
+  add_row(ops::kConv3d, "conv3d_ref");
+  add_row(ops::kConv3dInputGrad, "conv3d_input_grad_ref");
+  add_row(ops::kConv3dWeightGrad, "conv3d_weight_grad_ref");
 }
 
 }  // namespace rutile::kernels

@@ -156,6 +156,7 @@ RUTILE_SAMPLES(conv_transpose2d) {
            {"groups", {2, 6, 4, 4}, {6, 2, 3, 3}, 2, 1, 1, 1, 2},
            {"depthwise", {1, 16, 5, 5}, {16, 1, 4, 4}, 2, 1, 0, 1, 16},
            {"64 to 48", {2, 64, 6, 6}, {64, 48, 3, 3}, 1, 1},
+           {"output_pad from the stride", {2, 3, 4, 5}, {3, 4, 3, 2}, {1, 2}, {2, 0}, {1, 2}, 3},
            {"no images", {0, 3, 5, 5}, {3, 4, 3, 3}},
        }) {
     const ops::ConvTranspose2dAttrs a{c.stride, c.pad, c.output_pad, c.dilation, c.groups};
