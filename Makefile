@@ -52,6 +52,7 @@ check: ## layers, sizes, headers of files, format
 	@python3 tools/check_layers.py
 	@python3 tools/check_sizes.py
 	@python3 tools/check_text.py
+	@python3 tools/embed_examples.py --check
 	@python3 tools/format.py --check
 
 format: ## format the C++ sources in place

@@ -39,7 +39,7 @@ if(RUTILE_PYTHON)
       add_test(NAME pytest_${folder} COMMAND "${Python_EXECUTABLE}" -m pytest -q -p no:cacheprovider tests/${folder}
                WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
       set_tests_properties(pytest_${folder} PROPERTIES LABELS "cpu;python" TIMEOUT 900
-                           ENVIRONMENT "PYTHONPATH=${rutile_python_dir};PYTHONDONTWRITEBYTECODE=1")
+                           ENVIRONMENT "PYTHONPATH=${rutile_python_dir};PYTHONDONTWRITEBYTECODE=1;RUTILE_BUILD=${CMAKE_BINARY_DIR}")
     endforeach()
   endif()
 endif()

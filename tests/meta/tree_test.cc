@@ -22,10 +22,12 @@ class Tree : public testing::TestWithParam<const char*> {};
 TEST_P(Tree, Passes) {
   std::string output;
   const std::string script = std::string(RUTILE_SOURCE_DIR "/tools/") + GetParam() + ".py";
-  EXPECT_EQ(run("python3 " + script, &output), 0) << output;
+  EXPECT_EQ(run("python3 " + script + " --check", &output), 0) << output;
 }
 
-INSTANTIATE_TEST_SUITE_P(Checks, Tree, testing::Values("check_layers", "check_sizes", "check_text"),
+INSTANTIATE_TEST_SUITE_P(Checks, Tree,
+                         testing::Values("check_layers", "check_sizes", "check_text",
+                                         "embed_examples"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
