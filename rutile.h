@@ -51,6 +51,8 @@
 #include "rutile/ops/attention.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/conv.h"
+#include "rutile/ops/conv1d.h"
+#include "rutile/ops/conv3d.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"
