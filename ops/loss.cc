@@ -5,21 +5,23 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"
+#include "rutile/ops/loss_util.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/softmax.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
 
 namespace rutile::ops {
-namespace {
 
-Tensor reduce(const Tensor& loss, Reduction reduction) {
-  if (reduction == Reduction::kMean) return mean(loss);
-  return reduction == Reduction::kSum ? sum(loss) : loss;
+Status check_weight(const CallMeta& c, int i, const Shape& shape) {
+  if (!c.has(i)) return Status();
+  const TensorMeta& w = c.in(i);
+  const std::string name(c.op->input_name(i));
+  RUTILE_RETURN_IF_ERROR(check_float(name.c_str(), w));
+  Shape all;
+  if (broadcast_shapes(w.shape, shape, &all).ok() && all == shape) return Status();
+  return value_error(cat(name, " expects a shape that broadcasts to ", shape, ", got ", w.shape));
 }
-
-// The axis of the classes.
-int class_axis(int rank) { return rank == 1 ? 0 : 1; }
 
 Shape without_classes(const Shape& logits) {
   Shape s;
@@ -29,14 +31,11 @@ Shape without_classes(const Shape& logits) {
   return s;
 }
 
-// [c] as [1, c, 1, ..]: along the classes of a tensor of this rank.
 Tensor along_classes(const Tensor& weight, int rank) {
   Shape s = Dims::filled(rank, 1);
   s[class_axis(rank)] = weight.dim(0);
   return reshape(weight, s);
 }
-
-}  // namespace
 
 // ---- cross_entropy ------------------------------------------------------------------------------
 
@@ -207,7 +206,7 @@ Tensor soft_cross_entropy(const Tensor& logits, const Tensor& target, const Cros
   if (e != 0) t = t * (1 - e) + e / static_cast<double>(logits.dim(axis));
   if (weight.defined()) t = t * along_classes(weight, logits.rank());
   const Tensor loss = -sum(t * log_softmax(wide(logits), axis), {.axes = {axis}});
-  return reduce(loss, a.reduction);
+  return reduce_loss(loss, a.reduction);
 }
 
 }  // namespace
@@ -226,96 +225,60 @@ Tensor cross_entropy(Arg logits, Arg labels, CrossEntropyAttrs a, const Tensor& 
   return call_n(kCrossEntropy, &a, {in, weight.defined() ? 3u : 2u}, logits.where)[0];
 }
 
-Tensor nll_loss(Arg log_p, Arg labels, NllLossOptions o, const Tensor& weight) {
-  const Tensor &x = log_p.tensor, &y = labels.tensor;
-  if (x.rank() < 1 || !(y.shape() == without_classes(x.shape()))) {
-    throw_error(ErrorCode::kValue, cat("[nll_loss] labels need the shape of log_p without its "
-                                       "classes | log_p ",
-                                       x.meta(), ", labels ", y.meta()));
+// ---- nll_loss -----------------------------------------------------------------------------------
+
+namespace {
+
+Status infer_nll(const CallMeta& c, TensorMeta* out) {
+  const auto& a = c.as<NllLossAttrs>();
+  const TensorMeta &x = c.in(0), &labels = c.in(1);
+  RUTILE_RETURN_IF_ERROR(check_float("log_p", x));
+  RUTILE_RETURN_IF_ERROR(check_labels("labels", labels));
+  if (x.rank() < 1) return value_error("log_p expects at least rank 1");
+  RUTILE_RETURN_IF_ERROR(check_shape("labels", labels, without_classes(x.shape)));
+  const int64_t classes = x.dim(class_axis(x.rank()));
+  if (classes < 1) return value_error("log_p has no classes");
+  if (c.has(2)) {
+    RUTILE_RETURN_IF_ERROR(check_float("weight", c.in(2)));
+    RUTILE_RETURN_IF_ERROR(check_shape("weight", c.in(2), {classes}));
   }
+  *out = loss_meta(labels.shape, x.dtype, x.device, a.reduction);
+  return Status();
+}
+
+TensorList compose_nll(const void* attrs, std::span<const Tensor> in) {
+  const auto& a = *static_cast<const NllLossAttrs*>(attrs);
+  const Tensor &x = in[0], &y = in[1], weight = operand(in, 2);
   const int axis = class_axis(x.rank());
-  const Tensor valid = not_equal(y, Scalar(o.ignore_index));
+  const Tensor valid = not_equal(y, Scalar(a.ignore_index));
   const Tensor safe = where(valid, y, zeros_like(y));
   const TakeAlongAttrs strict{axis, false};
   const Tensor picked =
-      squeeze(call1(kTakeAlongAxis, &strict, {x, expand_dims(safe, axis)}, log_p.where), {axis});
+      squeeze(call1(kTakeAlongAxis, &strict, {x, expand_dims(safe, axis)}), {axis});
   Tensor used = cast(valid, wide(x.dtype()));
-  if (weight.defined()) used = used * gather(weight, safe);
+  if (weight.defined()) used = used * gather(cast(weight, used.dtype()), safe);
   const Tensor loss = where(valid, -wide(picked) * used, zeros_like(used));
-  if (o.reduction == Reduction::kMean) return sum(loss) / sum(used);
-  return reduce(loss, o.reduction);
-}
-
-// ---- Losses of elements -------------------------------------------------------------------------
-
-namespace {
-
-void check_same_shape(const char* name, const Tensor& x, const Tensor& target) {
-  if (x.shape() == target.shape()) return;
-  throw_error(ErrorCode::kValue, cat("[", name, "] x and target must have one shape | x ", x.meta(),
-                                     ", target ", target.meta()));
-}
-
-void check_positive(const char* name, const char* what, double v, bool or_zero) {
-  if (v > 0 || (or_zero && v == 0)) return;
-  throw_error(ErrorCode::kValue, cat("[", name, "] ", what, " expects a positive number, got ", v));
+  if (a.reduction == Reduction::kMean) return {sum(loss) / sum(used)};
+  return {reduce_loss(loss, a.reduction)};
 }
 
 }  // namespace
 
-Tensor mse_loss(Arg x, Arg target, Reduction reduction) {
-  check_same_shape("mse_loss", x.tensor, target.tensor);
-  return reduce(square(wide(sub(x, target))), reduction);
-}
+constinit const OpDef kNllLoss = define({
+    .name = "nll_loss",
+    .inputs = {"log_p", "labels", "weight?"},
+    .outputs = {"loss"},
+    .attrs = attrs_of<NllLossAttrs>(),
+    .infer = infer_nll,
+    .flops = flops_per_input<2, 1>,
+    .compose = compose_nll,
+    .amp = Amp::kHigh,
+    .checks_values = true,
+    .doc = "Minus the log-probability of the class that each label names.",
+});
 
-Tensor l1_loss(Arg x, Arg target, Reduction reduction) {
-  check_same_shape("l1_loss", x.tensor, target.tensor);
-  return reduce(abs(wide(sub(x, target))), reduction);
-}
-
-Tensor smooth_l1_loss(Arg x, Arg target, double beta, Reduction reduction) {
-  check_same_shape("smooth_l1_loss", x.tensor, target.tensor);
-  check_positive("smooth_l1_loss", "beta", beta, true);
-  if (beta == 0) return l1_loss(x, target, reduction);
-  const Tensor d = wide(sub(x, target)), size = abs(d);
-  return reduce(where(less(size, beta), square(d) * (0.5 / beta), size - 0.5 * beta), reduction);
-}
-
-Tensor huber_loss(Arg x, Arg target, double delta, Reduction reduction) {
-  check_same_shape("huber_loss", x.tensor, target.tensor);
-  check_positive("huber_loss", "delta", delta, false);
-  const Tensor d = wide(sub(x, target)), size = abs(d);
-  return reduce(where(less_equal(size, delta), square(d) * 0.5, (size - 0.5 * delta) * delta),
-                reduction);
-}
-
-namespace {
-// log(p), -100 for 0 (and below, where nothing is defined), with a finite derivative everywhere.
-Tensor clamped_log(const Tensor& p) {
-  const Tensor inside = greater(p, 0.0);
-  return where(inside, maximum(log(where(inside, p, ones_like(p))), -100.0),
-               full({}, -100.0, p.dtype()));
-}
-}  // namespace
-
-Tensor bce_loss(Arg p, Arg target, Reduction reduction, const Tensor& weight) {
-  check_same_shape("bce_loss", p.tensor, target.tensor);
-  const Tensor x = wide(p.tensor), t = wide(target.tensor);
-  Tensor loss = -(t * clamped_log(x) + (1.0 - t) * clamped_log(1.0 - x));
-  if (weight.defined()) loss = loss * weight;
-  return reduce(loss, reduction);
-}
-
-Tensor bce_with_logits_loss(Arg x, Arg target, Reduction reduction, const Tensor& weight,
-                            const Tensor& pos_weight) {
-  check_same_shape("bce_with_logits_loss", x.tensor, target.tensor);
-  const Tensor z = wide(x.tensor), t = wide(target.tensor);
-  // -log(sigmoid(z)) = softplus(-z), -log(1 - sigmoid(z)) = z + softplus(-z)
-  const Tensor s = softplus(-z);
-  Tensor loss =
-      pos_weight.defined() ? (1.0 - t) * z + (1.0 + (pos_weight - 1.0) * t) * s : (1.0 - t) * z + s;
-  if (weight.defined()) loss = loss * weight;
-  return reduce(loss, reduction);
+Tensor nll_loss(Arg log_p, Arg labels, NllLossAttrs a, const Tensor& weight) {
+  return call1(kNllLoss, &a, {log_p.tensor, labels.tensor, weight}, log_p.where);
 }
 
 }  // namespace rutile::ops

@@ -3,55 +3,18 @@
 // file's README says how inputs are made and what a sketch is.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "rutile/ops/call.h"
 #include "rutile/ops/op_def.h"
 #include "rutile/ops/optim.h"
 #include "rutile/ops/state.h"
+#include "rutile/tests/support/golden_values.h"
 
 namespace rutile {
 namespace {
 
-using Json = nlohmann::json;
-
-uint64_t hash_at(const std::string& seed, uint64_t i) {
-  uint64_t h = 0xCBF29CE484222325u;
-  for (const unsigned char c : seed) h = (h ^ c) * 0x100000001B3u;
-  uint64_t z = h + i * 0x9E3779B97F4A7C15u;
-  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-  return z ^ z >> 31;
-}
-
-Shape shape_of(const Json& j) {
-  Shape s;
-  for (const auto& d : j) s.push_back(d.get<int64_t>());
-  return s;
-}
-
-Tensor make_input(const Json& j, const std::string& seed) {
-  const Shape shape = shape_of(j.at("shape"));
-  if (j.contains("modulo")) {
-    Tensor t = Tensor::empty(shape, DType::kI64);
-    const uint64_t modulo = j["modulo"].get<uint64_t>();
-    for (int64_t i = 0; i < t.numel(); ++i) {
-      t.mutable_data_as<int64_t>()[i] = static_cast<int64_t>(hash_at(seed, i) % modulo);
-    }
-    return t;
-  }
-  Tensor t = Tensor::empty(shape, DType::kF64);
-  const double bound = j.value("bound", 1.0), offset = j.value("offset", 0.0);
-  for (int64_t i = 0; i < t.numel(); ++i) {
-    const double u = static_cast<double>(hash_at(seed, i) >> 11) * 0x1p-53;
-    t.mutable_data_as<double>()[i] =
-        j.contains("fill") ? j["fill"].get<double>() : offset + (2 * u - 1) * bound;
-  }
-  return t;
-}
+using namespace golden;
 
 // What the file calls by another name than Rutile.
 std::string our_name(const std::string& name) {
@@ -72,57 +35,12 @@ const OpDef* op_of(const Json& sample) {
   return find_op(our_name(name));
 }
 
-// False if the op has no such attribute.
-bool set_attr(const OpDef& op, void* attrs, const std::string& key, const Json& v) {
-  const int field = op.attrs ? field_index(*op.attrs, our_name(key)) : -1;
-  if (field < 0) return false;
-  AttrValue value;
-  if (v.is_boolean()) {
-    value = v.get<bool>();
-  } else if (v.is_number_integer()) {
-    value = v.get<int64_t>();
-  } else if (v.is_number()) {
-    value = v.get<double>();
-  } else if (v.is_array()) {
-    value = shape_of(v);
-  } else if (v.is_string()) {
-    value = v.get<std::string>();
-  } else {
-    return v.is_null();  // the default
-  }
-  throw_if_error(op.attrs->set(attrs, field, value));
-  return true;
-}
-
 int input_index(const OpDef& op, const std::string& name) {
   for (int i = 0; i < op.num_inputs; ++i) {
     if (op.input_name(i) == our_name(name) || op.input_name(i) == name) return i;
     if (op.input_name(i) == "table" && name == "weight") return i;
   }
   return -1;
-}
-
-void compare(const Tensor& got, const Json& want, const std::string& name) {
-  ASSERT_EQ(got.shape(), shape_of(want.at("shape"))) << name;
-  const std::vector<double> v = got.to_vector<double>();
-  if (want.contains("values")) {
-    for (size_t i = 0; i < v.size(); ++i) {
-      const double w = want["values"][i].get<double>();
-      EXPECT_NEAR(v[i], w, 1e-11 * (1 + std::abs(w))) << name << "[" << i << "]";
-    }
-    return;
-  }
-  double norm = 0;
-  for (const double x : v) norm += x * x;
-  norm = std::sqrt(norm);
-  EXPECT_NEAR(norm, want.at("norm").get<double>(), 1e-10 * (1 + norm)) << name;
-  for (size_t k = 0; k < want.at("sketch").size(); ++k) {
-    const std::string seed = cat("sketch.", k, "/", name);
-    double sum = 0;
-    for (size_t i = 0; i < v.size(); ++i) sum += hash_at(seed, i) >> 63 ? -v[i] : v[i];
-    EXPECT_NEAR(sum, want["sketch"][k].get<double>(), 1e-10 * (1 + norm))
-        << name << " sketch " << k;
-  }
 }
 
 // False if the sample is not the call of one op as we define it.
@@ -136,7 +54,7 @@ bool run_sample(const Json& sample) {
   for (const auto& [key, value] : sample.at("attrs").items()) {
     if (norm && (key == "training" || key == "momentum")) continue;
     if (key == "approximate" && value == "none") continue;
-    if (!set_attr(*op, attrs.get_mutable(), key, value)) return false;
+    if (!set_attr(*op, attrs.get_mutable(), our_name(key), value)) return false;
   }
   std::vector<Tensor> in(static_cast<size_t>(op->num_inputs));
   for (const auto& [key, value] : sample.at("inputs").items()) {
@@ -175,7 +93,8 @@ void run_updates(const Json& sample) {
   AnyAttrs values(op.attrs, nullptr);
   for (const auto& [key, value] : attrs.items()) {
     if (key == "lr" || key == "steps") continue;
-    EXPECT_TRUE(set_attr(op, values.get_mutable(), key, value) || plain) << name << ": " << key;
+    EXPECT_TRUE(set_attr(op, values.get_mutable(), our_name(key), value) || plain)
+        << name << ": " << key;
   }
   const Tensor param = make_input(sample.at("inputs").at("param"), seed + "param");
   std::vector<Ref<State>> states{make_ref<State>("param", param)};
@@ -203,9 +122,7 @@ TEST(Golden, HashIsTheFilesHash) {
 }
 
 TEST(Golden, OpsAgreeWithPyTorchInFloat64) {
-  std::ifstream file(RUTILE_SOURCE_DIR "/tests/golden/ops_f64.json");
-  if (!file) GTEST_SKIP() << "tests/golden/ops_f64.json is absent";
-  const Json golden = Json::parse(file);
+  const Json golden = read_golden_file("ops_f64.json");
   std::map<std::string, int> done, left;
   for (const Json& sample : golden.at("samples")) {
     if (is_update(sample)) {

@@ -135,13 +135,14 @@ TEST(ElementLosses, Values) {
   EXPECT_NEAR(h[1], 0.5 * (2 - 0.25), 1e-15);
   EXPECT_NEAR(h[2], 0.03125, 1e-15);
   EXPECT_EQ(smooth_l1_loss(x, t, 0).item(), l1_loss(x, t).item());
-  EXPECT_RUTILE_ERROR(mse_loss(x, full({2}, 0)), kValue, "must have one shape");
+  EXPECT_RUTILE_ERROR(mse_loss(x, full({2}, 0)), kValue,
+                      "[mse_loss] target expects shape [3], got [2]");
   EXPECT_RUTILE_ERROR(huber_loss(x, t, 0), kValue, "delta expects a positive number");
 }
 
 TEST(BceLoss, IsFiniteAtTheBorders) {
   const Tensor p = f64({0, 1, 0, 1, 0.5}, {5}), t = f64({0, 1, 1, 0, 0.5}, {5});
-  const auto loss = bce_loss(p, t, Reduction::kNone).to_vector<double>();
+  const auto loss = binary_cross_entropy(p, t, Reduction::kNone).to_vector<double>();
   EXPECT_EQ(loss[0], 0);
   EXPECT_EQ(loss[1], 0);
   EXPECT_EQ(loss[2], 100);
@@ -149,7 +150,7 @@ TEST(BceLoss, IsFiniteAtTheBorders) {
   EXPECT_NEAR(loss[4], std::log(2.0), 1e-15);
   GradScope scope;
   scope.watch(p);
-  for (const double g : scope.gradient(bce_loss(p, t), {p})[0].to_vector<double>()) {
+  for (const double g : scope.gradient(binary_cross_entropy(p, t), {p})[0].to_vector<double>()) {
     EXPECT_TRUE(std::isfinite(g));
   }
 }
@@ -158,7 +159,7 @@ TEST(BceWithLogits, GradientIsSigmoidMinusTarget) {
   const Tensor x = f64({0, 0, 40, -40, 800}, {5}), t = f64({0, 1, 1, 1, 0}, {5});
   GradScope scope;
   scope.watch(x);
-  const Tensor loss = bce_with_logits_loss(x, t, Reduction::kSum);
+  const Tensor loss = binary_cross_entropy_with_logits(x, t, Reduction::kSum);
   const auto g = scope.gradient(loss, {x})[0].to_vector<double>();
   EXPECT_NEAR(g[0], 0.5, 1e-15);
   EXPECT_NEAR(g[1], -0.5, 1e-15);
@@ -171,15 +172,15 @@ TEST(BceWithLogits, GradientIsSigmoidMinusTarget) {
 TEST(BceWithLogits, AgreesWithBceOfSigmoid) {
   const Tensor x = f64({0.3, -1.5, 2}, {3}), t = f64({0.1, 0.9, 0.5}, {3});
   const Tensor w = f64({1, 2, 3}, {3});
-  EXPECT_NEAR(bce_with_logits_loss(x, t, Reduction::kMean, w).item(),
-              bce_loss(sigmoid(x), t, Reduction::kMean, w).item(), 1e-14);
+  EXPECT_NEAR(binary_cross_entropy_with_logits(x, t, Reduction::kMean, w).item(),
+              binary_cross_entropy(sigmoid(x), t, Reduction::kMean, w).item(), 1e-14);
   const Tensor pos = f64({2}, {1});
   const double s = 1 / (1 + std::exp(-0.3));
   const double want = -(2 * 0.1 * std::log(s) + 0.9 * std::log(1 - s));
-  EXPECT_NEAR(
-      bce_with_logits_loss(slice(x, {0}, {1}), slice(t, {0}, {1}), Reduction::kMean, {}, pos)
-          .item(),
-      want, 1e-14);
+  EXPECT_NEAR(binary_cross_entropy_with_logits(slice(x, {0}, {1}), slice(t, {0}, {1}),
+                                               Reduction::kMean, {}, pos)
+                  .item(),
+              want, 1e-14);
 }
 
 }  // namespace
