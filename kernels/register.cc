@@ -23,7 +23,10 @@ void register_random_cpu();
 void register_cumsum_cpu();
 void register_pad_grad_cpu();
 
+void register_resample_cpu();
+
 // Reference rows.
+void register_resample_ref();
 void register_matmul_ref();
 void register_conv_ref();
 void register_elementwise_ref();
@@ -57,7 +60,9 @@ void register_all() {
   register_conv_cpu();
   register_pool_cpu();
   register_attention_cpu();
+  register_resample_cpu();
   // reference
+  register_resample_ref();
   register_matmul_ref();
   register_conv_ref();
   register_elementwise_ref();

@@ -9,11 +9,6 @@ namespace {
 
 constexpr int64_t kMaxAttr = (int64_t{1} << 31) - 1;
 
-// Of `count` spatial dimensions.
-const char* dim_name(int i, int count) {
-  static constexpr const char* kNames[] = {"depth", "height", "width"};
-  return count == 1 ? "length" : kNames[3 - count + i];
-}
 const char* image_dims(int count) {
   static constexpr const char* kNames[] = {"NCW", "NCHW", "NCDHW"};
   return kNames[count - 1];
@@ -77,7 +72,7 @@ Status output_shape(const Shape& x, const Shape& w, const Geometry& a, Shape* y)
     RUTILE_RETURN_IF_ERROR(check_axis(w[i + 2], a.stride[i], a.pad[i], a.dilation[i]));
     const int64_t span = a.dilation[i] * (w[i + 2] - 1) + 1, padded = x[i + 2] + 2 * a.pad[i];
     if (span > padded) {
-      return value_error(cat("the kernel spans ", span, " in ", dim_name(i, spatial),
+      return value_error(cat("the kernel spans ", span, " in ", spatial_name(i, spatial),
                              ", the padded input only ", padded));
     }
     y->push_back((padded - span) / a.stride[i] + 1);
@@ -105,7 +100,7 @@ Status transposed_shape(const Shape& x, const Shape& w, const Geometry& a, const
       return value_error(
           cat("output_pad expects 0 or more, below stride or dilation, got ", extra));
     }
-    const char* dim = dim_name(i, spatial);
+    const char* dim = spatial_name(i, spatial);
     if (in < 1) return value_error(cat("x expects at least one pixel in ", dim, ", got ", in));
     if (in > kMaxAttr) return value_error(cat("x is too large in ", dim, ": ", in));
     const int64_t span = a.dilation[i] * (w[i + 2] - 1) + 1;

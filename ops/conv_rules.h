@@ -10,6 +10,7 @@
 
 #include "rutile/ops/cost.h"
 #include "rutile/ops/grad_util.h"
+#include "rutile/ops/image_meta.h"
 #include "rutile/ops/op_def.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
@@ -22,10 +23,6 @@ struct Geometry {
   Dims stride, pad, dilation;
   int64_t groups = 1;
 };
-
-inline Dims entries(int64_t v) { return {v}; }
-inline Dims entries(const Int2& v) { return {v.h, v.w}; }
-inline Dims entries(const Int3& v) { return {v.d, v.h, v.w}; }
 
 template <class A>
 Geometry geometry(const A& a) {

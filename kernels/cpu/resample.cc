@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weighted sums along the spatial dimensions, one dimension after the other: those that shrink the
+// image most come first.
+#include <algorithm>
+#include <cstring>
+
+#include "rutile/core/thread.h"
+#include "rutile/kernels/dispatch.h"
+#include "rutile/kernels/register.h"
+#include "rutile/kernels/resample.h"
+#include "rutile/ops/interpolate.h"
+#include "rutile/ops/pool3d.h"
+
+namespace rutile::kernels {
+
+namespace {
+
+// The data as [outer, in, inner] becomes [outer, out, inner].
+template <class C>
+struct Pass {
+  int64_t outer = 1, in = 0, out = 0, inner = 1;
+  std::vector<int64_t> first;
+  std::vector<int32_t> pixel;
+  std::vector<C> weight;
+};
+
+template <class C>
+struct ResamplePlan : Plan {
+  std::vector<Pass<C>> passes;
+  size_t copied = 0;  // bytes, where there is no pass
+  size_t second = 0;  // where the second buffer begins in the workspace
+};
+
+template <class C, class From, class To>
+void along_last(const Pass<C>& p, const From* x, To* y) {
+  const int64_t work = static_cast<int64_t>(p.pixel.size()) + p.out;
+  parallel_for(0, p.outer, std::max<int64_t>(1, 8192 / work), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const From* from = x + row * p.in;
+      To* to = y + row * p.out;
+      const int64_t* first = p.first.data();
+      for (int64_t o = 0; o < p.out; ++o) {
+        C sum = 0;
+        for (int64_t k = first[o]; k < first[o + 1]; ++k) {
+          sum += p.weight[static_cast<size_t>(k)] *
+                 static_cast<C>(from[p.pixel[static_cast<size_t>(k)]]);
+        }
+        to[o] = static_cast<To>(sum);
+      }
+    }
+  });
+}
+
+template <class C, class From, class To>
+void along_inner(const Pass<C>& p, const From* x, To* y) {
+  constexpr int64_t kBlock = 256;
+  const int64_t taps = static_cast<int64_t>(p.pixel.size()) / p.out + 1;
+  const int64_t grain = std::max<int64_t>(1, 16384 / (p.inner * taps));
+  parallel_for(0, p.outer * p.out, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const From* from = x + task / p.out * p.in * p.inner;
+      To* to = y + task * p.inner;
+      const auto first = static_cast<size_t>(p.first[static_cast<size_t>(task % p.out)]);
+      const auto last = static_cast<size_t>(p.first[static_cast<size_t>(task % p.out) + 1]);
+      for (int64_t at = 0; at < p.inner; at += kBlock) {
+        const int64_t n = std::min(kBlock, p.inner - at);
+        C sums[kBlock];
+        std::fill_n(sums, n, C(0));
+        for (size_t k = first; k < last; ++k) {
+          const From* line = from + p.pixel[k] * p.inner + at;
+          const C w = p.weight[k];
+          for (int64_t i = 0; i < n; ++i) sums[i] += w * static_cast<C>(line[i]);
+        }
+        for (int64_t i = 0; i < n; ++i) to[at + i] = static_cast<To>(sums[i]);
+      }
+    }
+  });
+}
+
+template <class C, class From, class To>
+void run_pass(const Pass<C>& p, const void* x, void* y) {
+  if (p.inner == 1) {
+    along_last(p, static_cast<const From*>(x), static_cast<To*>(y));
+  } else {
+    along_inner(p, static_cast<const From*>(x), static_cast<To*>(y));
+  }
+}
+
+// Between passes values stay in C.
+template <class T, class C>
+Status run(const Plan& base, const KernelArgs& args) {
+  const auto& plan = static_cast<const ResamplePlan<C>&>(base);
+  const size_t n = plan.passes.size();
+  if (n == 0) {
+    std::memcpy(args.out[0], args.in[0], plan.copied);
+    return Status();
+  }
+  char* buffers = static_cast<char*>(args.workspace);
+  const void* from = args.in[0];
+  for (size_t i = 0; i < n; ++i) {
+    const bool first = i == 0, last = i + 1 == n;
+    void* to = last ? args.out[0] : buffers + (i % 2 ? plan.second : 0);
+    const Pass<C>& pass = plan.passes[i];
+    if (first && last) {
+      run_pass<C, T, T>(pass, from, to);
+    } else if (first) {
+      run_pass<C, T, C>(pass, from, to);
+    } else if (last) {
+      run_pass<C, C, T>(pass, from, to);
+    } else {
+      run_pass<C, C, C>(pass, from, to);
+    }
+    from = to;
+  }
+  return Status();
+}
+
+// Row-major and channels-last agree for images of one channel or one pixel.
+bool lies_last(const TensorMeta& m) {
+  return m.is_channels_last() || (m.rank() > 3 && m.is_contiguous() &&
+                                  (m.dim(1) == 1 || product(m.shape, 2, m.rank()) == 1));
+}
+bool both_last(const TensorMeta& x, const TensorMeta& y) {
+  return (x.is_channels_last() || y.is_channels_last()) && lies_last(x) && lies_last(y);
+}
+
+bool supports(const CallMeta& call, Reason* reason) {
+  const TensorMeta &x = call.in(0), &y = call.out();
+  if (x.layout != kStrided || y.layout != kStrided ||
+      !((x.is_contiguous() && y.is_contiguous()) || both_last(x, y))) {
+    reason->text = "takes row-major and channels-last images, both alike";
+    return false;
+  }
+  if (x.numel() == 0) {
+    reason->text = "is empty";
+    return false;
+  }
+  return true;
+}
+
+template <class T, class C>
+void fill(const CallMeta& call, std::unique_ptr<Plan>* plan) {
+  const TensorMeta& x = call.in(0);
+  const std::vector<AxisTaps> axes = axis_taps(call);
+  const int spatial = static_cast<int>(axes.size()), rank = x.rank();
+  const bool last = both_last(x, call.out());
+  // Sizes in the order of memory, and where the spatial ones stand in it.
+  Dims sizes;
+  for (int i = 0; i < rank; ++i) {
+    if (!(last && i == 1)) sizes.push_back(x.dim(i));
+  }
+  if (last) sizes.push_back(x.dim(1));
+  const int where = last ? 1 : rank - spatial;
+  std::vector<int> order;
+  for (int i = 0; i < spatial; ++i) {
+    if (!axes[static_cast<size_t>(i)].is_identity()) order.push_back(i);
+  }
+  const auto growth = [&](int i) {
+    const AxisTaps& t = axes[static_cast<size_t>(i)];
+    return static_cast<double>(t.out) / static_cast<double>(t.in);
+  };
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return growth(a) < growth(b); });
+  auto p = std::make_unique<ResamplePlan<C>>();
+  size_t buffers[2] = {0, 0};
+  for (size_t n = 0; n < order.size(); ++n) {
+    const AxisTaps& t = axes[static_cast<size_t>(order[n])];
+    const int axis = where + order[n];
+    Pass<C> pass;
+    pass.outer = product(sizes, 0, axis);
+    pass.inner = product(sizes, axis + 1, rank);
+    pass.in = t.in;
+    pass.out = t.out;
+    pass.first = t.first;
+    pass.pixel = t.pixel;
+    for (const double w : t.weight) pass.weight.push_back(static_cast<C>(w));
+    sizes[axis] = t.out;
+    p->passes.push_back(std::move(pass));
+    if (n + 1 < order.size()) {
+      buffers[n % 2] = std::max(buffers[n % 2], sizeof(C) * static_cast<size_t>(sizes.numel()));
+    }
+  }
+  p->copied = static_cast<size_t>(x.nbytes());
+  p->second = (buffers[0] + 63) / 64 * 64;
+  p->workspace_bytes = p->second + buffers[1];
+  p->run = run<T, C>;
+  *plan = std::move(p);
+}
+
+Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
+  dispatch_float(call.in(0).dtype, [&](auto t) {
+    using T = typename decltype(t)::type;
+    fill<T, Acc<T>>(call, plan);
+  });
+  return Status();
+}
+
+}  // namespace
+
+void register_resample_cpu() {
+  for (const OpDef* op :
+       {&ops::kInterpolate, &ops::kInterpolateGrad, &ops::kAvgPool3d, &ops::kAvgPool3dGrad}) {
+    register_kernel({.op = op, .name = "resample", .supports = supports, .prepare = prepare});
+  }
+}
+
+}  // namespace rutile::kernels

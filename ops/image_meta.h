@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules that ops on images of one to three spatial dimensions share: [n, c, (d, (h,)) w].
+#pragma once
+
+#include "rutile/ops/op_def.h"
+
+namespace rutile::ops {
+
+// Sizes beyond this are refused, so that sums and products of them fit in 64 bits.
+inline constexpr int64_t kLargestSize = int64_t{1} << 30;
+
+inline Dims entries(int64_t v) { return {v}; }
+inline Dims entries(const Int2& v) { return {v.h, v.w}; }
+inline Dims entries(const Int3& v) { return {v.d, v.h, v.w}; }
+
+// "length"; "height", "width"; "depth", "height", "width".
+const char* spatial_name(int i, int count);
+// Rank spatial + 2, or + 1 where an image without a batch is allowed.
+Status check_image_rank(const TensorMeta& x, int spatial, bool unbatched, const char* name);
+Status check_floating(const TensorMeta& x, const char* name);
+// The last `spatial` dimensions.
+Dims spatial_size(const TensorMeta& x, int spatial);
+// Between 1 and kLargestSize each.
+Status check_sizes(const Dims& size, const char* name);
+// `x` with other spatial dimensions: channels-last where x is, otherwise row-major.
+Status with_spatial_size(const TensorMeta& x, const Dims& size, TensorMeta* y);
+// Names its shape beside the wanted one.
+Status check_same_shape(const TensorMeta& got, const Shape& want, const char* name);
+
+}  // namespace rutile::ops
