@@ -90,8 +90,9 @@ void add_antialiased(const Interpolation& a, double step, int64_t o, AxisTaps* t
   double sum = 0;
   for (int64_t p = begin; p < end; ++p) {
     const double x = (static_cast<double>(p) - middle + 0.5) / wide;
-    t->add(p, cubic ? cubic_kernel(x, -0.5) : linear_kernel(x));
-    sum += t->weight.back();
+    const double w = cubic ? cubic_kernel(x, -0.5) : linear_kernel(x);
+    t->add(p, w);
+    sum += w;
   }
   for (size_t i = first; i < t->weight.size() && sum != 0; ++i) t->weight[i] /= sum;
 }
@@ -121,6 +122,8 @@ AxisTaps interpolation(const Interpolation& a) {
           add_antialiased(a, step, o, &t);
         } else if (a.mode == Mode::kBicubic) {
           add_cubic(a, source(a, step, o), &t);
+        } else if (a.in == a.out) {
+          t.add(o, 1);
         } else {
           add_linear(a, source(a, step, o), &t);
         }

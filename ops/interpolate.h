@@ -33,7 +33,8 @@ namespace rutile::ops {
 // Pixel o of the result, of `out` along a dimension, is taken around pixel s of `in`:
 // - nearest: floor(o in / out), as old OpenCV; nearest-exact: the pixel whose middle is nearest
 // - linear (rank 3), bilinear (4), trilinear (5): between the two neighbours of
-//   s = (o + 0.5) in / out - 0.5, or o (in - 1) / (out - 1) with align_corners
+//   s = (o + 0.5) in / out - 0.5, or o (in - 1) / (out - 1) with align_corners; a dimension that
+//   keeps its size is copied
 // - bicubic (4): four neighbours, Keys' kernel with a = -0.75 (-0.5 with antialias)
 // - area: mean of the pixels that o covers (adaptive_avg_pool)
 struct InterpolateAttrs {
