@@ -48,6 +48,7 @@
 
 // Ops, a line per family.
 #include "rutile/ops/amp.h"
+#include "rutile/ops/activation.h"
 #include "rutile/ops/attention.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/conv.h"
@@ -71,4 +72,5 @@
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/softmax.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/special.h"
 #include "rutile/ops/view.h"

@@ -139,7 +139,6 @@ RUTILE_ACTIVATION_OF(kGelu, gelu, GeluAttrs, infer_floats,
 RUTILE_ACTIVATION_OF(kLeakyRelu, leaky_relu, LeakyReluAttrs, infer_floats, "x > 0 ? x : alpha * x.")
 RUTILE_ACTIVATION_OF(kElu, elu, EluAttrs, infer_floats, "x > 0 ? x : alpha * (exp(x) - 1).")
 RUTILE_ACTIVATION_OF(kClip, clip, ClipAttrs, infer_clip, "min(max(x, min), max).")
-Tensor hardtanh(Arg x) { return clip(x, {.min = -1, .max = 1}); }
 
 RUTILE_GRADIENT(kReluGrad, relu_grad, "y", infer_number, true, "y <= 0 ? 0 : dy.")
 RUTILE_GRADIENT(kRelu6Grad, relu6_grad, "y", infer_number, true, "0 < y < 6 ? dy : 0.")

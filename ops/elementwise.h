@@ -146,8 +146,6 @@ struct ClipAttrs {
 };
 extern RUTILE_API const OpDef kClip;
 RUTILE_API Tensor clip(Arg x, ClipAttrs attrs);
-// clip to [-1, 1].
-RUTILE_API Tensor hardtanh(Arg x);
 
 // Gradients as ops of one pass: dy times the derivative, from the output y or the input x.
 RUTILE_API Tensor relu_grad(Arg dy, Arg y);

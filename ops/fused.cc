@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <charconv>
 
+#include "rutile/ops/activation.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/special.h"
 
 namespace rutile::ops {
 namespace {
@@ -266,13 +268,18 @@ Shape kept_shape(const Shape& shape, uint32_t reduced) {
 }
 
 double fused_cost(const OpDef& op) {
-  for (const OpDef* dear : {&kPow, &kAtan2, &kFloorDiv, &kRemainder, &kSin, &kCos, &kTan, &kAsin,
-                            &kAcos, &kAtan, &kSinh, &kCosh, &kAsinh, &kAcosh, &kAtanh, &kErfc}) {
+  for (const OpDef* dear :
+       {&kPow,      &kAtan2,  &kFloorDiv, &kRemainder, &kSin,       &kCos,       &kTan,   &kAsin,
+        &kAcos,     &kAtan,   &kSinh,     &kCosh,      &kAsinh,     &kAcosh,     &kAtanh, &kErfc,
+        &kTruncDiv, &kFmod,   &kGcd,      &kLcm,       &kHypot,     &kNextafter, &kLog10, &kCbrt,
+        &kSinc,     &kErfinv, &kLgamma,   &kDigamma,   &kPolygamma, &kI0,        &kI1}) {
     if (dear == &op) return 8;
   }
   for (const OpDef* mean :
-       {&kExp, &kExp2, &kExpm1, &kLog, &kLog2, &kLog1p, &kTanh, &kErf, &kSigmoid, &kSilu,
-        &kSiluGrad, &kSoftplus, &kGelu, &kGeluGrad, &kElu, &kEluGrad}) {
+       {&kExp,  &kExp2,       &kExpm1,     &kLog,        &kLog2,     &kLog1p,
+        &kTanh, &kErf,        &kSigmoid,   &kSilu,       &kSiluGrad, &kSoftplus,
+        &kGelu, &kGeluGrad,   &kElu,       &kEluGrad,    &kSelu,     &kCelu,
+        &kMish, &kLogSigmoid, &kLogAddExp, &kLogAddExp2, &kXlogy,    &kXlog1py}) {
     if (mean == &op) return 0.4;
   }
   return 0.06;

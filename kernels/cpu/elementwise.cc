@@ -3,8 +3,10 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/kernels/cpu/tile_plan.h"
 #include "rutile/kernels/register.h"
+#include "rutile/ops/activation.h"
 #include "rutile/ops/fused.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/special.h"
 
 namespace rutile::kernels {
 namespace {

@@ -194,8 +194,7 @@ Status TileBuilder::add_step(int k) {
   RunStep& s = p.steps.emplace_back();
   s.slot = slot;
   s.num_in = from.num_in;
-  s.params[0] = from.params[0];
-  s.params[1] = from.params[1];
+  std::copy(std::begin(from.params), std::end(from.params), s.params);
   real_[slot] = slot;
   Extent extent = Extent::kSingle;
   for (int j = 0; j < s.num_in; ++j) {
@@ -275,6 +274,9 @@ DType TileBuilder::result_dtype(Fn fn, DType t) {
     case Fn::kGreater:
     case Fn::kGreaterEqual:
     case Fn::kIsNan:
+    case Fn::kSignBit:
+    case Fn::kIsPosInf:
+    case Fn::kIsNegInf:
     case Fn::kIsInf:
     case Fn::kIsFinite:
       return DType::kBool;

@@ -20,7 +20,7 @@ struct TileStep {
   DType convert_to = DType::kF32;
   int num_in = 0;
   int in[3] = {};
-  double params[2] = {};
+  double params[3] = {};
   double cost = 0.06;  // nanoseconds per element
   // A reduction of in[0] instead.
   bool reduces = false, mean = false, wide = false;

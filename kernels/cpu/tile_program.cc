@@ -5,8 +5,10 @@
 #include "rutile/kernels/cpu/tile_program.h"
 #include "rutile/kernels/elementwise_params.h"
 #include "rutile/kernels/functors.h"
+#include "rutile/ops/activation.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/fused.h"
+#include "rutile/ops/special.h"
 
 namespace rutile::kernels {
 namespace {
@@ -74,7 +76,7 @@ int add_tile_step(const OpDef& op, const void* attrs, std::span<const int> in, D
     reason->text = cat(op.name, " has no vector loop for ", t);
     return -1;
   }
-  elementwise_params(op, attrs, step.params);
+  elementwise_params(op, attrs, (*slots)[static_cast<size_t>(in[0])], step.params);
   for (int j = 0; j < step.num_in; ++j) {
     const bool condition = step.fn == Fn::kWhere && j == 0;
     const DType is = (*slots)[static_cast<size_t>(in[static_cast<size_t>(j)])];

@@ -62,7 +62,7 @@ struct RunStep {
   Extent from[3] = {};  // what is read of the inputs
   Extent extent = Extent::kTile;
   bool spread = false;
-  double params[2] = {};
+  double params[3] = {};
 };
 
 struct TileOut {

@@ -7,7 +7,9 @@
 #include "rutile/kernels/functors.h"
 #include "rutile/kernels/register.h"
 #include "rutile/kernels/walk.h"
+#include "rutile/ops/activation.h"
 #include "rutile/ops/kernel_table.h"
+#include "rutile/ops/special.h"
 
 namespace rutile::kernels {
 namespace {
@@ -114,13 +116,18 @@ RunFn choose(DType t) {
   return nullptr;
 }
 
+bool divides(const OpDef& op) {
+  return &op == &ops::kFloorDiv || &op == &ops::kRemainder || &op == &ops::kTruncDiv ||
+         &op == &ops::kFmod;
+}
+
 template <class F>
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = make_plan(c);
   const DType t = c.in(c.num_inputs() - 1).dtype;
   p->run = choose<F>(t);
-  p->checks_zero = (c.op == &ops::kFloorDiv || c.op == &ops::kRemainder) && is_integral(t);
-  elementwise_params(*c.op, c.attrs, p->params);
+  p->checks_zero = divides(*c.op) && is_integral(t);
+  elementwise_params(*c.op, c.attrs, c.in(0).dtype, p->params);
   *plan = std::move(p);
   return Status();
 }

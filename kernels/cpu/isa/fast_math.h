@@ -206,6 +206,8 @@ struct FastMath {
   RUTILE_VECTORISED(log1p)
   RUTILE_VECTORISED(tanh)
   RUTILE_VECTORISED(erf)
+  RUTILE_LIBM(log10)
+  RUTILE_LIBM(cbrt)
   RUTILE_LIBM(sqrt)
   RUTILE_LIBM(sin)
   RUTILE_LIBM(cos)
@@ -232,6 +234,10 @@ struct FastMath {
   RUTILE_FN static double fmod(double x, double y) { return __builtin_fmod(x, y); }
   RUTILE_FN static float atan2(float y, float x) { return __builtin_atan2f(y, x); }
   RUTILE_FN static double atan2(double y, double x) { return __builtin_atan2(y, x); }
+  RUTILE_FN static float hypot(float x, float y) { return __builtin_hypotf(x, y); }
+  RUTILE_FN static double hypot(double x, double y) { return __builtin_hypot(x, y); }
+  RUTILE_FN static float nextafter(float x, float y) { return __builtin_nextafterf(x, y); }
+  RUTILE_FN static double nextafter(double x, double y) { return __builtin_nextafter(x, y); }
 };
 
 // The four loops of GELU; f64 as the functors have it.

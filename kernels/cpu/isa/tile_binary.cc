@@ -54,6 +54,8 @@ void fill_binary(TileTable* t) {
   gelu[static_cast<int>(TileType::kF64)][0] = gelu_grad_loop<double>;
   drop_integers(t->fn[static_cast<int>(Fn::kFloorDiv)]);
   drop_integers(t->fn[static_cast<int>(Fn::kRemainder)]);
+  drop_integers(t->fn[static_cast<int>(Fn::kTruncDiv)]);
+  drop_integers(t->fn[static_cast<int>(Fn::kFmod)]);
 }
 
 }  // namespace rutile::kernels::RUTILE_ISA
