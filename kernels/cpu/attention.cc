@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/attention.h"
@@ -13,6 +13,8 @@
 
 namespace rutile::kernels {
 namespace {
+
+constexpr double kProductNs = 0.05;
 
 using ops::kAttention;
 using ops::kAttentionGrad;
@@ -155,13 +157,14 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   } else {
     p->kernels = f32 ? avx2::attention_f32() : avx2::attention_bf16();
   }
-  // A thread for some million operations at least, and a few units of work for each.
+  // A few units of work for each thread.
   const int64_t heads = s.batch * s.heads;
   const int64_t blocks = forward ? (s.rows + p->kernels.row_block - 1) / p->kernels.row_block
                                  : (s.keys + p->kernels.key_block - 1) / p->kernels.key_block;
   const int64_t work = heads * s.rows * s.keys * (s.d + s.e);
-  s.threads = static_cast<int>(std::min(
-      {int64_t{num_threads()}, int64_t{kMostThreads}, 1 + work / (1 << 20), heads * blocks}));
+  s.threads =
+      static_cast<int>(std::min({int64_t{threads_for(kProductNs * static_cast<double>(work))},
+                                 int64_t{kMostThreads}, heads * blocks}));
   if (s.threads > 1) s.splits = std::min(blocks, (4 * s.threads + heads - 1) / heads);
   const int64_t floats =
       forward ? p->kernels.forward_workspace(s) : p->kernels.backward_workspace(s);

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
@@ -19,6 +19,8 @@ int64_t batch_norm_workspace(const BatchNormShape& s, int threads) {
 }
 
 namespace {
+
+constexpr double kElementNs = 0.3;
 
 struct BatchNormPlan : Plan {
   BatchNormShape shape;
@@ -175,8 +177,7 @@ std::unique_ptr<BatchNormPlan> make_plan(const CallMeta& c) {
   } else {
     p->kernels = f32 ? avx2::batch_norm_f32() : avx2::batch_norm_bf16();
   }
-  // A thread for some 16k elements at least.
-  p->threads = static_cast<int>(std::min<int64_t>(num_threads(), 1 + x.numel() / 16384));
+  p->threads = threads_for(kElementNs * static_cast<double>(x.numel()));
   p->workspace_bytes =
       static_cast<size_t>(batch_norm_workspace(p->shape, p->threads)) * sizeof(float);
   return p;

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/eigen_gemm.h"
@@ -18,6 +18,8 @@
 namespace rutile::kernels {
 
 namespace {
+
+constexpr double kProductsPerNs = 10;
 
 struct Im2col : Plan {
   ConvShape s;
@@ -272,7 +274,7 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   p->tile = std::clamp<int64_t>(65536 / p->k, 16, std::max<int64_t>(16, s.out_pixels()));
   p->tiles = (s.out_pixels() + p->tile - 1) / p->tile;
   const double products = static_cast<double>(s.n * s.out_pixels()) * s.groups * s.oc * p->k;
-  p->parts = products < 5e5 ? 1 : num_threads();  // below, threads cost more than they bring
+  p->parts = threads_for(products / kProductsPerNs);
   const size_t element = call.in(0).dtype == DType::kF64 ? 8 : 4;
   const int64_t weight = s.groups * s.oc * p->k;
   int64_t buffer = p->tile * (p->k + s.oc);

@@ -5,14 +5,14 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/dispatch.h"
 
 namespace rutile::kernels {
 namespace {
 
-constexpr int64_t kGrainBytes = 1 << 18;  // less is not worth another thread
+constexpr double kByteNs = 0.02;
 constexpr int64_t kPieceBytes = 1 << 14;  // long rows are divided into such pieces
 
 template <class T>
@@ -113,7 +113,7 @@ void CopyPlan::for_outer(int64_t begin, int64_t end, const void* from, void* to,
 void CopyPlan::run_rows(const void* from, void* to) const {
   const int64_t row = inner_.size * element_;
   if (outer_count_ >= num_threads() || row < 2 * kPieceBytes) {
-    const int64_t grain = std::max<int64_t>(1, kGrainBytes / row);
+    const int64_t grain = grain_for(kByteNs * static_cast<double>(row));
     parallel_for(0, outer_count_, grain, [&](int64_t begin, int64_t end) {
       for_outer(begin, end, from, to, [row](const char* in, char* out) {
         std::memcpy(out, in, static_cast<size_t>(row));
@@ -123,7 +123,7 @@ void CopyPlan::run_rows(const void* from, void* to) const {
   }
   const int64_t pieces = (row + kPieceBytes - 1) / kPieceBytes;
   for_outer(0, outer_count_, from, to, [&](const char* in, char* out) {
-    parallel_for(0, pieces, kGrainBytes / kPieceBytes, [&](int64_t begin, int64_t end) {
+    parallel_for(0, pieces, grain_for(kByteNs * kPieceBytes), [&](int64_t begin, int64_t end) {
       const int64_t b = begin * kPieceBytes, e = std::min(end * kPieceBytes, row);
       std::memcpy(out + b, in + b, static_cast<size_t>(e - b));
     });
@@ -137,7 +137,7 @@ void CopyPlan::run_transpose(const void* from, void* to) const {
   const int64_t unit = kBand * inner_.size * element_;
   auto run = [&](auto* kernel, auto id) {
     using T = typename decltype(id)::type;
-    parallel_for(0, outer_count_ * bands, std::max<int64_t>(1, kGrainBytes / unit),
+    parallel_for(0, outer_count_ * bands, grain_for(kByteNs * static_cast<double>(unit)),
                  [&](int64_t begin, int64_t end) {
                    for (int64_t n = begin; n < end;) {
                      const int64_t first = n % bands, last = std::min(bands, first + end - n);
@@ -178,7 +178,7 @@ void CopyPlan::run_strided(const void* from, void* to) const {
       for (int64_t i = begin; i < end; ++i) y[i * ts] = x[i * fs];
     }
   };
-  const int64_t grain = kGrainBytes / 4 / element_;
+  const int64_t grain = grain_for(4 * kByteNs * static_cast<double>(element_));
   if (outer_count_ >= num_threads() || n < grain) {
     parallel_for(0, outer_count_, std::max<int64_t>(1, grain / n), [&](int64_t begin, int64_t end) {
       for_outer(begin, end, from, to, [&](const char* in, char* out) { line(in, out, 0, n); });

@@ -2,7 +2,7 @@
 // Running sums. Columns of neighbours go side by side; a line of neighbours goes alone.
 #include <algorithm>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
@@ -17,7 +17,8 @@ struct CumsumPlan : Plan {
   bool exclusive = false, reverse = false;
 };
 
-constexpr int64_t kColumns = 64, kGrain = 1 << 14;
+constexpr int64_t kColumns = 64;
+constexpr double kNs = 2.7;  // per element
 
 // Integers add modulo 2^64.
 template <class Out>
@@ -49,15 +50,16 @@ Status run(const Plan& plan, const KernelArgs& args) {
   if (p.n == 0) return Status();
   const int64_t pieces = (p.inner + kColumns - 1) / kColumns;
   const int64_t each = std::max<int64_t>(1, p.n * std::min(p.inner, kColumns));
-  parallel_for(
-      0, p.outer * pieces, std::max<int64_t>(1, kGrain / each), [&](int64_t begin, int64_t end) {
-        for (int64_t t = begin; t < end; ++t) {
-          const int64_t column = t % pieces * kColumns;
-          const int64_t at = t / pieces * p.n * p.inner + column;
-          run_columns(p, static_cast<const In*>(args.in[0]) + at,
-                      static_cast<Out*>(args.out[0]) + at, std::min(kColumns, p.inner - column));
-        }
-      });
+  parallel_for(0, p.outer * pieces, grain_for(kNs * static_cast<double>(each)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t t = begin; t < end; ++t) {
+                   const int64_t column = t % pieces * kColumns;
+                   const int64_t at = t / pieces * p.n * p.inner + column;
+                   run_columns(p, static_cast<const In*>(args.in[0]) + at,
+                               static_cast<Out*>(args.out[0]) + at,
+                               std::min(kColumns, p.inner - column));
+                 }
+               });
   return Status();
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/cpu/dnnl_post_ops.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
@@ -19,6 +20,8 @@ using dnnl::memory;
 using Tag = memory::format_tag;
 
 namespace {
+
+constexpr double kElementNs = 0.3;  // of copying weights
 
 // Groups of few channels would leave most lanes of a vector empty: neighbours are joined into one
 // group of 16, whose weights are zero between the groups. Four times the products are done in half
@@ -342,7 +345,7 @@ void move_weight(const DnnlConv& p, T* weight, T* wide) {
   const ConvShape& s = p.shape.s;
   const int64_t by = p.shape.by, ic = s.ic / by, oc = s.oc / by, taps = s.taps();
   const Strides& to = p.weight_strides;
-  parallel_for(0, s.groups * s.oc, std::max<int64_t>(1, 16384 / (s.ic * taps)),
+  parallel_for(0, s.groups * s.oc, grain_for(kElementNs * static_cast<double>(s.ic * taps)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t o = begin; o < end; ++o) {
                    T* line = wide + o * s.ic * taps;

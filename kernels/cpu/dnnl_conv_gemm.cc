@@ -4,6 +4,7 @@
 // the products of one image at a time to all of dw, which then costs more than the products.
 #include <algorithm>
 
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/dnnl_util.h"
@@ -14,6 +15,8 @@ namespace rutile::kernels {
 using dnnl::memory;
 
 namespace {
+
+constexpr double kElementNs = 0.3;  // of packing
 
 constexpr int64_t kMostPixels = 4;           // of an image of dy
 constexpr int64_t kLeastWeights = 1 << 16;   // below that dw stays in cache anyway
@@ -58,17 +61,19 @@ template <class T>
 void pack_dy(const GemmPlan& p, const T* dy, T* to) {
   const ConvShape& s = p.shape;
   const Images& m = p.y;
-  parallel_for(0, s.n, 8, [&](int64_t begin, int64_t end) {
-    T* row = to + begin * s.oh * s.ow * s.oc;
-    for (int64_t n = begin; n < end; ++n) {
-      for (int64_t pixel = 0; pixel < s.oh * s.ow; ++pixel, row += s.oc) {
-        const T* from = dy + n * m.batch + pixel / s.ow * m.row + pixel % s.ow * m.column;
-        for (int64_t c = 0; c < s.oc; c += m.run) {
-          std::copy_n(from + c / m.run * m.run_step, m.run, row + c);
-        }
-      }
-    }
-  });
+  parallel_for(0, s.n, grain_for(kElementNs * static_cast<double>(s.oh * s.ow * s.oc)),
+               [&](int64_t begin, int64_t end) {
+                 T* row = to + begin * s.oh * s.ow * s.oc;
+                 for (int64_t n = begin; n < end; ++n) {
+                   for (int64_t pixel = 0; pixel < s.oh * s.ow; ++pixel, row += s.oc) {
+                     const T* from =
+                         dy + n * m.batch + pixel / s.ow * m.row + pixel % s.ow * m.column;
+                     for (int64_t c = 0; c < s.oc; c += m.run) {
+                       std::copy_n(from + c / m.run * m.run_step, m.run, row + c);
+                     }
+                   }
+                 }
+               });
 }
 
 // The window of one pixel of dy: channels, and for each its taps.
@@ -99,7 +104,7 @@ template <class T>
 void pack_windows(const GemmPlan& p, const T* x, T* to) {
   const ConvShape& s = p.shape;
   const int64_t pixels = s.oh * s.ow, width = s.ic * p.taps;
-  parallel_for(0, s.n * pixels, std::max<int64_t>(1, (1 << 14) / width),
+  parallel_for(0, s.n * pixels, grain_for(kElementNs * static_cast<double>(width)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t k = begin; k < end; ++k) {
                    const int64_t oi = k % pixels / s.ow, oj = k % s.ow;

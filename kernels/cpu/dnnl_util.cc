@@ -10,6 +10,7 @@
 
 #if RUTILE_OPENMP
 #include <omp.h>
+#include "rutile/core/thread_cost.h"
 #endif
 namespace rutile::kernels {
 
@@ -91,7 +92,10 @@ OmpThreads::OmpThreads(int n) : saved_(n), changed_(false) {}
 OmpThreads::~OmpThreads() = default;
 #endif
 
-int dnnl_threads(double products) { return products < 1e6 ? 1 : num_threads(); }
+int dnnl_threads(double products) {
+  constexpr double kPerNs = 100;  // of one core
+  return threads_for(products / kPerNs);
+}
 
 const dnnl::engine& dnnl_engine() {
   static const auto* const engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <limits>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/dispatch.h"
@@ -20,8 +20,7 @@
 namespace rutile::kernels {
 namespace {
 
-constexpr int64_t kGrainBytes = 1 << 17;
-constexpr int64_t kGrain = 1 << 15;  // elements
+constexpr double kByteNs = 0.015, kElementNs = 0.15;
 
 bool row_major(const CallMeta& c, Reason* reason) {
   for (const TensorMeta* m : c.inputs) {
@@ -69,7 +68,7 @@ struct IndexPlan : Plan {
   // Positions of index elements [0, count) into `rows`.
   Status resolve(const void* p, int64_t count, int64_t* rows) const {
     FirstBad bad;
-    parallel_for(0, count, kGrain, [&](int64_t begin, int64_t end) {
+    parallel_for(0, count, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         rows[i] = resolve_index(value(p, i), n, wrap);
         if (rows[i] < 0) return bad.report(i);
@@ -97,7 +96,7 @@ Status run_gather(const Plan& plan, const KernelArgs& args) {
   const int64_t row = p.inner * p.size;
   const char* x = static_cast<const char*>(args.in[p.x]);
   char* y = static_cast<char*>(args.out[0]);
-  const int64_t grain = std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(row, 16));
+  const int64_t grain = grain_for(kByteNs * static_cast<double>(std::max<int64_t>(row, 16)));
   parallel_for(0, p.outer * p.m, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       std::memcpy(y + i * row, x + (i / p.m * p.n + rows[i % p.m]) * row, static_cast<size_t>(row));
@@ -166,13 +165,13 @@ Status run_index_add(const Plan& plan, const KernelArgs& args) {
   if constexpr (std::is_same_v<S, float> && std::is_same_v<T, BFloat16>) {
     if (p.add.bf16) add = p.add.bf16;
   }
-  parallel_for(0, total, kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(0, total, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
     std::memset(static_cast<void*>(sums + begin), 0, static_cast<size_t>(end - begin) * sizeof(S));
   });
   const T* x = static_cast<const T*>(args.in[0]);
   // Threads divide the columns, each keeps the order of the index.
   const int64_t columns = p.outer * p.inner;
-  parallel_for(0, columns, std::max<int64_t>(16, kGrain / std::max<int64_t>(p.m, 1)),
+  parallel_for(0, columns, std::max<int64_t>(16, grain_for(kElementNs * static_cast<double>(p.m))),
                [&](int64_t begin, int64_t end) {
                  for (int64_t o = begin / p.inner; o * p.inner < end; ++o) {
                    const int64_t c0 = std::max<int64_t>(begin - o * p.inner, 0);
@@ -188,7 +187,7 @@ Status run_index_add(const Plan& plan, const KernelArgs& args) {
   dispatch_real(p.to, [&](auto id) {
     using To = typename decltype(id)::type;
     To* y = static_cast<To*>(args.out[0]);
-    parallel_for(0, total, kGrain, [&](int64_t begin, int64_t end) {
+    parallel_for(0, total, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) y[i] = convert<To>(sums[i]);
     });
   });
@@ -278,7 +277,7 @@ Status run_take_along_axis(const Plan& plan, const KernelArgs& args) {
   const T* x = static_cast<const T*>(args.in[0]);
   T* y = static_cast<T*>(args.out[0]);
   FirstBad bad;
-  parallel_for(0, p.outer * p.m * p.inner, kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(0, p.outer * p.m * p.inner, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t at = resolve_index(p.value(args.in[1], i), p.n, p.wrap);
       if (at < 0) return bad.report(i);
@@ -308,12 +307,12 @@ Status run_scatter_add(const Plan& plan, const KernelArgs& args) {
   const int64_t total = p.outer * p.n * p.inner;
   constexpr bool kApart = !std::is_same_v<S, T>;
   S* sums = kApart ? static_cast<S*>(args.workspace) : reinterpret_cast<S*>(y);
-  parallel_for(0, total, kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(0, total, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) sums[i] = static_cast<S>(x[i]);
   });
   FirstBad bad;
   const int64_t columns = p.outer * p.inner;
-  parallel_for(0, columns, std::max<int64_t>(16, kGrain / std::max<int64_t>(p.m, 1)),
+  parallel_for(0, columns, std::max<int64_t>(16, grain_for(kElementNs * static_cast<double>(p.m))),
                [&](int64_t begin, int64_t end) {
                  for (int64_t o = begin / p.inner; o * p.inner < end; ++o) {
                    const int64_t c0 = std::max<int64_t>(begin - o * p.inner, 0);
@@ -333,7 +332,7 @@ Status run_scatter_add(const Plan& plan, const KernelArgs& args) {
                });
   if (bad.any()) return p.error(args.in[1], bad.at());
   if constexpr (kApart) {
-    parallel_for(0, total, kGrain, [&](int64_t begin, int64_t end) {
+    parallel_for(0, total, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) y[i] = convert<T>(sums[i]);
     });
   }
@@ -365,15 +364,16 @@ Status run_one_hot(const Plan& plan, const KernelArgs& args) {
   const IndexPlan& p = index_plan(plan);
   T* y = static_cast<T*>(args.out[0]);
   FirstBad bad;
-  parallel_for(0, p.m, std::max<int64_t>(1, kGrain / p.n), [&](int64_t begin, int64_t end) {
-    std::memset(static_cast<void*>(y + begin * p.n), 0,
-                static_cast<size_t>((end - begin) * p.n) * sizeof(T));
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t at = resolve_index(p.value(args.in[0], i), p.n, false);
-      if (at < 0) return bad.report(i);
-      y[i * p.n + at] = convert<T>(1);
-    }
-  });
+  parallel_for(0, p.m, grain_for(kElementNs * static_cast<double>(p.n)),
+               [&](int64_t begin, int64_t end) {
+                 std::memset(static_cast<void*>(y + begin * p.n), 0,
+                             static_cast<size_t>((end - begin) * p.n) * sizeof(T));
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t at = resolve_index(p.value(args.in[0], i), p.n, false);
+                   if (at < 0) return bad.report(i);
+                   y[i * p.n + at] = convert<T>(1);
+                 }
+               });
   return bad.any() ? p.error(args.in[0], bad.at()) : Status();
 }
 

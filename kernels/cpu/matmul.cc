@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/eigen_gemm.h"
 #include "rutile/kernels/cpu/isa.h"
@@ -24,6 +24,8 @@ bool eigen_runs() {
 }
 
 namespace {
+
+constexpr double kFlopsPerNs = 40, kElementNs = 0.1;
 
 struct EigenMatmul : Plan {
   MatmulShape s;
@@ -71,7 +73,7 @@ void multiply(const EigenMatmul& p, const T* a, const T* b, T* c) {
   if (s.empty()) return;
   const int64_t batches = s.batch.numel();
   const double flops = 2.0 * static_cast<double>(s.m) * s.n * std::max<int64_t>(s.k, 1);
-  const int64_t grain = std::max<int64_t>(1, static_cast<int64_t>(2e5 / (flops / s.m)));
+  const int64_t grain = grain_for(flops / static_cast<double>(s.m) / kFlopsPerNs);
   parallel_for(0, batches * s.m, grain, [&](int64_t begin, int64_t end) {
     while (begin < end) {
       const int64_t batch = begin / s.m, row = begin % s.m;
@@ -99,7 +101,7 @@ void multiply(const EigenMatmul& p, const T* a, const T* b, T* c) {
 template <class T, class B>
 void add_bias(const EigenMatmul& p, T* y, const B* bias) {
   const int64_t n = p.s.n, rows = n ? p.s.m * p.s.batch.numel() : 0;
-  parallel_for(0, rows, std::max<int64_t>(1, 32768 / std::max<int64_t>(n, 1)),
+  parallel_for(0, rows, grain_for(kElementNs * static_cast<double>(n)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    for (int64_t j = 0; j < n; ++j)
@@ -119,7 +121,7 @@ Status run(const Plan& base, const KernelArgs& args) {
 
 template <class T>
 void widen(const T* from, float* to, int64_t n) {
-  parallel_for(0, n, 32768, [&](int64_t begin, int64_t end) {
+  parallel_for(0, n, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) to[i] = static_cast<float>(from[i]);
   });
 }
@@ -136,7 +138,7 @@ Status run_in_f32(const Plan& base, const KernelArgs& args) {
   if (p.bias) add_bias(p, c, static_cast<const T*>(args.in[2]));
   T* y = static_cast<T*>(args.out[0]);
   const int64_t n = p.s.empty() ? 0 : p.s.m * p.s.n * p.s.batch.numel();
-  parallel_for(0, n, 32768, [&](int64_t begin, int64_t end) {
+  parallel_for(0, n, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) y[i] = static_cast<T>(c[i]);
   });
   return Status();

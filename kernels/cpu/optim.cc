@@ -9,7 +9,7 @@
 #include <cstring>
 #include <vector>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/copy.h"
 #include "rutile/kernels/cpu/isa.h"
@@ -22,7 +22,7 @@ namespace rutile::kernels {
 namespace {
 
 constexpr int64_t kChunk = 1 << 14;  // elements
-constexpr int64_t kGrain = 4;        // chunks worth another thread
+constexpr double kElementNs = 0.15;
 
 struct Chunk {
   int tensor = 0;
@@ -40,9 +40,10 @@ int64_t stored_elements(const TensorMeta& m) {
 
 template <class F>
 void for_chunks(const std::vector<Chunk>& chunks, F&& f) {
-  parallel_for(0, static_cast<int64_t>(chunks.size()), kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) f(i, chunks[static_cast<size_t>(i)]);
-  });
+  parallel_for(0, static_cast<int64_t>(chunks.size()), grain_for(kElementNs * kChunk),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) f(i, chunks[static_cast<size_t>(i)]);
+               });
 }
 
 // ---- Updates
@@ -270,7 +271,7 @@ struct AssignPlan : Plan {
 
 Status run_assign(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const AssignPlan&>(plan);
-  parallel_for(0, p.count, kChunk * kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(0, p.count, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
     std::memcpy(static_cast<char*>(args.out[0]) + begin * p.size,
                 static_cast<const char*>(args.in[1]) + begin * p.size,
                 static_cast<size_t>((end - begin) * p.size));
@@ -283,7 +284,7 @@ Status run_assign_add(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const AssignPlan&>(plan);
   T* s = static_cast<T*>(args.out[0]);
   const T* v = static_cast<const T*>(args.in[1]);
-  parallel_for(0, p.count, kChunk * kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(0, p.count, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if constexpr (std::is_integral_v<T>) {
         using U = std::make_unsigned_t<T>;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/kernel_table.h"
@@ -21,6 +21,8 @@ int64_t pool_line(const PoolShape& s) {
 }
 
 namespace {
+
+constexpr double kElementNs = 0.15, kPlaneElementNs = 1;
 
 using namespace rutile::ops;
 
@@ -252,7 +254,7 @@ Status run_gather(const Plan& plan, const KernelArgs& args) {
   const PoolWindows &rows = s.rows, &columns = s.columns;
   const int64_t c = s.channels, line = columns.out * c, pixels = rows.in * columns.in;
   const auto* indices = static_cast<const int32_t*>(args.in[1]);
-  const int64_t grain = std::max<int64_t>(1, 8192 / line);
+  const int64_t grain = grain_for(kElementNs * static_cast<double>(line));
   parallel_for(0, s.images * rows.out, grain, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const T* x = static_cast<const T*>(args.in[0]) + task / rows.out * pixels * c;
@@ -285,8 +287,9 @@ std::unique_ptr<PoolPlan> new_plan(const CallMeta& c, bool backward) {
 // `lines` of workspace per thread, or `pixels` of it, for row-major planes.
 void finish(std::unique_ptr<PoolPlan> p, RunFn run, int64_t tasks, int64_t work, int64_t lines,
             bool plane, std::unique_ptr<Plan>* plan) {
-  // A thread for some 16k elements at least.
-  p->threads = static_cast<int>(std::min({int64_t{num_threads()}, tasks, 1 + work / 16384}));
+  p->threads = static_cast<int>(
+      std::min<int64_t>(tasks, threads_for((p->shape.channels == 1 ? kPlaneElementNs : kElementNs) *
+                                           static_cast<double>(work))));
   PoolShape& s = p->shape;
   if (s.channels == 1) {
     s.workspace = plane ? (s.rows.in * s.columns.in + 15) / 16 * 16 : lines * pool_line(s);

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/copy.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/random_params.h"
@@ -20,13 +20,15 @@ struct RandomPlan : Plan {
   int64_t n = 0, size = 0;
 };
 
-constexpr int64_t kTiles = 8;  // worth another thread
+constexpr double kElementNs = 0.5;
 
 template <class F>
 void for_tiles(int64_t n, F&& f) {
-  parallel_for(0, (n + kRandomTile - 1) / kRandomTile, kTiles, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) f(t, std::min(kRandomTile, n - t * kRandomTile));
-  });
+  parallel_for(0, (n + kRandomTile - 1) / kRandomTile, grain_for(kElementNs * kRandomTile),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t t = begin; t < end; ++t)
+                   f(t, std::min(kRandomTile, n - t * kRandomTile));
+               });
 }
 
 Status run_random(const Plan& plan, const KernelArgs& args) {

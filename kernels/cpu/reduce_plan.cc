@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <limits>
 
+#include "rutile/core/thread_cost.h"
 #include "rutile/ops/reduce.h"
 
 namespace rutile::kernels {
 namespace {
+
+constexpr double kElementNs = 0.04;
 
 struct Loop {
   int64_t size, in, out;
@@ -142,7 +145,8 @@ void divide_work(ReducePlan* p) {
     p->workspace_bytes =
         static_cast<size_t>(p->parts * g.kept_count * g.group * p->kernels.slot_bytes);
   }
-  p->grain = std::max<int64_t>(1, kPiece * pieces * p->parts / std::max<int64_t>(total, 1));
+  p->grain =
+      grain_for(kElementNs * static_cast<double>(total) / static_cast<double>(pieces * p->parts));
 }
 
 }  // namespace rutile::kernels

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/kernel_table.h"
@@ -12,7 +12,8 @@
 namespace rutile::kernels {
 namespace {
 
-constexpr int64_t kTile = 16, kTilesAtOnce = 64;
+constexpr int64_t kTile = 16;
+constexpr double kTileNs = 60;
 
 // Tiles along a dimension, and the elements from one to the next on both sides.
 struct TileDim {
@@ -65,7 +66,7 @@ bool supports(const CallMeta& c, Reason* reason) {
 
 Status run(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const TilesPlan&>(plan);
-  parallel_for(0, p.tiles, kTilesAtOnce, [&](int64_t begin, int64_t end) {
+  parallel_for(0, p.tiles, grain_for(kTileNs), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       int64_t rest = t, from = 0, to = 0;
       for (int d = p.rank - 1; d >= 0; --d) {

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <limits>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/index_range.h"
 #include "rutile/kernels/register.h"
@@ -18,7 +18,8 @@
 namespace rutile::kernels {
 namespace {
 
-constexpr int64_t kGrain = 1 << 15;  // elements worth another thread
+// Nanoseconds per element.
+constexpr double kSoftmaxNs = 0.2, kEntropyNs = 0.2, kNormNs = 0.13;
 
 bool is_fast(DType t) { return t == DType::kF32 || t == DType::kBF16; }
 
@@ -61,7 +62,7 @@ template <class F>
 void for_columns(const SoftmaxPlan& p, F&& f) {
   constexpr int64_t kColumns = 64;
   const int64_t pieces = (p.inner + kColumns - 1) / kColumns;
-  parallel_for(0, p.outer * pieces, std::max<int64_t>(1, kGrain / (p.n * kColumns)),
+  parallel_for(0, p.outer * pieces, grain_for(kSoftmaxNs * static_cast<double>(p.n * kColumns)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t c = i % pieces * kColumns;
@@ -86,14 +87,15 @@ Status run_softmax(const Plan& plan, const KernelArgs& args) {
     });
     return Status();
   }
-  parallel_for(0, p.outer, std::max<int64_t>(1, kGrain / p.n), [&](int64_t begin, int64_t end) {
-    const int64_t at = begin * p.n * p.size;
-    if (kBackward) {
-      p.kernels.backward(a + at, b + at, y + at, end - begin, p.n);
-    } else {
-      p.kernels.forward(a + at, y + at, end - begin, p.n);
-    }
-  });
+  parallel_for(0, p.outer, grain_for(kSoftmaxNs * static_cast<double>(p.n)),
+               [&](int64_t begin, int64_t end) {
+                 const int64_t at = begin * p.n * p.size;
+                 if (kBackward) {
+                   p.kernels.backward(a + at, b + at, y + at, end - begin, p.n);
+                 } else {
+                   p.kernels.forward(a + at, y + at, end - begin, p.n);
+                 }
+               });
   return Status();
 }
 
@@ -167,7 +169,7 @@ Status check_labels(const CrossEntropyPlan& p, CrossEntropyArgs* a, double* norm
 
 template <bool kBackward>
 void run_rows(const CrossEntropyPlan& p, const CrossEntropyArgs& args) {
-  const int64_t grain = std::max<int64_t>(1, kGrain / args.classes);
+  const int64_t grain = grain_for(kEntropyNs * static_cast<double>(args.classes));
   if (!p.columns) {
     parallel_for(0, p.rows(), grain, [&](int64_t begin, int64_t end) {
       (kBackward ? p.kernels.backward : p.kernels.forward)(args, begin, end);
@@ -319,7 +321,7 @@ Status run_norm(const Plan& plan, const KernelArgs& args) {
   a.y = args.out[0];
   if (!kRms) a.mean = static_cast<float*>(args.out[1]);
   a.rstd = static_cast<float*>(args.out[kRms ? 1 : 2]);
-  parallel_for(0, p.rows, std::max<int64_t>(1, kGrain / p.width),
+  parallel_for(0, p.rows, grain_for(kNormNs * static_cast<double>(p.width)),
                [&](int64_t begin, int64_t end) { p.kernels.forward(a, begin, end); });
   return Status();
 }
@@ -388,7 +390,7 @@ Status prepare_norm(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   p->bias_bf16 = p->bias >= 0 && c.in(p->bias).dtype == DType::kBF16;
   int64_t floats = (p->weight_bf16 ? p->width : 0) + (p->bias_bf16 ? p->width : 0);
   if (kBackward) {
-    p->threads = static_cast<int>(std::min<int64_t>(num_threads(), 1 + x.numel() / kGrain));
+    p->threads = threads_for(2 * kNormNs * static_cast<double>(x.numel()));
     floats += p->threads * p->width * (kRms ? 1 : 2);
   }
   p->may_overwrite = like_output(c, kBackward ? 2 : 1);

@@ -6,7 +6,7 @@
 #include <functional>
 #include <limits>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/index.h"
@@ -14,6 +14,8 @@
 
 namespace rutile::kernels {
 namespace {
+
+constexpr double kElementNs = 10;
 
 struct SortPlan : Plan {
   int64_t outer = 0, n = 0, inner = 0;
@@ -94,7 +96,7 @@ template <class T>
 Status run_sort(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const SortPlan&>(plan);
   auto* workspace = static_cast<uint64_t*>(args.workspace);
-  parallel_for(0, p.outer * p.inner, std::max<int64_t>(1, 2048 / std::max<int64_t>(p.n, 1)),
+  parallel_for(0, p.outer * p.inner, grain_for(kElementNs * static_cast<double>(p.n)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t line = begin; line < end; ++line) {
                    const int64_t o = line / p.inner, i = line % p.inner;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/tile_builder.h"
 
 namespace rutile::kernels {
@@ -227,8 +228,8 @@ Status TileBuilder::finish() {
   p.tiles_per_row = p.tile > 0 ? (p.row + p.tile - 1) / p.tile : 1;
   p.tiles = p.tile == p.row ? (p.rows + p.tile_rows - 1) / p.tile_rows : p.rows * p.tiles_per_row;
   p.ahead = static_cast<double>(p.total) * bytes > kOwnCache;
-  const double ns = cost_ + 0.05 * bytes;
-  p.grain = std::max<int64_t>(static_cast<int64_t>(20000 / ns), 1);
+  const double ns = cost_ + 0.005 * bytes;  // small work lies in the caches
+  p.grain = grain_for(ns);
   divide_results();
   choose_run();
   overwritable();

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/copy.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
@@ -19,6 +19,8 @@
 
 namespace rutile::kernels {
 namespace {
+
+constexpr double kByteNs = 0.02, kTableNs = 0.3;
 
 // Runs a filler over all bytes of the output first.
 struct Fill {
@@ -49,7 +51,7 @@ struct Fill {
     auto with = [&](auto v) {
       std::memcpy(&v, value, sizeof v);
       auto* out = static_cast<decltype(v)*>(p);
-      parallel_for(0, elements, (1 << 16) / static_cast<int>(sizeof v), [&](int64_t b, int64_t e) {
+      parallel_for(0, elements, grain_for(kByteNs * sizeof v), [&](int64_t b, int64_t e) {
         if (bytes) {
           std::memset(out + b, value[0], static_cast<size_t>(e - b) * sizeof v);
         } else {
@@ -242,7 +244,7 @@ Status run_triangle(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const TrianglePlan&>(plan);
   const int64_t row = p.columns * p.size;
   parallel_for(
-      0, p.planes * p.rows, std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(row, 1)),
+      0, p.planes * p.rows, grain_for(kByteNs * static_cast<double>(row)),
       [&](int64_t begin, int64_t end) {
         for (int64_t n = begin; n < end; ++n) {
           const char* x = static_cast<const char*>(args.in[0]) + n * row;
@@ -305,19 +307,20 @@ Status run_tables(const Plan& plan, const KernelArgs& args) {
   const int last = p.rank - 1;
   const int64_t n = p.size[last];
   const int64_t *from = p.from[last].data(), *to = p.to[last].data();
-  parallel_for(0, p.outer, std::max<int64_t>(1, (1 << 14) / n), [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) {
-      int64_t rest = o, in = 0, out = 0;
-      for (int d = last - 1; d >= 0; --d) {
-        in += p.from[d][static_cast<size_t>(rest % p.size[d])];
-        out += p.to[d][static_cast<size_t>(rest % p.size[d])];
-        rest /= p.size[d];
-      }
-      const T* x = static_cast<const T*>(args.in[0]) + in;
-      T* y = static_cast<T*>(args.out[0]) + out;
-      for (int64_t i = 0; i < n; ++i) y[to[i]] = x[from[i]];
-    }
-  });
+  parallel_for(0, p.outer, grain_for(kTableNs * static_cast<double>(n)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t o = begin; o < end; ++o) {
+                   int64_t rest = o, in = 0, out = 0;
+                   for (int d = last - 1; d >= 0; --d) {
+                     in += p.from[d][static_cast<size_t>(rest % p.size[d])];
+                     out += p.to[d][static_cast<size_t>(rest % p.size[d])];
+                     rest /= p.size[d];
+                   }
+                   const T* x = static_cast<const T*>(args.in[0]) + in;
+                   T* y = static_cast<T*>(args.out[0]) + out;
+                   for (int64_t i = 0; i < n; ++i) y[to[i]] = x[from[i]];
+                 }
+               });
   return Status();
 }
 

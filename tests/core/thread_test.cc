@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 
 #include <gmock/gmock.h>
 #include <sched.h>
@@ -198,6 +198,28 @@ TEST(DefaultThreads, EnvironmentOverrides) {
   }
   const ScopedEnv env("RUTILE_NUM_THREADS", "");
   EXPECT_EQ(default_num_threads(), usual);
+}
+
+TEST(ThreadCost, ThreadsComeWithTheWork) {
+  const ThreadCountScope many(16);
+  EXPECT_EQ(threads_for(0), 1);
+  EXPECT_EQ(threads_for(-1), 1);
+  EXPECT_EQ(threads_for(0.9 * kThreadWorthNs), 1);
+  EXPECT_EQ(threads_for(kThreadWorthNs), 2);
+  EXPECT_EQ(threads_for(7.5 * kThreadWorthNs), 8);
+  EXPECT_EQ(threads_for(1e30), 16);
+}
+
+TEST(ThreadCost, GrainsAreWhatIsWorthAThread) {
+  EXPECT_EQ(grain_for(1), static_cast<int64_t>(kThreadWorthNs));
+  EXPECT_EQ(grain_for(kThreadWorthNs / 3), 3);
+  EXPECT_EQ(grain_for(1e30), 1);     // an item is not divided
+  EXPECT_GT(grain_for(0), 1 << 30);  // nothing to do: alone
+  EXPECT_GT(grain_for(1e-30), 1 << 30);
+  int chunks = 0;
+  const ThreadCountScope two(2);
+  parallel_for(0, 10, grain_for(kThreadWorthNs / 10), [&](int64_t, int64_t) { ++chunks; });
+  EXPECT_EQ(chunks, 1);
 }
 
 }  // namespace
