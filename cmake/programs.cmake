@@ -65,7 +65,7 @@ function(rutile_benchmark name)
   add_executable(${program} ${ARGN})
   set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin/bench")
   target_link_libraries(${program} PRIVATE benchmark::benchmark benchmark::benchmark_main rutile_test_settings
-                                           ${rutile_test_objects} rutile_internal)
+                                           rutile_test_samples rutile_internal)
 endfunction()
 
 set(rutile_test_objects "")
