@@ -3,6 +3,7 @@
 
 import gc
 import random
+import resource
 import sys
 
 import numpy as np
@@ -14,6 +15,17 @@ from rutile.ops import table as ops
 
 FINE = (rutile.Error, TypeError, ValueError, IndexError, RuntimeError, MemoryError, OverflowError)
 FUNCTIONS = sorted(n for n in vars(ops) if not n.startswith("_"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def little_memory():
+    """Arguments ask for results of any size: those of more than 2 GiB are refused, as on a small machine."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as f:
+        now = int(f.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + (2 << 30), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def tensors():
