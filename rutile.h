@@ -54,6 +54,7 @@
 #include "rutile/ops/conv.h"
 #include "rutile/ops/conv1d.h"
 #include "rutile/ops/conv3d.h"
+#include "rutile/ops/custom.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "rutile/core/thread.h"
+#include "rutile/ops/custom.h"
 #include "rutile/ops/random.h"
 #include "rutile/python/src/cell.h"
 #include "rutile/python/src/convert.h"
@@ -37,6 +38,18 @@ PYBIND11_MODULE(_rutile, m) {
   if (!add_op_functions(ops.ptr(), updates.ptr()) || !add_cell_functions(m.ptr())) {
     throw py::error_already_set();
   }
+  m.def(
+      "load_op_library",
+      [ops, updates](const std::string& path) {
+        std::vector<std::string> names;
+        for (const OpDef* op : load_op_library(path)) {
+          names.emplace_back(op->name);
+          if (PyObject_HasAttrString(ops.ptr(), op->name)) continue;
+          if (!add_op_function(*op, ops.ptr(), updates.ptr())) throw py::error_already_set();
+        }
+        return names;
+      },
+      py::arg("path"));
   add_transforms(m);
   m.def(
       "set_num_threads",

@@ -303,27 +303,31 @@ bool add_method(const OpDef& op, PyObject* function) {
 
 }  // namespace
 
-bool add_op_functions(PyObject* module, PyObject* updates) {
+bool add_op_function(const OpDef& op, PyObject* module, PyObject* updates) {
   static std::deque<OpFunction>* functions = new std::deque<OpFunction>;  // Python keeps pointers
+  if (takes_region(op) || (op.mutate_mask && op.variadic_in)) return true;
+  OpFunction& f = functions->emplace_back();
+  auto* entry = op.mutate_mask ? update_call : op_call;
+  f.op = &op;
+  f.doc = cat(signature(op), "\n--\n\n", op.doc);
+  f.method.ml_name = op.name;
+  f.method.ml_meth = reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(entry));
+  f.method.ml_flags = METH_FASTCALL | METH_KEYWORDS;
+  f.method.ml_doc = f.doc.c_str();
+  PyObject* self = PyCapsule_New(const_cast<OpDef*>(&op), nullptr, nullptr);
+  PyObject* function = self ? PyCFunction_New(&f.method, self) : nullptr;
+  Py_XDECREF(self);
+  if (!function) return false;
+  const bool ok =
+      PyModule_AddObjectRef(op.mutate_mask ? updates : module, op.name, function) == 0 &&
+      (op.mutate_mask || add_method(op, function));
+  Py_DECREF(function);
+  return ok;
+}
+
+bool add_op_functions(PyObject* module, PyObject* updates) {
   for (const OpDef* op : all_ops()) {
-    if (takes_region(*op) || (op->mutate_mask && op->variadic_in)) continue;
-    OpFunction& f = functions->emplace_back();
-    auto* entry = op->mutate_mask ? update_call : op_call;
-    f.op = op;
-    f.doc = cat(signature(*op), "\n--\n\n", op->doc);
-    f.method.ml_name = op->name;
-    f.method.ml_meth = reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(entry));
-    f.method.ml_flags = METH_FASTCALL | METH_KEYWORDS;
-    f.method.ml_doc = f.doc.c_str();
-    PyObject* self = PyCapsule_New(const_cast<OpDef*>(op), nullptr, nullptr);
-    PyObject* function = self ? PyCFunction_New(&f.method, self) : nullptr;
-    Py_XDECREF(self);
-    if (!function) return false;
-    const bool ok =
-        PyModule_AddObjectRef(op->mutate_mask ? updates : module, op->name, function) == 0 &&
-        (op->mutate_mask || add_method(*op, function));
-    Py_DECREF(function);
-    if (!ok) return false;
+    if (!add_op_function(*op, module, updates)) return false;
   }
   return true;
 }

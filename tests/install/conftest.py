@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+ENV = {**os.environ, "OMP_WAIT_POLICY": "passive", "RUTILE_PROGRESS": "0"}
 BUILD = pathlib.Path(os.environ.get("RUTILE_BUILD", ROOT / "build" / "release"))
 
 
@@ -26,3 +27,16 @@ def prefix(tmp_path_factory):
     moved.parent.mkdir()
     (folder / "first").rename(moved)
     return moved
+
+
+def build_with_cmake(source, folder, prefix, *options):
+    run("cmake", "-G", "Ninja", "-S", source, "-B", folder, f"-DCMAKE_PREFIX_PATH={prefix}",
+        "-DCMAKE_BUILD_TYPE=Debug", *options)
+    run("cmake", "--build", folder)
+
+
+@pytest.fixture(scope="session")
+def examples(prefix, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("examples")
+    build_with_cmake(ROOT / "examples", folder, prefix, "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror")
+    return folder

@@ -12,7 +12,7 @@ COMPILERS = ["c++", "clang++-16"]
 INCLUDE_TIME = 1.5  # seconds, reported; what is asserted is the text that the compiler reads
 INCLUDE_LINES = 100_000
 # What public headers may include besides their own: the standard library.
-STANDARD = re.compile(r"<[a-z_]+>")
+STANDARD = re.compile(r"<[a-z_]+>|<std(def|int)\.h>")
 RUTILE_SYMBOL = re.compile(r"rutile_\w+$|_Z(Th?[nv][\w]*_|T[ISVTWHC]\d*|GV|GR|Z|GVZ)?N[KRO]{0,2}6rutile|_ZNKSt4hashIN6rutile"
                            r"|_ZZN[KRO]{0,2}6rutile")
 FOREIGN = re.compile(r"dnnl|Eigen|nlohmann|google::|CLI::")

@@ -1,30 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Projects of users, built against the install; the programs of examples/ run."""
 import gzip
-import os
 import re
 import shutil
 import struct
 import subprocess
 
 import pytest
-from conftest import ROOT, run
-
-ENV = {**os.environ, "OMP_WAIT_POLICY": "passive", "RUTILE_PROGRESS": "0"}
-
-
-def build_with_cmake(source, folder, prefix, *options):
-    run("cmake", "-G", "Ninja", "-S", source, "-B", folder, f"-DCMAKE_PREFIX_PATH={prefix}",
-        "-DCMAKE_BUILD_TYPE=Debug", *options)
-    run("cmake", "--build", folder)
-
-
-@pytest.fixture(scope="session")
-def examples(prefix, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("examples")
-    build_with_cmake(ROOT / "examples", folder, prefix, "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror")
-    return folder
-
+from conftest import ENV, ROOT, build_with_cmake, run
 
 def numbers(pattern, text):
     return [float(x) for x in re.findall(pattern, text)]

@@ -5,6 +5,7 @@ rutile.ops.table holds the ops of the table themselves, with the names and argum
 have (softmax, conv2d, ...) follow MindSpore here.
 """
 
+import os as _os
 import sys as _sys
 
 from rutile import _rutile
@@ -19,3 +20,14 @@ from rutile.ops.transform import GradOperation, grad, value_and_grad  # noqa: E4
 from rutile.ops import operations  # noqa: E402
 from rutile.ops.operations import *  # noqa: E402,F401,F403
 from rutile.ops.composite import HyperMap, Map, MultitypeFuncGraph, partial  # noqa: E402,F401
+
+
+def load_op_library(path):
+    """Loads a shared library of ops (C ABI of rutile/ops/c_api.h) and returns the names of its ops.
+
+    They are functions of this module then, and like any other op traced, compiled and differentiated. A library that is
+    loaded already only gives its names again. FileNotFoundError, ValueError or RuntimeError say what is wrong with one.
+    """
+    names = _rutile.load_op_library(_os.fspath(path))
+    globals().update({name: getattr(table, name) for name in names})
+    return names
