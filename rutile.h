@@ -47,8 +47,8 @@
 #include "rutile/train/trainer.h"
 
 // Ops, a line per family.
-#include "rutile/ops/amp.h"
 #include "rutile/ops/activation.h"
+#include "rutile/ops/amp.h"
 #include "rutile/ops/attention.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/conv.h"
@@ -72,6 +72,6 @@
 #include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/softmax.h"
-#include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/special.h"
+#include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"

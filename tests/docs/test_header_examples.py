@@ -41,6 +41,8 @@ OWN = {
     "nn/init.h": "using namespace nn;",
     "nn/parameter.h": "using namespace nn;",
     "nn/train_step.h": "std::vector<std::pair<Tensor, Tensor>> batches;",
+    "ops/activation.h": "extern const Tensor slope;",
+    "ops/special.h": "extern const Tensor start, end;",
     "ops/control.h": "extern Tensor block(const Tensor&);",
     "ops/fused.h": "using namespace ops;",
     "ops/cost.h": "extern const ops::MatmulAttrs attrs; extern TensorMeta z;",

@@ -58,7 +58,7 @@ def test_only_own_symbols(prefix):
 def test_headers_need_the_standard_library_alone(prefix):
     for path in headers(prefix):
         for line in path.read_text().splitlines():
-            match = re.match(r"\s*#\s*include\s+(\S+)", line)
+            match = re.match(r"#\s*include\s+(\S+)", line)
             if not match:
                 continue
             what = match[1]
