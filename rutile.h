@@ -48,6 +48,7 @@
 
 // Ops, a line per family.
 #include "rutile/ops/activation.h"
+#include "rutile/ops/adaptive_pool.h"
 #include "rutile/ops/amp.h"
 #include "rutile/ops/attention.h"
 #include "rutile/ops/control.h"
@@ -62,6 +63,7 @@
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/layer_norm.h"
 #include "rutile/ops/loss.h"
+#include "rutile/ops/lp_pool.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/norm.h"
 #include "rutile/ops/op_def.h"
@@ -74,4 +76,5 @@
 #include "rutile/ops/softmax.h"
 #include "rutile/ops/special.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/unpool.h"
 #include "rutile/ops/view.h"

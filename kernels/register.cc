@@ -24,9 +24,11 @@ void register_cumsum_cpu();
 void register_pad_grad_cpu();
 
 void register_resample_cpu();
+void register_pool_index_cpu();
 
 // Reference rows.
 void register_resample_ref();
+void register_pool_index_ref();
 void register_matmul_ref();
 void register_conv_ref();
 void register_elementwise_ref();
@@ -61,8 +63,10 @@ void register_all() {
   register_pool_cpu();
   register_attention_cpu();
   register_resample_cpu();
+  register_pool_index_cpu();
   // reference
   register_resample_ref();
+  register_pool_index_ref();
   register_matmul_ref();
   register_conv_ref();
   register_elementwise_ref();

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What convolutions of one, two and three spatial dimensions share: rules for shapes, gradients,
-// costs. For conv.cc, conv1d.cc and conv3d.cc, which describe themselves by a Family:
-//
-//   struct Conv2d {
-//     using Attrs = Conv2dAttrs;               // and InputGradAttrs, WeightGradAttrs,
-//     static Tensor conv(x, weight, attrs);    // TransposeAttrs; and input_grad, weight_grad
-//   };
+// costs. conv.cc, conv1d.cc and conv3d.cc describe themselves by a Family: the types Attrs,
+// InputGradAttrs, WeightGradAttrs and TransposeAttrs, and the functions conv, input_grad and
+// weight_grad of two tensors and attributes.
 #pragma once
 
 #include "rutile/ops/cost.h"

@@ -24,6 +24,23 @@ Status check_floating(const TensorMeta& x, const char* name) {
   return type_error(cat(name, " must be floating point, got ", x.dtype));
 }
 
+Status check_numbers(const TensorMeta& x, const char* name) {
+  if (is_floating(x.dtype) || is_integral(x.dtype)) return Status();
+  return type_error(cat(name, " must be a floating or integer type, got ", x.dtype));
+}
+
+Status check_positions(const Dims& size) {
+  RUTILE_RETURN_IF_ERROR(check_sizes(size, "x"));
+  int64_t pixels = 1;
+  for (const int64_t n : size) {
+    if (pixels > INT32_MAX / n) {
+      return value_error(cat("images of ", size, " have too many pixels for i32 indices"));
+    }
+    pixels *= n;
+  }
+  return Status();
+}
+
 Dims spatial_size(const TensorMeta& x, int spatial) {
   Dims size;
   for (int i = x.rank() - spatial; i < x.rank(); ++i) size.push_back(x.dim(i));

@@ -18,6 +18,10 @@ const char* spatial_name(int i, int count);
 // Rank spatial + 2, or + 1 where an image without a batch is allowed.
 Status check_image_rank(const TensorMeta& x, int spatial, bool unbatched, const char* name);
 Status check_floating(const TensorMeta& x, const char* name);
+// Floating or integer.
+Status check_numbers(const TensorMeta& x, const char* name);
+// At least one pixel, and so few that their positions are i32.
+Status check_positions(const Dims& size);
 // The last `spatial` dimensions.
 Dims spatial_size(const TensorMeta& x, int spatial);
 // Between 1 and kLargestSize each.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/pool1d.h"
 
+#include "rutile/ops/cost.h"
 #include "rutile/ops/image_meta.h"
 #include "rutile/ops/pool.h"
 #include "rutile/ops/view.h"
@@ -37,10 +38,9 @@ Status infer_pool(const CallMeta& call, TensorMeta* out) {
 
 Status infer_max_pool(const CallMeta& call, TensorMeta* out) {
   const TensorMeta& x = call.in(0);
-  if (!is_floating(x.dtype) && !is_integral(x.dtype)) {
-    return type_error(cat("x must be a floating or integer type, got ", x.dtype));
-  }
+  RUTILE_RETURN_IF_ERROR(check_numbers(x, "x"));
   RUTILE_RETURN_IF_ERROR(infer_pool<MaxPool1dAttrs>(call, out));
+  RUTILE_RETURN_IF_ERROR(check_positions(spatial_size(x, 1)));
   out[1] = out[0];
   out[1].dtype = DType::kI32;
   return Status();
@@ -87,6 +87,7 @@ constinit const OpDef kMaxPool1d = define({
     .outputs = {"y", "indices"},
     .attrs = attrs_of<MaxPool1dAttrs>(),
     .infer = infer_max_pool,
+    .flops = flops_per_input<1>,
     .grad = grad_max_pool,
     .saves = {"indices"},
     .compose = compose_max_pool,
@@ -98,6 +99,7 @@ constinit const OpDef kAvgPool1d = define({
     .inputs = {"x"},
     .attrs = attrs_of<AvgPool1dAttrs>(),
     .infer = infer_avg_pool,
+    .flops = flops_per_input<1>,
     .grad = grad_avg_pool,
     .compose = compose_avg_pool,
     .doc = "Mean over windows of the last dimension.",

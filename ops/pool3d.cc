@@ -4,6 +4,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/image_meta.h"
 #include "rutile/ops/pool.h"
+#include "rutile/ops/unpool.h"
 
 namespace rutile::ops {
 
@@ -26,6 +27,20 @@ Status pooled(const A& a, const Dims& size, Dims* out) {
 Status check_divisor(int64_t divisor) {
   if (divisor >= 0) return Status();
   return value_error(cat("divisor_override must be positive or 0 (none), got ", divisor));
+}
+
+Status infer_max_pool(const CallMeta& call, TensorMeta* out) {
+  const TensorMeta& x = call.in(0);
+  RUTILE_RETURN_IF_ERROR(check_image_rank(x, 3, true, "x"));
+  RUTILE_RETURN_IF_ERROR(check_numbers(x, "x"));
+  const Dims size = spatial_size(x, 3);
+  RUTILE_RETURN_IF_ERROR(check_positions(size));
+  Dims pooled_to;
+  RUTILE_RETURN_IF_ERROR(pooled(call.as<MaxPool3dAttrs>(), size, &pooled_to));
+  RUTILE_RETURN_IF_ERROR(with_spatial_size(x, pooled_to, out));
+  out[1] = out[0];
+  out[1].dtype = DType::kI32;
+  return Status();
 }
 
 Status infer_avg_pool(const CallMeta& call, TensorMeta* out) {
@@ -61,6 +76,11 @@ Int3 size_of(const TensorMeta& x) {
   return {s[0], s[1], s[2]};
 }
 
+GradResult grad_max_pool(GradCtx& ctx) {
+  if (!ctx.grad(0).defined()) return {Tensor()};
+  return {pool_scatter(ctx.grad(0), ctx.out(1), {spatial_size(ctx.in_meta(0), 3), true})};
+}
+
 GradResult grad_avg_pool(GradCtx& ctx) {
   const auto& a = ctx.attrs<AvgPool3dAttrs>();
   return {avg_pool3d_grad(ctx.grad(0), {size_of(ctx.in_meta(0)), a.kernel, a.stride, a.pad,
@@ -74,6 +94,18 @@ GradResult grad_avg_pool_grad(GradCtx& ctx) {
 }
 
 }  // namespace
+
+constinit const OpDef kMaxPool3d = define({
+    .name = "max_pool3d",
+    .inputs = {"x"},
+    .outputs = {"y", "indices"},
+    .attrs = attrs_of<MaxPool3dAttrs>(),
+    .infer = infer_max_pool,
+    .flops = flops_per_input<3>,
+    .grad = grad_max_pool,
+    .saves = {"indices"},
+    .doc = "Maximum over windows of the last three dimensions, and where it was.",
+});
 
 constinit const OpDef kAvgPool3d = define({
     .name = "avg_pool3d",
@@ -95,6 +127,14 @@ constinit const OpDef kAvgPool3dGrad = define({
     .grad = grad_avg_pool_grad,
     .doc = "Gradient of avg_pool3d.",
 });
+
+Tensor max_pool3d(Arg x, MaxPool3dAttrs attrs) { return max_pool3d_with_indices(x, attrs).y; }
+
+MaxPool3dResult max_pool3d_with_indices(Arg x, MaxPool3dAttrs attrs) {
+  Tensor out[2];
+  call(kMaxPool3d, &attrs, {&x.tensor, 1}, out, x.where);
+  return {out[0], out[1]};
+}
 
 Tensor avg_pool3d(Arg x, AvgPool3dAttrs attrs) {
   return call1(kAvgPool3d, &attrs, {x.tensor}, x.where);

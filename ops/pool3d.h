@@ -10,6 +10,25 @@
 
 namespace rutile::ops {
 
+struct MaxPool3dAttrs {
+  Int3 kernel{1};
+  Int3 stride{0};  // 0: the kernel's size
+  Int3 pad{0};     // on both sides, as if by the smallest value
+  Int3 dilation{1};
+  bool ceil_mode = false;
+  RUTILE_REFLECT(kernel, stride, pad, dilation, ceil_mode)
+};
+struct MaxPool3dResult {
+  Tensor y;        // as x
+  Tensor indices;  // i32, the maximum's position (depth * h + row) * w + column; -1 for a window
+                   // without pixels
+};
+// Any real dtype but bool. The first of equal maxima counts; NaN is larger than everything, the
+// last one in a window counts.
+extern RUTILE_API const OpDef kMaxPool3d;
+RUTILE_API Tensor max_pool3d(Arg x, MaxPool3dAttrs attrs = {});
+RUTILE_API MaxPool3dResult max_pool3d_with_indices(Arg x, MaxPool3dAttrs attrs = {});
+
 struct AvgPool3dAttrs {
   Int3 kernel{1};
   Int3 stride{0};  // 0: the kernel's size

@@ -5,9 +5,10 @@
 #include <cstring>
 
 #include "rutile/core/thread.h"
+#include "rutile/kernels/axis_taps.h"
+#include "rutile/kernels/channel_walk.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
-#include "rutile/kernels/resample.h"
 #include "rutile/ops/interpolate.h"
 #include "rutile/ops/pool3d.h"
 
@@ -115,27 +116,12 @@ Status run(const Plan& base, const KernelArgs& args) {
   return Status();
 }
 
-// Row-major and channels-last agree for images of one channel or one pixel.
-bool lies_last(const TensorMeta& m) {
-  return m.is_channels_last() || (m.rank() > 3 && m.is_contiguous() &&
-                                  (m.dim(1) == 1 || product(m.shape, 2, m.rank()) == 1));
-}
-bool both_last(const TensorMeta& x, const TensorMeta& y) {
-  return (x.is_channels_last() || y.is_channels_last()) && lies_last(x) && lies_last(y);
-}
-
 bool supports(const CallMeta& call, Reason* reason) {
-  const TensorMeta &x = call.in(0), &y = call.out();
-  if (x.layout != kStrided || y.layout != kStrided ||
-      !((x.is_contiguous() && y.is_contiguous()) || both_last(x, y))) {
-    reason->text = "takes row-major and channels-last images, both alike";
-    return false;
-  }
-  if (x.numel() == 0) {
+  if (call.in(0).numel() == 0) {
     reason->text = "is empty";
     return false;
   }
-  return true;
+  return placed_alike(call, resampled_dims(call), reason);
 }
 
 template <class T, class C>
@@ -143,7 +129,7 @@ void fill(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   const TensorMeta& x = call.in(0);
   const std::vector<AxisTaps> axes = axis_taps(call);
   const int spatial = static_cast<int>(axes.size()), rank = x.rank();
-  const bool last = both_last(x, call.out());
+  const bool last = !(x.is_contiguous() && call.out().is_contiguous());  // channels-last
   // Sizes in the order of memory, and where the spatial ones stand in it.
   Dims sizes;
   for (int i = 0; i < rank; ++i) {

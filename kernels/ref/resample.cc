@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weighted sums along all spatial dimensions at once, one element of the result at a time.
-#include "rutile/kernels/resample.h"
+#include "rutile/kernels/axis_taps.h"
 
 #include "rutile/kernels/ref/ref_plan.h"
 #include "rutile/kernels/register.h"

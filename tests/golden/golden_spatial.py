@@ -116,9 +116,39 @@ def pools(s):
         (3, 1, 0, 2, False),
     ):
         a = {"kernel": k, "stride": st, "pad": p, "dilation": d, "ceil_mode": ceil}
-        for dims, x in ((1, (2, 3, 9)), (2, (1, 2, 9, 8))):
+        for dims, x in ((1, (2, 3, 9)), (2, (1, 2, 9, 8)), (3, (1, 2, 5, 7, 6))):
             f = getattr(F, f"max_pool{dims}d")
             s.add(f"max_pool{dims}d", a, [x], lambda x: f(x, k, st, p, d, ceil, True))
+
+
+def other_pools(s):
+    shapes = {1: (2, 3, 11), 2: (1, 2, 7, 5), 3: (1, 2, 5, 3, 4)}
+    for dims, x in shapes.items():
+        size = (4, 3, 6)[:dims]
+        a = {"output_size": size if dims > 1 else size[0]}
+        average = getattr(F, f"adaptive_avg_pool{dims}d")
+        largest = getattr(F, f"adaptive_max_pool{dims}d")
+        for shape in (x, x[1:]):
+            s.add(f"adaptive_avg_pool{dims}d", a, [shape], lambda x: average(x, size))
+            s.add(f"adaptive_max_pool{dims}d", a, [shape], lambda x: largest(x, size, True))
+        power = getattr(F, f"lp_pool{dims}d")
+        for p, k, st, ceil in ((2, 3, 2, False), (3, 2, None, True), (1.5, 2, 1, False)):
+            a = {"norm_type": p, "kernel": k, "stride": st or 0, "ceil_mode": ceil}
+            s.add(f"lp_pool{dims}d", a, [(x, 0.5, 1.0)], lambda x: power(x, p, k, st, ceil))
+        pool = getattr(F, f"max_pool{dims}d")
+        unpool = getattr(F, f"max_unpool{dims}d")
+        for k, st, p, given in ((2, 2, 0, False), (2, 2, 0, True), (3, 3, 1, True)):
+            image = x if given else (2, 3, 6, 4, 4)[: dims + 2]
+            full = torch.arange(float(torch.tensor(image).prod())).mul(7.3).sin().view(image)
+            y, indices = pool(full, k, st, p, return_indices=True)
+            out = x[2:] if given else None
+            a = {"kernel": k, "stride": st, "pad": p, "output_size": out}
+            s.add(
+                f"max_unpool{dims}d",
+                a,
+                [tuple(y.shape), indices],
+                lambda v, i: unpool(v, i, k, st, p, out),
+            )
 
 
 def interpolations(s):
@@ -165,6 +195,6 @@ def interpolations(s):
 
 def all_samples():
     samples = Samples()
-    for family in (convolutions, pools, interpolations):
+    for family in (convolutions, pools, other_pools, interpolations):
         family(samples)
     return samples.rows

@@ -135,6 +135,7 @@ TEST(OpTable, EveryOpThatComputesHasACost) {
                                               "assign",
                                               "take_along_axis",
                                               "max_pool2d_gather",
+                                              "pool_gather",
                                               "recompute"};  // recompute: its body is what costs
   for_each_op([](const OpDef& op) -> std::string {
     const bool free = op.view_offset || op.elementwise || moves.count(op.name);

@@ -52,6 +52,38 @@ AvgPool3dGradAttrs grad_attrs(const Shape& x, const AvgPool3dAttrs& a) {
 
 }  // namespace
 
+RUTILE_SAMPLES(max_pool3d) {
+  for (const MaxPool3dAttrs& a :
+       std::vector<MaxPool3dAttrs>{{.kernel = 2},
+                                   {.kernel = 3, .stride = 2, .pad = 1},
+                                   {.kernel = {1, 2, 3}, .stride = {2, 1, 3}, .pad = {0, 1, 1}},
+                                   {.kernel = 2, .stride = 3, .pad = 1, .ceil_mode = true},
+                                   {.kernel = 2, .stride = 1, .dilation = {1, 2, 3}}}) {
+    for (const Shape& x : {Shape{2, 3, 4, 5, 6}, {1, 37, 3, 3, 4}, {3, 4, 4, 5}, {0, 3, 4, 4, 4}}) {
+      s.add({in(x).distinct()}, a).dtypes(kFloats);
+    }
+  }
+  const MaxPool3dAttrs stem{.kernel = 3, .stride = 2, .pad = 1};
+  for (const int64_t c : {1, 6, 37}) {
+    s.add({in({2, c, 3, 4, 5}).distinct().channels_last()}, stem).dtypes(kFloats);
+  }
+  for (const View v : {View::kTransposed, View::kGaps, View::kExpanded}) {
+    s.add({in({2, 6, 3, 4, 5}).distinct().viewed(v)}, stem)
+        .no_gradient("expanded inputs have ties; the others need no second check");
+  }
+  s.add({in({3, 4, 4, 5}).distinct().channels_last()}, MaxPool3dAttrs{.kernel = {4, 2, 2}});
+  s.add({in({2, 3, 4, 4, 4})}, stem).dtypes(kInts);
+  s.add({in({2, 3, 4, 4, 4}).filled(specials())}, stem)
+      .name("special numbers")
+      .dtypes(kFloats)
+      .no_gradient("infinities and NaN have no difference quotient");
+  s.error({in({3, 4, 4})}, stem, ErrorCode::kValue, "[n,c,d,h,w] or [c,d,h,w]");
+  s.error({in({1, 1, 4, 4, 4})}, MaxPool3dAttrs{.kernel = 3, .pad = 2}, ErrorCode::kValue,
+          "pad must lie in [0, kernel / 2]");
+  s.error({in({1, 1, 4, 0, 4})}, stem, ErrorCode::kValue, "positive sizes");
+  s.error({bool_in({1, 1, 4, 4, 4})}, stem, ErrorCode::kType, "floating or integer");
+}
+
 RUTILE_SAMPLES(avg_pool3d) {
   for (const AvgCase& c : avg_cases()) {
     s.add({in(c.x)}, c.attrs).dtypes(kFloats).no_second_order(kLinear);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rutile/kernels/resample.h"
+#include "rutile/kernels/axis_taps.h"
 
 #include <algorithm>
 #include <cmath>
 
+#include "rutile/ops/adaptive_pool.h"
 #include "rutile/ops/image_meta.h"
 #include "rutile/ops/interpolate.h"
 #include "rutile/ops/pool3d.h"
@@ -101,6 +102,12 @@ void add_mean(int64_t begin, int64_t end, double divisor, AxisTaps* t) {
   for (int64_t p = begin; p < end; ++p) t->add(p, 1 / divisor);
 }
 
+// What covers pixel `o` of the result.
+void add_covered(int64_t in, int64_t out, int64_t o, AxisTaps* t, bool mean) {
+  const int64_t begin = o * in / out, end = ((o + 1) * in + out - 1) / out;
+  add_mean(begin, end, mean ? static_cast<double>(end - begin) : 1, t);
+}
+
 AxisTaps interpolation(const Interpolation& a) {
   AxisTaps t;
   t.in = a.in;
@@ -112,11 +119,9 @@ AxisTaps interpolation(const Interpolation& a) {
       case Mode::kNearestExact:
         t.add(nearest_pixel(a, o), 1);
         break;
-      case Mode::kArea: {
-        const int64_t begin = o * a.in / a.out, end = ((o + 1) * a.in + a.out - 1) / a.out;
-        add_mean(begin, end, static_cast<double>(end - begin), &t);
+      case Mode::kArea:
+        add_covered(a.in, a.out, o, &t, true);
         break;
-      }
       default:
         if (a.antialias) {
           add_antialiased(a, step, o, &t);
@@ -201,10 +206,14 @@ AxisTaps transposed(const AxisTaps& t) {
   return r;
 }
 
+int resampled_dims(const CallMeta& call) {
+  const bool pool = call.op == &ops::kAvgPool3d || call.op == &ops::kAvgPool3dGrad;
+  return pool ? 3 : call.in(0).rank() - 2;
+}
+
 std::vector<AxisTaps> axis_taps(const CallMeta& call) {
   const bool backward = call.op == &ops::kInterpolateGrad || call.op == &ops::kAvgPool3dGrad;
-  const bool pool = call.op == &ops::kAvgPool3d || call.op == &ops::kAvgPool3dGrad;
-  const int spatial = pool ? 3 : call.in(0).rank() - 2;
+  const int spatial = resampled_dims(call);
   Dims in = ops::spatial_size(call.in(0), spatial), out = ops::spatial_size(call.out(), spatial);
   if (backward) std::swap(in, out);
   std::vector<AxisTaps> axes;
@@ -219,6 +228,40 @@ std::vector<AxisTaps> axis_taps(const CallMeta& call) {
   }
   if (backward) {
     for (AxisTaps& t : axes) t = transposed(t);
+  }
+  return axes;
+}
+
+int window_dims(const OpDef* op) {
+  return op == &ops::kAdaptiveMaxPool1d ? 1 : op == &ops::kAdaptiveMaxPool2d ? 2 : 3;
+}
+
+std::vector<AxisTaps> window_taps(const CallMeta& call) {
+  const bool adaptive = call.op != &ops::kMaxPool3d;
+  const int spatial = window_dims(call.op);
+  const Dims in = ops::spatial_size(call.in(0), spatial);
+  const Dims out = ops::spatial_size(call.out(), spatial);
+  std::vector<AxisTaps> axes;
+  for (int i = 0; i < spatial; ++i) {
+    AxisTaps t;
+    t.in = in[i];
+    t.out = out[i];
+    for (int64_t o = 0; o < out[i]; ++o) {
+      if (adaptive) {
+        add_covered(in[i], out[i], o, &t, false);
+      } else {
+        const auto& a = call.as<ops::MaxPool3dAttrs>();
+        const int64_t kernel = ops::entries(a.kernel)[i], stride = ops::entries(a.stride)[i];
+        const int64_t start = o * (stride ? stride : kernel) - ops::entries(a.pad)[i];
+        for (int64_t k = 0; k < kernel; ++k) {
+          const int64_t p = start + k * ops::entries(a.dilation)[i];
+          if (p >= in[i]) break;
+          if (p >= 0) t.add(p, 1);
+        }
+      }
+      t.close();
+    }
+    axes.push_back(std::move(t));
   }
   return axes;
 }

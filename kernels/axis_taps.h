@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ops that replace each spatial dimension of an image by weighted sums along it: interpolation,
-// average pooling, and their gradients.
+// Ops that make each element of an image from some along each of its spatial dimensions:
+// interpolation and average pooling (weighted sums), their gradients, maximum pooling.
 #pragma once
 
 #include <vector>
@@ -30,6 +30,10 @@ struct AxisTaps {
 // The sums of the gradient: of out elements from in ones.
 AxisTaps transposed(const AxisTaps& t);
 // For each spatial dimension, of ops::kInterpolate, kAvgPool3d and their gradients.
+int resampled_dims(const CallMeta& call);
 std::vector<AxisTaps> axis_taps(const CallMeta& call);
+// The windows of ops::kMaxPool3d and kAdaptiveMaxPool1d to 3d, with weights 1.
+int window_dims(const OpDef* op);
+std::vector<AxisTaps> window_taps(const CallMeta& call);
 
 }  // namespace rutile::kernels
