@@ -5,7 +5,7 @@
 #include <atomic>
 #include <limits>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/axis_taps.h"
 #include "rutile/kernels/channel_walk.h"
 #include "rutile/kernels/convert.h"
@@ -47,6 +47,7 @@ struct MaxPlan : Plan {
   ChannelWalk walk;
   AxisTaps axes[3];  // depth, height, width; one pixel where there is no such dimension
   int64_t in_pixels = 0, out_pixels = 0;
+  double ns_per_line = 0;
 };
 
 // The largest of each channel in a window. Taps are pixels along depth, height and width.
@@ -89,7 +90,7 @@ Status run_max(const Plan& base, const KernelArgs& args) {
   const auto& p = static_cast<const MaxPlan&>(base);
   const int64_t rows = p.axes[1].out, columns = p.axes[2].out;
   const int64_t lines = p.axes[0].out * rows;  // of the result, per task
-  const int64_t grain = std::max<int64_t>(1, 4096 / (columns * p.walk.count(0)));
+  const int64_t grain = grain_for(p.ns_per_line);
   parallel_for(0, p.walk.tasks() * lines, grain, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t task = item / lines, line = item % lines;
@@ -134,6 +135,9 @@ Status prepare_max(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   for (size_t i = 0; i < 3; ++i) {
     p->in_pixels *= taps[i].in;
     p->out_pixels *= taps[i].out;
+    p->ns_per_line = (i == 0 ? 1.5 * static_cast<double>(p->walk.count(0)) : p->ns_per_line) *
+                     static_cast<double>(taps[i].pixel.size()) /
+                     (i == 2 ? 1 : static_cast<double>(taps[i].out));
     p->axes[i] = std::move(taps[i]);
   }
   const DType t = call.in(0).dtype;

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/axis_taps.h"
 #include "rutile/kernels/channel_walk.h"
 #include "rutile/kernels/dispatch.h"
@@ -34,8 +34,8 @@ struct ResamplePlan : Plan {
 
 template <class C, class From, class To>
 void along_last(const Pass<C>& p, const From* x, To* y) {
-  const int64_t work = static_cast<int64_t>(p.pixel.size()) + p.out;
-  parallel_for(0, p.outer, std::max<int64_t>(1, 8192 / work), [&](int64_t begin, int64_t end) {
+  const auto work = static_cast<double>(static_cast<int64_t>(p.pixel.size()) + p.out);
+  parallel_for(0, p.outer, grain_for(0.7 * work), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const From* from = x + row * p.in;
       To* to = y + row * p.out;
@@ -55,8 +55,8 @@ void along_last(const Pass<C>& p, const From* x, To* y) {
 template <class C, class From, class To>
 void along_inner(const Pass<C>& p, const From* x, To* y) {
   constexpr int64_t kBlock = 256;
-  const int64_t taps = static_cast<int64_t>(p.pixel.size()) / p.out + 1;
-  const int64_t grain = std::max<int64_t>(1, 16384 / (p.inner * taps));
+  const double taps = static_cast<double>(p.pixel.size()) / static_cast<double>(p.out) + 1;
+  const int64_t grain = grain_for(0.25 * taps * static_cast<double>(p.inner));
   parallel_for(0, p.outer * p.out, grain, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const From* from = x + task / p.out * p.in * p.inner;
