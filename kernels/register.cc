@@ -20,7 +20,8 @@ void register_loss_cpu();
 void register_softmax_cpu();
 void register_reduce_cpu();
 void register_random_cpu();
-void register_cumsum_cpu();
+void register_scan_cpu();
+void register_order_cpu();
 void register_pad_grad_cpu();
 
 void register_resample_cpu();
@@ -41,6 +42,9 @@ void register_layer_norm_ref();
 void register_loss_ref();
 void register_softmax_ref();
 void register_index_ref();
+void register_scan_ref();
+void register_order_ref();
+void register_unique_ref();
 
 void register_all() {
   // fast
@@ -54,7 +58,8 @@ void register_all() {
   register_softmax_cpu();
   register_reduce_cpu();
   register_random_cpu();
-  register_cumsum_cpu();
+  register_scan_cpu();
+  register_order_cpu();
   register_pad_grad_cpu();
   register_matmul_cpu();
   register_conv_weight_cpu();
@@ -79,6 +84,9 @@ void register_all() {
   register_loss_ref();
   register_softmax_ref();
   register_index_ref();
+  register_scan_ref();
+  register_order_ref();
+  register_unique_ref();
 }
 
 namespace {

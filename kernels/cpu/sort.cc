@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // sort and topk: positions are ordered by the values they point to, ties by position.
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <functional>
 #include <limits>
 
 #include "rutile/core/thread_cost.h"
+#include "rutile/kernels/cpu/sort_key.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/index.h"
@@ -22,33 +21,6 @@ struct SortPlan : Plan {
   int64_t k = 0;  // elements kept
   bool descending = false;
 };
-
-// An unsigned number in the order of the values; -0 is 0, NaN the largest.
-template <class T>
-uint64_t sort_key(T v) {
-  if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
-    return sort_key(static_cast<float>(v));
-  } else if constexpr (std::is_floating_point_v<T>) {
-    using U = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-    constexpr U kSign = U{1} << (sizeof(T) * 8 - 1);
-    if (std::isnan(v)) return ~U{0};
-    const U bits = std::bit_cast<U>(v == 0 ? T(0) : v);
-    return bits & kSign ? static_cast<U>(~bits) : bits | kSign;
-  } else if constexpr (std::is_signed_v<T>) {
-    return static_cast<uint64_t>(static_cast<int64_t>(v)) ^ (uint64_t{1} << 63);
-  } else {
-    return v;
-  }
-}
-// The same in 32 bits, for types of no more.
-template <class T>
-uint32_t small_key(T v) {
-  if constexpr (std::is_integral_v<T> && std::is_signed_v<T>) {
-    return static_cast<uint32_t>(static_cast<int32_t>(v)) ^ 0x80000000u;
-  } else {
-    return static_cast<uint32_t>(sort_key(v));
-  }
-}
 
 // The first k of n elements in order; element(i) gives the i-th. The best so far form a heap whose
 // top is the worst of them, so most elements cost one comparison.

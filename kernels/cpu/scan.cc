@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// Running sums, products and extremes. Columns of neighbours go side by side; a line of neighbours
+// goes alone.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "rutile/core/thread.h"
+#include "rutile/kernels/convert.h"
+#include "rutile/kernels/dispatch.h"
+#include "rutile/kernels/register.h"
+#include "rutile/ops/kernel_table.h"
+#include "rutile/ops/reduce.h"
+#include "rutile/ops/scan.h"
+
+namespace rutile::kernels {
+namespace {
+
+struct ScanPlan : Plan {
+  int64_t outer = 1, n = 0, inner = 1;
+  bool exclusive = false, reverse = false;
+  bool places = false;  // the second output
+};
+
+constexpr int64_t kColumns = 64, kGrain = 1 << 14;
+
+// Integers add modulo 2^64.
+template <class Out>
+using SumOf = std::conditional_t<std::is_floating_point_v<Acc<Out>>, Acc<Out>, uint64_t>;
+
+// The result's type, as infer has it.
+template <class In>
+using ResultOf = std::conditional_t<!std::is_integral_v<In>, In,
+                                    std::conditional_t<std::is_same_v<In, uint64_t>, In, int64_t>>;
+
+// What the lines do with `width` neighbouring columns of n elements, `inner` apart.
+struct RunningSum {
+  template <class In>
+  using Out = ResultOf<In>;
+  template <class In>
+  static void run(const ScanPlan& p, const In* x, Out<In>* y, int64_t*, int64_t width) {
+    using Sum = SumOf<Out<In>>;
+    Sum sum[kColumns] = {};
+    for (int64_t k = 0; k < p.n; ++k) {
+      const int64_t at = (p.reverse ? p.n - 1 - k : k) * p.inner;
+      for (int64_t j = 0; j < width; ++j) {
+        const Sum next = sum[j] + static_cast<Sum>(convert<Acc<Out<In>>>(x[at + j]));
+        y[at + j] = convert<Out<In>>(p.exclusive ? sum[j] : next);
+        sum[j] = next;
+      }
+    }
+  }
+};
+
+struct RunningProduct {
+  template <class In>
+  using Out = ResultOf<In>;
+  template <class In>
+  static void run(const ScanPlan& p, const In* x, Out<In>* y, int64_t*, int64_t width) {
+    using Product = SumOf<Out<In>>;
+    Product product[kColumns];
+    std::fill_n(product, kColumns, Product(1));
+    for (int64_t at = 0; at < p.n * p.inner; at += p.inner) {
+      for (int64_t j = 0; j < width; ++j) {
+        product[j] *= static_cast<Product>(convert<Acc<Out<In>>>(x[at + j]));
+        y[at + j] = convert<Out<In>>(product[j]);
+      }
+    }
+  }
+};
+
+// 16-bit floats compare as f32.
+template <class T>
+using Compared =
+    std::conditional_t<std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>, float, T>;
+
+template <bool kMax>
+struct RunningExtreme {
+  template <class In>
+  using Out = In;
+  template <class In>
+  static void run(const ScanPlan& p, const In* x, In* y, int64_t* places, int64_t width) {
+    using C = Compared<In>;
+    C best[kColumns];
+    int64_t place[kColumns] = {};
+    for (int64_t j = 0; j < width; ++j) best[j] = static_cast<C>(x[j]);
+    for (int64_t k = 0; k < p.n; ++k) {
+      const int64_t at = k * p.inner;
+      for (int64_t j = 0; j < width; ++j) {
+        const C v = static_cast<C>(x[at + j]);
+        const bool newer = kMax ? v >= best[j] : v <= best[j];
+        if (newer || v != v) {  // nothing but NaN replaces NaN
+          best[j] = v;
+          place[j] = k;
+        }
+        y[at + j] = static_cast<In>(best[j]);
+        places[at + j] = place[j];
+      }
+    }
+  }
+};
+
+struct RunningLogSumExp {
+  template <class In>
+  using Out = In;
+  template <class In>
+  static void run(const ScanPlan& p, const In* x, In* y, int64_t*, int64_t width) {
+    double sum[kColumns];
+    std::fill_n(sum, kColumns, -std::numeric_limits<double>::infinity());
+    for (int64_t k = 0; k < p.n; ++k) {
+      const int64_t at = (p.reverse ? p.n - 1 - k : k) * p.inner;
+      for (int64_t j = 0; j < width; ++j) {
+        const double v = convert<double>(x[at + j]), top = std::max(sum[j], v);
+        if (std::isnan(v) || std::isnan(sum[j])) {
+          sum[j] += v;
+        } else {
+          sum[j] = std::isinf(top) ? top : top + std::log1p(std::exp(-std::abs(sum[j] - v)));
+        }
+        y[at + j] = convert<In>(sum[j]);
+      }
+    }
+  }
+};
+
+template <class Scan, class In>
+Status run(const Plan& plan, const KernelArgs& args) {
+  const auto& p = static_cast<const ScanPlan&>(plan);
+  if (p.n == 0) return Status();
+  const int64_t pieces = (p.inner + kColumns - 1) / kColumns;
+  const int64_t each = std::max<int64_t>(1, p.n * std::min(p.inner, kColumns));
+  parallel_for(0, p.outer * pieces, std::max<int64_t>(1, kGrain / each),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t t = begin; t < end; ++t) {
+                   const int64_t column = t % pieces * kColumns;
+                   const int64_t at = t / pieces * p.n * p.inner + column;
+                   int64_t* places = p.places ? static_cast<int64_t*>(args.out[1]) + at : nullptr;
+                   Scan::run(p, static_cast<const In*>(args.in[0]) + at,
+                             static_cast<typename Scan::template Out<In>*>(args.out[0]) + at,
+                             places, std::min(kColumns, p.inner - column));
+                 }
+               });
+  return Status();
+}
+
+bool supports(const CallMeta& c, Reason* reason) {
+  const bool plain = c.in(0).layout == kStrided && c.in(0).is_contiguous();
+  if (!plain) reason->text = "takes row-major tensors";
+  return plain;
+}
+
+template <class Scan>
+Status make(const CallMeta& c, int64_t wanted, std::unique_ptr<ScanPlan> p,
+            std::unique_ptr<Plan>* plan) {
+  const TensorMeta& x = c.in(0);
+  int axis = 0;
+  RUTILE_RETURN_IF_ERROR(normalize_axis(wanted, x.rank(), &axis));
+  for (int i = 0; i < x.rank(); ++i) (i < axis ? p->outer : p->inner) *= i == axis ? 1 : x.shape[i];
+  p->n = x.shape[axis];
+  if (x.numel() == 0) p->n = 0;
+  p->places = c.outputs.size() > 1;
+  p->run = dispatch_real(x.dtype,
+                         [](auto in) -> RunFn { return run<Scan, typename decltype(in)::type>; });
+  *plan = std::move(p);
+  return Status();
+}
+
+Status prepare_cumsum(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  const auto& a = c.as<ops::CumsumAttrs>();
+  auto p = std::make_unique<ScanPlan>();
+  p->exclusive = a.exclusive;
+  p->reverse = a.reverse;
+  return make<RunningSum>(c, a.axis, std::move(p), plan);
+}
+Status prepare_logcumsumexp(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  const auto& a = c.as<ops::LogcumsumexpAttrs>();
+  auto p = std::make_unique<ScanPlan>();
+  p->reverse = a.reverse;
+  return make<RunningLogSumExp>(c, a.axis, std::move(p), plan);
+}
+template <class Scan>
+Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  return make<Scan>(c, c.as<ops::ScanAttrs>().axis, std::make_unique<ScanPlan>(), plan);
+}
+
+}  // namespace
+
+void register_scan_cpu() {
+  const auto add = [](const OpDef& op, auto prepare_fn) {
+    register_kernel({.op = &op, .name = "lines", .supports = supports, .prepare = prepare_fn});
+  };
+  add(ops::kCumsum, prepare_cumsum);
+  add(ops::kCumprod, prepare<RunningProduct>);
+  add(ops::kCummax, prepare<RunningExtreme<true>>);
+  add(ops::kCummin, prepare<RunningExtreme<false>>);
+  add(ops::kLogcumsumexp, prepare_logcumsumexp);
+}
+
+}  // namespace rutile::kernels

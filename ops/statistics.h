@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Further reductions. Axes as in reduce.h: none means all, negative ones count from the end.
+//
+//   auto [var, mean] = ops::var_mean(x, {.axes = {1}});   // f32[8,5] -> f32[8], f32[8]
+#pragma once
+
+#include "rutile/ops/call.h"
+#include "rutile/ops/reduce.h"
+
+namespace rutile::ops {
+
+// Sum and mean of the elements that are no NaN. The mean of none is NaN. Floats only for nanmean.
+extern RUTILE_API const OpDef kNansum;
+RUTILE_API Tensor nansum(Arg x, SumAttrs attrs = {});
+extern RUTILE_API const OpDef kNanmean;
+RUTILE_API Tensor nanmean(Arg x, SumAttrs attrs = {});
+// How many elements are not 0 (NaN is not); i64.
+extern RUTILE_API const OpDef kCountNonzero;
+RUTILE_API Tensor count_nonzero(Arg x, ReduceAttrs attrs = {});
+
+struct MinMax {
+  Tensor min, max;
+};
+// Smallest and largest element; what min and max say of NaN, ties and no elements holds here too.
+extern RUTILE_API const OpDef kAminmax;
+RUTILE_API MinMax aminmax(Arg x, ReduceAttrs attrs = {});
+// max and min under the names that give values alone.
+RUTILE_API Tensor amax(Arg x, ReduceAttrs attrs = {});
+RUTILE_API Tensor amin(Arg x, ReduceAttrs attrs = {});
+
+struct Spread {
+  Tensor spread, mean;
+};
+RUTILE_API Spread var_mean(Arg x, VarAttrs attrs = {});
+RUTILE_API Spread std_mean(Arg x, VarAttrs attrs = {});
+
+}  // namespace rutile::ops

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/ops/unique.h"
+
+#include <cmath>
+
+#include "rutile/ops/statistics.h"
+#include "rutile/tests/ops/samples/sample.h"
+
+namespace rutile::samples {
+namespace {
+
+using namespace rutile::ops;  // attributes
+
+constexpr ErrorCode kIndex = ErrorCode::kIndex;
+constexpr ErrorCode kType = ErrorCode::kType;
+constexpr ErrorCode kValue = ErrorCode::kValue;
+
+#define RUTILE_UNIQUE_SAMPLES(op)                          \
+  RUTILE_SAMPLES(op) {                                     \
+    s.add({in({4, 9}).ints(0, 6)}).dtypes(kEveryType);     \
+    s.add({in({7}).values({NAN, 1, 1, NAN, -0.0, 0, 3})}); \
+    s.add({in({4, 5}).ints(0, 3).transposed()});           \
+    s.add({in({}).values({2})}).name("0-d");               \
+    s.add({in({0, 3})}).name("empty");                     \
+    s.error({in({2}).as(DType::kC64)}, kType, "complex");  \
+  }
+RUTILE_UNIQUE_SAMPLES(unique)
+RUTILE_UNIQUE_SAMPLES(unique_consecutive)
+
+RUTILE_SAMPLES(masked_select) {
+  s.add({in({4, 9}), bool_in({4, 9})}).dtypes(kEveryType);
+  s.add({in({4, 1}), bool_in({3})}).name("broadcast");
+  s.add({in({4, 5}).transposed(), bool_in({4, 5}).transposed()});
+  s.add({in({3}), in({3}).values({0}).as(DType::kBool)}).name("none");
+  s.add({in({}), in({}).values({1}).as(DType::kBool)}).name("0-d");
+  s.add({in({0, 3}), bool_in({3})}).name("empty");
+  s.error({in({3}), in({3})}, kType, "mask expects bool");
+  s.error({in({3}), bool_in({2})}, kValue, "broadcast");
+}
+
+RUTILE_SAMPLES(bincount) {
+  s.add({in({4, 9}).ints(0, 6)}, BincountAttrs{6}).dtypes(kInts);
+  s.add({index_in({30}, 0, 6), in({30})}, BincountAttrs{8}).dtypes(kFloats);
+  s.add({index_in({0}, 0, 6)}, BincountAttrs{3}).name("empty");
+  s.add({index_in({0}, 0, 6)}, BincountAttrs{0}).name("nothing");
+  s.error({in({2}).as(DType::kI64).values({0, 3})}, BincountAttrs{3}, kIndex, "index 3 at [1]");
+  s.error({in({1}).as(DType::kI64).values({-1})}, BincountAttrs{3}, kIndex, "out of range");
+  s.error({in({2})}, BincountAttrs{3}, kType, "integers");
+  s.error({index_in({2}, 0, 3), in({3})}, BincountAttrs{3}, kValue, "weights expects");
+  s.error({index_in({2}, 0, 3)}, BincountAttrs{-3}, kValue, "negative");
+}
+
+RUTILE_SAMPLES(histc) {
+  s.add({in({4, 9})}, HistcAttrs{5, -1, 1.5}).dtypes(kFloats);
+  s.add({in({4, 9})}, HistcAttrs{4}).dtypes({DType::kF32, DType::kF64});
+  s.add({in({5}).values({2})}, HistcAttrs{4}).name("one value");
+  s.add({in({6}).values({NAN, 1, 0, 4, -3, 2})}, HistcAttrs{4, 0, 4});
+  s.add({in({0})}, HistcAttrs{3}).name("empty");
+  s.error({in({2})}, HistcAttrs{0}, kValue, "bins >= 1");
+  s.error({in({2})}, HistcAttrs{3, 2, 1}, kValue, "min <= max");
+  s.error({in({2}).as(DType::kI32)}, HistcAttrs{}, kType, "floats");
+}
+
+RUTILE_SAMPLES(nansum) {
+  s.add({in({4, 9})}, SumAttrs{}).dtypes(kEveryType).no_second_order("the op is linear");
+  s.add({in({3, 4}).values({1, NAN, 2, 3, NAN})}, SumAttrs{{1}, true})
+      .dtypes(kFloats)
+      .no_gradient("NaN");
+  s.add({in({3, 0})}, SumAttrs{{1}}).name("empty");
+  s.error({in({3})}, SumAttrs{{1}}, kIndex, "axis 1");
+  s.error({in({3}).as(DType::kC64)}, SumAttrs{}, kType, "complex");
+}
+RUTILE_SAMPLES(nanmean) {
+  s.add({in({4, 9})}, SumAttrs{}).dtypes(kFloats).no_second_order("the op is linear");
+  s.add({in({3, 4}).values({1, NAN, 2, 3, NAN})}, SumAttrs{{1}, true})
+      .dtypes(kFloats)
+      .no_gradient("NaN");
+  s.add({in({2}).values({NAN})}, SumAttrs{}).no_gradient("NaN");
+  s.add({in({3, 0})}, SumAttrs{{1}}).name("empty").no_gradient("no elements");
+  s.error({in({3})}, SumAttrs{{1}}, kIndex, "axis 1");
+  s.error({in({3}).as(DType::kI32)}, SumAttrs{}, kType, "floats");
+}
+RUTILE_SAMPLES(count_nonzero) {
+  s.add({in({4, 9}).ints(-1, 2)}, ReduceAttrs{}).dtypes(kEveryType);
+  s.add({in({3, 4}).values({1, NAN, 0, 0.25, 0})}, ReduceAttrs{{1}, true}).dtypes(kFloats);
+  s.add({in({3, 0})}, ReduceAttrs{{1}}).name("empty");
+  s.error({in({3})}, ReduceAttrs{{1}}, kIndex, "axis 1");
+  s.error({in({3}).as(DType::kC64)}, ReduceAttrs{}, kType, "complex");
+}
+RUTILE_SAMPLES(aminmax) {
+  s.add({in({4, 9}).distinct()}, ReduceAttrs{}).dtypes(kEveryType).no_second_order("constant");
+  s.add({in({4, 9}).distinct()}, ReduceAttrs{{0}, true}).no_second_order("constant");
+  s.add({in({0, 3})}, ReduceAttrs{{1}}).name("empty");
+  s.error({in({0})}, ReduceAttrs{}, kValue, "no elements");
+  s.error({in({3})}, ReduceAttrs{{1}}, kIndex, "axis 1");
+}
+
+}  // namespace
+}  // namespace rutile::samples
