@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/sort_key.h"
 #include "rutile/kernels/dispatch.h"
@@ -63,7 +63,8 @@ template <class T>
 Status run(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const OrderPlan&>(plan);
   auto* workspace = static_cast<uint64_t*>(args.workspace);
-  const int64_t grain = std::max<int64_t>(1, 4096 / std::max<int64_t>(p.n, 1));
+  constexpr double kElementNs = 8;
+  const int64_t grain = grain_for(kElementNs * static_cast<double>(p.n));
   parallel_for(0, p.outer * p.inner, grain, [&](int64_t begin, int64_t end) {
     for (int64_t line = begin; line < end; ++line) {
       const T* x =

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "rutile/core/thread.h"
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
@@ -22,7 +22,7 @@ struct ScanPlan : Plan {
   bool places = false;  // the second output
 };
 
-constexpr int64_t kColumns = 64, kGrain = 1 << 14;
+constexpr int64_t kColumns = 64;
 
 // Integers add modulo 2^64.
 template <class Out>
@@ -35,6 +35,7 @@ using ResultOf = std::conditional_t<!std::is_integral_v<In>, In,
 
 // What the lines do with `width` neighbouring columns of n elements, `inner` apart.
 struct RunningSum {
+  static constexpr double kNs = 2.7;  // per element
   template <class In>
   using Out = ResultOf<In>;
   template <class In>
@@ -53,6 +54,7 @@ struct RunningSum {
 };
 
 struct RunningProduct {
+  static constexpr double kNs = 2.7;  // per element
   template <class In>
   using Out = ResultOf<In>;
   template <class In>
@@ -76,6 +78,7 @@ using Compared =
 
 template <bool kMax>
 struct RunningExtreme {
+  static constexpr double kNs = 2.7;  // per element
   template <class In>
   using Out = In;
   template <class In>
@@ -101,6 +104,7 @@ struct RunningExtreme {
 };
 
 struct RunningLogSumExp {
+  static constexpr double kNs = 30;  // per element
   template <class In>
   using Out = In;
   template <class In>
@@ -128,15 +132,16 @@ Status run(const Plan& plan, const KernelArgs& args) {
   if (p.n == 0) return Status();
   const int64_t pieces = (p.inner + kColumns - 1) / kColumns;
   const int64_t each = std::max<int64_t>(1, p.n * std::min(p.inner, kColumns));
-  parallel_for(0, p.outer * pieces, std::max<int64_t>(1, kGrain / each),
+  parallel_for(0, p.outer * pieces, grain_for(Scan::kNs * static_cast<double>(each)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t t = begin; t < end; ++t) {
                    const int64_t column = t % pieces * kColumns;
                    const int64_t at = t / pieces * p.n * p.inner + column;
                    int64_t* places = p.places ? static_cast<int64_t*>(args.out[1]) + at : nullptr;
+                   using Out = typename Scan::template Out<In>;
                    Scan::run(p, static_cast<const In*>(args.in[0]) + at,
-                             static_cast<typename Scan::template Out<In>*>(args.out[0]) + at,
-                             places, std::min(kColumns, p.inner - column));
+                             static_cast<Out*>(args.out[0]) + at, places,
+                             std::min(kColumns, p.inner - column));
                  }
                });
   return Status();
