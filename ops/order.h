@@ -3,8 +3,7 @@
 //
 //   auto [v, i] = ops::median(x, {.axes = {1}});                     // f32[8,5] -> f32[8], i64[8]
 //   Tensor q = ops::quantile(x, Tensor::from<float>({0.25f, 0.75f}, {2}), {.axes = {1}});  // [2,8]
-//   Tensor place = ops::searchsorted(edges, x);                      // f32[10], f32[8,5] ->
-//   i64[8,5]
+//   Tensor place = ops::searchsorted(a, x);               // f32[10], f32[8,5] -> i64[8,5]
 //
 // A wrong axis is kIndex, no elements to choose from kValue, complex numbers kType. NaN counts as
 // the largest where nothing else is said.

@@ -3,7 +3,7 @@
 // the count; the functions cut that off, which reads a value: they cannot be traced, the ops can.
 //
 //   auto u = ops::unique(x);                      // u.values, u.inverse (x's shape), u.counts
-//   Tensor chosen = ops::masked_select(x, greater(x, 0));
+//   Tensor chosen = ops::masked_select(x, ops::greater(x, 0));
 //   Tensor n = ops::bincount(labels);             // i64[largest label + 1]
 #pragma once
 
