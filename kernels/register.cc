@@ -26,10 +26,12 @@ void register_pad_grad_cpu();
 
 void register_resample_cpu();
 void register_pool_index_cpu();
+void register_unfold_cpu();
 
 // Reference rows.
 void register_resample_ref();
 void register_pool_index_ref();
+void register_unfold_ref();
 void register_matmul_ref();
 void register_conv_ref();
 void register_elementwise_ref();
@@ -69,9 +71,11 @@ void register_all() {
   register_attention_cpu();
   register_resample_cpu();
   register_pool_index_cpu();
+  register_unfold_cpu();
   // reference
   register_resample_ref();
   register_pool_index_ref();
+  register_unfold_ref();
   register_matmul_ref();
   register_conv_ref();
   register_elementwise_ref();

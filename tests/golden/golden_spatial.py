@@ -151,6 +151,27 @@ def other_pools(s):
             )
 
 
+def rearrangements(s):
+    for x, k, d, p, st in (
+        ((2, 3, 5, 6), 3, 1, 1, 1),
+        ((1, 2, 7, 8), (2, 3), (2, 1), (1, 2), (1, 3)),
+        ((3, 4, 6), 2, 1, 0, 2),
+    ):
+        a = {"kernel": k, "dilation": d, "pad": p, "stride": st}
+        s.add("unfold", a, [x], lambda x: F.unfold(x, k, d, p, st))
+        columns = tuple(F.unfold(torch.zeros(x), k, d, p, st).shape)
+        a = {"output_size": x[-2:], **a}
+        s.add("fold", a, [columns], lambda c: F.fold(c, x[-2:], k, d, p, st))
+    s.add("pixel_shuffle", {"upscale_factor": 2}, [(2, 8, 3, 2)], lambda x: F.pixel_shuffle(x, 2))
+    s.add(
+        "pixel_unshuffle",
+        {"downscale_factor": 3},
+        [(2, 2, 6, 3)],
+        lambda x: F.pixel_unshuffle(x, 3),
+    )
+    s.add("channel_shuffle", {"groups": 3}, [(2, 6, 2, 3)], lambda x: F.channel_shuffle(x, 3))
+
+
 def interpolations(s):
     def case(x, mode, size=None, scale=None, corners=None, antialias=False, recompute=None):
         a = {"mode": mode}
@@ -195,6 +216,6 @@ def interpolations(s):
 
 def all_samples():
     samples = Samples()
-    for family in (convolutions, pools, other_pools, interpolations):
+    for family in (convolutions, pools, other_pools, rearrangements, interpolations):
         family(samples)
     return samples.rows

@@ -136,6 +136,12 @@ TEST(OpTable, EveryOpThatComputesHasACost) {
                                               "take_along_axis",
                                               "max_pool2d_gather",
                                               "pool_gather",
+                                              "unfold",
+                                              "pixel_shuffle",
+                                              "pixel_unshuffle",
+                                              "depth_to_space",
+                                              "space_to_depth",
+                                              "channel_shuffle",
                                               "recompute"};  // recompute: its body is what costs
   for_each_op([](const OpDef& op) -> std::string {
     const bool free = op.view_offset || op.elementwise || moves.count(op.name);
