@@ -12,6 +12,7 @@
 #include "rutile/python/src/cell.h"
 #include "rutile/python/src/convert.h"
 #include "rutile/python/src/interop.h"
+#include "rutile/python/src/jit.h"
 #include "rutile/python/src/op_functions.h"
 #include "rutile/python/src/transforms.h"
 
@@ -51,6 +52,7 @@ PYBIND11_MODULE(_rutile, m) {
       },
       py::arg("path"));
   add_transforms(m);
+  add_jit(m);
   m.def(
       "set_num_threads",
       [](py::object n) {

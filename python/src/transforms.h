@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Differentiation and compilation of Python functions.
+// Differentiation and recomputation of Python functions.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -99,10 +99,12 @@ void set_cell_type(py::object type, py::object key) {
   key_type = key.release();
 }
 
+bool is_cell(py::handle o) {
+  return cell_type && PyObject_TypeCheck(o.ptr(), reinterpret_cast<PyTypeObject*>(cell_type));
+}
+
 py::object cell_version(py::handle o) {
-  if (!cell_type || !PyObject_TypeCheck(o.ptr(), reinterpret_cast<PyTypeObject*>(cell_type))) {
-    return {};
-  }
+  if (!is_cell(o)) return {};
   return o.attr("_tree_key")();
 }
 

@@ -28,6 +28,7 @@ struct Tree {
 
 // The class of Cells; what a trace of one depends on (its _tree_key()), null for anything else.
 void set_cell_type(pybind11::object type, pybind11::object key);
+bool is_cell(pybind11::handle o);
 pybind11::object cell_version(pybind11::handle o);
 // Whether the object is such a version.
 bool is_cell_version(pybind11::handle o);

@@ -27,6 +27,10 @@ def _changed(cell):
         cell.__dict__["_edition"] = _latest
 
 
+# Attributes that change only by being set.
+_FIXED = (type(None), bool, int, float, complex, str, bytes, type, Tensor)
+
+
 class _Key:
     """What a trace of a Cell depends on; equal ones are the same object."""
 
@@ -264,16 +268,14 @@ class Cell:
         return self._key
 
     def _around(self):
-        functions, containers = {}, []
+        classes, containers = {}, []
         for cell in self._walk():
-            functions[getattr(type(cell), "construct", None)] = None
+            classes.update((c, None) for c in type(cell).__mro__ if issubclass(c, Cell) and not c.__module__.startswith("rutile."))
             for name, value in cell.__dict__.items():
                 # Plain values by the Cell's edition; what changes in place is looked at in each call.
-                inside = hasattr(value, "__dict__") and not callable(value) and not isinstance(value, Parameter)
-                if not name.startswith("_") and (inside or isinstance(value, list | dict)):
+                if not name.startswith("_") and not isinstance(value, _FIXED):
                     containers.append(value)
-        functions.pop(None, None)
-        return (*functions, *containers)
+        return (*classes, *containers)
 
     def _walk(self, seen=None):
         seen = set() if seen is None else seen

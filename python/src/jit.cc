@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/python/src/jit.h"
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "rutile/core/log.h"
+#include "rutile/graph/compile.h"
+#include "rutile/graph/explain.h"
+#include "rutile/python/src/around.h"
+#include "rutile/python/src/convert.h"
+#include "rutile/python/src/tree.h"
+
+namespace py = pybind11;
+
+namespace rutile::python {
+namespace {
+
+// What holds Python objects; dropped from any thread.
+template <class T>
+std::shared_ptr<const T> share(T value) {
+  return {new T(std::move(value)), [](const T* t) {
+            if (!Py_IsInitialized()) return;  // the process ends
+            py::gil_scoped_acquire gil;
+            delete t;
+          }};
+}
+
+// A traced and compiled Python function.
+class JitFunction {
+ public:
+  JitFunction(py::function fn, const std::string& passes_off, const std::string& remat)
+      : fn_(std::move(fn)) {
+    graph::CompileOptions options;
+    options.passes_off = passes_off;
+    options.remat = remat;
+    if (py::hasattr(fn_, "__name__")) options.name = py::str(fn_.attr("__name__"));
+    name_ = options.name;
+    compiled_ = std::make_unique<graph::Compiled>(
+        [this](const std::vector<Tensor>& in) { return run_python(in); }, options);
+  }
+
+  py::object operator()(const py::args& args, const py::kwargs& kwargs) {
+    // Replayed kernels are unknown to a trace and to a tape: there fn runs as it is written.
+    if (call_modes().trace || call_modes().tape) return fn_(*args, **kwargs);
+    return run(args, kwargs, /*only_prepare=*/false);
+  }
+  void prepare(const py::args& args, const py::kwargs& kwargs) {
+    run(args, kwargs, /*only_prepare=*/true);
+  }
+  // Runs the compiled graph a few times; states stay as they are.
+  graph::Explanation explain(const py::args& args, const py::kwargs& kwargs) {
+    if (call_modes().trace || call_modes().tape) {
+      throw_error(ErrorCode::kRuntime, "explain() is called outside of traces and gradients");
+    }
+    std::vector<Tensor> in;
+    const graph::Variant variant = find_variant(args, kwargs, &in);
+    py::gil_scoped_release release;
+    std::lock_guard lock(mutex_);
+    graph::Session& session = compile_for(in, variant);
+    std::optional<py::gil_scoped_acquire> states;
+    if (!session.program().graph->states.empty()) states.emplace();
+    return graph::explain(*compiled_, in, {}, variant);
+  }
+  std::string graph_text() { return graph::print(*compiled_->session().program().graph); }
+  // "relu app.py:12 net.fc1" for every node of the latest graph.
+  std::vector<std::string> origins() {
+    const graph::Graph& g = *compiled_->session().program().graph;
+    std::vector<std::string> lines;
+    for (const graph::NodeId id : g.order) {
+      for (const int32_t k : g.nodes[id].origins) {
+        const graph::Origin& o = g.origins[k];
+        lines.push_back(cat(o.op, " ", o.file, ":", o.line, o.cell.empty() ? "" : " ", o.cell));
+      }
+    }
+    return lines;
+  }
+  int kernels() const { return compiled_->report().kernels; }
+  int compilations() const { return compiled_->compilations(); }
+  py::function function() const { return fn_; }
+
+ private:
+  static constexpr size_t kMaxVariants = 64;
+  // One way of calling: all that is no tensor.
+  struct Call {
+    graph::Variant variant;
+    std::shared_ptr<const Tree> arguments;  // (args, kwargs)
+    std::shared_ptr<const Around> around;
+  };
+
+  py::object run(const py::args& args, const py::kwargs& kwargs, bool only_prepare) {
+    std::vector<Tensor> in, out;
+    const graph::Variant variant = find_variant(args, kwargs, &in);
+    std::shared_ptr<const Tree> results;
+    {
+      // Nobody waits for the lock while holding the interpreter's: a trace needs that one too.
+      py::gil_scoped_release release;
+      std::lock_guard lock(mutex_);
+      graph::Session& session = compile_for(in, variant);
+      results = std::static_pointer_cast<const Tree>(session.note);
+      // States are shared with eager calls, which hold the interpreter's lock.
+      std::optional<py::gil_scoped_acquire> states;
+      if (!session.program().graph->states.empty()) states.emplace();
+      if (!only_prepare) out = (*compiled_)(in, variant);
+    }
+    const Tensor* next = out.data();
+    if (only_prepare) return py::none();
+    return unflatten(*results, &next);
+  }
+
+  // Under mutex_, without the interpreter's lock.
+  graph::Session& compile_for(const std::vector<Tensor>& in, const graph::Variant& variant) {
+    std::vector<TensorMeta> metas;
+    for (const Tensor& t : in) metas.push_back(t.meta());
+    tracing_ = variant.id;
+    compiled_->prepare(metas, variant);
+    graph::Session& session = compiled_->session();
+    if (!session.note) session.note = std::move(traced_);
+    return session;
+  }
+
+  graph::Variant find_variant(const py::args& args, const py::kwargs& kwargs,
+                              std::vector<Tensor>* in) {
+    Tree tree = flatten(py::make_tuple(args, kwargs), Leaves::kAny,
+                        cat("an argument of the traced function ", name_), in);
+    AroundFinder finder(results_);
+    Around around = finder.find(fn_.ptr(), tree);
+    if (finder.limited() && !std::exchange(warned_, true)) {
+      log_warning(cat(name_,
+                      " reads more around it than is watched: changes of deeply nested or "
+                      "very large objects are not seen; pass them as arguments"));
+    }
+    for (auto it = calls_.begin(); it != calls_.end(); ++it) {
+      if (!(*it->around == around) || !(*it->arguments == tree)) continue;
+      calls_.splice(calls_.begin(), calls_, it);
+      return it->variant;
+    }
+    std::string reason = tree.children[0].text();
+    if (!calls_.empty() && *calls_.front().arguments == tree)
+      reason += " with other tensors, Cells or values around";
+    calls_.push_front(
+        {{next_id_++, std::move(reason)}, share(std::move(tree)), share(std::move(around))});
+    if (calls_.size() > kMaxVariants) calls_.pop_back();
+    return calls_.front().variant;
+  }
+
+  std::vector<Tensor> run_python(const std::vector<Tensor>& in) {
+    py::gil_scoped_acquire gil;
+    std::shared_ptr<const Tree> tree;
+    Call* call = nullptr;
+    for (Call& c : calls_) {
+      if (c.variant.id == tracing_) call = &c;
+    }
+    if (call) tree = call->arguments;
+    if (!tree) throw_error(ErrorCode::kRuntime, "too many calls of this function at a time");
+    const Tensor* next = in.data();
+    const py::tuple both = unflatten(*tree, &next);
+    AroundFinder before(results_);
+    before.find(fn_.ptr(), *tree, /*keep=*/true);
+    py::object result = fn_(*py::tuple(both[0]), **py::dict(both[1]));
+    std::vector<Tensor> out;
+    Tree results =
+        flatten(result, Leaves::kPlain, cat("the result of the traced function ", name_), &out);
+    forget_results(before.looked_into, *tree);
+    traced_ = share(std::move(results));
+    return out;
+  }
+
+  // What the function itself changed is no part of its key.
+  void forget_results(const Containers& before, const Tree& tree) {
+    bool any = false;
+    for (size_t i = 0; i < before.objects.size(); ++i) {
+      if (!before.changed(i)) continue;
+      results_.add(before.objects[i].ptr());
+      any = true;
+    }
+    if (!any) return;
+    for (Call& c : calls_) {
+      if (c.variant.id == tracing_) c.around = share(AroundFinder(results_).find(fn_.ptr(), tree));
+    }
+  }
+
+  py::function fn_;
+  std::string name_;
+  bool warned_ = false;
+  Containers results_;
+  std::unique_ptr<graph::Compiled> compiled_;
+  std::mutex mutex_;
+  // Guarded by the interpreter's lock.
+  std::list<Call> calls_;  // latest used first
+  uint64_t next_id_ = 1;
+  // Guarded by mutex_.
+  uint64_t tracing_ = 0;
+  std::shared_ptr<const Tree> traced_;
+};
+
+}  // namespace
+
+void add_jit(py::module_& m) {
+  py::class_<graph::Explanation>(
+      m, "Explanation",
+      "Passes, fusions, reorders, memory, and each kernel beside the least time it can take.")
+      .def_readonly("step_ms", &graph::Explanation::step_ms, "Median time of a run.")
+      .def_property_readonly("limit_ms", &graph::Explanation::limit_ms,
+                             "The sum of what FLOPs and bytes of each kernel take at least.")
+      .def_property_readonly("memory_svg", &graph::Explanation::memory_svg,
+                             "A picture of the memory plan.")
+      .def("to_json", &graph::Explanation::to_json, "All of it, for programs.")
+      .def("write", &graph::Explanation::write, py::arg("folder"),
+           "Writes explain.txt, explain.json, memory.svg, graph.txt and graph.dot.")
+      .def("__str__", &graph::Explanation::text);
+  py::class_<JitFunction>(m, "JitFunction", py::dynamic_attr())
+      .def(py::init<py::function, const std::string&, const std::string&>(), py::arg("fn"),
+           py::arg("passes_off") = "", py::arg("remat") = "off")
+      .def("__call__", &JitFunction::operator())
+      .def("prepare", &JitFunction::prepare, "Compiles for such arguments without running.")
+      .def("explain", &JitFunction::explain,
+           "What the compiler made of a call with such arguments, and where its time goes: an\n"
+           "Explanation. Runs it a few times and leaves parameters and other states as they are.")
+      .def("__get__",
+           [](py::object self, py::object instance, py::object) -> py::object {
+             if (instance.is_none()) return self;
+             return py::reinterpret_steal<py::object>(
+                 checked(PyMethod_New(self.ptr(), instance.ptr())));
+           })
+      .def_property_readonly("kernels", &JitFunction::kernels, "Steps of the graph that ran last.")
+      .def_property_readonly("compilations", &JitFunction::compilations, "Graphs compiled so far.")
+      .def_property_readonly("__wrapped__", &JitFunction::function)
+      .def("origins", &JitFunction::origins,
+           "Op, file:line and Cell of every node of the latest graph.")
+      .def("graph_text", &JitFunction::graph_text, "The latest graph.");
+}
+
+}  // namespace rutile::python
