@@ -237,7 +237,9 @@ void Tape::finish(uint32_t var, Walk& w) {
 GradResult Tape::rule(const Node& n, uint32_t needs, std::span<const Tensor> out_grads) {
   if (n.op->grad) {
     GradCtx ctx(*n.op, n.attrs.get(), n.saved_in, n.saved_out, out_grads, n.in_metas, n.given,
-                needs);
+                needs,
+                [](const Region::Function& body, const std::vector<Tensor>& in,
+                   std::span<const Tensor> dy) { return Tape::current().vjp(body, in, dy); });
     return n.op->grad(ctx);
   }
   // No rule: differentiate the composition on the saved inputs.

@@ -51,6 +51,18 @@ class StateHook {
   virtual void write_state(State& state, const Tensor& value) = 0;
 };
 
+// A function as a trace finds it: its body takes the operands asked for, then what it read from
+// outside, then the States; it gives the function's results, then the new values of written States.
+struct TracedBody {
+  struct StateUse {
+    Ref<State> state;
+    bool written = false;
+  };
+  Ref<Region> body;
+  std::vector<Tensor> captured;
+  std::vector<StateUse> states;
+};
+
 // Receives every op while a trace runs (graph/trace).
 class TraceHook {
  public:
@@ -58,6 +70,9 @@ class TraceHook {
   virtual void append(const CallMeta& call, std::span<const Tensor> in,
                       std::span<const TensorMeta> out_metas, std::span<Tensor> out,
                       std::source_location where) = 0;
+  // Traces a function on symbols of its own, for an op that runs it as a body.
+  virtual TracedBody trace_body(const Region::Function& fn,
+                                std::span<const TensorMeta> operands) = 0;
 };
 
 // Receives every op with a tracked input while a gradient scope is open (autograd).

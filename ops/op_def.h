@@ -98,6 +98,7 @@ struct OpSpec {
   bool zero_preserving = false;   // f(0, ...) == 0: padding of blocked layouts stays zero
   bool dynamic = false;           // output shape known only after running
   bool checks_values = false;     // a run may fail for the values it reads (an index out of range)
+  bool runs_bodies = false;       // control flow: Region attributes that the executor runs
   const char* no_grad = nullptr;  // why there is no gradient
   const char* doc = nullptr;
 };
@@ -200,12 +201,19 @@ RUTILE_API const OpDef* find_op(std::string_view name);  // null if there is non
 // Adds an op from outside; the definition must live for ever. Throws for a name in use.
 RUTILE_API void register_op(const OpDef& op);
 
+// Runs a body on operands and gives the gradients of sum(result_i * grads_i) by them. An undefined
+// gradient of a result counts as zero.
+using VjpFn = std::vector<Tensor> (*)(const Region::Function& body,
+                                      const std::vector<Tensor>& operands,
+                                      std::span<const Tensor> grads);
+
 // What a gradient rule sees. Reading something that is not in .saves is an internal error.
 class RUTILE_API GradCtx {
  public:
   GradCtx(const OpDef& op, const void* attrs, std::span<const Tensor> inputs,
           std::span<const Tensor> outputs, std::span<const Tensor> grads,
-          std::span<const TensorMeta> input_metas, uint32_t given, uint32_t needs)
+          std::span<const TensorMeta> input_metas, uint32_t given, uint32_t needs,
+          VjpFn vjp = nullptr)
       : op_(op),
         attrs_(attrs),
         inputs_(inputs),
@@ -213,7 +221,8 @@ class RUTILE_API GradCtx {
         grads_(grads),
         input_metas_(input_metas),
         given_(given),
-        needs_(needs) {}
+        needs_(needs),
+        vjp_(vjp) {}
   const OpDef& op() const { return op_; }
   template <class T>
   const T& attrs() const {
@@ -232,6 +241,9 @@ class RUTILE_API GradCtx {
   int num_outputs() const { return static_cast<int>(grads_.size()); }
   bool needs(int i) const { return i < 32 ? (needs_ >> i & 1u) : true; }
   uint32_t needs_mask() const { return needs_; }
+  // Gradients of a body at its operands, undefined where there is none: for ops that run bodies.
+  // The function may be called until the rule returns.
+  VjpFn vjp() const { return vjp_; }
 
  private:
   const OpDef& op_;
@@ -239,6 +251,7 @@ class RUTILE_API GradCtx {
   std::span<const Tensor> inputs_, outputs_, grads_;
   std::span<const TensorMeta> input_metas_;
   uint32_t given_, needs_;
+  VjpFn vjp_;
 };
 
 }  // namespace rutile

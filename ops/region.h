@@ -14,8 +14,10 @@ class Region final : public RefCounted {
  public:
   using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
   explicit Region(Function fn) : function(std::move(fn)) {}
-  Function function;  // operands to results
+  Function function;                 // operands to results
+  std::vector<TensorMeta> operands;  // of a traced body
   std::vector<TensorMeta> results;
+  Ref<RefCounted> graph;  // of a traced body: what graph/ir/region.h makes of it
 };
 
 }  // namespace rutile

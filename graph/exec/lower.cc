@@ -3,8 +3,10 @@
 #include <deque>
 
 #include "rutile/core/thread.h"
+#include "rutile/graph/exec/control_plan.h"
 #include "rutile/graph/exec/frozen.h"
 #include "rutile/graph/exec/program.h"
+#include "rutile/graph/ir/body.h"
 #include "rutile/ops/plan_cache.h"
 #include "rutile/ops/view.h"
 
@@ -30,6 +32,7 @@ struct Part {
   std::vector<NodeId> order;
   std::vector<ValueId> outputs, frozen;  // made here, and by the other part
   bool main = true;
+  bool body = false;  // of control flow: results lie row-major, and no one else asks for memory
 };
 
 class Lowering {
@@ -44,6 +47,7 @@ class Lowering {
   void find_last_uses();
   Status lower_node(NodeId id);
   Status lower_kernel(NodeId id);
+  Status lower_control(NodeId id);
   void lower_view(const Node& n);
   bool read_elsewhere(const Node& n, const std::vector<Place>& in, size_t k) const;
   bool may_take_over(NodeId id, const Plan& plan, const std::vector<Place>& in, size_t k) const;
@@ -126,7 +130,7 @@ void Lowering::place_sources() {
 // that may fail: here, those updates whose results no other node reads move behind it. What cannot
 // move works on a copy that is stored at the end (place_outputs).
 void Lowering::schedule() {
-  auto checks = [&](NodeId id) { return g_.nodes[id].op->checks_values; };
+  auto checks = [&](NodeId id) { return checks_values(g_.nodes[id]); };
   const std::vector<NodeId>& all = part_.order;
   auto last = std::find_if(all.rbegin(), all.rend(), checks);
   const size_t before = static_cast<size_t>(all.rend() - last);
@@ -321,6 +325,28 @@ Status Lowering::lower_kernel(NodeId id) {
   return Status();
 }
 
+// Bodies are made for row-major operands and give row-major results.
+Status Lowering::lower_control(NodeId id) {
+  const Node& n = g_.nodes[id];
+  std::shared_ptr<const Plan> plan;
+  RUTILE_RETURN_IF_ERROR(plan_control(g_, n, &plan));
+  std::vector<Place> in, out;
+  for (ValueId v : n.inputs) {
+    in.push_back(place_[v]);
+    if (g_.meta(v).is_contiguous()) continue;
+    RUTILE_RETURN_IF_ERROR(copy_to_arena(place_[v], g_.meta(v), id, &in.back()));
+  }
+  for (ValueId v : n.outputs) {
+    if (!g_.meta(v).is_contiguous()) {
+      return Status(ErrorCode::kInternal, cat("gives row-major results, not ", g_.meta(v)));
+    }
+    place_[v] = {new_buffer(BufferKind::kArena, 0, g_.meta(v).nbytes()), 0};
+    out.push_back(place_[v]);
+  }
+  add_step(std::move(plan), in, out, id);
+  return Status();
+}
+
 // True if another operand of the node lies in the memory of operand k and is not k itself.
 bool Lowering::read_elsewhere(const Node& n, const std::vector<Place>& in, size_t k) const {
   for (size_t j = 0; j < n.inputs.size(); ++j) {
@@ -383,6 +409,8 @@ Status Lowering::lower_node(NodeId id) {
   Status s;
   if (n.op->view_offset) {
     lower_view(n);
+  } else if (n.op->runs_bodies) {
+    s = lower_control(id);
   } else {
     s = lower_kernel(id);
   }
@@ -409,7 +437,9 @@ Status Lowering::finish_outputs() {
     const Place p = place_[v];
     Buffer& b = buffers_[p.buffer];
     const bool whole = p.offset == 0 && b.bytes == std::max<int64_t>(meta.nbytes(), 1);
-    const bool placed = meta.layout == kStrided ? meta.is_dense() : !part_.main;
+    const bool placed = part_.body                 ? meta.is_contiguous()
+                        : meta.layout == kStrided ? meta.is_dense()
+                                                  : !part_.main;
     if (b.kind == BufferKind::kArena && whole && placed && !taken[p.buffer]) {
       b.kind = BufferKind::kOutput;  // the kernels write straight into the result
       b.index = static_cast<int>(i);
@@ -573,6 +603,16 @@ Status lower(std::shared_ptr<const Graph> graph, Program* program) {
     program->frozen = std::make_shared<Frozen>(std::move(values));
   }
   return Lowering(*graph, main, *program).run();
+}
+
+Status lower_body(std::shared_ptr<const Graph> body, Program* program) {
+  *program = Program();
+  program->graph = body;
+  Part part;
+  part.body = true;
+  part.outputs = body->outputs;
+  part.order = body->order;
+  return Lowering(*body, std::move(part), *program).run();
 }
 
 }  // namespace rutile::graph

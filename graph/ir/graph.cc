@@ -3,6 +3,9 @@
 
 #include <algorithm>
 
+#include "rutile/graph/ir/body.h"
+#include "rutile/ops/control.h"
+
 namespace rutile::graph {
 
 const char* phase_name(Phase p) {
@@ -130,7 +133,21 @@ CallMeta Graph::call_meta(const Node& n, SmallVector<const TensorMeta*, 6>* in,
 Cost cost_of(const Graph& g, const Node& n) {
   SmallVector<const TensorMeta*, 6> in;
   SmallVector<TensorMeta, 2> out;
-  return cost_of(g.call_meta(n, &in, &out));
+  Cost c = cost_of(g.call_meta(n, &in, &out));
+  // Of a loop without a known length: of one iteration.
+  double times = 1;
+  if (n.op == &ops::kScan) {
+    times = static_cast<double>(static_cast<const ops::LoopAttrs*>(n.attrs.get())->length);
+  }
+  for (const BodyOf& b : bodies_of(n)) {
+    const Graph& body = *body_graph(*b.region);
+    for (NodeId id : body.order) {
+      const Cost one = cost_of(body, body.nodes[id]);
+      c.flops += times * one.flops;
+      c.bytes += times * one.bytes;
+    }
+  }
+  return c;
 }
 
 std::vector<ValueId> written_inputs(const Node& n) {

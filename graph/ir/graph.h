@@ -91,7 +91,7 @@ class RUTILE_API Graph {
   // The node as kernels see it; `in` and `out` hold the memory of the spans.
   CallMeta call_meta(const Node& n, SmallVector<const TensorMeta*, 6>* in,
                      SmallVector<TensorMeta, 2>* out) const;
-  bool has_effects(const Node& n) const { return n.op->effects != kPure; }
+  bool has_effects(const Node& n) const;  // or one of its bodies has
 };
 
 // Arithmetic and memory traffic of a node.

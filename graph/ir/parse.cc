@@ -5,6 +5,7 @@
 #include <map>
 
 #include "rutile/core/placement.h"
+#include "rutile/graph/ir/body.h"
 #include "rutile/graph/ir/graph.h"
 #include "rutile/graph/ir/text.h"
 
@@ -63,6 +64,7 @@ class Parser {
   Status value_name(int* out);
   Status attribute_text(std::string* out);
   Status attributes(const OpDef& op, AnyAttrs* attrs);
+  Status body(AttrValue* value);
   Status source(int name);
   Status node(std::vector<int> names);
   Status node_tail(const OpDef& op, const std::vector<int>& names, std::vector<TensorMeta> metas);
@@ -73,7 +75,8 @@ class Parser {
 
   std::string_view s_;
   Graph& g_;
-  int line_ = 1;
+  static constexpr int kMaxDepth = 32;
+  int line_ = 1, depth_ = 0;
   std::map<int, ValueId> names_;
 };
 
@@ -158,13 +161,31 @@ Status Parser::attributes(const OpDef& op, AnyAttrs* attrs) {
     const int field = op.attrs ? field_index(*op.attrs, name) : -1;
     if (field < 0) return error(cat(op.name, " has no attribute ", name));
     if (!eat("=")) return error("expects =");
-    std::string text;
-    RUTILE_RETURN_IF_ERROR(attribute_text(&text));
     AttrValue value;
-    RUTILE_RETURN_IF_ERROR(parse_attr_value(text, &value));
+    skip();
+    if (s_.starts_with("graph {")) {
+      RUTILE_RETURN_IF_ERROR(body(&value));
+    } else {
+      std::string text;
+      RUTILE_RETURN_IF_ERROR(attribute_text(&text));
+      RUTILE_RETURN_IF_ERROR(parse_attr_value(text, &value));
+    }
     RUTILE_RETURN_IF_ERROR(op.attrs->set(attrs->get_mutable(), field, value));
     eat(",");
   }
+  return Status();
+}
+
+Status Parser::body(AttrValue* value) {
+  if (depth_ == kMaxDepth) return error("bodies are nested too deeply");
+  Graph g;
+  Parser inner(s_, g);
+  inner.line_ = line_;
+  inner.depth_ = depth_ + 1;
+  RUTILE_RETURN_IF_ERROR(inner.run());
+  s_ = inner.s_;
+  line_ = inner.line_;
+  *value = make_body(std::move(g));
   return Status();
 }
 

@@ -10,9 +10,17 @@
 //     return %3
 //   }
 //
+// Control flow has its bodies, which are graphs, among its attributes:
+//
+//     %3 : f32[4] = scan(%0, %1) {body=graph {
+//       %0 = input "x0" f32[4]
+//       ...
+//     }, carries=1}
+//
 // A placement other than row-major stands behind the shape: f32[8,64,7,7]<aBcd16b>,
 // <channels_last>, <strides=[1,2]>.
 #include "rutile/core/placement.h"
+#include "rutile/graph/ir/body.h"
 #include "rutile/graph/ir/graph.h"
 #include "rutile/graph/ir/text.h"
 
@@ -30,6 +38,8 @@ std::string constant_text(const Tensor& t) {
   return out + "}";
 }
 
+std::string print_attrs(const Node& n);
+
 void print_node(const Graph& g, const Node& n, const std::vector<int>& names, std::string& out) {
   auto name = [&](ValueId v) { return v == kNone ? std::string("none") : cat("%", names[v]); };
   out += "  ";
@@ -40,13 +50,29 @@ void print_node(const Graph& g, const Node& n, const std::vector<int>& names, st
   for (size_t i = 0; i < n.inputs.size(); ++i) out += cat(i ? ", " : "", name(n.inputs[i]));
   out += ")";
   if (n.op->attrs) {
-    const std::string attrs = attrs_to_string(*n.op->attrs, n.attrs.get());
+    const std::string attrs = n.op->runs_bodies ? print_attrs(n) : attrs_to_string(*n.op->attrs, n.attrs.get());
     if (!attrs.empty()) out += cat(" {", attrs, "}");
   }
   if (!n.origins.empty() && !g.origins[n.origins.front()].cell.empty()) {
     out += cat(" @\"", g.origins[n.origins.front()].cell, "\"");
   }
   out += cat(" #", phase_name(n.phase), "\n");
+}
+
+// Bodies as graphs, two columns further in, in front of the other attributes.
+std::string print_attrs(const Node& n) {
+  AnyAttrs rest = n.attrs;
+  std::string out;
+  for (const BodyOf& b : bodies_of(n)) {
+    std::string text = print(*body_graph(*b.region));
+    text.pop_back();
+    std::string indented;
+    for (const char c : text) indented += c == '\n' ? std::string("\n  ") : std::string(1, c);
+    out += cat(out.empty() ? "" : ", ", field_name(*n.op->attrs, b.field), "=", indented);
+    if (!n.op->attrs->set(rest.get_mutable(), b.field, Ref<Region>()).ok()) return out;
+  }
+  const std::string others = attrs_to_string(*n.op->attrs, rest.get());
+  return out + (out.empty() || others.empty() ? "" : ", ") + others;
 }
 
 }  // namespace

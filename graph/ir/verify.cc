@@ -4,6 +4,7 @@
 #include <cstring>
 #include <set>
 
+#include "rutile/graph/ir/body.h"
 #include "rutile/graph/ir/graph.h"
 #include "rutile/ops/plan_cache.h"
 
@@ -102,6 +103,11 @@ Status verify(const Graph& g) {
       return broken(g, id, "its origins are not ascending");
     }
     RUTILE_RETURN_IF_ERROR(check_metas(g, id));
+    for (const BodyOf& b : bodies_of(n)) {
+      const Graph& body = *body_graph(*b.region);
+      if (!body.states.empty()) return broken(g, id, "a body has States of its own");
+      if (Status s = verify(body); !s.ok()) return broken(g, id, cat("in a body: ", s.message()));
+    }
   }
   for (ValueId v : g.outputs) {
     if (!in_range(v) || !defined[v]) {

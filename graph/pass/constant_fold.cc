@@ -16,7 +16,7 @@ Status constant_fold(Graph& g) {
   Rewriter rw(g);
   for (NodeId id : rw.old_order()) {
     const Node& n = rw.resolved(id);
-    bool fold = !g.has_effects(n) && n.op->mutate_mask == 0;
+    bool fold = !g.has_effects(n) && n.op->mutate_mask == 0 && !n.op->runs_bodies;
     std::vector<Tensor> in;
     for (ValueId v : n.inputs) {
       fold = fold && (v == kNone || g.values[v].kind == ValueKind::kConstant);

@@ -52,6 +52,7 @@ Status canonicalize(Graph& g);
 Status constant_fold(Graph& g);
 Status cse(Graph& g);
 Status dce(Graph& g);
+Status prune_bodies(Graph& g);
 Status fold_casts(Graph& g);
 Status fuse_elementwise(Graph& g);
 Status fuse_norm_act(Graph& g);

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "rutile/core/log.h"
+#include "rutile/graph/ir/body.h"
 #include "rutile/graph/pass/pass.h"
 
 namespace rutile::graph {
@@ -11,6 +12,7 @@ namespace {
 
 constexpr Pass kTraining[] = {
     {"dce", dce, true, "drops what nobody uses"},
+    {"prune_bodies", prune_bodies, true, "loops and branches give what somebody reads"},
     {"canonicalize", canonicalize, true, "one form for equal meanings"},
     {"constant_fold", constant_fold, true, "computes constants once"},
     {"cse", cse, true, "equal ops on equal inputs run once"},
@@ -28,6 +30,7 @@ constexpr Pass kTraining[] = {
 
 constexpr Pass kInference[] = {
     {"dce", dce, true, "drops what nobody uses"},
+    {"prune_bodies", prune_bodies, true, "loops and branches give what somebody reads"},
     {"canonicalize", canonicalize, true, "one form for equal meanings"},
     {"constant_fold", constant_fold, true, "computes constants once"},
     {"cse", cse, true, "equal ops on equal inputs run once"},
@@ -114,10 +117,43 @@ Status check_pass_names(std::string_view off) {
   return Status();
 }
 
-Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports,
-                    const PipelineHooks& hooks) {
-  RUTILE_RETURN_IF_ERROR(verify(g));
-  for (const Pass& pass : pipeline(pipeline_for(g))) {
+namespace {
+
+Status run_passes(Graph& g, Pipeline which, std::string_view off, std::vector<PassReport>* reports,
+                  const PipelineHooks& hooks);
+
+// The passes of a training step work on every body: what it computes belongs to one iteration.
+Status optimize_bodies(Graph& g, std::string_view off, std::vector<PassReport>* reports,
+                       std::string_view name) {
+  PassReport r;
+  r.name = "bodies";
+  const auto start = std::chrono::steady_clock::now();
+  for (NodeId id : g.order) {
+    for (const BodyOf& b : bodies_of(g.nodes[id])) {
+      Graph body = *body_graph(*b.region);
+      r.nodes_before += static_cast<int>(body.order.size());
+      std::vector<PassReport> inner;
+      RUTILE_RETURN_IF_ERROR(run_passes(body, Pipeline::kTraining, off, &inner, {name, {}}));
+      r.nodes_after += static_cast<int>(body.order.size());
+      for (PassReport& p : inner) {
+        r.remarks.insert(r.remarks.end(), p.remarks.begin(), p.remarks.end());
+      }
+      Node& n = g.nodes[id];
+      RUTILE_RETURN_IF_ERROR(
+          n.op->attrs->set(n.attrs.get_mutable(), b.field, make_body(std::move(body))));
+    }
+  }
+  if (r.nodes_before == 0) return Status();
+  r.ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  log_pass(name, r);
+  if (reports) reports->push_back(std::move(r));
+  return verify(g);
+}
+
+Status run_passes(Graph& g, Pipeline which, std::string_view off, std::vector<PassReport>* reports,
+                  const PipelineHooks& hooks) {
+  for (const Pass& pass : pipeline(which)) {
     if (pass.optional && (off == "all" || listed(off, pass.name))) continue;
     PassReport r;
     r.name = pass.name;
@@ -144,7 +180,15 @@ Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* rep
     if (hooks.after) hooks.after(r, g);
     if (reports) reports->push_back(std::move(r));
   }
-  return Status();
+  return optimize_bodies(g, off, reports, hooks.name);
+}
+
+}  // namespace
+
+Status run_pipeline(Graph& g, std::string_view off, std::vector<PassReport>* reports,
+                    const PipelineHooks& hooks) {
+  RUTILE_RETURN_IF_ERROR(verify(g));
+  return run_passes(g, pipeline_for(g), off, reports, hooks);
 }
 
 }  // namespace rutile::graph

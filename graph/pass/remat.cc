@@ -164,6 +164,7 @@ bool Rematerializer::rebuildable(ValueId root) const {
   if (id == kNone || clone_[root] != kNone || original_[root] != kNone) return false;
   const Node& n = g_.nodes[id];
   if (g_.has_effects(n) || n.op->mutate_mask || n.op->checks_values || is_view(n)) return false;
+  if (n.op->runs_bodies) return false;
   if (n.phase == Phase::kOptimizer || n.phase == Phase::kFrozen) return false;
   if (how_.kind == Remat::Kind::kCheap && bound_by_arithmetic(cost_of(g_, n))) return false;
   return !is_batch_norm(n.op) || root == n.outputs[0];

@@ -4,6 +4,10 @@
 #include <atomic>
 #include <mutex>
 
+#include "rutile/graph/ir/body.h"
+#include "rutile/graph/trace/replay.h"
+#include "rutile/ops/view.h"
+
 namespace rutile::graph {
 
 namespace {
@@ -52,8 +56,12 @@ Phase& current_phase() {
   return phase;
 }
 
-Tracer::Tracer(Graph& g)
-    : g_(g), id_(next_trace.fetch_add(1)), outer_graph_(active_graph), outer_trace_(active_trace) {
+Tracer::Tracer(Graph& g, Tracer* outer)
+    : g_(g),
+      outer_(outer),
+      id_(next_trace.fetch_add(1)),
+      outer_graph_(active_graph),
+      outer_trace_(active_trace) {
   static std::once_flag once;
   std::call_once(once, [] { set_symbolic_read_handler(symbolic_read); });
   active_graph = &g;
@@ -81,6 +89,15 @@ ValueId Tracer::value_of(const Tensor& t) {
   if (!t.defined()) return kNone;
   const TensorImpl* impl = t.impl();
   if (impl->trace_id == id_) return impl->trace_value;
+  if (belongs_outside(*impl)) {
+    auto [it, fresh] = constants_.emplace(impl, kNone);
+    if (fresh) {
+      captured_.push_back(t);
+      it->second = g_.add_input(t.meta(), cat("captured", captured_.size() - 1));
+      captured_values_.push_back(it->second);
+    }
+    return it->second;
+  }
   if (impl->symbolic()) {
     throw_error(ErrorCode::kRuntime,
                 cat("a tensor ", impl->meta,
@@ -95,6 +112,13 @@ ValueId Tracer::value_of(const Tensor& t) {
   return it->second;
 }
 
+bool Tracer::belongs_outside(const TensorImpl& impl) const {
+  for (const Tracer* t = outer_; t && impl.symbolic(); t = t->outer_) {
+    if (impl.trace_id == t->id_) return true;
+  }
+  return false;
+}
+
 void Tracer::append(const CallMeta& call, std::span<const Tensor> in,
                     std::span<const TensorMeta> out_metas, std::span<Tensor> out,
                     std::source_location where) {
@@ -104,6 +128,7 @@ void Tracer::append(const CallMeta& call, std::span<const Tensor> in,
   origin.op = call.op->name;
   call_location(where, &origin.file, &origin.line);
   origin.cell = cell_path(call_modes().cell);
+  if (const Origin* replayed = replayed_origin()) origin = *replayed;
   const NodeId id = g_.add_node(*call.op, AnyAttrs(call.op->attrs, call.attrs), std::move(inputs),
                                 out_metas, {g_.add_origin(std::move(origin))}, current_phase());
   g_.nodes[id].clone_group = call_modes().clone_group;
@@ -114,6 +139,11 @@ void Tracer::append(const CallMeta& call, std::span<const Tensor> in,
 Tensor Tracer::read_state(State& state) {
   auto it = state_symbols_.find(&state);
   if (it != state_symbols_.end()) return it->second;
+  if (outer_) {
+    const ValueId operand = g_.add_input(state.meta(), state.name());
+    body_states_.emplace_back(Ref<State>(&state), operand);
+    return state_symbols_[&state] = symbol(operand);
+  }
   slots_[&state] = g_.states.size();
   const ValueId v = g_.add_state(Ref<State>(&state), state.meta(), state.name());
   return state_symbols_[&state] = symbol(v);
@@ -121,10 +151,47 @@ Tensor Tracer::read_state(State& state) {
 
 void Tracer::write_state(State& state, const Tensor& value) {
   read_state(state);
+  if (outer_) {
+    const ValueId v = value_of(value);
+    state_symbols_[&state] = value.impl()->trace_id == id_ ? value : symbol(v);
+    return;
+  }
   StateSlot& slot = g_.states[slots_[&state]];
   slot.out = value_of(value);
   // A constant as new value has no symbol yet.
   state_symbols_[&state] = value.impl()->trace_id == id_ ? value : symbol(slot.out);
+}
+
+TracedBody Tracer::trace_body(const Region::Function& fn, std::span<const TensorMeta> operands) {
+  TracedBody traced;
+  Graph body;
+  Tracer inner(body, this);
+  std::vector<Tensor> symbols;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    symbols.push_back(inner.input(operands[i], cat("x", i)));
+  }
+  std::vector<ValueId> inputs = body.inputs;
+  CallModes& modes = call_modes();
+  ScopedValue<TraceHook*> tracing(modes.trace, &inner);
+  ScopedValue<StateHook*> states(modes.states, &inner);
+  ScopedValue<TapeHook*> no_tape(modes.tape, nullptr);
+  ScopedValue<Phase> phase(current_phase(), current_phase());
+  for (const Tensor& t : fn(symbols)) {
+    if (!t.defined()) throw_error(ErrorCode::kValue, "a body returned an empty Tensor");
+    const Tensor plain = t.meta().is_contiguous() ? t : ops::contiguous(t);
+    body.outputs.push_back(inner.value_of(plain));
+  }
+  for (const auto& [state, operand] : inner.body_states_) {
+    const ValueId now = inner.value_of(inner.state_symbols_[state.get()]);
+    traced.states.push_back({state, now != operand});
+    if (now != operand) body.outputs.push_back(now);
+  }
+  inputs.insert(inputs.end(), inner.captured_values_.begin(), inner.captured_values_.end());
+  for (const auto& [state, operand] : inner.body_states_) inputs.push_back(operand);
+  body.inputs = std::move(inputs);
+  traced.captured = std::move(inner.captured_);
+  traced.body = make_body(std::move(body));
+  return traced;
 }
 
 std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& inputs) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "rutile/graph/ir/graph.h"
@@ -26,7 +27,8 @@ RUTILE_API Phase& current_phase();
 
 class Tracer final : public TraceHook, public StateHook {
  public:
-  explicit Tracer(Graph& g);
+  // `outer`: what runs around the body that this one traces.
+  explicit Tracer(Graph& g, Tracer* outer = nullptr);
   ~Tracer() override;
 
   Tensor input(const TensorMeta& meta, std::string name);
@@ -37,14 +39,21 @@ class Tracer final : public TraceHook, public StateHook {
   void append(const CallMeta& call, std::span<const Tensor> in,
               std::span<const TensorMeta> out_metas, std::span<Tensor> out,
               std::source_location where) override;
+  TracedBody trace_body(const Region::Function& fn, std::span<const TensorMeta> operands) override;
   Tensor read_state(State& state) override;
   void write_state(State& state, const Tensor& value) override;
 
  private:
+  bool belongs_outside(const TensorImpl& impl) const;
+
   Graph& g_;
+  Tracer* outer_;
   uint64_t id_;
   const Graph* outer_graph_;  // tracers nest: what was active before
   uint64_t outer_trace_;
+  std::vector<Tensor> captured_;  // of the traces around, which become operands
+  std::vector<ValueId> captured_values_;
+  std::vector<std::pair<Ref<State>, ValueId>> body_states_;  // with the operand that stands for it
   std::unordered_map<const TensorImpl*, ValueId> constants_;
   std::vector<Tensor> keep_alive_;  // captured tensors: their addresses are keys
   std::unordered_map<const State*, size_t> slots_;

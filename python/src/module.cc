@@ -10,6 +10,7 @@
 #include "rutile/ops/custom.h"
 #include "rutile/ops/random.h"
 #include "rutile/python/src/cell.h"
+#include "rutile/python/src/control.h"
 #include "rutile/python/src/convert.h"
 #include "rutile/python/src/interop.h"
 #include "rutile/python/src/jit.h"
@@ -53,6 +54,7 @@ PYBIND11_MODULE(_rutile, m) {
       py::arg("path"));
   add_transforms(m);
   add_jit(m);
+  add_control(m);
   m.def(
       "set_num_threads",
       [](py::object n) {

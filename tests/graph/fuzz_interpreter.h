@@ -94,6 +94,7 @@ class Interpreter {
   void update_state(const Step& s);
   void recompute(const Step& s);
   void gradient(const Step& s);
+  void control(const Step& s);
 
   Machine& m_;
   Tensors values_, read_;

@@ -189,6 +189,50 @@ void Interpreter::recompute(const Step& s) {
   push(r[0], "the body's last value");
 }
 
+// The body in a branch or a loop. What decides is no rounding's affair.
+void Interpreter::control(const Step& s) {
+  const Tensor x = pick(s.r[0]), y = pick(s.r[1]);
+  if (y.rank() == 0 || y.dim(0) > 4 || x.impl() == y.impl()) return;
+  const auto body = [this, &s](const Tensors& in) {
+    Interpreter inner(m_, in, std::exchange(log_, nullptr));
+    inner.run(s.body);
+    return inner.values().back();
+  };
+  auto* const log = log_;
+  const auto next = [](const Tensor& carry, const Tensor& last) {
+    return carry * 0.5 + ops::cast(ops::tanh(ops::mean(last)), carry.dtype());
+  };
+  Tensors results;
+  if (s.r[2] % 3 == 0) {
+    note(cat("cond(", s.r[3] % 2, "), ", name(x), ", ", name(y), ":"));
+    const Tensor size = ops::max(ops::abs(x));
+    const Tensor pred = s.r[3] % 2 ? ops::greater_equal(size, 0.0) : ops::less(size, 0.0);
+    results = ops::cond(pred, [&](const Tensors& in) { return Tensors{body(in)}; },
+                        [&](const Tensors& in) { return Tensors{body(in) * 0.5}; }, {x, y});
+  } else if (s.r[2] % 3 == 1) {
+    note(cat("scan of ", name(y), " with ", name(x), ":"));
+    auto [carry, ys] = ops::scan(
+        [&](const Tensors& c, const Tensors& v) -> ops::ScanStep {
+          const Tensor last = body({c[0], v[0]});
+          return {{next(c[0], last)}, {last}};
+        },
+        {x}, {y}, {.reverse = s.r[3] % 2 == 0});
+    results = {carry[0], ys[0]};
+  } else {
+    note(cat("while_loop of ", name(x), " beside ", name(y), ":"));
+    const auto rounds = static_cast<int64_t>(s.r[3] % 4);
+    results = ops::while_loop(
+        [&](const Tensors& c) { return ops::less(c[0], Tensor::scalar(rounds, DType::kI64)); },
+        [&](const Tensors& c) {
+          return Tensors{c[0] + 1, next(c[1], body({c[1], y}))};
+        },
+        {Tensor::scalar(int64_t{0}, DType::kI64), x}, {.max_iterations = 5});
+    results.erase(results.begin());
+  }
+  log_ = log;
+  for (const Tensor& r : results) push(r, "of the body");
+}
+
 void Interpreter::gradient(const Step& s) {
   // Handles of their own: an outer scope may track the values already.
   const Tensor a = pick(s.r[0]), b = pick(s.r[1]);

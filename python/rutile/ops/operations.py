@@ -285,3 +285,16 @@ def _print(xs):
     return xs[0] if xs else None
 
 
+
+_define("WhileLoop", {}, lambda self, cond_func, loop_func, init_val: F.while_loop(cond_func, loop_func, init_val),
+        "Runs a function while a condition on its value holds.")
+_define("ForiLoop", {}, lambda self, lower, upper, loop_func, init_val, unroll=True: F.fori_loop(
+    lower, upper, loop_func, init_val), "Runs a function for each number of a range.")
+_define("Scan", {}, lambda self, *args, **kwargs: _scan(*args, **kwargs),
+        "Runs a function for each entry of a list of tensors, handing a carry on; returns it and the list of outputs.")
+
+
+def _scan(loop_func, init, xs, length=None, unroll=True):
+    stacked = None if xs is None else F.stack([x if isinstance(x, Tensor) else Tensor(x) for x in xs])
+    carry, ys = F.scan(loop_func, init, stacked, length)
+    return carry, [] if ys is None else list(ys)

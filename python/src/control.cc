@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Control flow over Python functions: carries and results are nested tuples, lists and dicts.
+#include "rutile/python/src/control.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "rutile/ops/control.h"
+#include "rutile/python/src/convert.h"
+#include "rutile/python/src/py_tensor.h"
+#include "rutile/python/src/tree.h"
+
+namespace py = pybind11;
+
+namespace rutile::python {
+namespace {
+
+using Tensors = std::vector<Tensor>;
+
+// The structure of a carry; every body gets and returns it.
+struct Carry {
+  const char* op;
+  Tree tree;
+  py::object value(const Tensors& leaves) const {
+    const Tensor* next = leaves.data();
+    return unflatten(tree, &next);
+  }
+  Tensors leaves(py::handle result) const {
+    Tensors all;
+    const Tree got = flatten(result, Leaves::kTensors, cat("what the body of ", op, " returns"), &all);
+    if (!(got == tree)) {
+      throw_error(ErrorCode::kValue, cat("[", op, "] the carry is ", tree.text(),
+                                         ", the body returns ", got.text()));
+    }
+    return all;
+  }
+};
+
+py::object cond(const py::object& pred, const py::function& yes, const py::function& no,
+                const py::tuple& operands) {
+  const Tensor p = tensor_from(pred.ptr());
+  Tensors in;
+  const Tree arguments = flatten(operands, Leaves::kAny, "an operand of cond", &in);
+  std::optional<Tree> results;
+  const auto body = [&](const py::function& fn) {
+    return [&](const Tensors& x) {
+      const Tensor* next = x.data();
+      const py::object r = fn(*py::tuple(unflatten(arguments, &next)));
+      Tensors all;
+      Tree tree = flatten(r, Leaves::kTensors, "what a body of cond returns", &all);
+      if (results && !(*results == tree)) {
+        throw_error(ErrorCode::kValue, cat("[cond] gives ", results->text(),
+                                           " where the predicate holds, ", tree.text(),
+                                           " where it does not"));
+      }
+      results = std::move(tree);
+      return all;
+    };
+  };
+  const Tensors out = ops::cond(p, body(yes), body(no), in);
+  const Tensor* next = out.data();
+  return unflatten(*results, &next);
+}
+
+py::object while_loop(const py::function& condition, const py::function& body,
+                      const py::object& init, int64_t max_iterations) {
+  Tensors in;
+  const Carry carry{"while_loop", flatten(init, Leaves::kTensors, "the carry of while_loop", &in)};
+  const Tensors out = ops::while_loop(
+      [&](const Tensors& c) { return tensor_from(py::object(condition(carry.value(c))).ptr()); },
+      [&](const Tensors& c) { return carry.leaves(body(carry.value(c))); }, in,
+      {.max_iterations = max_iterations});
+  return carry.value(out);
+}
+
+py::object fori_loop(int64_t lower, int64_t upper, const py::function& body,
+                     const py::object& init) {
+  Tensors in;
+  const Carry carry{"fori_loop", flatten(init, Leaves::kTensors, "the carry of fori_loop", &in)};
+  const Tensors out = ops::fori_loop(
+      lower, upper,
+      [&](const Tensor& i, const Tensors& c) {
+        return carry.leaves(body(py::reinterpret_steal<py::object>(checked(wrap(i))), carry.value(c)));
+      },
+      in);
+  return carry.value(out);
+}
+
+py::tuple scan(const py::function& body, const py::object& init, const py::object& xs,
+               int64_t length, bool reverse) {
+  Tensors in, scanned;
+  const Carry carry{"scan", flatten(init, Leaves::kTensors, "the carry of scan", &in)};
+  const Tree slices = flatten(xs, Leaves::kTensors, "xs of scan", &scanned);
+  Tree outputs;
+  const ops::ScanStep r = ops::scan(
+      [&](const Tensors& c, const Tensors& x) {
+        const Tensor* next = x.data();
+        const py::object result = body(carry.value(c), unflatten(slices, &next));
+        if (!py::isinstance<py::tuple>(result) || py::len(result) != 2) {
+          throw_error(ErrorCode::kType, "the body of scan returns a carry and an output");
+        }
+        const py::tuple both(result);
+        ops::ScanStep step;
+        step.carry = carry.leaves(both[0]);
+        outputs = flatten(both[1], Leaves::kTensors, "an output of scan", &step.ys);
+        return step;
+      },
+      in, scanned, {.length = length, .reverse = reverse});
+  const Tensor* next = r.ys.data();
+  return py::make_tuple(carry.value(r.carry), unflatten(outputs, &next));
+}
+
+}  // namespace
+
+void add_control(py::module_& m) {
+  m.def("cond", &cond, "cond(pred, true_fn, false_fn, operands)");
+  m.def("while_loop", &while_loop, "while_loop(condition, body, init, max_iterations)");
+  m.def("fori_loop", &fori_loop, "fori_loop(lower, upper, body, init)");
+  m.def("scan", &scan, "scan(body, init, xs, length, reverse)");
+}
+
+}  // namespace rutile::python

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace rutile::python {
+
+void add_control(pybind11::module_& m);
+
+}  // namespace rutile::python
