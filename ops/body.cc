@@ -70,6 +70,17 @@ Ref<Region> closed_body(const Region::Function& fn, std::span<const Tensor> oper
   return closed_body(fn, metas);
 }
 
+TensorList results_of(std::vector<Tensor> results, std::span<const Tensor> operands) {
+  TensorList all;
+  for (Tensor& r : results) {
+    const auto same = [&](const Tensor& t) { return t.impl() == r.impl(); };
+    const bool shared = std::any_of(operands.begin(), operands.end(), same) ||
+                        std::any_of(all.begin(), all.end(), same);
+    all.push_back(shared ? reshape(r, r.shape()) : std::move(r));
+  }
+  return all;
+}
+
 Tensor plain(const Tensor& t) { return t.meta().is_contiguous() ? t : contiguous(t); }
 
 std::vector<Tensor> plain(const std::vector<Tensor>& ts) {
@@ -99,8 +110,8 @@ void check_carries(const char* op, std::span<const Tensor> carries,
   for (size_t i = 0; i < carries.size(); ++i) {
     const TensorMeta &in = carries[i].meta(), &out = results[i].meta();
     if (in.shape == out.shape && in.dtype == out.dtype) continue;
-    throw_error(ErrorCode::kValue, cat("[", op, "] carry ", i, " enters the body as ", in,
-                                       " and leaves it as ", out));
+    throw_error(ErrorCode::kValue,
+                cat("[", op, "] carry ", i, " enters the body as ", in, " and leaves it as ", out));
   }
 }
 

@@ -32,6 +32,10 @@ std::vector<Tensor> run_body(const TracedBody& body, const Outside& outside, Ins
 Ref<Region> closed_body(const Region::Function& fn, std::span<const Tensor> operands);
 Ref<Region> closed_body(const Region::Function& fn, std::span<const TensorMeta> operands);
 
+// Results of a body that ran as an op: what is handed through gets a handle of its own, for a tape
+// knows tensors by their handles.
+TensorList results_of(std::vector<Tensor> results, std::span<const Tensor> operands);
+
 // Operands of bodies lie row-major.
 Tensor plain(const Tensor& t);
 std::vector<Tensor> plain(const std::vector<Tensor>& ts);

@@ -46,9 +46,7 @@ int count_cond(const CallMeta& call) {
 TensorList compose_cond(const void* attrs, std::span<const Tensor> in) {
   const auto& a = *static_cast<const CondAttrs*>(attrs);
   const Ref<Region>& body = predicate("cond", in[0]) ? a.then_body : a.else_body;
-  const std::vector<Tensor> out =
-      body->function(std::vector<Tensor>(in.begin() + 1, in.end()));
-  return TensorList(std::span<const Tensor>(out));
+  return results_of(body->function(std::vector<Tensor>(in.begin() + 1, in.end())), in);
 }
 
 // The predicate chooses again, between the bodies' gradients.
@@ -85,14 +83,16 @@ void check_branches(const TracedBody (&bodies)[2]) {
     for (const TracedBody::StateUse& use : bodies[b].states) n[b] -= use.written;
   }
   if (n[0] != n[1]) {
-    throw_error(ErrorCode::kValue, cat("[cond] gives ", n[0], " results where the predicate holds, ",
-                                       n[1], " where it does not"));
+    throw_error(ErrorCode::kValue,
+                cat("[cond] gives ", n[0], " results where the predicate holds, ", n[1],
+                    " where it does not"));
   }
   for (size_t i = 0; i < n[0]; ++i) {
     const TensorMeta &y = bodies[0].body->results[i], &other = bodies[1].body->results[i];
     if (y.shape == other.shape && y.dtype == other.dtype) continue;
-    throw_error(ErrorCode::kValue, cat("[cond] result ", i, " is ", y, " where the predicate holds, ",
-                                       other, " where it does not"));
+    throw_error(ErrorCode::kValue,
+                cat("[cond] result ", i, " is ", y, " where the predicate holds, ", other,
+                    " where it does not"));
   }
 }
 
@@ -113,8 +113,7 @@ std::vector<Tensor> traced_cond(Arg pred, const Body (&fns)[2], const std::vecto
         [&](const std::vector<Tensor>& xs) {
           const auto at = [&](size_t i) { return xs.begin() + static_cast<int64_t>(i); };
           Inside inside{{at(n), at(n + captured)}, {at(n + captured), xs.end()}};
-          std::vector<Tensor> results =
-              run_body(body, outside, &inside, std::span(xs).first(n));
+          std::vector<Tensor> results = run_body(body, outside, &inside, std::span(xs).first(n));
           for (size_t i = 0; i < outside.states.size(); ++i) {
             if (outside.states[i].written) results.push_back(inside.states[i]);
           }
@@ -144,6 +143,7 @@ constinit const OpDef kCond = define({
     .outputs = {"ys*"},
     .attrs = attrs_of<CondAttrs>(),
     .infer = infer_cond,
+    .flops = [](const CallMeta&) { return 0.0; },  // graph::cost_of adds the bodies
     .count_outputs = count_cond,
     .grad = grad_cond,
     .saves = {"pred", "xs"},

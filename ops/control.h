@@ -49,9 +49,8 @@ extern RUTILE_API const OpDef kCond;
 //   Tensor y = ops::cond(ops::greater(ops::sum(x), 0.0),
 //                        [&](auto&) { return std::vector{x * 2.0}; },
 //                        [&](auto&) { return std::vector{x}; })[0];
-RUTILE_API std::vector<Tensor> cond(
-    Arg pred, const Body& then_body, const Body& else_body,
-    const std::vector<Tensor>& operands = {});
+RUTILE_API std::vector<Tensor> cond(Arg pred, const Body& then_body, const Body& else_body,
+                                    const std::vector<Tensor>& operands = {});
 
 struct LoopAttrs {
   Ref<Region> condition, body;  // of an iteration's carries, slices of xs, then the other operands

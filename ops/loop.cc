@@ -36,7 +36,8 @@ Status check_operands(const CallMeta& call, const LoopAttrs& a) {
     if (at >= a.carries && at < a.carries + a.scanned) shape.push_back(a.length);
     for (int d = 0; d < want.rank(); ++d) shape.push_back(want.dim(d));
     if (got.shape == shape && got.dtype == want.dtype) continue;
-    return value_error(cat("operand ", i, " should be ", TensorMeta(shape, want.dtype), ", got ", got));
+    return value_error(
+        cat("operand ", i, " should be ", TensorMeta(shape, want.dtype), ", got ", got));
   }
   return Status();
 }
@@ -46,7 +47,8 @@ Status infer_loop(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_operands(call, a));
   const auto results = static_cast<int64_t>(a.body->results.size());
   if (a.carries < 0 || a.carries > results || (a.length < 0 && results > a.carries)) {
-    return value_error(cat("has ", a.carries, " carries, ", results, " results and length ", a.length));
+    return value_error(
+        cat("has ", a.carries, " carries, ", results, " results and length ", a.length));
   }
   for (int64_t i = 0; i < results; ++i) {
     const TensorMeta& r = a.body->results[static_cast<size_t>(i)];
@@ -54,7 +56,8 @@ Status infer_loop(const CallMeta& call, TensorMeta* out) {
       out[i] = plain_meta(r);
       continue;
     }
-    if (r.rank() == kMaxRank) return value_error(cat("cannot stack ", r, ": a tensor has at most 8 dimensions"));
+    if (r.rank() == kMaxRank)
+      return value_error(cat("cannot stack ", r, ": a tensor has at most 8 dimensions"));
     Shape shape{a.length};
     for (int d = 0; d < r.rank(); ++d) shape.push_back(r.dim(d));
     out[i] = TensorMeta(shape, r.dtype, r.device);
@@ -92,15 +95,13 @@ TensorList compose_loop(const void* attrs, std::span<const Tensor> in) {
   };
   for (size_t i = n; i < a.body->results.size(); ++i) loop.ys.push_back(a.body->results[i]);
   int64_t iterations = 0;
-  const ScanStep done =
-      loop.run({in.begin() + static_cast<int64_t>(first), in.begin() + static_cast<int64_t>(first + n)},
-               {in.begin() + static_cast<int64_t>(first + n), rest.begin()},
-               a.length, &iterations);
-  TensorList out;
-  for (const Tensor& t : done.carry) out.push_back(t);
-  for (const Tensor& t : done.ys) out.push_back(t);
+  const ScanStep done = loop.run(
+      {in.begin() + static_cast<int64_t>(first), in.begin() + static_cast<int64_t>(first + n)},
+      {in.begin() + static_cast<int64_t>(first + n), rest.begin()}, a.length, &iterations);
+  std::vector<Tensor> out = done.carry;
+  out.insert(out.end(), done.ys.begin(), done.ys.end());
   if (a.condition) out.push_back(Tensor::scalar(iterations, DType::kI64));
-  return out;
+  return results_of(std::move(out), in);
 }
 
 Tensor zeros_of(const TensorMeta& m) { return zeros(m.shape, m.dtype); }
@@ -118,9 +119,10 @@ class LoopGradient {
         scanned_(static_cast<int>(a_.scanned)),
         results_(static_cast<int>(a_.body->results.size())) {
     if (a_.saved != a_.carries) {
-      throw_error(ErrorCode::kValue,
-                  "[while_loop] its gradient in a traced function needs max_iterations: the carries "
-                  "of every iteration are kept for backward, in memory that is planned beforehand");
+      throw_error(
+          ErrorCode::kValue,
+          "[while_loop] its gradient in a traced function needs max_iterations: the carries "
+          "of every iteration are kept for backward, in memory that is planned beforehand");
     }
   }
   GradResult run();
@@ -297,6 +299,7 @@ constinit const OpDef kScan = define({
     .outputs = {"ys*"},
     .attrs = attrs_of<LoopAttrs>(),
     .infer = infer_loop,
+    .flops = [](const CallMeta&) { return 0.0; },  // graph::cost_of adds the bodies
     .count_outputs = count_loop,
     .grad = grad_loop,
     .saves = {"xs", "ys"},
@@ -311,6 +314,7 @@ constinit const OpDef kWhileLoop = define({
     .outputs = {"ys*"},
     .attrs = attrs_of<LoopAttrs>(),
     .infer = infer_loop,
+    .flops = [](const CallMeta&) { return 0.0; },  // graph::cost_of adds the bodies
     .count_outputs = count_loop,
     .grad = grad_loop,
     .saves = {"xs", "ys"},

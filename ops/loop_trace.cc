@@ -17,8 +17,8 @@ class LoopTrace {
  public:
   LoopTrace(const OpDef& op, const std::vector<Tensor>& init, const std::vector<Tensor>& xs)
       : op_(op), carries_(plain(init)), xs_(plain(xs)) {}
-  ScanStep run(const Condition& condition, const ScanBody& body, const Tensor& count,
-               ScanOptions o, std::source_location where);
+  ScanStep run(const Condition& condition, const ScanBody& body, const Tensor& count, ScanOptions o,
+               std::source_location where);
 
  private:
   void trace_condition(const Condition& condition);
@@ -173,13 +173,14 @@ int64_t common_length(const std::vector<Tensor>& xs, const ScanOptions& o) {
   int64_t length = o.length;
   for (size_t i = 0; i < xs.size(); ++i) {
     if (xs[i].rank() == 0) {
-      throw_error(ErrorCode::kValue, cat("[scan] runs along the first dimension of each of xs, but ",
-                                         "xs[", i, "] is ", xs[i].meta()));
+      throw_error(ErrorCode::kValue,
+                  cat("[scan] runs along the first dimension of each of xs, but ", "xs[", i,
+                      "] is ", xs[i].meta()));
     }
     if (length < 0) length = xs[i].dim(0);
     if (xs[i].dim(0) != length) {
-      throw_error(ErrorCode::kValue, cat("[scan] runs ", length, " iterations, but xs[", i, "] is ",
-                                         xs[i].meta()));
+      throw_error(ErrorCode::kValue,
+                  cat("[scan] runs ", length, " iterations, but xs[", i, "] is ", xs[i].meta()));
     }
   }
   if (length < 0) throw_error(ErrorCode::kValue, "[scan] needs xs or a length");
@@ -217,7 +218,9 @@ std::vector<Tensor> while_loop(const Condition& condition, const Body& body,
     return ScanStep{body(carry), {}};
   };
   if (call_modes().trace) {
-    return LoopTrace(kWhileLoop, init, {}).run(condition, step, {}, {.length = length}, where).carry;
+    return LoopTrace(kWhileLoop, init, {})
+        .run(condition, step, {}, {.length = length}, where)
+        .carry;
   }
   int64_t iterations = 0;
   return EagerLoop{"while_loop", condition, step, length, false, {}}

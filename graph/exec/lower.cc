@@ -437,7 +437,7 @@ Status Lowering::finish_outputs() {
     const Place p = place_[v];
     Buffer& b = buffers_[p.buffer];
     const bool whole = p.offset == 0 && b.bytes == std::max<int64_t>(meta.nbytes(), 1);
-    const bool placed = part_.body                 ? meta.is_contiguous()
+    const bool placed = part_.body                ? meta.is_contiguous()
                         : meta.layout == kStrided ? meta.is_dense()
                                                   : !part_.main;
     if (b.kind == BufferKind::kArena && whole && placed && !taken[p.buffer]) {

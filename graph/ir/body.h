@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bodies of control flow: a Region whose ops are a graph. It takes operands as inputs, has no States
-// of its own (they are operands and results) and shares nothing with the graph around it.
+// Bodies of control flow: a Region whose ops are a graph. It takes operands as inputs, has no
+// States of its own (they are operands and results) and shares nothing with the graph around it.
 #pragma once
 
 #include "rutile/graph/ir/graph.h"

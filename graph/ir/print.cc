@@ -50,7 +50,8 @@ void print_node(const Graph& g, const Node& n, const std::vector<int>& names, st
   for (size_t i = 0; i < n.inputs.size(); ++i) out += cat(i ? ", " : "", name(n.inputs[i]));
   out += ")";
   if (n.op->attrs) {
-    const std::string attrs = n.op->runs_bodies ? print_attrs(n) : attrs_to_string(*n.op->attrs, n.attrs.get());
+    const std::string attrs =
+        n.op->runs_bodies ? print_attrs(n) : attrs_to_string(*n.op->attrs, n.attrs.get());
     if (!attrs.empty()) out += cat(" {", attrs, "}");
   }
   if (!n.origins.empty() && !g.origins[n.origins.front()].cell.empty()) {

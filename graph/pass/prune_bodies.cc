@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: control flow computes and keeps what is needed alone. A trace stacks the carries of every
-// iteration, for a backward that may never come. Requires: dce has run. Guarantees: results of
-// bodies that nobody reads, carries that serve none but themselves, and operands that no body reads
-// are gone. Bodies inside bodies are looked at when their own passes run.
+// Purpose: control flow computes and keeps what is needed alone. A trace stacks the carries of
+// every iteration, for a backward that may never come. Requires: dce has run. Guarantees: results
+// of bodies that nobody reads, carries that serve none but themselves, and operands that no body
+// reads are gone. Bodies inside bodies are looked at when their own passes run.
 #include <algorithm>
 
 #include "rutile/graph/ir/body.h"
@@ -142,16 +142,18 @@ Status prune_bodies(Graph& g) {
   const std::vector<int> uses = g.count_uses();
   Rewriter rw(g);
   Pruning pruning{rw, g, uses};
+  bool changed = false;
   for (NodeId id : rw.old_order()) {
     const Node& n = g.nodes[id];
     const bool whole = !bodies_of(n).empty() && !g.has_effects(n);
     const bool loop = n.op == &ops::kScan || n.op == &ops::kWhileLoop;
-    if (whole && loop && pruning.loop(id)) continue;
-    if (whole && n.op == &ops::kCond && pruning.cond(id)) continue;
-    rw.keep(id);
+    const bool replaced =
+        whole && (loop ? pruning.loop(id) : n.op == &ops::kCond && pruning.cond(id));
+    changed = changed || replaced;
+    if (!replaced) rw.keep(id);
   }
   rw.finish();
-  return dce(g);  // what only they read
+  return changed ? dce(g) : Status();  // what only they read
 }
 
 }  // namespace rutile::graph

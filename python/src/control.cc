@@ -29,10 +29,11 @@ struct Carry {
   }
   Tensors leaves(py::handle result) const {
     Tensors all;
-    const Tree got = flatten(result, Leaves::kTensors, cat("what the body of ", op, " returns"), &all);
+    const Tree got =
+        flatten(result, Leaves::kTensors, cat("what the body of ", op, " returns"), &all);
     if (!(got == tree)) {
-      throw_error(ErrorCode::kValue, cat("[", op, "] the carry is ", tree.text(),
-                                         ", the body returns ", got.text()));
+      throw_error(ErrorCode::kValue,
+                  cat("[", op, "] the carry is ", tree.text(), ", the body returns ", got.text()));
     }
     return all;
   }
@@ -51,9 +52,9 @@ py::object cond(const py::object& pred, const py::function& yes, const py::funct
       Tensors all;
       Tree tree = flatten(r, Leaves::kTensors, "what a body of cond returns", &all);
       if (results && !(*results == tree)) {
-        throw_error(ErrorCode::kValue, cat("[cond] gives ", results->text(),
-                                           " where the predicate holds, ", tree.text(),
-                                           " where it does not"));
+        throw_error(ErrorCode::kValue,
+                    cat("[cond] gives ", results->text(), " where the predicate holds, ",
+                        tree.text(), " where it does not"));
       }
       results = std::move(tree);
       return all;
@@ -82,7 +83,8 @@ py::object fori_loop(int64_t lower, int64_t upper, const py::function& body,
   const Tensors out = ops::fori_loop(
       lower, upper,
       [&](const Tensor& i, const Tensors& c) {
-        return carry.leaves(body(py::reinterpret_steal<py::object>(checked(wrap(i))), carry.value(c)));
+        return carry.leaves(
+            body(py::reinterpret_steal<py::object>(checked(wrap(i))), carry.value(c)));
       },
       in);
   return carry.value(out);

@@ -97,9 +97,8 @@ std::string message_of(const std::function<void()>& f) {
 }
 
 int count_ops(const Graph& g, std::string_view name) {
-  return static_cast<int>(std::count_if(g.order.begin(), g.order.end(), [&](NodeId id) {
-    return g.nodes[id].op->name == name;
-  }));
+  return static_cast<int>(std::count_if(g.order.begin(), g.order.end(),
+                                        [&](NodeId id) { return g.nodes[id].op->name == name; }));
 }
 
 TEST(Control, CondRunsOneBodyAndDifferentiatesIt) {
@@ -109,8 +108,12 @@ TEST(Control, CondRunsOneBodyAndDifferentiatesIt) {
           const Tensor w = ops::exp(x[1]);  // from outside
           return ops::cond(
               ops::greater(ops::sum(x[0]) + shift, 0.0),
-              [&](const Tensors& v) { return Tensors{v[0] * w, ops::sum(v[0])}; },
-              [&](const Tensors& v) { return Tensors{ops::sin(v[0]) - w, ops::sum(w * w)}; },
+              [&](const Tensors& v) {
+                return Tensors{v[0] * w, ops::sum(v[0])};
+              },
+              [&](const Tensors& v) {
+                return Tensors{ops::sin(v[0]) - w, ops::sum(w * w)};
+              },
               {x[0]});
         },
         {ramp({2, 3}), ramp({3})});
@@ -154,7 +157,9 @@ TEST(Control, WhileLoopWithALimitHasGradients) {
       [](const Tensors& x) {
         return ops::while_loop(
             [](const Tensors& c) { return ops::less(ops::sum(ops::square(c[0])), 40.0); },
-            [&](const Tensors& c) { return Tensors{c[0] * 1.5 + x[1] * 0.1, c[1] + c[0]}; },
+            [&](const Tensors& c) {
+              return Tensors{c[0] * 1.5 + x[1] * 0.1, c[1] + c[0]};
+            },
             {x[0], x[1]}, {.max_iterations = 20});
       },
       {ramp({3}), ramp({3}, 0.2, 0.9)});
@@ -175,12 +180,11 @@ TEST(Control, WhileLoopWithoutALimitRunsAndSaysWhatItsGradientNeeds) {
 TEST(Control, ForiLoopCounts) {
   check(
       [](const Tensors& x) {
-        return ops::fori_loop(
-            2, 5,
-            [&](const Tensor& i, const Tensors& c) {
-              return Tensors{c[0] * x[1] + ops::cast(i, DType::kF64)};
-            },
-            {x[0]});
+        return ops::fori_loop(2, 5,
+                              [&](const Tensor& i, const Tensors& c) {
+                                return Tensors{c[0] * x[1] + ops::cast(i, DType::kF64)};
+                              },
+                              {x[0]});
       },
       {ramp({3}), ramp({3})});
 }
@@ -193,12 +197,11 @@ TEST(Control, BodiesNest) {
               const Tensor y = ops::cond(
                   ops::greater(ops::sum(v[0]), 0.0),
                   [&](const Tensors&) {
-                    return ops::fori_loop(
-                        0, 3,
-                        [&](const Tensor&, const Tensors& d) {
-                          return Tensors{ops::sin(d[0] + x[2]) + v[0]};
-                        },
-                        {c[0]});
+                    return ops::fori_loop(0, 3,
+                                          [&](const Tensor&, const Tensors& d) {
+                                            return Tensors{ops::sin(d[0] + x[2]) + v[0]};
+                                          },
+                                          {c[0]});
                   },
                   [&](const Tensors&) {
                     return ops::while_loop(
@@ -296,10 +299,10 @@ TEST(Control, ALongLoopTakesNothingFromTheHeap) {
       ScanStep r = ops::scan(
           [&](const Tensors& c, const Tensors& v) -> ScanStep {
             const Tensor h = ops::tanh(ops::matmul(c[0], x[2]) + v[0]);
-            const Tensor d = ops::cond(ops::greater(ops::sum(h), 0.0),
-                                       [](const Tensors& y) { return Tensors{ops::exp(y[0])}; },
-                                       [](const Tensors& y) { return Tensors{ops::cumsum(y[0])}; },
-                                       {h})[0];
+            const Tensor d = ops::cond(
+                ops::greater(ops::sum(h), 0.0),
+                [](const Tensors& y) { return Tensors{ops::exp(y[0])}; },
+                [](const Tensors& y) { return Tensors{ops::cumsum(y[0])}; }, {h})[0];
             return {{h}, {d}};
           },
           {x[0]}, {x[1]}, {.length = n});
@@ -337,14 +340,14 @@ TEST(Control, WhatNobodyReadsIsNotKept) {
 TEST(Control, TheTextFormReadsBack) {
   const auto g = trace(
       [](const Tensors& x) {
-        return ops::while_loop(
-            [](const Tensors& c) { return ops::less(ops::sum(c[0]), 9.0); },
-            [&](const Tensors& c) {
-              return ops::cond(ops::less(ops::sum(c[0]), ops::sum(x[1])),
-                               [](const Tensors& v) { return Tensors{v[0] * 2.0}; },
-                               [](const Tensors& v) { return Tensors{v[0] + 1.0}; }, c);
-            },
-            {x[0]}, {.max_iterations = 5});
+        return ops::while_loop([](const Tensors& c) { return ops::less(ops::sum(c[0]), 9.0); },
+                               [&](const Tensors& c) {
+                                 return ops::cond(
+                                     ops::less(ops::sum(c[0]), ops::sum(x[1])),
+                                     [](const Tensors& v) { return Tensors{v[0] * 2.0}; },
+                                     [](const Tensors& v) { return Tensors{v[0] + 1.0}; }, c);
+                               },
+                               {x[0]}, {.max_iterations = 5});
       },
       {TensorMeta({3}, DType::kF64), TensorMeta({3}, DType::kF64)});
   EXPECT_EQ(count_ops(*g, "while_loop"), 1);
@@ -373,32 +376,55 @@ TEST(Control, Errors) {
     };
     expect([&] { run([&](const Tensors& x) { return ops::cond(x[0], same, same, x); }); },
            "[cond] the predicate is one bool, got f64[3]");
-    expect([&] { run([&](const Tensors& x) {
-             return ops::while_loop([](const Tensors& c) { return ops::sum(c[0]); }, same, x);
-           }); },
-           "[while_loop] the predicate is one bool, got f64[]");
-    expect([&] { run([&](const Tensors& x) {
-             return ops::fori_loop(
-                 0, 2, [](const Tensor&, const Tensors& c) { return Tensors{ops::sum(c[0])}; }, x);
-           }); },
-           "[fori_loop] carry 0 enters the body as f64[3]@cpu and leaves it as f64[]@cpu");
-    expect([&] { run([&](const Tensors& x) {
-             return ops::scan([](const Tensors& c, const Tensors&) -> ScanStep {
-                      return {{c[0], c[0]}, {}};
-                    }, x, {}, {.length = 2}).carry;
-           }); },
-           "[scan] the body gets 1 carries and returns 2");
-    expect([&] { run([&](const Tensors& x) {
-             return ops::scan([](const Tensors& c, const Tensors&) -> ScanStep { return {c, {}}; },
-                              x, {x[0], ramp({2})}).carry;
-           }); },
-           "[scan] runs 3 iterations, but xs[1] is f64[2]");
+    expect(
+        [&] {
+          run([&](const Tensors& x) {
+            return ops::while_loop([](const Tensors& c) { return ops::sum(c[0]); }, same, x);
+          });
+        },
+        "[while_loop] the predicate is one bool, got f64[]");
+    expect(
+        [&] {
+          run([&](const Tensors& x) {
+            return ops::fori_loop(
+                0, 2, [](const Tensor&, const Tensors& c) { return Tensors{ops::sum(c[0])}; }, x);
+          });
+        },
+        "[fori_loop] carry 0 enters the body as f64[3]@cpu and leaves it as f64[]@cpu");
+    expect(
+        [&] {
+          run([&](const Tensors& x) {
+            return ops::scan(
+                       [](const Tensors& c, const Tensors&) -> ScanStep {
+                         return {{c[0], c[0]}, {}};
+                       },
+                       x, {}, {.length = 2})
+                .carry;
+          });
+        },
+        "[scan] the body gets 1 carries and returns 2");
+    expect(
+        [&] {
+          run([&](const Tensors& x) {
+            return ops::scan(
+                       [](const Tensors& c, const Tensors&) -> ScanStep {
+                         return {c, {}};
+                       },
+                       x, {x[0], ramp({2})})
+                .carry;
+          });
+        },
+        "[scan] runs 3 iterations, but xs[1] is f64[2]");
   }
-  expect([&] { compile([&](const Tensors& x) {
-           return ops::cond(ops::less(ops::sum(x[0]), 0.0), same,
-                            [](const Tensors& v) { return Tensors{ops::sum(v[0])}; }, x);
-         })({ramp({3})}); },
-         "[cond] result 0 is f64[3]@cpu where the predicate holds, f64[]@cpu where it does not");
+  expect(
+      [&] {
+        compile([&](const Tensors& x) {
+          return ops::cond(
+              ops::less(ops::sum(x[0]), 0.0), same,
+              [](const Tensors& v) { return Tensors{ops::sum(v[0])}; }, x);
+        })({ramp({3})});
+      },
+      "[cond] result 0 is f64[3]@cpu where the predicate holds, f64[]@cpu where it does not");
   // A value that is wrong when it runs.
   Compiled f = compile([](const Tensors& x) {
     return ops::scan(

@@ -174,6 +174,7 @@ double distance(const Result& a, const Result& b) {
 // The network whose graph shows what the pass does.
 const std::map<std::string, std::string> kShownBy[] = {
     {{"dce", "careless"},
+     {"prune_bodies", ""},  // needs control flow: Control.WhatNobodyReadsIsNotKept
      {"canonicalize", "careless"},
      {"constant_fold", "careless"},
      {"cse", "careless"},
@@ -187,6 +188,7 @@ const std::map<std::string, std::string> kShownBy[] = {
      {"fuse_elementwise", "careless"},
      {"dce_last", ""}},  // what is left over depends on the passes before
     {{"dce", "careless"},
+     {"prune_bodies", ""},
      {"canonicalize", "careless"},
      {"constant_fold", "careless"},
      {"cse", "careless"},

@@ -207,8 +207,9 @@ void Interpreter::control(const Step& s) {
     note(cat("cond(", s.r[3] % 2, "), ", name(x), ", ", name(y), ":"));
     const Tensor size = ops::max(ops::abs(x));
     const Tensor pred = s.r[3] % 2 ? ops::greater_equal(size, 0.0) : ops::less(size, 0.0);
-    results = ops::cond(pred, [&](const Tensors& in) { return Tensors{body(in)}; },
-                        [&](const Tensors& in) { return Tensors{body(in) * 0.5}; }, {x, y});
+    results = ops::cond(
+        pred, [&](const Tensors& in) { return Tensors{body(in)}; },
+        [&](const Tensors& in) { return Tensors{body(in) * 0.5}; }, {x, y});
   } else if (s.r[2] % 3 == 1) {
     note(cat("scan of ", name(y), " with ", name(x), ":"));
     auto [carry, ys] = ops::scan(
@@ -230,7 +231,8 @@ void Interpreter::control(const Step& s) {
     results.erase(results.begin());
   }
   log_ = log;
-  for (const Tensor& r : results) push(r, "of the body");
+  // A carry that no iteration changed is the same handle, eagerly.
+  for (const Tensor& r : results) push(ops::reshape(r, r.shape()), "of the body");
 }
 
 void Interpreter::gradient(const Step& s) {

@@ -32,7 +32,8 @@ Ref<Region> body_of(const graph::Function& fn, const std::vector<TensorMeta>& op
 }
 
 RUTILE_SAMPLES(cond) {
-  const std::vector<TensorMeta> metas{TensorMeta({2, 3}, DType::kF64), TensorMeta({3}, DType::kF64)};
+  const std::vector<TensorMeta> metas{TensorMeta({2, 3}, DType::kF64),
+                                      TensorMeta({3}, DType::kF64)};
   const auto product = [](const Tensors& x) { return Tensors{ops::mul(x[0], x[1]), x[1]}; };
   const auto sum = [](const Tensors& x) { return Tensors{ops::add(x[0], x[1]), ops::exp(x[1])}; };
   const ops::CondAttrs both{body_of(product, metas), body_of(sum, metas)};
