@@ -15,6 +15,7 @@ void register_batch_norm_cpu();
 void register_view_cpu();
 void register_index_cpu();
 void register_optim_cpu();
+void register_update_cpu();
 void register_layer_norm_cpu();
 void register_loss_cpu();
 void register_softmax_cpu();
@@ -55,6 +56,7 @@ void register_all() {
   register_view_cpu();
   register_index_cpu();
   register_optim_cpu();
+  register_update_cpu();
   register_layer_norm_cpu();
   register_loss_cpu();
   register_softmax_cpu();

@@ -86,11 +86,9 @@ struct TrainStep::Impl {
 
   void update(std::vector<Tensor>* grads) {
     ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
-    Tensor skip;
-    if (options.loss_scaler) skip = options.loss_scaler->unscale(grads);
-    if (options.clip_norm > 0) optim::clip_by_global_norm(grads, options.clip_norm);
-    optimizer->step(*grads, skip);
-    if (options.loss_scaler) options.loss_scaler->update(skip);
+    const optim::Prepared p = optim::prepare(*grads, options.loss_scaler.get(), options.clip_norm);
+    optimizer->step(*grads, p.skip, p.grad_scale);
+    if (options.loss_scaler) options.loss_scaler->update(p.skip);
   }
 
   // An optimizer may hold parameters that the network has not (those of a loss); one that the

@@ -27,9 +27,9 @@ void run_update(benchmark::State& state, const OpDef& op, const AnyAttrs& attrs,
     states.push_back(held.back().get());
   }
   std::vector<Tensor> rest;
-  if (step) rest.push_back(ops::full({}, 1, DType::kI64));
   rest.push_back(ops::full({kParameters}, 0.01, grad));
   rest.push_back(ops::full({}, 1e-3));
+  if (step) rest.push_back(ops::full({}, 1, DType::kI64));
   for (auto _ : state) State::update(op, attrs.get(), states, rest);
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * bytes * kParameters);
 }
@@ -56,7 +56,7 @@ void adamw_bf16(benchmark::State& s) {
 // Sizes about as uneven as those of a convolutional network: a third of them tiny.
 void adamw_multi(benchmark::State& s) {
   constexpr int64_t kCount = 161;
-  std::vector<Tensor> in{ops::full({}, 1e-3), ops::full({}, 1, DType::kI64), Tensor()};
+  std::vector<Tensor> in{ops::full({}, 1e-3), ops::full({}, 1, DType::kI64), Tensor(), Tensor()};
   int64_t total = 0;
   for (const double v : {1.0, 0.1, 0.1, 0.01}) {
     for (int64_t i = 0; i < kCount; ++i) {
@@ -65,11 +65,11 @@ void adamw_multi(benchmark::State& s) {
       total += v == 1.0 ? n : 0;
     }
   }
-  const ops::AdamMultiAttrs a{.count = kCount, .weight_decay = 0.05};
+  const ops::AdamAttrs a{.weight_decay = 0.05};
   for (auto _ : s) {
     // The handles move from the results to the next call, so that it works in place.
     TensorList out = call_n(ops::kAdamWMulti, &a, in);
-    for (int i = 0; i < out.size(); ++i) in[static_cast<size_t>(i) + 3] = std::move(out[i]);
+    for (int i = 0; i < out.size(); ++i) in[static_cast<size_t>(i) + 4] = std::move(out[i]);
   }
   s.SetBytesProcessed(static_cast<int64_t>(s.iterations()) * 28 * total);
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: the updates of parameters that share rule, hyperparameters and learning rate become
-// multi-tensor nodes: one kernel each, balanced over the threads. One node takes the gradients that
-// are ready one after the other, some megabytes of them, so that they need not wait for all others
-// (schedule moves it there). Requires: nothing. Guarantees: an
-// update that depends on another one never shares a node with it, nor do updates on two sides of
-// one that does; a gradient that is not row-major keeps its parameter apart.
+// Purpose: the updates of parameters that share rule, hyperparameters, learning rate and gradient
+// scale become multi-tensor nodes: one kernel each, balanced over the threads. One node takes the
+// gradients that are ready one after the other, some megabytes of them, so that they need not wait
+// for all others (schedule moves it there). Requires: nothing. Guarantees: an update that depends
+// on another one never shares a node with it, nor do updates on two sides of one that does; a
+// gradient that is not row-major keeps its parameter apart.
 #include <algorithm>
+#include <array>
 #include <map>
 #include <tuple>
 
@@ -18,31 +19,26 @@ namespace rutile::graph {
 
 namespace {
 
-// Where the operands of an update stand: `states` first, then by these indices.
-struct Family {
-  const OpDef* single;
-  const OpDef* multi;
-  int states, grad, lr, step, skip;  // step kNone: the rule has none
-};
-const Family kFamilies[] = {
-    {&ops::kSgd, &ops::kSgdMulti, 1, 1, 2, kNone, 3},
-    {&ops::kMomentum, &ops::kMomentumMulti, 2, 2, 3, 4, 5},
-    {&ops::kAdam, &ops::kAdamMulti, 3, 4, 5, 3, 6},
-    {&ops::kAdamW, &ops::kAdamWMulti, 3, 4, 5, 3, 6},
-};
-
-const Family* family_of(const OpDef* op) {
-  for (const Family& f : kFamilies) {
-    if (f.single == op) return &f;
-  }
-  return nullptr;
-}
-
 ValueId operand(const Node& n, int i) {
   return i != kNone && i < static_cast<int>(n.inputs.size()) ? n.inputs[i] : kNone;
 }
 
-using Key = std::tuple<int, const OpDef*, std::string, ValueId, ValueId, ValueId, DType, DType>;
+// The families' single ops only: a fused update is not fused again.
+const ops::UpdateFamily* family_of(const OpDef* op) {
+  const ops::UpdateFamily* f = ops::find_update(op);
+  return f && f->single == op ? f : nullptr;
+}
+
+ValueId gradient(const ops::UpdateFamily& f, const Node& n) { return n.inputs[f.slots + 1]; }
+// lr, step, skip and grad_scale.
+using Scalars = std::array<ValueId, ops::kUpdateScalars>;
+Scalars scalars(const ops::UpdateFamily& f, const Node& n) {
+  Scalars s;
+  for (int i = 0; i < ops::kUpdateScalars; ++i) s[i] = operand(n, f.slots + 2 + i);
+  return s;
+}
+
+using Key = std::tuple<int, const OpDef*, std::string, Scalars, DType, DType>;
 
 // By node: how many updates lie on the longest path to it. Updates of one level do not depend on
 // one another, and groups of equal level make no cycle.
@@ -60,40 +56,27 @@ std::vector<int> update_levels(const Graph& g) {
   return of_node;
 }
 
-AnyAttrs multi_attrs(const Family& f, const Node& single, int64_t count) {
-  AnyAttrs attrs(f.multi->attrs, nullptr);
-  for (int i = 0; i < f.multi->attrs->num_fields; ++i) {
-    const std::string_view name = field_name(*f.multi->attrs, i);
-    const int from = field_index(*f.single->attrs, name);
-    const AttrValue value =
-        from < 0 ? AttrValue(count) : f.single->attrs->get(single.attrs.get(), from);
-    throw_if_error(f.multi->attrs->set(attrs.get_mutable(), i, value));
-  }
-  return attrs;
-}
-
-NodeId make_multi(Graph& g, const Family& f, const std::vector<NodeId>& members, Renames* renames) {
+NodeId make_multi(Graph& g, const ops::UpdateFamily& f, const std::vector<NodeId>& members,
+                  Renames* renames) {
   const Node first = g.nodes[members[0]];
-  std::vector<ValueId> in{operand(first, f.lr)};
-  if (f.step != kNone) in.push_back(operand(first, f.step));
-  in.push_back(operand(first, f.skip));
+  const Scalars shared = scalars(f, first);
+  std::vector<ValueId> in(shared.begin(), shared.end());
   std::vector<TensorMeta> metas;
   std::vector<int32_t> origins;
-  for (int s = 0; s < f.states; ++s) {
+  for (int s = 0; s <= f.slots; ++s) {
     for (NodeId id : members) {
       in.push_back(g.nodes[id].inputs[s]);
       metas.push_back(g.meta(g.nodes[id].outputs[s]));
     }
   }
   for (NodeId id : members) {
-    in.push_back(g.nodes[id].inputs[f.grad]);
+    in.push_back(gradient(f, g.nodes[id]));
     origins = merge_origins(origins, g.nodes[id].origins);
   }
-  const auto count = static_cast<int64_t>(members.size());
-  const NodeId multi = g.add_node(*f.multi, multi_attrs(f, first, count), std::move(in), metas,
-                                  std::move(origins), first.phase);
+  const NodeId multi =
+      g.add_node(*f.multi, first.attrs, std::move(in), metas, std::move(origins), first.phase);
   size_t o = 0;
-  for (int s = 0; s < f.states; ++s) {
+  for (int s = 0; s <= f.slots; ++s) {
     for (NodeId id : members) renames->put(g.nodes[id].outputs[s], g.nodes[multi].outputs[o++]);
   }
   return multi;
@@ -133,20 +116,18 @@ Status fuse_optimizer(Graph& g) {
   std::map<Key, std::vector<NodeId>> groups;
   for (NodeId id : g.order) {
     const Node& n = g.nodes[id];
-    const Family* f = family_of(n.op);
+    const ops::UpdateFamily* f = family_of(n.op);
     if (!f) continue;
-    if (const TensorMeta& grad = g.meta(n.inputs[f->grad]); !grad.is_contiguous()) {
+    if (const TensorMeta& grad = g.meta(gradient(*f, n)); !grad.is_contiguous()) {
       remark_refused(g, {id}, cat("its gradient is not row-major: ", grad));
       continue;
     }
     const Key key{levels[id],
                   n.op,
                   attrs_to_string(*n.op->attrs, n.attrs.get(), true),
-                  operand(n, f->lr),
-                  operand(n, f->step),
-                  operand(n, f->skip),
+                  scalars(*f, n),
                   g.meta(n.inputs[0]).dtype,
-                  g.meta(n.inputs[f->grad]).dtype};
+                  g.meta(gradient(*f, n)).dtype};
     groups[key].push_back(id);
   }
   Renames renames;

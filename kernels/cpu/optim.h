@@ -8,25 +8,23 @@ namespace rutile::kernels {
 
 // A run of elements of one parameter; slots that an update does not have are null.
 struct UpdateRun {
-  float *param, *slot1, *slot2;
+  float* param;
+  float* slots[3];
   const void* grad;  // f32 or bf16
   int64_t count;
 };
 
-// The numbers of one step, worked out in double once for all elements.
+// Numbers of rules::Numbers as floats.
 struct UpdateNumbers {
-  float lr = 0;                // lr, for adam lr / (1 - beta1^step)
-  float decay = 0;             // added to the gradient: decay * param
-  float shrink = 1;            // param is multiplied by this first
-  float beta1 = 0, beta2 = 0;  // momentum: beta1
-  float take1 = 1, take2 = 1;  // weights of the new gradient
-  float root = 1, eps = 0;     // sqrt(v) * root + eps
-  bool nesterov = false;
+  float scale = 1, decay = 0, shrink = 1;
+  float k[12] = {};
 };
 
-using UpdateFn = void (*)(const UpdateRun&, const UpdateNumbers&);
-struct UpdateKernels {
-  UpdateFn sgd, momentum, adam;
+// Kernels of a rule.
+struct UpdateKernel {
+  void (*apply)(const UpdateRun&, const UpdateNumbers&) = nullptr;
+  // Sums of squares of what the rule measures; null for a rule without norms.
+  void (*measure)(const UpdateRun&, const UpdateNumbers&, double sums[2]) = nullptr;
 };
 
 struct NormScan {
@@ -37,11 +35,11 @@ struct NormScan {
 };
 
 namespace avx2 {
-UpdateKernels update_kernels(bool bf16_grad);
+UpdateKernel update_kernel(int rule, bool bf16_grad);
 NormScan norm_scan(bool bf16);
 }  // namespace avx2
 namespace avx512 {
-UpdateKernels update_kernels(bool bf16_grad);
+UpdateKernel update_kernel(int rule, bool bf16_grad);
 NormScan norm_scan(bool bf16);
 }  // namespace avx512
 

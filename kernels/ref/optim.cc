@@ -6,127 +6,73 @@
 
 #include "rutile/kernels/ref/ref_plan.h"
 #include "rutile/kernels/register.h"
+#include "rutile/kernels/update_rules.h"
 
 namespace rutile::kernels {
 namespace {
 
-// One parameter's tensors, all with their own strides.
-struct Group {
-  Elements param, slot1, slot2, grad;
+// Calls f(index) for each element of `m`.
+template <class F>
+void for_each(const TensorMeta& m, F&& f) {
+  for (Walk w(m); !w.done(); w.next()) f(w.index());
+}
+
+template <class R>
+struct RefUpdate {
+  Elements param, slots[3], grad;
+  rules::Numbers n;
+
+  // Calls f(p, slots, g) with the numbers the rule takes and keeps what it leaves there.
+  template <class F>
+  void run(F&& f) const {
+    for_each(param.meta(), [&](const Dims& at) {
+      double s[3] = {};
+      for (int j = 0; j < R::kSlots; ++j) s[j] = slots[j].at(at);
+      double p = param.at(at);
+      const double g = grad.at(at) * n.scale + p * n.decay;
+      p *= n.shrink;
+      if (f(p, s, g)) param.set(at, p);
+      for (int j = 0; j < R::kSlots; ++j) slots[j].set(at, s[j]);
+    });
+  }
+
+  void measure() {
+    if constexpr (rules::kHasNorms<R>) {
+      double a2 = 0, b2 = 0;
+      run([&](double p, double* s, double g) {
+        double a, b;
+        R::template measure<StdMath>(p, s, g, n.k, &a, &b);
+        a2 += a * a;
+        b2 += b * b;
+        return false;
+      });
+      n.k[rules::kTrust] = R::trust(std::sqrt(a2), std::sqrt(b2), n.k);
+    }
+  }
 };
 
-// Calls f(index, param, grad) for each element.
-template <class F>
-void for_each(const Group& g, F&& f) {
-  for (Walk w(g.param.meta()); !w.done(); w.next()) {
-    const Dims& at = w.index();
-    f(at, g.param.at(at), g.grad.at(at));
-  }
-}
-
-bool skipped(const Elements& skip) { return skip && skip.get(0) != 0; }
-
-void sgd(const Group& g, double lr, double decay) {
-  for_each(g,
-           [&](const Dims& at, double p, double d) { g.param.set(at, p - lr * (d + decay * p)); });
-}
-
-template <class A>
-void momentum(const Group& g, const A& a, double lr, bool first) {
-  for_each(g, [&](const Dims& at, double p, double d) {
-    d += a.weight_decay * p;
-    const double v = first ? d : a.momentum * g.slot1.at(at) + (1 - a.dampening) * d;
-    g.slot1.set(at, v);
-    g.param.set(at, p - lr * (a.nesterov ? d + a.momentum * v : v));
-  });
-}
-
-template <class A>
-void adam(const Group& g, const A& a, double lr, double step, bool decoupled) {
-  const double c1 = 1 - std::pow(a.beta1, step), c2 = 1 - std::pow(a.beta2, step);
-  for_each(g, [&](const Dims& at, double p, double d) {
-    if (decoupled) {
-      p *= 1 - lr * a.weight_decay;
-    } else {
-      d += a.weight_decay * p;
-    }
-    const double m = a.beta1 * g.slot1.at(at) + (1 - a.beta1) * d;
-    const double v = a.beta2 * g.slot2.at(at) + (1 - a.beta2) * d * d;
-    g.slot1.set(at, m);
-    g.slot2.set(at, v);
-    g.param.set(at, p - lr * (m / c1) / (std::sqrt(v / c2) + a.eps));
-  });
-}
-
-Status run_sgd(const Plan& plan, const KernelArgs& args) {
+template <class R, bool multi>
+Status run_update(const Plan& plan, const KernelArgs& args) {
   const RefPlan& p = ref_plan(plan);
-  const auto& a = p.as<ops::SgdAttrs>();
-  if (skipped(input(p, args, 3))) return Status();
-  const Group g{input(p, args, 0), {}, {}, input(p, args, 1)};
-  sgd(g, input(p, args, 2).get(0) * a.lr_scale, a.weight_decay);
-  return Status();
-}
-
-Status run_momentum(const Plan& plan, const KernelArgs& args) {
-  const RefPlan& p = ref_plan(plan);
-  const auto& a = p.as<ops::MomentumAttrs>();
-  if (skipped(input(p, args, 5))) return Status();
-  const Elements step = input(p, args, 4);
-  const Group g{input(p, args, 0), input(p, args, 1), {}, input(p, args, 2)};
-  momentum(g, a, input(p, args, 3).get(0) * a.lr_scale, step && step.get(0) == 1);
-  return Status();
-}
-
-template <bool kDecoupled>
-Status run_adam(const Plan& plan, const KernelArgs& args) {
-  const RefPlan& p = ref_plan(plan);
-  const auto& a = p.as<ops::AdamAttrs>();
-  if (skipped(input(p, args, 6))) return Status();
-  const Group g{input(p, args, 0), input(p, args, 1), input(p, args, 2), input(p, args, 4)};
-  adam(g, a, input(p, args, 5).get(0) * a.lr_scale, input(p, args, 3).get(0), kDecoupled);
-  return Status();
-}
-
-// Tensors of parameter i of a multi op.
-Group group_at(const RefPlan& p, const KernelArgs& args, int first, int slots, int count, int i) {
-  auto part = [&](int k) { return input(p, args, first + k * count + i); };
-  return {part(0), slots > 0 ? part(1) : Elements(), slots > 1 ? part(2) : Elements(),
-          part(slots + 1)};
-}
-
-Status run_sgd_multi(const Plan& plan, const KernelArgs& args) {
-  const RefPlan& p = ref_plan(plan);
-  const auto& a = p.as<ops::SgdMultiAttrs>();
-  if (skipped(input(p, args, 1))) return Status();
-  const int n = static_cast<int>(a.count);
-  for (int i = 0; i < n; ++i) {
-    sgd(group_at(p, args, 2, 0, n, i), input(p, args, 0).get(0) * a.lr_scale, a.weight_decay);
-  }
-  return Status();
-}
-
-Status run_momentum_multi(const Plan& plan, const KernelArgs& args) {
-  const RefPlan& p = ref_plan(plan);
-  const auto& a = p.as<ops::MomentumMultiAttrs>();
-  if (skipped(input(p, args, 2))) return Status();
-  const Elements step = input(p, args, 1);
-  const int n = static_cast<int>(a.count);
-  for (int i = 0; i < n; ++i) {
-    momentum(group_at(p, args, 3, 1, n, i), a, input(p, args, 0).get(0) * a.lr_scale,
-             step && step.get(0) == 1);
-  }
-  return Status();
-}
-
-template <bool kDecoupled>
-Status run_adam_multi(const Plan& plan, const KernelArgs& args) {
-  const RefPlan& p = ref_plan(plan);
-  const auto& a = p.as<ops::AdamMultiAttrs>();
-  if (skipped(input(p, args, 2))) return Status();
-  const int n = static_cast<int>(a.count);
-  for (int i = 0; i < n; ++i) {
-    adam(group_at(p, args, 3, 2, n, i), a, input(p, args, 0).get(0) * a.lr_scale,
-         input(p, args, 1).get(0), kDecoupled);
+  const int slots = R::kSlots;
+  const int count = multi ? (p.in.size() - ops::kUpdateScalars) / (slots + 2) : 1;
+  const int lr = multi ? 0 : slots + 2;
+  const Elements step = input(p, args, lr + 1), skip = input(p, args, lr + 2),
+                 scale = input(p, args, lr + 3);
+  if (skip && skip.get(0) != 0) return Status();
+  const rules::Numbers n = rules::numbers_of<R>(p.attrs.get(), input(p, args, lr).get(0),
+                                                step ? step.get(0) : 0, scale ? scale.get(0) : 1);
+  for (int i = 0; i < count; ++i) {
+    auto tensor = [&](int k) {
+      return input(p, args, multi ? ops::kUpdateScalars + k * count + i : k);
+    };
+    RefUpdate<R> u{tensor(0), {}, tensor(slots + 1), n};
+    for (int j = 0; j < slots; ++j) u.slots[j] = tensor(j + 1);
+    u.measure();
+    u.run([&](double& q, double* s, double g) {
+      R::template apply<StdMath>(q, s, g, u.n.k);
+      return true;
+    });
   }
   return Status();
 }
@@ -200,14 +146,11 @@ Status run_global_norm(const Plan& plan, const KernelArgs& args) {
 }  // namespace
 
 void register_optim_ref() {
-  register_kernel(ref_row<run_sgd>(ops::kSgd));
-  register_kernel(ref_row<run_momentum>(ops::kMomentum));
-  register_kernel(ref_row<run_adam<false>>(ops::kAdam));
-  register_kernel(ref_row<run_adam<true>>(ops::kAdamW));
-  register_kernel(ref_row<run_sgd_multi>(ops::kSgdMulti));
-  register_kernel(ref_row<run_momentum_multi>(ops::kMomentumMulti));
-  register_kernel(ref_row<run_adam_multi<false>>(ops::kAdamMulti));
-  register_kernel(ref_row<run_adam_multi<true>>(ops::kAdamWMulti));
+#define RUTILE_UPDATE(constant, rule)                                      \
+  register_kernel(ref_row<run_update<rules::rule, false>>(ops::constant)); \
+  register_kernel(ref_row<run_update<rules::rule, true>>(ops::constant##Multi));
+#include "rutile/ops/update_list.inc"
+#undef RUTILE_UPDATE
   register_kernel(ref_row<run_assign>(ops::kAssign));
   register_kernel(ref_row<run_assign_add>(ops::kAssignAdd));
   register_kernel(ref_row<run_unscale>(ops::kUnscaleAndCheck));

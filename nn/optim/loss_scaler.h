@@ -5,9 +5,9 @@
 //   auto scaler = std::make_shared<optim::LossScaler>(optim::LossScalerOptions{});
 //   Tensor scaled = scaler->scale(loss);
 //   std::vector<Tensor> grads = scope.gradient(scaled, parameters);
-//   Tensor skip = scaler->unscale(&grads);   // true if any is inf or nan
-//   optimizer->step(grads, skip);
-//   scaler->update(skip);
+//   optim::Prepared p = optim::prepare(grads, scaler.get());   // p.skip: any is inf or NaN
+//   optimizer->step(grads, p.skip, p.grad_scale);
+//   scaler->update(p.skip);
 #pragma once
 
 #include <vector>
@@ -27,7 +27,10 @@ class RUTILE_API LossScaler {
  public:
   explicit LossScaler(LossScalerOptions options = {});
   Tensor scale(const Tensor& loss) const;
-  // Divides the gradients by the scale; returns bool[]: whether the step is to be skipped.
+  // The scale, f32[].
+  Tensor scale_now() const { return scale_->read(); }
+  // Divides the gradients by the scale; returns bool[]: whether the step is to be skipped. Where
+  // nobody needs the unscaled gradients, optim::prepare (optimizer.h) saves this pass.
   Tensor unscale(std::vector<Tensor>* grads) const;
   void update(const Tensor& skip);
   // "scale" and "good_steps".

@@ -3,6 +3,7 @@
 
 #include <unordered_set>
 
+#include "rutile/nn/optim/loss_scaler.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/optim.h"
 
@@ -41,7 +42,7 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, double lr, double weigh
 }
 Optimizer::~Optimizer() = default;
 
-std::vector<Ref<State>> Optimizer::make_slots(const std::string& name) {
+std::vector<Ref<State>> Optimizer::make_slots(const std::string& name, double initial) {
   std::vector<Ref<State>> slots;
   std::unordered_set<std::string> taken;
   slot_metas_.clear();
@@ -50,13 +51,13 @@ std::vector<Ref<State>> Optimizer::make_slots(const std::string& name) {
     std::string full = cat(name, ".", p->name());
     // Parameters of two networks may have the same name.
     for (int n = 2; !taken.insert(full).second; ++n) full = cat(name, ".", p->name(), "#", n);
-    slots.push_back(make_ref<State>(full, Tensor::zeros(p->meta().shape, p->meta().dtype)));
+    slots.push_back(make_ref<State>(full, Tensor::full(p->meta().shape, initial, p->meta().dtype)));
     states_.emplace_back(full, slots.back());
   }
   return slots;
 }
 
-void Optimizer::step(std::span<const Tensor> grads, const Tensor& skip) {
+void Optimizer::step(std::span<const Tensor> grads, const Tensor& skip, const Tensor& grad_scale) {
   if (grads.size() != parameters_.size()) {
     throw_error(ErrorCode::kValue, cat(type_name(), " has ", parameters_.size(),
                                        " parameters, got ", grads.size(), " gradients"));
@@ -75,11 +76,9 @@ void Optimizer::step(std::span<const Tensor> grads, const Tensor& skip) {
   std::vector<Update> updates;
   for (size_t i = 0; i < grads.size(); ++i) {
     if (!grads[i].defined()) continue;
-    const ParameterGroup& group = groups_[static_cast<size_t>(group_of_[i])];
-    updates.push_back({static_cast<int>(i), parameters_[i]->state().get(), grads[i], group.lr_scale,
-                       group.weight_decay.value_or(weight_decay_)});
+    updates.push_back({static_cast<int>(i), group_of_[i], parameters_[i]->state().get(), grads[i]});
   }
-  update(updates, lr_->read(), step_->read(), skip);
+  update(updates, {lr_->read(), step_->read(), skip, grad_scale});
 }
 
 void Optimizer::before_step() {
@@ -90,82 +89,93 @@ double Optimizer::lr() const { return lr_->concrete().item(); }
 void Optimizer::set_lr(double lr) { lr_->set_concrete(Tensor::scalar(lr, DType::kF64)); }
 int64_t Optimizer::steps() const { return step_->concrete().item<int64_t>(); }
 
-// ---- SGD
-// ------------------------------------------------------------------------------------------
+// ---- Optimizers of one op
+// ---------------------------------------------------------------------------------------
+
+RuleOptimizer::RuleOptimizer(std::string type_name, std::vector<ParameterGroup> groups, double lr,
+                             double weight_decay, const OpDef& op, AnyAttrs attrs,
+                             std::vector<Slot> slots)
+    : Optimizer(std::move(groups), lr, weight_decay), type_name_(std::move(type_name)), op_(op) {
+  RUTILE_CHECK(op.attrs != nullptr && static_cast<int>(slots.size()) + 1 == op.num_outputs,
+               "an optimizer has the slots of its op");
+  for (const ParameterGroup& g : this->groups()) {
+    AnyAttrs& own = attrs_.emplace_back(attrs);
+    auto set = [&](const char* name, double v) {
+      throw_if_error(op.attrs->set(own.get_mutable(), field_index(*op.attrs, name), v));
+    };
+    set("weight_decay", this->weight_decay(g));
+    set("lr_scale", g.lr_scale);
+  }
+  for (const Slot& s : slots) slots_.push_back(make_slots(s.name, s.initial));
+}
+
+void RuleOptimizer::update(std::span<const Update> updates, const StepInputs& in) {
+  SmallVector<State*, 4> states;
+  for (const Update& u : updates) {
+    states.clear();
+    states.push_back(u.parameter);
+    for (const auto& slot : slots_) states.push_back(slot[static_cast<size_t>(u.index)].get());
+    const Tensor rest[] = {u.grad, in.lr, in.step, in.skip, in.grad_scale};
+    State::update(op_, attrs_[static_cast<size_t>(u.group)].get(), states, rest);
+  }
+}
 
 SGD::SGD(std::vector<ParameterGroup> groups, SGDOptions o)
-    : Optimizer(std::move(groups), o.lr, o.weight_decay) {}
-SGD::SGD(std::vector<ParameterPtr> parameters, SGDOptions o)
-    : SGD(std::vector<ParameterGroup>{{std::move(parameters), 1, {}}}, o) {}
-
-void SGD::update(std::span<const Update> updates, const Tensor& lr, const Tensor&,
-                 const Tensor& skip) {
-  for (const Update& u : updates) {
-    const ops::SgdAttrs attrs{.weight_decay = u.weight_decay, .lr_scale = u.lr_scale};
-    State* states[] = {u.parameter};
-    const Tensor rest[] = {u.grad, lr, skip};
-    State::update(ops::kSgd, &attrs, states, rest);
-  }
-}
-
-// ---- Momentum
-// -------------------------------------------------------------------------------------
+    : RuleOptimizer("SGD", std::move(groups), o.lr, ops::kSgd,
+                    ops::SgdAttrs{.weight_decay = o.weight_decay, .maximize = o.maximize}, {}) {}
 
 Momentum::Momentum(std::vector<ParameterGroup> groups, MomentumOptions o)
-    : Optimizer(std::move(groups), o.lr, o.weight_decay),
-      options_(o),
-      velocity_(make_slots("momentum")) {}
-Momentum::Momentum(std::vector<ParameterPtr> parameters, MomentumOptions o)
-    : Momentum(std::vector<ParameterGroup>{{std::move(parameters), 1, {}}}, o) {}
+    : RuleOptimizer("Momentum", std::move(groups), o.lr, ops::kMomentum,
+                    ops::MomentumAttrs{.momentum = o.momentum,
+                                       .dampening = o.dampening,
+                                       .nesterov = o.nesterov,
+                                       .weight_decay = o.weight_decay,
+                                       .maximize = o.maximize},
+                    {{"momentum"}}) {}
 
-void Momentum::update(std::span<const Update> updates, const Tensor& lr, const Tensor& step,
-                      const Tensor& skip) {
-  for (const Update& u : updates) {
-    const ops::MomentumAttrs attrs{.momentum = options_.momentum,
-                                   .dampening = options_.dampening,
-                                   .nesterov = options_.nesterov,
-                                   .weight_decay = u.weight_decay,
-                                   .lr_scale = u.lr_scale};
-    State* states[] = {u.parameter, velocity_[static_cast<size_t>(u.index)].get()};
-    const Tensor rest[] = {u.grad, lr, step, skip};
-    State::update(ops::kMomentum, &attrs, states, rest);
-  }
-}
-
-// ---- Adam
-// -----------------------------------------------------------------------------------------
-
-Adam::Adam(std::vector<ParameterGroup> groups, AdamOptions o, bool decoupled)
-    : Optimizer(std::move(groups), o.lr, o.weight_decay),
-      options_(o),
-      decoupled_(decoupled),
-      m_(make_slots("m")),
-      v_(make_slots("v")) {}
 Adam::Adam(std::vector<ParameterGroup> groups, AdamOptions o)
-    : Adam(std::move(groups), o, /*decoupled=*/false) {}
-Adam::Adam(std::vector<ParameterPtr> parameters, AdamOptions o)
-    : Adam(std::vector<ParameterGroup>{{std::move(parameters), 1, {}}}, o) {}
-
-void Adam::update(std::span<const Update> updates, const Tensor& lr, const Tensor& step,
-                  const Tensor& skip) {
-  for (const Update& u : updates) {
-    const ops::AdamAttrs attrs{.beta1 = options_.beta1,
-                               .beta2 = options_.beta2,
-                               .eps = options_.eps,
-                               .weight_decay = u.weight_decay,
-                               .lr_scale = u.lr_scale};
-    const size_t i = static_cast<size_t>(u.index);
-    State* states[] = {u.parameter, m_[i].get(), v_[i].get()};
-    const Tensor rest[] = {step, u.grad, lr, skip};
-    State::update(decoupled_ ? ops::kAdamW : ops::kAdam, &attrs, states, rest);
-  }
-}
+    : RuleOptimizer("Adam", std::move(groups), o.lr, o.amsgrad ? ops::kAdamAmsgrad : ops::kAdam,
+                    ops::AdamAttrs{.beta1 = o.beta1,
+                                   .beta2 = o.beta2,
+                                   .eps = o.eps,
+                                   .weight_decay = o.weight_decay,
+                                   .maximize = o.maximize},
+                    o.amsgrad ? std::vector<Slot>{{"m"}, {"v"}, {"vmax"}}
+                              : std::vector<Slot>{{"m"}, {"v"}}) {}
 
 AdamW::AdamW(std::vector<ParameterGroup> groups, AdamWOptions o)
-    : Adam(std::move(groups), {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay},
-           /*decoupled=*/true) {}
-AdamW::AdamW(std::vector<ParameterPtr> parameters, AdamWOptions o)
-    : AdamW(std::vector<ParameterGroup>{{std::move(parameters), 1, {}}}, o) {}
+    : RuleOptimizer("AdamW", std::move(groups), o.lr, o.amsgrad ? ops::kAdamWAmsgrad : ops::kAdamW,
+                    ops::AdamAttrs{.beta1 = o.beta1,
+                                   .beta2 = o.beta2,
+                                   .eps = o.eps,
+                                   .weight_decay = o.weight_decay,
+                                   .maximize = o.maximize},
+                    o.amsgrad ? std::vector<Slot>{{"m"}, {"v"}, {"vmax"}}
+                              : std::vector<Slot>{{"m"}, {"v"}}) {}
+
+// ---- Gradients on their way to the update
+// -----------------------------------------------------------------------------------
+
+Prepared prepare(std::span<const Tensor> grads, const LossScaler* scaler, double clip_norm) {
+  Prepared r;
+  if (!scaler && !(clip_norm > 0)) return r;
+  std::vector<Tensor> given;
+  for (const Tensor& g : grads) {
+    if (g.defined()) given.push_back(g);
+  }
+  const Tensor norm = ops::global_norm(given);
+  r.norm = norm;
+  if (scaler) {
+    r.skip = ops::logical_not(ops::isfinite(norm));
+    r.grad_scale = ops::reciprocal(scaler->scale_now());
+    r.norm = ops::mul(norm, r.grad_scale);
+  }
+  if (clip_norm > 0) {
+    const Tensor k = ops::minimum(ops::div(clip_norm, ops::add(r.norm, 1e-6)), 1.0);
+    r.grad_scale = scaler ? ops::mul(k, r.grad_scale) : k;
+  }
+  return r;
+}
 
 // ---- Clipping
 // ---------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
 #include "rutile/nn/cell.h"
 #include "rutile/nn/optim/schedule.h"
 #include "rutile/nn/parameter.h"
+#include "rutile/ops/attrs.h"
 
 namespace rutile::nn::optim {
 
@@ -39,9 +40,10 @@ class RUTILE_API Optimizer {
   // All parameters of all groups, in order.
   const std::vector<ParameterPtr>& parameters() const { return parameters_; }
   // Updates the parameters and counts the step. `grads` goes with parameters(); an empty Tensor
-  // leaves its parameter alone. Where `skip` (0-d bool) is true nothing changes. May be traced.
+  // leaves its parameter alone. Where `skip` (0-d bool) is true nothing changes; `grad_scale` (0-d)
+  // multiplies the gradients as they are read (optim::prepare gives both). May be traced.
   // Error{kType} for a parameter that has another dtype than when the optimizer was made.
-  void step(std::span<const Tensor> grads, const Tensor& skip = {});
+  void step(std::span<const Tensor> grads, const Tensor& skip = {}, const Tensor& grad_scale = {});
 
   // Host side, before each step: writes schedule(steps()) into the learning rate.
   void before_step();
@@ -58,17 +60,25 @@ class RUTILE_API Optimizer {
 
  protected:
   Optimizer(std::vector<ParameterGroup> groups, double lr, double weight_decay);
-  // A slot for every parameter, zero; index as parameters().
-  std::vector<Ref<State>> make_slots(const std::string& name);
+  // A slot for every parameter, filled; index as parameters().
+  std::vector<Ref<State>> make_slots(const std::string& name, double initial = 0);
+  const std::vector<ParameterGroup>& groups() const { return groups_; }
+  // A group's, or the optimizer's.
+  double weight_decay(const ParameterGroup& g) const {
+    return g.weight_decay.value_or(weight_decay_);
+  }
   struct Update {
     int index = 0;  // in parameters()
+    int group = 0;  // in groups()
     State* parameter = nullptr;
     Tensor grad;
-    double lr_scale = 1, weight_decay = 0;
   };
-  // Runs the update ops of all given parameters; `lr` f64[], `step` i64[] counts from 1.
-  virtual void update(std::span<const Update> updates, const Tensor& lr, const Tensor& step,
-                      const Tensor& skip) = 0;
+  // What all updates of a step share: lr f64[], step i64[] from 1, and those of step() or none.
+  struct StepInputs {
+    Tensor lr, step, skip, grad_scale;
+  };
+  // Runs the update ops of all given parameters.
+  virtual void update(std::span<const Update> updates, const StepInputs& in) = 0;
 
  private:
   std::vector<ParameterGroup> groups_;
@@ -81,81 +91,104 @@ class RUTILE_API Optimizer {
   std::vector<TensorMeta> slot_metas_;  // by parameter; empty without slots
 };
 
-struct SGDOptions {
-  double lr = 0.01;
-  double weight_decay = 0;  // L2: added to the gradient
-};
-// p -= lr * (g + weight_decay * p)
-class RUTILE_API SGD final : public Optimizer {
+// An optimizer whose update is an op of ops/update.h.
+class RUTILE_API RuleOptimizer : public Optimizer {
  public:
-  SGD(std::vector<ParameterGroup> groups, SGDOptions options = {});
-  SGD(std::vector<ParameterPtr> parameters, SGDOptions options = {});
-  std::string type_name() const override { return "SGD"; }
+  std::string type_name() const override { return type_name_; }
+
+ protected:
+  struct Slot {
+    std::string name;
+    double initial = 0;
+  };
+  // `attrs` as the op's; weight_decay and lr_scale are those of the groups.
+  template <class A>
+  RuleOptimizer(std::string type_name, std::vector<ParameterGroup> groups, double lr,
+                const OpDef& op, const A& attrs, std::vector<Slot> slots)
+      : RuleOptimizer(std::move(type_name), std::move(groups), lr, attrs.weight_decay, op,
+                      AnyAttrs(attrs_of<A>(), &attrs), std::move(slots)) {}
+  RuleOptimizer(std::string type_name, std::vector<ParameterGroup> groups, double lr,
+                double weight_decay, const OpDef& op, AnyAttrs attrs, std::vector<Slot> slots);
 
  private:
-  void update(std::span<const Update> updates, const Tensor& lr, const Tensor& step,
-              const Tensor& skip) override;
+  void update(std::span<const Update> updates, const StepInputs& in) override;
+  std::string type_name_;
+  const OpDef& op_;
+  std::vector<AnyAttrs> attrs_;                 // by group
+  std::vector<std::vector<Ref<State>>> slots_;  // by slot and parameter
 };
+
+// One group of them all.
+inline std::vector<ParameterGroup> one_group(std::vector<ParameterPtr> parameters) {
+  return {{std::move(parameters), 1, {}}};
+}
+
+// The optimizers. Options are PyTorch's with its defaults; formulas stand at the ops
+// (ops/update.h). Each takes groups or parameters.
+#define RUTILE_OPTIMIZER(Name)                                             \
+  class RUTILE_API Name final : public RuleOptimizer {                     \
+   public:                                                                 \
+    Name(std::vector<ParameterGroup> groups, Name##Options options = {});  \
+    Name(std::vector<ParameterPtr> parameters, Name##Options options = {}) \
+        : Name(one_group(std::move(parameters)), options) {}               \
+  };
+
+struct SGDOptions {
+  double lr = 0.01;
+  double weight_decay = 0;  // L2: added to the gradient, as in all others but where it says so
+  bool maximize = false;
+};
+// p -= lr * (g + weight_decay * p)
+RUTILE_OPTIMIZER(SGD)
 
 struct MomentumOptions {
   double lr = 0.01;
   double momentum = 0.9;
   double dampening = 0;
   bool nesterov = false;
-  double weight_decay = 0;  // L2: added to the gradient
+  double weight_decay = 0;
+  bool maximize = false;
 };
 // v = momentum * v + (1 - dampening) * (g + weight_decay * p), in the first step without dampening;
 // p -= lr * v, or with Nesterov p -= lr * (g + momentum * v). As PyTorch's SGD.
-class RUTILE_API Momentum final : public Optimizer {
- public:
-  Momentum(std::vector<ParameterGroup> groups, MomentumOptions options = {});
-  Momentum(std::vector<ParameterPtr> parameters, MomentumOptions options = {});
-  std::string type_name() const override { return "Momentum"; }
-
- private:
-  void update(std::span<const Update> updates, const Tensor& lr, const Tensor& step,
-              const Tensor& skip) override;
-  MomentumOptions options_;
-  std::vector<Ref<State>> velocity_;
-};
+RUTILE_OPTIMIZER(Momentum)
 
 struct AdamOptions {
   double lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   double weight_decay = 0;
+  bool amsgrad = false;
+  bool maximize = false;
 };
-
-// Kingma and Ba, "Adam", 2015; weight decay is L2, added to the gradient.
-class RUTILE_API Adam : public Optimizer {
- public:
-  Adam(std::vector<ParameterGroup> groups, AdamOptions options = {});
-  Adam(std::vector<ParameterPtr> parameters, AdamOptions options = {});
-  std::string type_name() const override { return "Adam"; }
-
- protected:
-  Adam(std::vector<ParameterGroup> groups, AdamOptions options, bool decoupled);
-
- private:
-  void update(std::span<const Update> updates, const Tensor& lr, const Tensor& step,
-              const Tensor& skip) override;
-  AdamOptions options_;
-  bool decoupled_ = false;
-  std::vector<Ref<State>> m_, v_;
-};
+// Kingma and Ba, "Adam", 2015; with amsgrad as Reddi et al., 2018.
+RUTILE_OPTIMIZER(Adam)
 
 struct AdamWOptions {
   double lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   double weight_decay = 0.01;
+  bool amsgrad = false;
+  bool maximize = false;
 };
 // Loshchilov and Hutter, "Decoupled weight decay regularization", 2019: p *= 1 - lr * weight_decay
 // first, then Adam.
-class RUTILE_API AdamW final : public Adam {
- public:
-  AdamW(std::vector<ParameterGroup> groups, AdamWOptions options = {});
-  AdamW(std::vector<ParameterPtr> parameters, AdamWOptions options = {});
-  std::string type_name() const override { return "AdamW"; }
+RUTILE_OPTIMIZER(AdamW)
+
+// ---- Gradients on their way to the update
+// -----------------------------------------------------------------------------------
+
+class LossScaler;
+
+struct Prepared {
+  Tensor skip;        // bool[]: some gradient is inf or NaN; empty without a scaler
+  Tensor grad_scale;  // 0-d, for Optimizer::step; empty if there is nothing to scale
+  Tensor norm;        // 0-d, of the gradients as they will count, before clipping
 };
+// What loss scaling (scaler may be null) and clipping to a global norm (0: none) ask of the update,
+// by one read of the gradients. The same as LossScaler::unscale and clip_by_global_norm, without
+// their passes over the gradients; results differ by the rounding of one product.
+RUTILE_API Prepared prepare(std::span<const Tensor> grads, const LossScaler* scaler,
+                            double clip_norm = 0);
 
 // Scales the gradients (in place of the vector's entries) so that their global 2-norm is at most
 // max_norm; returns the norm before, 0-d. Empty entries are skipped.

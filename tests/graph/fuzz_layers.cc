@@ -168,7 +168,7 @@ void Interpreter::update_state(const Step& s) {
   } else {
     const ops::AdamAttrs attrs{.eps = 0.1};
     State* states[] = {p, first, second};
-    const Tensor rest[] = {m_.step_, grad, m_.lr_};
+    const Tensor rest[] = {grad, m_.lr_, m_.step_};
     State::update(ops::kAdamW, &attrs, states, rest);
   }
 }

@@ -108,9 +108,7 @@ void run_updates(const Json& sample) {
     const std::string grad_name = cat("grad.", k), param_name = cat("param.", k);
     const Tensor grad = make_input(sample.at("inputs").at(grad_name), seed + grad_name);
     const Tensor step = Tensor::scalar(int64_t{k + 1}, DType::kI64);
-    std::vector<Tensor> rest{grad, lr};
-    if (&op == &ops::kMomentum) rest.push_back(step);
-    if (&op == &ops::kAdam || &op == &ops::kAdamW) rest.insert(rest.begin(), step);
+    const Tensor rest[] = {grad, lr, step};
     State::update(op, values.get(), pointers, rest);
     compare(states[0]->read(), sample.at("outputs").at(param_name), seed + param_name);
   }

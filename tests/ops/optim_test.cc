@@ -65,8 +65,8 @@ void run_adam(const OpDef& op, DType dtype, double tolerance) {
   double wp = 1.5, wm = 0, wv = 0;
   for (int step = 1; step <= 5; ++step) {
     double g = std::cos(step);
-    const Tensor rest[] = {Tensor::scalar(int64_t{step}, DType::kI64), full({3}, g, dtype),
-                           number(0.02)};
+    const Tensor rest[] = {full({3}, g, dtype), number(0.02),
+                           Tensor::scalar(int64_t{step}, DType::kI64)};
     State::update(op, &a, states, rest);
     if (kDecoupled) wp *= 1 - 0.02 * 0.3;
     if (!kDecoupled) g += 0.3 * wp;
@@ -106,7 +106,7 @@ TEST(Updates, SkipLeavesEverythingAsItIs) {
   for (const DType t : {DType::kF32, DType::kF64}) {
     auto p = state(full({5}, 1.0, t)), m = state(full({5}, 2.0, t)), v = state(full({5}, 3.0, t));
     State* states[] = {p.get(), m.get(), v.get()};
-    const Tensor rest[] = {number(1), full({5}, std::nan(""), t), number(0.1),
+    const Tensor rest[] = {full({5}, std::nan(""), t), number(0.1), number(1),
                            full({}, true, DType::kBool)};
     State::update(kAdamW, &a, states, rest);
     EXPECT_EQ(cast(p->read(), DType::kF64).to_vector<double>()[4], 1);
@@ -137,20 +137,19 @@ TEST(Updates, MultiTensorKernelsGiveTheSameBits) {
   const AdamAttrs one{.weight_decay = 0.05};
   for (int role = 0; role < 3; ++role) want.insert(want.end(), n, {});
   for (int i = 0; i < n; ++i) {
-    const Tensor in[] = {part(0, i), part(1, i), part(2, i), step, part(3, i), lr};
+    const Tensor in[] = {part(0, i), part(1, i), part(2, i), part(3, i), lr, step};
     const TensorList out = call_n(kAdamW, &one, in);
     for (int role = 0; role < 3; ++role) {
       want[static_cast<size_t>(role * n + i)] = out[role].to_vector<float>();
     }
   }
-  const AdamMultiAttrs all{.count = n, .weight_decay = 0.05};
   for (const int threads : {1, 2, 5}) {
     ThreadCountScope scope(threads);
-    std::vector<Tensor> in{lr, step, Tensor()};
+    std::vector<Tensor> in{lr, step, Tensor(), Tensor()};
     for (int role = 0; role < 4; ++role) {
       for (int i = 0; i < n; ++i) in.push_back(part(role, i));
     }
-    const TensorList out = call_n(kAdamWMulti, &all, in);
+    const TensorList out = call_n(kAdamWMulti, &one, in);
     ASSERT_EQ(out.size(), 3 * n);
     for (int i = 0; i < 3 * n; ++i) {
       EXPECT_EQ(out[i].to_vector<float>(), want[static_cast<size_t>(i)]) << i;

@@ -3,45 +3,78 @@
 #include "rutile/kernels/cpu/optim.h"
 
 #include "rutile/kernels/cpu/isa/vec_math.h"
+#include "rutile/kernels/update_rules.h"
 
 namespace rutile::kernels::RUTILE_ISA {
 namespace {
 
-template <class G>
-void sgd(const UpdateRun& u, const UpdateNumbers& k) {
+struct Math16 {
+  RUTILE_INLINE static V16 sqrt(V16 v) { return sqrt16(v); }
+  RUTILE_INLINE static V16 pow(V16 v, float e) {
+    for (int i = 0; i < 16; ++i) v[i] = __builtin_powf(v[i], e);
+    return v;
+  }
+};
+
+// Parameter and gradient as the rule wants them.
+template <class R, class G, class F>
+RUTILE_INLINE void for_elements(const UpdateRun& u, const UpdateNumbers& n, F&& f) {
   const G* grad = static_cast<const G*>(u.grad);
+  float* const param = u.param;
+  const float scale = n.scale, decay = n.decay, shrink = n.shrink;
+  float k[12];
+  for (int i = 0; i < 12; ++i) k[i] = n.k[i];
   for_vectors(u.count, [&](int64_t i, int64_t lanes) {
-    const V16 p = get(u.param, i, lanes);
-    const V16 g = get(grad, i, lanes) + p * k.decay;
-    put(u.param, i, p - g * k.lr, lanes);
+    V16 s[3];
+    for (int j = 0; j < R::kSlots; ++j) s[j] = get(u.slots[j], i, lanes);
+    V16 p = get(param, i, lanes);
+    const V16 g = get(grad, i, lanes) * scale + p * decay;
+    p *= shrink;
+    f(p, s, g, k, i, lanes);
   });
 }
 
-template <class G>
-void momentum(const UpdateRun& u, const UpdateNumbers& k) {
-  const G* grad = static_cast<const G*>(u.grad);
-  for_vectors(u.count, [&](int64_t i, int64_t lanes) {
-    const V16 p = get(u.param, i, lanes);
-    const V16 g = get(grad, i, lanes) + p * k.decay;
-    const V16 v = get(u.slot1, i, lanes) * k.beta1 + g * k.take1;
-    put(u.slot1, i, v, lanes);
-    const V16 step = k.nesterov ? g + v * k.beta1 : v;
-    put(u.param, i, p - step * k.lr, lanes);
+template <class R, class G>
+void apply(const UpdateRun& u, const UpdateNumbers& n) {
+  for_elements<R, G>(u, n, [&](V16 p, V16* s, V16 g, const float* k, int64_t i, int64_t lanes) {
+    R::template apply<Math16>(p, s, g, k);
+    for (int j = 0; j < R::kSlots; ++j) put(u.slots[j], i, s[j], lanes);
+    put(u.param, i, p, lanes);
   });
 }
 
-template <class G>
-void adam(const UpdateRun& u, const UpdateNumbers& k) {
-  const G* grad = static_cast<const G*>(u.grad);
-  for_vectors(u.count, [&](int64_t i, int64_t lanes) {
-    const V16 p = get(u.param, i, lanes);
-    const V16 g = get(grad, i, lanes) + p * k.decay;
-    const V16 m = get(u.slot1, i, lanes) * k.beta1 + g * k.take1;
-    const V16 v = get(u.slot2, i, lanes) * k.beta2 + g * (g * k.take2);
-    put(u.slot1, i, m, lanes);
-    put(u.slot2, i, v, lanes);
-    put(u.param, i, p * k.shrink - m * k.lr / (sqrt16(v) * k.root + k.eps), lanes);
-  });
+template <class R, class G>
+void measure(const UpdateRun& whole, const UpdateNumbers& n, double* sums) {
+  constexpr int64_t kBlock = 4096;  // summed in f32
+  sums[0] = sums[1] = 0;
+  for (int64_t begin = 0; begin < whole.count; begin += kBlock) {
+    UpdateRun u = whole;
+    u.param += begin;
+    for (int j = 0; j < R::kSlots; ++j) u.slots[j] += begin;
+    u.grad = static_cast<const G*>(whole.grad) + begin;
+    u.count = whole.count - begin < kBlock ? whole.count - begin : kBlock;
+    V16 a2{}, b2{};
+    for_elements<R, G>(u, n, [&](V16 p, V16* s, V16 g, const float* k, int64_t i, int64_t lanes) {
+      V16 a, b;
+      R::template measure<Math16>(p, s, g, k, &a, &b);
+      if constexpr (R::kMeasureWrites) {
+        for (int j = 0; j < R::kSlots; ++j) put(u.slots[j], i, s[j], lanes);
+      }
+      a2 += keep_lanes(a * a, lanes, 0);
+      b2 += keep_lanes(b * b, lanes, 0);
+    });
+    for (int i = 0; i < 16; ++i) {
+      sums[0] += static_cast<double>(a2[i]);
+      sums[1] += static_cast<double>(b2[i]);
+    }
+  }
+}
+
+template <class R, class G>
+constexpr UpdateKernel kernel_of() {
+  UpdateKernel k{apply<R, G>, nullptr};
+  if constexpr (rules::kHasNorms<R>) k.measure = measure<R, G>;
+  return k;
 }
 
 template <class T>
@@ -82,9 +115,14 @@ bool unscale(const void* px, float factor, float* y, int64_t n) {
 
 }  // namespace
 
-UpdateKernels update_kernels(bool bf16_grad) {
-  if (bf16_grad) return {sgd<BFloat16>, momentum<BFloat16>, adam<BFloat16>};
-  return {sgd<float>, momentum<float>, adam<float>};
+UpdateKernel update_kernel(int rule, bool bf16_grad) {
+#define RUTILE_UPDATE(constant, rule) \
+  {kernel_of<rules::rule, float>(), kernel_of<rules::rule, BFloat16>()},
+  static constexpr UpdateKernel kernels[][2] = {
+#include "rutile/ops/update_list.inc"
+  };
+#undef RUTILE_UPDATE
+  return kernels[rule][bf16_grad];
 }
 
 NormScan norm_scan(bool bf16) {

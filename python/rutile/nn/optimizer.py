@@ -205,7 +205,7 @@ class SGD(Optimizer):
 
     def _update(self, i, parameter, gradient, lr, skip, weight_decay):
         if self._momentum == 0:
-            updates.sgd(parameter, gradient, lr, skip, weight_decay=weight_decay)
+            updates.sgd(parameter, gradient, lr, skip=skip, weight_decay=weight_decay)
             return
         step = self.global_step.value().reshape(())
         updates.momentum(parameter, self.accum[i], gradient, lr, step, skip, momentum=self._momentum,
@@ -247,7 +247,7 @@ class Adam(Optimizer):
         rates[:] = [r * scale for r in rates]
 
     def _update(self, i, parameter, gradient, lr, skip, weight_decay):
-        updates.adam(parameter, self.moment1[i], self.moment2[i], Tensor(_NO_CORRECTION), gradient, lr, skip,
+        updates.adam(parameter, self.moment1[i], self.moment2[i], gradient, lr, Tensor(_NO_CORRECTION), skip,
                      beta1=self.beta1, beta2=self.beta2, eps=self.eps, weight_decay=weight_decay)
 
 
@@ -261,5 +261,5 @@ class AdamWeightDecay(Optimizer):
         self.moments1, self.moments2 = self._slots("adam_m"), self._slots("adam_v")
 
     def _update(self, i, parameter, gradient, lr, skip, weight_decay):
-        updates.adamw(parameter, self.moments1[i], self.moments2[i], Tensor(_NO_CORRECTION), gradient, lr, skip,
+        updates.adamw(parameter, self.moments1[i], self.moments2[i], gradient, lr, Tensor(_NO_CORRECTION), skip,
                       beta1=self.beta1, beta2=self.beta2, eps=self.eps, weight_decay=weight_decay)

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 #include "rutile/tests/ops/samples/sample.h"
 
@@ -19,119 +20,176 @@ Input lr() { return in({}).values({0.01}).as(DType::kF32); }
 Input step(double n, DType t = DType::kI64) { return in({}).values({n}).as(t); }
 Input skip(bool v) { return in({}).values({v ? 1.0 : 0.0}).as(DType::kBool); }
 
-RUTILE_SAMPLES(sgd) {
-  for (const Shape& k : kShapes) {
-    s.add({in(k), in(k), lr()}, SgdAttrs{}).dtypes(kStates);
-    s.add({in(k).as(DType::kF32), in(k), lr()}, SgdAttrs{0.1, 2.0})
-        .dtypes({DType::kBF16, DType::kF16});
-  }
-  s.add({in({9}), in({9}), lr(), skip(true)}, SgdAttrs{}).name("skipped");
-  s.add({in({9}), in({9}), lr(), skip(false)}, SgdAttrs{0.1});
-  s.add({in({5, 8}).transposed(), in({5, 8}), lr()}, SgdAttrs{0.1}).name("placed differently");
-  s.add({in({2, 6, 3, 3}).channels_last(), in({2, 6, 3, 3}).channels_last(), lr()}, SgdAttrs{});
-  s.error({in({5}), in({6}), lr()}, SgdAttrs{}, ErrorCode::kValue, "grad expects shape [5]");
-  s.error({in({5}).as(DType::kBF16), in({5}), lr()}, SgdAttrs{}, ErrorCode::kType,
-          "param expects f32 or f64");
-  s.error({in({5}), in({5}).as(DType::kF64), lr()}, SgdAttrs{}, ErrorCode::kType, "grad expects");
-  s.error({in({5}), in({5}), in({2})}, SgdAttrs{}, ErrorCode::kValue, "lr expects one element");
-  s.error({in({5}), in({5}), lr(), in({})}, SgdAttrs{}, ErrorCode::kValue, "skip expects one bool");
+// ---- Updates ------------------------------------------------------------------------------------
+
+// How the slots of an update are drawn, one letter each: any numbers (.), positive ones (+), ones
+// whose square is below the positive ones (0).
+struct Rule {
+  const char* slots = "";
+  bool step = false;
+  double tolerance = 1e-5;  // in f32
+};
+
+Input slot(const Rule& r, size_t k, const Shape& shape) {
+  const Input x = in(shape);
+  if (r.slots[k] == '+') return x.uniform(0.5, 2);
+  return r.slots[k] == '0' ? x.uniform(-0.3, 0.3) : x;
 }
 
-RUTILE_SAMPLES(momentum) {
-  for (const Shape& k : kShapes) {
-    s.add({in(k), in(k), in(k), lr()}, MomentumAttrs{}).dtypes(kStates);
-    s.add({in(k), in(k), in(k), lr()}, MomentumAttrs{.nesterov = true, .weight_decay = 0.1});
-    s.add({in(k).as(DType::kF32), in(k).as(DType::kF32), in(k), lr(), step(3)},
-          MomentumAttrs{0.9, 0.5, false, 0.1})
-        .dtypes({DType::kBF16, DType::kF16});
-  }
-  for (const DType t : {DType::kF32, DType::kF64, DType::kI32, DType::kI64}) {
-    s.add({in({9}), in({9}), in({9}), lr(), step(1, t)}, MomentumAttrs{0.9, 0.5})
-        .name("first step");
-  }
-  s.add({in({9}), in({9}), in({9}), lr(), none(), skip(true)}, MomentumAttrs{}).name("skipped");
-  s.error({in({5}), in({5}), in({5}), lr()}, MomentumAttrs{0.9, 0.5}, ErrorCode::kValue,
-          "dampening needs step");
-  s.error({in({5}), in({5}), in({5}), lr()}, MomentumAttrs{0, 0, true}, ErrorCode::kValue,
-          "nesterov");
-  s.error({in({5}), in({4}), in({5}), lr()}, MomentumAttrs{}, ErrorCode::kValue,
-          "velocity expects");
+Input grad_scale() { return in({}).values({0.25}).as(DType::kF32); }
+
+std::vector<Input> single(const Rule& r, const Shape& shape, std::vector<Input> rest) {
+  std::vector<Input> inputs{in(shape)};
+  for (size_t k = 0; r.slots[k]; ++k) inputs.push_back(slot(r, k, shape));
+  inputs.push_back(in(shape));
+  inputs.insert(inputs.end(), rest.begin(), rest.end());
+  return inputs;
 }
 
-void adams(SampleList& s) {
-  const AdamAttrs a{.weight_decay = 0.05}, b{0.8, 0.9, 1e-3, 0, 0.5};
+// All states in f32.
+std::vector<Input> low_precision(std::vector<Input> inputs, size_t slots) {
+  for (size_t k = 0; k <= slots; ++k) inputs[k] = inputs[k].as(DType::kF32);
+  return inputs;
+}
+
+template <class A>
+void singles(SampleList& s, const Rule& r, const std::vector<A>& settings) {
+  const size_t slots = std::string_view(r.slots).size();
   for (const Shape& k : kShapes) {
-    for (const AdamAttrs& attrs : {a, b}) {
-      s.add({in(k), in(k), in(k).uniform(0, 2), step(3), in(k), lr()}, attrs).dtypes(kStates);
+    for (const A& a : settings) {
+      const bool large = k.numel() > 20000;
+      if (large && &a != &settings[0]) continue;
+      s.add(single(r, k, {lr(), step(3)}), a)
+          .dtypes(large ? DTypes{DType::kF32} : kStates)
+          .tolerance(DType::kF32, r.tolerance);
+      s.add(low_precision(single(r, k, {lr(), step(1, DType::kF32)}), slots), a)
+          .dtypes(large ? DTypes{DType::kBF16} : DTypes{DType::kBF16, DType::kF16})
+          .tolerance(DType::kF32, r.tolerance);
     }
-    const Input f = in(k).as(DType::kF32);
-    s.add({f, f, f.uniform(0, 2), step(1, DType::kF32), in(k), lr()}, a)
-        .dtypes({DType::kBF16, DType::kF16});
   }
-  const Input x = in({9});
-  s.add({x, x, x.positive(), step(5), x, lr(), skip(true)}, a).name("skipped");
-  s.add({x, x, x.positive(), step(5, DType::kI32), x, lr().as(DType::kF64), skip(false)}, a);
-  s.error({x, x, x, step(5), in({8}), lr()}, a, ErrorCode::kValue, "grad expects shape [9]");
-  s.error({x, x, in({8}), step(5), x, lr()}, a, ErrorCode::kValue, "v expects");
-  s.error({x, x, x, in({2}), x, lr()}, a, ErrorCode::kValue, "step expects one element");
-  s.error({x, x, x, step(5), x, lr()}, AdamAttrs{.beta1 = 1.0}, ErrorCode::kValue, "beta");
+  const A& a = settings[0];
+  for (const DType t : {DType::kF32, DType::kF64, DType::kI32, DType::kI64}) {
+    s.add(single(r, {9}, {lr(), step(1, t)}), a).name("first step");
+  }
+  if (!r.step) s.add(single(r, {9}, {lr()}), A{}).name("no step");
+  s.add(single(r, {9}, {lr(), step(5), skip(true)}), a).name("skipped");
+  s.add(single(r, {9}, {lr().as(DType::kF64), step(5), skip(false)}), a).dtypes(kStates);
+  s.add(single(r, {9}, {lr(), step(5), none(), grad_scale()}), settings.back())
+      .name("scaled")
+      .dtypes(kStates)
+      .tolerance(DType::kF32, r.tolerance);
+  s.add(single(r, {9}, {lr(), step(5), skip(true), grad_scale()}), a);
+  std::vector<Input> placed = single(r, {5, 8}, {lr(), step(5)});
+  for (size_t k = 0; k <= slots; ++k) placed[k] = placed[k].transposed();
+  s.add(placed, a).name("placed differently");
+  placed = single(r, {2, 6, 3, 3}, {lr(), step(5)});
+  for (size_t k = 0; k <= slots + 1; ++k) placed[k] = placed[k].channels_last();
+  s.add(placed, a);
+
+  std::vector<Input> wrong = single(r, {5}, {lr(), step(5)});
+  wrong[slots + 1] = in({6});
+  s.error(wrong, a, ErrorCode::kValue, "grad expects shape [5]");
+  wrong[slots + 1] = in({5}).as(DType::kF64);
+  s.error(wrong, a, ErrorCode::kType, "grad expects f32");
+  s.error(single(r, {5}, {in({2}), step(5)}), a, ErrorCode::kValue, "lr expects one element");
+  s.error(single(r, {5}, {lr(), in({2})}), a, ErrorCode::kValue, "step expects one element");
+  s.error(single(r, {5}, {lr(), step(5), in({})}), a, ErrorCode::kValue, "skip expects one bool");
+  s.error(single(r, {5}, {lr(), step(5), none(), step(1)}), a, ErrorCode::kType,
+          "grad_scale expects f32 or f64");
+  wrong = single(r, {5}, {lr(), step(5)});
+  wrong[0] = wrong[0].as(DType::kBF16);
+  s.error(wrong, a, ErrorCode::kType, "param expects f32 or f64");
+  if (slots == 0) return;
+  wrong = single(r, {5}, {lr(), step(5)});
+  wrong[slots] = in({4});
+  s.error(wrong, a, ErrorCode::kValue, "expects f32[5] as param");
 }
-RUTILE_SAMPLES(adam) { adams(s); }
-RUTILE_SAMPLES(adamw) { adams(s); }
 
 // Each of the roles for all parameters.
-std::vector<Input> groups(std::vector<Input> scalars, int slots, const DTypes& grads) {
-  const Shape shapes[] = {{5, 7}, {}, {30000}, {0}, {37, 6, 3, 3}};
-  for (int k = 0; k < slots + 2; ++k) {
+std::vector<Input> groups(const Rule& r, std::vector<Input> scalars, const DTypes& grads) {
+  const Shape shapes[] = {{5, 7}, {}, {17000}, {0}, {37, 6, 3, 3}};
+  const size_t slots = std::string_view(r.slots).size();
+  for (size_t k = 0; k < slots + 2; ++k) {
     for (size_t i = 0; i < std::size(shapes); ++i) {
       const bool grad = k == slots + 1;
-      Input x = in(shapes[i]).as(grad ? grads[i % grads.size()] : DType::kF32);
-      scalars.push_back(k == slots && slots == 2 ? x.uniform(0, 2) : x);
+      Input x = k > 0 && !grad ? slot(r, k - 1, shapes[i]) : in(shapes[i]);
+      scalars.push_back(x.as(grad ? grads[i % grads.size()] : DType::kF32));
     }
   }
   return scalars;
 }
 const DTypes kOneType{DType::kF32}, kMixedTypes{DType::kF32, DType::kBF16};
 
-RUTILE_SAMPLES(sgd_multi) {
-  s.add(groups({lr(), none()}, 0, kOneType), SgdMultiAttrs{5, 0.1});
-  s.add(groups({lr(), skip(false)}, 0, kMixedTypes), SgdMultiAttrs{5, 0, 2});
-  s.add(groups({lr(), skip(true)}, 0, kOneType), SgdMultiAttrs{5});
-  s.add({lr(), none(), in({4}).as(DType::kF64), in({4}).as(DType::kF64)}, SgdMultiAttrs{1});
-  s.add({lr(), none(), in({5, 8}).transposed(), in({5, 8})}, SgdMultiAttrs{1});
-  s.add({lr(), none()}, SgdMultiAttrs{0}).name("none");
-  s.error({lr(), none(), in({4})}, SgdMultiAttrs{1}, ErrorCode::kValue,
-          "tensors expects 2 of each");
-  s.error({lr(), none(), in({4}), in({5})}, SgdMultiAttrs{1}, ErrorCode::kValue,
-          "parameter 0: grad");
-  s.error({lr(), none(), in({4}), in({4})}, SgdMultiAttrs{-1}, ErrorCode::kValue, "outputs");
+template <class A>
+void multis(SampleList& s, const Rule& r, const std::vector<A>& settings) {
+  for (const A& a : settings) {
+    s.add(groups(r, {lr(), step(2), none(), none()}, kOneType), a)
+        .tolerance(DType::kF32, r.tolerance);
+    s.add(groups(r, {lr(), step(1, DType::kF32), skip(false), grad_scale()}, kMixedTypes), a)
+        .tolerance(DType::kF32, r.tolerance);
+  }
+  const A& a = settings[0];
+  s.add(groups(r, {lr(), step(2), skip(true), none()}, kOneType), a);
+  s.add({lr(), step(2), none(), none()}, a).name("none");
+  std::vector<Input> doubles{lr(), step(2), none(), none(), in({4})};
+  for (size_t k = 0; r.slots[k]; ++k) doubles.push_back(slot(r, k, {4}));
+  doubles.push_back(in({4}));
+  for (size_t k = 4; k < doubles.size(); ++k) doubles[k] = doubles[k].as(DType::kF64);
+  s.add(doubles, a);
+  std::vector<Input> wrong = doubles;
+  wrong.back() = in({5}).as(DType::kF64);
+  s.error(wrong, a, ErrorCode::kValue, "parameter 0: grad expects");
+  wrong.push_back(in({5}));
+  s.error(wrong, a, ErrorCode::kValue, "for each parameter");
+  wrong = doubles;
+  wrong[0] = in({3});
+  s.error(wrong, a, ErrorCode::kValue, "lr expects one element");
 }
 
-RUTILE_SAMPLES(momentum_multi) {
-  s.add(groups({lr(), none(), none()}, 1, kOneType), MomentumMultiAttrs{5});
-  s.add(groups({lr(), step(2), skip(false)}, 1, kMixedTypes),
-        MomentumMultiAttrs{5, 0.8, 0.5, false, 0.1, 2});
-  s.add(groups({lr(), step(1), none()}, 1, kOneType), MomentumMultiAttrs{5, 0.8, 0.5});
-  s.add(groups({lr(), none(), none()}, 1, kOneType), MomentumMultiAttrs{5, 0.8, 0, true, 0.1});
-  s.add(groups({lr(), none(), skip(true)}, 1, kOneType), MomentumMultiAttrs{5});
-  s.error(groups({lr(), none(), none()}, 0, kOneType), MomentumMultiAttrs{5}, ErrorCode::kValue,
-          "tensors expects 3 of each");
-  s.error(groups({lr(), none(), none()}, 1, kOneType), MomentumMultiAttrs{5, 0.9, 0.5},
-          ErrorCode::kValue, "dampening needs step");
-}
+// Samples of an update and of its form for many parameters.
+#define RUTILE_UPDATE_SAMPLES(op, slots, step, ...)                               \
+  RUTILE_SAMPLES(op) { singles(s, Rule{slots, step}, std::vector{__VA_ARGS__}); } \
+  RUTILE_SAMPLES(op##_multi) { multis(s, Rule{slots, step}, std::vector{__VA_ARGS__}); }
+constexpr bool kStep = true, kNoStep = false;
 
-void multi_adams(SampleList& s) {
-  s.add(groups({lr(), step(2), none()}, 2, kOneType), AdamMultiAttrs{.count = 5});
-  s.add(groups({lr(), step(1, DType::kF32), skip(false)}, 2, kMixedTypes),
-        AdamMultiAttrs{5, 0.8, 0.95, 1e-6, 0.1, 0.5});
-  s.add(groups({lr(), step(1), skip(true)}, 2, kOneType), AdamMultiAttrs{.count = 5});
-  s.error(groups({lr(), step(1), none()}, 1, kOneType), AdamMultiAttrs{.count = 5},
-          ErrorCode::kValue, "tensors expects 4 of each");
-  s.error(groups({lr(), step(1), none()}, 2, kOneType), AdamMultiAttrs{5, 0.9, 1.5},
-          ErrorCode::kValue, "beta");
-}
-RUTILE_SAMPLES(adam_multi) { multi_adams(s); }
-RUTILE_SAMPLES(adamw_multi) { multi_adams(s); }
+RUTILE_UPDATE_SAMPLES(sgd, "", kNoStep, SgdAttrs{0.1, 2.0}, SgdAttrs{0, 1, true})
+RUTILE_UPDATE_SAMPLES(momentum, ".", kNoStep, MomentumAttrs{0.9, 0.5, false, 0.1},
+                      MomentumAttrs{.nesterov = true, .weight_decay = 0.1}, MomentumAttrs{})
+const AdamAttrs kAdam1{.weight_decay = 0.05}, kAdam2{0.8, 0.9, 1e-3, 0, 0.5, true};
+RUTILE_UPDATE_SAMPLES(adam, ".+", kStep, kAdam1, kAdam2)
+RUTILE_UPDATE_SAMPLES(adamw, ".+", kStep, kAdam1, kAdam2)
+RUTILE_UPDATE_SAMPLES(adam_amsgrad, ".++", kStep, kAdam1, kAdam2)
+RUTILE_UPDATE_SAMPLES(adamw_amsgrad, ".++", kStep, kAdam1, kAdam2)
+RUTILE_UPDATE_SAMPLES(adamax, ".+", kStep, kAdam1, kAdam2)
+RUTILE_UPDATE_SAMPLES(nadam, ".+", kStep, NAdamAttrs{.weight_decay = 0.05},
+                      NAdamAttrs{0.8, 0.9, 1e-3, 0.01, true, 0.1, 0.5, true})
+RUTILE_UPDATE_SAMPLES(radam, ".+", kStep, RAdamAttrs{.weight_decay = 0.05},
+                      RAdamAttrs{0.8, 0.6, 1e-3, true, 0.1, 0.5, true})
+RUTILE_UPDATE_SAMPLES(adagrad, "+", kNoStep, AdagradAttrs{.lr_decay = 0.1, .weight_decay = 0.05},
+                      AdagradAttrs{.eps = 1e-3, .lr_scale = 2, .maximize = true})
+RUTILE_UPDATE_SAMPLES(adadelta, "++", kNoStep, AdadeltaAttrs{.weight_decay = 0.05},
+                      AdadeltaAttrs{0.7, 1e-3, 0, 2, true})
+const RmspropAttrs kRms1{.momentum = 0.7, .weight_decay = 0.05}, kRms2{0.8, 1e-3, 0.5, 0, 2, true};
+RUTILE_UPDATE_SAMPLES(rmsprop, "+", kNoStep, kRms1, kRms2)
+RUTILE_UPDATE_SAMPLES(rmsprop_momentum, "+.", kNoStep, kRms1, kRms2)
+RUTILE_UPDATE_SAMPLES(rmsprop_centered, "+0", kNoStep, kRms1, kRms2)
+RUTILE_UPDATE_SAMPLES(rmsprop_centered_momentum, "+0.", kNoStep, kRms1, kRms2)
+RUTILE_UPDATE_SAMPLES(rprop, ".+", kNoStep, RpropAttrs{},
+                      RpropAttrs{0.7, 1.5, 0.3, 1.5, 0.1, 2, true})
+RUTILE_UPDATE_SAMPLES(asgd, ".", kStep, AsgdAttrs{.weight_decay = 0.05},
+                      AsgdAttrs{0.1, 0.5, 1, 0, 2, true})
+const FtrlAttrs kFtrl1{.weight_decay = 0.05}, kFtrl2{0.3, 0.2, -0.7, 0, 2, true};
+// A difference of powers times 1 / lr.
+const Rule kFtrlRule{"+.", kNoStep, 2e-3};
+RUTILE_SAMPLES(ftrl) { singles(s, kFtrlRule, std::vector{kFtrl1, kFtrl2}); }
+RUTILE_SAMPLES(ftrl_multi) { multis(s, kFtrlRule, std::vector{kFtrl1, kFtrl2}); }
+RUTILE_UPDATE_SAMPLES(lion, ".", kNoStep, LionAttrs{.weight_decay = 0.05},
+                      LionAttrs{0.8, 0.9, 0, 2, true})
+RUTILE_UPDATE_SAMPLES(lamb, ".+", kStep, LambAttrs{.weight_decay = 0.05},
+                      LambAttrs{0.8, 0.9, 1e-3, 0, 2, true})
+RUTILE_UPDATE_SAMPLES(lars, ".", kNoStep, LarsAttrs{.weight_decay = 0.05},
+                      LarsAttrs{0.8, 0.5, 1e-3, 0, 2, true})
+#undef RUTILE_UPDATE_SAMPLES
 
 RUTILE_SAMPLES(assign) {
   s.add({in({5, 7}), in({5, 7})}).dtypes(kEveryType);
