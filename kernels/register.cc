@@ -27,11 +27,13 @@ void register_pad_grad_cpu();
 
 void register_resample_cpu();
 void register_pool_index_cpu();
+void register_grid_sample_cpu();
 void register_unfold_cpu();
 
 // Reference rows.
 void register_resample_ref();
 void register_pool_index_ref();
+void register_grid_sample_ref();
 void register_unfold_ref();
 void register_matmul_ref();
 void register_conv_ref();
@@ -73,10 +75,12 @@ void register_all() {
   register_attention_cpu();
   register_resample_cpu();
   register_pool_index_cpu();
+  register_grid_sample_cpu();
   register_unfold_cpu();
   // reference
   register_resample_ref();
   register_pool_index_ref();
+  register_grid_sample_ref();
   register_unfold_ref();
   register_matmul_ref();
   register_conv_ref();

@@ -172,6 +172,26 @@ def rearrangements(s):
     s.add("channel_shuffle", {"groups": 3}, [(2, 6, 2, 3)], lambda x: F.channel_shuffle(x, 3))
 
 
+def grids(s):
+    for dims, x, grid in ((2, (2, 3, 4, 5), (2, 3, 4, 2)), (3, (1, 2, 3, 2, 4), (1, 2, 2, 3, 3))):
+        for mode in ("bilinear", "nearest", "bicubic")[: 5 - dims]:
+            for padding in ("zeros", "border", "reflection"):
+                for corners in (False, True):
+                    a = {"mode": mode, "padding_mode": padding, "align_corners": corners}
+                    s.add(
+                        "grid_sample",
+                        a,
+                        [x, (grid, 1.7, 0.0)],
+                        lambda x, g: F.grid_sample(x, g, mode, padding, corners),
+                    )
+    for size in ((2, 3, 4, 5), (2, 1, 2, 1, 3)):
+        dims = len(size) - 2
+        for corners in (False, True):
+            a = {"size": size, "align_corners": corners}
+            theta = (2, dims, dims + 1)
+            s.add("affine_grid", a, [theta], lambda t: F.affine_grid(t, size, corners))
+
+
 def interpolations(s):
     def case(x, mode, size=None, scale=None, corners=None, antialias=False, recompute=None):
         a = {"mode": mode}
@@ -216,6 +236,6 @@ def interpolations(s):
 
 def all_samples():
     samples = Samples()
-    for family in (convolutions, pools, other_pools, rearrangements, interpolations):
+    for family in (convolutions, pools, other_pools, rearrangements, grids, interpolations):
         family(samples)
     return samples.rows

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images of any strides; channels that are neighbours make the inner loop.
+#include <algorithm>
+
+#include "rutile/core/thread_cost.h"
+#include "rutile/kernels/dispatch.h"
+#include "rutile/kernels/grid_taps.h"
+#include "rutile/kernels/register.h"
+
+namespace rutile::kernels {
+
+namespace {
+
+constexpr int64_t kBlock = 64;  // channels at a time
+
+struct GridPlan : Plan {
+  GridShape s;
+  int64_t groups = 1;  // of channels, for the gradient by the images
+  int64_t sums = 0;    // elements of a task's images in the workspace; 0: it adds to the result
+  int threads = 1;
+};
+
+// Where position `i` of image n lies in the result, channel 0.
+int64_t made_offset(const GridShape& s, int64_t n, int64_t i) {
+  return n * s.made[0] + i / s.out[2] / s.out[1] * s.made[2] + i / s.out[2] % s.out[1] * s.made[3] +
+         i % s.out[2] * s.made[4];
+}
+
+template <class T>
+int pixels_at(const GridShape& s, const T* grid, int64_t n, int64_t i, GridPixel* pixels) {
+  const T* at = grid + n * s.grid[0] + i / s.out[2] / s.out[1] * s.grid[1] +
+                i / s.out[2] % s.out[1] * s.grid[2] + i % s.out[2] * s.grid[3];
+  double coordinates[3] = {0, 0, 0};
+  for (int k = 0; k < s.spatial; ++k) coordinates[k] = static_cast<double>(at[k * s.grid[4]]);
+  return grid_pixels(s, coordinates, pixels);
+}
+
+double ns_per_position(const GridShape& s) { return 40 + 4 * static_cast<double>(s.c); }
+
+template <class T, class C>
+Status run_sample(const Plan& base, const KernelArgs& args) {
+  const GridShape& s = static_cast<const GridPlan&>(base).s;
+  const T* x = static_cast<const T*>(args.in[0]);
+  const T* grid = static_cast<const T*>(args.in[1]);
+  T* y = static_cast<T*>(args.out[0]);
+  parallel_for(0, s.n * s.positions(), grain_for(ns_per_position(s)),
+               [&](int64_t begin, int64_t end) {
+                 GridPixel pixels[kMostGridPixels];
+                 for (int64_t task = begin; task < end; ++task) {
+                   const int64_t n = task / s.positions(), i = task % s.positions();
+                   const int count = pixels_at(s, grid, n, i, pixels);
+                   const T* image = x + n * s.image[0];
+                   T* to = y + made_offset(s, n, i);
+                   for (int64_t first = 0; first < s.c; first += kBlock) {
+                     const int64_t size = std::min(kBlock, s.c - first);
+                     C sums[kBlock] = {};
+                     for (int k = 0; k < count; ++k) {
+                       const C w = static_cast<C>(pixels[k].weight);
+                       const T* from = image + pixels[k].offset + first * s.image[1];
+                       for (int64_t c = 0; c < size; ++c)
+                         sums[c] += w * static_cast<C>(from[c * s.image[1]]);
+                     }
+                     for (int64_t c = 0; c < size; ++c) {
+                       to[(first + c) * s.made[1]] = static_cast<T>(sums[c]);
+                     }
+                   }
+                 }
+               });
+  return Status();
+}
+
+template <class T, class C>
+Status run_grid_grad(const Plan& base, const KernelArgs& args) {
+  const GridShape& s = static_cast<const GridPlan&>(base).s;
+  const T* dy = static_cast<const T*>(args.in[0]);
+  const T* x = static_cast<const T*>(args.in[1]);
+  const T* grid = static_cast<const T*>(args.in[2]);
+  T* dgrid = static_cast<T*>(args.out[0]);
+  parallel_for(
+      0, s.n * s.positions(), grain_for(ns_per_position(s)), [&](int64_t begin, int64_t end) {
+        GridPixel pixels[kMostGridPixels];
+        for (int64_t task = begin; task < end; ++task) {
+          const int64_t n = task / s.positions(), i = task % s.positions();
+          const int count = pixels_at(s, grid, n, i, pixels);
+          const T* image = x + n * s.image[0];
+          const T* g = dy + made_offset(s, n, i);
+          double sums[3] = {0, 0, 0};
+          for (int k = 0; k < count; ++k) {
+            const T* from = image + pixels[k].offset;
+            C dot = 0;
+            for (int64_t c = 0; c < s.c; ++c) {
+              dot += static_cast<C>(g[c * s.made[1]]) * static_cast<C>(from[c * s.image[1]]);
+            }
+            for (int d = 0; d < s.spatial; ++d) {
+              sums[d] += static_cast<double>(dot) * pixels[k].slope[d];
+            }
+          }
+          for (int d = 0; d < s.spatial; ++d) {
+            dgrid[task * s.spatial + d] = static_cast<T>(static_cast<C>(sums[d]));
+          }
+        }
+      });
+  return Status();
+}
+
+// A task owns some channels of an image, so that nobody else adds to them.
+template <class T, class C>
+void spread_task(const GridPlan& p, int64_t task, const T* dy, const T* grid, T* dx, C* sums) {
+  const GridShape& s = p.s;
+  const int64_t n = task / p.groups, first = s.c * (task % p.groups) / p.groups;
+  const int64_t count = s.c * (task % p.groups + 1) / p.groups - first;
+  const int64_t pixels_in = s.in[0] * s.in[1] * s.in[2];
+  // Sums lie row-major, [pixel, channel].
+  GridShape rows = s;
+  rows.image[2] = s.in[1] * s.in[2] * count;
+  rows.image[3] = s.in[2] * count;
+  rows.image[4] = count;
+  std::fill_n(sums, pixels_in * count, C(0));
+  GridPixel pixels[kMostGridPixels];
+  for (int64_t i = 0; i < s.positions(); ++i) {
+    const int taps = pixels_at(rows, grid, n, i, pixels);
+    const T* g = dy + made_offset(s, n, i) + first * s.made[1];
+    for (int k = 0; k < taps; ++k) {
+      const C w = static_cast<C>(pixels[k].weight);
+      C* to = sums + pixels[k].offset;
+      for (int64_t c = 0; c < count; ++c) to[c] += w * static_cast<C>(g[c * s.made[1]]);
+    }
+  }
+  T* image = dx + n * s.image[0] + first * s.image[1];
+  for (int64_t i = 0; i < pixels_in; ++i) {
+    T* to = image + i / s.in[2] / s.in[1] * s.image[2] + i / s.in[2] % s.in[1] * s.image[3] +
+            i % s.in[2] * s.image[4];
+    for (int64_t c = 0; c < count; ++c) to[c * s.image[1]] = static_cast<T>(sums[i * count + c]);
+  }
+}
+
+template <class T, class C>
+Status run_input_grad(const Plan& base, const KernelArgs& args) {
+  const auto& p = static_cast<const GridPlan&>(base);
+  const int64_t tasks = p.s.n * p.groups;
+  parallel_for(0, p.threads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (int64_t task = tasks * t / p.threads; task < tasks * (t + 1) / p.threads; ++task) {
+        spread_task(p, task, static_cast<const T*>(args.in[0]), static_cast<const T*>(args.in[1]),
+                    static_cast<T*>(args.out[0]), static_cast<C*>(args.workspace) + t * p.sums);
+      }
+    }
+  });
+  return Status();
+}
+
+bool supports(const CallMeta& call, Reason* reason) {
+  for (const TensorMeta* m : call.inputs) {
+    if (m->layout == kStrided && m->numel() > 0) continue;
+    reason->text = "takes strided tensors with elements";
+    return false;
+  }
+  if (call.out().numel() > 0) return true;
+  reason->text = "the result is empty";
+  return false;
+}
+
+template <class T, class C>
+RunFn pick(const OpDef* op) {
+  if (op == &ops::kGridSample) return run_sample<T, C>;
+  return op == &ops::kGridSampleGridGrad ? run_grid_grad<T, C> : run_input_grad<T, C>;
+}
+
+Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
+  auto p = std::make_unique<GridPlan>();
+  p->s = GridShape::of(call);
+  const GridShape& s = p->s;
+  if (call.op == &ops::kGridSampleInputGrad) {
+    const double work = ns_per_position(s) * static_cast<double>(s.n * s.positions());
+    const int threads = threads_for(work);
+    // Groups of channels only where there are not images enough: each finds the pixels anew.
+    p->groups = std::min<int64_t>(s.c, (threads + s.n - 1) / s.n);
+    p->threads = static_cast<int>(std::min<int64_t>(threads, s.n * p->groups));
+    const int64_t channels = (s.c + p->groups - 1) / p->groups;
+    p->sums = s.in[0] * s.in[1] * s.in[2] * channels;
+    const size_t element = call.in(0).dtype == DType::kF64 ? sizeof(double) : sizeof(float);
+    p->workspace_bytes = element * static_cast<size_t>(p->sums * p->threads);
+  }
+  p->run = dispatch_float(call.in(0).dtype, [&](auto id) -> RunFn {
+    using T = typename decltype(id)::type;
+    return pick<T, Acc<T>>(call.op);
+  });
+  *plan = std::move(p);
+  return Status();
+}
+
+}  // namespace
+
+void register_grid_sample_cpu() {
+  for (const OpDef* op :
+       {&ops::kGridSample, &ops::kGridSampleInputGrad, &ops::kGridSampleGridGrad}) {
+    register_kernel({.op = op, .name = "grid_sample", .supports = supports, .prepare = prepare});
+  }
+}
+
+}  // namespace rutile::kernels
