@@ -34,6 +34,7 @@
 #include "rutile/nn/models/resnet.h"
 #include "rutile/nn/optim/loss_scaler.h"
 #include "rutile/nn/optim/optimizer.h"
+#include "rutile/nn/optim/plateau.h"
 #include "rutile/nn/optim/rules.h"
 #include "rutile/nn/optim/schedule.h"
 #include "rutile/nn/parameter.h"

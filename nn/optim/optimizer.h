@@ -48,6 +48,7 @@ class RUTILE_API Optimizer {
   // Host side, before each step: writes schedule(steps()) into the learning rate.
   void before_step();
   void set_schedule(Schedule schedule) { schedule_ = std::move(schedule); }
+  bool has_schedule() const { return static_cast<bool>(schedule_); }
   // The current learning rate.
   double lr() const;
   void set_lr(double lr);

@@ -51,6 +51,8 @@ OWN = {
     "ops/loss.h": "using namespace ops;",
     "ops/norm.h": "extern State running_mean, running_var; extern int64_t w;",
     "ops/post_ops.h": "using namespace ops; extern const Tensor residual;",
+    "nn/optim/plateau.h": "using namespace nn; extern std::shared_ptr<optim::Optimizer> optimizer;"
+    " extern double validation_loss(int);",
     "nn/optim/rules.h": "using namespace nn;",
     "ops/update.h": "using namespace ops; extern State *p, *m, *v; extern Tensor step, grad, lr;",
     "ops/reduce.h": "using namespace ops;",

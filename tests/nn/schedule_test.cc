@@ -81,7 +81,51 @@ TEST(Schedule, WarmUp) {
   EXPECT_NEAR(s(14), 0, 1e-15);
 }
 
+TEST(Schedule, PiecewiseConstant) {
+  const Schedule s = piecewise_constant({3, 5}, {1, 0.5, 0.1});
+  const double want[] = {1, 1, 1, 0.5, 0.5, 0.1, 0.1};
+  for (int64_t i = 0; i < 7; ++i) EXPECT_EQ(s(i), want[i]) << i;
+}
+
+TEST(Schedule, DecaysByMindSporesFormulas) {
+  const DecayOptions smooth{.lr = 0.4, .rate = 0.5, .period = 4},
+      stairs{.lr = 0.4, .rate = 0.5, .period = 4, .staircase = true};
+  EXPECT_DOUBLE_EQ(exponential_decay(smooth)(6), 0.4 * std::pow(0.5, 1.5));
+  EXPECT_DOUBLE_EQ(exponential_decay(stairs)(6), 0.2);
+  EXPECT_DOUBLE_EQ(natural_exp_decay(smooth)(6), 0.4 * std::exp(-0.75));
+  EXPECT_DOUBLE_EQ(natural_exp_decay(stairs)(6), 0.4 * std::exp(-0.5));
+  EXPECT_DOUBLE_EQ(inverse_decay(smooth)(6), 0.4 / 1.75);
+  EXPECT_DOUBLE_EQ(inverse_decay(stairs)(7), 0.4 / 1.5);
+}
+
+TEST(Schedule, InverseSqrtPeaksAtItsWarmUp) {
+  const Schedule s = inverse_sqrt(0.1, 10);
+  EXPECT_DOUBLE_EQ(s(0), 0.01);
+  EXPECT_DOUBLE_EQ(s(9), 0.1);
+  EXPECT_DOUBLE_EQ(s(39), 0.05);
+}
+
+TEST(Schedule, PolynomialMayCycle) {
+  const Schedule once = polynomial(1, 0.2, 10, 1), again = polynomial(1, 0.2, 10, 1, true);
+  EXPECT_DOUBLE_EQ(once(5), 0.6);
+  EXPECT_DOUBLE_EQ(once(50), 0.2);
+  EXPECT_DOUBLE_EQ(again(10), 0.2);
+  EXPECT_DOUBLE_EQ(again(15), 0.4);
+}
+
+TEST(Schedule, WarmUpFromAPartAndScaled) {
+  const Schedule s = scaled(2, warm_up(4, 0.5, constant(1)));
+  EXPECT_DOUBLE_EQ(s(0), 1);
+  EXPECT_DOUBLE_EQ(s(2), 1.5);
+  EXPECT_DOUBLE_EQ(s(9), 2);
+}
+
 TEST(Schedule, RefusesNonsense) {
+  EXPECT_THROW(piecewise_constant({3}, {1}), Error);
+  EXPECT_THROW(piecewise_constant({3, 3}, {1, 2, 3}), Error);
+  EXPECT_THROW(cosine_restarts(1, 0, 5, 0), Error);
+  EXPECT_THROW(cyclic({.up = 0}), Error);
+  EXPECT_THROW(inverse_decay({.period = 0}), Error);
   EXPECT_THROW(step_decay(1, 0), Error);
   EXPECT_THROW(linear(0, 1, 0), Error);
   EXPECT_THROW(cosine(0, 1, -3), Error);
