@@ -61,6 +61,7 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/grid_sample.h"
+#include "rutile/ops/group_norm.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/interpolate.h"
 #include "rutile/ops/kernel_table.h"

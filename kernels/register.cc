@@ -28,6 +28,7 @@ void register_pad_grad_cpu();
 void register_resample_cpu();
 void register_pool_index_cpu();
 void register_grid_sample_cpu();
+void register_group_norm_cpu();
 void register_unfold_cpu();
 
 // Reference rows.
@@ -76,6 +77,7 @@ void register_all() {
   register_resample_cpu();
   register_pool_index_cpu();
   register_grid_sample_cpu();
+  register_group_norm_cpu();
   register_unfold_cpu();
   // reference
   register_resample_ref();

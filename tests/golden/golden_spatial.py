@@ -192,6 +192,25 @@ def grids(s):
             s.add("affine_grid", a, [theta], lambda t: F.affine_grid(t, size, corners))
 
 
+def norms(s):
+    for x, groups in (((2, 6, 3, 4), 3), ((3, 8), 2), ((2, 4, 5), 1)):
+        c = (x[1],)
+        a = {"num_groups": groups, "eps": 1e-3}
+        s.add("group_norm", a, [x, c, c], lambda x, w, b: F.group_norm(x, groups, w, b, 1e-3))
+    for x in ((2, 3, 5), (2, 4, 3, 3), (1, 2, 2, 3, 2)):
+        c = (x[1],)
+        a = {"eps": 1e-5}
+        s.add("instance_norm", a, [x, c, c], lambda x, w, b: F.instance_norm(x, weight=w, bias=b))
+        for size in (2, 3, 5):
+            a = {"size": size, "alpha": 0.5, "beta": 0.75, "k": 1.5}
+            s.add(
+                "local_response_norm",
+                a,
+                [x],
+                lambda x: F.local_response_norm(x, size, 0.5, 0.75, 1.5),
+            )
+
+
 def interpolations(s):
     def case(x, mode, size=None, scale=None, corners=None, antialias=False, recompute=None):
         a = {"mode": mode}
@@ -236,6 +255,6 @@ def interpolations(s):
 
 def all_samples():
     samples = Samples()
-    for family in (convolutions, pools, other_pools, rearrangements, grids, interpolations):
+    for family in (convolutions, pools, other_pools, rearrangements, grids, norms, interpolations):
         family(samples)
     return samples.rows
