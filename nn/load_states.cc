@@ -28,6 +28,28 @@ std::string suggestion(const std::string& name, const std::vector<std::string>& 
   return best ? cat(" (did you mean ", *best, "?)") : "";
 }
 
+// What MindSpore and Rutile's Python package call the states of norms and embeddings.
+struct OtherName {
+  std::string_view ours, other;
+};
+constexpr OtherName kOtherNames[] = {{"weight", "gamma"},
+                                     {"weight", "embedding_table"},
+                                     {"bias", "beta"},
+                                     {"running_mean", "moving_mean"},
+                                     {"running_var", "moving_variance"}};
+
+StateDict::const_iterator find_value(const StateDict& values, const std::string& name) {
+  const auto it = values.find(name);
+  if (it != values.end()) return it;
+  const size_t head = name.rfind('.') + 1;  // 0 where there is no dot
+  for (const OtherName& o : kOtherNames) {
+    if (std::string_view(name).substr(head) != o.ours) continue;
+    const auto other = values.find(cat(name.substr(0, head), o.other));
+    if (other != values.end()) return other;
+  }
+  return values.end();
+}
+
 void list(std::string* out, const char* title, const std::vector<std::string>& names,
           const std::vector<std::string>& others) {
   if (names.empty()) return;
@@ -57,12 +79,13 @@ LoadReport load_states(const std::vector<NamedState>& states, const StateDict& v
   std::vector<std::pair<State*, const Tensor*>> agreeing;
   std::unordered_set<std::string> wanted;
   for (const auto& [name, state] : states) {
-    wanted.insert(name);
-    const auto it = values.find(name);
+    const auto it = find_value(values, name);
     if (it == values.end()) {
+      wanted.insert(name);
       report.missing.push_back(name);
       continue;
     }
+    wanted.insert(it->first);
     const TensorMeta& want = state->meta();
     const TensorMeta& got = it->second.meta();
     if (!(want.shape == got.shape) || want.dtype != got.dtype) {

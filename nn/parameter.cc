@@ -3,10 +3,13 @@
 
 namespace rutile::nn {
 
-Parameter::Parameter(std::string name, Tensor value) {
-  const bool trained =
-      value.defined() && (value.dtype() == DType::kF32 || value.dtype() == DType::kF64);
-  if (!value.defined() || (is_floating(value.dtype()) && !trained)) {
+namespace {
+bool trainable(DType t) { return t == DType::kF32 || t == DType::kF64; }
+}  // namespace
+
+Parameter::Parameter(std::string name, Tensor value, bool frozen) {
+  const bool trained = !frozen && value.defined() && trainable(value.dtype());
+  if (!value.defined() || (!frozen && is_floating(value.dtype()) && !trained)) {
     throw_error(ErrorCode::kType, cat("parameter ", name, " must be f32 or f64, got ",
                                       value.defined() ? to_string(value.meta()) : "an empty Tensor",
                                       "; mixed precision casts where it is used"));
@@ -16,7 +19,7 @@ Parameter::Parameter(std::string name, Tensor value) {
 }
 
 void Parameter::set_requires_grad(bool on) {
-  if (on && !is_floating(meta().dtype)) {
+  if (on && !trainable(meta().dtype)) {
     throw_error(ErrorCode::kType, cat("parameter ", name(), " ", meta(), " has no gradient"));
   }
   if (on != requires_grad_) edition.fetch_add(1, std::memory_order_relaxed);

@@ -18,8 +18,9 @@ namespace rutile::nn {
 
 class RUTILE_API Parameter {
  public:
-  // Low precision and complex numbers are Error{kType}.
-  Parameter(std::string name, Tensor value);
+  // Low precision and complex numbers are Error{kType}, unless `frozen`: a parameter that is never
+  // trained (what a file of weights holds, say) may have any dtype.
+  Parameter(std::string name, Tensor value, bool frozen = false);
   Parameter(const Parameter&) = delete;
   Parameter& operator=(const Parameter&) = delete;
 

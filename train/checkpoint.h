@@ -37,6 +37,14 @@ RUTILE_API void save_checkpoint(const std::string& path, int64_t step,
 // Reads one and verifies its checksum.
 RUTILE_API Checkpoint load_checkpoint(const std::string& path);
 
+// The tensors of a file of weights by name: MindSpore's .ckpt, which Python's save_checkpoint
+// writes too, or .safetensors. Text in a .ckpt is left out.
+//
+//   net->load_state_dict(train::load_weights("net.ckpt"));
+RUTILE_API nn::StateDict load_weights(const std::string& path);
+// Writes states in the format that the suffix says (.ckpt or .safetensors; others: Error{kValue}).
+RUTILE_API void save_weights(const std::string& path, const std::vector<nn::NamedState>& states);
+
 // Creates the folder if need be and sees whether a file of `bytes` bytes could be written there;
 // Error{kIo} says what stands against it. `what` names the folder's purpose in the message.
 RUTILE_API void check_writable_folder(const std::string& folder, const std::string& what,

@@ -35,11 +35,15 @@ from rutile.ops.transform import grad, value_and_grad  # noqa: E402
 from rutile import _methods, nn, train  # noqa: E402,F401
 from rutile.train import (DynamicLossScaleManager, FixedLossScaleManager, LossMonitor, Model,  # noqa: E402
                           TimeMonitor)
+from rutile.train.serialization import (async_ckpt_thread_status, ckpt_to_safetensors, load_checkpoint,  # noqa: E402
+                                        load_param_into_net, safetensors_to_ckpt, save_checkpoint)
 
 __all__ = ["DynamicLossScaleManager", "Error", "FixedLossScaleManager", "GRAPH_MODE", "LossMonitor", "Model",
            "TimeMonitor", "train", "PYNATIVE_MODE", "Parameter", "ParameterTuple", "Tensor", "common", "compat", "context",
            "errors", "from_dlpack", "from_numpy", "get_context", "grad", "jit", "ms_function", "nn", "num_threads", "ops", "recompute",
            "set_context", "set_device", "set_num_threads", "set_seed", "value_and_grad"] + _dtype.__all__
+__all__ += ["async_ckpt_thread_status", "ckpt_to_safetensors", "load_checkpoint", "load_param_into_net",
+            "safetensors_to_ckpt", "save_checkpoint"]
 
 
 def jit(fn=None, *, passes_off="", remat="off"):

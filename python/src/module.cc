@@ -12,6 +12,7 @@
 #include "rutile/python/src/cell.h"
 #include "rutile/python/src/control.h"
 #include "rutile/python/src/convert.h"
+#include "rutile/python/src/files.h"
 #include "rutile/python/src/interop.h"
 #include "rutile/python/src/jit.h"
 #include "rutile/python/src/op_functions.h"
@@ -55,6 +56,7 @@ PYBIND11_MODULE(_rutile, m) {
   add_transforms(m);
   add_jit(m);
   add_control(m);
+  add_files(m);
   m.def(
       "set_num_threads",
       [](py::object n) {

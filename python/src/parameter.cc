@@ -26,9 +26,8 @@ PyObject* parameter_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
                                      &value, &name, &requires_grad)) {
       throw_builtin_error();
     }
-    auto p =
-        std::make_shared<nn::Parameter>(name == Py_None ? "" : text_from(name), tensor_from(value));
-    if (!requires_grad) p->set_requires_grad(false);
+    auto p = std::make_shared<nn::Parameter>(name == Py_None ? "" : text_from(name),
+                                             tensor_from(value), !requires_grad);
     return make(type, std::move(p));
   });
 }

@@ -8,9 +8,11 @@
 
 #include "rutile/core/rng.h"
 #include "rutile/io/cifar.h"
+#include "rutile/io/ckpt.h"
 #include "rutile/io/idx.h"
 #include "rutile/io/safetensors.h"
 #include "rutile/tests/io/inputs.h"
+#include "rutile/tests/support/temp_dir.h"
 
 namespace rutile::io {
 namespace {
@@ -154,6 +156,17 @@ TEST(Fuzz, Gzip) {
 TEST(Fuzz, Cifar10) {
   fuzz({cifar_bytes({1}), cifar_bytes({0, 9, 5})}, 3000,
        [](const Ref<Blob>& b) { sum_of(parse_cifar10(b)); });
+}
+
+TEST(Fuzz, Ckpt) {
+  using ::rutile::testing::read_text;
+  const std::string reference = read_text("tests/io/data/mindspore.ckpt");
+  const std::string plain = reference.substr(0, reference.size() - 17);
+  fuzz({plain, plain.substr(0, plain.find("int16") - 4), reference}, 6000, [](const Ref<Blob>& b) {
+    for (const CkptEntry& e : parse_ckpt(b)) {
+      if (!e.is_text) sum_of(e.tensor);
+    }
+  });
 }
 
 TEST(Fuzz, Safetensors) {

@@ -99,6 +99,18 @@ TEST(Cell, StateDictRoundTrip) {
   EXPECT_EQ(a(x).to_vector<float>(), b(x).to_vector<float>());
 }
 
+TEST(Cell, LoadsMindSporesNames) {
+  auto net = make<BatchNorm2d>(2);
+  const auto v = [](float x) { return Tensor::full({2}, x); };
+  const StateDict values = {
+      {"gamma", v(1.5f)}, {"beta", v(2)}, {"moving_mean", v(3)}, {"moving_variance", v(4)}};
+  EXPECT_TRUE(net->load_state_dict(values).ok());
+  const StateDict got = net->state_dict();
+  EXPECT_EQ(got.at("weight").to_vector<float>()[0], 1.5f);
+  EXPECT_EQ(got.at("running_var").to_vector<float>()[1], 4);
+  EXPECT_THROW(net->load_state_dict({{"gamma", v(1)}, {"weight", v(1)}}), Error);
+}
+
 TEST(Cell, LoadReportsWhatDoesNotFit) {
   auto net = make<Pair>();
   StateDict values = net->state_dict();

@@ -6,5 +6,7 @@ from rutile.train.callback import *  # noqa: F401,F403
 from rutile.train.loss_scale_manager import *  # noqa: F401,F403
 from rutile.train.metrics import *  # noqa: F401,F403
 from rutile.train.model import Model
+from rutile.train.serialization import *  # noqa: F401,F403
+from rutile.train import serialization
 
-__all__ = ["Model"] + callback.__all__ + loss_scale_manager.__all__ + metrics.__all__
+__all__ = ["Model"] + callback.__all__ + loss_scale_manager.__all__ + metrics.__all__ + serialization.__all__
