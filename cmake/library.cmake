@@ -10,6 +10,7 @@ set(rutile_uses_dataset ZLIB::ZLIB nlohmann_json::nlohmann_json)
 set(rutile_uses_kernels Eigen3::Eigen $<TARGET_NAME_IF_EXISTS:DNNL::dnnl>)
 set(rutile_uses_graph nlohmann_json::nlohmann_json)
 set(rutile_uses_train nlohmann_json::nlohmann_json)
+set(rutile_uses_profile nlohmann_json::nlohmann_json)
 
 # Reads cmake/layers.txt into rutile_folders and rutile_edges_<folder>.
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/cmake/layers.txt")

@@ -304,6 +304,11 @@ void Compiled::prepare(const std::vector<TensorMeta>& inputs, const Variant& var
   state_->find_or_compile(inputs, variant);
 }
 
+std::unique_ptr<Graph> Compiled::traced(const std::vector<TensorMeta>& inputs) {
+  std::lock_guard lock(state_->mutex);
+  return trace(state_->fn, inputs);
+}
+
 void Compiled::set_version(std::function<uint64_t()> version) {
   state_->version = std::move(version);
 }
@@ -321,5 +326,6 @@ Session& Compiled::session() {
 int64_t Compiled::arena_bytes() const { return state_->arenas->bytes(); }
 int Compiled::compilations() const { return state_->compilations; }
 const std::string& Compiled::name() const { return state_->options.name; }
+const CompileOptions& Compiled::options() const { return state_->options; }
 
 }  // namespace rutile::graph

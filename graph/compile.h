@@ -80,6 +80,8 @@ class RUTILE_API Compiled {
   // time.
   std::unique_ptr<Session> new_session(const std::vector<TensorMeta>& inputs,
                                        const Variant& variant = {});
+  // What a call with these metas traces, before any pass; nothing is compiled.
+  std::unique_ptr<Graph> traced(const std::vector<TensorMeta>& inputs);
   // A number that changes whenever the traced code may have changed (the tree version of a Cell).
   void set_version(std::function<uint64_t()> version);
   // Of the latest compilation.
@@ -91,6 +93,7 @@ class RUTILE_API Compiled {
   int64_t arena_bytes() const;
   int compilations() const;
   const std::string& name() const;
+  const CompileOptions& options() const;
 
  private:
   struct State;

@@ -325,9 +325,15 @@ void call(const OpDef& op, const void* attrs, std::span<const Tensor> in, std::s
     if (!s.ok()) throw_call_error(op, in, s, where);
     modes.trace->append(meta, placed, out_metas, out, where);
   } else if (modes.run) [[unlikely]] {
-    modes.run->before(op, in);
-    run_eager(op, attrs, in, out, where);
-    modes.run->after(op, attrs, in, out, where);
+    RunHook* const hook = modes.run;
+    hook->before(op, in);
+    try {
+      run_eager(op, attrs, in, out, where);
+    } catch (...) {
+      hook->after(op, attrs, in, {}, where);  // no outputs: it failed
+      throw;
+    }
+    hook->after(op, attrs, in, out, where);
   } else {
     run_eager(op, attrs, in, out, where);
   }

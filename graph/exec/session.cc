@@ -13,6 +13,11 @@ char* base_of(const Tensor& t) { return static_cast<char*>(t.impl()->data); }
 
 }  // namespace
 
+SessionHook*& session_hook() {
+  static thread_local constinit SessionHook* hook = nullptr;
+  return hook;
+}
+
 Session::Session(std::shared_ptr<const Program> program, std::shared_ptr<ArenaPool> arenas)
     : program_(std::move(program)), arenas_(std::move(arenas)) {
   const Program& p = *program_;
@@ -176,7 +181,18 @@ void Session::run_steps(const Observer* after) {
 }
 
 std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
-  return run_observed(inputs, nullptr);
+  SessionHook* hook = session_hook();
+  if (!hook) [[likely]]
+    return run_observed(inputs, nullptr);
+  try {
+    std::vector<Tensor> outputs = run_observed(
+        inputs, [&](const Step& s) { hook->after(*this, s); }, [&] { hook->started(*this); });
+    hook->finished(*this);
+    return outputs;
+  } catch (...) {
+    hook->finished(*this);
+    throw;
+  }
 }
 
 std::vector<Tensor> Session::run_observed(const std::vector<Tensor>& inputs, const Observer& after,

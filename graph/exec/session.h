@@ -14,6 +14,20 @@
 
 namespace rutile::graph {
 
+class Session;
+
+// Sees every step of the sessions that run on its thread (profiler, anomaly detection).
+class SessionHook {
+ public:
+  virtual ~SessionHook() = default;
+  virtual void started(const Session&) {}
+  // Behind the step; Session::data gives what it wrote. What it throws ends the run.
+  virtual void after(const Session& session, const Step& step) = 0;
+  virtual void finished(const Session&) {}  // also when the run failed
+};
+// The calling thread's; null: sessions run bare.
+RUTILE_API SessionHook*& session_hook();
+
 class RUTILE_API Session {
  public:
   // Takes its memory from `arenas`; without one it has its own.
@@ -32,6 +46,9 @@ class RUTILE_API Session {
   using Observer = std::function<void(const Step&)>;
   std::vector<Tensor> run_observed(const std::vector<Tensor>& inputs, const Observer& after,
                                    const std::function<void()>& started = {});
+
+  // For a hook, while it is called: where an operand of a step lies, by number of its slot.
+  const void* data(int slot) const { return slots_[static_cast<size_t>(slot)]; }
 
   // What differs, in words, between a State and what the program was made for; empty if nothing.
   std::string changed_state() const;

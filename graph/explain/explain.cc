@@ -7,6 +7,7 @@
 
 #include "rutile/core/thread.h"
 #include "rutile/graph/exec/frozen.h"
+#include "rutile/graph/exec/state_guard.h"
 #include "rutile/graph/ir/dot.h"
 #include "rutile/graph/ir/text.h"
 #include "rutile/io/file.h"
@@ -28,30 +29,6 @@ double median(std::vector<double> v) {
   std::nth_element(v.begin(), middle, v.end());
   return *middle;
 }
-
-// Holds the elements of all States that the program writes: runs then work on copies, and the end
-// of the scope puts back what was held.
-class StateGuard {
- public:
-  explicit StateGuard(const Program& p) : p_(p), held_(p.graph->states.size()) {
-    for (size_t i = 0; i < held_.size(); ++i) {
-      const StateSlot& s = p.graph->states[i];
-      if (p.state_written[i])
-        held_[i] = s.state->elements(placement_of(p.graph->meta(s.in)), false);
-    }
-  }
-  ~StateGuard() {
-    for (size_t i = 0; i < held_.size(); ++i) {
-      if (held_[i].defined()) p_.graph->states[i].state->wrote(std::move(held_[i]));
-    }
-  }
-  StateGuard(const StateGuard&) = delete;
-  StateGuard& operator=(const StateGuard&) = delete;
-
- private:
-  const Program& p_;
-  std::vector<Tensor> held_;
-};
 
 struct Times {
   std::vector<double> whole;               // of bare runs

@@ -32,7 +32,7 @@ _rutile._set_hooks(_initializer, _tensor_text)
 from rutile import common, compat, context, ops  # noqa: E402
 from rutile.context import GRAPH_MODE, PYNATIVE_MODE, get_context, set_context, set_device  # noqa: E402
 from rutile.ops.transform import grad, value_and_grad  # noqa: E402
-from rutile import _methods, nn, train  # noqa: E402,F401
+from rutile import _methods, debug, nn, profiler, train  # noqa: E402,F401
 from rutile.train import (DynamicLossScaleManager, FixedLossScaleManager, LossMonitor, Model,  # noqa: E402
                           TimeMonitor)
 from rutile.train.serialization import (async_ckpt_thread_status, ckpt_to_safetensors, load_checkpoint,  # noqa: E402
@@ -40,6 +40,7 @@ from rutile.train.serialization import (async_ckpt_thread_status, ckpt_to_safete
 
 __all__ = ["DynamicLossScaleManager", "Error", "FixedLossScaleManager", "GRAPH_MODE", "LossMonitor", "Model",
            "TimeMonitor", "train", "PYNATIVE_MODE", "Parameter", "ParameterTuple", "Tensor", "common", "compat", "context",
+           "debug", "profiler",
            "errors", "from_dlpack", "from_numpy", "get_context", "grad", "jit", "ms_function", "nn", "num_threads", "ops", "recompute",
            "set_context", "set_device", "set_num_threads", "set_seed", "value_and_grad"] + _dtype.__all__
 __all__ += ["async_ckpt_thread_status", "ckpt_to_safetensors", "load_checkpoint", "load_param_into_net",

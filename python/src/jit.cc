@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "rutile/core/log.h"
+#include "rutile/debug/verify.h"
 #include "rutile/graph/compile.h"
 #include "rutile/graph/explain.h"
 #include "rutile/python/src/around.h"
@@ -64,6 +65,18 @@ class JitFunction {
     std::optional<py::gil_scoped_acquire> states;
     if (!session.program().graph->states.empty()) states.emplace();
     return graph::explain(*compiled_, in, {}, variant);
+  }
+  // Every node against eager execution; states stay as they are.
+  debug::VerifyReport verify(const py::args& args, const py::kwargs& kwargs) {
+    std::vector<Tensor> in;
+    const graph::Variant variant = find_variant(args, kwargs, &in);
+    py::gil_scoped_release release;
+    std::lock_guard lock(mutex_);
+    compile_for(in, variant);
+    py::gil_scoped_acquire states;
+    debug::VerifyReport report = debug::verify(*compiled_, in, {}, variant);
+    traced_.reset();  // of the second trace
+    return report;
   }
   std::string graph_text() { return graph::print(*compiled_->session().program().graph); }
   // "relu app.py:12 net.fc1" for every node of the latest graph.
@@ -220,6 +233,10 @@ void add_jit(py::module_& m) {
       .def("explain", &JitFunction::explain,
            "What the compiler made of a call with such arguments, and where its time goes: an\n"
            "Explanation. Runs it a few times and leaves parameters and other states as they are.")
+      .def("verify", &JitFunction::verify,
+           "Holds each node of the compiled graph for such arguments against eager execution on "
+           "the\n"
+           "same inputs: a VerifyReport with ok, nodes, passes, results and a text.")
       .def("__get__",
            [](py::object self, py::object instance, py::object) -> py::object {
              if (instance.is_none()) return self;

@@ -16,6 +16,7 @@
 #include "rutile/python/src/interop.h"
 #include "rutile/python/src/jit.h"
 #include "rutile/python/src/op_functions.h"
+#include "rutile/python/src/tools.h"
 #include "rutile/python/src/transforms.h"
 
 namespace py = pybind11;
@@ -57,6 +58,7 @@ PYBIND11_MODULE(_rutile, m) {
   add_jit(m);
   add_control(m);
   add_files(m);
+  add_tools(m);
   m.def(
       "set_num_threads",
       [](py::object n) {

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/debug/anomaly.h"
+
+#include <string>
+
+#include "rutile/debug/special_numbers.h"
+#include "rutile/graph/exec/session.h"
+#include "rutile/ops/call.h"
+
+namespace rutile::debug {
+
+namespace {
+
+std::string line_of(const std::string& file, int line) { return cat(file, ":", line); }
+
+// "its inputs are finite", or which one is not.
+std::string about_inputs(const OpDef& op, std::span<const Tensor> in, const AnomalyOptions& o) {
+  for (size_t i = 0; i < in.size(); ++i) {
+    if (!in[i].defined()) continue;
+    const SpecialNumbers s = count_special(in[i].meta(), in[i].impl()->data, o.nan, o.inf);
+    if (s.first < 0) continue;
+    return cat("input ", op.input_name(static_cast<int>(i)), " has ", to_string(s, in[i].meta()),
+               " already");
+  }
+  return "its inputs are finite";
+}
+
+[[noreturn]] void report_call(const OpDef& op, const std::string& found, std::span<const Tensor> in,
+                              const AnomalyOptions& o, std::source_location where) {
+  std::string text = cat("[", op.name, "] gives ", found, "; ", about_inputs(op, in, o));
+  for (size_t i = 0; i < in.size() && i < 8; ++i) {
+    text += cat(i ? ", " : " | ", op.input_name(static_cast<int>(i)), " ",
+                in[i].defined() ? to_string(in[i].meta()) : "none");
+  }
+  const CallModes& modes = call_modes();
+  const std::string cell = cell_path(modes.cell);
+  if (!cell.empty()) text += cat(" | in Cell ", cell);
+  std::string file;
+  int line = 0;
+  call_location(where, &file, &line);
+  const OpDef* forward = modes.forward ? modes.forward->op : nullptr;
+  text += forward ? cat(" | in the gradient of ", forward->name, ", called at ") : " | at ";
+  throw_error(ErrorCode::kValue, text + line_of(file, line));
+}
+
+[[noreturn]] void report_step(const graph::Graph& g, const graph::Node& n,
+                              const std::string& found) {
+  std::string text = cat("[", n.op->name, "] gives ", found);
+  for (size_t i = 0; i < n.inputs.size() && i < 8; ++i) {
+    if (n.inputs[i] == graph::kNone) continue;
+    text += cat(i ? ", " : " | ", n.op->input_name(static_cast<int>(i)), " ", g.meta(n.inputs[i]));
+  }
+  std::string cell, made_of;
+  for (const int32_t k : n.origins) {
+    const graph::Origin& o = g.origins[k];
+    if (cell.empty()) cell = o.cell;
+    made_of += cat(made_of.empty() ? " | made of " : ", ", o.op, " at ", line_of(o.file, o.line));
+    if (!o.cell.empty() && o.cell != cell) made_of += cat(" in ", o.cell);
+  }
+  if (!cell.empty()) text += cat(" | in Cell ", cell);
+  text += made_of;
+  if (n.phase != graph::Phase::kForward)
+    text += cat(" | in the ", graph::phase_name(n.phase), " part");
+  throw_error(ErrorCode::kValue, text);
+}
+
+}  // namespace
+
+class DetectAnomaly::Hooks final : public RunHook, public graph::SessionHook {
+ public:
+  explicit Hooks(AnomalyOptions o)
+      : options_(o), run_(call_modes().run), session_(graph::session_hook()) {
+    call_modes().run = this;
+    graph::session_hook() = this;
+  }
+  ~Hooks() override {
+    call_modes().run = run_;
+    graph::session_hook() = session_;
+  }
+  Hooks(const Hooks&) = delete;
+  Hooks& operator=(const Hooks&) = delete;
+
+  void before(const OpDef& op, std::span<const Tensor> in) override {
+    ++depth_;
+    if (run_) run_->before(op, in);
+  }
+  void after(const OpDef& op, const void* attrs, std::span<const Tensor> in,
+             std::span<const Tensor> out, std::source_location where) override {
+    --depth_;
+    if (run_) run_->after(op, attrs, in, out, where);
+    // Inside a composition numbers may be infinite that no user sees; a view makes none.
+    if (depth_ > 0 || op.view_offset) return;
+    for (const Tensor& t : out) {
+      if (!t.defined()) continue;
+      const SpecialNumbers s = count_special(t.meta(), t.impl()->data, options_.nan, options_.inf);
+      if (s.first >= 0) report_call(op, to_string(s, t.meta()), in, options_, where);
+    }
+  }
+
+  void started(const graph::Session& session) override {
+    if (session_) session_->started(session);
+  }
+  void after(const graph::Session& session, const graph::Step& step) override {
+    if (session_) session_->after(session, step);
+    if (step.node == graph::kNone || step.copied > 0) return;
+    const graph::Graph& g = *session.program().graph;
+    const graph::Node& n = g.nodes[step.node];
+    for (size_t i = 0; i < n.outputs.size(); ++i) {
+      const TensorMeta& meta = g.meta(n.outputs[i]);
+      const SpecialNumbers s = count_special(
+          meta, session.data(step.first_out + static_cast<int>(i)), options_.nan, options_.inf);
+      if (s.first >= 0) report_step(g, n, to_string(s, meta));
+    }
+  }
+  void finished(const graph::Session& session) override {
+    if (session_) session_->finished(session);
+  }
+
+ private:
+  AnomalyOptions options_;
+  int depth_ = 0;
+  RunHook* run_;  // those of the scope around: they see what this one sees
+  graph::SessionHook* session_;
+};
+
+DetectAnomaly::DetectAnomaly(AnomalyOptions options) : hooks_(std::make_unique<Hooks>(options)) {}
+DetectAnomaly::~DetectAnomaly() = default;
+
+}  // namespace rutile::debug
