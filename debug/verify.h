@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // A compiled function held against eager execution, part by part, so that a difference is found
-// where it arises:
+// where it arises. The one of an nn::TrainStep or nn::EvalStep is its compiled():
 //
-//   debug::VerifyReport r = debug::verify(*step.compiled(), {x, y});   // nn::TrainStep,
-//   nn::EvalStep if (!r.ok()) std::fputs(r.text().c_str(), stdout);
+//   debug::VerifyReport r = debug::verify(f, {x, y});
+//   if (!r.ok()) std::fputs(r.text().c_str(), stdout);
 //
-// - nodes: each node of the optimised graph runs with its compiled kernel on the *eager* inputs and
-//   is compared with the reference kernel (or the composition) on the same: noise of one node is
-//   not amplified by those behind it;
-// - passes: the graph after each pass runs eagerly, its results are compared with those of the
-// graph
-//   as it was traced;
-// - results: what the compiled function gives, and the States it leaves.
+// Nodes: each node of the optimised graph runs with its compiled kernel on the *eager* inputs and
+// is compared with the reference kernel (or the composition) on the same: noise of one node is not
+// amplified by those behind it. Passes: the graph after each pass runs eagerly, and its results are
+// compared with those of the graph as it was traced. Results: what the compiled function gives, and
+// the States it leaves.
 //
 // The last two compare what whole networks make of rounding, which may be anything (a batch norm
 // over two pixels): below f64 they are shown, and judged only by a tolerance of yours. States stay
