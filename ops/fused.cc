@@ -269,17 +269,17 @@ Shape kept_shape(const Shape& shape, uint32_t reduced) {
 
 double fused_cost(const OpDef& op) {
   for (const OpDef* dear :
-       {&kPow,      &kAtan2,  &kFloorDiv, &kRemainder, &kSin,       &kCos,       &kTan,   &kAsin,
-        &kAcos,     &kAtan,   &kSinh,     &kCosh,      &kAsinh,     &kAcosh,     &kAtanh, &kErfc,
-        &kTruncDiv, &kFmod,   &kGcd,      &kLcm,       &kHypot,     &kNextafter, &kLog10, &kCbrt,
-        &kSinc,     &kErfinv, &kLgamma,   &kDigamma,   &kPolygamma, &kI0,        &kI1}) {
+       {&kFloorDiv, &kRemainder, &kErfc, &kTruncDiv, &kFmod, &kGcd, &kLcm, &kNextafter, &kCbrt,
+        &kSinc, &kErfinv, &kLgamma, &kDigamma, &kPolygamma, &kI0, &kI1}) {
     if (dear == &op) return 8;
   }
+  if (&op == &kPow) return 1.2;
   for (const OpDef* mean :
-       {&kExp,  &kExp2,       &kExpm1,     &kLog,        &kLog2,     &kLog1p,
-        &kTanh, &kErf,        &kSigmoid,   &kSilu,       &kSiluGrad, &kSoftplus,
-        &kGelu, &kGeluGrad,   &kElu,       &kEluGrad,    &kSelu,     &kCelu,
-        &kMish, &kLogSigmoid, &kLogAddExp, &kLogAddExp2, &kXlogy,    &kXlog1py}) {
+       {&kExp,     &kExp2,    &kExpm1, &kLog,      &kLog2,       &kLog1p,     &kLog10,      &kTanh,
+        &kErf,     &kSigmoid, &kSilu,  &kSiluGrad, &kSoftplus,   &kGelu,      &kGeluGrad,   &kElu,
+        &kEluGrad, &kSelu,    &kCelu,  &kMish,     &kLogSigmoid, &kLogAddExp, &kLogAddExp2, &kXlogy,
+        &kXlog1py, &kSin,     &kCos,   &kTan,      &kAsin,       &kAcos,      &kAtan,       &kAtan2,
+        &kSinh,    &kCosh,    &kAsinh, &kAcosh,    &kAtanh,      &kHypot}) {
     if (mean == &op) return 0.4;
   }
   return 0.06;

@@ -1,195 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Transcendental functions for f32 without branches or tables, so that loops over them vectorise.
-// Errors are below 2 ulp (tanh, log1p and expm1 below 3); infinities, NaN, zeros and subnormal
-// numbers come out as from libm. What is not here goes to libm, as does all of f64.
+// Errors are below 2 ulp (tanh, log1p, expm1, asin below 3, tan, sinh, cosh, asinh, acosh, atanh,
+// atan2 below 4); infinities, NaN, zeros and subnormal numbers come out as from libm. What is not
+// here goes to libm, as does all of f64.
 #pragma once
 
-#include <cstdint>
-
-#include "rutile/kernels/functors.h"
+#include "rutile/kernels/cpu/isa/fast_exp.h"
+#include "rutile/kernels/cpu/isa/fast_power.h"
+#include "rutile/kernels/cpu/isa/fast_trig.h"
 
 namespace rutile::kernels::RUTILE_ISA {
 namespace {
-
-RUTILE_FN float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-RUTILE_FN int32_t bits_of(float x) { return __builtin_bit_cast(int32_t, x); }
-RUTILE_FN float from_bits(int32_t b) { return __builtin_bit_cast(float, b); }
-RUTILE_FN float pow2(int32_t n) { return from_bits((n + 127) << 23); }  // -126 <= n <= 127
-// Nearest integer of |x| < 2^22.
-RUTILE_FN float nearest(float x) { return __builtin_rintf(x); }
-
-// exp(r) - 1 for |r| <= ln(2) / 2.
-RUTILE_FN float expm1_reduced(float r) {
-  float p = 1.98412698e-4f;
-  p = fma(p, r, 1.39349013e-3f);
-  p = fma(p, r, 8.33337437e-3f);
-  p = fma(p, r, 4.16664295e-2f);
-  p = fma(p, r, 1.66666657e-1f);
-  p = fma(p, r, 5.00000000e-1f);
-  return fma(p, r * r, r);
-}
-// p * 2^n for -252 <= n <= 254, one rounding where the result is subnormal.
-RUTILE_FN float scale(float p, int32_t n) {
-  const int32_t half = n >> 1;
-  return p * pow2(half) * pow2(n - half);
-}
-RUTILE_FN float clamp(float x, float lo, float hi) {  // keeps NaN
-  const float t = x < lo ? lo : x;
-  return t > hi ? hi : t;
-}
-
-RUTILE_FN float exp_f32(float x) {
-  x = clamp(x, -105.0f, 89.0f);
-  const float n = nearest(x * 1.44269504088896341f);
-  const float r = fma(n, -1.42860677e-6f, fma(n, -6.93145752e-1f, x));
-  return scale(expm1_reduced(r) + 1.0f, static_cast<int32_t>(n));
-}
-
-RUTILE_FN float exp2_f32(float x) {
-  x = clamp(x, -151.0f, 129.0f);
-  const float n = nearest(x);
-  return scale(expm1_reduced((x - n) * 6.93147180559945309e-1f) + 1.0f, static_cast<int32_t>(n));
-}
-
-RUTILE_FN float expm1_f32(float x) {
-  const float y = clamp(x, -40.0f, 89.0f);
-  const float n = nearest(y * 1.44269504088896341f);
-  const float r = fma(n, -1.42860677e-6f, fma(n, -6.93145752e-1f, y));
-  const float p = expm1_reduced(r);
-  const int32_t k = static_cast<int32_t>(n);
-  const float s = pow2(k - (k > 127));  // 2^128 does not exist
-  const float small = fma(p, s, s - 1.0f);
-  return k > 127 ? (p + 1.0f) * s * 2.0f : small;
-}
-
-// log(m 2^e) for m in [sqrt(1/2), sqrt(2)), from f = m - 1.
-RUTILE_FN float log_reduced(float f, float e) {
-  float p = 7.0376836292e-2f;
-  p = fma(p, f, -1.1514610310e-1f);
-  p = fma(p, f, 1.1676998740e-1f);
-  p = fma(p, f, -1.2420140846e-1f);
-  p = fma(p, f, 1.4249322787e-1f);
-  p = fma(p, f, -1.6668057665e-1f);
-  p = fma(p, f, 2.0000714765e-1f);
-  p = fma(p, f, -2.4999993993e-1f);
-  p = fma(p, f, 3.3333331174e-1f);
-  const float f2 = f * f;
-  float y = fma(e, -2.12194440e-4f, p * f2 * f);
-  y = fma(-0.5f, f2, y);
-  return fma(e, 0.693359375f, f + y);
-}
-// Splits x > 0 into mantissa - 1 and exponent; subnormal numbers are scaled first.
-RUTILE_FN float split(float x, float* e) {
-  const bool tiny = x < 1.17549435e-38f;
-  const float y = tiny ? x * 0x1p24f : x;
-  const int32_t shifted = static_cast<int32_t>(static_cast<uint32_t>(bits_of(y)) - 0x3f3504f3u);
-  *e = static_cast<float>(shifted >> 23) - (tiny ? 24.0f : 0.0f);
-  return from_bits((shifted & 0x7fffff) + 0x3f3504f3) - 1.0f;
-}
-// What logarithms give outside (0, inf).
-RUTILE_FN float log_edges(float x, float y) {
-  y = x > 3.40282347e38f ? x : y;
-  y = x == 0.0f ? -__builtin_inff() : y;
-  return x < 0.0f ? __builtin_nanf("") : x != x ? x : y;
-}
-RUTILE_FN float log_f32(float x) {
-  float e;
-  const float f = split(x, &e);
-  return log_edges(x, log_reduced(f, e));
-}
-RUTILE_FN float log2_f32(float x) {
-  float e;
-  const float f = split(x, &e);
-  // log2(m) as the sum of a rounded and a small part.
-  const float l = log_reduced(f, 0.0f);
-  return log_edges(x, fma(l, 1.44269504f, fma(l, 1.92596299e-8f, e)));
-}
-RUTILE_FN float log1p_f32(float x) {
-  const float u = 1.0f + x;
-  float e;
-  const float f = split(u, &e);
-  // The rounding error of u, as a first-order correction.
-  const float lost = u > 3.0f ? 1.0f - (u - x) : x - (u - 1.0f);
-  const float y = log_reduced(f, e) + lost / u;
-  const float z = __builtin_fabsf(x) < 1e-4f ? fma(-0.5f * x, x, x) : y;
-  return log_edges(u, z);
-}
-
-RUTILE_FN float tanh_f32(float x) {
-  const float a = __builtin_fabsf(x);
-  const float t = expm1_f32(2.0f * a);
-  const float y = a > 9.1f ? 1.0f : t / (t + 2.0f);
-  return __builtin_copysignf(y, x);
-}
-
-// Two polynomials, of erf and of log(1 - erf).
-RUTILE_FN float erf_f32(float x) {
-  const float t = __builtin_fabsf(x), s = x * x;
-  float r = fma(-1.72853470e-5f, t, 3.83197126e-4f);
-  const float u = fma(-3.88396438e-3f, t, 2.42546219e-2f);
-  r = fma(r, s, u);
-  r = fma(r, t, -1.06777877e-1f);
-  r = fma(r, t, -6.34846687e-1f);
-  r = fma(r, t, -1.28717512e-1f);
-  r = fma(r, t, -t);
-  const float far = __builtin_copysignf(1.0f - exp_f32(t > 10.0f ? -100.0f : r), x);
-  float q = -5.96761703e-4f;
-  q = fma(q, s, 4.99119423e-3f);
-  q = fma(q, s, -2.67681349e-2f);
-  q = fma(q, s, 1.12819925e-1f);
-  q = fma(q, s, -3.76125336e-1f);
-  q = fma(q, s, 1.28379166e-1f);
-  const float near = fma(q, x, x);
-  return t > 0.927734375f ? far : near;
-}
-
-// For GELU, which multiplies by 1 + erf(x): a quotient of polynomials, below 4e-7 off.
-RUTILE_FN float erf_near_f32(float x) {
-  const float c = clamp(x, -4.0f, 4.0f), s = c * c;
-  float p = -2.72614225801306e-10f;
-  p = fma(p, s, 2.77068142495902e-8f);
-  p = fma(p, s, -2.10102402082508e-6f);
-  p = fma(p, s, -5.69250639462346e-5f);
-  p = fma(p, s, -7.34990630326855e-4f);
-  p = fma(p, s, -2.95459980854025e-3f);
-  p = fma(p, s, -1.60960333262415e-2f);
-  float q = -1.45660718464996e-5f;
-  q = fma(q, s, -2.13374055278905e-4f);
-  q = fma(q, s, -1.68282697438203e-3f);
-  q = fma(q, s, -7.37332916720468e-3f);
-  q = fma(q, s, -1.42647390514189e-2f);
-  const float y = p * c / q;
-  // The rounded value of erf from here on, so that nothing is left where GELU is 0.
-  return __builtin_fabsf(x) > 3.92f ? __builtin_copysignf(1.0f, x) : y;
-}
-// exp for x <= 0; 0 where it would not be a normal number.
-RUTILE_FN float exp_down_f32(float x) {
-  const float c = x < -87.0f ? -87.0f : x;
-  const float n = nearest(c * 1.44269504088896341f);
-  const float r = fma(n, -1.42860677e-6f, fma(n, -6.93145752e-1f, c));
-  const float y = (expm1_reduced(r) + 1.0f) * pow2(static_cast<int32_t>(n));
-  return x < -87.0f ? 0.0f : y;
-}
-
-RUTILE_FN float gelu_erf_f32(float x) {
-  return 0.5f * x * (1.0f + erf_near_f32(x * 0.70710678118654752440f));
-}
-RUTILE_FN float gelu_erf_grad_f32(float dy, float x) {
-  const float cdf = 0.5f * (1.0f + erf_near_f32(x * 0.70710678118654752440f));
-  const float density = 0.39894228040143267794f * exp_down_f32(-0.5f * x * x);
-  return dy * fma(x, density, cdf);
-}
-// With s = sigmoid(2 u), tanh(u) is 2 s - 1.
-RUTILE_FN float gelu_tanh_f32(float x) {
-  const float u = 1.59576912160573071f * fma(0.044715f * x * x, x, x);
-  return x / (1.0f + exp_f32(-u));
-}
-RUTILE_FN float gelu_tanh_grad_f32(float dy, float x) {
-  const float u = 1.59576912160573071f * fma(0.044715f * x * x, x, x);
-  const float du = 1.59576912160573071f * fma(0.134145f * x, x, 1.0f);
-  const float s = 1.0f / (1.0f + exp_f32(-u));
-  return dy * fma(x * du, s * (1.0f - s), s);
-}
 
 struct FastMath {
 #define RUTILE_VECTORISED(name)                                  \
@@ -206,20 +27,21 @@ struct FastMath {
   RUTILE_VECTORISED(log1p)
   RUTILE_VECTORISED(tanh)
   RUTILE_VECTORISED(erf)
-  RUTILE_LIBM(log10)
+  RUTILE_VECTORISED(log10)
   RUTILE_LIBM(cbrt)
   RUTILE_LIBM(sqrt)
+  // Of any argument; tile_unary.cc has loops of their own over them.
   RUTILE_LIBM(sin)
   RUTILE_LIBM(cos)
   RUTILE_LIBM(tan)
-  RUTILE_LIBM(asin)
-  RUTILE_LIBM(acos)
-  RUTILE_LIBM(atan)
-  RUTILE_LIBM(sinh)
-  RUTILE_LIBM(cosh)
-  RUTILE_LIBM(asinh)
-  RUTILE_LIBM(acosh)
-  RUTILE_LIBM(atanh)
+  RUTILE_VECTORISED(asin)
+  RUTILE_VECTORISED(acos)
+  RUTILE_VECTORISED(atan)
+  RUTILE_VECTORISED(sinh)
+  RUTILE_VECTORISED(cosh)
+  RUTILE_VECTORISED(asinh)
+  RUTILE_VECTORISED(acosh)
+  RUTILE_VECTORISED(atanh)
   RUTILE_LIBM(erfc)
   RUTILE_LIBM(floor)
   RUTILE_LIBM(ceil)
@@ -228,13 +50,13 @@ struct FastMath {
 #undef RUTILE_LIBM
   RUTILE_FN static float round(float x) { return __builtin_rintf(x); }
   RUTILE_FN static double round(double x) { return __builtin_rint(x); }
-  RUTILE_FN static float pow(float x, float y) { return __builtin_powf(x, y); }
+  RUTILE_FN static float pow(float x, float y) { return pow_f32(x, y); }
   RUTILE_FN static double pow(double x, double y) { return __builtin_pow(x, y); }
   RUTILE_FN static float fmod(float x, float y) { return __builtin_fmodf(x, y); }
   RUTILE_FN static double fmod(double x, double y) { return __builtin_fmod(x, y); }
-  RUTILE_FN static float atan2(float y, float x) { return __builtin_atan2f(y, x); }
+  RUTILE_FN static float atan2(float y, float x) { return atan2_f32(y, x); }
   RUTILE_FN static double atan2(double y, double x) { return __builtin_atan2(y, x); }
-  RUTILE_FN static float hypot(float x, float y) { return __builtin_hypotf(x, y); }
+  RUTILE_FN static float hypot(float x, float y) { return hypot_f32(x, y); }
   RUTILE_FN static double hypot(double x, double y) { return __builtin_hypot(x, y); }
   RUTILE_FN static float nextafter(float x, float y) { return __builtin_nextafterf(x, y); }
   RUTILE_FN static double nextafter(double x, double y) { return __builtin_nextafter(x, y); }

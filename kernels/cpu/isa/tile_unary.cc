@@ -18,6 +18,30 @@ void gelu_loop(const void* const* in, void* out, int64_t n, const double* params
   }
 }
 
+// Arguments of more than some million turns, infinities and NaN go to libm, a block at a time.
+template <float (*kFast)(float), float (*kAny)(float)>
+void turned_loop(const void* const* in, void* out, int64_t n, const double*) {
+  constexpr int64_t kBlock = 64;
+  const float* a = static_cast<const float*>(in[0]);
+  float* y = static_cast<float*>(out);
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t end = i + kBlock < n ? i + kBlock : n;
+    int far = 0;
+    for (int64_t k = i; k < end; ++k) far |= !(__builtin_fabsf(a[k]) <= kMostTurned);
+    if (far) {
+      for (int64_t k = i; k < end; ++k) y[k] = kAny(a[k]);
+    } else {
+#pragma GCC ivdep
+      for (int64_t k = i; k < end; ++k) y[k] = kFast(a[k]);
+    }
+  }
+}
+
+template <float (*kFast)(float), float (*kAny)(float)>
+void add_turned(TileTable* t, Fn fn) {
+  t->fn[static_cast<int>(fn)][static_cast<int>(TileType::kF32)][0] = turned_loop<kFast, kAny>;
+}
+
 }  // namespace
 
 void fill_unary(TileTable* t) {
@@ -36,6 +60,9 @@ void fill_unary(TileTable* t) {
 #undef RUTILE_UNARY
 #undef RUTILE_BINARY
 #undef RUTILE_TERNARY
+  add_turned<sin_f32, FastMath::sin>(t, Fn::kSin);
+  add_turned<cos_f32, FastMath::cos>(t, Fn::kCos);
+  add_turned<tan_f32, FastMath::tan>(t, Fn::kTan);
   TileFn(*gelu)[8] = t->fn[static_cast<int>(Fn::kGelu)];
   gelu[static_cast<int>(TileType::kF32)][0] = gelu_loop<float>;
   gelu[static_cast<int>(TileType::kF64)][0] = gelu_loop<double>;
