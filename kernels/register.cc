@@ -51,6 +51,7 @@ void register_index_ref();
 void register_scan_ref();
 void register_order_ref();
 void register_unique_ref();
+void register_scatter_ref();
 
 void register_all() {
   // fast
@@ -99,6 +100,7 @@ void register_all() {
   register_scan_ref();
   register_order_ref();
   register_unique_ref();
+  register_scatter_ref();
 }
 
 namespace {

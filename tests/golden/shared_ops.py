@@ -47,7 +47,7 @@ def _make(spec, name):
     if "values" in spec:
         array = np.asarray([float(v) if isinstance(v, str) else v for v in spec["values"]], dtype=spec["dtype"])
         return torch.from_numpy(array.reshape(spec["shape"]))
-    return torch.from_numpy(uniform(name, spec["shape"], spec["bound"]) + spec["offset"])
+    return torch.as_tensor(uniform(name, spec["shape"], spec["bound"]) + spec["offset"])
 
 
 def _describe(name, tensor):
@@ -74,7 +74,7 @@ class SharedOps:
         out = function(*tensors)
         out = [out] if isinstance(out, torch.Tensor) else list(out)
         row["outputs"] = [_describe(f"{prefix}/y{i}", y) for i, y in enumerate(out)]
-        total = sum((y * torch.from_numpy(uniform(f"{prefix}/dy{i}", list(y.shape), 1.0))).sum()
+        total = sum((y * torch.as_tensor(uniform(f"{prefix}/dy{i}", list(y.shape), 1.0))).sum()
                     for i, y in enumerate(out) if y.is_floating_point() and y.requires_grad)
         if isinstance(total, torch.Tensor):
             used = [x for x in leaves if x is not None]
