@@ -2,9 +2,9 @@
 #include "rutile/nn/layers.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "rutile/nn/init.h"
+#include "rutile/nn/layer_util.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
@@ -16,36 +16,6 @@
 #include "rutile/ops/view.h"
 
 namespace rutile::nn {
-
-namespace {
-
-// PyTorch's default: uniform within 1 / sqrt(fan_in), for weight and bias.
-Tensor default_weight(const Shape& shape) {
-  return init::kaiming_uniform(shape, {.gain = 1 / std::sqrt(3.0)});
-}
-Tensor first_weight(const Shape& shape, const WeightInit& init,
-                    Tensor (*otherwise)(const Shape&) = default_weight) {
-  const Tensor value = init ? init(shape) : otherwise(shape);
-  if (!(value.shape() == shape)) {
-    throw_error(ErrorCode::kValue,
-                cat("weight_init of a weight ", shape, " returned ", value.meta()));
-  }
-  return value;
-}
-Tensor default_bias(int64_t size, const Shape& weight) {
-  const int64_t fan_in = init::fan_of(weight, init::Fan::kIn);
-  const double bound = fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0;
-  return init::uniform({size}, -bound, bound);
-}
-
-Tensor value_or_none(const ParameterPtr& p) { return p ? p->read() : Tensor(); }
-
-void need_positive(const char* type, const char* what, int64_t v) {
-  if (v <= 0)
-    throw_error(ErrorCode::kValue, cat("[", type, "] ", what, " must be positive, got ", v));
-}
-
-}  // namespace
 
 Linear::Linear(int64_t in, int64_t out, LinearOptions o) {
   need_positive("Linear", "in", in);
@@ -65,17 +35,6 @@ std::string Linear::extra_repr() const {
 
 namespace {
 
-void check_conv(const char* cell, int64_t in, int64_t out, Int2 kernel, int64_t groups) {
-  need_positive(cell, "in", in);
-  need_positive(cell, "out", out);
-  need_positive(cell, "kernel", std::min(kernel.h, kernel.w));
-  need_positive(cell, "groups", groups);
-  if (in % groups != 0 || out % groups != 0) {
-    throw_error(ErrorCode::kValue, cat("[", cell, "] groups ", groups, " must divide the channels ",
-                                       in, " and ", out));
-  }
-}
-
 template <class Options>
 std::string geometry_text(const Options& o) {
   std::string text;
@@ -89,7 +48,7 @@ std::string geometry_text(const Options& o) {
 }  // namespace
 
 Conv2d::Conv2d(int64_t in, int64_t out, Int2 kernel, Conv2dOptions o) : options_(o) {
-  check_conv("Conv2d", in, out, kernel, o.groups);
+  check_conv("Conv2d", in, out, {kernel.h, kernel.w}, o.groups);
   const Shape shape{out, in / o.groups, kernel.h, kernel.w};
   register_parameter("weight", first_weight(shape, o.weight_init), &weight);
   if (o.bias) register_parameter("bias", default_bias(out, shape), &bias);
@@ -111,7 +70,7 @@ std::string Conv2d::extra_repr() const {
 
 ConvTranspose2d::ConvTranspose2d(int64_t in, int64_t out, Int2 kernel, ConvTranspose2dOptions o)
     : options_(o) {
-  check_conv("ConvTranspose2d", in, out, kernel, o.groups);
+  check_conv("ConvTranspose2d", in, out, {kernel.h, kernel.w}, o.groups);
   const Shape shape{in, out / o.groups, kernel.h, kernel.w};
   register_parameter("weight", first_weight(shape, o.weight_init), &weight);
   if (o.bias) register_parameter("bias", default_bias(out, shape), &bias);

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/nn/norm_layers.h"
+
+#include "rutile/nn/init.h"
+#include "rutile/nn/layer_util.h"
+#include "rutile/ops/norm.h"
+
+namespace rutile::nn {
+
+GroupNorm::GroupNorm(int64_t groups, int64_t channels, GroupNormOptions o)
+    : groups_(groups), channels_(channels), options_(o) {
+  need_positive("GroupNorm", "groups", groups);
+  need_positive("GroupNorm", "channels", channels);
+  if (channels % groups != 0) {
+    throw_error(ErrorCode::kValue,
+                cat("[GroupNorm] groups ", groups, " must divide ", channels, " channels"));
+  }
+  if (!o.affine) return;
+  register_parameter("weight", init::ones({channels}), &weight);
+  register_parameter("bias", init::zeros({channels}), &bias);
+}
+
+Tensor GroupNorm::construct(const Tensor& x) {
+  return ops::group_norm(x, value_or_none(weight), value_or_none(bias),
+                         {.num_groups = groups_, .eps = options_.eps});
+}
+
+std::string GroupNorm::extra_repr() const {
+  return cat(groups_, ", ", channels_, options_.affine ? "" : ", affine=false");
+}
+
+InstanceNorm2d::InstanceNorm2d(int64_t channels, InstanceNormOptions o)
+    : channels_(channels), options_(o) {
+  need_positive("InstanceNorm", "channels", channels);
+  if (o.affine) {
+    register_parameter("weight", init::ones({channels}), &weight);
+    register_parameter("bias", init::zeros({channels}), &bias);
+  }
+  if (!o.track_running_stats) return;
+  running_mean_ = register_buffer("running_mean", init::zeros({channels}));
+  running_var_ = register_buffer("running_var", init::ones({channels}));
+}
+
+Tensor InstanceNorm2d::construct(const Tensor& x) {
+  const Tensor scale = value_or_none(weight), shift = value_or_none(bias);
+  if (running_mean_ && !training()) {
+    return ops::batch_norm_inference(x, running_mean_->read(), running_var_->read(), scale, shift,
+                                     {.eps = options_.eps});
+  }
+  const ops::GroupNormResult r =
+      ops::instance_norm_with_stats(x, scale, shift, {.eps = options_.eps});
+  if (running_mean_) {
+    ops::instance_norm_update_stats(*running_mean_, *running_var_, r.mean, r.rstd,
+                                    product(x.shape(), 2, x.rank()), options_.momentum,
+                                    options_.eps);
+  }
+  return r.y;
+}
+
+std::string InstanceNorm2d::extra_repr() const {
+  return cat(channels_, options_.affine ? ", affine=true" : "",
+             options_.track_running_stats ? ", track_running_stats=true" : "");
+}
+
+LocalResponseNorm::LocalResponseNorm(int64_t size, LocalResponseNormOptions o) : options_(o) {
+  need_positive("LocalResponseNorm", "size", size);
+  options_.size = size;
+}
+
+Tensor LocalResponseNorm::construct(const Tensor& x) {
+  return ops::local_response_norm(x, options_);
+}
+
+std::string LocalResponseNorm::extra_repr() const {
+  return cat(options_.size, ", alpha=", options_.alpha, ", beta=", options_.beta,
+             ", k=", options_.k);
+}
+
+}  // namespace rutile::nn
