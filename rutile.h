@@ -66,6 +66,7 @@
 #include "rutile/ops/conv1d.h"
 #include "rutile/ops/conv3d.h"
 #include "rutile/ops/custom.h"
+#include "rutile/ops/distributions.h"
 #include "rutile/ops/einsum.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"

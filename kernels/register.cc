@@ -52,6 +52,7 @@ void register_scan_ref();
 void register_order_ref();
 void register_unique_ref();
 void register_scatter_ref();
+void register_distributions_ref();
 
 void register_all() {
   // fast
@@ -101,6 +102,7 @@ void register_all() {
   register_order_ref();
   register_unique_ref();
   register_scatter_ref();
+  register_distributions_ref();
 }
 
 namespace {
