@@ -67,6 +67,7 @@
 #include "rutile/ops/conv3d.h"
 #include "rutile/ops/custom.h"
 #include "rutile/ops/distributions.h"
+#include "rutile/ops/distance.h"
 #include "rutile/ops/einsum.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"

@@ -211,6 +211,16 @@ def norms(s):
             )
 
 
+def distances(s):
+    x = (3, 5)
+    for p in (1.0, 2.0, 3.0):
+        s.add("normalize", {"p": p}, [x], lambda x: F.normalize(x, p))
+        a = {"p": p, "eps": 1e-3}
+        s.add("pairwise_distance", a, [x, x], lambda x, y: F.pairwise_distance(x, y, p, 1e-3))
+    s.add("cosine_similarity", {}, [(2, 4, 3), (4, 3)], lambda x, y: F.cosine_similarity(x, y))
+    s.add("cosine_similarity", {"axis": -1}, [x, x], lambda x, y: F.cosine_similarity(x, y, -1))
+
+
 def interpolations(s):
     def case(x, mode, size=None, scale=None, corners=None, antialias=False, recompute=None):
         a = {"mode": mode}
@@ -255,6 +265,6 @@ def interpolations(s):
 
 def all_samples():
     samples = Samples()
-    for family in (convolutions, pools, other_pools, rearrangements, grids, norms, interpolations):
+    for family in (convolutions, pools, other_pools, rearrangements, grids, norms, distances, interpolations):
         family(samples)
     return samples.rows
