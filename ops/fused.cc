@@ -269,8 +269,8 @@ Shape kept_shape(const Shape& shape, uint32_t reduced) {
 
 double fused_cost(const OpDef& op) {
   for (const OpDef* dear :
-       {&kFloorDiv, &kRemainder, &kErfc, &kTruncDiv, &kFmod, &kGcd, &kLcm, &kNextafter, &kCbrt,
-        &kSinc, &kErfinv, &kLgamma, &kDigamma, &kPolygamma, &kI0, &kI1}) {
+       {&kFloorDiv, &kRemainder, &kTruncDiv, &kFmod, &kGcd, &kLcm, &kNextafter, &kCbrt, &kSinc,
+        &kErfinv, &kLgamma, &kDigamma, &kPolygamma, &kI0, &kI1}) {
     if (dear == &op) return 8;
   }
   if (&op == &kPow) return 1.2;
@@ -279,7 +279,7 @@ double fused_cost(const OpDef& op) {
         &kErf,     &kSigmoid, &kSilu,  &kSiluGrad, &kSoftplus,   &kGelu,      &kGeluGrad,   &kElu,
         &kEluGrad, &kSelu,    &kCelu,  &kMish,     &kLogSigmoid, &kLogAddExp, &kLogAddExp2, &kXlogy,
         &kXlog1py, &kSin,     &kCos,   &kTan,      &kAsin,       &kAcos,      &kAtan,       &kAtan2,
-        &kSinh,    &kCosh,    &kAsinh, &kAcosh,    &kAtanh,      &kHypot}) {
+        &kSinh,    &kCosh,    &kAsinh, &kAcosh,    &kAtanh,      &kHypot,     &kErfc}) {
     if (mean == &op) return 0.4;
   }
   return 0.06;

@@ -34,42 +34,75 @@ using ResultOf = std::conditional_t<!std::is_integral_v<In>, In,
                                     std::conditional_t<std::is_same_v<In, uint64_t>, In, int64_t>>;
 
 // What the lines do with `width` neighbouring columns of n elements, `inner` apart.
-struct RunningSum {
-  static constexpr double kNs = 2.7;  // per element
+// A running sum or product. Lines that lie by themselves go four at a time: each waits for its own
+// last addition only.
+template <class Fold>
+struct Running {
+  static constexpr double kNs = 0.8;  // per element
+  static constexpr int64_t kLines = 4;
   template <class In>
   using Out = ResultOf<In>;
   template <class In>
   static void run(const ScanPlan& p, const In* x, Out<In>* y, int64_t*, int64_t width) {
     using Sum = SumOf<Out<In>>;
-    Sum sum[kColumns] = {};
+    Sum sum[kColumns];
+    std::fill_n(sum, kColumns, Fold::template first<Sum>());
     for (int64_t k = 0; k < p.n; ++k) {
       const int64_t at = (p.reverse ? p.n - 1 - k : k) * p.inner;
       for (int64_t j = 0; j < width; ++j) {
-        const Sum next = sum[j] + static_cast<Sum>(convert<Acc<Out<In>>>(x[at + j]));
+        const Sum next = Fold::add(sum[j], static_cast<Sum>(convert<Acc<Out<In>>>(x[at + j])));
         y[at + j] = convert<Out<In>>(p.exclusive ? sum[j] : next);
+        sum[j] = next;
+      }
+    }
+  }
+  template <class In>
+  static void run_lines(const ScanPlan& p, const In* x, Out<In>* y, int64_t lines) {
+    for (; lines >= kLines; lines -= kLines, x += kLines * p.n, y += kLines * p.n) {
+      some_lines<In, kLines>(p, x, y);
+    }
+    for (; lines > 0; --lines, x += p.n, y += p.n) some_lines<In, 1>(p, x, y);
+  }
+  template <class In, int kCount>
+  static void some_lines(const ScanPlan& p, const In* x, Out<In>* y) {
+    using Sum = SumOf<Out<In>>;
+    Sum sum[kCount];
+    std::fill_n(sum, kCount, Fold::template first<Sum>());
+    for (int64_t k = 0; k < p.n; ++k) {
+      const int64_t at = p.reverse ? p.n - 1 - k : k;
+#pragma GCC unroll 4
+      for (int j = 0; j < kCount; ++j) {
+        const int64_t i = j * p.n + at;
+        const Sum next = Fold::add(sum[j], static_cast<Sum>(convert<Acc<Out<In>>>(x[i])));
+        y[i] = convert<Out<In>>(p.exclusive ? sum[j] : next);
         sum[j] = next;
       }
     }
   }
 };
 
-struct RunningProduct {
-  static constexpr double kNs = 2.7;  // per element
-  template <class In>
-  using Out = ResultOf<In>;
-  template <class In>
-  static void run(const ScanPlan& p, const In* x, Out<In>* y, int64_t*, int64_t width) {
-    using Product = SumOf<Out<In>>;
-    Product product[kColumns];
-    std::fill_n(product, kColumns, Product(1));
-    for (int64_t at = 0; at < p.n * p.inner; at += p.inner) {
-      for (int64_t j = 0; j < width; ++j) {
-        product[j] *= static_cast<Product>(convert<Acc<Out<In>>>(x[at + j]));
-        y[at + j] = convert<Out<In>>(product[j]);
-      }
-    }
+struct Plus {
+  template <class T>
+  static constexpr T first() {
+    return T();
+  }
+  template <class T>
+  static T add(T a, T b) {
+    return a + b;
   }
 };
+struct Times {
+  template <class T>
+  static constexpr T first() {
+    return T(1);
+  }
+  template <class T>
+  static T add(T a, T b) {
+    return a * b;
+  }
+};
+using RunningSum = Running<Plus>;
+using RunningProduct = Running<Times>;
 
 // 16-bit floats compare as f32.
 template <class T>
@@ -130,6 +163,17 @@ template <class Scan, class In>
 Status run(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const ScanPlan&>(plan);
   if (p.n == 0) return Status();
+  if constexpr (requires { Scan::kLines; }) {
+    if (p.inner == 1) {
+      parallel_for(0, p.outer, grain_for(Scan::kNs * static_cast<double>(p.n)),
+                   [&](int64_t begin, int64_t end) {
+                     using Out = typename Scan::template Out<In>;
+                     Scan::run_lines(p, static_cast<const In*>(args.in[0]) + begin * p.n,
+                                     static_cast<Out*>(args.out[0]) + begin * p.n, end - begin);
+                   });
+      return Status();
+    }
+  }
   const int64_t pieces = (p.inner + kColumns - 1) / kColumns;
   const int64_t each = std::max<int64_t>(1, p.n * std::min(p.inner, kColumns));
   parallel_for(0, p.outer * pieces, grain_for(Scan::kNs * static_cast<double>(each)),

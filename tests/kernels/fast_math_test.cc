@@ -72,7 +72,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"asinh", ops::asinh, std::asinh, 4},
                       Case{"acosh", ops::acosh, std::acosh, 4},
                       Case{"atanh", ops::atanh, std::atanh, 4}, Case{"exp", ops::exp, std::exp, 2},
-                      Case{"log", ops::log, std::log, 2}, Case{"log10", ops::log10, std::log10, 1},
+                      Case{"log", ops::log, std::log, 2}, Case{"erfc", ops::erfc, std::erfc, 3},
+                      Case{"log10", ops::log10, std::log10, 1},
                       Case{"tanh", ops::tanh, std::tanh, 3}),
     [](const auto& info) { return std::string(info.param.name); });
 

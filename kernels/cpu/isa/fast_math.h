@@ -42,7 +42,7 @@ struct FastMath {
   RUTILE_VECTORISED(asinh)
   RUTILE_VECTORISED(acosh)
   RUTILE_VECTORISED(atanh)
-  RUTILE_LIBM(erfc)
+  RUTILE_VECTORISED(erfc)
   RUTILE_LIBM(floor)
   RUTILE_LIBM(ceil)
   RUTILE_LIBM(trunc)

@@ -58,6 +58,29 @@ RUTILE_FN float pow_f32(float x, float y) {
   return (y == 0.0f) | (x == 1.0f) ? 1.0f : v;
 }
 
+// erfc(a) = t exp(p(t) - a^2) with t = 1 / (1 + a / 2): p is a fit over t in [0.16, 1].
+RUTILE_FN float erfc_f32(float x) {
+  const float b = __builtin_fabsf(x);
+  const double a = b > 10.5f ? 10.5f : b;
+  const double t = 1.0 / (1.0 + 0.5 * a);
+  double p = -0.1406173327695;
+  p = __builtin_fma(p, t, 0.9643716854537);
+  p = __builtin_fma(p, t, -2.768500208282);
+  p = __builtin_fma(p, t, 4.2107682089);
+  p = __builtin_fma(p, t, -3.529170573321);
+  p = __builtin_fma(p, t, 1.655589287679);
+  p = __builtin_fma(p, t, -0.7081291902108);
+  p = __builtin_fma(p, t, 0.2249589412431);
+  p = __builtin_fma(p, t, 0.3546274590721);
+  p = __builtin_fma(p, t, 1.001673450464);
+  p = __builtin_fma(p, t, -1.265571725249);
+  const double e = __builtin_fma(-a, a, p);
+  const double n = __builtin_rint(e * 1.44269504088896341);
+  const float r = static_cast<float>(__builtin_fma(n, -6.93147180559945309e-1, e));
+  const float v = scale(expm1_reduced(r) + 1.0f, static_cast<int32_t>(n)) * static_cast<float>(t);
+  return x != x ? x : x < 0.0f ? 2.0f - v : v;
+}
+
 // exp(x) / 2, which exists where exp(x) does not.
 RUTILE_FN float half_exp(float x) {
   x = clamp(x, -105.0f, 90.0f);
