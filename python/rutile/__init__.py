@@ -33,18 +33,13 @@ from rutile import common, compat, context, ops  # noqa: E402
 from rutile.context import GRAPH_MODE, PYNATIVE_MODE, get_context, set_context, set_device  # noqa: E402
 from rutile.ops.transform import grad, value_and_grad  # noqa: E402
 from rutile import _methods, debug, nn, profiler, train  # noqa: E402,F401
-from rutile.train import (DynamicLossScaleManager, FixedLossScaleManager, LossMonitor, Model,  # noqa: E402
-                          TimeMonitor)
-from rutile.train.serialization import (async_ckpt_thread_status, ckpt_to_safetensors, load_checkpoint,  # noqa: E402
-                                        load_param_into_net, safetensors_to_ckpt, save_checkpoint)
+from rutile import amp  # noqa: E402
+from rutile.train import *  # noqa: E402,F401,F403
 
-__all__ = ["DynamicLossScaleManager", "Error", "FixedLossScaleManager", "GRAPH_MODE", "LossMonitor", "Model",
-           "TimeMonitor", "train", "PYNATIVE_MODE", "Parameter", "ParameterTuple", "Tensor", "common", "compat", "context",
-           "debug", "profiler",
-           "errors", "from_dlpack", "from_numpy", "get_context", "grad", "jit", "ms_function", "nn", "num_threads", "ops", "recompute",
-           "set_context", "set_device", "set_num_threads", "set_seed", "value_and_grad"] + _dtype.__all__
-__all__ += ["async_ckpt_thread_status", "ckpt_to_safetensors", "load_checkpoint", "load_param_into_net",
-            "safetensors_to_ckpt", "save_checkpoint"]
+__all__ = ["Error", "GRAPH_MODE", "PYNATIVE_MODE", "Parameter", "ParameterTuple", "Tensor", "amp", "common", "compat", "context",
+           "debug", "errors", "from_dlpack", "from_numpy", "get_context", "grad", "jit", "jit_class", "ms_function", "nn",
+           "num_threads", "ops", "profiler", "recompute", "set_context", "set_device", "set_num_threads", "set_seed", "train",
+           "value_and_grad"] + _dtype.__all__ + train.__all__
 
 
 def jit(fn=None, *, passes_off="", remat="off"):
@@ -92,3 +87,23 @@ def recompute(block, *args, **kwargs):
 
 
 ms_function = jit
+
+
+def jit_class(cls):
+    """Decorates a class of one's own for use inside compiled functions, as MindSpore asks for; any class works there.
+
+    >>> import rutile
+    >>> @rutile.jit_class
+    ... class Scale:
+    ...     def __init__(self, factor):
+    ...         self.factor = factor
+    ...     def __call__(self, x):
+    ...         return x * self.factor
+    >>> float(rutile.jit(lambda x: Scale(3.0)(x))(rutile.Tensor(2.0)))
+    6.0
+    """
+    if not isinstance(cls, type):
+        raise errors.TypeError(f"Decorator jit_class can only be used for class type, but got {cls}.")
+    if issubclass(cls, nn.Cell):
+        raise errors.TypeError(f"Decorator jit_class is used for user-defined classes and cannot be used for nn.Cell: {cls}.")
+    return cls

@@ -107,7 +107,8 @@ def test_fit_and_callbacks(capsys):
     steps = []
     history = model.fit(3, BATCHES, BATCHES, valid_frequency=2, callbacks=[
         Watch(), LossMonitor(3), LambdaCallback(on_train_step_end=lambda c: steps.append(c.original_args().cur_step_num))])
-    assert events == ["begin", *[("step", i) for i in range(1, 5)], ("epoch", 1), *[("step", i) for i in range(5, 9)], ("epoch", 2),
+    assert events == ["begin", *[("step", i) for i in range(1, 5)], ("epoch", 1), *[("step", i) for i in range(5, 9)],
+                      "begin", *[("step", i) for i in range(1, 5)], ("epoch", 2), "end", ("epoch", 2),  # the evaluation
                       *[("step", i) for i in range(9, 13)], ("epoch", 3), "end"]
     assert steps == list(range(1, 13)) and len(history.history["accuracy"]) == 1
     out = capsys.readouterr().out

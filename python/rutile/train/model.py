@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Model: trains, evaluates and predicts with a network."""
 
-import types as _types
+import logging as _logging
 
 from rutile import _rutile
+from rutile import context as _context
 from rutile import nn
 from rutile._rutile import Tensor
-from rutile.train.callback import Callback, History, RunContext
-from rutile.train.loss_scale_manager import LossScaleManager
+from rutile.train import amp as _amp
+from rutile.train.callback import Callback, History, RunContext, TimeMonitor
+from rutile.train.callback import __all__ as _callback_names
+from rutile.train.callback._callback import InternalCallbackParam
+from rutile.train.loss_scale_manager import DynamicLossScaleManager, LossScaleManager
 from rutile.train.metrics import Loss, get_metrics
 
-_errors = _rutile.errors
+_errors, _log = _rutile.errors, _logging.getLogger("rutile")
 
 
 def _batches(dataset):
@@ -42,6 +46,10 @@ class _Callbacks:
         for c in self._all:
             getattr(c, event)(context)
 
+    def of_eval(self):
+        """Those that also see the evaluation within fit(): the user's own, and the clock."""
+        return [c for c in self._all if isinstance(c, TimeMonitor) or type(c).__name__ not in _callback_names]
+
 
 class Model:
     """A network with its loss, optimizer and metrics.
@@ -49,8 +57,9 @@ class Model:
     train(epoch, dataset, callbacks), eval(dataset), fit(epoch, train_dataset, valid_dataset), predict(data). A dataset
     gives batches (data, label): one with create_tuple_iterator and get_dataset_size, or any sized iterable of tuples.
     Without loss_fn the network itself gives the loss. metrics: a set of names or a dict of names and metrics. In
-    GRAPH_MODE a step is one compiled graph. amp_level "O0" computes in full precision, "O2", "O3" and "auto" in float16
-    where that is safe.
+    GRAPH_MODE a step is one compiled graph. amp_level: as rutile.amp.auto_mixed_precision, with the loss in float32; "O2"
+    scales the loss by a DynamicLossScaleManager unless another or None is given. boost_level and the keywords of other
+    devices are taken and change nothing.
 
     >>> import rutile
     >>> from rutile import nn
@@ -63,46 +72,45 @@ class Model:
     """
 
     def __init__(self, network, loss_fn=None, optimizer=None, metrics=None, eval_network=None, eval_indexes=None,
-                 amp_level="O0", boost_level="O0", loss_scale_manager=None, keep_batchnorm_fp32=None):
+                 amp_level="O0", boost_level="O0", **kwargs):
+        known = ("loss_scale_manager", "keep_batchnorm_fp32", "boost_config_dict", "acc_level")
+        for name in kwargs:
+            if name not in known:
+                raise _errors.ValueError(f"[Model] there is no argument {name!r}; others are {list(known)}")
+        scaler = kwargs.get("loss_scale_manager")
         for name, value, kind in (("network", network, nn.Cell), ("loss_fn", loss_fn, nn.Cell),
                                   ("optimizer", optimizer, nn.Optimizer), ("eval_network", eval_network, nn.Cell),
-                                  ("loss_scale_manager", loss_scale_manager, LossScaleManager)):
+                                  ("loss_scale_manager", scaler, LossScaleManager)):
             if (value is not None or name == "network") and not isinstance(value, kind):
                 raise _errors.TypeError(f"[Model] {name} must be a {kind.__name__}, got {type(value).__name__}")
-        if amp_level not in ("O0", "O2", "O3", "auto"):
-            raise _errors.ValueError(f"[Model] amp_level is 'O0', 'O2', 'O3' or 'auto', got {amp_level!r}")
-        if boost_level != "O0":
-            raise _errors.UnsupportedError(f"[Model] boost_level is 'O0', got {boost_level!r}")
+        if boost_level not in ("O0", "O1", "O2"):
+            raise _errors.ValueError(f"[Model] boost_level is 'O0', 'O1' or 'O2', got {boost_level!r}")
+        if boost_level != "O0" or kwargs.get("boost_config_dict"):
+            _log.warning("Model: boost_level %s changes nothing here", boost_level)
+        if amp_level not in _amp.LEVELS:
+            raise _errors.ValueError(f"[Model] amp_level is one of {list(_amp.LEVELS)}, got {amp_level!r}")
         self._network, self._loss_fn, self._optimizer = network, loss_fn, optimizer
-        self._metrics, self._scaler = get_metrics(metrics), loss_scale_manager
-        self._eval_indexes = eval_indexes
+        self._metrics, self._eval_indexes, self._scaler = get_metrics(metrics), eval_indexes, scaler
+        self._amp_level = amp_level
         if amp_level != "O0":
-            from rutile.dtype import float16
-            network.to_float(float16)
-            if loss_fn is not None:
-                from rutile.dtype import float32
-                loss_fn.to_float(float32)
+            if optimizer is None:
+                raise _errors.ValueError(f"[Model] amp_level {amp_level!r} needs an optimizer")
+            _amp.prepare(network, loss_fn, amp_level, kwargs.get("keep_batchnorm_fp32"))
+            if amp_level == "O2" and "loss_scale_manager" not in kwargs:
+                self._scaler = DynamicLossScaleManager()
         self._train_network = self._build_train() if optimizer is not None else None
         self._eval_network = self._build_eval(eval_network)
 
     def _build_train(self):
         network = nn.WithLossCell(self._network, self._loss_fn) if self._loss_fn is not None else self._network
-        if self._scaler is None:
-            return nn.TrainOneStepCell(network, self._optimizer).set_train()
-        update = self._scaler.get_update_cell()
-        if update is not None:
-            if self._optimizer.loss_scale != 1.0:
-                raise _errors.ValueError("[Model] the loss is scaled and unscaled by the step: the optimizer's loss_scale "
-                                         f"must be 1, got {self._optimizer.loss_scale}")
-            return nn.TrainOneStepWithLossScaleCell(network, self._optimizer, update).set_train()
-        return nn.TrainOneStepCell(network, self._optimizer, self._scaler.get_loss_scale()).set_train()
+        return _amp.training_step(network, self._optimizer, self._scaler, "Model")
 
     def _build_eval(self, eval_network):
         if eval_network is not None:
             return eval_network
         if not self._metrics or self._loss_fn is None:
             return self._network
-        return nn.WithEvalCell(self._network, self._loss_fn)
+        return nn.WithEvalCell(self._network, self._loss_fn, self._amp_level != "O0")
 
     @property
     def train_network(self):
@@ -146,30 +154,22 @@ class Model:
         callbacks = callbacks if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
         call = _Callbacks([history, *callbacks])
         batch_num = _count(dataset) if limit <= 0 else min(limit, _count(dataset))
-        args = _types.SimpleNamespace(
+        args = InternalCallbackParam(
             network=self._network, train_network=self._train_network, loss_fn=self._loss_fn, optimizer=self._optimizer,
             batch_num=batch_num, epoch_num=epoch, cur_epoch_num=initial_epoch, mode="train", net_outputs=None,
             cur_step_num=initial_epoch * batch_num, train_dataset=dataset, valid_dataset=valid, train_dataset_element=None,
-            dataset_sink_mode=False, eval_results={}, metrics=self._metrics, list_callback=callbacks)
+            dataset_sink_mode=False, eval_results={}, metrics={}, list_callback=callbacks, parallel_mode="stand_alone",
+            device_number=1, loss_scale_mananger=self._scaler, eval_network=self._eval_network)
         context = RunContext(args)
         self._train_network.set_train()
         call("on_train_begin", context)
         for number in range(initial_epoch + 1, epoch + 1):
-            args.cur_epoch_num, args.eval_results = number, {}
+            args.cur_epoch_num, args.eval_results, args.metrics = number, {}, {}
             call("on_train_epoch_begin", context)
-            for i, batch in enumerate(_batches(dataset)):
-                if i == batch_num:
-                    break
-                args.cur_step_num += 1
-                args.train_dataset_element = batch
-                call("on_train_step_begin", context)
-                args.net_outputs = self._train_network(*batch)
-                call("on_train_step_end", context)
-                if context.get_stop_requested():
-                    break
+            self._epoch(_batches(dataset), batch_num, args, call, context)
             due = number in frequency if isinstance(frequency, (list, tuple)) else number % frequency == 0
             if valid is not None and due:
-                args.eval_results = self.eval(valid)
+                args.metrics, args.eval_results = self._evaluate(valid, call.of_eval(), args.cur_epoch_num)
                 self._train_network.set_train()
             call("on_train_epoch_end", context)
             if context.get_stop_requested():
@@ -177,38 +177,69 @@ class Model:
         call("on_train_end", context)
         return history
 
+    def _epoch(self, batches, batch_num, args, call, context):
+        for i, batch in enumerate(batches):
+            if i == batch_num:
+                break
+            if self._loss_fn is not None and len(batch) != 2:
+                raise _errors.ValueError(f"[Model] with a loss_fn a batch is (data, label), got {len(batch)} entries")
+            args.cur_step_num += 1
+            args.train_dataset_element = batch
+            call("on_train_step_begin", context)
+            args.net_outputs = self._train_network(*batch)
+            call("on_train_step_end", context)
+            if context.get_stop_requested():
+                break
+
     def eval(self, valid_dataset, callbacks=None, dataset_sink_mode=False):
         """The metrics over a dataset, by their names."""
         if not self._metrics:
             raise _errors.ValueError("[Model] eval needs metrics")
+        return self._evaluate(valid_dataset, callbacks, 1)[0]
+
+    def _evaluate(self, valid_dataset, callbacks, epoch):
+        """(metrics, metrics with "eval_loss")"""
         call = _Callbacks(callbacks)
-        args = _types.SimpleNamespace(
+        args = InternalCallbackParam(
             network=self._network, eval_network=self._eval_network, batch_num=_count(valid_dataset), mode="eval",
-            cur_step_num=0, cur_epoch_num=1, epoch_num=1, net_outputs=None, valid_dataset=valid_dataset, metrics={},
-            eval_results={}, dataset_sink_mode=False)
+            cur_step_num=0, cur_epoch_num=epoch, epoch_num=1, net_outputs=None, valid_dataset=valid_dataset, metrics={},
+            eval_results={}, dataset_sink_mode=False, list_callback=callbacks, eval_dataset_element=None,
+            train_network=self._train_network, optimizer=self._optimizer, loss_fn=self._loss_fn)
         context = RunContext(args)
         was_training = self._network.training
         self._eval_network.set_train(False)
         for m in self._metrics.values():
             m.clear()
+        losses = Loss()
         call("on_eval_begin", context)
         call("on_eval_epoch_begin", context)
         for batch in _batches(valid_dataset):
             args.cur_step_num += 1
+            args.eval_dataset_element = batch
             call("on_eval_step_begin", context)
             args.net_outputs = self._eval_network(*batch)
-            self._update(args.net_outputs)
+            self._update(args.net_outputs, losses)
             call("on_eval_step_end", context)
-        args.metrics = args.eval_results = {name: m.eval() for name, m in self._metrics.items()}
+            if context.get_stop_requested():
+                break
         call("on_eval_epoch_end", context)
+        args.metrics = {name: m.eval() for name, m in self._metrics.items()}
+        args.eval_results = dict(args.metrics)
+        if losses._n and "eval_loss" not in args.eval_results:
+            args.eval_results["eval_loss"] = losses.eval()
         call("on_eval_end", context)
         self._network.set_train(was_training)
-        return args.metrics
+        return args.metrics, args.eval_results
 
-    def _update(self, outputs):
+    def _update(self, outputs, losses):
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        at = self._eval_indexes[0] if self._eval_indexes is not None and len(self._eval_indexes) == 3 else 0
+        if (self._eval_indexes is not None or self._loss_fn is not None) and outputs[at].ndim < 2:
+            losses.update(outputs[at])
         for m in self._metrics.values():
-            if self._eval_indexes is not None and len(self._eval_indexes) == 3:
+            if m.indexes:
+                m.update(*outputs)
+            elif self._eval_indexes is not None and len(self._eval_indexes) == 3:
                 loss, y, label = self._eval_indexes
                 m.update(*([outputs[loss]] if isinstance(m, Loss) else [outputs[y], outputs[label]]))
             elif isinstance(m, Loss) and self._loss_fn is not None:
@@ -224,3 +255,16 @@ class Model:
             return self._network(*predict_data)
         finally:
             self._network.set_train(was_training)
+
+    def build(self, train_dataset=None, valid_dataset=None, sink_size=-1, epoch=1, sink_mode=True):
+        """Compiles the training step and the evaluation for the first batches of these datasets, without running them;
+        in PYNATIVE_MODE there is nothing to compile."""
+        for dataset, network, training in ((train_dataset, self._train_network, True),
+                                           (valid_dataset, self._eval_network, False)):
+            if dataset is None:
+                continue
+            if network is None:
+                raise _errors.ValueError("[Model] training needs an optimizer")
+            if _context.get_context("mode") == _context.GRAPH_MODE:
+                network.set_train(training)
+                network.compile(*next(iter(_batches(dataset))))

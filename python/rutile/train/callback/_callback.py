@@ -9,7 +9,19 @@ from rutile._rutile import Tensor
 
 _errors = _rutile.errors
 
-__all__ = ["Callback", "EarlyStopping", "History", "LambdaCallback", "LossMonitor", "RunContext", "TimeMonitor"]
+__all__ = ["Callback", "History", "LambdaCallback", "LossMonitor", "RunContext", "TimeMonitor"]
+
+
+class InternalCallbackParam(dict):
+    """The state of a run: entries that are attributes too."""
+
+    def __getattr__(self, name):
+        if name not in self:
+            raise AttributeError(f"the run has no {name!r}; it has {sorted(self)}")
+        return self[name]
+
+    def __setattr__(self, name, value):
+        self[name] = value
 
 
 class RunContext:
@@ -123,13 +135,14 @@ class LossMonitor(Callback):
             raise _errors.ValueError(f"[LossMonitor] per_print_times must be an int of at least 0, got {per_print_times!r}")
         self._every, self._last = per_print_times, 0
 
-    def on_train_step_end(self, run_context):
+    def step_end(self, run_context):
         args = run_context.original_args()
         step = (args.cur_step_num - 1) % args.batch_num + 1
         loss = _loss_of(args)
         if _math.isnan(loss) or _math.isinf(loss):
             raise _errors.ValueError(f"In epoch: {args.cur_epoch_num} step: {step}, loss is NAN or INF, training process "
                                      "cannot continue, terminating training.")
+        self._last = min(self._last, args.cur_step_num - 1)
         if self._every and args.cur_step_num - self._last >= self._every:
             self._last = args.cur_step_num
             print(f"epoch: {args.cur_epoch_num} step: {step}, loss is {loss}", flush=True)
@@ -139,38 +152,56 @@ class LossMonitor(Callback):
 
     def on_train_epoch_end(self, run_context):
         args = run_context.original_args()
-        if args.eval_results:
-            print(f"Eval result: epoch {args.cur_epoch_num}, metrics: {args.eval_results}", flush=True)
+        if args.metrics:
+            print(f"Eval result: epoch {args.cur_epoch_num}, metrics: {args.metrics}", flush=True)
 
 
 class TimeMonitor(Callback):
-    """Prints the time of each epoch and of a step of it."""
+    """Prints the time of each epoch and of a step of it; data_time: also how long a step waited for its data."""
 
     def __init__(self, data_size=None, data_time=False):
         if data_size is not None and (isinstance(data_size, bool) or not isinstance(data_size, int) or data_size <= 0):
             raise _errors.ValueError(f"[TimeMonitor] data_size must be a positive int, got {data_size!r}")
-        self.data_size = data_size
+        if not isinstance(data_time, bool):
+            raise _errors.TypeError(f"[TimeMonitor] data_time must be a bool, got {data_time!r}")
+        self.data_size, self.data_time, self._waited = data_size, data_time, 0.0
 
     def epoch_begin(self, run_context):
-        self._start = _time.perf_counter()
-        self._mode = run_context.original_args().mode
+        self._start = self._idle = _time.perf_counter()
+        self._waited = 0.0
+
+    def on_train_step_begin(self, run_context):
+        self._waited += _time.perf_counter() - self._idle
+
+    def on_train_step_end(self, run_context):
+        self._idle = _time.perf_counter()
 
     def epoch_end(self, run_context):
         args = run_context.original_args()
         ms = (_time.perf_counter() - self._start) * 1000
         steps = args.batch_num or self.data_size or 1
-        print(f"{args.mode.capitalize()} epoch time: {ms:5.3f} ms, per step time: {ms / steps:5.3f} ms", flush=True)
+        text = f"{args.mode.title()} epoch time: {ms:5.3f} ms, per step time: {ms / steps:5.3f} ms"
+        if self.data_time and args.mode == "train":
+            text += f" (data time: {self._waited * 1000 / steps:5.3f} ms)"
+        print(text, flush=True)
 
 
 class LambdaCallback(Callback):
-    """Functions of the run context as callbacks: LambdaCallback(on_train_step_end=lambda c: ...)."""
+    """Functions of the run context as callbacks: LambdaCallback(on_train_step_end=lambda c: ...).
 
-    def __init__(self, **functions):
-        for name, fn in functions.items():
-            if not name.startswith("on_") or not hasattr(Callback, name):
-                raise _errors.TypeError(f"[LambdaCallback] there is no {name}")
-            if fn is not None:
-                setattr(self, name, fn)
+    >>> from rutile.train import LambdaCallback
+    >>> callback = LambdaCallback(on_train_epoch_end=lambda run: print(run.original_args().cur_epoch_num))
+    """
+
+    def __init__(self, on_train_epoch_begin=None, on_train_epoch_end=None, on_train_step_begin=None, on_train_step_end=None,
+                 on_train_begin=None, on_train_end=None, on_eval_epoch_begin=None, on_eval_epoch_end=None,
+                 on_eval_step_begin=None, on_eval_step_end=None, on_eval_begin=None, on_eval_end=None,
+                 **unknown):
+        if unknown:
+            raise _errors.TypeError(f"[LambdaCallback] there is no {next(iter(unknown))}")
+        for name, fn in dict(locals()).items():
+            if name.startswith("on_"):
+                setattr(self, name, fn or (lambda run_context: None))
 
 
 class History(Callback):
@@ -186,45 +217,5 @@ class History(Callback):
         args = run_context.original_args()
         self.epoch["epoch"].append(args.cur_epoch_num)
         self.history.setdefault("net_output", []).append(_loss_of(args))
-        for name, value in (args.eval_results or {}).items():
+        for name, value in (args.get("metrics") or {}).items():
             self.history.setdefault(name, []).append(value)
-
-
-class EarlyStopping(Callback):
-    """Ends fit() when `monitor` (a metric of the evaluation) has not got better by min_delta for `patience` epochs."""
-
-    def __init__(self, monitor="eval_loss", min_delta=0, patience=0, verbose=False, mode="auto", baseline=None,
-                 restore_best_weights=False):
-        if mode not in ("auto", "min", "max"):
-            raise _errors.ValueError(f"[EarlyStopping] mode is 'auto', 'min' or 'max', got {mode!r}")
-        self.monitor, self.min_delta, self.patience = monitor, abs(min_delta), patience
-        self.verbose, self.baseline, self.restore_best_weights = verbose, baseline, restore_best_weights
-        higher = mode == "max" or (mode == "auto" and any(w in monitor for w in ("acc", "precision", "recall", "f1", "F1")))
-        self._better = (lambda a, b: a - self.min_delta > b) if higher else (lambda a, b: a + self.min_delta < b)
-        self._worst = -_math.inf if higher else _math.inf
-
-    def on_train_begin(self, run_context):
-        self.wait, self.stopped_epoch, self.best_weights = 0, 0, None
-        self.best = self._worst if self.baseline is None else self.baseline
-
-    def on_train_epoch_end(self, run_context):
-        args = run_context.original_args()
-        results = args.eval_results or {}
-        name = self.monitor if self.monitor in results else self.monitor.removeprefix("eval_")
-        value = results.get(name, _loss_of(args) if self.monitor == "loss" else None)
-        if value is None:
-            return
-        self.wait += 1
-        if self._better(value, self.best):
-            self.best, self.wait = value, 0
-            if self.restore_best_weights:
-                self.best_weights = [(p, p.value()) for p in args.train_network.get_parameters()]
-        if self.wait >= max(self.patience, 1):
-            self.stopped_epoch = args.cur_epoch_num
-            run_context.request_stop()
-            for p, v in self.best_weights or []:
-                p.set_data(v)
-
-    def on_train_end(self, run_context):
-        if self.verbose and self.stopped_epoch:
-            print(f"Epoch {self.stopped_epoch:05d}: early stopping", flush=True)
