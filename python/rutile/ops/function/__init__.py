@@ -8,6 +8,7 @@ from rutile.ops.function.network import *  # noqa: F401,F403
 from rutile.ops.function.network import _padding, _reduce, _spatial_pad  # noqa: F401
 from rutile.ops.function.arrange import *  # noqa: F401,F403
 from rutile.ops.function.control import *  # noqa: F401,F403
-from rutile.ops.function import arithmetic, arrange, control, creation, network
+from rutile.ops.function.selection import *  # noqa: F401,F403
+from rutile.ops.function import arithmetic, arrange, control, creation, network, selection
 
-__all__ = arithmetic.__all__ + arrange.__all__ + control.__all__ + creation.__all__ + network.__all__
+__all__ = arithmetic.__all__ + arrange.__all__ + control.__all__ + creation.__all__ + network.__all__ + selection.__all__

@@ -30,10 +30,7 @@ def tensor_div(input, other, *, rounding_mode=None):
     if rounding_mode == "floor":
         return _table.floor_div(input, other)
     if rounding_mode == "trunc":
-        y = _table.div(input, other)
-        y = _table.trunc(y)
-        both = [x.dtype for x in (input, other) if isinstance(x, Tensor)]
-        return y.cast(both[0]) if _b.all(d.name in _INTEGERS for d in both) else y
+        return _table.trunc_div(input, other)
     raise _errors.ValueError(f"div: rounding_mode is None, 'floor' or 'trunc', got {rounding_mode!r}")
 
 
@@ -69,19 +66,17 @@ def addcdiv(input, tensor1, tensor2, value=1):
 
 def lerp(input, end, weight):
     """input + weight * (end - input)"""
-    return input + (end - input) * weight
+    return _table.lerp(input, end, weight)
 
 
 def xlogy(input, other):
     """input * log(other), zero where input is zero."""
-    input, other = _tensor(input), _tensor(other)
-    safe = _table.where(input == 0, ones_like(other), other)
-    return _table.where(input == 0, zeros_like(input * other), input * _table.log(safe))
+    return _table.xlogy(input, other)
 
 
 def hypot(input, other):
     """sqrt(input^2 + other^2)"""
-    return _table.sqrt(input * input + other * other)
+    return _table.hypot(input, other)
 
 
 def square_difference(input, other):
@@ -119,11 +114,7 @@ def clip_by_global_norm(x, clip_norm=1.0, use_norm=None):
 
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """|input - other| <= atol + rtol * |other|"""
-    close = _table.abs(input - other) <= _table.abs(other) * rtol + atol
-    close = _table.logical_or(close, input == other)
-    if equal_nan:
-        close = _table.logical_or(close, _table.logical_and(_table.isnan(input), _table.isnan(other)))
-    return close
+    return _table.isclose(input, other, rtol, atol, equal_nan)
 
 
 def bias_add(input_x, bias):

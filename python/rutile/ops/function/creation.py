@@ -78,9 +78,7 @@ def linspace(start, end, steps):
 
 def eye(n, m=None, dtype=None):
     """Ones on the diagonal."""
-    m = n if m is None else m
-    rows, columns = _table.arange(0, n).reshape(n, 1), _table.arange(0, m).reshape(1, m)
-    return (rows == columns).cast(dtype or "float32")
+    return _table.eye(n, -1 if m is None else m, dtype or "float32")
 
 
 def one_hot(indices, depth, on_value=1, off_value=0, axis=-1):
@@ -140,7 +138,7 @@ def normal(shape, mean, stddev, seed=None):
 
 def randperm(n, seed=0, offset=0, dtype="int64"):
     """A random order of 0 ... n - 1."""
-    return _table.sort(_table.random_uniform((n,)))[1].cast(dtype)
+    return _table.randperm(n, dtype)
 
 
 __all__ = [_n for _n, _v in list(globals().items()) if callable(_v) and not _n.startswith("_") and _n not in _imported]

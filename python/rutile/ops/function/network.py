@@ -8,7 +8,6 @@ from rutile._rutile import ops as _table
 from rutile.ops.function._util import _INTEGERS, _axes, _errors, _pair
 from rutile.ops.function.creation import ones, zeros_like
 from rutile.ops.function.arithmetic import xlogy
-from rutile.ops.function.arrange import chunk
 
 _imported = set(globals())
 
@@ -52,20 +51,17 @@ def leaky_relu(input, alpha=0.2):
 
 def selu(input_x):
     """Klambauer et al., 2017."""
-    return _table.elu(input_x, 1.6732632423543772) * 1.0507009873554805
+    return _table.selu(input_x)
 
 
 def celu(x, alpha=1.0):
     """max(0, x) + min(0, alpha * (exp(x / alpha) - 1))"""
-    return _table.elu(x / alpha, 1.0) * alpha if alpha == 1.0 else _table.maximum(
-        x, zeros_like(x)) + _table.minimum(zeros_like(x), alpha * _table.expm1(x / alpha))
+    return _table.celu(x, alpha)
 
 
 def prelu(input, weight):
     """x above zero, weight * x below; one weight or one per channel."""
-    if weight.size > 1 and input.ndim > 2:
-        weight = weight.reshape((1, -1) + (1,) * (input.ndim - 2))
-    return _table.where(input > 0, input, input * weight)
+    return _table.prelu(input, weight)
 
 
 def hardsigmoid(input):
@@ -80,32 +76,32 @@ def hardswish(input):
 
 def hardtanh(input, min_val=-1.0, max_val=1.0):
     """Limited to [min_val, max_val]."""
-    return _table.clip(input, min=min_val, max=max_val)
+    return _table.hardtanh(input, min_val, max_val)
 
 
 def hardshrink(input, lambd=0.5):
     """Zero where |x| <= lambd."""
-    return _table.where(_table.abs(input) <= lambd, zeros_like(input), input)
+    return _table.hardshrink(input, lambd)
 
 
 def softshrink(input, lambd=0.5):
     """Moved by lambd towards zero."""
-    return input - _table.clip(input, min=-lambd, max=lambd)
+    return _table.softshrink(input, lambd)
 
 
 def softsign(x):
     """x / (1 + |x|)"""
-    return x / (_table.abs(x) + 1)
+    return _table.softsign(x)
 
 
 def tanhshrink(input):
     """x - tanh(x)"""
-    return input - _table.tanh(input)
+    return _table.tanhshrink(input)
 
 
 def mish(x):
     """x * tanh(softplus(x))"""
-    return x * _table.tanh(_table.softplus(x))
+    return _table.mish(x)
 
 
 def silu(input):
@@ -118,13 +114,12 @@ swish = silu
 
 def logsigmoid(x):
     """log(sigmoid(x))"""
-    return -_table.softplus(-x)
+    return _table.logsigmoid(x)
 
 
 def glu(x, axis=-1):
     """The first half times the sigmoid of the second."""
-    a, b = chunk(x, 2, axis)
-    return a * _table.sigmoid(b)
+    return _table.glu(x, axis)
 
 
 def dropout(input, p=0.5, training=True, seed=None):

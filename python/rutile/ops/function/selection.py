@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choosing, counting, drawing and combining: what takes other arguments than its op, or is made of several."""
+
+from rutile._rutile import Tensor
+from rutile._rutile import ops as _table
+from rutile.ops.function._util import _axes, _axis, _errors, _tensor
+from rutile.ops.function.arrange import meshgrid
+
+_imported = set(globals())
+
+
+# ---- Sums over names
+
+def einsum(equation, *operands):
+    """Einstein's summation: einsum("ij,jk->ik", a, b)."""
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = operands[0]
+    return _table.einsum(list(operands), equation=equation)
+
+
+def tensordot(x1, x2, axes=2):
+    """The sum over pairs of axes: a number of the last and first ones, or (axes of x1, axes of x2)."""
+    if isinstance(axes, int):
+        axes = (tuple(range(-axes, 0)), tuple(range(axes)))
+    return _table.tensordot(x1, x2, _axes(axes[0]), _axes(axes[1]))
+
+
+def baddbmm(input, batch1, batch2, beta=1, alpha=1):
+    """beta * input + alpha * (batch1 @ batch2)"""
+    return _table.baddbmm(input, batch1, batch2, beta, alpha)
+
+
+# ---- Comparing and measuring
+
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Whether all elements are close."""
+    return bool(_table.all(_table.isclose(input, other, rtol, atol, equal_nan)))
+
+
+def var_mean(input, axis=None, ddof=0, keepdims=False):
+    """(variance, mean) over axes."""
+    axes = _axes(axis)
+    return _table.var(input, axes, bool(keepdims), int(ddof)), _table.mean(input, axes, bool(keepdims))
+
+
+def std_mean(input, axis=None, ddof=0, keepdims=False):
+    """(standard deviation, mean) over axes."""
+    axes = _axes(axis)
+    return _table.std(input, axes, bool(keepdims), int(ddof)), _table.mean(input, axes, bool(keepdims))
+
+
+def median(input, axis=-1, keepdims=False):
+    """(middle elements along an axis, their places); axis None: of all."""
+    return tuple(_table.median(input, _axes(axis), bool(keepdims)))
+
+
+def nanmedian(input, axis=-1, keepdims=False):
+    """As median, of the elements that are no NaN."""
+    return tuple(_table.nanmedian(input, _axes(axis), bool(keepdims)))
+
+
+def quantile(input, q, axis=None, keepdims=False, interpolation="linear"):
+    """The quantiles q of each line, or of all."""
+    q = q if isinstance(q, Tensor) else Tensor(q, input.dtype)
+    return _table.quantile(input, q, _axes(axis), bool(keepdims), interpolation)
+
+
+def nanquantile(input, q, axis=None, keepdims=False, interpolation="linear"):
+    """As quantile, of the elements that are no NaN."""
+    q = q if isinstance(q, Tensor) else Tensor(q, input.dtype)
+    return _table.nanquantile(input, q, _axes(axis), bool(keepdims), interpolation)
+
+
+# ---- Results whose size depends on values
+
+def _unique(op, input, inverse, counts):
+    values, places, counted, n = op(input)
+    n = int(n)
+    out = [values[:n]] + ([places] if inverse else []) + ([counted[:n]] if counts else [])
+    return out[0] if len(out) == 1 else tuple(out)
+
+
+def unique(input, sorted=True, return_inverse=False, return_counts=False):
+    """The distinct elements in ascending order, with where each element stands and how often each comes on request."""
+    return _unique(_table.unique, input, return_inverse, return_counts)
+
+
+def unique_consecutive(input, return_inverse=False, return_counts=False):
+    """The elements with equal neighbours taken together."""
+    return _unique(_table.unique_consecutive, input, return_inverse, return_counts)
+
+
+def masked_select(input, mask):
+    """The elements where the mask is true."""
+    values, n = _table.masked_select(input, mask)
+    return values[:int(n)]
+
+
+def bincount(input, weights=None, minlength=0):
+    """How often each number from 0 on comes, or the sums of their weights."""
+    largest = int(_table.max(input)) if input.size else -1
+    if input.size and int(_table.min(input)) < 0:
+        raise _errors.ValueError("bincount: numbers must not be negative")
+    length = largest + 1 if largest + 1 > minlength else minlength
+    return _table.bincount(input, weights, length=length)
+
+
+# ---- Arranging
+
+def block_diag(*inputs):
+    """Matrices along the diagonal of one."""
+    return _table.block_diag(list(inputs))
+
+
+def cartesian_prod(*inputs):
+    """All tuples of elements of vectors."""
+    if len(inputs) == 1:
+        return inputs[0]
+    columns = [g.reshape(-1, 1) for g in meshgrid(*inputs, indexing="ij")]
+    return _table.concat(columns, axis=1)
+
+
+def unflatten(input, axis, sizes):
+    """One dimension as several, of which one may be -1."""
+    at = _axis(axis, input.ndim)
+    n, sizes = input.shape[at], list(sizes)
+    if -1 in sizes:
+        i, known = sizes.index(-1), 1
+        for k in sizes[:i] + sizes[i + 1:]:
+            known *= k
+        sizes[i] = n // known if known else 0
+    return input.reshape(*input.shape[:at], *sizes, *input.shape[at + 1:])
+
+
+def tril_indices(row, col, offset=0):
+    """Rows and columns of the lower triangle, [2, k]."""
+    return _places(_table.tril(_table.full((row, col), True, "bool"), offset))
+
+
+def triu_indices(row, col, offset=0):
+    """Rows and columns of the upper triangle, [2, k]."""
+    return _places(_table.triu(_table.full((row, col), True, "bool"), offset))
+
+
+def _places(mask):
+    rows, n = _table.nonzero(mask)
+    return _table.contiguous(_table.transpose(rows[:int(n)], (1, 0)))
+
+
+def index_put(input, indices, values, accumulate=False):
+    """A copy with input[indices] = values, or with them added."""
+    values = values if isinstance(values, Tensor) else Tensor(values, input.dtype)
+    return _table.index_put(input, values, [_tensor(i) for i in indices], accumulate=bool(accumulate))
+
+
+# ---- Random
+
+def _channels(name, input, p, training, rank):
+    if input.ndim != rank:
+        raise _errors.ValueError(f"{name}: expects {rank} dimensions, got {input.ndim}")
+    return _table.feature_dropout(input, p) if training and p > 0 else input
+
+
+def dropout1d(x, p=0.5, training=True):
+    """Whole channels of [n, c, l] set to zero."""
+    return _channels("dropout1d", x, p, training, 3)
+
+
+def dropout2d(input, p=0.5, training=True):
+    """Whole channels of [n, c, h, w] set to zero."""
+    return _channels("dropout2d", input, p, training, 4)
+
+
+def dropout3d(input, p=0.5, training=True):
+    """Whole channels of [n, c, d, h, w] set to zero."""
+    return _channels("dropout3d", input, p, training, 5)
+
+
+def alpha_dropout(input, p=0.5, training=True):
+    """Dropout that keeps mean and deviation."""
+    return _table.alpha_dropout(input, p) if training and p > 0 else input
+
+
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
+    """leaky_relu with a random slope for each element; without training with the mean slope."""
+    return _table.rrelu(input, lower, upper) if training else _table.leaky_relu(input, (lower + upper) / 2)
+
+
+def multinomial(input, num_samples, replacement=True):
+    """Classes drawn by weights."""
+    return _table.multinomial(input, num_samples, bool(replacement))
+
+
+def random_categorical(logits, num_sample):
+    """Classes drawn by exp(logits)."""
+    return _table.multinomial(_table.softmax(logits), num_sample)
+
+
+def shuffle(x):
+    """The slices along the first dimension in random order."""
+    return _table.gather(x, _table.randperm(x.shape[0]), axis=0) if x.ndim else x
+
+
+__all__ = [_n for _n, _v in list(globals().items()) if callable(_v) and not _n.startswith("_") and _n not in _imported]
