@@ -10,7 +10,7 @@ PYTHON3 := .venv/bin/python
 # One make at a time sets up or builds; others wait for it.
 LOCKED := $(if $(shell command -v flock),flock build/.lock)
 
-.PHONY: help setup configure build resnet50 test bench check format clean
+.PHONY: help setup configure build resnet50 test fuzz bench check format clean
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -42,6 +42,11 @@ resnet50: configure ## train ResNet-50 on Fashion-MNIST, from a fresh clone on
 test: build ## build and run all tests, C++ and Python
 	@echo "test: $(BUILD)"
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=ignore $(ARGS) </dev/null
+
+fuzz: setup ## libFuzzer on every file reader, RUTILE_FUZZ_SECONDS=60 each (clang)
+	@$(MAKE) configure PRESET=fuzz
+	@$(LOCKED) cmake --build build/fuzz --target fuzzers $(if $(JOBS),-j $(JOBS))
+	@$(PYTHON3) tools/run_fuzzers.py
 
 bench: build ## build and run the benchmarks
 	@if [ -f benchmarks/run.py ]; then $(PYTHON3) benchmarks/run.py --build $(BUILD) $(ARGS); \

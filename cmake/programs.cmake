@@ -12,7 +12,7 @@ set(rutile_shared_tests e2e plugin)
 # Calls <function>(<name> <sources>...) for each folder below <root> that has sources.
 function(rutile_each_program root function)
   file(GLOB_RECURSE files RELATIVE "${CMAKE_SOURCE_DIR}/${root}" CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${root}/*.cc")
-  list(FILTER files EXCLUDE REGEX "^support/|^ops/samples/|^[^/]*$")
+  list(FILTER files EXCLUDE REGEX "^support/|^ops/samples/|^fuzz/|^[^/]*$")
   set(names ${files})
   list(TRANSFORM names REPLACE "/.*" "")
   list(REMOVE_DUPLICATES names)

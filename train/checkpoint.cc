@@ -10,7 +10,7 @@
 
 #include "rutile/core/log.h"
 #include "rutile/io/safetensors.h"
-#include "rutile/train/checksum.h"
+#include "rutile/train/checkpoint_format.h"
 #include "rutile/train/text.h"
 
 namespace rutile::train {
@@ -18,33 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFormat[] = "rutile checkpoint 1";
 constexpr char kPrefix[] = "step-", kSuffix[] = ".safetensors", kPrevious[] = "previous";
 constexpr int kDigits = 8;
 constexpr int64_t kHeaderBytes = 4096, kHeaderBytesPerTensor = 256;  // about
-
-size_t elements_bytes(const Tensor& t) {
-  return static_cast<size_t>(t.numel()) * dtype_size(t.dtype());
-}
-
-// A row-major tensor with the same elements, in memory of its own if `copy`.
-Tensor row_major(const Tensor& t, bool copy) {
-  if (!copy && t.meta().layout == kStrided && t.meta().is_contiguous()) return t;
-  Tensor out = Tensor::empty(t.shape(), t.dtype());
-  if (t.numel() > 0) t.copy_out(out.mutable_data(), elements_bytes(t));
-  return out;
-}
-
-void add_to(Checksum* sum, const Tensor& row_major_tensor) {
-  const size_t n = elements_bytes(row_major_tensor);
-  if (n > 0) sum->add(row_major_tensor.data(), n);
-}
-
-std::string hex(uint64_t v) {
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(v));
-  return text;
-}
 
 // "step-00000937.safetensors" -> 937; -1 for other names.
 int64_t step_of_name(const std::string& name) {
@@ -56,16 +32,6 @@ int64_t step_of_name(const std::string& name) {
   int64_t step = -1;
   const auto [at, error] = std::from_chars(begin, end, step);
   return error == std::errc() && at == end ? step : -1;
-}
-
-const std::string& required(const io::SafetensorsFile& file, const std::string& key) {
-  const auto it = file.metadata().find(key);
-  if (it == file.metadata().end()) {
-    throw_error(ErrorCode::kValue,
-                cat("'", file.path(),
-                    "' is no checkpoint of a training run: its metadata have no '", key, "'"));
-  }
-  return it->second;
 }
 
 std::string megabytes(int64_t bytes) {
@@ -87,32 +53,6 @@ void save_checkpoint(const std::string& path, int64_t step,
   all["step"] = std::to_string(step);
   all["checksum"] = hex(sum.value());
   io::save_safetensors(path, tensors, all);
-}
-
-Checkpoint load_checkpoint(const std::string& path) {
-  const io::SafetensorsFile file = io::SafetensorsFile::open(path);
-  if (const std::string& format = required(file, "format"); format != kFormat) {
-    throw_error(ErrorCode::kValue,
-                cat("'", path, "' is a '", format, "', this program reads '", kFormat, "'"));
-  }
-  Checkpoint c;
-  c.path = path;
-  c.metadata = file.metadata();
-  const std::string& step = required(file, "step");
-  if (std::from_chars(step.data(), step.data() + step.size(), c.step).ec != std::errc()) {
-    throw_error(ErrorCode::kValue, cat("'", path, "' has a step of '", step, "'"));
-  }
-  Checksum sum;
-  for (const io::SafetensorsEntry& entry : file.entries()) {
-    Tensor copy = row_major(file.tensor(entry), true);
-    add_to(&sum, copy);
-    c.values.emplace(entry.name, std::move(copy));
-  }
-  if (const std::string found = hex(sum.value()); found != required(file, "checksum")) {
-    throw_error(ErrorCode::kValue, cat("'", path, "' is damaged: its checksum is ", found, ", not ",
-                                       required(file, "checksum")));
-  }
-  return c;
 }
 
 void check_writable_folder(const std::string& folder, const std::string& what, int64_t bytes) {

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "rutile/io/file.h"
 #include "rutile/nn/cell.h"
 
 namespace rutile::train {
@@ -36,6 +37,7 @@ RUTILE_API void save_checkpoint(const std::string& path, int64_t step,
                                 const Metadata& metadata = {});
 // Reads one and verifies its checksum.
 RUTILE_API Checkpoint load_checkpoint(const std::string& path);
+RUTILE_API Checkpoint parse_checkpoint(Ref<io::Blob> blob);
 
 // The tensors of a file of weights by name: MindSpore's .ckpt, which Python's save_checkpoint
 // writes too, or .safetensors. Text in a .ckpt is left out.

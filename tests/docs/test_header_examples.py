@@ -32,6 +32,8 @@ OWN = {
     "core/interrupt.h": "int step = 0, steps = 1;",
     "dataset/pipeline.h": "extern void step(const Tensor&, const Tensor&);",
     "dataset/transform.h": "using namespace dataset;",
+    "io/ckpt.h": "extern void use(const std::string&, const Tensor&);",
+    "io/protobuf.h": "extern Ref<io::Blob> blob; extern std::vector<std::string> names;",
     "io/file.h": "extern const void* data; extern size_t bytes;",
     "kernels/dispatch.h": "using namespace kernels; extern Plan* plan; const DType dtype{};",
     "kernels/walk.h": "using namespace kernels; extern TensorMeta meta; extern float* p; extern void use(float);",

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What writing and reading a checkpoint agree on.
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+#include "rutile/core/tensor.h"
+#include "rutile/train/checksum.h"
+
+namespace rutile::train {
+
+inline constexpr char kFormat[] = "rutile checkpoint 1";
+
+inline size_t elements_bytes(const Tensor& t) {
+  return static_cast<size_t>(t.numel()) * dtype_size(t.dtype());
+}
+
+// A row-major tensor with the same elements, in memory of its own if `copy`.
+inline Tensor row_major(const Tensor& t, bool copy) {
+  if (!copy && t.meta().layout == kStrided && t.meta().is_contiguous()) return t;
+  Tensor out = Tensor::empty(t.shape(), t.dtype());
+  if (t.numel() > 0) t.copy_out(out.mutable_data(), elements_bytes(t));
+  return out;
+}
+
+inline void add_to(Checksum* sum, const Tensor& row_major_tensor) {
+  const size_t n = elements_bytes(row_major_tensor);
+  if (n > 0) sum->add(row_major_tensor.data(), n);
+}
+
+inline std::string hex(uint64_t v) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(v));
+  return text;
+}
+
+}  // namespace rutile::train
