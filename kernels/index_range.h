@@ -2,7 +2,9 @@
 // Axes, and indices that come from data: range checks and their error.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <limits>
 
 #include "rutile/core/error.h"
 #include "rutile/core/shape.h"
@@ -38,5 +40,21 @@ inline Dims position_of(int64_t linear, const Shape& shape) {
   }
   return at;
 }
+
+// The first element of an index that is out of range, from any thread.
+class FirstBad {
+ public:
+  void report(int64_t at) {
+    int64_t seen = at_.load(std::memory_order_relaxed);
+    while (at < seen && !at_.compare_exchange_weak(seen, at)) {
+    }
+  }
+  bool any() const { return at_.load() != kNone; }
+  int64_t at() const { return at_.load(); }
+
+ private:
+  static constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  std::atomic<int64_t> at_{kNone};
+};
 
 }  // namespace rutile::kernels

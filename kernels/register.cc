@@ -23,6 +23,7 @@ void register_reduce_cpu();
 void register_random_cpu();
 void register_scan_cpu();
 void register_order_cpu();
+void register_scatter_cpu();
 void register_pad_grad_cpu();
 
 void register_resample_cpu();
@@ -69,6 +70,7 @@ void register_all() {
   register_random_cpu();
   register_scan_cpu();
   register_order_cpu();
+  register_scatter_cpu();
   register_pad_grad_cpu();
   register_matmul_cpu();
   register_conv_weight_cpu();

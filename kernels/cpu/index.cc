@@ -4,9 +4,7 @@
 #include "rutile/kernels/cpu/index.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <limits>
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
@@ -30,22 +28,6 @@ bool row_major(const CallMeta& c, Reason* reason) {
   }
   return true;
 }
-
-// The first element of an index that is out of range, from any thread.
-class FirstBad {
- public:
-  void report(int64_t at) {
-    int64_t seen = at_.load(std::memory_order_relaxed);
-    while (at < seen && !at_.compare_exchange_weak(seen, at)) {
-    }
-  }
-  bool any() const { return at_.load() != kNone; }
-  int64_t at() const { return at_.load(); }
-
- private:
-  static constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
-  std::atomic<int64_t> at_{kNone};
-};
 
 struct IndexPlan : Plan {
   int64_t outer = 0, inner = 0;

@@ -2,6 +2,8 @@
 // Reading and writing at coordinates, in the order of the index.
 #include "rutile/ops/scatter.h"
 
+#include <vector>
+
 #include "rutile/kernels/index_range.h"
 #include "rutile/kernels/ref/ref_plan.h"
 #include "rutile/kernels/register.h"
@@ -12,23 +14,19 @@ namespace {
 // NaN wins among the extremes, integers wrap.
 template <class T>
 T combined(ScatterReduce reduce, T old, T next) {
-  if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
-    return T(combined(reduce, static_cast<float>(old), static_cast<float>(next)));
-  } else {
-    switch (reduce) {
-      case ScatterReduce::kNone:
-        return next;
-      case ScatterReduce::kAdd:
-        return fn::add(old, next);
-      case ScatterReduce::kMul:
-        return fn::mul(old, next);
-      case ScatterReduce::kMax:
-        return fn::max(old, next);
-      case ScatterReduce::kMin:
-        return fn::min(old, next);
-    }
-    return next;
+  switch (reduce) {
+    case ScatterReduce::kNone:
+      break;
+    case ScatterReduce::kAdd:
+      return fn::add(old, next);
+    case ScatterReduce::kMul:
+      return fn::mul(old, next);
+    case ScatterReduce::kMax:
+      return fn::max(old, next);
+    case ScatterReduce::kMin:
+      return fn::min(old, next);
   }
+  return next;
 }
 
 void copy_to_output(const RefPlan& p, const KernelArgs& args) {
@@ -38,19 +36,45 @@ void copy_to_output(const RefPlan& p, const KernelArgs& args) {
   }
 }
 
+// The result while it is made: 16-bit floats are combined in f32 and rounded once.
+template <class T>
+class Target {
+ public:
+  Target(ScatterReduce reduce, void* y, int64_t n) : reduce_(reduce), y_(static_cast<T*>(y)) {
+    if constexpr (kNarrow) {
+      for (int64_t i = 0; i < n; ++i) wide_.push_back(static_cast<float>(y_[i]));
+    }
+  }
+  ~Target() {
+    if constexpr (kNarrow) {
+      for (size_t i = 0; i < wide_.size(); ++i) y_[i] = convert<T>(wide_[i]);
+    }
+  }
+  Target(const Target&) = delete;
+  Target& operator=(const Target&) = delete;
+  void put(int64_t at, T next) {
+    if constexpr (kNarrow) {
+      float& old = wide_[static_cast<size_t>(at)];
+      old = combined(reduce_, old, static_cast<float>(next));
+    } else if constexpr (std::is_same_v<T, Bytes16>) {
+      y_[at] = next;
+    } else {
+      y_[at] = combined(reduce_, y_[at], next);
+    }
+  }
+
+ private:
+  static constexpr bool kNarrow = std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>;
+  ScatterReduce reduce_;
+  T* y_;
+  std::vector<float> wide_;
+};
+
 // Calls f(type) with the type to combine in; any type of that size where nothing is combined.
 template <class F>
 void dispatch_combined(ScatterReduce reduce, DType t, F&& f) {
   if (reduce == ScatterReduce::kNone) return dispatch_size(t, f);
   dispatch_number(t, f);
-}
-template <class T>
-void combine(ScatterReduce reduce, T* old, T next) {
-  if constexpr (std::is_same_v<T, Bytes16>) {
-    *old = next;
-  } else {
-    *old = combined(reduce, *old, next);
-  }
 }
 
 Status run_scatter(const Plan& plan, const KernelArgs& args) {
@@ -63,7 +87,7 @@ Status run_scatter(const Plan& plan, const KernelArgs& args) {
   Status status;
   dispatch_combined(a.reduce, x.dtype, [&](auto id) {
     using T = typename decltype(id)::type;
-    T* y = static_cast<T*>(args.out[0]);
+    Target<T> y(a.reduce, args.out[0], x.numel());
     const T* src = static_cast<const T*>(args.in[2]);
     Walk from(p.in[2]);
     for (Walk w(p.in[1]); !w.done(); w.next(), from.next()) {
@@ -74,7 +98,7 @@ Status run_scatter(const Plan& plan, const KernelArgs& args) {
         status = index_out_of_range("index", v, w.index(), x.dim(axis), true);
         return;
       }
-      combine(a.reduce, y + offset_at(p.out[0].strides, to), src[from.offset()]);
+      y.put(offset_at(p.out[0].strides, to), src[from.offset()]);
     }
   });
   return status;
@@ -140,12 +164,12 @@ Status run_tensor_scatter(const Plan& plan, const KernelArgs& args) {
   Status status;
   dispatch_combined(reduce, y.dtype, [&](auto id) {
     using T = typename decltype(id)::type;
-    T* out = static_cast<T*>(args.out[0]);
+    Target<T> out(reduce, args.out[0], y.numel());
     const T* src = static_cast<const T*>(args.in[2]);
     Walk from(updates);
     status = for_rows(input(p, args, 1), y, [&](int64_t offset, int64_t) {
       for (int64_t i = 0; i < size; ++i, from.next()) {
-        combine(reduce, out + offset + i, src[from.offset()]);
+        out.put(offset + i, src[from.offset()]);
       }
     });
   });
