@@ -264,7 +264,10 @@ AnyConvDesc choose(const CallMeta& call, const ConvShape& s) {
   d.x = image_desc(*t.x);
   d.y = image_desc(*t.y);
   AnyConvDesc best = make_desc(call, s, d);
-  if (is_vectorised(best)) return best;
+  // In three dimensions channels-last gains more over a product of patches than reorders cost.
+  const bool patches =
+      s.spatial == 3 && std::string_view(best.impl).find("gemm") != std::string::npos;
+  if (is_vectorised(best) && !patches) return best;
   if (t.x->layout == kStrided) d.x = image_any(*t.x, true);
   if (t.y->layout == kStrided) d.y = image_any(*t.y, true);
   best = make_desc(call, s, d);

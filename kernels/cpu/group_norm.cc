@@ -17,6 +17,7 @@ struct GroupPlan : Plan {
   GroupNormShape s;
   GroupNormKernels kernels;
   double ns_per_task = 0;
+  bool by_image = false;  // a task is an image, not a group of one
 };
 
 bool refuse(Reason* reason, const char* why) {
@@ -65,6 +66,13 @@ Status run_forward(const Plan& base, const KernelArgs& args) {
   a.y = args.out[0];
   a.mean = static_cast<float*>(args.out[1]);
   a.rstd = static_cast<float*>(args.out[2]);
+  if (p.by_image) {
+    float* scratch = static_cast<float*>(args.workspace);
+    parallel_for(0, p.s.images, grain_for(p.ns_per_task), [&](int64_t begin, int64_t end) {
+      p.kernels.forward_images(p.s, a, scratch, begin, end);
+    });
+    return Status();
+  }
   parallel_for(0, p.s.images * p.s.groups, grain_for(p.ns_per_task),
                [&](int64_t begin, int64_t end) { p.kernels.forward(p.s, a, begin, end); });
   return Status();
@@ -82,8 +90,15 @@ Status run_backward(const Plan& base, const KernelArgs& args) {
   a.dx = args.out[0];
   a.products = static_cast<float*>(args.workspace);
   a.sums = a.products + p.s.images * channels;
-  parallel_for(0, p.s.images * p.s.groups, grain_for(p.ns_per_task),
-               [&](int64_t begin, int64_t end) { p.kernels.backward(p.s, a, begin, end); });
+  if (p.by_image) {
+    float* scratch = a.sums + p.s.images * channels;
+    parallel_for(0, p.s.images, grain_for(p.ns_per_task), [&](int64_t begin, int64_t end) {
+      p.kernels.backward_images(p.s, a, scratch, begin, end);
+    });
+  } else {
+    parallel_for(0, p.s.images * p.s.groups, grain_for(p.ns_per_task),
+                 [&](int64_t begin, int64_t end) { p.kernels.backward(p.s, a, begin, end); });
+  }
   float* dweight = static_cast<float*>(args.out[1]);
   float* dbias = static_cast<float*>(args.out[2]);
   for (int64_t c = 0; c < channels; ++c) {
@@ -121,8 +136,13 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   // A line costs at least as much as a vector.
   const int64_t vectors = s.lines * ((s.width + 15) / 16);
   p->ns_per_task = (kBackward ? 5 : 3) * static_cast<double>(vectors);
-  if (kBackward) {
-    p->workspace_bytes = 2 * sizeof(float) * static_cast<size_t>(s.images * channels);
+  const size_t of_images = sizeof(float) * static_cast<size_t>(s.images * channels);
+  if (kBackward) p->workspace_bytes = 2 * of_images;
+  // Few images leave threads without work; groups of whole vectors leave no lanes empty.
+  p->by_image = last && s.images >= num_threads() && s.channels % 16 != 0;
+  if (p->by_image) {
+    p->workspace_bytes += 4 * of_images;
+    p->ns_per_task = (kBackward ? 5 : 3) * static_cast<double>(pixels * ((channels + 15) / 16));
   }
   p->run = kBackward ? run_backward : run_forward;
   *plan = std::move(p);

@@ -25,10 +25,16 @@ struct GroupNormArgs {
   float *products = nullptr, *sums = nullptr;
 };
 
-// Tasks [begin, end) of images x groups.
 struct GroupNormKernels {
+  // Tasks [begin, end) of images x groups.
   void (*forward)(const GroupNormShape&, const GroupNormArgs&, int64_t begin, int64_t end);
   void (*backward)(const GroupNormShape&, const GroupNormArgs&, int64_t begin, int64_t end);
+  // Images [begin, end), channels-last, all groups of a pixel together: for groups that would leave
+  // lanes of a vector empty. `workspace` has four floats per channel and image.
+  void (*forward_images)(const GroupNormShape&, const GroupNormArgs&, float* workspace,
+                         int64_t begin, int64_t end);
+  void (*backward_images)(const GroupNormShape&, const GroupNormArgs&, float* workspace,
+                          int64_t begin, int64_t end);
 };
 
 namespace avx2 {

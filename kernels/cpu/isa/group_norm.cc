@@ -117,11 +117,124 @@ void backward(const GroupNormShape& s, const GroupNormArgs& a, int64_t begin, in
   }
 }
 
+// ---- Channels-last images, all groups together ----
+
+// The same number for all channels of a group.
+RUTILE_INLINE void fill_group(float* to, const GroupNormShape& s, int64_t group, float v) {
+  for (int64_t c = 0; c < s.channels; ++c) to[group * s.channels + c] = v;
+}
+
+// Calls f(channel, lanes, pixel's first element) in the order of channels: f sums over the pixels.
+template <class F, class G>
+RUTILE_INLINE void for_channels(const GroupNormShape& s, F f, G done) {
+  for_vectors(s.groups * s.channels, [&](int64_t c, int64_t n) {
+    V16 a{}, b{};
+    for (int64_t pixel = 0; pixel < s.lines; ++pixel) f(c, n, pixel * s.step + c, &a, &b);
+    done(c, n, a, b);
+  });
+}
+
+// Of each group the mean of numbers by channel; `square`: 1 / sqrt(mean + eps) of them.
+void group_means(const GroupNormShape& s, const float* by_channel, bool square, float* stats,
+                 float* to) {
+  const double scale = 1.0 / static_cast<double>(s.lines * s.channels);
+  for (int64_t g = 0; g < s.groups; ++g) {
+    double sum = 0;
+    for (int64_t c = 0; c < s.channels; ++c) {
+      sum += static_cast<double>(by_channel[g * s.channels + c]);
+    }
+    stats[g] = static_cast<float>(square ? 1.0 / __builtin_sqrt(sum * scale + s.eps) : sum * scale);
+    fill_group(to, s, g, stats[g]);
+  }
+}
+
+template <class T>
+void forward_images(const GroupNormShape& s, const GroupNormArgs& a, float* workspace,
+                    int64_t begin, int64_t end) {
+  const int64_t channels = s.groups * s.channels;
+  for (int64_t image = begin; image < end; ++image) {
+    const T* x = static_cast<const T*>(a.x) + image * s.image_step;
+    T* y = static_cast<T*>(a.y) + image * s.image_step;
+    float *sums = workspace + image * 4 * channels, *mean = sums + channels,
+          *rstd = mean + channels;
+    for_channels(
+        s, [&](int64_t, int64_t n, int64_t at, V16* sum, V16*) { *sum += get(x, at, n); },
+        [&](int64_t c, int64_t n, V16 sum, V16) { put(sums, c, sum, n); });
+    group_means(s, sums, false, a.mean + image * s.groups, mean);
+    for_channels(
+        s,
+        [&](int64_t c, int64_t n, int64_t at, V16* sum, V16*) {
+          const V16 d = get(x, at, n) - get(mean, c, n);
+          *sum += d * d;
+        },
+        [&](int64_t c, int64_t n, V16 sum, V16) { put(sums, c, sum, n); });
+    group_means(s, sums, true, a.rstd + image * s.groups, rstd);
+    for (int64_t pixel = 0; pixel < s.lines; ++pixel) {
+      const int64_t line = pixel * s.step;
+      for_vectors(channels, [&](int64_t c, int64_t n) {
+        const V16 w = a.weight ? get(a.weight, c, n) : splat(1);
+        const V16 b = a.bias ? get(a.bias, c, n) : V16{};
+        put(y, line + c, (get(x, line + c, n) - get(mean, c, n)) * get(rstd, c, n) * w + b, n);
+      });
+    }
+  }
+}
+
+template <class T>
+void backward_images(const GroupNormShape& s, const GroupNormArgs& a, float* workspace,
+                     int64_t begin, int64_t end) {
+  const int64_t channels = s.groups * s.channels;
+  const double scale = 1.0 / static_cast<double>(s.lines * s.channels);
+  for (int64_t image = begin; image < end; ++image) {
+    const T* x = static_cast<const T*>(a.x) + image * s.image_step;
+    const T* dy = static_cast<const T*>(a.dy) + image * s.image_step;
+    T* dx = static_cast<T*>(a.dx) + image * s.image_step;
+    float *mean = workspace + image * 4 * channels, *rstd = mean + channels, *c1 = rstd + channels,
+          *c2 = c1 + channels;
+    float *products = a.products + image * channels, *sums = a.sums + image * channels;
+    for (int64_t g = 0; g < s.groups; ++g) {
+      fill_group(mean, s, g, a.mean[image * s.groups + g]);
+      fill_group(rstd, s, g, a.rstd[image * s.groups + g]);
+    }
+    for_channels(
+        s,
+        [&](int64_t c, int64_t n, int64_t at, V16* product, V16* sum) {
+          const V16 g = get(dy, at, n);
+          *sum += g;
+          *product += g * (get(x, at, n) - get(mean, c, n));
+        },
+        [&](int64_t c, int64_t n, V16 product, V16 sum) {
+          put(products, c, product * get(rstd, c, n), n);
+          put(sums, c, sum, n);
+        });
+    for (int64_t g = 0; g < s.groups; ++g) {
+      double total = 0, total_product = 0;
+      for (int64_t c = g * s.channels; c < (g + 1) * s.channels; ++c) {
+        const double w = a.weight ? static_cast<double>(a.weight[c]) : 1;
+        total += w * static_cast<double>(sums[c]);
+        total_product += w * static_cast<double>(products[c]);
+      }
+      fill_group(c1, s, g, static_cast<float>(total * scale));
+      fill_group(c2, s, g, static_cast<float>(total_product * scale));
+    }
+    for (int64_t pixel = 0; pixel < s.lines; ++pixel) {
+      const int64_t line = pixel * s.step;
+      for_vectors(channels, [&](int64_t c, int64_t n) {
+        const V16 r = get(rstd, c, n), xhat = (get(x, line + c, n) - get(mean, c, n)) * r;
+        const V16 w = a.weight ? get(a.weight, c, n) : splat(1);
+        put(dx, line + c, (get(dy, line + c, n) * w - get(c1, c, n) - xhat * get(c2, c, n)) * r, n);
+      });
+    }
+  }
+}
+
 }  // namespace
 
 GroupNormKernels group_norm_kernels(bool bf16) {
-  return bf16 ? GroupNormKernels{forward<BFloat16>, backward<BFloat16>}
-              : GroupNormKernels{forward<float>, backward<float>};
+  return bf16 ? GroupNormKernels{forward<BFloat16>, backward<BFloat16>, forward_images<BFloat16>,
+                                 backward_images<BFloat16>}
+              : GroupNormKernels{forward<float>, backward<float>, forward_images<float>,
+                                 backward_images<float>};
 }
 
 }  // namespace rutile::kernels::RUTILE_ISA
