@@ -462,6 +462,13 @@ void GradScope::add_hook(const Tensor& t, Hook hook) {
   tape_.hooks_[var].push_back(std::move(hook));
 }
 
+bool GradScope::add_hook_if_tracked(const Tensor& t, Hook hook) {
+  auto* tape = dynamic_cast<Tape*>(call_modes().tape);
+  const uint32_t var = tape ? tape->var_of(t) : 0;
+  if (var) tape->hooks_[var].push_back(std::move(hook));
+  return var != 0;
+}
+
 ValueAndGrad value_and_grad(const std::function<Tensor(const std::vector<Tensor>&)>& fn,
                             const std::vector<Tensor>& xs) {
   GradScope scope;

@@ -50,6 +50,8 @@ class RUTILE_API GradScope {
   // (or an undefined Tensor to leave it). Hooks of one tensor run in order of registration.
   using Hook = std::function<Tensor(const Tensor&)>;
   void add_hook(const Tensor& t, Hook hook);
+  // The same in whichever scope is open on this thread; false if none tracks `t`.
+  static bool add_hook_if_tracked(const Tensor& t, Hook hook);
 
  private:
   friend class Tape;

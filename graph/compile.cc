@@ -8,6 +8,7 @@
 #include "rutile/core/log.h"
 #include "rutile/core/thread.h"
 #include "rutile/graph/dump.h"
+#include "rutile/ops/amp.h"
 
 namespace rutile::graph {
 
@@ -21,11 +22,17 @@ struct Key {
   std::vector<TensorMeta> inputs;
   bool amp = false;
   DType low = DType::kBF16;
+  AmpPolicyPtr policy;
   bool reference = false;
   int threads = 1;
   uint64_t version = 0;
   Variant variant;
 };
+
+bool same_policy(const AmpPolicyPtr& a, const AmpPolicyPtr& b) {
+  static const AmpPolicy usual;
+  return a == b || (a ? *a : usual) == (b ? *b : usual);
+}
 
 // Empty if equal, otherwise what differs, in words.
 std::string difference(const Key& a, const Key& b) {
@@ -37,7 +44,9 @@ std::string difference(const Key& a, const Key& b) {
       return cat("input ", i, " was ", a.inputs[i], " and is ", b.inputs[i]);
     }
   }
-  if (a.amp != b.amp || (a.amp && a.low != b.low)) return "mixed precision changed";
+  if (a.amp != b.amp || (a.amp && (a.low != b.low || !same_policy(a.policy, b.policy)))) {
+    return "mixed precision changed";
+  }
   if (a.threads != b.threads) return cat("threads were ", a.threads, " and are ", b.threads);
   if (a.reference != b.reference) return "reference kernels were switched";
   if (a.version != b.version) return "the network or its parameters were changed";
@@ -121,6 +130,7 @@ struct Compiled::State {
     k.inputs = std::move(metas);
     k.amp = m.amp.on;
     k.low = m.amp.low;
+    k.policy = amp_policy();
     k.reference = m.reference_kernels;
     k.threads = num_threads();
     k.version = version ? version() : 0;

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <unordered_set>
 
+#include "rutile/autograd/tape.h"
+#include "rutile/nn/cell_observer.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
 
@@ -35,7 +37,20 @@ std::vector<Tensor> Cell::call(const std::vector<Tensor>& inputs) {
   const CellScope scope{name_.empty() ? type : name_, modes.cell};
   ScopedValue<const CellScope*> inside(modes.cell, &scope);
   ScopedValue<AmpState> amp(modes.amp, full_precision_ ? AmpState{} : modes.amp);
-  if (hooks_.empty()) return construct_or_recompute(inputs);
+  CellObserver* observer = cell_observer();
+  if (observer) observer->enter(*this);
+  std::vector<Tensor> out =
+      hooks_.empty() ? construct_or_recompute(inputs) : call_with_hooks(inputs);
+  if (observer) observer->leave(*this, out);
+  return out;
+}
+
+CellObserver*& cell_observer() {
+  thread_local CellObserver* observer = nullptr;
+  return observer;
+}
+
+std::vector<Tensor> Cell::call_with_hooks(const std::vector<Tensor>& inputs) {
   std::vector<Tensor> in = inputs;
   const std::vector<Hook> hooks = hooks_;  // a hook may remove itself
   for (const Hook& h : hooks) {
@@ -46,6 +61,14 @@ std::vector<Tensor> Cell::call(const std::vector<Tensor>& inputs) {
   for (const Hook& h : hooks) {
     if (!h.post) continue;
     if (std::vector<Tensor> replaced = h.post(*this, in, out); !replaced.empty()) out = replaced;
+  }
+  for (const Hook& h : hooks) {
+    if (!h.backward) continue;
+    for (int i = 0; i < static_cast<int>(out.size()); ++i) {
+      GradScope::add_hook_if_tracked(
+          out[static_cast<size_t>(i)],
+          [this, i, hook = h.backward](const Tensor& grad) { return hook(*this, i, grad); });
+    }
   }
   return out;
 }
@@ -321,13 +344,19 @@ void Cell::apply(const std::function<void(Cell&)>& fn) {
 }
 
 int Cell::add_pre_hook(PreHook hook) {
-  hooks_.push_back({next_hook_, std::move(hook), nullptr});
+  hooks_.push_back({next_hook_, std::move(hook), nullptr, nullptr});
   changed();
   return next_hook_++;
 }
 
 int Cell::add_post_hook(PostHook hook) {
-  hooks_.push_back({next_hook_, nullptr, std::move(hook)});
+  hooks_.push_back({next_hook_, nullptr, std::move(hook), nullptr});
+  changed();
+  return next_hook_++;
+}
+
+int Cell::add_backward_hook(BackwardHook hook) {
+  hooks_.push_back({next_hook_, nullptr, nullptr, std::move(hook)});
   changed();
   return next_hook_++;
 }

@@ -133,8 +133,13 @@ class RUTILE_API Cell {
   using PreHook = std::function<std::vector<Tensor>(Cell&, const std::vector<Tensor>& inputs)>;
   using PostHook = std::function<std::vector<Tensor>(Cell&, const std::vector<Tensor>& inputs,
                                                      const std::vector<Tensor>& outputs)>;
+  // In backward, with the finished gradient of an output; may return its replacement, an empty
+  // Tensor leaves it. In graph mode hooks run while the step is traced, and what they compute is
+  // part of it.
+  using BackwardHook = std::function<Tensor(Cell&, int output, const Tensor& grad)>;
   int add_pre_hook(PreHook hook);
   int add_post_hook(PostHook hook);
+  int add_backward_hook(BackwardHook hook);
   void remove_hook(int id);
 
   // Replaces a parameter by another (weight tying, pruning). The name is relative to this Cell.
@@ -174,6 +179,7 @@ class RUTILE_API Cell {
     int id;
     PreHook pre;
     PostHook post;
+    BackwardHook backward;
   };
   // fn(path, cell) for this Cell and all below, parents first, each path once.
   void walk(const std::string& path,
@@ -182,6 +188,7 @@ class RUTILE_API Cell {
   void check_new_name(const std::string& name) const;
   void prefix_names(const std::string& prefix);
   void adopt(const std::string& name, Cell& cell);
+  std::vector<Tensor> call_with_hooks(const std::vector<Tensor>& inputs);
   std::vector<Tensor> construct_or_recompute(const std::vector<Tensor>& inputs);
   void add_modes(std::vector<std::pair<CellPtr, bool>>* modes) const;
   void repr_to(std::string* out, const std::string& indent) const;

@@ -7,18 +7,32 @@
 
 #include "rutile/autograd/tape.h"
 #include "rutile/ops/amp.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/optim.h"
 #include "rutile/ops/random.h"
 
 namespace rutile::nn {
 
 namespace {
 
-void enter_amp(std::optional<AmpScope>* scope, const OptionalDType& low) {
-  if (!low.set) return;
-  if (!is_low_precision(low.value)) {
-    throw_error(ErrorCode::kType, cat("mixed precision is bf16 or f16, not ", low.value));
+AmpPolicyPtr policy_of(const StepOptions& o) {
+  const bool usual = o.amp_level == AmpLevel::kO1 && o.amp_low.empty() && o.amp_high.empty();
+  return usual ? nullptr : make_amp_policy(o.amp_level, o.amp_low, o.amp_high);
+}
+
+void enter_amp(std::optional<AmpScope>* scope, const StepOptions& o, const AmpPolicyPtr& policy) {
+  if (!o.amp.set) return;
+  if (!is_low_precision(o.amp.value)) {
+    throw_error(ErrorCode::kType, cat("mixed precision is bf16 or f16, not ", o.amp.value));
   }
-  scope->emplace(low.value);
+  scope->emplace(o.amp.value, policy);
+}
+
+// What a network gives at level O2: f32, and mixed precision ends there.
+Tensor leave_amp(std::optional<AmpScope>* scope, const StepOptions& o, const Tensor& outputs) {
+  if (!scope->has_value() || o.amp_level != AmpLevel::kO2) return outputs;
+  scope->reset();
+  return is_low_precision(outputs.dtype()) ? ops::cast(outputs, DType::kF32) : outputs;
 }
 
 [[noreturn]] void throw_not_compiled() {
@@ -34,6 +48,10 @@ graph::CompileOptions compile_options(const StepOptions& o, const char* name) {
 // ---- Training
 // -------------------------------------------------------------------------------------
 
+namespace {
+enum class Part : uint8_t { kWhole, kFirst, kMiddle, kLast };
+}
+
 struct TrainStep::Impl {
   CellPtr net;
   LossFn loss_fn;
@@ -41,6 +59,52 @@ struct TrainStep::Impl {
   StepOptions options;
   std::unique_ptr<graph::Compiled> compiled;
   std::optional<uint64_t> checked_ = {};  // the network's version that check_parameters() passed
+  AmpPolicyPtr policy = {};
+  // With StepOptions::accumulate: how many batches are in the sums, and the sums.
+  Ref<State> batches = {};
+  std::vector<Ref<State>> sums = {};
+  Part part = Part::kWhole;  // of the call that runs or is traced
+
+  void make_sums() {
+    batches = make_ref<State>("batches", Tensor::scalar(int64_t{0}, DType::kI64));
+    for (const ParameterPtr& p : optimizer->parameters()) {
+      const TensorMeta& m = p->meta();
+      sums.push_back(make_ref<State>(p->name(), Tensor::zeros(m.shape, m.dtype)));
+    }
+  }
+
+  // Which part of an accumulated step the next call is.
+  Part next_part() const {
+    if (!batches) return Part::kWhole;
+    const auto done = batches->concrete().item<int64_t>();
+    return done + 1 >= options.accumulate ? Part::kLast
+                                          : (done == 0 ? Part::kFirst : Part::kMiddle);
+  }
+  graph::Variant variant() const {
+    static const char* const kText[] = {"a step", "the first batch", "a further batch",
+                                        "the last batch"};
+    return {static_cast<uint64_t>(part), kText[static_cast<size_t>(part)]};
+  }
+  void count_batch() {
+    if (!batches) return;
+    const auto done = batches->concrete().item<int64_t>();
+    batches->set_concrete(Tensor::scalar((done + 1) % options.accumulate, DType::kI64));
+  }
+
+  // Adds the gradients to the sums; after the last batch `grads` are the sums.
+  void accumulate(std::vector<Tensor>* grads) {
+    for (size_t i = 0; i < sums.size(); ++i) {
+      Tensor& g = (*grads)[i];
+      if (!g.defined()) continue;
+      State* states[] = {sums[i].get()};
+      if (part == Part::kLast) {
+        g = ops::add(sums[i]->read(), g);
+      } else {
+        State::update(part == Part::kFirst ? ops::kAssign : ops::kAssignAdd, nullptr, states,
+                      {&g, 1});
+      }
+    }
+  }
 
   // Loss, and the outputs if wanted. Run directly, or traced.
   std::vector<Tensor> step(const std::vector<Tensor>& batch) {
@@ -72,8 +136,8 @@ struct TrainStep::Impl {
   // What is differentiated: the loss, scaled if there is a scaler.
   Tensor forward(const Tensor& x, const Tensor& y, std::vector<Tensor>* results) {
     std::optional<AmpScope> amp;
-    enter_amp(&amp, options.amp);
-    const Tensor outputs = net(x);
+    enter_amp(&amp, options, policy);
+    const Tensor outputs = leave_amp(&amp, options, net(x));
     const Tensor loss = loss_fn(outputs, y);
     if (loss.numel() != 1 || !is_floating(loss.dtype())) {
       throw_error(ErrorCode::kValue,
@@ -86,9 +150,14 @@ struct TrainStep::Impl {
 
   void update(std::vector<Tensor>* grads) {
     ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
-    const optim::Prepared p = optim::prepare(*grads, options.loss_scaler.get(), options.clip_norm);
+    if (part != Part::kWhole) accumulate(grads);
+    if (part == Part::kFirst || part == Part::kMiddle) return;
+    if (options.centralize) optim::centralize(grads);
+    const optim::Prepared p =
+        optim::prepare(*grads, options.loss_scaler.get(), options.clip_norm, options.accumulate);
     optimizer->step(*grads, p.skip, p.grad_scale);
     if (options.loss_scaler) options.loss_scaler->update(p.skip);
+    if (options.ema) options.ema->update(p.skip);
   }
 
   // An optimizer may hold parameters that the network has not (those of a loss); one that the
@@ -129,7 +198,12 @@ TrainStep::TrainStep(CellPtr net, LossFn loss, std::shared_ptr<optim::Optimizer>
   if (!net || !loss || !optimizer) {
     throw_error(ErrorCode::kValue, "a TrainStep needs a network, a loss and an optimizer");
   }
-  *impl_ = {std::move(net), std::move(loss), std::move(optimizer), std::move(options), nullptr, {}};
+  if (options.accumulate < 1) {
+    throw_error(ErrorCode::kValue, cat("accumulate expects at least 1, got ", options.accumulate));
+  }
+  *impl_ = {std::move(net), std::move(loss), std::move(optimizer), std::move(options), nullptr};
+  impl_->policy = policy_of(impl_->options);
+  if (impl_->options.accumulate > 1) impl_->make_sums();
   if (impl_->options.mode == Mode::kGraph) {
     Impl* p = impl_.get();
     impl_->compiled = std::make_unique<graph::Compiled>(
@@ -144,19 +218,24 @@ TrainStep::TrainStep(TrainStep&&) noexcept = default;
 StepResult TrainStep::operator()(const Tensor& x, const Tensor& y) {
   impl_->check_parameters();
   impl_->optimizer->before_step();
+  impl_->part = impl_->next_part();
   const std::vector<Tensor> batch{x, y};
-  std::vector<Tensor> r = impl_->compiled ? (*impl_->compiled)(batch) : impl_->step(batch);
+  std::vector<Tensor> r =
+      impl_->compiled ? (*impl_->compiled)(batch, impl_->variant()) : impl_->step(batch);
+  impl_->count_batch();
   return {r[0], r.size() > 1 ? r[1] : Tensor()};
 }
 
 void TrainStep::prepare(const TensorMeta& x, const TensorMeta& y) {
-  if (impl_->compiled) impl_->compiled->prepare({x, y});
+  impl_->part = impl_->next_part();
+  if (impl_->compiled) impl_->compiled->prepare({x, y}, impl_->variant());
 }
 
 graph::Explanation TrainStep::explain(const Tensor& x, const Tensor& y,
                                       const graph::ExplainOptions& options) {
   if (!impl_->compiled) throw_not_compiled();
   impl_->check_parameters();
+  impl_->part = impl_->batches ? Part::kLast : Part::kWhole;
   return graph::explain(*impl_->compiled, {x, y}, options);
 }
 
@@ -171,6 +250,13 @@ std::vector<NamedState> TrainStep::named_states() const {
   };
   add("optimizer", impl_->optimizer->named_states());
   if (impl_->options.loss_scaler) add("loss_scaler", impl_->options.loss_scaler->named_states());
+  if (impl_->options.ema) add("averages", impl_->options.ema->named_states());
+  if (impl_->batches) {
+    all.emplace_back("accumulated.batches", impl_->batches);
+    std::vector<NamedState> sums;
+    for (const Ref<State>& s : impl_->sums) sums.emplace_back(s->name(), s);
+    add("accumulated", sums);
+  }
   all.emplace_back("generator.state", default_generator().state_ref());
   return all;
 }
@@ -192,18 +278,20 @@ struct EvalStep::Impl {
   CellPtr net;
   StepOptions options;
   std::unique_ptr<graph::Compiled> compiled;
+  AmpPolicyPtr policy = {};
 
   std::vector<Tensor> forward(const std::vector<Tensor>& inputs) {
     NoGradScope no_grad;
     std::optional<AmpScope> amp;
-    enter_amp(&amp, options.amp);
-    return {net(inputs[0])};
+    enter_amp(&amp, options, policy);
+    return {leave_amp(&amp, options, net(inputs[0]))};
   }
 };
 
 EvalStep::EvalStep(CellPtr net, StepOptions options) : impl_(std::make_unique<Impl>()) {
   if (!net) throw_error(ErrorCode::kValue, "an EvalStep needs a network");
   *impl_ = {std::move(net), std::move(options), nullptr};
+  impl_->policy = policy_of(impl_->options);
   if (impl_->options.mode == Mode::kGraph) {
     Impl* p = impl_.get();
     impl_->compiled = std::make_unique<graph::Compiled>(

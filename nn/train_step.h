@@ -15,8 +15,10 @@
 #include "rutile/graph/explain.h"
 #include "rutile/nn/cell.h"
 #include "rutile/nn/losses.h"
+#include "rutile/nn/optim/gradients.h"
 #include "rutile/nn/optim/loss_scaler.h"
 #include "rutile/nn/optim/optimizer.h"
+#include "rutile/ops/amp.h"
 #include "rutile/ops/attrs.h"
 
 namespace rutile::nn {
@@ -31,6 +33,14 @@ struct StepOptions {
   std::string passes_off = {};  // see graph::CompileOptions
   std::string remat = "off";    // see graph::CompileOptions; Cell::recompute() is per Cell
   std::shared_ptr<optim::LossScaler> loss_scaler = {};  // for f16; none: the loss is not scaled
+  // Which ops run in `amp`, and by name those that do in any case or in none.
+  AmpLevel amp_level = AmpLevel::kO1;
+  std::vector<std::string> amp_low = {}, amp_high = {};
+  // The mean gradient of so many batches makes one update; calls in between add only. The loss
+  // scale, the schedule and the averages move with the updates.
+  int64_t accumulate = 1;
+  bool centralize = false;               // optim::centralize
+  std::shared_ptr<optim::EMA> ema = {};  // updated after the optimizer
 };
 
 struct StepResult {
@@ -60,7 +70,8 @@ class RUTILE_API TrainStep {
   optim::Optimizer& optimizer();
   const StepOptions& options() const;
   // Everything that training changes: the network's states under their own names, the optimizer's
-  // as "optimizer.*", the loss scale as "loss_scaler.*", the default generator as "generator.*".
+  // as "optimizer.*", the loss scale as "loss_scaler.*", averages as "averages.*", gradients that
+  // were added up as "accumulated.*", the default generator as "generator.*".
   std::vector<NamedState> named_states() const;
   // Loads them.
   LoadReport load_states(const StateDict& values, bool strict = true);

@@ -6,6 +6,7 @@
 
 #include "rutile/core/log.h"
 #include "rutile/core/thread.h"
+#include "rutile/ops/amp.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/plan_cache.h"
 #include "rutile/ops/view.h"
@@ -100,8 +101,10 @@ bool amp_target(const OpDef& op, const AmpState& amp, std::span<const Tensor> in
     low = low || is_low_precision(t.dtype());
     f32 = f32 || t.dtype() == DType::kF32;
   }
-  *target = op.amp == Amp::kLow ? amp.low : DType::kF32;
-  switch (op.amp) {
+  const AmpPolicy* policy = amp_policy().get();
+  const Amp kind = policy ? policy->kind_of(op) : op.amp;
+  *target = kind == Amp::kLow ? amp.low : DType::kF32;
+  switch (kind) {
     case Amp::kKeep:
       return false;
     case Amp::kLow:

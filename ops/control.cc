@@ -5,6 +5,7 @@
 #include <atomic>
 #include <unordered_map>
 
+#include "rutile/ops/amp.h"
 #include "rutile/ops/state.h"
 
 namespace rutile::ops {
@@ -137,6 +138,7 @@ std::vector<Tensor> recompute(
   CapturingTape capturing(*tape);
   capturing.captured = inputs;
   const AmpState amp = modes.amp;
+  const AmpPolicyPtr policy = amp_policy();
   std::vector<Tensor> results;
   {
     ScopedValue<StateHook*> states(modes.states, &remembering);
@@ -149,11 +151,12 @@ std::vector<Tensor> recompute(
   }
   const size_t n = inputs.size();
   RecomputeAttrs attrs;
-  attrs.body = make_ref<Region>([fn, first, amp, n](const std::vector<Tensor>& operands) {
+  attrs.body = make_ref<Region>([fn, first, amp, policy, n](const std::vector<Tensor>& operands) {
     Replaying replaying(*first);
     CallModes& m = call_modes();
     ScopedValue<StateHook*> states(m.states, &replaying);
     ScopedValue<AmpState> same_amp(m.amp, amp);
+    ScopedValue<AmpPolicyPtr> same_policy(amp_policy(), policy);
     ScopedValue<int32_t> group(m.clone_group, next_clone_group.fetch_add(1));
     return fn(std::vector<Tensor>(operands.begin(), operands.begin() + static_cast<int64_t>(n)));
   });

@@ -156,23 +156,26 @@ AdamW::AdamW(std::vector<ParameterGroup> groups, AdamWOptions o)
 // ---- Gradients on their way to the update
 // -----------------------------------------------------------------------------------
 
-Prepared prepare(std::span<const Tensor> grads, const LossScaler* scaler, double clip_norm) {
+Prepared prepare(std::span<const Tensor> grads, const LossScaler* scaler, double clip_norm,
+                 int64_t parts) {
   Prepared r;
+  const double mean = 1.0 / static_cast<double>(parts);
+  if (scaler) {
+    r.grad_scale = ops::div(mean, scaler->scale_now());
+  } else if (parts > 1) {
+    r.grad_scale = Tensor::scalar(mean, DType::kF64);
+  }
   if (!scaler && !(clip_norm > 0)) return r;
   std::vector<Tensor> given;
   for (const Tensor& g : grads) {
     if (g.defined()) given.push_back(g);
   }
   const Tensor norm = ops::global_norm(given);
-  r.norm = norm;
-  if (scaler) {
-    r.skip = ops::logical_not(ops::isfinite(norm));
-    r.grad_scale = ops::reciprocal(scaler->scale_now());
-    r.norm = ops::mul(norm, r.grad_scale);
-  }
+  r.norm = r.grad_scale.defined() ? ops::mul(norm, r.grad_scale) : norm;
+  if (scaler) r.skip = ops::logical_not(ops::isfinite(norm));
   if (clip_norm > 0) {
     const Tensor k = ops::minimum(ops::div(clip_norm, ops::add(r.norm, 1e-6)), 1.0);
-    r.grad_scale = scaler ? ops::mul(k, r.grad_scale) : k;
+    r.grad_scale = r.grad_scale.defined() ? ops::mul(k, r.grad_scale) : k;
   }
   return r;
 }

@@ -187,9 +187,10 @@ struct Prepared {
 };
 // What loss scaling (scaler may be null) and clipping to a global norm (0: none) ask of the update,
 // by one read of the gradients. The same as LossScaler::unscale and clip_by_global_norm, without
-// their passes over the gradients; results differ by the rounding of one product.
+// their passes over the gradients; results differ by the rounding of one product. `parts` > 1:
+// the gradients are sums of so many and count as their mean.
 RUTILE_API Prepared prepare(std::span<const Tensor> grads, const LossScaler* scaler,
-                            double clip_norm = 0);
+                            double clip_norm = 0, int64_t parts = 1);
 
 // Scales the gradients (in place of the vector's entries) so that their global 2-norm is at most
 // max_norm; returns the norm before, 0-d. Empty entries are skipped.

@@ -56,6 +56,7 @@ OWN = {
     "ops/loss.h": "using namespace ops;",
     "ops/norm.h": "extern State running_mean, running_var; extern int64_t w;",
     "ops/post_ops.h": "using namespace ops; extern const Tensor residual;",
+    "nn/optim/gradients.h": "using namespace nn; GradScope scope; extern void evaluate();",
     "nn/optim/plateau.h": "using namespace nn; extern std::shared_ptr<optim::Optimizer> optimizer;"
     " extern double validation_loss(int);",
     "nn/optim/rules.h": "using namespace nn;",

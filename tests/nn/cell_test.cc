@@ -4,9 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "rutile/autograd/tape.h"
+#include "rutile/graph/compile.h"
 #include "rutile/nn/layers.h"
 #include "rutile/ops/amp.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/index.h"
+#include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 
 namespace rutile::nn {
@@ -196,6 +200,47 @@ TEST(Cell, HooksSeeAndReplace) {
   EXPECT_THAT(order, ElementsAre("pre", "post"));
   relu->remove_hook(post);
   EXPECT_EQ(relu(Tensor::scalar(2.0)).item(), 3);
+}
+
+// A chain whose middle Cell's gradient is doubled, and what reaches the input.
+double gradient_through(const Ptr<Sequential>& net, bool compile) {
+  auto run = [&](const std::vector<Tensor>& in) {
+    GradScope scope;
+    scope.watch(in[0]);
+    const Tensor y = ops::sum(net(in[0]));
+    return std::vector<Tensor>{scope.gradient(y, {in[0]})[0]};
+  };
+  const Tensor x = ops::full({3}, 2.0);
+  if (!compile) return run({x})[0].to_vector<float>()[1];
+  graph::Compiled compiled(run, {});
+  compiled({x});
+  return compiled({x})[0].to_vector<float>()[1];
+}
+
+TEST(Cell, BackwardHooksSeeAndReplaceGradients) {
+  for (const bool recompute : {false, true}) {
+    auto net = make<Sequential>();
+    for (int i = 0; i < 3; ++i) net->append(make<ReLU>());
+    net->recompute(recompute);
+    int calls = 0;
+    Cell& middle = *(*net).children()[1].second;
+    const uint64_t version = net->version();
+    const int hook = middle.add_backward_hook([&](Cell& c, int output, const Tensor& grad) {
+      ++calls;
+      EXPECT_EQ(&c, &middle);
+      EXPECT_EQ(output, 0);
+      return grad * 2.0;
+    });
+    EXPECT_NE(net->version(), version);
+    EXPECT_EQ(gradient_through(net, false), 2);
+    EXPECT_EQ(calls, 1);
+    EXPECT_EQ(gradient_through(net, true), 2);
+    EXPECT_EQ(calls, 2);  // while it was traced
+    net(ops::full({3}, 1.0));
+    EXPECT_EQ(calls, 2);
+    middle.remove_hook(hook);
+    EXPECT_EQ(gradient_through(net, false), 1);
+  }
 }
 
 TEST(Cell, TiedParametersCountOnce) {
