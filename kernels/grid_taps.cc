@@ -42,6 +42,12 @@ Place padded(const GridShape& s, Place p, int64_t size) {
   return clip(p, size);
 }
 
+// Of numbers that fit an integer.
+double round_down(double v) {
+  const auto whole = static_cast<double>(static_cast<int64_t>(v));
+  return whole > v ? whole - 1 : whole;
+}
+
 void add(GridTaps* t, double pixel, int64_t size, double weight, double slope) {
   if (!(pixel >= 0 && pixel < static_cast<double>(size))) return;
   t->pixel[t->count] = static_cast<int64_t>(pixel);
@@ -116,7 +122,7 @@ GridTaps grid_taps(const GridShape& s, int axis, double coordinate) {
   GridTaps t;
   if (s.mode == GridSampleMode::kBicubic) {
     if (!(std::abs(p.at) < 1e9)) return t;
-    const double whole = std::floor(p.at), part = p.at - whole;
+    const double whole = round_down(p.at), part = p.at - whole;
     for (int k = -1; k <= 2; ++k) {
       const double x = part - k;
       const double slope = cubic_slope(std::abs(x)) * (x < 0 ? -1 : 1);
@@ -130,7 +136,7 @@ GridTaps grid_taps(const GridShape& s, int axis, double coordinate) {
     add(&t, std::nearbyint(p.at), size, 1, 0);
     return t;
   }
-  const double whole = std::floor(p.at), part = p.at - whole;
+  const double whole = round_down(p.at), part = p.at - whole;
   add(&t, whole, size, 1 - part, -p.slope);
   add(&t, whole + 1, size, part, p.slope);
   return t;

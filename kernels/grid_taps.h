@@ -20,7 +20,8 @@ struct GridShape {
   int64_t image[5] = {}, made[5] = {}, grid[5] = {};
 
   static GridShape of(const CallMeta& call);
-  int64_t positions() const { return out[0] * out[1] * out[2]; }
+  // Of positions, in all images.
+  int64_t rows() const { return n * out[0] * out[1]; }
 };
 
 // Along one dimension: up to four pixels, their weights and the weights' derivatives by the

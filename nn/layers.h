@@ -224,6 +224,10 @@ class RUTILE_API Dropout : public Cell {
 struct Pool2dOptions {
   Int2 stride{0, 0};  // 0: the kernel
   Int2 pad{0, 0};
+  bool ceil_mode = false;
+  Int2 dilation{1, 1};            // MaxPool2d
+  bool count_include_pad = true;  // AvgPool2d
+  int64_t divisor_override = 0;   // AvgPool2d; 0: the window's elements
 };
 class RUTILE_API MaxPool2d : public Cell {
  public:

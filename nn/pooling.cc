@@ -4,11 +4,13 @@
 
 namespace rutile::nn {
 
-namespace {}  // namespace
-
 MaxPool2d::MaxPool2d(Int2 kernel, Pool2dOptions o) : kernel_(kernel), options_(o) {}
 Tensor MaxPool2d::construct(const Tensor& x) {
-  return ops::max_pool2d(x, {.kernel = kernel_, .stride = options_.stride, .pad = options_.pad});
+  return ops::max_pool2d(x, {.kernel = kernel_,
+                             .stride = options_.stride,
+                             .pad = options_.pad,
+                             .dilation = options_.dilation,
+                             .ceil_mode = options_.ceil_mode});
 }
 std::string MaxPool2d::extra_repr() const {
   const Int2 stride = options_.stride == Int2(0) ? kernel_ : options_.stride;
@@ -17,7 +19,12 @@ std::string MaxPool2d::extra_repr() const {
 
 AvgPool2d::AvgPool2d(Int2 kernel, Pool2dOptions o) : kernel_(kernel), options_(o) {}
 Tensor AvgPool2d::construct(const Tensor& x) {
-  return ops::avg_pool2d(x, {.kernel = kernel_, .stride = options_.stride, .pad = options_.pad});
+  return ops::avg_pool2d(x, {.kernel = kernel_,
+                             .stride = options_.stride,
+                             .pad = options_.pad,
+                             .ceil_mode = options_.ceil_mode,
+                             .count_include_pad = options_.count_include_pad,
+                             .divisor_override = options_.divisor_override});
 }
 std::string AvgPool2d::extra_repr() const {
   const Int2 stride = options_.stride == Int2(0) ? kernel_ : options_.stride;

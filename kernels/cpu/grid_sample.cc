@@ -20,22 +20,28 @@ struct GridPlan : Plan {
   int threads = 1;
 };
 
-// Where position `i` of image n lies in the result, channel 0.
-int64_t made_offset(const GridShape& s, int64_t n, int64_t i) {
-  return n * s.made[0] + i / s.out[2] / s.out[1] * s.made[2] + i / s.out[2] % s.out[1] * s.made[3] +
-         i % s.out[2] * s.made[4];
+// Calls f(image, grid's offset, result's offset in channel 0) for the positions of rows [begin,
+// end) of all images, counted over images, depths and heights.
+template <class F>
+void for_positions(const GridShape& s, int64_t begin, int64_t end, F f) {
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t h = row % s.out[1], d = row / s.out[1] % s.out[0], n = row / s.out[1] / s.out[0];
+    int64_t grid = n * s.grid[0] + d * s.grid[1] + h * s.grid[2];
+    int64_t made = n * s.made[0] + d * s.made[2] + h * s.made[3];
+    for (int64_t w = 0; w < s.out[2]; ++w, grid += s.grid[3], made += s.made[4]) f(n, grid, made);
+  }
 }
 
 template <class T>
-int pixels_at(const GridShape& s, const T* grid, int64_t n, int64_t i, GridPixel* pixels) {
-  const T* at = grid + n * s.grid[0] + i / s.out[2] / s.out[1] * s.grid[1] +
-                i / s.out[2] % s.out[1] * s.grid[2] + i % s.out[2] * s.grid[3];
+int pixels_at(const GridShape& s, const T* at, GridPixel* pixels) {
   double coordinates[3] = {0, 0, 0};
   for (int k = 0; k < s.spatial; ++k) coordinates[k] = static_cast<double>(at[k * s.grid[4]]);
   return grid_pixels(s, coordinates, pixels);
 }
 
-double ns_per_position(const GridShape& s) { return 40 + 4 * static_cast<double>(s.c); }
+double ns_per_row(const GridShape& s) {
+  return (40 + 4 * static_cast<double>(s.c)) * static_cast<double>(s.out[2]);
+}
 
 template <class T, class C>
 Status run_sample(const Plan& base, const KernelArgs& args) {
@@ -43,29 +49,24 @@ Status run_sample(const Plan& base, const KernelArgs& args) {
   const T* x = static_cast<const T*>(args.in[0]);
   const T* grid = static_cast<const T*>(args.in[1]);
   T* y = static_cast<T*>(args.out[0]);
-  parallel_for(0, s.n * s.positions(), grain_for(ns_per_position(s)),
-               [&](int64_t begin, int64_t end) {
-                 GridPixel pixels[kMostGridPixels];
-                 for (int64_t task = begin; task < end; ++task) {
-                   const int64_t n = task / s.positions(), i = task % s.positions();
-                   const int count = pixels_at(s, grid, n, i, pixels);
-                   const T* image = x + n * s.image[0];
-                   T* to = y + made_offset(s, n, i);
-                   for (int64_t first = 0; first < s.c; first += kBlock) {
-                     const int64_t size = std::min(kBlock, s.c - first);
-                     C sums[kBlock] = {};
-                     for (int k = 0; k < count; ++k) {
-                       const C w = static_cast<C>(pixels[k].weight);
-                       const T* from = image + pixels[k].offset + first * s.image[1];
-                       for (int64_t c = 0; c < size; ++c)
-                         sums[c] += w * static_cast<C>(from[c * s.image[1]]);
-                     }
-                     for (int64_t c = 0; c < size; ++c) {
-                       to[(first + c) * s.made[1]] = static_cast<T>(sums[c]);
-                     }
-                   }
-                 }
-               });
+  parallel_for(0, s.rows(), grain_for(ns_per_row(s)), [&](int64_t begin, int64_t end) {
+    GridPixel pixels[kMostGridPixels];
+    for_positions(s, begin, end, [&](int64_t n, int64_t at, int64_t made) {
+      const int count = pixels_at(s, grid + at, pixels);
+      const T* image = x + n * s.image[0];
+      for (int64_t first = 0; first < s.c; first += kBlock) {
+        const int64_t size = std::min(kBlock, s.c - first);
+        C sums[kBlock] = {};
+        for (int k = 0; k < count; ++k) {
+          const C w = static_cast<C>(pixels[k].weight);
+          const T* from = image + pixels[k].offset + first * s.image[1];
+          for (int64_t c = 0; c < size; ++c) sums[c] += w * static_cast<C>(from[c * s.image[1]]);
+        }
+        T* to = y + made + first * s.made[1];
+        for (int64_t c = 0; c < size; ++c) to[c * s.made[1]] = static_cast<T>(sums[c]);
+      }
+    });
+  });
   return Status();
 }
 
@@ -76,30 +77,26 @@ Status run_grid_grad(const Plan& base, const KernelArgs& args) {
   const T* x = static_cast<const T*>(args.in[1]);
   const T* grid = static_cast<const T*>(args.in[2]);
   T* dgrid = static_cast<T*>(args.out[0]);
-  parallel_for(
-      0, s.n * s.positions(), grain_for(ns_per_position(s)), [&](int64_t begin, int64_t end) {
-        GridPixel pixels[kMostGridPixels];
-        for (int64_t task = begin; task < end; ++task) {
-          const int64_t n = task / s.positions(), i = task % s.positions();
-          const int count = pixels_at(s, grid, n, i, pixels);
-          const T* image = x + n * s.image[0];
-          const T* g = dy + made_offset(s, n, i);
-          double sums[3] = {0, 0, 0};
-          for (int k = 0; k < count; ++k) {
-            const T* from = image + pixels[k].offset;
-            C dot = 0;
-            for (int64_t c = 0; c < s.c; ++c) {
-              dot += static_cast<C>(g[c * s.made[1]]) * static_cast<C>(from[c * s.image[1]]);
-            }
-            for (int d = 0; d < s.spatial; ++d) {
-              sums[d] += static_cast<double>(dot) * pixels[k].slope[d];
-            }
-          }
-          for (int d = 0; d < s.spatial; ++d) {
-            dgrid[task * s.spatial + d] = static_cast<T>(static_cast<C>(sums[d]));
-          }
+  parallel_for(0, s.rows(), grain_for(ns_per_row(s)), [&](int64_t begin, int64_t end) {
+    GridPixel pixels[kMostGridPixels];
+    T* to = dgrid + begin * s.out[2] * s.spatial;
+    for_positions(s, begin, end, [&](int64_t n, int64_t at, int64_t made) {
+      const int count = pixels_at(s, grid + at, pixels);
+      const T* image = x + n * s.image[0];
+      const T* g = dy + made;
+      double sums[3] = {0, 0, 0};
+      for (int k = 0; k < count; ++k) {
+        const T* from = image + pixels[k].offset;
+        C dot = 0;
+        for (int64_t c = 0; c < s.c; ++c) {
+          dot += static_cast<C>(g[c * s.made[1]]) * static_cast<C>(from[c * s.image[1]]);
         }
-      });
+        for (int d = 0; d < s.spatial; ++d)
+          sums[d] += static_cast<double>(dot) * pixels[k].slope[d];
+      }
+      for (int d = 0; d < s.spatial; ++d) *to++ = static_cast<T>(static_cast<C>(sums[d]));
+    });
+  });
   return Status();
 }
 
@@ -117,15 +114,18 @@ void spread_task(const GridPlan& p, int64_t task, const T* dy, const T* grid, T*
   rows.image[4] = count;
   std::fill_n(sums, pixels_in * count, C(0));
   GridPixel pixels[kMostGridPixels];
-  for (int64_t i = 0; i < s.positions(); ++i) {
-    const int taps = pixels_at(rows, grid, n, i, pixels);
-    const T* g = dy + made_offset(s, n, i) + first * s.made[1];
-    for (int k = 0; k < taps; ++k) {
-      const C w = static_cast<C>(pixels[k].weight);
-      C* to = sums + pixels[k].offset;
-      for (int64_t c = 0; c < count; ++c) to[c] += w * static_cast<C>(g[c * s.made[1]]);
-    }
-  }
+  const int64_t rows_per_image = s.out[0] * s.out[1];
+  for_positions(s, n * rows_per_image, (n + 1) * rows_per_image,
+                [&](int64_t, int64_t at, int64_t made) {
+                  const int taps = pixels_at(rows, grid + at, pixels);
+                  const T* g = dy + made + first * s.made[1];
+                  for (int k = 0; k < taps; ++k) {
+                    const C w = static_cast<C>(pixels[k].weight);
+                    C* to = sums + pixels[k].offset;
+                    for (int64_t c = 0; c < count; ++c)
+                      to[c] += w * static_cast<C>(g[c * s.made[1]]);
+                  }
+                });
   T* image = dx + n * s.image[0] + first * s.image[1];
   for (int64_t i = 0; i < pixels_in; ++i) {
     T* to = image + i / s.in[2] / s.in[1] * s.image[2] + i / s.in[2] % s.in[1] * s.image[3] +
@@ -171,7 +171,7 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   p->s = GridShape::of(call);
   const GridShape& s = p->s;
   if (call.op == &ops::kGridSampleInputGrad) {
-    const double work = ns_per_position(s) * static_cast<double>(s.n * s.positions());
+    const double work = ns_per_row(s) * static_cast<double>(s.rows());
     const int threads = threads_for(work);
     // Groups of channels only where there are not images enough: each finds the pixels anew.
     p->groups = std::min<int64_t>(s.c, (threads + s.n - 1) / s.n);

@@ -88,8 +88,8 @@ void max_window(const MaxPlan& p, const T* x, int64_t count, const int64_t (*ran
   }
 }
 
-// Sixteen channels of f32 at once.
-void max_window16(const MaxPlan& p, const float* x, const int64_t (*range)[2], float* y,
+// Sixteen channels of f32 or bf16 at once.
+void max_window16(const MaxPlan& p, const void* x, const int64_t (*range)[2], void* y,
                   int32_t* at) {
   const MaxWindow w{p.axes[0].pixel.data() + range[0][0],
                     p.axes[1].pixel.data() + range[1][0],
@@ -126,13 +126,11 @@ Status run_max(const Plan& base, const KernelArgs& args) {
         const int64_t at = to + (line * columns + o) * p.walk.channels;
         T* y = static_cast<T*>(args.out[0]) + at;
         int32_t* indices = static_cast<int32_t*>(args.out[1]) + at;
-        if constexpr (std::is_same_v<T, float>) {
-          if (p.vectors && count == ChannelWalk::kMost) {
-            max_window16(p, x, window, y, indices);
-            continue;
-          }
+        if (p.vectors && count == ChannelWalk::kMost) {
+          max_window16(p, x, window, y, indices);
+        } else {
+          max_window(p, x, count, window, y, indices);
         }
-        max_window(p, x, count, window, y, indices);
       }
     }
   });
@@ -168,8 +166,10 @@ Status prepare_max(const CallMeta& call, std::unique_ptr<Plan>* plan) {
     window_taps *= static_cast<double>(t->pixel.size()) / static_cast<double>(t->out);
   }
   p->ns_per_line = window_taps * static_cast<double>(p->walk.count(0));
-  if (isa() != Isa::kBaseline) p->vectors = RUTILE_CHOOSE_ISA(max_window_kernel);
   const DType t = call.in(0).dtype;
+  if (isa() != Isa::kBaseline && (t == DType::kF32 || t == DType::kBF16)) {
+    p->vectors = RUTILE_CHOOSE_ISA(max_window_kernel, t == DType::kBF16);
+  }
   const auto pick = [](auto id) -> RunFn { return run_max<typename decltype(id)::type>; };
   p->run = is_floating(t) ? dispatch_float(t, pick) : dispatch_int(t, pick);
   *plan = std::move(p);

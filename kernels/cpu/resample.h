@@ -28,11 +28,11 @@ struct MaxWindow {
   int64_t height = 0, width = 0;  // of the image
   int64_t step = 0;
 };
-using MaxWindowFn = void (*)(const MaxWindow&, const float* x, float* y, int32_t* indices);
+using MaxWindowFn = void (*)(const MaxWindow&, const void* x, void* y, int32_t* indices);
 
 #define RUTILE_RESAMPLE_KERNELS                             \
   ResampleFn resample_kernel(bool from_bf16, bool to_bf16); \
-  MaxWindowFn max_window_kernel();
+  MaxWindowFn max_window_kernel(bool bf16);
 namespace avx2 {
 RUTILE_RESAMPLE_KERNELS
 }

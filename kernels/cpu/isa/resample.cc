@@ -32,7 +32,9 @@ void lines(const ResampleLines& a, int64_t begin, int64_t end) {
   }
 }
 
-void max_window(const MaxWindow& a, const float* x, float* y, int32_t* indices) {
+template <class T>
+void max_window(const MaxWindow& a, const void* image, void* y, int32_t* indices) {
+  const T* x = static_cast<const T*>(image);
   V16 best = splat(-__builtin_inff());
   I16 where = I16{} - 1;
   for (int64_t i = 0; i < a.num_depths; ++i) {
@@ -47,7 +49,7 @@ void max_window(const MaxWindow& a, const float* x, float* y, int32_t* indices) 
       }
     }
   }
-  store(y, best);
+  store(static_cast<T*>(y), best);
   for (int l = 0; l < 16; ++l) indices[l] = where[l];
 }
 
@@ -58,6 +60,6 @@ ResampleFn resample_kernel(bool from_bf16, bool to_bf16) {
   return to_bf16 ? lines<float, BFloat16> : lines<float, float>;
 }
 
-MaxWindowFn max_window_kernel() { return max_window; }
+MaxWindowFn max_window_kernel(bool bf16) { return bf16 ? max_window<BFloat16> : max_window<float>; }
 
 }  // namespace rutile::kernels::RUTILE_ISA
