@@ -143,6 +143,10 @@ Status infer_by_element(const CallMeta& c, TensorMeta* out) {
   *out = TensorMeta(c.in(1).shape, c.in(1).dtype, c.in(1).device);
   return Status();
 }
+TensorList compose_bernoulli(const void*, In in) {
+  const Tensor& p = in[1];
+  return {cast(less(uniform(in[0], p.shape(), p.dtype()), wide(p)), p.dtype())};
+}
 Status infer_beta(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_parameters(c, 1));
   Shape shape;
@@ -304,6 +308,19 @@ Tensor shuffle(Arg x) {
   if (x.tensor.rank() == 0) return x.tensor;
   return gather(x, randperm(x.tensor.dim(0)), 0);
 }
+
+constinit const OpDef kBernoulli =
+    define({.name = "bernoulli",
+            .inputs = {"key", "p"},
+            .infer = infer_by_element,
+            .flops = flops_per_output<11>,
+            .compose = compose_bernoulli,
+            .no_grad = kRandom,
+            .doc = "1 with probability p for each element, else 0."});
+Tensor bernoulli(Arg key, Arg p) {
+  return call1(kBernoulli, nullptr, {key.tensor, p.tensor}, p.where);
+}
+Tensor bernoulli(Arg p) { return bernoulli(next_key(), p); }
 
 constinit const OpDef kRandomGamma = define({.name = "random_gamma",
                                              .inputs = {"key", "alpha"},

@@ -68,6 +68,10 @@ RUTILE_API Tensor shuffle(Arg x);
 
 // ---- A parameter for each element -------------------------------------------------------------
 
+// 1 with the probability that each element of p is, else 0, in p's dtype.
+extern RUTILE_API const OpDef kBernoulli;
+RUTILE_API Tensor bernoulli(Arg key, Arg p);
+RUTILE_API Tensor bernoulli(Arg p);
 // Gamma distribution with scale 1: Marsaglia and Tsang, "A simple method for generating gamma
 // variables", 2000. NaN where alpha is not positive.
 extern RUTILE_API const OpDef kRandomGamma;

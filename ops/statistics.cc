@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/statistics.h"
 
+#include <algorithm>
+
+#include "rutile/ops/arrange.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
+#include "rutile/ops/matmul.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::ops {
 namespace {
@@ -51,6 +56,43 @@ TensorList compose_count_nonzero(const void* attrs, In in) {
 TensorList compose_aminmax(const void* attrs, In in) {
   const auto& a = *static_cast<const ReduceAttrs*>(attrs);
   return {min(in[0], a), max(in[0], a)};
+}
+
+Status infer_cov(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta& x = c.in(0);
+  if (!is_floating(x.dtype)) return type_error(cat("expects floats, got ", x.dtype));
+  if (x.rank() < 1 || x.rank() > 2) {
+    return value_error(cat("expects shape [m, n] or [n], got ", x.shape));
+  }
+  const Shape shape = x.rank() == 2 ? Shape{x.dim(0), x.dim(0)} : Shape{};
+  int64_t numel = 0;
+  RUTILE_RETURN_IF_ERROR(checked_numel(shape, &numel));
+  *out = TensorMeta(shape, x.dtype, x.device);
+  return Status();
+}
+// Of [n] as [1, 1]; not yet divided by anything.
+Tensor products_of_deviations(const Tensor& x) {
+  const Tensor rows = x.rank() == 2 ? x : reshape(x, {1, x.numel()});
+  const Tensor d = rows - mean(rows, {.axes = {1}, .keepdims = true});
+  return matmul(d, d, {.transpose_b = true});
+}
+TensorList compose_cov(const void* attrs, In in) {
+  const Tensor x = wide(in[0]);
+  const auto n = static_cast<double>(x.shape().back());
+  const auto correction = static_cast<double>(static_cast<const CovAttrs*>(attrs)->correction);
+  const Tensor y = products_of_deviations(x) * (1 / std::max(n - correction, 0.0));
+  return {cast(x.rank() == 2 ? y : reshape(y, {}), in[0].dtype())};
+}
+TensorList compose_corrcoef(const void*, In in) {
+  const Tensor x = wide(in[0]), y = products_of_deviations(x);
+  const Tensor scale = rsqrt(diagonal(y));
+  const Tensor r = y * reshape(scale, {scale.numel(), 1}) * scale;
+  const Tensor limited = clip(r, {-1, 1});
+  return {cast(x.rank() == 2 ? limited : reshape(limited, {}), in[0].dtype())};
+}
+double cov_flops(const CallMeta& c) {
+  const double n = c.in(0).rank() > 0 ? static_cast<double>(c.in(0).shape.back()) : 1;
+  return 2 * n * elements(c.out()) + 3 * elements(c.in(0));
 }
 
 }  // namespace
@@ -101,6 +143,24 @@ MinMax aminmax(Arg x, ReduceAttrs attrs) {
 }
 Tensor amax(Arg x, ReduceAttrs attrs) { return max(x, attrs); }
 Tensor amin(Arg x, ReduceAttrs attrs) { return min(x, attrs); }
+
+constinit const OpDef kCov = define({.name = "cov",
+                                     .inputs = {"x"},
+                                     .attrs = attrs_of<CovAttrs>(),
+                                     .infer = infer_cov,
+                                     .flops = cov_flops,
+                                     .compose = compose_cov,
+                                     .amp = Amp::kHigh,
+                                     .doc = "Covariances of the rows, divisor n - correction."});
+Tensor cov(Arg x, CovAttrs attrs) { return call1(kCov, &attrs, {x.tensor}, x.where); }
+constinit const OpDef kCorrcoef = define({.name = "corrcoef",
+                                          .inputs = {"x"},
+                                          .infer = infer_cov,
+                                          .flops = cov_flops,
+                                          .compose = compose_corrcoef,
+                                          .amp = Amp::kHigh,
+                                          .doc = "Correlations of the rows."});
+Tensor corrcoef(Arg x) { return call1(kCorrcoef, nullptr, {x.tensor}, x.where); }
 
 Spread var_mean(Arg x, VarAttrs attrs) {
   return {var(x, attrs), mean(x, {.axes = attrs.axes, .keepdims = attrs.keepdims})};

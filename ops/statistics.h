@@ -28,6 +28,18 @@ RUTILE_API MinMax aminmax(Arg x, ReduceAttrs attrs = {});
 RUTILE_API Tensor amax(Arg x, ReduceAttrs attrs = {});
 RUTILE_API Tensor amin(Arg x, ReduceAttrs attrs = {});
 
+struct CovAttrs {
+  int64_t correction = 1;  // the divisor is n - correction
+  RUTILE_REFLECT(correction)
+};
+// Covariances of the rows of x [m, n], each a variable with n observations: [m, m]; of [n] the
+// variance. Floats only.
+extern RUTILE_API const OpDef kCov;
+RUTILE_API Tensor cov(Arg x, CovAttrs attrs = {});
+// The same as correlations, in [-1, 1].
+extern RUTILE_API const OpDef kCorrcoef;
+RUTILE_API Tensor corrcoef(Arg x);
+
 struct Spread {
   Tensor spread, mean;
 };

@@ -36,6 +36,7 @@ TEST(Distributions, HaveTheirMeanAndVariance) {
   expect_moments(random_geometric(key(4), {n, 0.25}), 4, 12, "geometric");
   const double e = std::exp(0.25);
   expect_moments(random_log_normal(key(5), {n, 0, 0.5}), std::exp(0.125), (e - 1) * e, "log");
+  expect_moments(bernoulli(key(10), full(n, 0.3)), 0.3, 0.21, "bernoulli");
   for (const double a : {0.3, 1.0, 2.5, 40.0}) {
     expect_moments(random_gamma(key(6), full(n, a)), a, a, "gamma");
   }

@@ -74,6 +74,13 @@ RUTILE_SAMPLES(randperm) {
   }
 RUTILE_BY_ELEMENT_SAMPLES(random_gamma)
 RUTILE_BY_ELEMENT_SAMPLES(random_poisson)
+RUTILE_SAMPLES(bernoulli) {
+  s.add({key(), in({3, 37}).uniform(0, 1)}).dtypes(kFloats);
+  s.add({key(), in({4}).values({0, 1, NAN, 2})});
+  s.add({key(), in({0, 5})}).name("empty");
+  s.error({key(), in({3}).as(DType::kI32)}, kType, "floats");
+  s.error({in({1}), in({3})}, kType, "u64");
+}
 RUTILE_SAMPLES(random_beta) {
   s.add({key(), in({3, 7}).positive(), in({7}).positive()}).dtypes(kFloats);
   s.add({key(), in({0, 5}), in({5})}).name("empty");

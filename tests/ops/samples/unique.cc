@@ -87,6 +87,21 @@ RUTILE_SAMPLES(count_nonzero) {
   s.error({in({3})}, ReduceAttrs{{1}}, kIndex, "axis 1");
   s.error({in({3}).as(DType::kC64)}, ReduceAttrs{}, kType, "complex");
 }
+RUTILE_SAMPLES(cov) {
+  s.add({in({3, 9})}, CovAttrs{}).dtypes(kFloats);
+  s.add({in({3, 9}).uniform(9, 11)}, CovAttrs{0});
+  s.add({in({9})}, CovAttrs{}).name("one variable");
+  s.add({in({0, 3})}, CovAttrs{}).name("no variable");
+  s.error({in({})}, CovAttrs{}, kValue, "expects shape");
+  s.error({in({2, 2, 2})}, CovAttrs{}, kValue, "expects shape");
+  s.error({in({3}).as(DType::kI32)}, CovAttrs{}, kType, "floats");
+}
+RUTILE_SAMPLES(corrcoef) {
+  s.add({in({3, 9})}).dtypes(kFloats).no_gradient("kinks at the diagonal, which is 1");
+  s.add({in({9})}).name("one variable").no_gradient("constant");
+  s.error({in({2, 2, 2})}, kValue, "expects shape");
+  s.error({in({3}).as(DType::kI32)}, kType, "floats");
+}
 RUTILE_SAMPLES(aminmax) {
   s.add({in({4, 9}).distinct()}, ReduceAttrs{}).dtypes(kEveryType).no_second_order("constant");
   s.add({in({4, 9}).distinct()}, ReduceAttrs{{0}, true}).no_second_order("constant");
