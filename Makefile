@@ -10,7 +10,7 @@ PYTHON3 := .venv/bin/python
 # One make at a time sets up or builds; others wait for it.
 LOCKED := $(if $(shell command -v flock),flock build/.lock)
 
-.PHONY: help setup configure build resnet50 test fuzz bench check format clean
+.PHONY: help setup configure build resnet50 test fuzz reference bench check format clean
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -47,6 +47,9 @@ fuzz: setup ## libFuzzer on every file reader, RUTILE_FUZZ_SECONDS=60 each (clan
 	@$(MAKE) configure PRESET=fuzz
 	@$(LOCKED) cmake --build build/fuzz --target fuzzers $(if $(JOBS),-j $(JOBS))
 	@$(PYTHON3) tools/run_fuzzers.py
+
+reference: setup ## the reference of the public headers: build/reference/html
+	@python3 tools/reference.py
 
 bench: build ## build and run the benchmarks
 	@if [ -f benchmarks/run.py ]; then $(PYTHON3) benchmarks/run.py --build $(BUILD) $(ARGS); \

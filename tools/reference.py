@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The reference of the public headers: doxygen reads them, Sphinx (breathe) makes build/reference/html. Warnings of both
+are errors.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(ROOT, "build", "reference")
+INCLUDE = os.path.join(BUILD, "include")
+PAGES = os.path.join(BUILD, "pages")
+TITLES = {"": "Everything", "core": "Tensors and their parts", "ops": "Ops", "autograd": "Gradients",
+          "graph": "Compiled functions", "nn": "Networks", "io": "Files", "dataset": "Data", "train": "Training",
+          "debug": "Debugging", "profile": "Profiling", "dist": "Several processes", "export": "Exchange of models"}
+
+
+def run(*command):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", cwd=ROOT, check=False)
+    if done.returncode != 0:
+        sys.exit(f"reference: {command[0]} failed:\n{done.stdout[-8000:]}")
+
+
+def headers():
+    found = []
+    for folder, _, names in os.walk(os.path.join(INCLUDE, "rutile")):
+        found += [os.path.relpath(os.path.join(folder, n), os.path.join(INCLUDE, "rutile")) for n in names]
+    return sorted(n for n in found if n.endswith(".h") and n != "rutile.h")
+
+
+def heading(text, mark):
+    return f"{text}\n{mark * len(text)}\n\n"
+
+
+def write(name, text):
+    path = os.path.join(PAGES, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def clean_xml():
+    """Without namespaces, which every file would declare again, and without macros, which headers undefine."""
+    folder = os.path.join(BUILD, "xml")
+    for name in os.listdir(folder):
+        if not name.endswith("_8h.xml"):
+            continue
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            text = file.read()
+        text = re.sub(r" *<innernamespace.*\n", "", text)
+        text = re.sub(r'<sectiondef kind="define">.*?</sectiondef>', "", text, flags=re.S)
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def write_pages(names):
+    """A page for each header, by folder."""
+    folders = {}
+    for name in names:
+        folders.setdefault(name.split("/")[0], []).append(name)
+    index = heading("Rutile", "=") + "The public headers; ``#include <rutile/rutile.h>`` brings all of them.\n\n"
+    for folder, members in folders.items():
+        index += f".. toctree::\n   :maxdepth: 1\n   :caption: {TITLES.get(folder, folder)}\n\n"
+        for name in members:
+            page = re.sub(r"\.h$", "", name)
+            index += f"   {page}\n"
+            # A C header says "typedef struct x x", which Sphinx takes for two of a name: it is shown as it is.
+            content = f".. literalinclude:: ../../include/rutile/{name}\n   :language: c\n" if name == "ops/c_api.h" \
+                else f".. doxygenfile:: rutile/{name}\n"
+            write(page + ".rst", heading(f"rutile/{name}", "=") + content)
+        index += "\n"
+    write("index.rst", index)
+    write("conf.py", "project = 'Rutile'\nextensions = ['breathe']\nhtml_theme = 'alabaster'\n"
+                     f"breathe_projects = {{'rutile': {os.path.join(BUILD, 'xml')!r}}}\n"
+                     "breathe_default_project = 'rutile'\nprimary_domain = 'cpp'\nhighlight_language = 'cpp'\n")
+
+
+def main():
+    for tool in ("doxygen", "/usr/bin/sphinx-build"):
+        if not shutil.which(tool):
+            sys.exit(f"reference: {tool} is missing (make setup)")
+    shutil.rmtree(BUILD, ignore_errors=True)
+    os.makedirs(BUILD)
+    run("cmake", f"-DRUTILE_SOURCE={ROOT}", f"-DRUTILE_INCLUDE_DIR={INCLUDE}/rutile", "-P",
+        os.path.join("cmake", "package", "headers.cmake"))
+    with open(os.path.join(ROOT, "docs/reference/Doxyfile.in"), encoding="utf-8") as file:
+        text = file.read()
+    for name, value in (("OUTPUT", BUILD), ("INCLUDE", INCLUDE),
+                        ("FILTER", os.path.join(ROOT, "docs/reference/doxygen_filter.py"))):
+        text = text.replace(f"@{name}@", value)
+    write("../Doxyfile", text)
+    run("doxygen", os.path.join(BUILD, "Doxyfile"))
+    clean_xml()
+    names = headers()
+    write_pages(names)
+    run("/usr/bin/sphinx-build", "-q", "-W", "--keep-going", "-b", "html", PAGES, os.path.join(BUILD, "html"))
+    print(f"reference: {len(names)} headers, build/reference/html/index.html")
+
+
+if __name__ == "__main__":
+    main()
