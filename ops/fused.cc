@@ -268,12 +268,13 @@ Shape kept_shape(const Shape& shape, uint32_t reduced) {
 }
 
 double fused_cost(const OpDef& op) {
-  for (const OpDef* dear :
-       {&kFloorDiv, &kRemainder, &kTruncDiv, &kFmod, &kGcd, &kLcm, &kNextafter, &kCbrt, &kSinc,
-        &kErfinv, &kLgamma, &kDigamma, &kPolygamma, &kI0, &kI1}) {
+  for (const OpDef* dear : {&kGcd, &kLcm, &kNextafter, &kCbrt, &kSinc, &kErfinv, &kLgamma,
+                            &kDigamma, &kPolygamma, &kI0, &kI1}) {
     if (dear == &op) return 8;
   }
-  if (&op == &kPow) return 1.2;
+  for (const OpDef* dear : {&kPow, &kFloorDiv, &kRemainder, &kTruncDiv, &kFmod}) {
+    if (dear == &op) return 1.2;
+  }
   for (const OpDef* mean :
        {&kExp,     &kExp2,    &kExpm1, &kLog,      &kLog2,       &kLog1p,     &kLog10,      &kTanh,
         &kErf,     &kSigmoid, &kSilu,  &kSiluGrad, &kSoftplus,   &kGelu,      &kGeluGrad,   &kElu,

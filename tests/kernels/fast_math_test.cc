@@ -108,5 +108,37 @@ TEST(FastMath2, PowAtan2AndHypotAreLibmUpToSomeUlps) {
   }
 }
 
+// Exactly libm's, by any quotient: those that are small, and those that are not.
+TEST(FastMath2, RemaindersAreExact) {
+  std::vector<float> a, b;
+  for (int i = 0; i < 100000; ++i) {
+    const double divisor = std::exp2(std::sin(i * 0.731) * 30) * (i % 3 ? 1 : -1);
+    const double quotient = i % 64 < 60 ? std::cos(i * 1.377) * 1000 : std::exp2(i % 90);
+    b.push_back(static_cast<float>(divisor));
+    a.push_back(i % 5 ? static_cast<float>(divisor * quotient)
+                      : static_cast<float>(i % 97) * b.back());
+  }
+  for (const float x : {0.0f, -0.0f, 1.0f, -7.0f, 1e-40f, kInf, std::nanf("")}) {
+    for (const float y : {0.0f, -0.0f, 3.0f, -3.0f, 1e-40f, kInf, -kInf, std::nanf("")}) {
+      a.push_back(x), b.push_back(y);
+    }
+  }
+  const Shape n{static_cast<int64_t>(a.size())};
+  const Tensor x = Tensor::from<float>(a, n), y = Tensor::from<float>(b, n);
+  const std::vector<float> rest = ops::fmod(x, y).to_vector<float>();
+  const std::vector<float> python = ops::remainder(x, y).to_vector<float>();
+  const std::vector<float> quotient = ops::floor_div(x, y).to_vector<float>();
+  for (size_t i = 0; i < a.size(); ++i) {
+    const float want = std::fmod(a[i], b[i]);
+    ASSERT_EQ(ulps(rest[i], want), 0) << "fmod(" << a[i] << ", " << b[i] << ") = " << rest[i];
+    const float shifted = want != 0 && (b[i] < 0) != (want < 0) ? want + b[i] : want;
+    ASSERT_EQ(ulps(python[i], shifted), 0) << "remainder(" << a[i] << ", " << b[i] << ")";
+    const double floor = std::floor(static_cast<double>(a[i]) / b[i]);
+    if (std::fabs(floor) < 0x1p22 && b[i] != 0 && std::isfinite(b[i])) {
+      ASSERT_EQ(quotient[i], static_cast<float>(floor)) << a[i] << " // " << b[i];
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rutile
