@@ -194,14 +194,30 @@ TensorList compose_poisson(const void* attrs, In in) {
   return {reduce_loss(loss, a.reduction)};
 }
 
+// One variance a row: var has the shape of x without its last dimension.
+bool by_row(const Shape& var, const Shape& x) {
+  if (x.rank() == 0 || var.rank() != x.rank() - 1) return false;
+  Shape rows = x;
+  rows.pop_back();
+  return var == rows;
+}
+
 Status infer_gaussian(const CallMeta& c, TensorMeta* out) {
-  RUTILE_RETURN_IF_ERROR(check_positive("eps", c.as<GaussianNllLossAttrs>().eps));
-  return infer_elements<GaussianNllLossAttrs>(c, out);
+  const auto& a = c.as<GaussianNllLossAttrs>();
+  const TensorMeta& x = c.in(0);
+  RUTILE_RETURN_IF_ERROR(check_positive("eps", a.eps));
+  RUTILE_RETURN_IF_ERROR(check_elements(c, 1));
+  RUTILE_RETURN_IF_ERROR(check_weight(c, 1, x.shape));
+  if (!by_row(c.in(2).shape, x.shape)) RUTILE_RETURN_IF_ERROR(check_weight(c, 2, x.shape));
+  *out = loss_meta(x.shape, x.dtype, x.device, a.reduction);
+  return Status();
 }
 
 TensorList compose_gaussian(const void* attrs, In in) {
   const auto& a = *static_cast<const GaussianNllLossAttrs*>(attrs);
-  const Tensor x = wide(in[0]), t = wide(in[1]), var = wide(in[2]);
+  const Tensor x = wide(in[0]), t = wide(in[1]);
+  Tensor var = wide(in[2]);
+  if (by_row(var.shape(), x.shape())) var = expand_dims(var, -1);
   const Tensor v = var + stop_gradient(maximum(var, a.eps) - var);
   Tensor loss = (log(v) + square(x - t) / v) * 0.5;
   if (a.full) loss = loss + 0.5 * std::log(2 * pi);
@@ -217,7 +233,7 @@ TensorList compose_soft_margin(const void* attrs, In in) {
 
 // The two terms go by what t is not, as PyTorch's do: both count where it is neither 1 nor -1.
 TensorList compose_hinge(const void* attrs, In in) {
-  const auto& a = *static_cast<const MarginLossAttrs*>(attrs);
+  const auto& a = *static_cast<const HingeEmbeddingLossAttrs*>(attrs);
   const Tensor x = wide(in[0]), t = wide(in[1]);
   const Tensor loss = where(not_equal(t, 1.0), at_least_zero(a.margin - x), 0.0) +
                       where(not_equal(t, -1.0), x, 0.0);
@@ -365,8 +381,8 @@ constinit const OpDef kSoftMarginLoss = define(element_loss({
 constinit const OpDef kHingeEmbeddingLoss = define(element_loss({
     .name = "hinge_embedding_loss",
     .inputs = {"x", "target"},
-    .attrs = attrs_of<MarginLossAttrs>(),
-    .infer = infer_elements<MarginLossAttrs>,
+    .attrs = attrs_of<HingeEmbeddingLossAttrs>(),
+    .infer = infer_elements<HingeEmbeddingLossAttrs>,
     .flops = flops_per_input<5>,
     .compose = compose_hinge,
     .doc = "A distance x where the target is 1, what it lacks to a margin where it is -1.",
@@ -434,10 +450,7 @@ Tensor poisson_nll_loss(Arg x, Arg target, PoissonNllLossAttrs a) {
 }
 
 Tensor gaussian_nll_loss(Arg x, Arg target, Arg var, GaussianNllLossAttrs a) {
-  const int rank = x.tensor.rank();
-  const bool lacks_last = rank > 0 && var.tensor.rank() == rank - 1;
-  const Tensor v = lacks_last ? expand_dims(var, -1) : var.tensor;
-  return call1(kGaussianNllLoss, &a, {x.tensor, target.tensor, v}, x.where);
+  return call1(kGaussianNllLoss, &a, {x.tensor, target.tensor, var.tensor}, x.where);
 }
 
 Tensor soft_margin_loss(Arg x, Arg target, Reduction reduction) {
@@ -446,7 +459,7 @@ Tensor soft_margin_loss(Arg x, Arg target, Reduction reduction) {
 }
 
 Tensor hinge_embedding_loss(Arg x, Arg target, double margin, Reduction reduction) {
-  const MarginLossAttrs a{margin, reduction};
+  const HingeEmbeddingLossAttrs a{margin, reduction};
   return call1(kHingeEmbeddingLoss, &a, {x.tensor, target.tensor}, x.where);
 }
 

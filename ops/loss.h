@@ -137,7 +137,8 @@ struct GaussianNllLossAttrs {
   RUTILE_REFLECT(full, eps, reduction)
 };
 // (log v + (x - t)^2 / v) / 2 with v = max(var, eps), which the gradient of var does not see; full
-// adds log(2 pi) / 2. var broadcasts to x, or lacks its last dimension.
+// adds log(2 pi) / 2. target and var broadcast to x; a var in the shape of x without its last
+// dimension has one variance for each row.
 extern RUTILE_API const OpDef kGaussianNllLoss;
 RUTILE_API Tensor gaussian_nll_loss(Arg x, Arg target, Arg var, GaussianNllLossAttrs a = {});
 
@@ -145,15 +146,20 @@ RUTILE_API Tensor gaussian_nll_loss(Arg x, Arg target, Arg var, GaussianNllLossA
 extern RUTILE_API const OpDef kSoftMarginLoss;
 RUTILE_API Tensor soft_margin_loss(Arg x, Arg target, Reduction reduction = Reduction::kMean);
 
+struct HingeEmbeddingLossAttrs {
+  double margin = 1;
+  Reduction reduction = Reduction::kMean;
+  RUTILE_REFLECT(margin, reduction)
+};
+// x where t is 1, max(0, margin - x) where t is -1.
+extern RUTILE_API const OpDef kHingeEmbeddingLoss;
+RUTILE_API Tensor hinge_embedding_loss(Arg x, Arg target, double margin = 1.0,
+                                       Reduction reduction = Reduction::kMean);
 struct MarginLossAttrs {
   double margin = 0;
   Reduction reduction = Reduction::kMean;
   RUTILE_REFLECT(margin, reduction)
 };
-// x where t is 1, max(0, margin - x) where t is -1; the usual margin is 1.
-extern RUTILE_API const OpDef kHingeEmbeddingLoss;
-RUTILE_API Tensor hinge_embedding_loss(Arg x, Arg target, double margin = 1.0,
-                                       Reduction reduction = Reduction::kMean);
 // max(0, margin - t (x1 - x2)): t is 1 where x1 should be the larger, -1 where x2.
 extern RUTILE_API const OpDef kMarginRankingLoss;
 RUTILE_API Tensor margin_ranking_loss(Arg x1, Arg x2, Arg target, double margin = 0.0,

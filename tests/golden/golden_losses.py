@@ -91,6 +91,10 @@ def elements(s):
                   lambda p, t: F.hinge_embedding_loss(p, t, margin, reduction=r), no_gradient=(1,))
             s.add("margin_ranking_loss", b, [x, x, signs.clone()],
                   lambda p, q, t: F.margin_ranking_loss(p, q, t, margin, reduction=r), no_gradient=(2,))
+    for target, var in (((4,), (4,)), ((4, 1), (4,)), ((1,), (4, 4))):
+        s.add("gaussian_nll_loss", {}, [((4, 4), 2.0, 0.0), (target, 2.0, 0.0), (var, 0.8, 0.9)],
+              lambda p, t, v: F.gaussian_nll_loss(p, t, v))
+    s.add("hinge_embedding_loss", {}, [x, signs.clone()], F.hinge_embedding_loss, no_gradient=(1,))
     edges = torch.tensor([0, 1, 0, 1, 0.5], dtype=torch.float64)
     hits = torch.tensor([0, 1, 1, 0, 0.5], dtype=torch.float64)
     s.add("binary_cross_entropy", {"reduction": "none"}, [edges, hits, None],

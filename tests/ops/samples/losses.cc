@@ -127,6 +127,8 @@ RUTILE_SAMPLES(gaussian_nll_loss) {
     s.add({in({2, 6, 3}).swapped(), in({2, 6, 3}), in({}).positive()},
           GaussianNllLossAttrs{true, 1e-6, r});
   }
+  s.add({in({4, 4}), in({4}), in({4}).positive()}, GaussianNllLossAttrs{}).name("one a row");
+  s.add({in({4, 5}), in({1}), in({4}).positive()}, GaussianNllLossAttrs{}).dtypes(kFloats);
   s.add({in({3}), in({3}), in({3}).values({0.01, 0, 0.05})},
         GaussianNllLossAttrs{.eps = 0.1, .reduction = Reduction::kNone})
       .name("small")
@@ -146,14 +148,17 @@ RUTILE_SAMPLES(soft_margin_loss) {
 
 RUTILE_SAMPLES(hinge_embedding_loss) {
   for (const Reduction r : kReductions) {
-    s.add({in({4, 5}).away_from({1}), signs({4, 5})}, MarginLossAttrs{1, r}).dtypes(kFloats);
+    s.add({in({4, 5}).away_from({1}), signs({4, 5})}, HingeEmbeddingLossAttrs{1, r})
+        .dtypes(kFloats);
     s.add({in({2, 6, 3, 4}).channels_last().away_from({0.5}), signs({2, 6, 3, 4})},
-          MarginLossAttrs{0.5, r});
+          HingeEmbeddingLossAttrs{0.5, r});
   }
-  s.add({in({3}).away_from({1}), in({3}).values({0, 0.5, 2}).constant()}, MarginLossAttrs{1})
+  s.add({in({3}).away_from({1}), in({3}).values({0, 0.5, 2}).constant()},
+        HingeEmbeddingLossAttrs{1})
       .name("other targets");
-  s.add({in({0}), signs({0})}, MarginLossAttrs{1, Reduction::kSum}).name("empty");
-  s.error({in({3}), in({4})}, MarginLossAttrs{}, ErrorCode::kValue, "target expects shape [3]");
+  s.add({in({0}), signs({0})}, HingeEmbeddingLossAttrs{1, Reduction::kSum}).name("empty");
+  s.error({in({3}), in({4})}, HingeEmbeddingLossAttrs{}, ErrorCode::kValue,
+          "target expects shape [3]");
 }
 
 RUTILE_SAMPLES(margin_ranking_loss) {
