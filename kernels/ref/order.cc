@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/index_range.h"
 #include "rutile/kernels/ref/ref_plan.h"
 #include "rutile/kernels/register.h"
@@ -122,20 +123,23 @@ Status run_searchsorted(const Plan& plan, const KernelArgs& args) {
     using T = typename decltype(id)::type;
     const T* lines = static_cast<const T*>(args.in[0]);
     const T* values = static_cast<const T*>(args.in[1]);
-    int64_t i = 0;
-    for (Walk w(v); !w.done(); w.next(), ++i) {
-      int64_t line = 0;
-      for (int d = 0; d < last; ++d) line += w.index()[d] * sorted.strides[d];
-      const T value = values[w.offset()];
-      int64_t low = 0, high = sorted.dim(last);
-      while (low < high) {
-        const int64_t middle = (low + high) / 2;
-        const T at = lines[line + middle * sorted.strides[last]];
-        const bool before = a.right ? !comes_before(value, at) : comes_before(at, value);
-        (before ? low : high) = before ? middle + 1 : middle;
+    const double ns = 5 + 4 * std::log2(static_cast<double>(sorted.dim(last)) + 1);
+    parallel_for(0, v.numel(), grain_for(ns), [&](int64_t begin, int64_t end) {
+      Walk w(v.shape, v.strides, begin);
+      for (int64_t i = begin; i < end; ++i, w.next()) {
+        int64_t line = 0;
+        for (int d = 0; d < last; ++d) line += w.index()[d] * sorted.strides[d];
+        const T value = values[w.offset()];
+        int64_t low = 0, high = sorted.dim(last);
+        while (low < high) {
+          const int64_t middle = (low + high) / 2;
+          const T at = lines[line + middle * sorted.strides[last]];
+          const bool before = a.right ? !comes_before(value, at) : comes_before(at, value);
+          (before ? low : high) = before ? middle + 1 : middle;
+        }
+        y.put_int(i, low);
       }
-      y.put_int(i, low);
-    }
+    });
   });
   return Status();
 }
