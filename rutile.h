@@ -79,6 +79,7 @@
 #include "rutile/ops/interpolate.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/layer_norm.h"
+#include "rutile/ops/linalg.h"
 #include "rutile/ops/loss.h"
 #include "rutile/ops/lp_pool.h"
 #include "rutile/ops/matmul.h"

@@ -32,7 +32,10 @@ void register_grid_sample_cpu();
 void register_group_norm_cpu();
 void register_unfold_cpu();
 
+void register_linalg_cpu();
+
 // Reference rows.
+void register_linalg_ref();
 void register_resample_ref();
 void register_pool_index_ref();
 void register_grid_sample_ref();
@@ -83,7 +86,9 @@ void register_all() {
   register_grid_sample_cpu();
   register_group_norm_cpu();
   register_unfold_cpu();
+  register_linalg_cpu();
   // reference
+  register_linalg_ref();
   register_resample_ref();
   register_pool_index_ref();
   register_grid_sample_ref();

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decompositions: Cholesky, LU, QR, singular values, symmetric eigenvalues. Their gradients follow
+// Giles, "Collected matrix derivative results" (2008), Seeger et al., "Auto-differentiating linear
+// algebra" (2017) and, for wide QR, Walter and Lehman (2012).
+#include "rutile/ops/linalg.h"
+
+#include "rutile/ops/cost.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/index.h"
+#include "rutile/ops/linalg_util.h"
+#include "rutile/ops/matmul.h"
+#include "rutile/ops/reduce.h"
+#include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
+
+namespace rutile::ops {
+namespace {
+
+// N / 10 operations for each element of x times its smaller side.
+template <int N>
+double cubic_flops(const CallMeta& c) {
+  const TensorMeta& x = c.in(0);
+  if (x.rank() < 2) return 0;
+  return N / 10.0 * elements(x) * static_cast<double>(smaller_side(x));
+}
+
+// ---- Cholesky ---------------------------------------------------------------------------------
+
+Status infer_cholesky(const CallMeta& c, TensorMeta* out) {
+  RUTILE_RETURN_IF_ERROR(check_square(c.in(0)));
+  *out = TensorMeta(c.in(0).shape, c.in(0).dtype, c.in(0).device);
+  return Status();
+}
+
+// L^-T phi L^-1 for phi the lower triangle of L' gL, symmetrised (Giles 4.2.4 in Seeger's form).
+GradResult grad_cholesky(GradCtx& c) {
+  const bool upper = c.attrs<CholeskyAttrs>().upper;
+  const Tensor l = upper ? mt(c.out()) : c.out(), g = upper ? mt(c.grad()) : c.grad();
+  const Tensor low = tril(matmul(mt(l), g));
+  const Tensor phi = (low + mt(tril(low, -1))) * 0.5;
+  const TriangularAttrs transposed{.transpose = true};
+  const Tensor left = solve_triangular(l, phi, transposed);
+  return {mt(solve_triangular(l, mt(left), transposed))};
+}
+
+// ---- LU ---------------------------------------------------------------------------------------
+
+Status infer_lu_factor(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta& x = c.in(0);
+  RUTILE_RETURN_IF_ERROR(check_matrix(x));
+  out[0] = TensorMeta(x.shape, x.dtype, x.device);
+  out[1] = TensorMeta(batch_and(x, 2, smaller_side(x)), DType::kI32, x.device);
+  return Status();
+}
+
+// P L^-T (tril(L' gL, -1) + triu(gU U')) U^-T for square matrices.
+GradResult grad_lu_factor(GradCtx& c) {
+  const TensorMeta& x = c.in_meta(0);
+  const Tensor& g = c.grad(0);
+  if (!g.defined()) return {Tensor()};
+  if (rows_of(x) != cols_of(x)) {
+    throw_error(ErrorCode::kUnsupported,
+                cat("lu_factor has a gradient for square matrices only, x is ", x.shape));
+  }
+  const int64_t n = rows_of(x);
+  const Tensor &both = c.out(0), u = triu(both);
+  const Tensor l = tril(both, -1) + eye(n, x.dtype);
+  const Tensor middle = tril(matmul(mt(l), tril(g, -1)), -1) + triu(matmul(triu(g), mt(u)));
+  const Tensor left = solve_triangular(both, middle, {.transpose = true, .unitriangular = true});
+  const Tensor z = mt(solve_triangular(both, mt(left), {.upper = true}));
+  return {unpermute(z, c.out(1))};
+}
+
+Status infer_lu_permutation(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta& p = c.in(0);
+  const int64_t n = c.as<LuPermutationAttrs>().rows;
+  if (p.dtype != DType::kI32) return type_error(cat("pivots expects i32, got ", p.dtype));
+  if (p.rank() < 1) return value_error("pivots expects shape [.., k], got a scalar");
+  if (n < p.shape.back()) {
+    return value_error(cat("expects at least as many rows as pivots, got ", n, " and ", p.shape));
+  }
+  const Shape shape = batch_and(p, 1, n);
+  int64_t numel = 0;
+  RUTILE_RETURN_IF_ERROR(checked_numel(shape, &numel));
+  *out = TensorMeta(shape, DType::kI64, p.device);
+  return Status();
+}
+
+Status infer_lu(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta& x = c.in(0);
+  RUTILE_RETURN_IF_ERROR(check_matrix(x));
+  const int64_t m = rows_of(x), n = cols_of(x), k = smaller_side(x);
+  const Shape shapes[] = {batch_and(x, 2, m, m), batch_and(x, 2, m, k), batch_and(x, 2, k, n)};
+  for (int i = 0; i < 3; ++i) {
+    int64_t numel = 0;
+    RUTILE_RETURN_IF_ERROR(checked_numel(shapes[i], &numel));
+    out[i] = TensorMeta(shapes[i], x.dtype, x.device);
+  }
+  return Status();
+}
+TensorList compose_lu(const void*, std::span<const Tensor> in) {
+  const TensorMeta& x = in[0].meta();
+  const int64_t m = rows_of(x), k = smaller_side(x);
+  const LuFactor f = lu_factor(in[0]);
+  const Tensor unit = cast(
+      equal(expand_dims(arange(int64_t{0}, m), 1), expand_dims(arange(int64_t{0}, k), 0)), x.dtype);
+  const Tensor perm = lu_permutation(f.pivots, m);
+  const Tensor p =
+      cast(equal(expand_dims(arange(int64_t{0}, m), 1), expand_dims(perm, -2)), x.dtype);
+  return {p, tril(columns(f.lu, k), -1) + unit, triu(rows(f.lu, k))};
+}
+
+// ---- QR ---------------------------------------------------------------------------------------
+
+Status infer_qr(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta& x = c.in(0);
+  RUTILE_RETURN_IF_ERROR(check_matrix(x));
+  const int64_t m = rows_of(x), n = cols_of(x);
+  const int64_t k = c.as<QrAttrs>().complete ? m : smaller_side(x);
+  int64_t numel = 0;
+  RUTILE_RETURN_IF_ERROR(checked_numel(batch_and(x, 2, m, k), &numel));
+  out[0] = TensorMeta(batch_and(x, 2, m, k), x.dtype, x.device);
+  out[1] = TensorMeta(batch_and(x, 2, k, n), x.dtype, x.device);
+  return Status();
+}
+
+// (gQ + Q copyltu(R gR' - gQ' Q)) R^-T for m >= n, with copyltu(M) = tril(M) + tril(M, -1)'.
+Tensor qr_tall(const Tensor& q, const Tensor& r, const Tensor& gq, const Tensor& gr) {
+  Tensor m;
+  if (gr.defined()) m = matmul(r, mt(gr));
+  if (gq.defined()) {
+    const Tensor part = matmul(mt(gq), q);
+    m = m.defined() ? m - part : -part;
+  }
+  Tensor left = matmul(q, tril(m) + mt(tril(m, -1)));
+  if (gq.defined()) left = gq + left;
+  return mt(solve_triangular(r, mt(left), {.upper = true}));
+}
+
+// A wide matrix [X Y] has R = [U V] with X = Q U, Y = Q V: the tall rule with gQ + Y gV'.
+GradResult grad_qr(GradCtx& c) {
+  const TensorMeta& x = c.in_meta(0);
+  const int64_t m = rows_of(x), n = cols_of(x);
+  const Tensor &q = c.out(0), &r = c.out(1);
+  Tensor gq = c.grad(0), gr = c.grad(1);
+  if (!gq.defined() && !gr.defined()) return {Tensor()};
+  if (c.attrs<QrAttrs>().complete && m > n) {
+    throw_error(
+        ErrorCode::kUnsupported,
+        cat("qr has no gradient of the complete form with more rows than columns, x is ", x.shape));
+  }
+  if (m >= n) return {qr_tall(q, r, gq, gr)};
+  const Tensor u = columns(r, m), v = slice_axis(r, -1, m, kEnd);
+  Tensor gu, gy;
+  if (gr.defined()) {
+    gu = columns(gr, m);
+    const Tensor gv = slice_axis(gr, -1, m, kEnd);
+    gy = matmul(q, gv);
+    const Tensor more = matmul(matmul(q, v), mt(gv));
+    gq = gq.defined() ? gq + more : more;
+  } else {
+    gy = zeros(batch_and(x, 2, m, n - m), x.dtype);
+  }
+  const Tensor parts[] = {qr_tall(q, u, gq, gu), gy};
+  return {concat(parts, -1)};
+}
+
+// ---- Singular values --------------------------------------------------------------------------
+
+Status infer_svd(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta& x = c.in(0);
+  RUTILE_RETURN_IF_ERROR(check_matrix(x));
+  const int64_t m = rows_of(x), n = cols_of(x), k = smaller_side(x);
+  const bool full = c.as<SvdAttrs>().full_matrices;
+  const Shape u = batch_and(x, 2, m, full ? m : k), vh = batch_and(x, 2, full ? n : k, n);
+  int64_t numel = 0;
+  RUTILE_RETURN_IF_ERROR(checked_numel(u, &numel));
+  RUTILE_RETURN_IF_ERROR(checked_numel(vh, &numel));
+  out[0] = TensorMeta(u, x.dtype, x.device);
+  out[1] = TensorMeta(batch_and(x, 2, k), x.dtype, x.device);
+  out[2] = TensorMeta(vh, x.dtype, x.device);
+  return Status();
+}
+
+Tensor plus(const Tensor& a, const Tensor& b) { return a.defined() ? a + b : b; }
+
+// s_j^2 - s_i^2 (or w_j - w_i) with ones on the diagonal.
+Tensor gaps(const Tensor& w) {
+  return expand_dims(w, -2) - expand_dims(w, -1) + eye(w.shape().back(), w.dtype());
+}
+
+// U ((skew(U' gU) / E) S + S (skew(V' gV) / E) + diag(gS)) V' and what leaves the span of U and V.
+GradResult grad_svd(GradCtx& c) {
+  const TensorMeta& x = c.in_meta(0);
+  const int64_t m = rows_of(x), n = cols_of(x), k = smaller_side(x);
+  Tensor gu = c.grad(0), gs = c.grad(1), gvh = c.grad(2);
+  if (!gu.defined() && !gs.defined() && !gvh.defined()) return {Tensor()};
+  if (c.attrs<SvdAttrs>().full_matrices && m != n && (gu.defined() || gvh.defined())) {
+    throw_error(ErrorCode::kUnsupported,
+                cat("svd has no gradient of u and vh with full_matrices, x is ", x.shape));
+  }
+  const Tensor u = columns(c.out(0), k), vh = rows(c.out(2), k), &s = c.out(1);
+  if (!gu.defined() && !gvh.defined()) return {matmul(u * expand_dims(gs, -2), vh)};
+  const Tensor e = gaps(s * s), across = expand_dims(s, -2), down = expand_dims(s, -1);
+  Tensor middle;
+  if (gu.defined()) {
+    const Tensor a = matmul(mt(u), gu);
+    middle = (a - mt(a)) / e * across;
+  }
+  if (gvh.defined()) {
+    const Tensor a = matmul(vh, mt(gvh));
+    middle = plus(middle, (a - mt(a)) / e * down);
+  }
+  if (gs.defined()) middle = middle + diagonal_matrix(gs);
+  Tensor y = matmul(matmul(u, middle), vh);
+  if (gu.defined() && m > k) {
+    y = y + matmul((gu - matmul(u, matmul(mt(u), gu))) / across, vh);
+  }
+  if (gvh.defined() && n > k) {
+    y = y + matmul(u, (gvh - matmul(matmul(gvh, mt(vh)), vh)) / down);
+  }
+  return {y};
+}
+
+Status infer_svdvals(const CallMeta& c, TensorMeta* out) {
+  RUTILE_RETURN_IF_ERROR(check_matrix(c.in(0)));
+  *out = TensorMeta(batch_and(c.in(0), 2, smaller_side(c.in(0))), c.in(0).dtype, c.in(0).device);
+  return Status();
+}
+TensorList compose_svdvals(const void*, std::span<const Tensor> in) {
+  return {svd(in[0], false).s};
+}
+
+// ---- Symmetric eigenvalues --------------------------------------------------------------------
+
+Status infer_eigh(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta& x = c.in(0);
+  RUTILE_RETURN_IF_ERROR(check_square(x));
+  out[0] = TensorMeta(batch_and(x, 2, rows_of(x)), x.dtype, x.device);
+  out[1] = TensorMeta(x.shape, x.dtype, x.device);
+  return Status();
+}
+
+// V (diag(gW) + (V' gV) / E) V' (Giles 3.1).
+GradResult grad_eigh(GradCtx& c) {
+  const Tensor &gw = c.grad(0), &gv = c.grad(1);
+  if (!gw.defined() && !gv.defined()) return {Tensor()};
+  const Tensor& v = c.out(1);
+  if (!gv.defined()) return {matmul(v * expand_dims(gw, -2), mt(v))};
+  const Tensor& w = c.out(0);
+  Tensor middle = matmul(mt(v), gv) / gaps(w);
+  const Tensor on = cast(eye(w.shape().back(), w.dtype()), DType::kBool);
+  middle = where(on, 0.0, middle);
+  if (gw.defined()) middle = middle + diagonal_matrix(gw);
+  return {matmul(matmul(v, middle), mt(v))};
+}
+
+Status infer_eigvalsh(const CallMeta& c, TensorMeta* out) {
+  RUTILE_RETURN_IF_ERROR(check_square(c.in(0)));
+  *out = TensorMeta(batch_and(c.in(0), 2, rows_of(c.in(0))), c.in(0).dtype, c.in(0).device);
+  return Status();
+}
+TensorList compose_eigvalsh(const void* attrs, std::span<const Tensor> in) {
+  return {call_n(kEigh, attrs, in)[0]};
+}
+
+}  // namespace
+
+constinit const OpDef kCholesky =
+    define({.name = "cholesky",
+            .inputs = {"x"},
+            .attrs = attrs_of<CholeskyAttrs>(),
+            .infer = infer_cholesky,
+            .flops = cubic_flops<3>,
+            .grad = grad_cholesky,
+            .saves = {"y"},
+            .amp = Amp::kHigh,
+            .checks_values = true,
+            .doc = "L with L L' = x, for symmetric positive definite matrices."});
+Tensor cholesky(Arg x, bool upper) {
+  const CholeskyAttrs a{upper};
+  return call1(kCholesky, &a, {x.tensor}, x.where);
+}
+
+constinit const OpDef kLuFactor =
+    define({.name = "lu_factor",
+            .inputs = {"x"},
+            .outputs = {"lu", "pivots"},
+            .infer = infer_lu_factor,
+            .flops = cubic_flops<7>,
+            .grad = grad_lu_factor,
+            .saves = {"lu", "pivots"},
+            .amp = Amp::kHigh,
+            .doc = "L and U in one matrix, and the rows exchanged, counted from 1."});
+LuFactor lu_factor(Arg x) {
+  const TensorList y = call_n(kLuFactor, nullptr, {&x.tensor, 1}, x.where);
+  return {y[0], y[1]};
+}
+
+constinit const OpDef kLuPermutation =
+    define({.name = "lu_permutation",
+            .inputs = {"pivots"},
+            .attrs = attrs_of<LuPermutationAttrs>(),
+            .infer = infer_lu_permutation,
+            .flops = flops_per_output<1>,
+            .checks_values = true,
+            .no_grad = "gives integers",
+            .doc = "The order of rows that the exchanges of lu_factor leave."});
+Tensor lu_permutation(Arg pivots, int64_t rows) {
+  const LuPermutationAttrs a{rows};
+  return call1(kLuPermutation, &a, {pivots.tensor}, pivots.where);
+}
+
+constinit const OpDef kLu = define({.name = "lu",
+                                    .inputs = {"x"},
+                                    .outputs = {"p", "l", "u"},
+                                    .infer = infer_lu,
+                                    .flops = cubic_flops<7>,
+                                    .compose = compose_lu,
+                                    .amp = Amp::kHigh,
+                                    .doc = "x = P L U with partial pivoting."});
+Lu lu(Arg x) {
+  const TensorList y = call_n(kLu, nullptr, {&x.tensor, 1}, x.where);
+  return {y[0], y[1], y[2]};
+}
+
+constinit const OpDef kQr = define({.name = "qr",
+                                    .inputs = {"x"},
+                                    .outputs = {"q", "r"},
+                                    .attrs = attrs_of<QrAttrs>(),
+                                    .infer = infer_qr,
+                                    .flops = cubic_flops<40>,
+                                    .grad = grad_qr,
+                                    .saves = {"q", "r"},
+                                    .amp = Amp::kHigh,
+                                    .doc = "x = Q R, Q orthogonal, R upper triangular."});
+Qr qr(Arg x, bool complete) {
+  const QrAttrs a{complete};
+  const TensorList y = call_n(kQr, &a, {&x.tensor, 1}, x.where);
+  return {y[0], y[1]};
+}
+
+constinit const OpDef kSvd = define({.name = "svd",
+                                     .inputs = {"x"},
+                                     .outputs = {"u", "s", "vh"},
+                                     .attrs = attrs_of<SvdAttrs>(),
+                                     .infer = infer_svd,
+                                     .flops = cubic_flops<120>,
+                                     .grad = grad_svd,
+                                     .saves = {"u", "s", "vh"},
+                                     .amp = Amp::kHigh,
+                                     .checks_values = true,
+                                     .doc = "x = U diag(S) Vh, S in falling order."});
+Svd svd(Arg x, bool full_matrices) {
+  const SvdAttrs a{full_matrices};
+  const TensorList y = call_n(kSvd, &a, {&x.tensor, 1}, x.where);
+  return {y[0], y[1], y[2]};
+}
+
+constinit const OpDef kSvdvals = define({.name = "svdvals",
+                                         .inputs = {"x"},
+                                         .infer = infer_svdvals,
+                                         .flops = cubic_flops<120>,
+                                         .compose = compose_svdvals,
+                                         .amp = Amp::kHigh,
+                                         .checks_values = true,
+                                         .doc = "Singular values in falling order."});
+Tensor svdvals(Arg x) { return call1(kSvdvals, nullptr, {x.tensor}, x.where); }
+
+constinit const OpDef kEigh =
+    define({.name = "eigh",
+            .inputs = {"x"},
+            .outputs = {"w", "v"},
+            .attrs = attrs_of<EighAttrs>(),
+            .infer = infer_eigh,
+            .flops = cubic_flops<90>,
+            .grad = grad_eigh,
+            .saves = {"w", "v"},
+            .amp = Amp::kHigh,
+            .checks_values = true,
+            .doc = "Eigenvalues in rising order and eigenvectors of symmetric matrices."});
+Eigh eigh(Arg x, bool upper) {
+  const EighAttrs a{upper};
+  const TensorList y = call_n(kEigh, &a, {&x.tensor, 1}, x.where);
+  return {y[0], y[1]};
+}
+
+constinit const OpDef kEigvalsh =
+    define({.name = "eigvalsh",
+            .inputs = {"x"},
+            .attrs = attrs_of<EighAttrs>(),
+            .infer = infer_eigvalsh,
+            .flops = cubic_flops<90>,
+            .compose = compose_eigvalsh,
+            .amp = Amp::kHigh,
+            .checks_values = true,
+            .doc = "Eigenvalues of symmetric matrices in rising order."});
+Tensor eigvalsh(Arg x, bool upper) {
+  const EighAttrs a{upper};
+  return call1(kEigvalsh, &a, {x.tensor}, x.where);
+}
+
+}  // namespace rutile::ops
