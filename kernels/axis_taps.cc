@@ -252,11 +252,13 @@ std::vector<AxisTaps> window_taps(const CallMeta& call) {
       } else {
         const auto& a = call.as<ops::MaxPool3dAttrs>();
         const int64_t kernel = ops::entries(a.kernel)[i], stride = ops::entries(a.stride)[i];
+        const int64_t dilation = ops::entries(a.dilation)[i];
         const int64_t start = o * (stride ? stride : kernel) - ops::entries(a.pad)[i];
-        for (int64_t k = 0; k < kernel; ++k) {
-          const int64_t p = start + k * ops::entries(a.dilation)[i];
+        // From the first tap that is not before the image.
+        for (int64_t k = start < 0 ? (-start + dilation - 1) / dilation : 0; k < kernel; ++k) {
+          const int64_t p = start + k * dilation;
           if (p >= in[i]) break;
-          if (p >= 0) t.add(p, 1);
+          t.add(p, 1);
         }
       }
       t.close();

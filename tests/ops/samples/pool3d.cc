@@ -72,6 +72,9 @@ RUTILE_SAMPLES(max_pool3d) {
         .no_gradient("expanded inputs have ties; the others need no second check");
   }
   s.add({in({3, 4, 4, 5}).distinct().channels_last()}, MaxPool3dAttrs{.kernel = {4, 2, 2}});
+  s.add({in({1, 2, 2, 3, 2}).distinct()},
+        MaxPool3dAttrs{.kernel = int64_t{1} << 30, .stride = 1, .pad = int64_t{1} << 29})
+      .name("far more padding than image");
   s.add({in({2, 3, 4, 4, 4})}, stem).dtypes(kInts);
   s.add({in({2, 3, 4, 4, 4}).filled(specials())}, stem)
       .name("special numbers")
