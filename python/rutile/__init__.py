@@ -14,8 +14,7 @@ import functools as _functools
 import os as _os
 
 from rutile import _rutile
-from rutile._rutile import (Error, Parameter, Tensor, from_dlpack, from_numpy, num_threads, set_num_threads,
-                            set_seed)
+from rutile._rutile import (Error, Parameter, Tensor, from_dlpack, from_numpy, num_threads, set_num_threads)
 
 # Messages name the user's line: the innermost one outside this folder.
 _rutile._set_package_folder(_os.path.dirname(__file__) + _os.sep)
@@ -25,6 +24,7 @@ from rutile.dtype import *  # noqa: E402,F401,F403
 from rutile import dtype as _dtype  # noqa: E402
 from rutile.common.initializer import initializer as _initializer  # noqa: E402
 from rutile.common.parameter import ParameterTuple  # noqa: E402
+from rutile.common.seed import get_seed, set_seed  # noqa: E402
 from rutile._text import tensor_text as _tensor_text  # noqa: E402
 
 _rutile._set_hooks(_initializer, _tensor_text)
@@ -37,9 +37,17 @@ from rutile import amp  # noqa: E402
 from rutile.train import *  # noqa: E402,F401,F403
 
 __all__ = ["Error", "GRAPH_MODE", "PYNATIVE_MODE", "Parameter", "ParameterTuple", "Tensor", "amp", "common", "compat", "context",
-           "debug", "errors", "from_dlpack", "from_numpy", "get_context", "grad", "jit", "jit_class", "ms_function", "nn",
+           "debug", "errors", "from_dlpack", "from_numpy", "get_context", "get_seed", "grad", "jit", "jit_class", "ms_function", "nn",
            "num_threads", "ops", "profiler", "recompute", "set_context", "set_device", "set_num_threads", "set_seed", "train",
            "value_and_grad"] + _dtype.__all__ + train.__all__
+
+
+def __getattr__(name):
+    # The data side needs NumPy, which a bare import does not load.
+    if name == "dataset":
+        import importlib
+        return importlib.import_module("rutile.dataset")
+    raise AttributeError(f"module 'rutile' has no attribute {name!r}")
 
 
 def jit(fn=None, *, passes_off="", remat="off"):

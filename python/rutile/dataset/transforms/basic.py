@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transforms of any values."""
+
+import numpy as _np
+
+from rutile import _rutile
+from rutile.dataset._random import rng as _rng
+
+_errors = _rutile.errors
+
+__all__ = ["Compose", "Concatenate", "Duplicate", "Fill", "OneHot", "PadEnd", "RandomApply", "RandomChoice", "RandomOrder", "TypeCast"]
+
+
+def _array(x):
+    return x.asnumpy() if isinstance(x, _rutile.Tensor) else _np.asarray(x)
+
+
+def _operations(name, transforms):
+    transforms = list(transforms) if isinstance(transforms, (list, tuple)) else [transforms]
+    if not transforms:
+        raise _errors.ValueError(f"[{name}] there are no transforms")
+    for t in transforms:
+        if not (callable(t) or (isinstance(t, tuple) and len(t) == 2)):
+            raise _errors.TypeError(f"[{name}] takes functions or transforms, got {type(t).__name__}")
+    return transforms
+
+
+def _call(op, values):
+    out = op(*values)
+    return out if isinstance(out, tuple) else (out,)
+
+
+def _result(values):
+    return values[0] if len(values) == 1 else values
+
+
+class Compose:
+    """Transforms one after the other; called with one value it gives one back.
+
+    >>> from rutile.dataset import transforms
+    >>> transforms.Compose([lambda x: x + 1, lambda x: x * 2])(3)
+    8
+    """
+
+    def __init__(self, transforms):
+        self.transforms = _operations("Compose", transforms)
+
+    def __call__(self, *values):
+        for op in self.transforms:
+            values = _call(op, values)
+        return _result(values)
+
+
+class RandomApply:
+    """All of the transforms, with a probability, or none."""
+
+    def __init__(self, transforms, prob=0.5):
+        self.transforms = _operations("RandomApply", transforms)
+        if not 0 <= prob <= 1:
+            raise _errors.ValueError(f"[RandomApply] prob must be 0 to 1, got {prob}")
+        self.prob = prob
+
+    def __call__(self, *values):
+        if _rng().random() < self.prob:
+            for op in self.transforms:
+                values = _call(op, values)
+        return _result(values)
+
+
+class RandomChoice:
+    """One of the transforms."""
+
+    def __init__(self, transforms):
+        self.transforms = _operations("RandomChoice", transforms)
+
+    def __call__(self, *values):
+        return _result(_call(self.transforms[int(_rng().integers(len(self.transforms)))], values))
+
+
+class RandomOrder:
+    """All of the transforms in a random order."""
+
+    def __init__(self, transforms):
+        self.transforms = _operations("RandomOrder", transforms)
+
+    def __call__(self, *values):
+        for i in _rng().permutation(len(self.transforms)):
+            values = _call(self.transforms[i], values)
+        return _result(values)
+
+
+class TypeCast:
+    """The values with another element type (rutile's, NumPy's or a name).
+
+    >>> import rutile
+    >>> from rutile.dataset import transforms
+    >>> transforms.TypeCast(rutile.int32)(7).dtype
+    dtype('int32')
+    """
+
+    def __init__(self, data_type):
+        self.data_type = _np.dtype(getattr(data_type, "name", data_type))
+
+    def __call__(self, *values):
+        return _result(tuple(_array(v).astype(self.data_type) for v in values))
+
+
+class OneHot:
+    """Class numbers [] or [n] as [num_classes] or [n, num_classes] of zeros and a one, in their type; with smoothing_rate r
+    float64, (1 - r) times that plus r / num_classes."""
+
+    def __init__(self, num_classes, smoothing_rate=0.0):
+        if isinstance(num_classes, bool) or not isinstance(num_classes, int):
+            raise _errors.TypeError(f"[OneHot] num_classes must be an int, got {type(num_classes).__name__}")
+        if num_classes < 1 or not 0 <= smoothing_rate <= 1:
+            raise _errors.ValueError(f"[OneHot] num_classes must be positive and smoothing_rate 0 to 1, got {num_classes} and "
+                                     f"{smoothing_rate}")
+        self.num_classes, self.smoothing_rate = num_classes, smoothing_rate
+
+    def __call__(self, *values):
+        return _result(tuple(self._one(_array(v)) for v in values))
+
+    def _one(self, x):
+        if x.dtype.kind not in "ui" or x.ndim > 1:
+            raise _errors.RuntimeError(f"[OneHot] takes class numbers, got {x.dtype} {list(x.shape)}")
+        if x.size and not 0 <= int(x.min()) <= int(x.max()) < self.num_classes:
+            raise _errors.RuntimeError(f"[OneHot] there are {self.num_classes} classes, got number {int(x.max())}")
+        out = _np.zeros((*x.shape, self.num_classes), x.dtype)
+        _np.put_along_axis(out, x[..., None].astype(_np.int64), 1, -1)
+        r = self.smoothing_rate
+        return out if not r else out * (1 - r) + r / self.num_classes
+
+
+class Fill:
+    """Every value replaced by one."""
+
+    def __init__(self, fill_value):
+        self.fill_value = fill_value
+
+    def __call__(self, x):
+        x = _array(x)
+        return _np.full(x.shape, self.fill_value, x.dtype)
+
+
+class PadEnd:
+    """Values behind the ends (or cut off) up to a shape; None keeps a dimension."""
+
+    def __init__(self, pad_shape, pad_value=0):
+        self.pad_shape, self.pad_value = tuple(pad_shape), 0 if pad_value is None else pad_value
+
+    def __call__(self, x):
+        x = _array(x)
+        if len(self.pad_shape) != x.ndim:
+            raise _errors.RuntimeError(f"[PadEnd] the shape {list(self.pad_shape)} does not fit {list(x.shape)}")
+        shape = tuple(n if s is None else s for s, n in zip(self.pad_shape, x.shape))
+        out = _np.full(shape, self.pad_value, x.dtype)
+        place = tuple(slice(0, min(a, b)) for a, b in zip(shape, x.shape))
+        out[place] = x[place]
+        return out
+
+
+class Concatenate:
+    """Columns joined along axis 0, between two arrays."""
+
+    def __init__(self, axis=0, prepend=None, append=None):
+        self.axis, self.prepend, self.append = axis, prepend, append
+
+    def __call__(self, *values):
+        parts = [self.prepend, *values, self.append]
+        return _np.concatenate([_array(p) for p in parts if p is not None], self.axis)
+
+
+class Duplicate:
+    """The value twice, as two columns."""
+
+    def __call__(self, x):
+        return x, x.copy() if isinstance(x, _np.ndarray) else x
