@@ -27,6 +27,15 @@ def _batches(dataset):
         yield tuple(x if isinstance(x, Tensor) else Tensor(x) for x in batch)
 
 
+def _open(dataset, first_epoch):
+    """What gives the batches of epoch after epoch: of a rutile.dataset one iterator, so that each has an order of its own."""
+    if not getattr(dataset, "_numbers_epochs", False):
+        return dataset
+    iterator = dataset.create_tuple_iterator()
+    iterator.start_at(first_epoch)
+    return iterator
+
+
 def _count(dataset):
     for name in ("get_dataset_size", "__len__"):
         if hasattr(dataset, name):
@@ -163,10 +172,11 @@ class Model:
         context = RunContext(args)
         self._train_network.set_train()
         call("on_train_begin", context)
+        data = _open(dataset, initial_epoch) if limit <= 0 else dataset
         for number in range(initial_epoch + 1, epoch + 1):
             args.cur_epoch_num, args.eval_results, args.metrics = number, {}, {}
             call("on_train_epoch_begin", context)
-            self._epoch(_batches(dataset), batch_num, args, call, context)
+            self._epoch(_batches(data), batch_num, args, call, context)
             due = number in frequency if isinstance(frequency, (list, tuple)) else number % frequency == 0
             if valid is not None and due:
                 args.metrics, args.eval_results = self._evaluate(valid, call.of_eval(), args.cur_epoch_num)

@@ -81,6 +81,8 @@ class Dataset:
     None where only counting tells).
     """
 
+    _numbers_epochs = True  # to Model: one iterator serves all epochs
+
     def __init__(self, *children, num_parallel_workers=None):
         self.children = children
         self.num_parallel_workers = num_parallel_workers

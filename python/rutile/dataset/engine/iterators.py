@@ -93,6 +93,10 @@ class _Iterator:
 
     release = stop
 
+    def start_at(self, epoch):
+        """Begins with the order of epoch number `epoch` (from 0), as a run that was interrupted goes on."""
+        self._state["producer"], self._done = None, epoch
+
     def __next__(self):
         state = self._state
         if state["producer"] is None:
