@@ -91,6 +91,7 @@
 #include "rutile/ops/pool1d.h"
 #include "rutile/ops/pool3d.h"
 #include "rutile/ops/random.h"
+#include "rutile/ops/recurrent.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/scan.h"
 #include "rutile/ops/scatter.h"

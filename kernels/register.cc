@@ -26,6 +26,7 @@ void register_order_cpu();
 void register_scatter_cpu();
 void register_pad_grad_cpu();
 
+void register_recurrent_cpu();
 void register_resample_cpu();
 void register_pool_index_cpu();
 void register_grid_sample_cpu();
@@ -81,6 +82,7 @@ void register_all() {
   register_conv_cpu();
   register_pool_cpu();
   register_attention_cpu();
+  register_recurrent_cpu();
   register_resample_cpu();
   register_pool_index_cpu();
   register_grid_sample_cpu();
