@@ -19,12 +19,12 @@ enum Output { kY, kH, kC, kGates, kCells };
 // Of the gradient op.
 enum GradInput { kInY, kInGates, kInCells, kInH0, kInWeight, kInC0, kInLengths, kDy, kDh, kDc };
 
-
 Status expect(const CallMeta& call, int i, const Shape& shape, DType dtype) {
   if (!call.has(i)) return Status();
   const TensorMeta& m = call.in(i);
   if (m.shape == shape && m.dtype == dtype) return Status();
-  return value_error(cat(call.op->input_name(i), " expects ", TensorMeta(shape, dtype), ", got ", m));
+  return value_error(
+      cat(call.op->input_name(i), " expects ", TensorMeta(shape, dtype), ", got ", m));
 }
 
 Status check_kind(const CallMeta& call, int c0) {
@@ -37,8 +37,8 @@ Status infer_recurrent(const CallMeta& call, TensorMeta* out) {
   const TensorMeta &gx = call.in(kGx), &h0 = call.in(kH0);
   if (!is_floating(gx.dtype)) return type_error(cat("gx is floating, got ", gx.dtype));
   if (gx.rank() != 3 || h0.rank() != 2) {
-    return value_error(cat("expects gx [t, n, gates * h] and h0 [n, h], got ", gx.shape, " and ",
-                           h0.shape));
+    return value_error(
+        cat("expects gx [t, n, gates * h] and h0 [n, h], got ", gx.shape, " and ", h0.shape));
   }
   RUTILE_RETURN_IF_ERROR(check_kind(call, kC0));
   const RecurrentKind kind = call.as<RecurrentAttrs>().kind;
@@ -73,8 +73,7 @@ Status infer_recurrent_grad(const CallMeta& call, TensorMeta* out) {
   const int64_t t = y.dim(0), n = y.dim(1), h = y.dim(2), all = gates_of(kind) * h;
   const bool lstm = kind == RecurrentKind::kLstm, gru = kind == RecurrentKind::kGru;
   const Shape state{n, h}, none{0};
-  RUTILE_RETURN_IF_ERROR(
-      expect(call, kInGates, lstm || gru ? Shape{t, n, all} : none, y.dtype));
+  RUTILE_RETURN_IF_ERROR(expect(call, kInGates, lstm || gru ? Shape{t, n, all} : none, y.dtype));
   RUTILE_RETURN_IF_ERROR(expect(call, kInCells, lstm || gru ? y.shape : none, y.dtype));
   RUTILE_RETURN_IF_ERROR(expect(call, kInH0, state, y.dtype));
   RUTILE_RETURN_IF_ERROR(expect(call, kInWeight, {all, h}, y.dtype));

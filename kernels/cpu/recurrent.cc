@@ -103,8 +103,7 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   // Threads meet after every step.
   const double gates = static_cast<double>(ops::gates_of(s.kind) * s.width * s.rows);
   const double ns = gates * (kProductNs * static_cast<double>(s.width) + kGateNs);
-  const int64_t parts =
-      forward ? p->kernels.forward_parts(s) : p->kernels.backward_parts(s);
+  const int64_t parts = forward ? p->kernels.forward_parts(s) : p->kernels.backward_parts(s);
   s.threads = static_cast<int>(std::min<int64_t>(threads_for(ns), std::max<int64_t>(parts, 1)));
   const int64_t floats =
       forward ? p->kernels.forward_workspace(s) : p->kernels.backward_workspace(s);

@@ -101,13 +101,12 @@ void pack_block(const RecurrentShape& s, const float* weight, int64_t block, flo
 template <int kGates>
 struct Cell {
   static constexpr int64_t kBlock = units_of(kGates);
-  float x[kGates][kBlock], h[kBlock], c[kBlock];    // operands; then h and c are the new ones
-  float gates[kGates][kBlock], cells[kBlock];       // what backward reads
+  float x[kGates][kBlock], h[kBlock], c[kBlock];  // operands; then h and c are the new ones
+  float gates[kGates][kBlock], cells[kBlock];     // what backward reads
 };
 
 template <RecurrentKind kKind, int kGates>
-RUTILE_INLINE void step(const float* product, const float (*b)[units_of(kGates)],
-                        Cell<kGates>& v) {
+RUTILE_INLINE void step(const float* product, const float (*b)[units_of(kGates)], Cell<kGates>& v) {
   constexpr int64_t kBlock = units_of(kGates);
   if constexpr (kKind == RecurrentKind::kLstm) {
     for (int64_t u = 0; u < kBlock; ++u) {
@@ -184,7 +183,8 @@ struct Forward {
     const int64_t h = s.width, first = b * kBlock;
     const int64_t count = h - first < kBlock ? h - first : kBlock;
     float bias[kGates][kBlock] = {};
-    for (int64_t g = 0; a.bias && g < kGates; ++g) take<kBlock>(a.bias + g * h + first, count, bias[g]);
+    for (int64_t g = 0; a.bias && g < kGates; ++g)
+      take<kBlock>(a.bias + g * h + first, count, bias[g]);
     for_groups(s.rows, [&](int64_t r0, int64_t rows) {
       alignas(64) float product[kGroup][kPadded];
       for (int64_t p = 0; p < panels_of(kGates); ++p) {
@@ -289,7 +289,8 @@ struct Backward {
                 const float* c_before) const {
     const int64_t h = s.width, p = padded();
     for (int64_t r = 0; r < s.rows; ++r) {
-      const int64_t at = (t * s.rows + r) * h + first, gate_at = (t * s.rows + r) * kGates * h + first;
+      const int64_t at = (t * s.rows + r) * h + first,
+                    gate_at = (t * s.rows + r) * kGates * h + first;
       const int64_t row = r * h + first;
       const float* dy = a.dy ? a.dy + at : nullptr;
       float *dh = running_h() + r * p + first, *dc = running_c() + r * p + first;
@@ -385,8 +386,8 @@ int64_t backward_parts(const RecurrentShape& s) { return round_up(s.width, kPane
 }  // namespace
 
 RecurrentKernels recurrent_kernels() {
-  return {forward_workspace, backward_workspace, blocks_of, backward_parts, run<Forward>,
-          run<Backward>};
+  return {forward_workspace, backward_workspace, blocks_of,
+          backward_parts,    run<Forward>,       run<Backward>};
 }
 
 }  // namespace rutile::kernels::RUTILE_ISA

@@ -43,7 +43,8 @@ RUTILE_SAMPLES(recurrent) {
   s.error({in({2, 3, 6}), in({3, 2}), in({6, 2}), in({3, 2})}, gru, ErrorCode::kValue,
           "only lstm takes c0");
   s.error({in({2, 3, 8}), in({3, 2}), in({6, 2})}, gru, ErrorCode::kValue, "gx expects [t, 3, 6]");
-  s.error({in({2, 3, 6}), in({3, 2}), in({6, 3})}, gru, ErrorCode::kValue, "weight expects f32[6,2]");
+  s.error({in({2, 3, 6}), in({3, 2}), in({6, 3})}, gru, ErrorCode::kValue,
+          "weight expects f32[6,2]");
   s.error({in({2, 3}), in({3, 2}), in({6, 3})}, gru, ErrorCode::kValue, "expects gx [t, n, gates");
 }
 
