@@ -3,8 +3,9 @@
 // (ops/recurrent.h has the formulas).
 //
 //   auto lstm = nn::make<nn::LSTM>(32, 64, nn::RecurrentOptions{.layers = 2});
-//   nn::RecurrentOutput r = lstm->run(x);        // x [t, n, 32]: r.y [t, n, 64], r.h [2, n, 64]
-//   Tensor y = lstm(x);                          // r.y alone
+//   Tensor steps = ops::zeros({5, 8, 32});             // [t, n, in]
+//   nn::RecurrentOutput r = lstm->run(steps);          // r.y [5, 8, 64], r.h and r.c [2, 8, 64]
+//   Tensor y = lstm(steps);                            // r.y alone
 #pragma once
 
 #include <deque>

@@ -2,9 +2,11 @@
 // Attention with several heads and the Transformer (Vaswani et al., 2017). Parameters have
 // PyTorch's names and initial values; equal weights give equal results.
 //
-//   auto layer = nn::make<nn::TransformerEncoderLayer>(64, 4, nn::TransformerOptions{.batch_first =
-//   true}); Tensor y = layer(x);                                   // x [n, t, 64] Tensor z =
-//   layer->run(x, {.key_padding = padding});    // padding [n, t], true: not there
+//   auto layer = nn::make<nn::TransformerEncoderLayer>(
+//       64, 4, nn::TransformerOptions{.batch_first = true});
+//   Tensor sequence = ops::zeros({8, 16, 64}), padding = ops::zeros({8, 16}, DType::kBool);
+//   Tensor y = layer(sequence);
+//   Tensor z = layer->run(sequence, {.key_padding = padding});   // true: not there
 //
 // Sequences are [t, n, width], or [n, t, width] with batch_first. A row that no key is left to
 // gives 0 where PyTorch gives NaN.
@@ -16,9 +18,10 @@ namespace rutile::nn {
 
 // What a row of q does not see. All may be given together.
 struct AttentionMasks {
-  Tensor attention = {};     // [t, s] or [n * heads, t, s]: bool (true: not seen) or added to the scores
-  Tensor key_padding = {};   // [n, s]: bool (true: not there) or added
-  bool causal = false;  // row i sees keys 0 to i
+  Tensor attention =
+      {};  // [t, s] or [n * heads, t, s]: bool (true: not seen) or added to the scores
+  Tensor key_padding = {};  // [n, s]: bool (true: not there) or added
+  bool causal = false;      // row i sees keys 0 to i
 };
 
 struct MultiheadAttentionOptions {

@@ -33,9 +33,14 @@ Status check_kind(const CallMeta& call, int c0) {
   return value_error(kind == RecurrentKind::kLstm ? "lstm needs c0" : "only lstm takes c0");
 }
 
+Status check_dtype(DType t) {
+  if (t == DType::kF32 || t == DType::kF64) return Status();
+  return type_error(cat("takes f32 and f64, not ", t));
+}
+
 Status infer_recurrent(const CallMeta& call, TensorMeta* out) {
   const TensorMeta &gx = call.in(kGx), &h0 = call.in(kH0);
-  if (!is_floating(gx.dtype)) return type_error(cat("gx is floating, got ", gx.dtype));
+  RUTILE_RETURN_IF_ERROR(check_dtype(gx.dtype));
   if (gx.rank() != 3 || h0.rank() != 2) {
     return value_error(
         cat("expects gx [t, n, gates * h] and h0 [n, h], got ", gx.shape, " and ", h0.shape));
@@ -65,7 +70,8 @@ Status infer_recurrent(const CallMeta& call, TensorMeta* out) {
 
 Status infer_recurrent_grad(const CallMeta& call, TensorMeta* out) {
   const TensorMeta &y = call.in(kInY), &h0 = call.in(kInH0);
-  if (y.rank() != 3 || h0.rank() != 2 || !is_floating(y.dtype)) {
+  RUTILE_RETURN_IF_ERROR(check_dtype(y.dtype));
+  if (y.rank() != 3 || h0.rank() != 2) {
     return value_error(cat("expects y [t, n, h] and h0 [n, h], got ", y, " and ", h0));
   }
   RUTILE_RETURN_IF_ERROR(check_kind(call, kInC0));

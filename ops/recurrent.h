@@ -2,14 +2,14 @@
 // Recurrent layers over whole sequences, one direction of one layer: what remains when the inputs
 // of all steps went through one product, gx = x w_ih^T + b_ih. Gates stand in PyTorch's order:
 //
-//   rnn    h' = tanh(gx + w h + b), or relu
-//   lstm   i, f, g, o = gx + w h + b;  c' = sigmoid(f) c + sigmoid(i) tanh(g);
-//          h' = sigmoid(o) tanh(c')                       (Hochreiter, Schmidhuber 1997)
-//   gru    r, z = sigmoid(gx + w h + b);  n = tanh(gx_n + r (w_n h + b_n));
-//          h' = (1 - z) n + z h                           (Cho et al. 2014, as cuDNN has it)
+// - rnn: h' = tanh(gx + w h + b), or relu
+// - lstm: i, f, g, o = gx + w h + b; c' = sigmoid(f) c + sigmoid(i) tanh(g); h' = sigmoid(o) tanh(c')
+// - gru: r, z = sigmoid(gx + w h + b); n = tanh(gx_n + r (w_n h + b_n)); h' = (1 - z) n + z h
+// (Hochreiter and Schmidhuber, 1997; Cho et al., 2014, as cuDNN has it.)
 //
-//   Tensor gx = ops::linear(x, w_ih, b_ih);                 // [t, n, 4 h]
-//   auto r = ops::lstm(gx, h0, c0, w_hh, b_hh);             // r.y [t, n, h], r.h, r.c [n, h]
+//   Tensor w_ih = ops::zeros({16, 3}), w_hh = ops::zeros({16, 4}), h0 = ops::zeros({2, 4});
+//   Tensor gx = ops::linear(ops::zeros({5, 2, 3}), w_ih);   // [t, n, 4 h]
+//   auto r = ops::lstm(gx, h0, h0, w_hh);                   // r.y [5, 2, 4], r.h, r.c [2, 4]
 #pragma once
 
 #include "rutile/ops/attrs.h"
@@ -40,9 +40,10 @@ struct RecurrentResult {
 };
 
 // gx [t, n, gates * h], h0 [n, h], weight [gates * h, h], c0 [n, h] for lstm, bias [gates * h] or
-// none, of one floating dtype. lengths [n], i64: sequence i has that many steps; at later ones its
-// state stands still (in reverse: it starts there). Gives y, h, c, and what backward reads: the
-// activated gates and c of each step (gru: w_n h + b_n). What a kind has not has no elements.
+// none, all f32 or f64 (mixed precision runs it in f32). lengths [n], i64: sequence i has that many
+// steps; at later ones its state stands still (in reverse: it starts there). Gives y, h, c, and
+// what backward reads: the activated gates and c of each step (gru: w_n h + b_n). What a kind has
+// not has no elements.
 extern RUTILE_API const OpDef kRecurrent;
 // dgx, dgh (gru: the gradient of w h + b where it is not dgx), dh0, dc0.
 extern RUTILE_API const OpDef kRecurrentGrad;
