@@ -3,7 +3,8 @@
 // of all steps went through one product, gx = x w_ih^T + b_ih. Gates stand in PyTorch's order:
 //
 // - rnn: h' = tanh(gx + w h + b), or relu
-// - lstm: i, f, g, o = gx + w h + b; c' = sigmoid(f) c + sigmoid(i) tanh(g); h' = sigmoid(o) tanh(c')
+// - lstm: i, f, g, o = gx + w h + b; c' = sigmoid(f) c + sigmoid(i) tanh(g); h' = sigmoid(o)
+// tanh(c')
 // - gru: r, z = sigmoid(gx + w h + b); n = tanh(gx_n + r (w_n h + b_n)); h' = (1 - z) n + z h
 // (Hochreiter and Schmidhuber, 1997; Cho et al., 2014, as cuDNN has it.)
 //
