@@ -10,6 +10,7 @@
 #include <csignal>
 
 #include "rutile/io/safetensors.h"
+#include "rutile/nn/layers.h"
 #include "rutile/ops/view.h"
 #include "rutile/tests/support/expect_error.h"
 #include "rutile/tests/support/temp_dir.h"
@@ -35,6 +36,31 @@ void flip_last_byte(const std::string& path) {
   std::string s = read_text(path);
   s.back() = static_cast<char>(s.back() ^ 1);
   write_text(path, s);
+}
+
+TEST(Weights, RoundTripInBothFormats) {
+  const TempDir dir;
+  for (const char* name : {"w.ckpt", "w.safetensors"}) {
+    save_weights(dir / name, states(1.5f));
+    const nn::StateDict values = load_weights(dir / name);
+    ASSERT_EQ(values.size(), 2u);
+    EXPECT_EQ(values.at("net.weight").to_vector<float>(),
+              (std::vector<float>{1.5f, 2, 3, 4, 5, 6}));
+    EXPECT_EQ(values.at("optimizer.step").to_vector<int64_t>(), std::vector<int64_t>{7});
+  }
+  EXPECT_THROW(save_weights(dir / "w.pt", states(1)), Error);
+  EXPECT_THROW(load_weights(dir / "none.ckpt"), Error);
+}
+
+TEST(Weights, ReadsMindSporesFiles) {
+  const nn::StateDict values = load_weights("tests/io/data/mindspore_net.ckpt");
+  auto norm = nn::make<nn::BatchNorm2d>(2);
+  nn::StateDict mine;
+  for (const auto& [name, value] : values) {
+    if (name.starts_with("1.")) mine[name.substr(2)] = value;
+  }
+  EXPECT_EQ(mine.size(), 4u);
+  EXPECT_TRUE(norm->load_state_dict(mine).ok());
 }
 
 TEST(Checkpoint, RoundTrip) {
