@@ -122,6 +122,31 @@ void set_spread_dims(const OpDef& op, PyObject* const* args, Py_ssize_t n, Argum
   throw_if_error(op.attrs->set(a->attrs.get_mutable(), 0, dims));
 }
 
+// MindSpore's and PyTorch's names for what is named otherwise in the table.
+int find_argument(const OpDef& op, std::string_view name, bool attribute) {
+  static constexpr struct {
+    std::string_view theirs, ours;
+  } kNames[] = {{"input", "x"},          {"input_x", "x"},
+                {"other", "y"},          {"axis", "axes"},
+                {"dim", "axes"},         {"dim", "axis"},
+                {"dims", "axes"},        {"keep_dims", "keepdims"},
+                {"keepdim", "keepdims"}, {"kernel_size", "kernel"},
+                {"padding", "pad"},      {"output_padding", "output_pad"},
+                {"target", "labels"},    {"exponent", "y"},
+                {"values", "y"}};
+  const auto find = [&](std::string_view n) {
+    if (attribute) return op.attrs ? field_index(*op.attrs, n) : -1;
+    int i = 0;
+    while (i < op.num_inputs && op.input_name(i) != n) ++i;
+    return i == op.num_inputs ? -1 : i;
+  };
+  int found = find(name);
+  for (const auto& n : kNames) {
+    if (found < 0 && n.theirs == name) found = find(n.ours);
+  }
+  return found;
+}
+
 void parse(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* names, Arguments* a) {
   a->attrs = AnyAttrs(op.attrs, nullptr);
   for (Py_ssize_t k = 0; k < n && op.promote && !a->like.defined(); ++k) {
@@ -149,14 +174,13 @@ void parse(const OpDef& op, PyObject* const* args, Py_ssize_t n, PyObject* names
   const Py_ssize_t given = names ? PyTuple_GET_SIZE(names) : 0;
   for (Py_ssize_t k = 0; k < given; ++k) {
     const std::string name = text_from(PyTuple_GET_ITEM(names, k));
-    const int field = op.attrs ? field_index(*op.attrs, name) : -1;
+    const int field = find_argument(op, name, true);
     if (field >= 0) {
       set_attribute(op, field, args[n + k], a);
       continue;
     }
-    int input = 0;
-    while (input < op.num_inputs && op.input_name(input) != name) ++input;
-    if (input == op.num_inputs) fail(op, cat("has no argument ", name));
+    const int input = find_argument(op, name, false);
+    if (input < 0) fail(op, cat("has no argument ", name));
     set_input(op, input, args[n + k], a);
   }
 }

@@ -302,10 +302,10 @@ def where(condition, input, other):
 
 
 def tensor_scatter_elements(input_x, indices, updates, axis=0, reduction="none"):
-    """input with updates added (reduction "add") at places along an axis."""
-    if reduction != "add":
-        raise _errors.UnsupportedError("tensor_scatter_elements: only reduction='add'")
-    return _table.scatter_add(input_x, indices, updates, axis=axis)
+    """input with updates put (reduction "none") or added ("add") at places along an axis."""
+    if reduction not in ("none", "add"):
+        raise _errors.ValueError(f"tensor_scatter_elements: reduction is 'none' or 'add', got {reduction!r}")
+    return _table.scatter(input_x, indices.cast("int64"), updates, axis=axis, reduce=reduction)
 
 
 # ---- Parameters
