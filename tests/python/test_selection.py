@@ -43,7 +43,7 @@ CASES = {
     "diagonal": (lambda: ops.diagonal(a, 1), lambda: np.diagonal(A, 1)),
     "kron": (lambda: ops.kron(a, b), lambda: np.kron(A, B)),
     "cumprod": (lambda: ops.cumprod(a, 1), lambda: np.cumprod(A, 1)),
-    "scatter": (lambda: ops.scatter(a, Tensor([[0], [2], [1]]), Tensor([[9.0], [8.0], [7.0]]), 1),
+    "scatter": (lambda: ops.scatter(a, 1, Tensor([[0], [2], [1]]), Tensor([[9.0], [8.0], [7.0]])),
                 lambda: _put(A, ([0, 1, 2], [0, 2, 1]), [9, 8, 7])),
     "gather_nd": (lambda: ops.gather_nd(a, Tensor([[0, 1], [2, 3]])), lambda: A[[0, 2], [1, 3]]),
 }

@@ -78,12 +78,6 @@ def gather_nd(input_x, indices):
     return _table.gather_nd(input_x, indices)
 
 
-def masked_select(input, mask):
-    """The elements where the mask is true, as a vector."""
-    values, n = _table.masked_select(input, mask)
-    return values[:int(n.asnumpy())]
-
-
 def argwhere(input):
     """The places that are not zero, as rows."""
     from rutile.ops.function.arrange import nonzero
@@ -265,19 +259,6 @@ def rot90(input, k=1, dims=(0, 1)):
     return _table.rot90(input, k=k, axes=tuple(dims))
 
 
-def shuffle(x, seed=None):
-    """The first dimension in random order."""
-    return _table.gather(x, _table.randperm(n=x.shape[0]), axis=0)
-
-
-def cartesian_prod(*inputs):
-    """All combinations of elements of vectors, as rows."""
-    from rutile.ops.function.arrange import meshgrid
-    if len(inputs) == 1:
-        return inputs[0]
-    return stack([g.reshape(-1) for g in meshgrid(*inputs, indexing="ij")], 1)
-
-
 def combinations(input, r=2, with_replacement=False):
     """All choices of r elements of a vector, as rows."""
     import itertools
@@ -301,18 +282,6 @@ def reverse_sequence(x, seq_lengths, seq_dim, batch_dim=0):
     length = seq_lengths.cast("int64").reshape([-1 if i == _axis(batch_dim, x.ndim) else 1 for i in _b.range(x.ndim)])
     index = _table.where(place < length, length - 1 - place, place + length * 0)
     return _table.take_along_axis(x, _table.broadcast_to(index, x.shape), axis=seq_dim)
-
-
-def tril_indices(row, col, offset=0, *, dtype="int64"):
-    """[2, n]: the places of the lower triangle."""
-    import numpy as np
-    return Tensor(np.stack(np.tril_indices(row, offset, col)), dtype)
-
-
-def triu_indices(row, col, offset=0, *, dtype="int64"):
-    """[2, n]: the places of the upper triangle."""
-    import numpy as np
-    return Tensor(np.stack(np.triu_indices(row, offset, col)), dtype)
 
 
 def diag_embed(input, offset=0, dim1=-2, dim2=-1):

@@ -80,8 +80,12 @@ def _unique(op, input, inverse, counts):
     return out[0] if len(out) == 1 else tuple(out)
 
 
-def unique(input, sorted=True, return_inverse=False, return_counts=False):
-    """The distinct elements in ascending order, with where each element stands and how often each comes on request."""
+def unique(input, sorted=True, return_inverse=None, return_counts=False):
+    """(the distinct elements in ascending order, where each element stands). With return_inverse or return_counts given
+    the elements, followed by what they ask for."""
+    if return_inverse is None and not return_counts:
+        values, places = _unique(_table.unique, input, True, False)
+        return values, places.cast("int32")
     return _unique(_table.unique, input, return_inverse, return_counts)
 
 

@@ -221,26 +221,8 @@ def lrn(x, depth_radius=5, bias=1.0, alpha=1.0, beta=0.5, norm_region="ACROSS_CH
     return _first(_table.local_response_norm(x, size=size, alpha=alpha * size, beta=beta, k=bias))
 
 
-def _feature_dropout(name, rank):
-    def dropout(input, p=0.5, training=True):
-        if input.ndim not in (rank, rank - 1):
-            raise _errors.ValueError(f"{name}: expects {rank} dimensions, got {input.shape}")
-        if not training or p == 0:
-            return input
-        if input.ndim == rank:
-            return _first(_table.feature_dropout(input, p))
-        return _first(_table.feature_dropout(input.reshape(1, *input.shape), p)).reshape(input.shape)
-
-    dropout.__name__ = dropout.__qualname__ = name
-    dropout.__doc__ = f"Whole channels of {rank - 2} dimensions are zero with probability p, the rest is divided by 1 - p."
-    return dropout
-
-
 def _first(y):
     return y[0] if isinstance(y, tuple) else y
-
-
-dropout1d, dropout2d, dropout3d = (_feature_dropout(f"dropout{_n}d", _n + 2) for _n in (1, 2, 3))
 
 
 def multi_margin_loss(input, target, p=1, margin=1, weight=None, reduction="mean"):

@@ -8,41 +8,6 @@ from rutile.ops.function._util import _axes, _errors, _tensor
 _imported = set(globals())
 
 
-def _pair_of(op, x, axis, keepdims):
-    out = op(x, axes=_axes(axis), keepdims=bool(keepdims))
-    return out
-
-
-def median(input, axis=-1, keepdims=False):
-    """(the lower median along an axis, its place); axis None: the median of all.
-
-    >>> import rutile
-    >>> value, place = rutile.ops.median(rutile.Tensor([[3.0, 1.0, 2.0]]), axis=1)
-    >>> value.asnumpy().tolist(), place.asnumpy().tolist()
-    ([2.0], [2])
-    """
-    return _pair_of(_table.median, input, axis, keepdims)
-
-
-def nanmedian(input, axis=-1, keepdims=False):
-    """As median, without NaNs."""
-    return _pair_of(_table.nanmedian, input, axis, keepdims)
-
-
-def _quantile(op, input, q, axis, keepdims):
-    return op(input, q if isinstance(q, Tensor) else Tensor(q, input.dtype), axes=_axes(axis), keepdims=bool(keepdims))
-
-
-def quantile(input, q, axis=None, keepdims=False):
-    """The q-th quantiles, between neighbours by their distance."""
-    return _quantile(_table.quantile, input, q, axis, keepdims)
-
-
-def nanquantile(input, q, axis=None, keepdims=False):
-    """As quantile, without NaNs."""
-    return _quantile(_table.nanquantile, input, q, axis, keepdims)
-
-
 def nanmean(input, axis=None, keepdims=False, *, dtype=None):
     """The mean without NaNs."""
     return _table.nanmean(input, axes=_axes(axis), keepdims=bool(keepdims), dtype=dtype)
@@ -58,18 +23,6 @@ def aminmax(input, *, axis=0, keepdims=False):
     return _table.aminmax(input, axes=_axes(axis), keepdims=bool(keepdims))
 
 
-def std_mean(input, axis=None, ddof=0, keepdims=False):
-    """(standard deviation, mean)"""
-    a, k = _axes(axis), bool(keepdims)
-    return _table.std(input, a, k, int(ddof)), _table.mean(input, a, k)
-
-
-def var_mean(input, axis=None, ddof=0, keepdims=False):
-    """(variance, mean)"""
-    a, k = _axes(axis), bool(keepdims)
-    return _table.var(input, a, k, int(ddof)), _table.mean(input, a, k)
-
-
 def cummax(input, axis):
     """(running maximum, its place)"""
     return _table.cummax(input, axis=axis)
@@ -83,12 +36,6 @@ def cummin(input, axis):
 def cumprod(input, dim, dtype=None):
     """Running products."""
     return _table.cumprod(input if dtype is None else input.cast(dtype), axis=dim)
-
-
-def bincount(input, weights=None, minlength=0):
-    """How often each integer occurs, or the sum of its weights."""
-    length = max(int(input.max().asnumpy()) + 1 if input.size else 0, int(minlength))
-    return _table.bincount(input, weights, length=length)
 
 
 def diff(x, n=1, axis=-1, prepend=None, append=None):
@@ -129,23 +76,6 @@ def trapz(y, x=None, *, dx=1.0, dim=-1):
     return _table.trapezoid(y, x, dx=float(dx), axis=dim)
 
 
-def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
-    """Runs of equal elements once; with their numbers and lengths if wanted."""
-    if dim is not None:
-        raise _errors.UnsupportedError("unique_consecutive: dim must be None")
-    values, inverse, counts, n = _table.unique_consecutive(input)
-    n = int(n.asnumpy())
-    values, counts = values[:n], counts[:n]
-    out = [values] + [x for x, wanted in ((inverse, return_inverse), (counts, return_counts)) if wanted]
-    return out[0] if len(out) == 1 else tuple(out)
-
-
-def unique(input):
-    """(the different elements in order, their number for each element)"""
-    values, inverse, _, n = _table.unique(input)
-    return values[:int(n.asnumpy())], inverse.cast("int32")
-
-
 def searchsorted(sorted_sequence, values, *, out_int32=False, right=False, side=None, sorter=None):
     """Where values belong in a sorted sequence."""
     if side not in (None, "left", "right"):
@@ -181,17 +111,6 @@ def intopk(x1, x2, k):
 
 # ---- Products
 
-def einsum(equation, *operands):
-    """Sums of products by an equation.
-
-    >>> from rutile import ops
-    >>> ops.einsum("ij,jk->ik", ops.ones((2, 3)), ops.ones((3, 1))).asnumpy().tolist()
-    [[3.0], [3.0]]
-    """
-    operands = operands[0] if len(operands) == 1 and isinstance(operands[0], (tuple, list)) else operands
-    return _table.einsum(list(operands), equation=equation)
-
-
 def tensor_dot(x1, x2, axes):
     """The product over the last `axes` dimensions of the first and the first of the second, or over given ones."""
     if isinstance(axes, int):
@@ -199,14 +118,6 @@ def tensor_dot(x1, x2, axes):
     else:
         a, b = ((v,) if isinstance(v, int) else tuple(v) for v in axes)
     return _table.tensordot(x1, x2, axes_x=a, axes_y=b)
-
-
-tensordot = tensor_dot
-
-
-def baddbmm(input, batch1, batch2, beta=1, alpha=1):
-    """beta * input + alpha * (batch1 @ batch2)"""
-    return _table.baddbmm(input, batch1, batch2, beta=float(beta), alpha=float(alpha))
 
 
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
@@ -277,11 +188,6 @@ def cross(input, other, dim=None):
     if dim is None:
         dim = next((i for i, s in enumerate(input.shape) if s == 3), -1)
     return _table.cross(input, other, axis=dim)
-
-
-def block_diag(*inputs):
-    """Matrices along the diagonal."""
-    return _table.block_diag(list(inputs))
 
 
 def vector_norm(x, ord=2, axis=None, keepdims=False, *, dtype=None):
