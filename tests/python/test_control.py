@@ -98,3 +98,37 @@ def test_errors():
         ops.scan(lambda c, v: c, x, x)
     with pytest.raises(ValueError, match="where it does not"):
         rutile.jit(lambda v: ops.cond(v.sum() > 0, lambda: (v, v), lambda: v))(x)
+
+
+@pytest.mark.parametrize("low", [False, True])
+def test_a_recomputed_cell_with_a_loop(low):
+    class Block(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.drop = nn.Dense(4, 4), nn.Dropout(p=0.3)
+
+        def construct(self, x):
+            c, ys = ops.scan(lambda c, v: (self.drop(ops.tanh(self.fc(c))) + v, c), x[0], x)
+            return (c * c).sum() + ys.sum()
+
+    def run(mode, again):
+        rutile.set_context(mode=mode)
+        try:
+            rutile.set_seed(1)
+            block = Block()
+            block.set_train()
+            if again:
+                block.recompute()
+            if low:
+                block.to_float(rutile.bfloat16)
+            x = rutile.Tensor(np.linspace(-1, 1, 24, dtype=np.float32).reshape(3, 2, 4))
+            value, grads = rutile.value_and_grad(block, None, list(block.trainable_params()))(x)
+            return [value.asnumpy()] + [g.asnumpy() for g in grads]
+        finally:
+            rutile.set_context(mode=rutile.PYNATIVE_MODE)
+
+    want = run(rutile.PYNATIVE_MODE, False)
+    for mode in (rutile.PYNATIVE_MODE, rutile.GRAPH_MODE):
+        for again in (False, True):
+            for a, b in zip(run(mode, again), want):
+                np.testing.assert_allclose(a, b, rtol=2e-2 if low else 1e-5, atol=1e-5)
