@@ -133,6 +133,23 @@ def test_map():
         data.map(lambda x: x, "q")
 
 
+def test_functions_may_write_in_place():
+    source = np.zeros((3, 2), np.float32)
+
+    class Views(Rows):
+        def __getitem__(self, i):
+            return source[i]
+
+    def add(x):
+        x += 1
+        return x
+
+    for data in (ds.NumpySlicesDataset(source, ["x"]), ds.GeneratorDataset(Views(3), ["x"])):
+        for _ in range(2):
+            assert all(r[0].tolist() == [1, 1] for r in data.map(add).create_tuple_iterator(output_numpy=True))
+    assert not source.any()
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_workers_change_nothing(workers):
     from rutile.dataset import vision

@@ -45,7 +45,7 @@ class _Images(MappableDataset):
         return len(self._images)
 
     def _read(self, number):
-        return (_np.ascontiguousarray(self._image(number)), *(_np.asarray(c[number]) for c in self._label_columns))
+        return (_np.array(self._image(number), order="C"), *(_np.asarray(c[number]) for c in self._label_columns))
 
     def _image(self, number):
         return self._images[number]

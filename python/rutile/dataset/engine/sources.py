@@ -192,7 +192,8 @@ class NumpySlicesDataset(MappableDataset):
         return self._arrays[0].shape[0]
 
     def _read(self, number):
-        return tuple(_np.asarray(a[number]) for a in self._arrays)
+        # Copies: what comes behind may write in place.
+        return tuple(_np.array(a[number]) for a in self._arrays)
 
     def _labels(self, column):
         return self._arrays[self._names.index(column)]
@@ -257,7 +258,8 @@ class GeneratorDataset(MappableDataset):
         if len(value) != len(self._names):
             raise _errors.RuntimeError(f"[GeneratorDataset] row {number} of {name_of(self._source)} has {len(value)} values for the "
                                        f"columns {self._names}")
-        row = tuple(as_array(v) for v in value)
+        # Copies: what comes behind may write in place.
+        row = tuple(_np.array(as_array(v)) for v in value)
         for name, v in zip(self._names, row):
             if v.dtype == object:
                 raise _errors.TypeError(f"[GeneratorDataset] row {number}: column {name!r} is no array of numbers or strings")
