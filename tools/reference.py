@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build", "reference")
@@ -43,18 +44,41 @@ def write(name, text):
         file.write(text)
 
 
-def clean_xml():
-    """Without namespaces, which every file would declare again, and without macros, which headers undefine."""
+def namespace_members():
+    """File -> the functions, enumerations, types and constants that it declares in namespaces."""
     folder = os.path.join(BUILD, "xml")
+    found = {}
+    for name in sorted(os.listdir(folder)):
+        if not name.startswith("namespace"):
+            continue
+        for member in ElementTree.parse(os.path.join(folder, name)).iter("memberdef"):
+            if member.get("kind") == "define" or "detail" in member.findtext("qualifiedname", ""):
+                continue
+            member.find("name").text = member.findtext("qualifiedname") or member.findtext("name")
+            start = member.find("initializer")
+            if start is not None and "{" in "".join(start.itertext()):  # lambdas are more than Sphinx can read
+                member.remove(start)
+            found.setdefault(member.find("location").get("file"), []).append(member)
+    return found
+
+
+def members_to_files():
+    """Each file gets its members in place of its namespaces, which every file would declare again; macros go."""
+    folder = os.path.join(BUILD, "xml")
+    members = namespace_members()
     for name in os.listdir(folder):
         if not name.endswith("_8h.xml"):
             continue
-        with open(os.path.join(folder, name), encoding="utf-8") as file:
-            text = file.read()
-        text = re.sub(r" *<innernamespace.*\n", "", text)
-        text = re.sub(r'<sectiondef kind="define">.*?</sectiondef>', "", text, flags=re.S)
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
+        tree = ElementTree.parse(os.path.join(folder, name))
+        compound = tree.getroot().find("compounddef")
+        for child in list(compound):
+            if child.tag == "innernamespace" or child.get("kind") == "define":
+                compound.remove(child)
+        section = ElementTree.Element("sectiondef", kind="func")
+        section.extend(members.get(compound.find("location").get("file"), []))
+        if len(section):
+            compound.insert(list(compound).index(compound.find("briefdescription")), section)
+        tree.write(os.path.join(folder, name), encoding="utf-8", xml_declaration=True)
 
 
 def write_pages(names):
@@ -94,7 +118,7 @@ def main():
         text = text.replace(f"@{name}@", value)
     write("../Doxyfile", text)
     run("doxygen", os.path.join(BUILD, "Doxyfile"))
-    clean_xml()
+    members_to_files()
     names = headers()
     write_pages(names)
     run("/usr/bin/sphinx-build", "-q", "-W", "--keep-going", "-b", "html", PAGES, os.path.join(BUILD, "html"))
