@@ -101,7 +101,7 @@ struct Fault {
 };
 
 inline Status fault_status(const MatrixPlan& p, int64_t index, const Fault& f) {
-  if (f.kind == Fault::kMemory) {
+  if (f.kind == Fault::kMemory || f.kind == Fault::kNone) {  // the second time there was some
     return Status(ErrorCode::kOutOfMemory, "out of memory in a decomposition");
   }
   const std::string which =
