@@ -16,7 +16,7 @@ globals().update({n: f for n, f in vars(table).items() if not n.startswith("_") 
 _sys.modules[__name__ + ".table"] = table
 
 from rutile.ops.function import *  # noqa: E402,F401,F403
-from rutile.ops.transform import GradOperation, grad, value_and_grad  # noqa: E402,F401
+from rutile.ops.transform import GradOperation, grad, jvp, value_and_grad, vjp  # noqa: E402,F401
 from rutile.ops import operations  # noqa: E402
 from rutile.ops.operations import *  # noqa: E402,F401,F403
 from rutile.ops.composite import HyperMap, Map, MultitypeFuncGraph, partial  # noqa: E402,F401

@@ -298,3 +298,53 @@ def _scan(loop_func, init, xs, length=None, unroll=True):
     stacked = None if xs is None else F.stack([x if isinstance(x, Tensor) else Tensor(x) for x in xs])
     carry, ys = F.scan(loop_func, init, stacked, length)
     return carry, [] if ys is None else list(ys)
+
+
+def _define_from_table():
+    """What is a function with attributes after the inputs."""
+    import ast
+    from rutile.ops._primitives import TABLE
+
+    def make(name, function, given):
+        fn = getattr(F, function, None) or getattr(_table, function)
+        attributes, names = {}, {}
+        for item in given.split():
+            item, _, argument = item.partition(":")
+            key, _, default = item.partition("=")
+            attributes[key] = ast.literal_eval(default) if default else _NEEDED
+            if argument != "-":
+                names[key] = argument or key
+
+        def __call__(self, *inputs):
+            return fn(*inputs, **{argument: getattr(self, key) for key, argument in names.items()})
+
+        if name not in globals():
+            _define(name, attributes, __call__, (fn.__doc__ or name).split("--\n\n")[-1])
+
+    for name, (function, given) in TABLE.items():
+        make(name, function, given)
+
+
+_define_from_table()
+_define("Einsum", {"equation": _NEEDED}, lambda self, xs: F.einsum(self.equation, *xs), "Sums of products by an equation.")
+_define("CumProd", {"exclusive": False, "reverse": False}, lambda self, x, axis: _cumprod(self, x, axis), "Running products.")
+_define("Conv3D", {"out_channel": _NEEDED, "kernel_size": _NEEDED, "mode": 1, "pad_mode": "valid", "pad": 0, "stride": 1,
+                   "dilation": 1, "group": 1, "data_format": "NCDHW"}, lambda self, x, w: F.conv3d(
+                       x, w, None, self.stride, self.pad_mode, self.pad, self.dilation, self.group), "3-D convolution.")
+_define("Median", {"global_median": False, "axis": 0, "keep_dims": False}, lambda self, x: F.median(
+    x, None if self.global_median else self.axis, self.keep_dims), "(median, its place).")
+_define("Polygamma", {}, lambda self, a, x: _table.polygamma(x, n=int(a)), "The a-th derivative of digamma.")
+_define("Dropout2D", {"keep_prob": 0.5}, lambda self, x: F.dropout2d(x, 1 - self.keep_prob), "Whole channels dropped.")
+_define("Dropout3D", {"keep_prob": 0.5}, lambda self, x: F.dropout3d(x, 1 - self.keep_prob), "Whole channels dropped.")
+_define("ReduceStd", {"axis": (), "unbiased": True, "keep_dims": False}, lambda self, x: F.std_mean(
+    x, self.axis or None, int(self.unbiased), self.keep_dims), "(standard deviation, mean).")
+_define("SquareSumAll", {}, lambda self, x, y: (_table.sum(_table.square(x)), _table.sum(_table.square(y))),
+        "The sums of squares of both.")
+_define("AffineGrid", {"align_corners": False}, lambda self, theta, size: F.affine_grid(theta, size, self.align_corners),
+        "The grid of an affine map.")
+
+
+def _cumprod(p, x, axis):
+    if p.exclusive or p.reverse:
+        raise _errors.UnsupportedError("[CumProd] exclusive and reverse must be False")
+    return _table.cumprod(x, axis=axis)

@@ -106,3 +106,67 @@ class GradOperation:
                            kwargs)[1]
 
         return _named(wrapped, fn)
+
+
+def _tuple(x):
+    return x if isinstance(x, tuple) else (x,)
+
+
+def _pulled(fn, inputs, vectors, weights, has_aux):
+    """Gradients of sum(outputs * vectors)."""
+    def scalar(*args):
+        out = fn(*args)
+        outputs = _tuple(out[0] if has_aux else out)
+        if len(outputs) != len(vectors):
+            raise _rutile.errors.ValueError(f"vjp: {len(outputs)} outputs, {len(vectors)} vectors")
+        for y, v in zip(outputs, vectors):
+            if y.shape != v.shape:
+                raise _rutile.errors.ValueError(f"vjp: a vector {v.shape} for an output {y.shape}")
+        return sum(((y * v).sum() for y, v in zip(outputs[1:], vectors[1:])), (outputs[0] * vectors[0]).sum())
+
+    position = 0 if len(inputs) == 1 else tuple(range(len(inputs)))
+    return _native(scalar, position, _weights(weights), False, tuple(inputs), {})[1]
+
+
+def vjp(fn, *inputs, weights=None, has_aux=False):
+    """(outputs, a function of vectors like the outputs that gives vectors times the Jacobian: one gradient per input).
+
+    With weights it gives (gradients of inputs, of weights). has_aux: fn returns (what is differentiated, something else),
+    and so does vjp: (outputs, function, something else).
+
+    >>> import rutile
+    >>> y, pull = rutile.ops.vjp(lambda x, w: x * w, rutile.Tensor([1.0, 2.0]), rutile.Tensor([3.0, 4.0]))
+    >>> [g.asnumpy().tolist() for g in pull(rutile.Tensor([1.0, 1.0]))]
+    [[3.0, 4.0], [1.0, 2.0]]
+    """
+    out = fn(*inputs)
+
+    def pull(*vectors):
+        return _pulled(fn, inputs, vectors, weights, has_aux)
+
+    return (out[0], pull, out[1] if len(out) == 2 else out[1:]) if has_aux else (out, pull)
+
+
+def jvp(fn, inputs, v, has_aux=False):
+    """(outputs, the Jacobian times v): the derivative along v, which is like the inputs, by differentiating twice.
+
+    >>> import rutile
+    >>> y, along = rutile.ops.jvp(lambda x: x * x * x, rutile.Tensor([1.0, 2.0]), rutile.Tensor([1.0, 0.5]))
+    >>> along.asnumpy().tolist()
+    [3.0, 6.0]
+    """
+    inputs, v = _tuple(inputs), _tuple(v)
+    if [x.shape for x in inputs] != [t.shape for t in v]:
+        raise _rutile.errors.ValueError("jvp: v must have the shapes of the inputs")
+    out = fn(*inputs)
+    outputs = _tuple(out[0] if has_aux else out)
+
+    def along(*u):
+        # Linear in u: its gradient is the product with v, whatever u is.
+        grads = _pulled(fn, inputs, u, None, has_aux)
+        return sum(((g * t).sum() for g, t in zip(_tuple(grads)[1:], v[1:])), (_tuple(grads)[0] * v[0]).sum())
+
+    u = tuple(y * 0.0 for y in outputs)
+    products = _native(along, tuple(range(len(u))), None, False, u, {})[1]
+    result = products[0] if not isinstance(out[0] if has_aux else out, tuple) else products
+    return (out[0], result, out[1] if len(out) == 2 else out[1:]) if has_aux else (out, result)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of primitives whose call is a function of rutile.ops with their attributes after the inputs.
+
+name: (function, attributes). Each attribute "name=default" or "name=default:argument" of the function; without a
+default it must be given; an argument "-" is taken and not used.
+"""
+
+TABLE = {
+    "AdaptiveAvgPool2D": ("adaptive_avg_pool2d", "output_size"), "AdaptiveAvgPool3D": ("adaptive_avg_pool3d", "output_size"),
+    "AdaptiveMaxPool2D": ("adaptive_max_pool2d", "output_size"), "AdaptiveMaxPool3D": ("adaptive_max_pool3d", "output_size"),
+    "BatchToSpace": ("batch_to_space_nd", "block_size:block_shape crops"),
+    "BatchToSpaceND": ("batch_to_space_nd", "block_shape crops"), "BesselI0": ("i0", ""), "BesselI1": ("i1", ""),
+    "Bincount": ("bincount", ""), "Bucketize": ("bucketize", "boundaries right=False"), "Cdist": ("cdist", "p=2.0"),
+    "CeLU": ("celu", "alpha=1.0"), "ChannelShuffle": ("channel_shuffle", "group:groups"),
+    "CountNonZero": ("count_nonzero", "dims=():axis"), "Cummax": ("cummax", "axis"), "Cummin": ("cummin", "axis"),
+    "Dense": ("dense", ""), "DepthToSpace": ("depth_to_space", "block_size"), "Diag": ("diag", ""),
+    "Digamma": ("digamma", ""), "Erfinv": ("erfinv", ""), "Expand": ("expand", ""), "Fills": ("fills", ""),
+    "GLU": ("glu", "axis=-1"), "GatherNd": ("gather_nd", ""), "Gcd": ("gcd", ""), "Ger": ("outer", ""),
+    "GridSampler2D": ("grid_sample", "interpolation_mode='bilinear':mode padding_mode='zeros' align_corners=False"),
+    "GridSampler3D": ("grid_sample", "interpolation_mode='bilinear':mode padding_mode='zeros' align_corners=False"),
+    "Heaviside": ("heaviside", ""), "Histogram": ("histc", "bins=100 min=0.0 max=0.0"), "Hypot": ("hypot", ""),
+    "IdentityN": ("identity", ""),
+    "Im2Col": ("unfold", "ksizes:kernel_size strides=1:stride dilations=1:dilation pads=0:padding"),
+    "InTopK": ("intopk", "k"), "LRN": ("lrn", "depth_radius=5 bias=1.0 alpha=1.0 beta=0.5 norm_region='ACROSS_CHANNELS'"),
+    "Lcm": ("lcm", ""), "LeftShift": ("bitwise_left_shift", ""), "Lgamma": ("lgamma", ""),
+    "LogSoftmaxExt": ("log_softmax", ""), "LogSpace": ("logspace", "steps=10 base=10 dtype='float32'"),
+    "Logit": ("logit", "eps=-1.0"), "MaskedScatter": ("masked_scatter", ""), "MaskedSelect": ("masked_select", ""),
+    "MatrixBandPart": ("matrix_band_part", ""), "MatrixPower": ("matrix_power", "n"),
+    "MaxUnpool2D": ("max_unpool2d", "ksize:kernel_size strides=None:stride pads=0:padding output_shape=None:output_size data_format='NCHW':-"),
+    "MaxUnpool3D": ("max_unpool3d", "ksize:kernel_size strides=None:stride pads=0:padding output_shape=None:output_size data_format='NCDHW':-"),
+    "MultiMarginLoss": ("multi_margin_loss", "p=1 margin=1.0 reduction='mean'"),
+    "MultilabelMarginLoss": ("multilabel_margin_loss", "reduction='mean'"),
+    "NanToNum": ("nan_to_num", "nan=0.0 posinf=None neginf=None"), "NextAfter": ("nextafter", ""),
+    "RandomShuffle": ("shuffle", "seed=0:- seed2=0:-"), "Range": ("range", "maxlen=1000000:-"),
+    "ReverseSequence": ("reverse_sequence", "seq_dim batch_dim=0"), "RightShift": ("bitwise_right_shift", ""),
+    "RmsNorm": ("rms_norm", "epsilon=1e-6"), "Roll": ("roll", "shift:shifts axis:dims"), "ScatterNd": ("scatter_nd", ""),
+    "SearchSorted": ("searchsorted", "dtype=None:- right=False"), "Sinc": ("sinc", ""),
+    "SoftMarginLoss": ("soft_margin_loss", "reduction='mean'"), "SpaceToBatch": ("space_to_batch_nd", "block_size paddings"),
+    "SpaceToBatchND": ("space_to_batch_nd", "block_shape:block_size paddings"),
+    "SpaceToDepth": ("space_to_depth", "block_size"),
+    "TensorScatterElements": ("tensor_scatter_elements", "axis=0 reduction='none'"), "Trace": ("trace", ""),
+    "TrilIndices": ("tril_indices", "row col offset=0 dtype='int32'"),
+    "TripletMarginLoss": ("triplet_margin_loss", "p=2.0 swap=False eps=1e-6 reduction='mean'"),
+    "TriuIndices": ("triu_indices", "row col offset=0 dtype='int32'"), "TruncateMod": ("fmod", ""), "Unique": ("unique", ""),
+    "Unpack": ("unstack", "axis=0 num=None:-"),
+    **{f"TensorScatter{n}": (f"tensor_scatter_{n.lower()}", "") for n in ("Update", "Add", "Sub", "Mul", "Div", "Max", "Min")},
+    **{f"Scatter{n}": (f"scatter_{n.lower()}", "use_locking=False:-") for n in ("Update", "Add", "Sub", "Mul", "Div", "Max", "Min")},
+    **{f"ScatterNd{n}": (f"scatter_nd_{n.lower()}", "use_locking=False:-") for n in ("Update", "Add", "Sub", "Mul", "Div", "Max", "Min")},
+    **{f"UnsortedSegment{n}": (f"unsorted_segment_{n.lower()}", "") for n in ("Sum", "Prod", "Max", "Min")},
+}
