@@ -104,7 +104,7 @@ void add_tools(py::module_& m) {
              return self;
            })
       .def("__exit__", [](AnomalyContext& c, const py::args&) { c.exit(); });
-  py::class_<ProfilerContext>(m, "Profiler")
+  py::class_<ProfilerContext>(m, "Profiler", "Records what runs inside `with Profiler() as p`.")
       .def(py::init<bool, int64_t>(), py::arg("shapes") = true, py::arg("max_events") = 1000000)
       .def("__enter__",
            [](py::object self) {
@@ -122,7 +122,7 @@ void add_tools(py::module_& m) {
       .def(
           "write", [](const ProfilerContext& c, const std::string& path) { c.get().write(path); },
           py::arg("path"), "Writes the trace for Chrome and Perfetto.");
-  py::class_<SpanContext>(m, "Span")
+  py::class_<SpanContext>(m, "Span", "Names what runs inside `with Span(name)` in the profile.")
       .def(py::init<std::string>(), py::arg("name"))
       .def("__enter__",
            [](py::object self) {
