@@ -169,7 +169,8 @@ TEST(Golden, SharedOpsAndTheirGradientsAgreeWithPyTorchInFloat64) {
     if (!file.starts_with("shared_") || !file.ends_with(".json")) continue;
     ++files;
     std::ifstream stream(entry.path());
-    for (const Json& sample : Json::parse(stream).at("samples")) {
+    const Json dump = Json::parse(stream);
+    for (const Json& sample : dump.at("samples")) {
       SCOPED_TRACE(cat(file, ": ", sample.at("op").get<std::string>(), " ",
                        sample.at("index").get<int>(), " ", sample.at("attrs").dump()));
       try {
