@@ -248,7 +248,9 @@ GradResult grad_eigh(GradCtx& c) {
   const Tensor& v = c.out(1);
   if (!gv.defined()) return {matmul(v * expand_dims(gw, -2), mt(v))};
   const Tensor& w = c.out(0);
-  Tensor middle = matmul(mt(v), gv) / gaps(w);
+  const Tensor turned = matmul(mt(v), gv);
+  // Turning the eigenvectors is antisymmetric; the rest of gv changes their lengths only.
+  Tensor middle = (turned - mt(turned)) * 0.5 / gaps(w);
   const Tensor on = cast(eye(w.shape().back(), w.dtype()), DType::kBool);
   middle = where(on, 0.0, middle);
   if (gw.defined()) middle = middle + diagonal_matrix(gw);

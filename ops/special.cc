@@ -93,13 +93,15 @@ GradResult grad_logaddexp2(GradCtx& c) {
 GradResult grad_xlogy(GradCtx& c) {
   return both(c, [&](int i) {
     if (i == 1) return c.grad() * c.in(0) / c.in(1);
-    return c.grad() * where(equal(c.in(0), 0), 0.0, log(c.in(1)));
+    const Tensor none = logical_and(equal(c.in(0), 0), less_equal(c.in(1), 0));
+    return c.grad() * where(none, 0.0, log(c.in(1)));
   });
 }
 GradResult grad_xlog1py(GradCtx& c) {
   return both(c, [&](int i) {
     if (i == 1) return c.grad() * c.in(0) / (c.in(1) + 1);
-    return c.grad() * where(equal(c.in(0), 0), 0.0, log1p(c.in(1)));
+    const Tensor none = logical_and(equal(c.in(0), 0), less_equal(c.in(1), -1));
+    return c.grad() * where(none, 0.0, log1p(c.in(1)));
   });
 }
 

@@ -82,6 +82,14 @@ AttrValue attr_value(const Json& v) {
   return v.get<std::string>();
 }
 
+// PyTorch's series of polygamma end early, and it rounds 1 / 6 to f32.
+double tolerance(const std::string& name) {
+  for (const char* rough : {"hsigmoid", "digamma", "polygamma"}) {
+    if (name.starts_with(cat("shared/", rough, "/"))) return 1e-7;
+  }
+  return 1e-10;
+}
+
 void compare(const Tensor& got, const Json& want, const std::string& name) {
   ASSERT_TRUE(got.defined()) << name;
   ASSERT_EQ(to_string(got.shape()), to_string(shape_of(want.at("shape")))) << name;
@@ -94,19 +102,19 @@ void compare(const Tensor& got, const Json& want, const std::string& name) {
             << name << "[" << i << "] is " << v[i] << ", expected " << w;
         continue;
       }
-      EXPECT_NEAR(v[i], w, 1e-10 * (1 + std::abs(w))) << name << "[" << i << "]";
+      EXPECT_NEAR(v[i], w, tolerance(name) * (1 + std::abs(w))) << name << "[" << i << "]";
     }
     return;
   }
   double norm = 0;
   for (const double x : v) norm += x * x;
   norm = std::sqrt(norm);
-  EXPECT_NEAR(norm, want.at("norm").get<double>(), 1e-10 * (1 + norm)) << name;
+  EXPECT_NEAR(norm, want.at("norm").get<double>(), tolerance(name) * (1 + norm)) << name;
   for (size_t k = 0; k < want.at("sketch").size(); ++k) {
     const std::string seed = cat("sketch.", k, "/", name);
     double sum = 0;
     for (size_t i = 0; i < v.size(); ++i) sum += hash_at(seed, i) >> 63 ? -v[i] : v[i];
-    EXPECT_NEAR(sum, want["sketch"][k].get<double>(), 1e-10 * (1 + norm)) << name << ", sum " << k;
+    EXPECT_NEAR(sum, want["sketch"][k].get<double>(), tolerance(name) * (1 + norm)) << name << ", sum " << k;
   }
 }
 
@@ -146,9 +154,12 @@ void run_sample(const Json& sample) {
   for (const auto& [key, value] : sample.at("attrs").items()) {
     const int field = op->attrs ? field_index(*op->attrs, key) : -1;
     ASSERT_GE(field, 0) << name << " has no attribute " << key;
+    Status set = op->attrs->set(attrs.get_mutable(), field, attr_value(value));
     const bool special = value == "inf" || value == "-inf" || value == "nan";
-    throw_if_error(op->attrs->set(attrs.get_mutable(), field,
-                                  special ? AttrValue(number(value)) : attr_value(value)));
+    if (!set.ok() && special) {
+      set = op->attrs->set(attrs.get_mutable(), field, AttrValue(number(value)));
+    }
+    throw_if_error(set);
   }
   std::vector<Tensor> in;
   for (size_t i = 0; i < sample.at("inputs").size(); ++i) {
