@@ -114,7 +114,8 @@ void compare(const Tensor& got, const Json& want, const std::string& name) {
     const std::string seed = cat("sketch.", k, "/", name);
     double sum = 0;
     for (size_t i = 0; i < v.size(); ++i) sum += hash_at(seed, i) >> 63 ? -v[i] : v[i];
-    EXPECT_NEAR(sum, want["sketch"][k].get<double>(), tolerance(name) * (1 + norm)) << name << ", sum " << k;
+    EXPECT_NEAR(sum, want["sketch"][k].get<double>(), tolerance(name) * (1 + norm))
+        << name << ", sum " << k;
   }
 }
 
