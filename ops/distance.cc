@@ -31,10 +31,7 @@ Tensor p_norm(const Tensor& x, int64_t axis, double p) {
   if (p == 1) return sum(abs(x), along);
   if (p == 0) return sum(cast(not_equal(x, 0.0), x.dtype()), along);
   if (std::isinf(p)) return max(abs(x), {.axes = {axis}, .keepdims = true});
-  const Tensor size = abs(x), zero = equal(size, 0.0);
-  const Tensor powers = where(zero, 0.0, pow(where(zero, 1.0, size), p));
-  const Tensor total = sum(powers, along), none = equal(total, 0.0);
-  return where(none, 0.0, pow(where(none, 1.0, total), 1 / p));
+  return flat_power(sum(flat_power(abs(x), p), along), 1 / p);
 }
 
 Status infer_normalize(const CallMeta& c, TensorMeta* out) {

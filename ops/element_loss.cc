@@ -7,6 +7,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/elementwise_infer.h"
+#include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/loss.h"
 #include "rutile/ops/loss_util.h"
@@ -139,7 +140,7 @@ TensorList compose_sigmoid_focal(const void* attrs, In in) {
   if (a.gamma == 2) {
     loss = loss * square(wrong);
   } else if (a.gamma != 0) {
-    loss = loss * pow(wrong, a.gamma);
+    loss = loss * flat_power(wrong, a.gamma);
   }
   if (a.alpha >= 0) loss = loss * (t * (2 * a.alpha - 1) + (1 - a.alpha));
   return {reduce_loss(loss, a.reduction)};

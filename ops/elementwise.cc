@@ -2,6 +2,9 @@
 // Ops of two inputs, selection and conversion.
 #include "rutile/ops/elementwise.h"
 
+// Before the macros of the same names in elementwise_infer.h.
+#include "rutile/ops/special.h"
+
 #include "rutile/ops/elementwise_infer.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/tensor_ops.h"
@@ -80,9 +83,9 @@ GradResult grad_maximum(GradCtx& c) { return grad_extremum(c, greater(c.in(0), c
 GradResult grad_minimum(GradCtx& c) { return grad_extremum(c, less(c.in(0), c.in(1))); }
 
 GradResult grad_atan2(GradCtx& c) {
-  const Tensor &x = c.in(0), &y = c.in(1);
-  const Tensor g = c.grad() / (square(x) + square(y));
-  return both(c, [&](int i) { return i == 0 ? g * y : -g * x; });
+  const Tensor &x = c.in(0), &y = c.in(1), r = hypot(x, y);
+  const Tensor g = over_root(c.grad(), r);
+  return both(c, [&](int i) { return g * over_root(i == 0 ? y : -x, r); });
 }
 
 GradResult grad_where(GradCtx& c) {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/grad_util.h"
 
+#include <limits>
+
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/tensor_ops.h"
 
 namespace rutile::ops {
 
@@ -13,6 +16,17 @@ Tensor unbroadcast(const Tensor& g, const TensorMeta& to) {
 }
 
 Tensor wide(const Tensor& x) { return cast(x, wide(x.dtype())); }
+
+Tensor flat_power(const Tensor& x, double p) {
+  const Tensor zero = equal(x, 0.0);
+  const double there = p > 0 ? 0.0 : std::numeric_limits<double>::infinity();
+  return where(zero, there, pow(where(zero, 1.0, x), p));
+}
+
+Tensor over_root(const Tensor& g, const Tensor& y) {
+  const Tensor zero = equal(y, 0.0);
+  return where(zero, 0.0, g) / where(zero, 1.0, y);
+}
 
 DType weak_dtype(DType like, Scalar value) {
   switch (value.kind) {

@@ -23,6 +23,12 @@ inline Tensor operand(std::span<const Tensor> in, size_t i) {
   return i < in.size() ? in[i] : Tensor();
 }
 
+// x to the power p, p != 0, with the slope of x = 0 taken for 0, where it may be infinite: a
+// gradient of 0 times infinity would be NaN.
+RUTILE_API Tensor flat_power(const Tensor& x, double p);
+// g / y, 0 where y is 0: the slope of a root there is taken for 0, and so is its own.
+RUTILE_API Tensor over_root(const Tensor& g, const Tensor& y);
+
 // The number as a 0-d tensor that does not change the dtype of an op with `like` (weak typing).
 RUTILE_API Tensor scalar_like(const Tensor& like, Scalar value);
 // Its dtype.

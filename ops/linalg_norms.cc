@@ -67,10 +67,9 @@ TensorList compose_vector_norm(const void* attrs, In in) {
   } else if (a.ord == 1) {
     y = sum(abs(x), sums);
   } else {
-    const Tensor total = sum(pow(abs(x), a.ord), sums);
-    const Tensor none = equal(total, 0);  // no slope there
-    y = where(none, a.ord > 0 ? 0.0 : std::numeric_limits<double>::infinity(),
-              pow(where(none, 1.0, total), 1 / a.ord));
+    const Tensor size = abs(x);
+    const Tensor powers = a.ord < 2 ? flat_power(size, a.ord) : pow(size, a.ord);
+    y = flat_power(sum(powers, sums), 1 / a.ord);
   }
   return {cast(y, in[0].dtype())};
 }

@@ -37,11 +37,13 @@ template <class A>
 TensorList compose_pool(const void* attrs, std::span<const Tensor> in) {
   const A& a = *static_cast<const A*>(attrs);
   const Tensor x = wide(in[0]);
-  const Tensor powers = a.norm_type == 2 ? square(x) : pow(x, a.norm_type);
+  const double p = a.norm_type;
+  const bool steep = p > 0 && p < 2 && p != 1;  // a derivative at 0 is infinite
+  const Tensor powers = p == 2 ? square(x) : steep ? flat_power(x, p) : pow(x, p);
   double elements = 1;
   for (const int64_t k : entries(a.kernel)) elements *= static_cast<double>(k);
   const Tensor sums = mean(powers, mean_attrs(a)) * elements;
-  return {cast(pow(sums, 1 / a.norm_type), in[0].dtype())};
+  return {cast(flat_power(sums, 1 / p), in[0].dtype())};
 }
 
 template <class A, const OpDef* kMean>

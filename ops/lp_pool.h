@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pooling by the power mean without its divisor: (sum over the window of x^p)^(1/p), over the last
 // one to three dimensions. Sizes and errors as for the average pools; no padding. Floating dtypes.
-// With odd p a window of a negative sum gives NaN, as in PyTorch.
+// With odd p a window of a negative sum gives NaN, as in PyTorch. The gradient of a window whose
+// sum is 0 is 0.
 //
 //   Tensor y = ops::lp_pool2d(x, {.norm_type = 2, .kernel = 3, .stride = 2});
 #pragma once

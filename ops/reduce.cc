@@ -235,12 +235,6 @@ GradResult grad_prod(GradCtx& c) {
   return {g * cast(permute(reshape(others, turned), inverse), m.dtype)};
 }
 
-// g / y, 0 where a root y is 0: there the gradient is taken for 0, and so is its own.
-Tensor over_root(const Tensor& g, const Tensor& y) {
-  const Tensor zero = equal(y, 0);
-  return where(zero, 0.0, g) / where(zero, 1.0, y);
-}
-
 GradResult grad_norm(GradCtx& c) {
   const auto& a = c.attrs<ReduceAttrs>();
   return {spread(over_root(c.grad(), c.out()), a.axes, a.keepdims, c.in_meta(0)) * c.in(0)};

@@ -5,6 +5,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/elementwise_infer.h"
+#include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/loss.h"
 #include "rutile/ops/loss_util.h"
@@ -200,7 +201,7 @@ TensorList compose_focal(const void* attrs, In in) {
   if (a.gamma == 2) {
     loss = loss * square(wrong);
   } else if (a.gamma != 0) {
-    loss = loss * pow(wrong, a.gamma);
+    loss = loss * flat_power(wrong, a.gamma);
   }
   if (weight.defined()) loss = loss * gather(cast(weight, loss.dtype()), labels);
   return {reduce_loss(loss, a.reduction)};

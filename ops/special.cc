@@ -2,6 +2,7 @@
 #include "rutile/ops/special.h"
 
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "rutile/ops/cost.h"
@@ -202,7 +203,13 @@ TensorList compose_logit(const void* attrs, In in) {
   const double eps = static_cast<const LogitAttrs*>(attrs)->eps;
   const DType t = is_floating(in[0].dtype()) ? in[0].dtype() : DType::kF32;
   Tensor x = cast(in[0], wide(t));
-  if (eps >= 0) x = clip(x, {eps, 1 - eps});
+  if (eps >= 0) {
+    x = clip(x, {eps, 1 - eps});
+  } else {
+    // Where there is no value there is no slope either.
+    const Tensor nan = scalar_like(x, std::numeric_limits<double>::quiet_NaN());
+    x = x * where(logical_and(greater_equal(x, 0.0), less_equal(x, 1.0)), 1.0, nan);
+  }
   return {cast(log(x) - log1p(-x), t)};
 }
 

@@ -3,16 +3,25 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+#include <functional>
+
 #include "rutile/autograd/tape.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
+#include "rutile/ops/linalg.h"
+#include "rutile/ops/loss.h"
+#include "rutile/ops/lp_pool.h"
+#include "rutile/ops/special.h"
 #include "rutile/ops/tensor_ops.h"
 
 namespace rutile::ops {
 namespace {
 
+using testing::DoubleNear;
 using testing::Each;
 using testing::ElementsAre;
+using testing::IsNan;
 
 using Function = std::function<Tensor(const Tensor&)>;
 
@@ -42,6 +51,65 @@ TEST(Norm, ZeroHasNoGradient) {
       two_gradients([](const Tensor& x) { return norm(x); }, Tensor::zeros({3}, DType::kF64));
   EXPECT_THAT(g.to_vector<double>(), Each(0));
   EXPECT_THAT(h.to_vector<double>(), Each(0));
+}
+
+// No slope of a power at 0 is infinite, to both orders.
+TEST(Powers, ZerosHaveNoGradient) {
+  const Tensor zeros = Tensor::zeros({1, 1, 2, 2}, DType::kF64);
+  for (const double p : {0.5, 1.0, 1.5, 2.0, 3.0}) {
+    const auto [g, h] = two_gradients(
+        [&](const Tensor& x) { return lp_pool2d(x, {.norm_type = p, .kernel = 2}); }, zeros);
+    EXPECT_THAT(g.to_vector<double>(), Each(0)) << p;
+    EXPECT_THAT(h.to_vector<double>(), Each(0)) << p;
+  }
+  for (const double p : {-1.0, 0.5, 1.5, 3.0}) {
+    const auto [g, h] = two_gradients([&](const Tensor& x) { return vector_norm(x, {.ord = p}); },
+                                      Tensor::from<double>({0, 2, -3}, {3}));
+    EXPECT_EQ(g.to_vector<double>()[0], 0) << p;
+    for (const double v : h.to_vector<double>()) EXPECT_TRUE(std::isfinite(v)) << p;
+  }
+}
+
+// PyTorch 2.12: 0 at the origin.
+TEST(Atan2, OriginHasNoGradientAndNothingOverflows) {
+  const auto slopes = [](const Tensor& y, const Tensor& x) {
+    GradScope scope;
+    scope.watch(y);
+    scope.watch(x);
+    return scope.gradient(sum(atan2(y, x)), {y, x});
+  };
+  const auto g = slopes(Tensor::from<float>({0, 3e30f, 3e-30f}, {3}),
+                        Tensor::from<float>({0, 4e30f, 4e-30f}, {3}));
+  const auto by_y = g[0].to_vector<float>(), by_x = g[1].to_vector<float>();
+  const float y_slopes[] = {0, 1.6e-31f, 1.6e29f}, x_slopes[] = {0, -1.2e-31f, -1.2e29f};
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_FLOAT_EQ(by_y[i], y_slopes[i]);
+    EXPECT_FLOAT_EQ(by_x[i], x_slopes[i]);
+  }
+}
+
+TEST(Logit, NoValueHasNoSlope) {
+  const auto [g, h] = two_gradients([](const Tensor& x) { return logit(x); },
+                                    Tensor::from<double>({2.5, -1e-300, 0.5, 0.25}, {4}));
+  EXPECT_THAT(g.to_vector<double>(), ElementsAre(IsNan(), IsNan(), 4, DoubleNear(16 / 3.0, 1e-14)));
+  EXPECT_EQ(h.to_vector<double>()[2], 0);
+}
+
+TEST(FocalLoss, SaturatedLogitsHaveNoSlope) {
+  const auto [g, h] = two_gradients(
+      [](const Tensor& x) {
+        return sigmoid_focal_loss(x, Tensor::from<double>({1, 0}, {2}), {.gamma = 0.5});
+      },
+      Tensor::from<double>({800, -800}, {2}));
+  EXPECT_THAT(g.to_vector<double>(), Each(0));
+  EXPECT_THAT(h.to_vector<double>(), Each(0));
+  const auto [g2, h2] = two_gradients(
+      [](const Tensor& x) {
+        return focal_loss(x, Tensor::from<int64_t>({0}, {1}), {.gamma = 0.5});
+      },
+      Tensor::from<double>({800, -800}, {1, 2}));
+  EXPECT_THAT(g2.to_vector<double>(), Each(0));
+  EXPECT_THAT(h2.to_vector<double>(), Each(0));
 }
 
 TEST(Prod, GradientsOfAnyOrderAtZeros) {
