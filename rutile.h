@@ -95,6 +95,7 @@
 #include "rutile/ops/random.h"
 #include "rutile/ops/recurrent.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/require.h"
 #include "rutile/ops/scan.h"
 #include "rutile/ops/scatter.h"
 #include "rutile/ops/shuffle.h"

@@ -56,6 +56,7 @@ void register_index_ref();
 void register_scan_ref();
 void register_order_ref();
 void register_unique_ref();
+void register_require_ref();
 void register_scatter_ref();
 void register_distributions_ref();
 
@@ -110,6 +111,7 @@ void register_all() {
   register_scan_ref();
   register_order_ref();
   register_unique_ref();
+  register_require_ref();
   register_scatter_ref();
   register_distributions_ref();
 }

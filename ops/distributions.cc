@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/distributions.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -11,6 +12,7 @@
 #include "rutile/ops/index.h"
 #include "rutile/ops/order.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/require.h"
 #include "rutile/ops/softmax.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
@@ -199,13 +201,15 @@ TensorList compose_multinomial(const void* attrs, In in) {
   const auto& a = as<MultinomialAttrs>(attrs);
   Shape shape = in[1].shape();
   const int64_t n = shape.back();
+  const int64_t positive = a.replacement ? std::min<int64_t>(a.num_samples, 1) : a.num_samples;
+  const Tensor w =
+      require_range(wide(in[1]), {.min = 0, .positive = positive, .what = "multinomial's weights"});
   if (!a.replacement) {
     // The order of the weights' logarithms with Gumbel noise is a draw without replacement.
-    const Tensor w = wide(in[1]);
     const Tensor noisy = log(w) + gumbel(in[0], shape, w.dtype());
     return {topk(noisy, a.num_samples, -1).indices};
   }
-  const Tensor steps = cumsum(cast(in[1], DType::kF64));
+  const Tensor steps = cumsum(cast(w, DType::kF64));
   shape[shape.rank() - 1] = a.num_samples;
   if (shape.numel() == 0) return {full(shape, 0, DType::kI64)};
   const Tensor u = random_uniform(in[0], {.shape = shape, .dtype = DType::kF64});
@@ -376,6 +380,7 @@ constinit const OpDef kMultinomial = define({.name = "multinomial",
                                              .infer = infer_multinomial,
                                              .flops = multinomial_flops,
                                              .compose = compose_multinomial,
+                                             .checks_values = true,
                                              .no_grad = kRandom,
                                              .doc = "Classes drawn by the weights of each row."});
 Tensor multinomial(Arg key, Arg weights, MultinomialAttrs attrs) {

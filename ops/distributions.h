@@ -98,7 +98,8 @@ struct MultinomialAttrs {
 };
 // Classes (i64) drawn by the weights in the last dimension, which need not sum to 1: [n] or [m, n]
 // to [num_samples] or [m, num_samples]. The largest weights of a row without replacement come more
-// often in front.
+// often in front. An error for weights that are negative, infinite or NaN, and for rows with none
+// above 0, or without replacement with fewer than num_samples.
 extern RUTILE_API const OpDef kMultinomial;
 RUTILE_API Tensor multinomial(Arg key, Arg weights, MultinomialAttrs attrs);
 RUTILE_API Tensor multinomial(Arg weights, MultinomialAttrs attrs = {});

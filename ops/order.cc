@@ -7,6 +7,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
+#include "rutile/ops/require.h"
 #include "rutile/ops/special.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
@@ -134,7 +135,7 @@ Status infer_quantile(const CallMeta& c, TensorMeta* out) {
 
 // Element `place` [rows, m] (whole numbers) of each line of `sorted` [rows, n].
 Tensor pick(const Tensor& sorted, const Tensor& place) {
-  const TakeAlongAttrs strict{1, false};  // q below 0 does not count from the end
+  const TakeAlongAttrs strict{1, false};
   return call1(kTakeAlongAxis, &strict, {sorted, cast(place, DType::kI64)});
 }
 
@@ -173,7 +174,8 @@ Tensor quantiles(const Tensor& lines, const Tensor& q, QuantileMode mode, bool l
 
 TensorList compose_quantiles(const void* attrs, In in, bool leave_nan) {
   const auto& a = *static_cast<const QuantileAttrs*>(attrs);
-  const Tensor &x = in[0], &q = in[1];
+  const Tensor& x = in[0];
+  const Tensor q = require_range(in[1], {.min = 0, .max = 1, .what = "q"});
   int axis = 0;
   throw_if_error(one_axis(a.axes, x.rank(), &axis));
   const Shape rest = without(x.shape(), axis, a.keepdims);

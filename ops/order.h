@@ -71,9 +71,9 @@ struct QuantileAttrs {
   QuantileMode interpolation = QuantileMode::kLinear;
   RUTILE_REFLECT(axes, keepdims, interpolation)
 };
-// The quantiles q, 0-d or [n], each in [0, 1]: element q (size - 1) of the sorted line. Result: q's
-// dimension in front of the reduced shape. Floats only. NaN where there is one; nanquantile leaves
-// NaNs out.
+// The quantiles q, 0-d or [n], each in [0, 1] (else an error): element q (size - 1) of the sorted
+// line. Result: q's dimension in front of the reduced shape. Floats only. NaN where there is one;
+// nanquantile leaves NaNs out.
 extern RUTILE_API const OpDef kQuantile;
 RUTILE_API Tensor quantile(Arg x, Arg q, QuantileAttrs attrs = {});
 RUTILE_API Tensor quantile(Arg x, double q, QuantileAttrs attrs = {});

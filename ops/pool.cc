@@ -333,7 +333,8 @@ constinit const OpDef kMaxPool2dGrad = define({
     .flops = flops_per_input<1>,
     .grad = grad_max_pool_grad,
     .saves = {"indices"},
-    .doc = "Gradient of max_pool2d: dy added up where the maxima were.",
+    .doc = "Gradient of max_pool2d: dy added up where the maxima were; an index outside its window "
+           "adds nothing.",
 });
 
 constinit const OpDef kMaxPool2dGather = define({

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "rutile/ops/require.h"
 #include "rutile/tests/ops/samples/sample.h"
 
 namespace rutile::samples {
@@ -104,7 +105,36 @@ RUTILE_SAMPLES(multinomial) {
   s.error({key(), in({3})}, MultinomialAttrs{-1}, kValue, "num_samples");
   s.error({key(), in({3, 0})}, MultinomialAttrs{2}, kValue, "no class");
   s.error({key(), in({1, 2, 3})}, MultinomialAttrs{}, kValue, "weights expects");
+  for (const double w : {-1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    for (const bool replacement : {true, false}) {
+      s.error({key(), in({2, 2}).values({1, 2, w, 1})}, MultinomialAttrs{1, replacement}, kValue,
+              "weights expects finite numbers from 0 on, got");
+    }
+  }
+  s.error({key(), in({2, 2}).values({1, 0, 0, 0})}, MultinomialAttrs{3}, kValue,
+          "1 or more numbers above 0");
+  s.error({key(), in({3}).values({1, 0, 0})}, MultinomialAttrs{3, false}, kValue,
+          "3 or more numbers above 0 in a line, got 1");
   s.error({key(), in({3}).as(DType::kI32)}, MultinomialAttrs{}, kType, "floats");
+}
+RUTILE_SAMPLES(require_range) {
+  const RequireRangeAttrs a{.min = 0, .max = 3, .what = "p"};
+  s.add({in({3, 7}).positive()}, a).dtypes(kFloats);
+  s.add({in({2, 6, 3, 3}).positive().channels_last()}, a);
+  s.add({in({5}).positive().gaps()}, RequireRangeAttrs{.positive = 5});
+  s.add({in({2, 3}).values({0, 1, 2})}, RequireRangeAttrs{.positive = 2});
+  s.add({in({})}, RequireRangeAttrs{});
+  s.add({in({0, 7})}, RequireRangeAttrs{.positive = 3}).name("empty");
+  for (const double v : {-0.5, 3.5, static_cast<double>(NAN)}) {
+    s.error({in({3}).values({0, 1, v})}, a, kValue, "p expects numbers from 0 to 3, got");
+  }
+  s.error({in({1}).values({INFINITY})}, RequireRangeAttrs{}, kValue, "x expects finite numbers");
+  s.error({in({2, 2}).values({1, 1, 0, 1})}, RequireRangeAttrs{.positive = 2}, kValue,
+          "2 or more numbers above 0 in a line, got 1");
+  s.error({in({2})}, RequireRangeAttrs{.min = 1, .max = 0}, kValue, "min <= max");
+  s.error({in({2})}, RequireRangeAttrs{.positive = -1}, kValue, "positive");
+  s.error({in({})}, RequireRangeAttrs{.positive = 1}, kValue, "rank 1");
+  s.error({in({3}).as(DType::kI32)}, RequireRangeAttrs{}, kType, "floating point");
 }
 RUTILE_SAMPLES(feature_dropout) {
   s.add({key(), in({4, 6, 3, 3})}, DropoutAttrs{0.4}).dtypes(kFloats);

@@ -84,7 +84,12 @@ RUTILE_SAMPLES(mode) {
     s.error({in({4, 0}), in({})}, QuantileAttrs{{1}}, kValue, "no elements");                      \
     s.error({in({4}), in({})}, QuantileAttrs{{1}}, kIndex, "axis 1");                              \
     s.error({in({4}).as(DType::kI32), in({}).as(DType::kI32)}, QuantileAttrs{}, kType, "floats");  \
-    s.error({in({4}), in({}).values({-0.5})}, QuantileAttrs{}, kIndex, "out of range");            \
+    for (const double q : {-0.5, 1.1, static_cast<double>(NAN)}) {                                 \
+      for (const QuantileMode m : {QuantileMode::kLinear, QuantileMode::kNearest}) {               \
+        s.error({in({4}), in({2}).values({0.5, q})}, QuantileAttrs{.interpolation = m}, kValue,    \
+                "q expects numbers from 0 to 1");                                                  \
+      }                                                                                            \
+    }                                                                                              \
   }
 RUTILE_QUANTILE_SAMPLES(quantile)
 RUTILE_QUANTILE_SAMPLES(nanquantile)
