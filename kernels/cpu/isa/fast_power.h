@@ -86,7 +86,7 @@ RUTILE_FN float half_exp(float x) {
   x = clamp(x, -105.0f, 90.0f);
   const float n = nearest(x * 1.44269504088896341f);
   const float r = fma(n, -1.42860677e-6f, fma(n, -6.93145752e-1f, x));
-  return scale(expm1_reduced(r) + 1.0f, static_cast<int32_t>(n) - 1);
+  return scale(0.5f * expm1_reduced(r) + 0.5f, static_cast<int32_t>(n));
 }
 RUTILE_FN float cosh_f32(float x) {
   const float h = half_exp(__builtin_fabsf(x));
