@@ -4,7 +4,7 @@
 #include <string>
 
 #include "rutile/debug/special_numbers.h"
-#include "rutile/graph/exec/session.h"
+#include "rutile/graph/exec/observers.h"
 #include "rutile/ops/call.h"
 
 namespace rutile::debug {
@@ -66,28 +66,14 @@ std::string about_inputs(const OpDef& op, std::span<const Tensor> in, const Anom
 
 }  // namespace
 
-class DetectAnomaly::Hooks final : public RunHook, public graph::SessionHook {
+class DetectAnomaly::Hooks final : public graph::Observer {
  public:
-  explicit Hooks(AnomalyOptions o)
-      : options_(o), run_(call_modes().run), session_(graph::session_hook()) {
-    call_modes().run = this;
-    graph::session_hook() = this;
-  }
-  ~Hooks() override {
-    call_modes().run = run_;
-    graph::session_hook() = session_;
-  }
-  Hooks(const Hooks&) = delete;
-  Hooks& operator=(const Hooks&) = delete;
+  explicit Hooks(AnomalyOptions o) : options_(o) {}
 
-  void before(const OpDef& op, std::span<const Tensor> in) override {
-    ++depth_;
-    if (run_) run_->before(op, in);
-  }
-  void after(const OpDef& op, const void* attrs, std::span<const Tensor> in,
-             std::span<const Tensor> out, std::source_location where) override {
-    --depth_;
-    if (run_) run_->after(op, attrs, in, out, where);
+  void before(const OpDef&, std::span<const Tensor>) override { ++depth_; }
+  void after(const OpDef& op, const void*, std::span<const Tensor> in, std::span<const Tensor> out,
+             std::source_location where) override {
+    if (depth_ > 0) --depth_;  // 0: the scope began inside this op
     // Inside a composition numbers may be infinite that no user sees; a view makes none.
     if (depth_ > 0 || op.view_offset) return;
     for (const Tensor& t : out) {
@@ -97,11 +83,7 @@ class DetectAnomaly::Hooks final : public RunHook, public graph::SessionHook {
     }
   }
 
-  void started(const graph::Session& session) override {
-    if (session_) session_->started(session);
-  }
   void after(const graph::Session& session, const graph::Step& step) override {
-    if (session_) session_->after(session, step);
     if (step.node == graph::kNone || step.copied > 0) return;
     const graph::Graph& g = *session.program().graph;
     const graph::Node& n = g.nodes[step.node];
@@ -112,18 +94,15 @@ class DetectAnomaly::Hooks final : public RunHook, public graph::SessionHook {
       if (s.first >= 0) report_step(g, n, to_string(s, meta));
     }
   }
-  void finished(const graph::Session& session) override {
-    if (session_) session_->finished(session);
-  }
 
  private:
   AnomalyOptions options_;
   int depth_ = 0;
-  RunHook* run_;  // those of the scope around: they see what this one sees
-  graph::SessionHook* session_;
 };
 
-DetectAnomaly::DetectAnomaly(AnomalyOptions options) : hooks_(std::make_unique<Hooks>(options)) {}
-DetectAnomaly::~DetectAnomaly() = default;
+DetectAnomaly::DetectAnomaly(AnomalyOptions options) : hooks_(std::make_shared<Hooks>(options)) {
+  graph::start_observer(hooks_);
+}
+DetectAnomaly::~DetectAnomaly() { graph::end_observer(*hooks_); }
 
 }  // namespace rutile::debug

@@ -24,7 +24,7 @@ struct AnomalyOptions {
   bool inf = true;  // off: masks of -inf and overflows under a loss scale are no anomaly
 };
 
-// For the thread that makes it, and ended there. Scopes nest, each with its options.
+// For the thread that makes it. Scopes nest, each with its options, and may end in any order.
 class RUTILE_API DetectAnomaly {
  public:
   explicit DetectAnomaly(AnomalyOptions options = {});
@@ -34,7 +34,7 @@ class RUTILE_API DetectAnomaly {
 
  private:
   class Hooks;
-  std::unique_ptr<Hooks> hooks_;
+  std::shared_ptr<Hooks> hooks_;
 };
 
 }  // namespace rutile::debug

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/profile/profiler.h"
 
-#include <atomic>
+#include <thread>
 
 #include "rutile/core/error.h"
-#include "rutile/graph/exec/session.h"
+#include "rutile/graph/exec/observers.h"
 #include "rutile/graph/ir/text.h"
 #include "rutile/graph/trace/tracer.h"
 #include "rutile/io/file.h"
@@ -50,33 +50,28 @@ std::string operands_of(const graph::Graph& g, const graph::Node& n) {
 
 }  // namespace
 
-class Profiler::Recorder final : public RunHook, public graph::SessionHook {
+class Profiler::Recorder final : public graph::Observer {
  public:
   explicit Recorder(ProfilerOptions o) : options_(o), start_(Clock::now()) {
     if (current()) {
       throw_error(ErrorCode::kRuntime, "a Profiler runs in this thread already");
     }
-    outer_run_ = call_modes().run;
-    outer_session_ = graph::session_hook();
-    call_modes().run = this;
-    graph::session_hook() = this;
-    current() = this;
   }
-  ~Recorder() override { stop(); }
 
-  static Recorder*& current() {
-    static thread_local constinit Recorder* recorder = nullptr;
-    return recorder;
+  static Recorder* current() {
+    return static_cast<Recorder*>(graph::find_observer(
+        [](const graph::Observer& o) { return dynamic_cast<const Recorder*>(&o) != nullptr; }));
   }
 
   void stop() {
     if (stopped_) return;
+    if (std::this_thread::get_id() != thread_) {
+      throw_error(ErrorCode::kRuntime, "a Profiler is stopped in the thread that started it");
+    }
     stopped_ = true;
     seconds_ = std::chrono::duration<double>(Clock::now() - start_).count();
     while (!open_.empty()) close();
-    if (call_modes().run == this) call_modes().run = outer_run_;
-    if (graph::session_hook() == this) graph::session_hook() = outer_session_;
-    if (current() == this) current() = nullptr;
+    graph::end_observer(*this);
   }
 
   // An event begins inside those that are open; its id, for close_from.
@@ -111,12 +106,10 @@ class Profiler::Recorder final : public RunHook, public graph::SessionHook {
     while (!stopped_ && !open_.empty() && open_.back().id >= id) close();
   }
 
-  void before(const OpDef& op, std::span<const Tensor> in) override {
-    open(EventKind::kOp, op.name);
-    if (outer_run_) outer_run_->before(op, in);
-  }
-  void after(const OpDef& op, const void* attrs, std::span<const Tensor> in,
-             std::span<const Tensor> out, std::source_location where) override {
+  void before(const OpDef& op, std::span<const Tensor>) override { open(EventKind::kOp, op.name); }
+  void after(const OpDef&, const void*, std::span<const Tensor> in, std::span<const Tensor> out,
+             std::source_location where) override {
+    if (open_.empty()) return;  // the Profiler began inside this op
     if (Event* e = close()) {
       e->cell = cell_path(call_modes().cell);
       std::string file;
@@ -127,13 +120,11 @@ class Profiler::Recorder final : public RunHook, public graph::SessionHook {
       e->phase = graph::phase_name(backward ? graph::Phase::kBackward : graph::current_phase());
       if (options_.shapes) e->operands = operands_of(in, out);
     }
-    if (outer_run_) outer_run_->after(op, attrs, in, out, where);
   }
 
-  void started(const graph::Session& session) override {
+  void started(const graph::Session&) override {
     run_ = open(EventKind::kRun, "compiled step");
     last_ = now();
-    if (outer_session_) outer_session_->started(session);
   }
   void after(const graph::Session& session, const graph::Step& step) override {
     const graph::Graph& g = *session.program().graph;
@@ -150,13 +141,9 @@ class Profiler::Recorder final : public RunHook, public graph::SessionHook {
     }
     Event* e = close();
     (void)e;
-    if (outer_session_) outer_session_->after(session, step);
     last_ = now();
   }
-  void finished(const graph::Session& session) override {
-    close_from(run_);
-    if (outer_session_) outer_session_->finished(session);
-  }
+  void finished(const graph::Session&) override { close_from(run_); }
 
   std::vector<Event> events_;
   int64_t dropped_ = 0;
@@ -195,12 +182,13 @@ class Profiler::Recorder final : public RunHook, public graph::SessionHook {
   bool stopped_ = false;
   uint64_t next_id_ = 1, run_ = 0;
   std::vector<Open> open_;
-  RunHook* outer_run_ = nullptr;
-  graph::SessionHook* outer_session_ = nullptr;
+  const std::thread::id thread_ = std::this_thread::get_id();
 };
 
-Profiler::Profiler(ProfilerOptions options) : recorder_(std::make_unique<Recorder>(options)) {}
-Profiler::~Profiler() = default;
+Profiler::Profiler(ProfilerOptions options) : recorder_(std::make_shared<Recorder>(options)) {
+  graph::start_observer(recorder_);
+}
+Profiler::~Profiler() { graph::end_observer(*recorder_); }
 void Profiler::stop() { recorder_->stop(); }
 const std::vector<Event>& Profiler::events() const { return recorder_->events_; }
 int64_t Profiler::dropped() const { return recorder_->dropped_; }

@@ -57,7 +57,7 @@ class RUTILE_API Profiler {
   Profiler(const Profiler&) = delete;
   Profiler& operator=(const Profiler&) = delete;
 
-  void stop();  // again: nothing
+  void stop();  // again: nothing. Error{kRuntime} in another thread than the one it records
   // In order of their start; complete after stop().
   const std::vector<Event>& events() const;
   int64_t dropped() const;  // beyond ProfilerOptions::max_events
@@ -73,7 +73,7 @@ class RUTILE_API Profiler {
  private:
   friend class Span;
   class Recorder;
-  std::unique_ptr<Recorder> recorder_;
+  std::shared_ptr<Recorder> recorder_;
 };
 
 // A bar around a part of the program, in the Profiler of this thread; nothing without one.

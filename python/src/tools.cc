@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "rutile/core/error.h"
 #include "rutile/debug/anomaly.h"
@@ -20,12 +21,24 @@ namespace {
 class AnomalyContext {
  public:
   AnomalyContext(bool nan, bool inf) : options_{nan, inf} {}
-  void enter() { scope_ = std::make_unique<debug::DetectAnomaly>(options_); }
-  void exit() { scope_.reset(); }
+  void enter() {
+    if (scope_) {
+      throw_error(ErrorCode::kRuntime, "this detect_anomaly is open already: nest another one");
+    }
+    scope_ = std::make_unique<debug::DetectAnomaly>(options_);
+    thread_ = std::this_thread::get_id();
+  }
+  void exit() {
+    if (scope_ && std::this_thread::get_id() != thread_) {
+      throw_error(ErrorCode::kRuntime, "detect_anomaly is left in the thread that entered it");
+    }
+    scope_.reset();
+  }
 
  private:
   debug::AnomalyOptions options_;
   std::unique_ptr<debug::DetectAnomaly> scope_;
+  std::thread::id thread_;
 };
 
 class ProfilerContext {

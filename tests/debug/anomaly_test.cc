@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <memory>
+#include <thread>
 
 #include "rutile/autograd/tape.h"
 #include "rutile/debug/special_numbers.h"
@@ -149,6 +151,21 @@ TEST(SpecialNumbers, AllFormatsAndPlacements) {
   EXPECT_EQ(count_special(i.meta(), i.data(), true, true).first, -1);
   const Tensor none = Tensor::empty({0, 3});
   EXPECT_EQ(count_special(none.meta(), nullptr, true, true).first, -1);
+}
+
+TEST(Anomaly, ScopesEndInAnyOrderAndThread) {
+  const Tensor x = Tensor::from<float>({-1}, {1});
+  auto a = std::make_unique<DetectAnomaly>(), b = std::make_unique<DetectAnomaly>();
+  a.reset();
+  EXPECT_THAT(error_of([&] { ops::log(x); }), HasSubstr("[log] gives 1 nan"));
+  b.reset();
+  EXPECT_EQ(error_of([&] { ops::log(x); }), "");
+  EXPECT_EQ(call_modes().run, nullptr);
+  a = std::make_unique<DetectAnomaly>();
+  std::thread([&] { a.reset(); }).join();
+  EXPECT_EQ(error_of([&] { ops::log(x); }), "") << "ended elsewhere";
+  DetectAnomaly again;
+  EXPECT_THAT(error_of([&] { ops::log(x); }), HasSubstr("[log] gives 1 nan"));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "rutile/autograd/tape.h"
 #include "rutile/core/error.h"
+#include "rutile/debug/anomaly.h"
 #include "rutile/nn/models/mlp.h"
 #include "rutile/nn/train_step.h"
 #include "rutile/ops/matmul.h"
@@ -152,6 +153,26 @@ TEST_P(ProfiledSteps, HaveCellsPhasesTablesAndATrace) {
   }
   EXPECT_EQ(complete, static_cast<int>(p.events().size()));
   EXPECT_THROW(p.write(dir.path() + "/no/such/folder/trace.json"), Error);
+}
+
+TEST(Profiler, CrossesOthersAndStopsInItsThread) {
+  const Tensor x = Tensor::full({4}, 1.0);
+  auto p = std::make_unique<Profiler>();
+  auto scope = std::make_unique<debug::DetectAnomaly>();
+  p.reset();
+  ops::relu(x);
+  Profiler next;
+  scope.reset();
+  ops::relu(x);
+  std::thread([&] { EXPECT_THROW(next.stop(), Error); }).join();
+  ops::relu(x);
+  next.stop();
+  EXPECT_EQ(count(next, "relu"), 2);
+  p = std::make_unique<Profiler>();
+  std::thread([&] { p.reset(); }).join();
+  ops::relu(x);
+  Profiler last;
+  EXPECT_NE(call_modes().run, nullptr);
 }
 
 }  // namespace

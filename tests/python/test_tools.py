@@ -99,3 +99,27 @@ def test_verify():
     assert "compiled and eager agree" in str(report)
     after = step(x)
     assert before[0].item() == after[0].item()
+
+
+def test_anomaly_scopes_cannot_be_entered_twice_or_left_elsewhere():
+    import threading
+
+    a = rutile.debug.detect_anomaly()
+    with a:
+        with pytest.raises(RuntimeError, match="open already"):
+            a.__enter__()
+        errors = []
+
+        def leave():
+            try:
+                a.__exit__(None, None, None)
+            except RuntimeError as e:
+                errors.append(str(e))
+
+        thread = threading.Thread(target=leave)
+        thread.start()
+        thread.join()
+        assert "thread that entered" in errors[0]
+        with pytest.raises(ValueError):
+            ops.log(rutile.Tensor([-1.0]))
+    ops.log(rutile.Tensor([-1.0]))
