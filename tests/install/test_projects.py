@@ -96,3 +96,18 @@ def test_wrong_version_is_refused(prefix, tmp_path):
                                              "find_package(rutile 99 CONFIG QUIET)\n"
                                              "if(rutile_FOUND)\n  message(FATAL_ERROR found)\nendif()\n")
     run("cmake", "-S", tmp_path, "-B", tmp_path / "b", f"-DCMAKE_PREFIX_PATH={prefix}")
+
+
+def test_prefix_behind_a_link(prefix, tmp_path):
+    config = next(prefix.rglob("rutile-config.cmake")).parent.relative_to(prefix)
+    (tmp_path / config.parts[0]).symlink_to(prefix / config.parts[0])
+    (tmp_path / "CMakeLists.txt").write_text(f"""
+cmake_minimum_required(VERSION 3.20)
+project(p CXX)
+set(rutile_DIR "{tmp_path / config}")
+find_package(rutile CONFIG REQUIRED)
+get_target_property(include rutile::rutile INTERFACE_INCLUDE_DIRECTORIES)
+message("include: ${{include}}")
+""")
+    out = run("cmake", "-S", tmp_path, "-B", tmp_path / "b")
+    assert f"include: {prefix}/include" in out, out
