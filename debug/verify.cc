@@ -205,7 +205,8 @@ std::string number(double v) {
 
 std::string line_of(const Comparison& c) {
   std::string text =
-      cat(c.ok() ? "   " : "!! ", c.what, ": ", number(c.error), " of ", number(c.tolerance));
+      cat(c.ok() ? "   " : "!! ", c.what, ": ", number(c.error),
+          std::isinf(c.tolerance) ? " (not judged)" : cat(" of ", number(c.tolerance)));
   if (!c.where.empty()) text += cat(" | ", c.where);
   if (!c.operands.empty()) text += cat(" | ", c.operands);
   if (!c.note.empty()) text += cat(" (", c.note, ")");
