@@ -335,19 +335,18 @@ std::unique_ptr<CustomDef> make_custom_def(CustomOp op) {
   return def;
 }
 
-const OpDef& add_custom_def(std::unique_ptr<CustomDef> made) {
-  static std::mutex mutex;
-  static size_t used = 0;
-  std::lock_guard lock(mutex);
-  if (find_op(made->name)) refuse(made->spec, "an op of this name is registered already");
-  if (used == kMaxCustomOps)
-    refuse(made->spec, cat("there are ", kMaxCustomOps, " custom ops already"));
+namespace {
+
+std::mutex slots_mutex;
+size_t slots_used = 0;
+
+const OpDef& add(std::unique_ptr<CustomDef> made) {
   CustomDef* def = made.get();
-  slots[used] = def;
-  def->info = attrs_info(*def, used);
+  slots[slots_used] = def;
+  def->info = attrs_info(*def, slots_used);
   def->attrs = &def->info;
   register_op(static_cast<const OpDef&>(*def));
-  ++used;
+  ++slots_used;
   made.release();  // ops live as long as the process
   if (def->spec.kernel) {
     KernelRow row;
@@ -361,7 +360,28 @@ const OpDef& add_custom_def(std::unique_ptr<CustomDef> made) {
   return *def;
 }
 
-const OpDef& register_op(CustomOp op) { return add_custom_def(make_custom_def(std::move(op))); }
+}  // namespace
+
+std::vector<const OpDef*> add_custom_defs(std::vector<std::unique_ptr<CustomDef>> made) {
+  std::lock_guard lock(slots_mutex);
+  for (size_t i = 0; i < made.size(); ++i) {
+    const CustomOp& spec = made[i]->spec;
+    if (find_op(made[i]->name)) refuse(spec, "an op of this name is registered already");
+    if (slots_used + i >= kMaxCustomOps) {
+      refuse(spec, cat("there are ", slots_used + i, " custom ops already, ", kMaxCustomOps,
+                       " are possible"));
+    }
+  }
+  std::vector<const OpDef*> ops;
+  for (std::unique_ptr<CustomDef>& m : made) ops.push_back(&add(std::move(m)));
+  return ops;
+}
+
+const OpDef& register_op(CustomOp op) {
+  std::vector<std::unique_ptr<CustomDef>> one;
+  one.push_back(make_custom_def(std::move(op)));
+  return *add_custom_defs(std::move(one))[0];
+}
 
 TensorList call_op(const OpDef& op, std::span<const Tensor> in, const std::vector<NamedAttr>& named,
                    std::source_location where) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "rutile/ops/custom.h"
 
@@ -17,6 +18,7 @@ struct CustomDef : OpDef {
 
 // Checks the definition; nothing is registered yet.
 std::unique_ptr<CustomDef> make_custom_def(CustomOp op);
-const OpDef& add_custom_def(std::unique_ptr<CustomDef> def);
+// All of them, in this order, or none: there is room and their names are free.
+std::vector<const OpDef*> add_custom_defs(std::vector<std::unique_ptr<CustomDef>> made);
 
 }  // namespace rutile

@@ -427,11 +427,17 @@ std::vector<const OpDef*> register_library(void* library, const std::string& pat
   Pending& pending = registry.pending;
   if (!pending.error.empty()) throw_error(ErrorCode::kValue, cat(path, ": ", pending.error));
   if (code != 0) throw_error(ErrorCode::kValue, cat(path, ": rutile_op_library_init gave ", code));
-  std::vector<const OpDef*> ops;
+  // Gradients first: whoever finds an op may differentiate it at once.
+  std::vector<std::unique_ptr<CustomDef>> defs;
   for (Pending::Item& item : pending.items) {
-    ops.push_back(&add_custom_def(std::move(item.forward)));
-    if (item.backward) *item.backward_op = &add_custom_def(std::move(item.backward));
+    if (!item.backward) continue;
+    *item.backward_op = item.backward.get();
+    defs.push_back(std::move(item.backward));
   }
+  const size_t gradients = defs.size();
+  for (Pending::Item& item : pending.items) defs.push_back(std::move(item.forward));
+  std::vector<const OpDef*> ops = add_custom_defs(std::move(defs));
+  ops.erase(ops.begin(), ops.begin() + static_cast<std::ptrdiff_t>(gradients));
   return ops;
 }
 

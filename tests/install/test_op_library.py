@@ -108,6 +108,10 @@ BODIES = {
     "many_inputs": ('op.name = "w"; op.num_inputs = 99; return registry->register_op(registry, &op);', "99 inputs"),
     "bad_attr": ('static const rutile_attr a[] = {{"k", 42, 0, 0, 0, 0, 0}}; op.attrs = a; op.num_attrs = 1;'
                  'op.name = "w"; return registry->register_op(registry, &op);', "type 42"),
+    "too_many": ('op.name = "w"; char name[] = "w000"; if (registry->register_op(registry, &op)) return 1;'
+                 "for (int i = 0; i < 600; ++i) { name[1] = (char)('0' + i / 100);"
+                 "name[2] = (char)('0' + i / 10 % 10); name[3] = (char)('0' + i % 10); op.name = name;"
+                 "if (registry->register_op(registry, &op)) return 1; } return 0;", "512 are possible"),
     "init_failed": ('op.name = "w"; (void)op; (void)registry; return 5;', "rutile_op_library_init gave 5"),
 }
 
