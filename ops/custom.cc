@@ -11,6 +11,8 @@
 
 #include "rutile/ops/custom_def.h"
 #include "rutile/ops/plan_cache.h"
+#include "rutile/ops/region.h"
+#include "rutile/ops/state.h"
 
 namespace rutile {
 
@@ -116,15 +118,52 @@ Status infer_elementwise(const CallMeta& c, TensorMeta* out) {
   return Status();
 }
 
-// The metas that the composition gives, from running it on zeros without recording it. It runs once
-// per set of metas, which the plan cache remembers.
+// Runs a composition on metas: nothing is computed, no State (nor generator) changes.
+class OnMetas final : public TraceHook, public StateHook {
+ public:
+  static Tensor symbol(const TensorMeta& meta) {
+    Ref<TensorImpl> impl(new TensorImpl);
+    impl->meta = meta;
+    impl->trace_id = UINT64_MAX;  // of no trace that a graph is made of
+    return Tensor(std::move(impl));
+  }
+  void append(const CallMeta&, std::span<const Tensor>, std::span<const TensorMeta> metas,
+              std::span<Tensor> out, std::source_location) override {
+    for (size_t i = 0; i < out.size(); ++i) out[i] = symbol(metas[i]);
+  }
+  TracedBody trace_body(const Region::Function& fn, std::span<const TensorMeta> operands) override {
+    std::vector<Tensor> in;
+    for (const TensorMeta& m : operands) in.push_back(symbol(m));
+    TracedBody traced;
+    traced.body = make_ref<Region>(fn);
+    traced.body->operands.assign(operands.begin(), operands.end());
+    for (const Tensor& t : fn(in)) traced.body->results.push_back(t.meta());
+    return traced;
+  }
+  Tensor read_state(State& s) override { return symbol(s.meta()); }
+  void write_state(State&, const Tensor&) override {}
+};
+
+// The metas that the composition gives, once per set of metas, which the plan cache remembers.
 Status infer_by_compose(const CustomDef& def, const CallMeta& c, TensorMeta* out) {
-  ScopedValue<CallModes> plain(call_modes(), CallModes{});
+  OnMetas metas;
+  CallModes modes;
+  modes.trace = &metas;
+  modes.states = &metas;
+  ScopedValue<CallModes> scope(call_modes(), modes);
   std::vector<Tensor> in;
   for (const TensorMeta* m : c.inputs) {
-    in.push_back(m ? Tensor::zeros(m->shape, m->dtype) : Tensor());
+    in.push_back(m ? OnMetas::symbol(TensorMeta(m->shape, m->dtype, m->device)) : Tensor());
   }
-  const TensorList results = def.spec.compose(CustomAttrs(def, c.attrs), in);
+  TensorList results;
+  try {
+    results = def.spec.compose(CustomAttrs(def, c.attrs), in);
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kRuntime && e.code() != ErrorCode::kUnsupported) throw;
+    return Status(e.code(), cat("has no infer, and its compose does not run on shapes alone (give "
+                                "the op an infer): ",
+                                e.message()));
+  }
   if (results.size() != def.num_outputs) {
     return value_error(
         cat("its compose gives ", results.size(), " outputs, ", def.num_outputs, " are defined"));

@@ -72,7 +72,7 @@ struct CustomOp {
   std::string doc = {};
   // One meta (shape, dtype) for each output; throws Error{kValue} or {kType} for what the op cannot
   // do. Not needed for elementwise ops, whose outputs are the broadcast inputs in the first one's
-  // dtype, and where `compose` tells.
+  // dtype, and where `compose` tells: it then runs on shapes alone, and must not read values.
   std::function<std::vector<TensorMeta>(const CustomCall&)> infer = {};
   // Computes on the CPU. All tensors are row-major; several threads may call it at once, and what
   // it throws ends the call. With OpSpec's rules for Plan::run otherwise.

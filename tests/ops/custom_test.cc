@@ -11,6 +11,8 @@
 #include "rutile/graph/compile.h"
 #include "rutile/nn/layers.h"
 #include "rutile/ops/index.h"
+#include "rutile/ops/linalg.h"
+#include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
@@ -230,6 +232,33 @@ TEST(Custom, FunctionsThatBreakTheirWordAreErrors) {
   };
   const OpDef& huge = register_op(op);
   EXPECT_THROW(call_op(huge, {x}), Error);
+}
+
+TEST(CustomOp, CompositionsTellTheirMetasWithoutRunning) {
+  CustomOp op;
+  op.name = "test_inverse_noise";
+  op.inputs = {"x"};
+  op.compose = [](const CustomAttrs&, std::span<const Tensor> in) {
+    return TensorList{ops::inverse(in[0]) + ops::random_uniform({.shape = in[0].shape()})};
+  };
+  const OpDef& noise = register_op(std::move(op));
+  const Tensor x = Tensor::from<float>({2, 0, 0, 2}, {2, 2});
+  const auto drawn = [&] {
+    set_seed(3);
+    call_op(noise, {x});
+    return ops::random_uniform({.shape = {1}}).item<float>();
+  };
+  const float first = drawn();
+  EXPECT_EQ(drawn(), first) << "the first call draws as often as the others";
+
+  CustomOp reads;
+  reads.name = "test_reads_values";
+  reads.inputs = {"x"};
+  reads.compose = [](const CustomAttrs&, std::span<const Tensor> in) {
+    return TensorList{in[0] * ops::sum(in[0]).item<float>()};
+  };
+  const OpDef& reader = register_op(std::move(reads));
+  expect_error(ErrorCode::kRuntime, "give the op an infer", [&] { call_op(reader, {x}); });
 }
 
 }  // namespace
