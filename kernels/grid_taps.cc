@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace rutile::kernels {
 
@@ -42,6 +43,9 @@ Place padded(const GridShape& s, Place p, int64_t size) {
   return clip(p, size);
 }
 
+// From here on places have no part behind the point that matters, and no pixel.
+constexpr double kFar = 1e9;
+
 // Of numbers that fit an integer.
 double round_down(double v) {
   const auto whole = static_cast<double>(static_cast<int64_t>(v));
@@ -53,6 +57,14 @@ void add(GridTaps* t, double pixel, int64_t size, double weight, double slope) {
   t->pixel[t->count] = static_cast<int64_t>(pixel);
   t->weight[t->count] = weight;
   t->slope[t->count++] = slope;
+}
+
+// A place that is not a number makes the result none.
+GridTaps nowhere() {
+  GridTaps t;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  add(&t, 0, 1, nan, nan);
+  return t;
 }
 
 // Keys' kernel with a = -0.75 at x >= 0, and its derivative.
@@ -121,17 +133,19 @@ GridTaps grid_taps(const GridShape& s, int axis, double coordinate) {
   }
   GridTaps t;
   if (s.mode == GridSampleMode::kBicubic) {
-    if (!(std::abs(p.at) < 1e9)) return t;
-    const double whole = round_down(p.at), part = p.at - whole;
+    const bool far = !(std::abs(p.at) < kFar);
+    const double whole = far ? p.at : round_down(p.at), part = far ? 0 : p.at - whole;
     for (int k = -1; k <= 2; ++k) {
-      const double x = part - k;
+      const double x = part - k, at = padded(s, {whole + k, 0}, size).at;
+      if (std::isnan(at)) return nowhere();
       const double slope = cubic_slope(std::abs(x)) * (x < 0 ? -1 : 1);
-      add(&t, padded(s, {whole + k, 0}, size).at, size, cubic(std::abs(x)), slope * p.slope);
+      add(&t, at, size, cubic(std::abs(x)), slope * p.slope);
     }
     return t;
   }
   p = padded(s, p, size);
-  if (!(std::abs(p.at) < 1e9)) return t;
+  if (std::isnan(p.at)) return nowhere();
+  if (!(std::abs(p.at) < kFar)) return t;
   if (s.mode == GridSampleMode::kNearest) {
     add(&t, std::nearbyint(p.at), size, 1, 0);
     return t;
@@ -150,6 +164,12 @@ int grid_pixels(const GridShape& s, const double* coordinates, GridPixel* pixels
     add(&depth, 0, 1, 1, 0);
   }
   const GridTaps row = grid_taps(s, 1, coordinates[1]), column = grid_taps(s, 2, coordinates[0]);
+  for (const GridTaps* t : {static_cast<const GridTaps*>(&depth), &row, &column}) {
+    if (t->count == 0 || !std::isnan(t->weight[0])) continue;
+    const double nan = t->weight[0];
+    pixels[0] = {0, nan, {nan, nan, nan}};
+    return 1;
+  }
   int count = 0;
   for (int i = 0; i < depth.count; ++i) {
     for (int j = 0; j < row.count; ++j) {

@@ -41,7 +41,12 @@ struct GridPixel {
   double weight, slope[3];
 };
 inline constexpr int kMostGridPixels = 16;
-// All pixels of a position; `coordinates` are (column, row, depth).
+// All pixels of a position; `coordinates` are (column, row, depth). A position that is not a number
+// has one pixel, with weights that are none either.
 int grid_pixels(const GridShape& s, const double* coordinates, GridPixel* pixels);
+// Whether the gradient of the position goes to `count` pixels: to none where it is not a number.
+inline bool spreads(const GridPixel* pixels, int count) {
+  return count > 0 && pixels[0].weight == pixels[0].weight;
+}
 
 }  // namespace rutile::kernels

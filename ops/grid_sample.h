@@ -35,8 +35,8 @@ struct GridSampleAttrs {
 // x [n, c, h, w], grid [n, oh, ow, 2] of positions (column, row) -> [n, c, oh, ow]; or x [n, c, d,
 // h, w], grid [n, od, oh, ow, 3] of (column, row, depth) -> [n, c, od, oh, ow], where bilinear
 // means trilinear and bicubic does not exist. Floating dtypes, promoted to a common one. A position
-// that is no number reads zeros. Errors: kValue for shapes that do not fit and images without
-// pixels.
+// with a NaN reads NaN and gives no gradient to x. Errors: kValue for shapes that do not fit and
+// images without pixels.
 extern RUTILE_API const OpDef kGridSample;
 RUTILE_API Tensor grid_sample(Arg x, Arg grid, GridSampleAttrs attrs = {});
 

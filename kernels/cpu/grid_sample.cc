@@ -118,6 +118,7 @@ void spread_task(const GridPlan& p, int64_t task, const T* dy, const T* grid, T*
   for_positions(s, n * rows_per_image, (n + 1) * rows_per_image,
                 [&](int64_t, int64_t at, int64_t made) {
                   const int taps = pixels_at(rows, grid + at, pixels);
+                  if (!spreads(pixels, taps)) return;
                   const T* g = dy + made + first * s.made[1];
                   for (int k = 0; k < taps; ++k) {
                     const C w = static_cast<C>(pixels[k].weight);

@@ -60,6 +60,7 @@ Status run_input_grad(const Plan& base, const KernelArgs& args) {
   // By offset in dx, which is dense.
   std::vector<double> sums(static_cast<size_t>(p.out[0].numel()), 0.0);
   for_each_position(p, grid, [&](int64_t n, const Dims& at, std::span<const GridPixel> pixels) {
+    if (!spreads(pixels.data(), static_cast<int>(pixels.size()))) return;
     for (int64_t c = 0; c < p.s.c; ++c) {
       const double g = dy.at(made_index(at, c));
       for (const GridPixel& pixel : pixels) {
