@@ -156,7 +156,7 @@ RUTILE_API Tensor det(Arg x);
 struct SlogDet {
   Tensor sign, logabsdet;
 };
-// det = sign exp(logabsdet); 0 and -inf for a singular matrix.
+// det = sign exp(logabsdet); 0 and -inf for a singular matrix, which gets infinite gradients.
 extern RUTILE_API const OpDef kSlogdet;
 RUTILE_API SlogDet slogdet(Arg x);
 // log(det); NaN where det is negative.
@@ -179,7 +179,8 @@ struct VectorNormAttrs {
   bool keepdims = false;
   RUTILE_REFLECT(ord, axes, keepdims)
 };
-// (sum |x|^p)^(1/p) over the axes, all of them for none. The gradient of the 2-norm at 0 is 0.
+// (sum |x|^p)^(1/p) over the axes, all of them for none. The gradient where |x|^p or the norm has
+// no slope at 0 is 0.
 extern RUTILE_API const OpDef kVectorNorm;
 RUTILE_API Tensor vector_norm(Arg x, VectorNormAttrs attrs = {});
 
@@ -189,7 +190,7 @@ struct MatrixNormAttrs {
   RUTILE_REFLECT(ord, keepdims)
 };
 // Norm of each matrix [.., m, n]: Frobenius, sum of the singular values, largest and smallest row
-// sum, column sum and singular value.
+// sum, column sum and singular value. 0 for no elements; kValue for the smallest of nothing.
 extern RUTILE_API const OpDef kMatrixNorm;
 RUTILE_API Tensor matrix_norm(Arg x, MatrixNormAttrs attrs = {});
 
@@ -197,7 +198,8 @@ struct LinalgCondAttrs {
   std::string p = "2";
   RUTILE_REFLECT(p)
 };
-// Condition number: of the singular values for p 2 and -2, else |x| |x^-1| in matrix_norm's p.
+// Condition number: of the singular values for p 2 and -2, else |x| |x^-1| in matrix_norm's p,
+// infinity for a singular matrix.
 extern RUTILE_API const OpDef kLinalgCond;
 RUTILE_API Tensor linalg_cond(Arg x, const std::string& p = "2");
 

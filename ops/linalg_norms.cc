@@ -20,6 +20,8 @@ namespace {
 
 using In = std::span<const Tensor>;
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
 template <int N>
 double cubic_flops(const CallMeta& c) {
   const TensorMeta& x = c.in(0);
@@ -89,8 +91,12 @@ Status infer_matrix_norm(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(0);
   RUTILE_RETURN_IF_ERROR(check_matrix(x));
   RUTILE_RETURN_IF_ERROR(check_order("ord", a.ord));
-  const bool sums = a.ord == "fro" || a.ord == "nuc";
-  if (!sums && rows_of(x) * cols_of(x) == 0 && batch_and(x, 2).numel() != 0) {
+  // What the smallest is taken of: sums of rows or columns, or singular values.
+  int64_t smallest_of = 1;
+  if (a.ord == "-inf") smallest_of = rows_of(x);
+  if (a.ord == "-1") smallest_of = cols_of(x);
+  if (a.ord == "-2") smallest_of = smaller_side(x);
+  if (smallest_of == 0 && batch_and(x, 2).numel() != 0) {
     return value_error(cat("of order ", a.ord, " has no value over no elements"));
   }
   const int64_t kept = a.keepdims ? 1 : -1;
@@ -101,7 +107,9 @@ TensorList compose_matrix_norm(const void* attrs, In in) {
   const auto& a = *static_cast<const MatrixNormAttrs*>(attrs);
   const Tensor& x = in[0];
   Tensor y;
-  if (a.ord == "fro") {
+  if (x.numel() == 0) {
+    y = sum(x, {.axes = {-2, -1}});
+  } else if (a.ord == "fro") {
     y = norm(x, {.axes = {-2, -1}});
   } else if (a.ord == "nuc") {
     y = sum(svdvals(x), {.axes = {-1}});
@@ -136,7 +144,9 @@ TensorList compose_cond(const void* attrs, In in) {
     return {p == "2" ? large / small : small / large};
   }
   const MatrixNormAttrs a{.ord = p};
-  return {matrix_norm(in[0], a) * matrix_norm(inverse(in[0]), a)};
+  Tensor singular;
+  const Tensor inv = inverse_where_regular(in[0], &singular);
+  return {where(singular, kInfinity, matrix_norm(in[0], a) * matrix_norm(inv, a))};
 }
 
 // ---- By singular values -----------------------------------------------------------------------

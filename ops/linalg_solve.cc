@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "rutile/ops/control.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
@@ -182,7 +183,11 @@ TensorList compose_slogdet(const void*, In in) {
 GradResult grad_slogdet(GradCtx& c) {
   const Tensor& g = c.grad(1);
   if (!g.defined()) return {Tensor()};
-  return {expand_dims(expand_dims(g, -1), -1) * mt(inverse(c.in(0)))};
+  Tensor singular;
+  const Tensor inv = inverse_where_regular(c.in(0), &singular);
+  const Tensor slope = where(expand_dims(expand_dims(singular, -1), -1),
+                             std::numeric_limits<double>::infinity(), mt(inv));
+  return {expand_dims(expand_dims(g, -1), -1) * slope};
 }
 TensorList compose_logdet(const void*, In in) {
   const SlogDet s = slogdet(in[0]);
@@ -200,6 +205,13 @@ GradResult grad_matrix_exp(GradCtx& c) {
 }
 
 }  // namespace
+
+Tensor inverse_where_regular(const Tensor& x, Tensor* singular) {
+  const Tensor d = diagonal_of(lu_factor(stop_gradient(x)).lu);
+  *singular = any(equal(d, 0), {.axes = {-1}});
+  const Tensor each = expand_dims(expand_dims(*singular, -1), -1);
+  return inverse(where(each, eye(cols_of(x.meta()), x.dtype()), x));
+}
 
 bool solves_vectors(const TensorMeta& a, const TensorMeta& b) {
   return b.rank() == 1 || (b.rank() == a.rank() - 1 && b.shape == batch_and(a, 1));

@@ -26,6 +26,9 @@ Tensor columns(const Tensor& x, int64_t n);  // the first n columns
 Tensor rows(const Tensor& x, int64_t n);
 // P z for the exchanges of lu_factor: rows of z put back where x had them.
 Tensor unpermute(const Tensor& z, const Tensor& pivots);
+// The inverse where there is one; elsewhere `singular`, of the batch's shape, is true and the
+// matrix that of another.
+Tensor inverse_where_regular(const Tensor& x, Tensor* singular);
 // Batch dimensions of a and b [.., n, k] broadcast, then the core of b.
 Status infer_system(const TensorMeta& a, const TensorMeta& b, TensorMeta* out);
 

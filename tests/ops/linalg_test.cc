@@ -125,5 +125,52 @@ TEST(Linalg, TheGradientOfASingularDeterminantIsItsCofactors) {
   EXPECT_LT(distance(g, want), 1e-12);
 }
 
+// One singular matrix must not end the work on a batch.
+TEST(Linalg, SingularMatricesGetInfiniteGradientsOfLogarithms) {
+  const Tensor x = Tensor::from<double>({1, 2, 2, 4, 2, 1, 0, 1}, {2, 2, 2});
+  const auto slogdet = [](const std::vector<Tensor>& in) {
+    return ops::sum(ops::slogdet(in[0]).logabsdet);
+  };
+  const auto logdet = [](const std::vector<Tensor>& in) { return ops::sum(ops::logdet(in[0])); };
+  for (const Tensor& g :
+       {value_and_grad(slogdet, {x}).grads[0], value_and_grad(logdet, {x}).grads[0]}) {
+    const auto v = g.to_vector<double>();
+    for (size_t i = 0; i < 4; ++i) EXPECT_FALSE(std::isfinite(v[i])) << i;
+    EXPECT_EQ(std::vector<double>(v.begin() + 4, v.end()), (std::vector<double>{0.5, 0, -0.5, 1}));
+  }
+}
+
+TEST(Linalg, TheConditionOfASingularMatrixIsInfinite) {
+  const Tensor x = Tensor::from<double>({1, 2, 2, 4, 2, 1, 0, 1}, {2, 2, 2});
+  for (const char* p : {"fro", "nuc", "inf", "-inf", "1", "-1"}) {
+    const auto c = ops::linalg_cond(x, p).to_vector<double>();
+    EXPECT_EQ(c[0], INFINITY) << p;
+    EXPECT_TRUE(std::isfinite(c[1])) << p;
+  }
+}
+
+// As PyTorch.
+TEST(Linalg, VectorNormHasNoSlopeAtElementsOfZero) {
+  const Tensor x = Tensor::from<double>({0, 2, -3}, {3});
+  const Tensor none = Tensor::zeros({3}, DType::kF64);
+  const double root = std::sqrt(2.0) + std::sqrt(3.0);
+  for (const double ord : {0.5, 1.0, 1.5, 2.0, 3.0, -1.0, -0.5}) {
+    const auto f = [&](const std::vector<Tensor>& in) {
+      return ops::vector_norm(in[0], {.ord = ord});
+    };
+    const auto g = value_and_grad(f, {x}).grads[0].to_vector<double>();
+    EXPECT_EQ(g[0], 0) << ord;
+    if (ord < 0) {
+      EXPECT_EQ(g, (std::vector<double>{0, 0, 0})) << ord;
+    }
+    if (ord == 0.5) {
+      EXPECT_NEAR(g[1], root / std::sqrt(2.0), 1e-12);
+    }
+    EXPECT_EQ(value_and_grad(f, {none}).grads[0].to_vector<double>(),
+              (std::vector<double>{0, 0, 0}))
+        << ord;
+  }
+}
+
 }  // namespace
 }  // namespace rutile

@@ -303,9 +303,17 @@ RUTILE_SAMPLES(matrix_norm) {
         .tolerance(DType::kF32, 1e-4);
   }
   s.add({in({3, 3}).filled(regular(3))}, MatrixNormAttrs{"2", true}).tolerance(DType::kF32, 1e-4);
-  s.add({in({2, 0, 3})}, MatrixNormAttrs{}).name("empty");
+  for (const char* ord : {"fro", "nuc", "inf", "1", "2"}) {
+    for (const Shape& shape : {Shape{2, 0, 3}, Shape{3, 0}, Shape{0, 0}}) {
+      s.add({in(shape)}, MatrixNormAttrs{ord}).name("empty");
+    }
+  }
+  s.add({in({3, 0})}, MatrixNormAttrs{"-inf"}).name("empty rows");
+  s.add({in({0, 3})}, MatrixNormAttrs{"-1"}).name("empty columns");
   s.error({in({3, 3})}, MatrixNormAttrs{"3"}, kValue, "ord expects");
-  s.error({in({0, 3})}, MatrixNormAttrs{"2"}, kValue, "no elements");
+  for (const char* ord : {"-inf", "-1", "-2"}) {
+    s.error({in({0, 0})}, MatrixNormAttrs{ord}, kValue, "no elements");
+  }
 }
 RUTILE_SAMPLES(linalg_cond) {
   for (const char* p : {"fro", "nuc", "inf", "-inf", "1", "-1", "2", "-2"}) {
@@ -314,6 +322,11 @@ RUTILE_SAMPLES(linalg_cond) {
         .tolerance(DType::kF32, 1e-3);
   }
   s.add({in({5, 3}).filled(regular(5, 3, 1))}, LinalgCondAttrs{}).tolerance(DType::kF32, 1e-3);
+  for (const char* p : {"fro", "nuc", "inf", "-inf", "1", "-1"}) {
+    s.add({in({2, 2, 2}).values({1, 2, 2, 4, 2, 1, 0, 1})}, LinalgCondAttrs{p})
+        .name("singular")
+        .no_gradient("none at a singular matrix");
+  }
   s.error({in({5, 3})}, LinalgCondAttrs{"1"}, kValue, "square");
   s.error({in({0, 0})}, LinalgCondAttrs{}, kValue, "without elements");
 }
