@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "rutile/ops/image_meta.h"
+
 namespace rutile::ops::conv_rules {
 
 namespace {
@@ -15,17 +17,10 @@ const char* image_dims(int count) {
 }
 
 Status check_axis(int64_t kernel, int64_t stride, int64_t pad, int64_t dilation) {
-  if (stride < 1 || stride > kMaxAttr) {
-    return value_error(cat("stride expects at least 1, got ", stride));
-  }
-  if (pad < 0 || pad > kMaxAttr) return value_error(cat("pad expects at least 0, got ", pad));
-  if (dilation < 1 || dilation > kMaxAttr) {
-    return value_error(cat("dilation expects at least 1, got ", dilation));
-  }
-  if (kernel < 1 || kernel > kMaxAttr) {
-    return value_error(cat("weight expects a kernel of at least 1, got ", kernel));
-  }
-  return Status();
+  RUTILE_RETURN_IF_ERROR(check_size(stride, "stride", 1, kMaxAttr));
+  RUTILE_RETURN_IF_ERROR(check_size(pad, "pad", 0, kMaxAttr));
+  RUTILE_RETURN_IF_ERROR(check_size(dilation, "dilation", 1, kMaxAttr));
+  return check_size(kernel, "weight's kernel", 1, kMaxAttr);
 }
 
 // Ranks, groups and signs; `weight_dims` names the dimensions of the weight but the spatial ones.
@@ -39,9 +34,7 @@ Status check_operands(const Shape& x, const Shape& w, const Geometry& a, const c
     return value_error(
         cat("weight expects rank ", rank, " (", weight_dims, dims + 2, "), got ", w.rank()));
   }
-  if (a.groups < 1 || a.groups > kMaxAttr) {
-    return value_error(cat("groups expects at least 1, got ", a.groups));
-  }
+  RUTILE_RETURN_IF_ERROR(check_size(a.groups, "groups", 1, kMaxAttr));
   for (int i = 0; i < rank; ++i) {
     if (x[i] < 0 || w[i] < 0) return value_error("negative dimension");
   }

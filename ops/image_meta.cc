@@ -47,10 +47,20 @@ Dims spatial_size(const TensorMeta& x, int spatial) {
   return size;
 }
 
+std::string outside(std::string_view name, int64_t v, int64_t least, int64_t most) {
+  return cat(name, " must lie in [", least, ", ", most, "], got ", v);
+}
+
+Status check_size(int64_t v, std::string_view name, int64_t least, int64_t most) {
+  if (v >= least && v <= most) return Status();
+  return value_error(outside(name, v, least, most));
+}
+
 Status check_sizes(const Dims& size, const char* name) {
   for (const int64_t v : size) {
     if (v < 1 || v > kLargestSize) {
-      return value_error(cat(name, " must have positive sizes up to 2^30, got ", size));
+      return value_error(
+          cat(name, " must have positive sizes up to ", kLargestSize, ", got ", size));
     }
   }
   return Status();

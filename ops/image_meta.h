@@ -2,6 +2,9 @@
 // Rules that ops on images of one to three spatial dimensions share: [n, c, (d, (h,)) w].
 #pragma once
 
+#include <string>
+#include <string_view>
+
 #include "rutile/ops/op_def.h"
 
 namespace rutile::ops {
@@ -24,6 +27,9 @@ Status check_numbers(const TensorMeta& x, const char* name);
 Status check_positions(const Dims& size);
 // The last `spatial` dimensions.
 Dims spatial_size(const TensorMeta& x, int spatial);
+// "kernel must lie in [1, 1073741824], got 0".
+std::string outside(std::string_view name, int64_t v, int64_t least, int64_t most = kLargestSize);
+Status check_size(int64_t v, std::string_view name, int64_t least = 1, int64_t most = kLargestSize);
 // Between 1 and kLargestSize each.
 Status check_sizes(const Dims& size, const char* name);
 // `x` with other spatial dimensions: channels-last where x is, otherwise row-major.

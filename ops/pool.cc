@@ -2,13 +2,13 @@
 #include "rutile/ops/pool.h"
 
 #include "rutile/ops/cost.h"
+#include "rutile/ops/image_meta.h"
 
 namespace rutile::ops {
 
 namespace {
 
 // Attributes beyond this are refused, so that sums and products of them fit in 64 bits.
-constexpr int64_t kLargest = int64_t{1} << 30;
 
 Status check_image(const TensorMeta& x, const char* name) {
   if (x.rank() != 3 && x.rank() != 4) {
@@ -55,8 +55,8 @@ Status resize(const TensorMeta& x, int64_t height, int64_t width, TensorMeta* y)
 }
 
 Status check_plane(int64_t height, int64_t width) {
-  if (height > 0 && width > 0 && height <= kLargest && width <= kLargest) return Status();
-  return value_error(cat("height and width must be positive, got ", height, " and ", width));
+  RUTILE_RETURN_IF_ERROR(check_size(height, "height"));
+  return check_size(width, "width");
 }
 
 Int2 stride_of(const Int2& kernel, const Int2& stride) {
@@ -198,9 +198,7 @@ Status infer_adaptive(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_image(x, "x"));
   RUTILE_RETURN_IF_ERROR(check_float(x, "x"));
   RUTILE_RETURN_IF_ERROR(check_pixels(x));
-  if (size.h < 1 || size.w < 1 || size.h > kLargest || size.w > kLargest) {
-    return value_error(cat("output_size must be positive, got ", size.h, " x ", size.w));
-  }
+  RUTILE_RETURN_IF_ERROR(check_sizes(entries(size), "output_size"));
   return resize(x, size.h, size.w, out);
 }
 
@@ -276,15 +274,13 @@ GradResult grad_adaptive_grad(GradCtx& ctx) {
 }  // namespace
 
 Status pooled_size(const PoolAxis& a, bool ceil_mode, const char* name, int64_t* size) {
-  const auto bad = [](int64_t v) { return v < 1 || v > kLargest; };
-  if (bad(a.kernel))
-    return value_error(cat("kernel must be positive, got ", a.kernel, " (", name, ")"));
-  if (bad(a.stride)) {
-    return value_error(cat("stride must be positive, or 0 for the kernel's size, got ", a.stride,
-                           " (", name, ")"));
+  const auto bad = [](int64_t v) { return v < 1 || v > kLargestSize; };
+  if (bad(a.kernel)) return value_error(cat(outside("kernel", a.kernel, 1), " (", name, ")"));
+  if (bad(a.stride)) {  // 0 has become the kernel's size
+    return value_error(cat(outside("stride", a.stride, 0), " (", name, ")"));
   }
   if (bad(a.dilation)) {
-    return value_error(cat("dilation must be positive, got ", a.dilation, " (", name, ")"));
+    return value_error(cat(outside("dilation", a.dilation, 1), " (", name, ")"));
   }
   if (a.pad < 0 || a.pad > a.kernel / 2) {
     return value_error(cat("pad must lie in [0, kernel / 2], got ", a.pad, " for a kernel of ",

@@ -19,9 +19,7 @@ Status windows(const A& a, const Dims& size, Dims* count) {
              stride = entries(a.stride);
   *count = {};
   for (int i = 0; i < 2; ++i) {
-    if (pad[i] < 0 || pad[i] > kLargestSize) {
-      return value_error(cat("pad expects at least 0, got ", a.pad));
-    }
+    RUTILE_RETURN_IF_ERROR(check_size(pad[i], "pad", 0));
     const int64_t room = size[i] + 2 * pad[i] - dilation[i] * (kernel[i] - 1) - 1;
     if (room < 0) {
       return value_error(cat("the window is larger than the padded image: ", spatial_name(i, 2),

@@ -72,12 +72,8 @@ Status unpooled_size(const TensorMeta& x, const A& a, Dims* size) {
   RUTILE_RETURN_IF_ERROR(check_sizes(in, "x"));
   for (int i = 0; i < spatial; ++i) {
     const int64_t step = stride[i] ? stride[i] : kernel[i];
-    for (const int64_t v : {kernel[i], step}) {
-      if (v < 1 || v > kLargestSize) {
-        return value_error(
-            cat("kernel and stride must be positive, got ", a.kernel, " and ", a.stride));
-      }
-    }
+    RUTILE_RETURN_IF_ERROR(check_size(kernel[i], "kernel"));
+    RUTILE_RETURN_IF_ERROR(check_size(step, "stride"));
     if (pad[i] < 0 || pad[i] > kernel[i] / 2) {
       return value_error(cat("pad must lie in [0, kernel / 2], got ", a.pad));
     }

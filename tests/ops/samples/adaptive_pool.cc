@@ -170,7 +170,7 @@ void unpooled(SampleList& s, const auto& attrs, const Shape& shape, int64_t pixe
   s.error({in(shape), index_in(shape, 0, 1)}, bad, ErrorCode::kValue, "output_size expects");
   bad = attrs;
   bad.kernel = 0;
-  s.error({in(shape), index_in(shape, 0, 1)}, bad, ErrorCode::kValue, "must be positive");
+  s.error({in(shape), index_in(shape, 0, 1)}, bad, ErrorCode::kValue, "kernel must lie in [1,");
 }
 
 }  // namespace

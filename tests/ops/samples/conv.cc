@@ -101,7 +101,10 @@ RUTILE_SAMPLES(conv2d) {
           "bias expects shape [4]");
   s.error({in({1, 3, 2, 8}), in({4, 3, 3, 3})}, ErrorCode::kValue, "spans 3 in height");
   s.error({in({1, 0, 8, 8}), in({4, 0, 3, 3})}, ErrorCode::kValue, "no channels");
-  s.error({in({1, 3, 8, 8}), in({4, 3, 0, 3})}, ErrorCode::kValue, "kernel of at least 1");
+  s.error({in({1, 3, 8, 8}), in({4, 3, 0, 3})}, ErrorCode::kValue,
+          "weight's kernel must lie in [1, 2147483647], got 0");
+  s.error({in({1, 4, 8, 8}), in({4, 4, 3, 3})}, Conv2dAttrs{.groups = int64_t{1} << 62},
+          ErrorCode::kValue, "groups must lie in [1, 2147483647], got 4611686018427387904");
   s.error({in({1, 3, 8, 8}).as(DType::kI32), in({4, 3, 3, 3}).as(DType::kI32)}, ErrorCode::kType,
           "floating");
   const auto bad = [&](auto set, std::string_view message) {

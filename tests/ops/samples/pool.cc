@@ -119,11 +119,13 @@ RUTILE_SAMPLES(max_pool2d) {
   const auto refused = [&](const MaxPool2dAttrs& a, const char* message) {
     s.error({image}, a, ErrorCode::kValue, message);
   };
-  refused({.kernel = 0}, "kernel must be positive");
-  refused({.kernel = 2, .stride = -1}, "stride must be positive");
+  refused({.kernel = 0}, "kernel must lie in [1, 1073741824], got 0");
+  refused({.kernel = 2, .stride = -1}, "stride must lie in [0, 1073741824], got -1");
   refused({.kernel = 2, .pad = 2}, "pad must lie in [0, kernel / 2]");
   refused({.kernel = 2, .pad = -1}, "pad must lie in [0, kernel / 2]");
-  refused({.kernel = 2, .dilation = 0}, "dilation must be positive");
+  refused({.kernel = 2, .dilation = 0}, "dilation must lie in [1, 1073741824], got 0");
+  refused({.kernel = int64_t{1} << 62},
+          "kernel must lie in [1, 1073741824], got 4611686018427387904");
   refused({.kernel = 5}, "larger than the padded image");
   s.error({in({4, 4})}, MaxPool2dAttrs{.kernel = 2}, ErrorCode::kValue, "[n,c,h,w] or [c,h,w]");
   s.error({in({1, 1, 0, 4})}, MaxPool2dAttrs{.kernel = 2}, ErrorCode::kValue, "must have pixels");
@@ -161,7 +163,7 @@ RUTILE_SAMPLES(max_pool2d_grad) {
   s.error({in({1, 2, 2, 2}), indices}, MaxPool2dGradAttrs{.height = 9, .width = 4, .kernel = 2},
           ErrorCode::kValue, "dy expects shape [1,2,4,2]");
   s.error({in({1, 2, 2, 2}), indices}, MaxPool2dGradAttrs{.height = 0, .width = 4, .kernel = 2},
-          ErrorCode::kValue, "height and width must be positive");
+          ErrorCode::kValue, "height must lie in [1, 1073741824]");
   s.error({in({1, 2, 2, 2}), in({1, 2, 2, 2}).as(DType::kI64)},
           MaxPool2dGradAttrs{.height = 4, .width = 4, .kernel = 2}, ErrorCode::kType,
           "must be i32");
@@ -317,7 +319,7 @@ RUTILE_SAMPLES(global_avg_pool_grad) {
   s.error({in({2, 3, 1, 2})}, PlaneSizeAttrs{5, 7}, ErrorCode::kValue,
           "dy expects shape [2,3,1,1]");
   s.error({in({2, 3, 1, 1})}, PlaneSizeAttrs{0, 7}, ErrorCode::kValue,
-          "height and width must be positive");
+          "height must lie in [1, 1073741824]");
 }
 
 RUTILE_SAMPLES(adaptive_avg_pool2d) {
@@ -340,7 +342,7 @@ RUTILE_SAMPLES(adaptive_avg_pool2d) {
         .no_gradient("a long run for kernels");
   }
   s.error({in({2, 3, 7, 5})}, AdaptiveAvgPool2dAttrs{{0, 2}}, ErrorCode::kValue,
-          "output_size must be positive");
+          "output_size must have positive sizes up to 1073741824, got [0,2]");
 }
 
 RUTILE_SAMPLES(adaptive_avg_pool2d_grad) {
@@ -360,7 +362,7 @@ RUTILE_SAMPLES(adaptive_avg_pool2d_grad) {
         .no_gradient("a long run for kernels");
   }
   s.error({in({2, 3, 3, 2})}, PlaneSizeAttrs{-1, 5}, ErrorCode::kValue,
-          "height and width must be positive");
+          "height must lie in [1, 1073741824]");
 }
 
 }  // namespace

@@ -127,7 +127,7 @@ RUTILE_SAMPLES(max_pool1d) {
   s.error({in({4})}, stem, ErrorCode::kValue, "[n,c,l] or [c,l]");
   s.error({in({1, 1, 2})}, MaxPool1dAttrs{.kernel = 3}, ErrorCode::kValue, "length 2, window 3");
   s.error({in({1, 1, 4})}, MaxPool1dAttrs{.kernel = 0}, ErrorCode::kValue,
-          "kernel must be positive");
+          "kernel must lie in [1, 1073741824], got 0");
   s.error({bool_in({1, 1, 4})}, stem, ErrorCode::kType, "floating or integer");
 }
 

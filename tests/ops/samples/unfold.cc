@@ -43,7 +43,8 @@ RUTILE_SAMPLES(unfold) {
   s.error({in({1, 1, 4, 4})}, UnfoldAttrs{.kernel = 5}, ErrorCode::kValue, "height 4, window 5");
   s.error({in({1, 1, 4, 4})}, UnfoldAttrs{.kernel = 0}, ErrorCode::kValue, "kernel must have");
   s.error({in({1, 1, 4, 4})}, UnfoldAttrs{.stride = 0}, ErrorCode::kValue, "stride must have");
-  s.error({in({1, 1, 4, 4})}, UnfoldAttrs{.pad = -1}, ErrorCode::kValue, "pad expects");
+  s.error({in({1, 1, 4, 4})}, UnfoldAttrs{.pad = -1}, ErrorCode::kValue,
+          "pad must lie in [0, 1073741824], got -1");
   s.error({in({1, 1, 4, 4}).as(DType::kI32)}, same, ErrorCode::kType, "floating point");
 }
 
