@@ -220,10 +220,19 @@ Status run_planned(const OpDef& op, const PlanEntry& entry, std::span<const Tens
 
 // Runs an op that has no kernel row through its definition; the tape records the op itself.
 void run_composed(const OpDef& op, const void* attrs, std::span<const Tensor> in,
-                  std::span<Tensor> out) {
+                  std::span<Tensor> out, std::source_location where) {
   ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
   ScopedValue<TapeHook*> no_tape(call_modes().tape, nullptr);
-  TensorList result = op.compose(attrs, in);
+  TensorList result;
+  try {
+    result = op.compose(attrs, in);
+  } catch (const Error& e) {
+    if (!e.message().starts_with('[')) {
+      throw_call_error(op, in, Status(e.code(), e.message()), where);
+    }
+    // It names an op that the user did not call.
+    throw_error(e.code(), cat(e.message(), " | in ", op.name));
+  }
   RUTILE_CHECK(result.size() == static_cast<int>(out.size()), "compose gives every output");
   for (int i = 0; i < result.size(); ++i) out[i] = result[i];
 }
@@ -254,7 +263,7 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
     return;
   }
   if (!entry->plan) {
-    run_composed(op, attrs, in, out);
+    run_composed(op, attrs, in, out, where);
     return;
   }
   Status s;

@@ -282,6 +282,13 @@ TensorList compose_masked_scatter(const void*, In in) {
   if (n == 0) return {x};
   const Tensor mask = reshape(broadcast_to(in[1], x.shape()), {n});
   const Tensor number = cumsum(cast(mask, DType::kI64)) - 1;
+  if (!number.is_symbolic()) {
+    const int64_t wanted = slice(number, {n - 1}, {n}).item<int64_t>() + 1;
+    if (wanted > src.numel()) {
+      throw_error(ErrorCode::kIndex,
+                  cat("mask takes ", wanted, " elements, src has only ", src.numel()));
+    }
+  }
   // A zero behind src for the places that take none; a place too many is out of range.
   const Tensor end = full({1}, 0, x.dtype());
   const Tensor line = concat({{end, reshape(src, {src.numel()})}}, 0);

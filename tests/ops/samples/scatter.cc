@@ -147,7 +147,8 @@ RUTILE_SAMPLES(masked_scatter) {
   s.add({in({4, 5}).transposed(), bool_in({4, 1}), in({20})});
   s.add({in({3}), in({3}).values({0}).as(DType::kBool), in({0})}).name("none");
   s.add({in({0, 3}), bool_in({3}), in({2})}).name("empty");
-  s.error({in({3}), in({3}).values({1}).as(DType::kBool), in({2})}, kIndex, "out of range");
+  s.error({in({3}), in({3}).values({1}).as(DType::kBool), in({2})}, kIndex,
+          "[masked_scatter] mask takes 3 elements, src has only 2");
   s.error({in({3}), bool_in({2}), in({2})}, kValue, "broadcast");
   s.error({in({3}), bool_in({2, 3}), in({6})}, kValue, "does not fit");
   s.error({in({3}), in({3}), in({3})}, kType, "mask expects bool");
