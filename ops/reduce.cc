@@ -13,6 +13,8 @@ namespace rutile::ops {
 
 Status axis_mask(const Dims& axes, int rank, uint32_t* mask) {
   *mask = axes.empty() ? (1u << rank) - 1 : 0;
+  // As in NumPy and PyTorch, a number has axis 0, over which there is nothing to reduce.
+  if (rank == 0 && axes.rank() == 1 && (axes[0] == 0 || axes[0] == -1)) return Status();
   for (const int64_t axis : axes) {
     int d = 0;
     RUTILE_RETURN_IF_ERROR(normalize_axis(axis, rank, &d));

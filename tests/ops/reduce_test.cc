@@ -14,6 +14,7 @@
 #include "rutile/ops/lp_pool.h"
 #include "rutile/ops/special.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/tests/support/expect_error.h"
 
 namespace rutile::ops {
 namespace {
@@ -44,6 +45,25 @@ TEST(Std, ConstantValuesHaveNoGradient) {
                                     Tensor::from<double>({2, 2, 2, 1, 2, 3}, {2, 3}));
   EXPECT_THAT(g.to_vector<double>(), ElementsAre(0, 0, 0, -0.5, 0, 0.5));
   for (const double v : h.to_vector<double>()) EXPECT_NEAR(v, 0, 1e-15);
+}
+
+TEST(Reductions, NumbersHaveAxisZero) {
+  const Tensor x = Tensor::from<double>({-3}, {});
+  for (const int64_t axis : {0, -1}) {
+    for (const bool keep : {false, true}) {
+      EXPECT_EQ(sum(x, {.axes = {axis}, .keepdims = keep}).shape(), Shape{});
+      EXPECT_EQ(mean(x, {.axes = {axis}, .keepdims = keep}).item(), -3);
+      EXPECT_EQ(max(x, {.axes = {axis}, .keepdims = keep}).item(), -3);
+      EXPECT_EQ(norm(x, {.axes = {axis}, .keepdims = keep}).item(), 3);
+      EXPECT_EQ(argmax(x, {.axes = {axis}, .keepdims = keep}).item<int64_t>(), 0);
+    }
+    const auto [g, h] =
+        two_gradients([&](const Tensor& t) { return sum(t * t, {.axes = {axis}}); }, x);
+    EXPECT_EQ(g.item(), -6);
+    EXPECT_EQ(h.item(), 2);
+  }
+  EXPECT_RUTILE_ERROR(sum(x, {.axes = {1}}), kIndex, "no axes");
+  EXPECT_RUTILE_ERROR(sum(x, {.axes = {0, -1}}), kIndex, "no axes");
 }
 
 TEST(Norm, ZeroHasNoGradient) {
