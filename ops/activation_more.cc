@@ -9,6 +9,7 @@
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/random.h"
+#include "rutile/ops/random_infer.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/softmax.h"
 #include "rutile/ops/tensor_ops.h"
@@ -66,11 +67,6 @@ Status infer_prelu(const CallMeta& c, TensorMeta* out) {
     return type_error(cat("expects inputs of one dtype, got ", x.dtype, " and ", w.dtype));
   }
   return like_x(x, out);
-}
-Status check_key(const TensorMeta& key) {
-  if (key.dtype != DType::kU64) return type_error(cat("key expects u64, got ", key.dtype));
-  if (key.numel() != 1) return value_error(cat("key expects one element, got ", key.shape));
-  return Status();
 }
 Status infer_rrelu(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<RreluAttrs>();

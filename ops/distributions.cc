@@ -11,6 +11,7 @@
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/order.h"
+#include "rutile/ops/random_infer.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/require.h"
 #include "rutile/ops/softmax.h"
@@ -28,43 +29,28 @@ const A& as(const void* attrs) {
 constexpr const char* kRandom = "random numbers have no gradient";
 constexpr double kTiny = 1e-37;  // a normal number in f32
 
-Status check_key(const TensorMeta& key) {
-  if (key.dtype != DType::kU64) return type_error(cat("key expects u64, got ", key.dtype));
-  if (key.numel() != 1) return value_error(cat("key expects one element, got ", key.shape));
-  return Status();
-}
-template <class A>
-Status infer_drawn(const CallMeta& c, TensorMeta* out) {
-  const auto& a = c.as<A>();
-  RUTILE_RETURN_IF_ERROR(check_key(c.in(0)));
-  if (!is_floating(a.dtype)) return type_error(cat("gives floats, dtype is ", a.dtype));
-  int64_t n = 0;
-  RUTILE_RETURN_IF_ERROR(checked_numel(a.shape, &n));
-  *out = TensorMeta(a.shape, a.dtype, c.in(0).device);
-  return Status();
-}
 Status check_scale(double loc, double scale) {
   if (scale >= 0 && std::isfinite(scale) && std::isfinite(loc)) return Status();
   return value_error(cat("expects a finite loc and scale >= 0, got ", loc, " and ", scale));
 }
 Status infer_exponential(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_scale(0, c.as<RandomExponentialAttrs>().scale));
-  return infer_drawn<RandomExponentialAttrs>(c, out);
+  return infer_drawn_float<RandomExponentialAttrs>(c, out);
 }
 Status infer_location(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<RandomLocationAttrs>();
   RUTILE_RETURN_IF_ERROR(check_scale(a.loc, a.scale));
-  return infer_drawn<RandomLocationAttrs>(c, out);
+  return infer_drawn_float<RandomLocationAttrs>(c, out);
 }
 Status infer_log_normal(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<RandomNormalAttrs>();
   RUTILE_RETURN_IF_ERROR(check_scale(a.mean, a.std));
-  return infer_drawn<RandomNormalAttrs>(c, out);
+  return infer_drawn_float<RandomNormalAttrs>(c, out);
 }
 Status infer_geometric(const CallMeta& c, TensorMeta* out) {
   const double p = c.as<RandomGeometricAttrs>().p;
   if (!(p > 0 && p <= 1)) return value_error(cat("expects p in (0, 1], got ", p));
-  return infer_drawn<RandomGeometricAttrs>(c, out);
+  return infer_drawn_float<RandomGeometricAttrs>(c, out);
 }
 
 // ---- Transformations ----------------------------------------------------------------------------

@@ -4,88 +4,18 @@
 
 #include <set>
 
-#include "rutile/autograd/tape.h"
-#include "rutile/graph/compile.h"
-#include "rutile/ops/call.h"
-#include "rutile/ops/elementwise.h"
-#include "rutile/ops/index.h"
-#include "rutile/ops/reduce.h"
-#include "rutile/tests/support/golden_values.h"
+#include "rutile/tests/support/golden_sample.h"
 
 namespace rutile {
 namespace {
 
 using namespace golden;
 
-struct LossSample {
-  const OpDef* op = nullptr;
-  AnyAttrs attrs;
-  std::vector<Tensor> inputs;  // undefined: absent
-  std::vector<int> wanted;     // inputs with a gradient
-  std::string seed;
-  Tensor weights;  // of the loss's elements
-};
-
-LossSample read_sample(const Json& j) {
-  LossSample s;
-  s.op = find_op(j.at("op").get<std::string>());
-  if (!s.op) throw_error(ErrorCode::kNotFound, cat("no op ", j.at("op").get<std::string>()));
-  s.seed = cat("losses/", s.op->name, "/", j.at("index").get<int>(), "/");
-  s.attrs = AnyAttrs(s.op->attrs, nullptr);
-  for (const auto& [key, value] : j.at("attrs").items()) {
-    EXPECT_TRUE(set_attr(*s.op, s.attrs.get_mutable(), key, value)) << s.op->name << ": " << key;
-  }
-  for (size_t i = 0; i < j.at("inputs").size(); ++i) {
-    const Json& in = j["inputs"][i];
-    s.inputs.push_back(in.is_null() ? Tensor() : make_input(in, cat(s.seed, i)));
-    if (j.at("outputs").contains(cat("grad.", i))) s.wanted.push_back(static_cast<int>(i));
-  }
-  s.weights = make_input({{"shape", j.at("outputs").at("loss").at("shape")}}, s.seed + "seed");
-  return s;
-}
-
-// Loss, then the gradients.
-std::vector<Tensor> run(const LossSample& s, const std::vector<Tensor>& given) {
-  std::vector<Tensor> in = s.inputs;
-  size_t next = 0;
-  for (Tensor& t : in) {
-    if (t.defined()) t = given[next++];
-  }
-  GradScope scope;
-  std::vector<Tensor> watched;
-  for (const int i : s.wanted) {
-    watched.push_back(in[static_cast<size_t>(i)]);
-    scope.watch(watched.back());
-  }
-  const Tensor loss = call_n(*s.op, s.attrs.get(), in)[0];
-  std::vector<Tensor> out{loss};
-  for (const Tensor& g : scope.gradient(ops::sum(ops::mul(loss, s.weights)), watched)) {
-    out.push_back(g);
-  }
-  return out;
-}
-
-void check(const LossSample& s, const Json& outputs, const std::vector<Tensor>& got) {
-  compare(got[0], outputs.at("loss"), s.seed + "loss");
-  for (size_t k = 0; k < s.wanted.size(); ++k) {
-    const std::string name = cat("grad.", s.wanted[k]);
-    compare(got[k + 1], outputs.at(name), s.seed + name);
-  }
-}
-
 TEST(Golden, LossesAndGradientsAgreeWithPyTorch) {
   std::set<std::string> seen;
   const Json file = read_golden_file("losses_f64.json");
   for (const Json& j : file.at("samples")) {
-    const LossSample s = read_sample(j);
-    std::vector<Tensor> given;
-    for (const Tensor& t : s.inputs) {
-      if (t.defined()) given.push_back(t);
-    }
-    check(s, j.at("outputs"), run(s, given));
-    graph::Compiled compiled([&](const std::vector<Tensor>& in) { return run(s, in); }, {});
-    check(s, j.at("outputs"), compiled(given));
-    seen.insert(s.op->name);
+    seen.insert(check_op_sample(j, "losses", "loss")->name);
   }
   EXPECT_EQ(seen.size(), 21u);
 }
