@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <deque>
 
 #include "rutile/core/thread.h"
 #include "rutile/graph/exec/control_plan.h"
 #include "rutile/graph/exec/frozen.h"
+#include "rutile/graph/exec/parts.h"
 #include "rutile/graph/exec/program.h"
+#include "rutile/graph/exec/step_list.h"
 #include "rutile/graph/ir/body.h"
 #include "rutile/ops/plan_cache.h"
 #include "rutile/ops/view.h"
@@ -14,31 +15,10 @@ namespace rutile::graph {
 
 namespace {
 
-struct Buffer {
-  BufferKind kind = BufferKind::kArena;
-  int index = 0;
-  int64_t bytes = 0;
-  int first = 0, last = 0;  // steps, for arena buffers
-  NodeId node = kNone;      // that was lowered when it was made
-};
-
-struct Place {
-  int buffer = kNone;
-  int64_t offset = 0;
-};
-
-// A program of its own: what is computed in every call, or the frozen values alone.
-struct Part {
-  std::vector<NodeId> order;
-  std::vector<ValueId> outputs, frozen;  // made here, and by the other part
-  bool main = true;
-  bool body = false;  // of control flow: results lie row-major, and no one else asks for memory
-};
-
 class Lowering {
  public:
   Lowering(const Graph& g, Part part, Program& p)
-      : g_(g), p_(p), part_(std::move(part)), place_(g.values.size()) {}
+      : g_(g), p_(p), part_(std::move(part)), place_(g.values.size()), steps_(g, p) {}
   Status run();
 
  private:
@@ -52,25 +32,8 @@ class Lowering {
   bool read_elsewhere(const Node& n, const std::vector<Place>& in, size_t k) const;
   bool may_take_over(NodeId id, const Plan& plan, const std::vector<Place>& in, size_t k) const;
   Status place_outputs(NodeId id, const Plan& plan, const std::vector<Place>& in);
-  Status copy_into(Place from, const TensorMeta& meta, Place to, NodeId node);
-  Status copy_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to);
-  Status reorder_into(Place from, const TensorMeta& meta, Place to, const TensorMeta& to_meta,
-                      NodeId node);
-  Status store(Place from, const TensorMeta& meta, Place to, const TensorMeta& to_meta,
-               NodeId node);
-  Status clone_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to);
   Status finish_outputs();
   Status finish_states();
-  void assign_memory();
-  int new_buffer(BufferKind kind, int index, int64_t bytes);
-  void add_step(std::shared_ptr<const Plan> plan, const std::vector<Place>& in,
-                const std::vector<Place>& out, NodeId node);
-  void touch(Place p) {
-    if (p.buffer == kNone) return;
-    Buffer& b = buffers_[p.buffer];
-    b.last = std::max(b.last, step());
-  }
-  int step() const { return static_cast<int>(p_.steps.size()); }
 
   const Graph& g_;
   Program& p_;
@@ -81,31 +44,19 @@ class Lowering {
   std::vector<int> root_last_;  // by value that owns memory: last position that reads it
   std::vector<ValueId> root_;   // by value: the value whose memory it is
   std::vector<char> pinned_;    // by root: must survive to the end
-  std::vector<Buffer> buffers_;
-  std::vector<Place> slot_places_;  // by slot
+  StepList steps_;
   int position_ = 0;
 };
 
-int Lowering::new_buffer(BufferKind kind, int index, int64_t bytes) {
-  Buffer b;
-  b.kind = kind;
-  b.index = index;
-  b.bytes = std::max<int64_t>(bytes, 1);
-  b.first = b.last = step();
-  if (position_ < static_cast<int>(order_.size())) b.node = order_[position_];
-  buffers_.push_back(b);
-  return static_cast<int>(buffers_.size()) - 1;
-}
-
 void Lowering::place_sources() {
   for (size_t i = 0; i < g_.inputs.size(); ++i) {
-    place_[g_.inputs[i]].buffer = new_buffer(BufferKind::kInput, static_cast<int>(i), 0);
+    place_[g_.inputs[i]] = steps_.new_buffer(BufferKind::kInput, static_cast<int>(i), 0);
   }
   for (size_t i = 0; i < g_.states.size(); ++i) {
-    place_[g_.states[i].in].buffer = new_buffer(BufferKind::kState, static_cast<int>(i), 0);
+    place_[g_.states[i].in] = steps_.new_buffer(BufferKind::kState, static_cast<int>(i), 0);
   }
   for (size_t i = 0; i < part_.frozen.size(); ++i) {
-    place_[part_.frozen[i]].buffer = new_buffer(BufferKind::kFrozen, static_cast<int>(i), 0);
+    place_[part_.frozen[i]] = steps_.new_buffer(BufferKind::kFrozen, static_cast<int>(i), 0);
   }
   std::vector<char> used(g_.values.size(), 0);
   for (ValueId v : part_.outputs) used[v] = 1;
@@ -121,7 +72,7 @@ void Lowering::place_sources() {
   for (const StateSlot& s : g_.states) p_.state_read.push_back(used[s.in]);
   for (size_t v = 0; v < g_.values.size(); ++v) {
     if (g_.values[v].kind != ValueKind::kConstant || !used[v]) continue;
-    place_[v].buffer = new_buffer(BufferKind::kConstant, static_cast<int>(p_.constants.size()), 0);
+    place_[v] = steps_.new_buffer(BufferKind::kConstant, static_cast<int>(p_.constants.size()), 0);
     p_.constants.push_back(g_.values[v].constant);
   }
 }
@@ -180,78 +131,6 @@ void Lowering::find_last_uses() {
   for (const StateSlot& s : g_.states) pin(s.out);
 }
 
-void Lowering::add_step(std::shared_ptr<const Plan> plan, const std::vector<Place>& in,
-                        const std::vector<Place>& out, NodeId node) {
-  Step s;
-  s.plan = plan.get();
-  s.node = node;
-  s.first_in = static_cast<int>(slot_places_.size());
-  for (Place p : in) {
-    touch(p);
-    slot_places_.push_back(p);
-  }
-  s.first_out = static_cast<int>(slot_places_.size());
-  for (Place p : out) {
-    touch(p);
-    slot_places_.push_back(p);
-    const bool state = p.buffer != kNone && buffers_[p.buffer].kind == BufferKind::kState;
-    if (state) p_.first_state_write = std::min(p_.first_state_write, step());
-  }
-  if (plan->workspace_bytes) {
-    s.workspace = static_cast<int>(slot_places_.size());
-    slot_places_.push_back(
-        {new_buffer(BufferKind::kArena, 0, static_cast<int64_t>(plan->workspace_bytes)), 0});
-  }
-  p_.plans.push_back(std::move(plan));
-  p_.steps.push_back(s);
-}
-
-Status Lowering::copy_into(Place from, const TensorMeta& meta, Place to, NodeId node) {
-  const TensorMeta* in = &meta;
-  PlanEntry entry;
-  RUTILE_RETURN_IF_ERROR(
-      plan_call(ops::kContiguous, nullptr, {&in, 1}, DeviceType::kCpu, false, &entry));
-  add_step(entry.plan, {from}, {to}, node);
-  p_.steps.back().copied = 2 * entry.outputs[0].nbytes();
-  return Status();
-}
-
-Status Lowering::reorder_into(Place from, const TensorMeta& meta, Place to,
-                              const TensorMeta& to_meta, NodeId node) {
-  const ops::ReorderAttrs attrs{{to_meta.layout, to_meta.is_channels_last()}};
-  const TensorMeta* in = &meta;
-  PlanEntry entry;
-  RUTILE_RETURN_IF_ERROR(
-      plan_call(ops::kReorder, &attrs, {&in, 1}, DeviceType::kCpu, false, &entry));
-  if (!same_placement(entry.outputs[0], to_meta)) {
-    return Status(ErrorCode::kUnsupported,
-                  cat("no kernel writes ", to_meta, " here; it would write ", meta));
-  }
-  add_step(entry.plan, {from}, {to}, node);
-  p_.steps.back().copied = meta.nbytes() + to_meta.nbytes();
-  return Status();
-}
-
-Status Lowering::copy_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to) {
-  const TensorMeta plain(meta.shape, meta.dtype, meta.device);
-  *to = {new_buffer(BufferKind::kArena, 0, plain.nbytes()), 0};
-  return copy_into(from, meta, *to, node);
-}
-
-// A copy in the placement of the target: a State's, row-major or blocked.
-Status Lowering::store(Place from, const TensorMeta& meta, Place to, const TensorMeta& to_meta,
-                       NodeId node) {
-  if (meta.layout == kStrided && to_meta.is_contiguous()) return copy_into(from, meta, to, node);
-  return reorder_into(from, meta, to, to_meta, node);
-}
-
-// Row-major, or blocked as the original is.
-Status Lowering::clone_to_arena(Place from, const TensorMeta& meta, NodeId node, Place* to) {
-  if (meta.layout == kStrided) return copy_to_arena(from, meta, node, to);
-  *to = {new_buffer(BufferKind::kArena, 0, meta.nbytes()), 0};
-  return reorder_into(from, meta, *to, meta, node);
-}
-
 void Lowering::lower_view(const Node& n) {
   SmallVector<const TensorMeta*, 6> in;
   SmallVector<TensorMeta, 2> out;
@@ -300,7 +179,7 @@ Status Lowering::lower_kernel(NodeId id) {
     for (size_t i = 0; i < in_places.size() && i < 32; ++i) {
       if (!(entry.copy_mask >> i & 1u) || n.inputs[i] == kNone) continue;
       RUTILE_RETURN_IF_ERROR(
-          copy_to_arena(in_places[i], *in[static_cast<int>(i)], id, &in_places[i]));
+          steps_.copy_to_arena(in_places[i], *in[static_cast<int>(i)], id, &in_places[i]));
     }
     plan = entry.plan;
   }
@@ -315,12 +194,13 @@ Status Lowering::lower_kernel(NodeId id) {
   in_places.resize(std::max(in_places.size(), static_cast<size_t>(n.op->num_inputs)));
   const std::vector<Place> wanted = out_places;
   for (const Moved& m : moved) {
-    out_places[m.output] = {new_buffer(BufferKind::kArena, 0, m.written.nbytes()), 0};
+    out_places[m.output] = steps_.new_arena_buffer(m.written.nbytes());
   }
-  add_step(std::move(plan), in_places, out_places, id);
+  steps_.add(std::move(plan), in_places, out_places, id);
   for (const Moved& m : moved) {
     const TensorMeta& to = out[static_cast<int>(m.output)];
-    RUTILE_RETURN_IF_ERROR(reorder_into(out_places[m.output], m.written, wanted[m.output], to, id));
+    RUTILE_RETURN_IF_ERROR(
+        steps_.reorder_into(out_places[m.output], m.written, wanted[m.output], to, id));
   }
   return Status();
 }
@@ -334,16 +214,16 @@ Status Lowering::lower_control(NodeId id) {
   for (ValueId v : n.inputs) {
     in.push_back(place_[v]);
     if (g_.meta(v).is_contiguous()) continue;
-    RUTILE_RETURN_IF_ERROR(copy_to_arena(place_[v], g_.meta(v), id, &in.back()));
+    RUTILE_RETURN_IF_ERROR(steps_.copy_to_arena(place_[v], g_.meta(v), id, &in.back()));
   }
   for (ValueId v : n.outputs) {
     if (!g_.meta(v).is_contiguous()) {
       return Status(ErrorCode::kInternal, cat("gives row-major results, not ", g_.meta(v)));
     }
-    place_[v] = {new_buffer(BufferKind::kArena, 0, g_.meta(v).nbytes()), 0};
+    place_[v] = steps_.new_arena_buffer(g_.meta(v).nbytes());
     out.push_back(place_[v]);
   }
-  add_step(std::move(plan), in, out, id);
+  steps_.add(std::move(plan), in, out, id);
   return Status();
 }
 
@@ -363,7 +243,7 @@ bool Lowering::may_take_over(NodeId id, const Plan& plan, const std::vector<Plac
                              size_t k) const {
   const Node& n = g_.nodes[id];
   if (k >= 32 || !(plan.may_overwrite >> k & 1u) || n.inputs[k] == kNone) return false;
-  const Buffer& b = buffers_[in[k].buffer];
+  const Buffer& b = steps_.buffer(in[k]);
   const int64_t bytes = g_.meta(n.outputs[0]).nbytes();
   for (size_t i = 0; i < n.outputs.size(); ++i) {
     if (n.op->alias_input(static_cast<int>(i)) == static_cast<int>(k)) return false;
@@ -382,7 +262,7 @@ Status Lowering::place_outputs(NodeId id, const Plan& plan, const std::vector<Pl
     const int alias = n.op->alias_input(static_cast<int>(i));
     if (alias >= 0) {
       const ValueId old = n.inputs[alias];
-      const BufferKind kind = buffers_[in[alias].buffer].kind;
+      const BufferKind kind = steps_.buffer(in[alias]).kind;
       const bool read_later = root_last_[root_[old]] > position_ || pinned_[root_[old]] ||
                               read_elsewhere(n, in, static_cast<size_t>(alias));
       const bool ours =
@@ -390,7 +270,7 @@ Status Lowering::place_outputs(NodeId id, const Plan& plan, const std::vector<Pl
       if (ours && !read_later) {
         place_[v] = in[alias];
       } else {
-        RUTILE_RETURN_IF_ERROR(clone_to_arena(in[alias], g_.meta(old), id, &place_[v]));
+        RUTILE_RETURN_IF_ERROR(steps_.clone_to_arena(in[alias], g_.meta(old), id, &place_[v]));
       }
       continue;
     }
@@ -398,7 +278,7 @@ Status Lowering::place_outputs(NodeId id, const Plan& plan, const std::vector<Pl
       if (may_take_over(id, plan, in, k)) place_[v] = in[k];
     }
     if (place_[v].buffer == kNone) {
-      place_[v] = {new_buffer(BufferKind::kArena, 0, g_.meta(v).nbytes()), 0};
+      place_[v] = steps_.new_arena_buffer(g_.meta(v).nbytes());
     }
   }
   return Status();
@@ -430,12 +310,12 @@ Status Lowering::lower_node(NodeId id) {
 }
 
 Status Lowering::finish_outputs() {
-  std::vector<char> taken(buffers_.size(), 0);
+  std::vector<char> taken(steps_.num_buffers(), 0);
   for (size_t i = 0; i < part_.outputs.size(); ++i) {
     const ValueId v = part_.outputs[i];
     const TensorMeta& meta = g_.meta(v);
     const Place p = place_[v];
-    Buffer& b = buffers_[p.buffer];
+    Buffer& b = steps_.buffer(p);
     const bool whole = p.offset == 0 && b.bytes == std::max<int64_t>(meta.nbytes(), 1);
     const bool placed = part_.body                ? meta.is_contiguous()
                         : meta.layout == kStrided ? meta.is_dense()
@@ -449,9 +329,9 @@ Status Lowering::finish_outputs() {
     }
     if (!part_.main) return Status(ErrorCode::kInternal, "a frozen value has no memory of its own");
     p_.outputs.push_back(TensorMeta(meta.shape, meta.dtype, meta.device));
-    const Place to{new_buffer(BufferKind::kOutput, static_cast<int>(i), 0), 0};
-    taken.resize(buffers_.size(), 0);
-    RUTILE_RETURN_IF_ERROR(copy_into(p, meta, to, kNone));
+    const Place to = steps_.new_buffer(BufferKind::kOutput, static_cast<int>(i), 0);
+    taken.resize(steps_.num_buffers(), 0);
+    RUTILE_RETURN_IF_ERROR(steps_.copy_into(p, meta, to, kNone));
   }
   return Status();
 }
@@ -469,60 +349,22 @@ Status Lowering::finish_states() {
     if (s.out == s.in || !part_.main) continue;
     p_.state_written[i] = 1;
     Store item{place_[s.out], place_[s.in], meta, g_.meta(s.in)};
-    const Buffer& b = buffers_[item.from.buffer];
+    const Buffer& b = steps_.buffer(item.from);
     if (b.kind == BufferKind::kState) {
       if (item.from.buffer == item.to.buffer && item.from.offset == 0 &&
           same_placement(meta, item.to_meta)) {
         continue;  // updated in place
       }
       // Its memory may be overwritten by the stores below: take the value first.
-      RUTILE_RETURN_IF_ERROR(clone_to_arena(item.from, meta, kNone, &item.from));
+      RUTILE_RETURN_IF_ERROR(steps_.clone_to_arena(item.from, meta, kNone, &item.from));
       if (meta.layout == kStrided) item.meta = TensorMeta(meta.shape, meta.dtype, meta.device);
     }
     stores.push_back(item);
   }
   for (const Store& s : stores) {
-    RUTILE_RETURN_IF_ERROR(store(s.from, s.meta, s.to, s.to_meta, kNone));
+    RUTILE_RETURN_IF_ERROR(steps_.store(s.from, s.meta, s.to, s.to_meta, kNone));
   }
   return Status();
-}
-
-void Lowering::assign_memory() {
-  std::vector<Interval> intervals;
-  std::vector<int> interval_of(buffers_.size(), kNone);
-  for (size_t b = 0; b < buffers_.size(); ++b) {
-    if (buffers_[b].kind != BufferKind::kArena) continue;
-    interval_of[b] = static_cast<int>(intervals.size());
-    intervals.push_back({buffers_[b].bytes, buffers_[b].first, buffers_[b].last});
-  }
-  p_.memory = plan_memory(intervals);
-  for (size_t b = 0; b < buffers_.size(); ++b) {
-    if (interval_of[b] == kNone) continue;
-    const Buffer& from = buffers_[b];
-    p_.arena.push_back(
-        {p_.memory.offsets[interval_of[b]], from.bytes, from.first, from.last, kNone, from.node});
-  }
-  for (const NodeId id : order_) {
-    if (g_.nodes[id].op->view_offset) continue;
-    for (const ValueId v : g_.nodes[id].outputs) {
-      const int interval = interval_of[place_[v].buffer];
-      if (interval != kNone && p_.arena[interval].value == kNone) p_.arena[interval].value = v;
-    }
-  }
-  auto pointer = [&](Place p) {
-    Pointer out;
-    if (p.buffer == kNone) {
-      out.index = kNone;
-      return out;
-    }
-    const Buffer& b = buffers_[p.buffer];
-    out.kind = b.kind;
-    out.index = b.index;
-    out.offset = p.offset;
-    if (b.kind == BufferKind::kArena) out.offset += p_.memory.offsets[interval_of[p.buffer]];
-    return out;
-  };
-  for (Place p : slot_places_) p_.slots.push_back(pointer(p));
 }
 
 Status Lowering::run() {
@@ -537,57 +379,14 @@ Status Lowering::run() {
   place_sources();
   find_last_uses();
   for (position_ = 0; position_ < static_cast<int>(order_.size()); ++position_) {
+    steps_.begin_node(order_[position_]);
     RUTILE_RETURN_IF_ERROR(lower_node(order_[position_]));
   }
+  steps_.begin_node(kNone);
   RUTILE_RETURN_IF_ERROR(finish_outputs());
   RUTILE_RETURN_IF_ERROR(finish_states());
-  assign_memory();
+  steps_.assign_memory(place_, order_);
   return Status();
-}
-
-// The nodes of `g` in this part that its kernels or `outputs` need: kernels go by their phase, a
-// view goes wherever it is read.
-std::vector<NodeId> part_order(const Graph& g, bool main, const std::vector<ValueId>& outputs) {
-  std::vector<char> read(g.values.size(), 0);
-  for (ValueId v : outputs) read[v] = 1;
-  if (main) {
-    for (const StateSlot& s : g.states) read[s.out] = 1;
-  }
-  std::vector<NodeId> order;
-  for (auto it = g.order.rbegin(); it != g.order.rend(); ++it) {
-    const Node& n = g.nodes[*it];
-    const bool wanted = n.op->view_offset ? std::any_of(n.outputs.begin(), n.outputs.end(),
-                                                        [&](ValueId v) { return read[v] != 0; })
-                                          : (n.phase == Phase::kFrozen) != main;
-    if (!wanted) continue;
-    order.push_back(*it);
-    for (ValueId v : n.inputs) {
-      if (v != kNone) read[v] = 1;
-    }
-  }
-  std::reverse(order.begin(), order.end());
-  return order;
-}
-
-// What is computed in every call, and the frozen values.
-std::pair<Part, Part> split(const Graph& g) {
-  Part main, frozen;
-  frozen.main = false;
-  main.outputs = g.outputs;
-  main.order = part_order(g, true, main.outputs);
-  std::vector<char> listed(g.values.size(), 0);
-  auto read = [&](ValueId v) {
-    const NodeId p = v == kNone ? kNone : g.values[v].producer;
-    if (p == kNone || g.nodes[p].phase != Phase::kFrozen || listed[v]++) return;
-    frozen.outputs.push_back(v);
-  };
-  for (NodeId id : main.order) {
-    for (ValueId v : g.nodes[id].inputs) read(v);
-  }
-  for (ValueId v : g.outputs) read(v);
-  main.frozen = frozen.outputs;
-  frozen.order = part_order(g, false, frozen.outputs);
-  return {std::move(main), std::move(frozen)};
 }
 
 }  // namespace
