@@ -9,7 +9,7 @@ from rutile._rutile import Tensor
 _table = _rutile.ops
 
 __all__ = ["Constant", "Dirac", "HeNormal", "HeUniform", "Identity", "Initializer", "Normal", "One", "Orthogonal",
-           "TruncatedNormal", "Uniform", "VarianceScaling", "XavierNormal", "XavierUniform", "Zero", "initializer"]
+           "Sparse", "TruncatedNormal", "Uniform", "VarianceScaling", "XavierNormal", "XavierUniform", "Zero", "initializer"]
 
 
 def _error(text):
@@ -34,8 +34,11 @@ def _fans(shape):
 
 
 def _gain(nonlinearity, slope):
-    gains = {"sigmoid": 1, "linear": 1, "conv1d": 1, "conv2d": 1, "conv3d": 1, "tanh": 5 / 3, "relu": _math.sqrt(2),
-             "leaky_relu": _math.sqrt(2 / (1 + slope**2))}
+    slope = 0.01 if slope is None else slope
+    if isinstance(slope, bool) or not isinstance(slope, (int, float)):
+        raise _error(f"negative_slope must be a number, got {slope!r}")
+    gains = {"sigmoid": 1, "linear": 1, "tanh": 5 / 3,
+             **{f"conv{way}{n}d": 1 for n in (1, 2, 3) for way in ("", "_transpose")}, "relu": _math.sqrt(2), "leaky_relu": _math.sqrt(2 / (1 + slope**2))}
     if nonlinearity not in gains:
         raise _error(f"nonlinearity must be one of {sorted(gains)}, got {nonlinearity!r}")
     return gains[nonlinearity]
@@ -119,6 +122,7 @@ class XavierNormal(Initializer):
 
 class _He(Initializer):
     def __init__(self, negative_slope=0, mode="fan_in", nonlinearity="leaky_relu"):
+        mode = mode.lower() if isinstance(mode, str) else mode
         if mode not in ("fan_in", "fan_out"):
             raise _error(f"mode must be fan_in or fan_out, got {mode!r}")
         self.gain, self.mode = _gain(nonlinearity, negative_slope), mode
@@ -190,6 +194,23 @@ class Identity(Initializer):
         return Tensor(np.eye(*shape), dtype)
 
 
+class Sparse(Initializer):
+    """A matrix, normal with deviation sigma, where `sparsity` of each column's elements are zero (Martens, 2010)."""
+
+    def __init__(self, sparsity, sigma=0.01):
+        if not 0 <= sparsity <= 1:
+            raise _error(f"Sparse: sparsity must be in [0, 1], got {sparsity}")
+        self.sparsity, self.sigma = sparsity, sigma
+
+    def __call__(self, shape, dtype):
+        if len(shape) != 2:
+            raise _error("Sparse makes matrices")
+        # The rows that are zero are those of a column's smallest draws.
+        order = _table.random_uniform(tuple(shape), 0.0, 1.0, "float32").asnumpy().argsort(0).argsort(0)
+        kept = Tensor((order >= _math.ceil(self.sparsity * shape[0])).astype("float32"), dtype)
+        return _table.random_normal(tuple(shape), 0.0, self.sigma, dtype) * kept
+
+
 class Dirac(Initializer):
     """A convolution weight that passes its input on, in each of `groups`."""
 
@@ -212,7 +233,8 @@ class Dirac(Initializer):
 _NAMES = {c.__name__.lower(): c for c in (Dirac, HeNormal, HeUniform, Identity, Normal, One, Orthogonal,
                                           TruncatedNormal, Uniform, VarianceScaling, XavierNormal, XavierUniform,
                                           Zero)}
-_NAMES.update(ones=One, zeros=Zero)
+_NAMES.update(ones=One, zeros=Zero, he_normal=HeNormal, he_uniform=HeUniform, xavier_normal=XavierNormal,
+              xavier_uniform=XavierUniform)
 
 
 def initializer(init, shape=None, dtype="float32"):

@@ -3,12 +3,35 @@
 
 from rutile.nn.cell import Cell
 from rutile.nn.container import *  # noqa: F401,F403
+from rutile.nn.activation import *  # noqa: F401,F403
 from rutile.nn.layer import *  # noqa: F401,F403
 from rutile.nn.more_layers import *  # noqa: F401,F403
+from rutile.nn.basic import *  # noqa: F401,F403
+from rutile.nn.convolutions import *  # noqa: F401,F403
+from rutile.nn.pools import *  # noqa: F401,F403
+from rutile.nn.paddings import *  # noqa: F401,F403
+from rutile.nn.normalizations import *  # noqa: F401,F403
+from rutile.nn.recurrent import *  # noqa: F401,F403
+from rutile.nn.transformer import *  # noqa: F401,F403
+from rutile.nn.image import *  # noqa: F401,F403
+from rutile.nn.math import *  # noqa: F401,F403
 from rutile.nn.learning_rate_schedule import *  # noqa: F401,F403
 from rutile.nn.loss import *  # noqa: F401,F403
+from rutile.nn.more_losses import *  # noqa: F401,F403
 from rutile.nn.optimizer import *  # noqa: F401,F403
 from rutile.nn.wrap import *  # noqa: F401,F403
-from rutile.nn import container, layer, learning_rate_schedule, loss, more_layers, optim, optimizer, wrap  # noqa: F401
+from rutile.nn import (activation, basic, container, convolutions, image, layer, learning_rate_schedule,  # noqa: F401
+                       loss, math, more_layers, more_losses, normalizations, optim, optimizer, paddings, pools,
+                       recurrent, transformer, wrap)
 
-__all__ = ["Cell"] + sum((m.__all__ for m in (container, layer, learning_rate_schedule, loss, more_layers, optimizer, wrap)), [])
+__all__ = ["Cell"] + sum((m.__all__ for m in (
+    activation, basic, container, convolutions, image, layer, learning_rate_schedule, loss, math, more_layers,
+    more_losses, normalizations, optimizer, paddings, pools, recurrent, transformer, wrap)), [])
+
+
+def __getattr__(name):
+    # MindSpore has the metrics here as well; they are built on this module.
+    from rutile.train import metrics
+    if name in metrics.__all__:
+        return getattr(metrics, name)
+    raise AttributeError(f"module 'rutile.nn' has no attribute {name!r}")

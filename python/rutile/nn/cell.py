@@ -335,11 +335,11 @@ class Cell:
         return {p.name: p for p in self.get_parameters(expand=recurse)}
 
     def update_parameters_name(self, prefix="", recurse=True):
-        """Puts a prefix before the names of all Parameters below."""
+        """Names all Parameters below by a prefix and the attributes that lead to them."""
         for cell in self._walk() if recurse else [self]:
             cell.__dict__["_prefix"] = prefix + cell._prefix
-        for p in self.get_parameters(expand=recurse):
-            p.name = prefix + p.name
+        for path, p in self.parameters_and_names(expand=recurse):
+            p.name = prefix + path
 
     def apply(self, fn):
         """Calls fn on every Cell below and on this one; returns the Cell."""

@@ -7,9 +7,10 @@ from rutile import _rutile
 from rutile import ops
 from rutile._rutile import Parameter, Tensor
 from rutile.common.initializer import HeUniform, Uniform, initializer
+from rutile.nn.activation import get_activation
 from rutile.nn.cell import Cell
 from rutile.ops import table
-from rutile.ops.function import _pair, _padding, _spatial_pad
+from rutile.ops.function import _pair, _padding
 from rutile.ops.operations import pool
 
 _errors = _rutile.errors
@@ -94,7 +95,9 @@ class Conv2d(Cell):
 
 
 class Conv2dTranspose(Cell):
-    """Transposed 2-D convolution, NCHW; weight [in, out / group, height, width]. pad_mode "same" gives size * stride."""
+    """Transposed 2-D convolution, NCHW; weight [in, out / group, height, width]. pad_mode "same" gives size * stride.
+
+    output_padding adds zeros after the result, as in MindSpore; ops.conv_transpose2d computes what stands there."""
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, pad_mode="same", padding=0, output_padding=0,
                  dilation=1, group=1, has_bias=False, weight_init=None, bias_init=None, dtype="float32"):
@@ -121,9 +124,18 @@ class Conv2dTranspose(Cell):
 
     def construct(self, x):
         if self.pad_mode != "same":
-            return table.conv_transpose2d(x, self.weight, self.bias, stride=self.stride, pad=_pair(self.padding),
-                                          output_pad=_pair(self.output_padding), dilation=self.dilation,
-                                          groups=self.group)
+            before, after = _padding(x, self.kernel_size, self.stride, self.dilation, self.pad_mode, self.padding)
+            more, zeros = (0, 0), _pair(self.output_padding)
+            if self.pad_mode == "valid":  # at least size * stride
+                more = tuple(max(s - d * (k - 1) - 1, 0) for k, s, d in zip(self.kernel_size, self.stride, self.dilation))
+            y = table.conv_transpose2d(x, self.weight, self.bias, stride=self.stride,
+                                       pad=tuple(map(min, before, after)), output_pad=more, dilation=self.dilation,
+                                       groups=self.group)
+            if before != after:
+                cut = (slice(max(b - a, 0), n - max(a - b, 0)) for b, a, n in zip(before, after, y.shape[2:]))
+                y = y[(slice(None), slice(None), *cut)]
+            # As MindSpore has it: zeros after the result, where other frameworks compute more of it.
+            return table.pad(y, before=(0,) * 4, after=(0, 0, *zeros)) if any(zeros) else y
         # What is too much is cut off, the odd pixel after; what lacks is added after.
         over = [d * (k - 1) + 1 - s for k, s, d in zip(self.kernel_size, self.stride, self.dilation)]
         y = table.conv_transpose2d(x, self.weight, self.bias, stride=self.stride,
@@ -152,8 +164,9 @@ class _BatchNorm(Cell):
         self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
         self.use_batch_statistics = use_batch_statistics
         shape = (num_features,)
-        self.moving_mean = Parameter(initializer(moving_mean_init, shape, dtype), requires_grad=False)
-        self.moving_variance = Parameter(initializer(moving_var_init, shape, dtype), requires_grad=False)
+        # On its own a layer's statistics have these names; within another Cell those of their attributes.
+        self.moving_mean = Parameter(initializer(moving_mean_init, shape, dtype), name="mean", requires_grad=False)
+        self.moving_variance = Parameter(initializer(moving_var_init, shape, dtype), name="variance", requires_grad=False)
         self.gamma = Parameter(initializer(gamma_init, shape, dtype), requires_grad=affine)
         self.beta = Parameter(initializer(beta_init, shape, dtype), requires_grad=affine)
 
@@ -182,10 +195,20 @@ class BatchNorm2d(_BatchNorm):
     _ranks = (4,)
 
 
-class BatchNorm3d(_BatchNorm):
-    """Batch normalisation of [n, c, d, h, w]."""
+class BatchNorm3d(Cell):
+    """Batch normalisation of [n, c, d, h, w]; its Parameters are those of a BatchNorm2d inside, bn2d, as in MindSpore."""
 
-    _ranks = (5,)
+    def __init__(self, num_features, eps=1e-5, momentum=0.9, affine=True, gamma_init="ones", beta_init="zeros",
+                 moving_mean_init="zeros", moving_var_init="ones", use_batch_statistics=None, dtype="float32"):
+        super().__init__()
+        self.bn2d = BatchNorm2d(num_features, eps, momentum, affine, gamma_init, beta_init, moving_mean_init,
+                                moving_var_init, use_batch_statistics, dtype=dtype)
+
+    def construct(self, x):
+        if x.ndim != 5:
+            raise _errors.ValueError(f"[BatchNorm3d] expects 5 dimensions, got {x.shape}")
+        n, c, d, h, w = x.shape
+        return self.bn2d(x.reshape(n, c, d * h, w)).reshape(x.shape)
 
 
 class LayerNorm(Cell):
@@ -364,114 +387,31 @@ class AdaptiveAvgPool2d(Cell):
 
 
 class Pad(Cell):
-    """Padding around: ((before, after), ...) for every dimension; mode CONSTANT (zeros), REFLECT or SYMMETRIC."""
+    """Padding around: ((before, after), ...) for every dimension; mode CONSTANT (zeros), REFLECT (the border reflected without
+    its last element) or SYMMETRIC (with it)."""
 
     def __init__(self, paddings, mode="CONSTANT"):
         super().__init__()
+        if not isinstance(paddings, tuple):
+            raise _errors.TypeError(f"[Pad] paddings must be a tuple, got {type(paddings).__name__}")
         self.paddings, self.mode = tuple(tuple(p) for p in paddings), mode
-        if mode not in ("CONSTANT", "REFLECT"):
-            raise _errors.UnsupportedError(f"[Pad] mode is CONSTANT or REFLECT, got {mode!r}")
+        if any(len(p) != 2 for p in self.paddings):
+            raise _errors.ValueError(f"[Pad] paddings are pairs (before, after), got {paddings}")
+        if mode not in ("CONSTANT", "REFLECT", "SYMMETRIC"):
+            raise _errors.ValueError(f"[Pad] mode is CONSTANT, REFLECT or SYMMETRIC, got {mode!r}")
 
     def construct(self, x):
-        return table.pad(x, before=tuple(p[0] for p in self.paddings), after=tuple(p[1] for p in self.paddings),
-                         mode=self.mode.lower())
-
-
-class ZeroPad2d(Cell):
-    """Zeros around the last two dimensions: an int or (left, right, top, bottom)."""
-
-    def __init__(self, padding):
-        super().__init__()
-        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
-
-    def construct(self, x):
-        left, right, top, bottom = self.padding
-        return _spatial_pad(x, (top, left), (bottom, right))
-
-
-# ---- Activations
-
-def _activation(name, function, **defaults):
-    """A Cell around function(x, *attributes)."""
-
-    def __init__(self, *args, **kwargs):
-        Cell.__init__(self)
-        values = dict(zip(defaults, args), **kwargs)
-        unknown = set(values) - set(defaults)
-        if unknown or len(args) > len(defaults):
-            raise _errors.TypeError(f"[{name}] takes {list(defaults)}, got {sorted(unknown) or len(args)}")
-        for key, default in defaults.items():
-            setattr(self, key, values.get(key, default))
-
-    def construct(self, x):
-        return function(x, *(getattr(self, key) for key in defaults))
-
-    def extend_repr(self):
-        return ", ".join(f"{key}={getattr(self, key)}" for key in defaults)
-
-    doc = (function.__doc__ or "").split("--\n\n")[-1]
-    return type(name, (Cell,), {"__init__": __init__, "construct": construct, "extend_repr": extend_repr,
-                                "__doc__": doc, "__module__": __name__})
-
-
-ReLU = _activation("ReLU", table.relu)
-ReLU6 = _activation("ReLU6", table.relu6)
-Sigmoid = _activation("Sigmoid", table.sigmoid)
-Tanh = _activation("Tanh", table.tanh)
-SiLU = _activation("SiLU", table.silu)
-HSigmoid = _activation("HSigmoid", table.hsigmoid)
-HSwish = _activation("HSwish", table.hswish)
-Hardtanh = _activation("Hardtanh", ops.hardtanh, min_val=-1.0, max_val=1.0)
-HShrink = _activation("HShrink", ops.hardshrink, lambd=0.5)
-SoftShrink = _activation("SoftShrink", ops.softshrink, lambd=0.5)
-LeakyReLU = _activation("LeakyReLU", ops.leaky_relu, alpha=0.2)
-ELU = _activation("ELU", table.elu, alpha=1.0)
-CELU = _activation("CELU", ops.celu, alpha=1.0)
-SeLU = _activation("SeLU", ops.selu)
-Softmax = _activation("Softmax", table.softmax, axis=-1)
-Softmin = _activation("Softmin", ops.softmin, axis=-1)
-LogSoftmax = _activation("LogSoftmax", table.log_softmax, axis=-1)
-LogSigmoid = _activation("LogSigmoid", ops.logsigmoid)
-Softsign = _activation("Softsign", ops.softsign)
-Softplus = _activation("Softplus", table.softplus)
-Mish = _activation("Mish", ops.mish)
-Tanhshrink = _activation("Tanhshrink", ops.tanhshrink)
-GLU = _activation("GLU", ops.glu, axis=-1)
-
-
-def _gelu(x, approximate):
-    """x * P(X <= x) of a standard normal X; approximate (the default): its cheaper form."""
-    return table.gelu(x, "tanh" if approximate else "none")
-
-
-GELU = _activation("GELU", _gelu, approximate=True)
-
-
-class PReLU(Cell):
-    """x above zero, w * x below; one w or one per channel."""
-
-    def __init__(self, channel=1, w=0.25):
-        super().__init__()
-        _positive("PReLU", channel=channel)
-        self.w = Parameter(w if isinstance(w, Tensor) else initializer(w, (channel,)))
-
-    def construct(self, x):
-        return ops.prelu(x, self.w)
-
-
-_ACTIVATIONS = {"relu": ReLU, "relu6": ReLU6, "sigmoid": Sigmoid, "tanh": Tanh, "softmax": Softmax, "elu": ELU,
-                "logsoftmax": LogSoftmax, "gelu": GELU, "silu": SiLU, "swish": SiLU, "leakyrelu": LeakyReLU,
-                "hsigmoid": HSigmoid, "hswish": HSwish, "logsigmoid": LogSigmoid, "prelu": PReLU, "selu": SeLU,
-                "softsign": Softsign, "mish": Mish}
-
-
-def get_activation(name, prim_name=None):
-    """A new activation by its name."""
-    if name not in _ACTIVATIONS:
-        raise _errors.ValueError(f"there is no activation {name!r}; known are {sorted(_ACTIVATIONS)}")
-    return _ACTIVATIONS[name]()
+        if self.mode != "SYMMETRIC":
+            return table.pad(x, before=tuple(p[0] for p in self.paddings), after=tuple(p[1] for p in self.paddings),
+                             mode=self.mode.lower())
+        if len(self.paddings) != x.ndim or any(max(p) > n for p, n in zip(self.paddings, x.shape)):
+            raise _errors.ValueError(f"[Pad] paddings {self.paddings} do not fit {x.shape}")
+        for axis, ((before, after), n) in enumerate(zip(self.paddings, x.shape)):
+            if before or after:
+                at = [*range(before - 1, -1, -1), *range(n), *range(n - 1, n - 1 - after, -1)]
+                x = table.gather(x, Tensor(at, "int64"), axis=axis)
+        return x
 
 
 __all__ = [_n for _n, _v in list(globals().items())
            if isinstance(_v, type) and issubclass(_v, Cell) and _v is not Cell and not _n.startswith("_")]
-__all__.append("get_activation")

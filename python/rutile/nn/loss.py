@@ -126,9 +126,9 @@ class SoftMarginLoss(LossBase):
 
 
 class BCELoss(LossBase):
-    """-(y log p + (1 - y) log(1 - p)). No reduction unless asked."""
+    """-(y log p + (1 - y) log(1 - p))"""
 
-    def __init__(self, weight=None, reduction="none"):
+    def __init__(self, weight=None, reduction="mean"):
         super().__init__(reduction)
         self.weight = weight
 

@@ -9,8 +9,17 @@ from rutile.ops import table
 
 _errors = _rutile.errors
 
-__all__ = ["DynamicLossScaleUpdateCell", "FixedLossScaleUpdateCell", "ForwardValueAndGrad",
-           "ParameterUpdate", "TrainOneStepCell", "TrainOneStepWithLossScaleCell", "WithEvalCell", "WithLossCell"]
+__all__ = ["DistributedGradReducer", "DynamicLossScaleUpdateCell", "FixedLossScaleUpdateCell", "ForwardValueAndGrad",
+           "GradAccumulationCell", "Jvp", "ParameterUpdate", "TimeDistributed", "TrainOneStepCell",
+           "TrainOneStepWithLossScaleCell", "Vjp", "WithEvalCell", "WithGradCell", "WithLossCell"]
+
+
+def _times(out, sens):
+    """The first result of a network, or all of them, times the gradients given for them."""
+    if isinstance(out, (tuple, list)):
+        sens = sens if isinstance(sens, (tuple, list)) else (sens,) * len(out)
+        return tuple(_times(y, s) for y, s in zip(out, sens))
+    return out * (sens.cast(out.dtype) if isinstance(sens, Tensor) else sens)
 
 
 class WithLossCell(Cell):
@@ -45,18 +54,30 @@ class WithEvalCell(Cell):
 
 
 class ForwardValueAndGrad(Cell):
-    """(loss, gradients) of a network by inputs (get_all) and weights (get_by_list)."""
+    """(loss, gradients) of a network by inputs (get_all) and weights (get_by_list).
+
+    With sens_param the last input is what the gradient of the result is, else ones.
+    """
 
     def __init__(self, network, weights=None, get_all=False, get_by_list=False, sens_param=False):
         super().__init__(auto_prefix=False)
-        if sens_param:
-            raise _errors.UnsupportedError("[ForwardValueAndGrad] sens_param is not supported")
         self.network, self.get_all, self.get_by_list = network, get_all, get_by_list
+        self.sens_param = bool(sens_param)
         self.__dict__["weights"] = tuple(network.trainable_params() if weights is None else weights)
 
     def construct(self, *inputs):
+        sens = None
+        if self.sens_param:
+            *inputs, sens = inputs
         position = tuple(range(len(inputs))) if self.get_all else None if self.get_by_list else 0
-        return ops.value_and_grad(self.network, position, self.weights if self.get_by_list else None)(*inputs)
+
+        def scaled(*inputs):
+            out = self.network(*inputs)
+            return out if sens is None else _times(out, sens), out
+
+        (_, out), grads = ops.value_and_grad(scaled, position, self.weights if self.get_by_list else None,
+                                             has_aux=True)(*inputs)
+        return out, grads
 
 
 class TrainOneStepCell(Cell):
@@ -167,3 +188,122 @@ class ParameterUpdate(Cell):
     def construct(self, x):
         self.param.set_data(x)
         return x
+
+
+class WithGradCell(Cell):
+    """The gradients of a network's weights: of network(data), or of loss_fn(network(data), label).
+
+    sens: what the gradient of the result is, ones unless given.
+    """
+
+    def __init__(self, network, loss_fn=None, sens=None):
+        super().__init__(auto_prefix=False)
+        self.network, self.loss_fn, self.sens = network, loss_fn, sens
+        self.__dict__["weights"] = tuple(network.trainable_params())
+        self.network_with_loss = network if loss_fn is None else WithLossCell(network, loss_fn)
+        self.network_with_loss.set_train()
+
+    def construct(self, *inputs):
+        def scaled(*inputs):
+            out = self.network_with_loss(*inputs)
+            return out if self.sens is None else _times(out, self.sens)
+
+        return ops.grad(scaled, None, self.weights)(*inputs)
+
+
+class TimeDistributed(Cell):
+    """A layer applied to every slice of an input along time_axis.
+
+    reshape_with_axis: a neighbouring dimension that the time joins instead, so that the layer is called once; it must keep
+    that dimension.
+    """
+
+    def __init__(self, layer, time_axis, reshape_with_axis=None):
+        if not callable(layer):
+            raise _errors.TypeError(f"[TimeDistributed] layer must be a Cell or a primitive, got {type(layer).__name__}")
+        super().__init__()
+        for key, v in (("time_axis", time_axis), ("reshape_with_axis", reshape_with_axis)):
+            if isinstance(v, bool) or not isinstance(v, (int, type(None)) if key != "time_axis" else int):
+                raise _errors.TypeError(f"[TimeDistributed] {key} must be an int, got {type(v).__name__}")
+        self.layer, self.time_axis, self.reshape_with_axis = layer, time_axis, reshape_with_axis
+
+    def construct(self, inputs):
+        if inputs.ndim < 3:
+            raise _errors.ValueError(f"[TimeDistributed] expects 3 dimensions at least, got {inputs.shape}")
+        axis = self.time_axis % inputs.ndim
+        if self.reshape_with_axis is not None:
+            return self._joined(inputs, axis, self.reshape_with_axis % inputs.ndim)
+        return ops.stack([self.layer(inputs[(slice(None),) * axis + (t,)]) for t in range(inputs.shape[axis])], axis)
+
+    def _joined(self, x, time, other):
+        """The time stands beside `other`, the two as one dimension while the layer runs."""
+        beside = x.ndim - 2 if other == x.ndim - 1 else other + 1 if time > other else other - 1
+        at = min(beside, other)
+        low, high = min(beside, time), max(beside, time)
+        order = (*range(low), high, *range(low, high), *range(high + 1, x.ndim))
+        x = table.transpose(x, order)
+        y = self.layer(x.reshape((*x.shape[:at], -1, *x.shape[at + 2:])))
+        if at >= y.ndim or y.shape[at] != x.shape[at] * x.shape[at + 1]:
+            raise _errors.ValueError(f"[TimeDistributed] the layer must keep dimension {at}, got {y.shape} of {x.shape}")
+        return y.reshape((*y.shape[:at], *x.shape[at:at + 2], *y.shape[at + 1:]))
+
+
+class Jvp(Cell):
+    """(outputs of fn, their derivative along v): called with the inputs of fn, then v."""
+
+    def __init__(self, fn):
+        super().__init__()
+        self.fn = fn
+
+    def construct(self, *args):
+        return ops.jvp(self.fn, args[:-1], args[-1])
+
+
+class Vjp(Cell):
+    """(outputs of fn, gradients): called with the inputs of fn, then what the gradient of the outputs is."""
+
+    def __init__(self, fn):
+        super().__init__()
+        self.fn = fn
+
+    def construct(self, *args):
+        out, pull = ops.vjp(self.fn, *args[:-1])
+        return out, pull(*(args[-1] if isinstance(args[-1], tuple) else (args[-1],)))
+
+
+class GradAccumulationCell(Cell):
+    """The sum of a network's results over micro_size parts of its inputs, cut along the first dimension."""
+
+    def __init__(self, network, micro_size):
+        super().__init__(auto_prefix=False)
+        if not isinstance(network, Cell):
+            raise _errors.TypeError(f"[GradAccumulationCell] network must be a Cell, got {type(network).__name__}")
+        if isinstance(micro_size, bool) or not isinstance(micro_size, int):
+            raise _errors.TypeError(f"[GradAccumulationCell] micro_size must be an int, got {type(micro_size).__name__}")
+        if micro_size <= 0:
+            raise _errors.ValueError(f"[GradAccumulationCell] micro_size must be positive, got {micro_size}")
+        self.network, self.micro_size = network, micro_size
+
+    def construct(self, *inputs):
+        for x in inputs:
+            if x.shape[0] % self.micro_size:
+                raise _errors.ValueError(f"[GradAccumulationCell] {self.micro_size} parts do not divide {x.shape[0]}")
+        total = None
+        for i in range(self.micro_size):
+            parts = (x[i * (x.shape[0] // self.micro_size):(i + 1) * (x.shape[0] // self.micro_size)] for x in inputs)
+            out = self.network(*parts)
+            total = out if total is None else total + out
+        return total
+
+
+class DistributedGradReducer(Cell):
+    """Gradients averaged (mean) or summed over all processes; this one process is all of them, so they stay."""
+
+    def __init__(self, parameters, mean=None, degree=None, fusion_type=1, group="world"):
+        super().__init__(auto_prefix=False)
+        if degree not in (None, 1):
+            raise _errors.ValueError(f"[DistributedGradReducer] there is one process, got the degree {degree}")
+        self.mean, self.degree = bool(mean), 1
+
+    def construct(self, grads):
+        return grads
