@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/io/protobuf.h"
 
+#include <bit>
+
 #include "rutile/io/file.h"
 
 namespace rutile::io {
@@ -93,6 +95,25 @@ void ProtoWriter::raw_varint(uint64_t value) {
 void ProtoWriter::varint(uint32_t field, uint64_t value) {
   raw_varint(uint64_t{field} << 3);
   raw_varint(value);
+}
+
+void ProtoWriter::raw_fixed(uint64_t bits, int bytes) {
+  for (int i = 0; i < bytes; ++i) out_->push_back(static_cast<char>(bits >> (8 * i)));
+}
+
+void ProtoWriter::number(uint32_t field, double value) {
+  raw_varint(uint64_t{field} << 3 | 1);
+  raw_fixed(std::bit_cast<uint64_t>(value), 8);
+}
+
+void ProtoWriter::small_number(uint32_t field, float value) {
+  raw_varint(uint64_t{field} << 3 | 5);
+  raw_fixed(std::bit_cast<uint32_t>(value), 4);
+}
+
+void ProtoWriter::numbers(uint32_t field, const std::vector<double>& values) {
+  bytes_head(field, values.size() * sizeof(double));
+  for (const double v : values) raw_fixed(std::bit_cast<uint64_t>(v), 8);
 }
 
 void ProtoWriter::bytes_head(uint32_t field, uint64_t size) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "rutile/core/api.h"
 
@@ -64,11 +65,16 @@ class RUTILE_API ProtoWriter {
   explicit ProtoWriter(std::string* out) : out_(out) {}
   void varint(uint32_t field, uint64_t value);
   void bytes(uint32_t field, std::string_view value);
+  void number(uint32_t field, double value);       // 64 bits
+  void small_number(uint32_t field, float value);  // 32 bits
+  // Packed.
+  void numbers(uint32_t field, const std::vector<double>& values);
   // The head of a field of `size` bytes that the caller writes himself.
   void bytes_head(uint32_t field, uint64_t size);
 
  private:
   void raw_varint(uint64_t value);
+  void raw_fixed(uint64_t bits, int bytes);
   std::string* out_;
 };
 

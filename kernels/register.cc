@@ -57,6 +57,7 @@ void register_scan_ref();
 void register_order_ref();
 void register_unique_ref();
 void register_require_ref();
+void register_record_ref();
 void register_scatter_ref();
 void register_distributions_ref();
 
@@ -112,6 +113,7 @@ void register_all() {
   register_order_ref();
   register_unique_ref();
   register_require_ref();
+  register_record_ref();
   register_scatter_ref();
   register_distributions_ref();
 }

@@ -34,12 +34,14 @@ from rutile.context import GRAPH_MODE, PYNATIVE_MODE, get_context, set_context, 
 from rutile.ops.transform import grad, jvp, value_and_grad, vjp  # noqa: E402
 from rutile import _methods, debug, nn, profiler, train  # noqa: E402,F401
 from rutile import amp  # noqa: E402
+from rutile.debug import detect_anomaly, explain, summary, verify  # noqa: E402
+from rutile.profiler import Profiler  # noqa: E402
 from rutile.train import *  # noqa: E402,F401,F403
 
-__all__ = ["Error", "GRAPH_MODE", "PYNATIVE_MODE", "Parameter", "ParameterTuple", "Tensor", "amp", "common", "compat", "context",
-           "debug", "errors", "from_dlpack", "from_numpy", "get_context", "get_seed", "grad", "jit", "jit_class", "ms_function", "nn",
-           "num_threads", "ops", "profiler", "recompute", "set_context", "set_device", "set_num_threads", "set_seed", "train",
-           "value_and_grad", "jvp", "vjp"] + _dtype.__all__ + train.__all__
+__all__ = ["Error", "GRAPH_MODE", "PYNATIVE_MODE", "Parameter", "ParameterTuple", "Profiler", "Tensor", "amp", "common", "compat", "context",
+           "debug", "detect_anomaly", "errors", "explain", "from_dlpack", "from_numpy", "get_context", "get_seed", "grad", "jit", "jit_class", "ms_function", "nn",
+           "num_threads", "ops", "profiler", "recompute", "set_context", "set_device", "set_num_threads", "set_seed", "summary", "train",
+           "value_and_grad", "verify", "jvp", "vjp"] + _dtype.__all__ + train.__all__
 
 
 def __getattr__(name):

@@ -2,14 +2,17 @@
 #include "rutile/python/src/files.h"
 
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "rutile/io/cifar.h"
 #include "rutile/io/ckpt.h"
+#include "rutile/io/event_file.h"
 #include "rutile/io/idx.h"
 #include "rutile/io/safetensors.h"
+#include "rutile/ops/record.h"
 #include "rutile/python/src/convert.h"
 
 namespace py = pybind11;
@@ -112,6 +115,47 @@ py::object read_array(const std::string& path, Read read) {
   return object_of(std::move(t));
 }
 
+// [(kind, tag, Tensor)]
+py::list take_recorded() {
+  py::list out;
+  for (ops::Recorded& r : ops::take_recorded()) {
+    out.append(py::make_tuple(py::str(r.kind), py::str(r.tag), object_of(std::move(r.value))));
+  }
+  return out;
+}
+
+void add_event_file(py::module_& files) {
+  using io::EventFile;
+  using Tag = const std::string&;
+  using Value = const py::object&;
+  py::class_<EventFile>(files, "EventFile", "A file of events for TensorBoard.")
+      .def(py::init([](const std::string& folder, const std::string& prefix,
+                       const std::string& suffix, uint64_t max_bytes, double flush_seconds) {
+             return std::make_unique<EventFile>(
+                 folder, io::EventFileOptions{prefix, suffix, max_bytes, flush_seconds});
+           }),
+           py::arg("folder"), py::arg("prefix") = "events", py::arg("suffix") = "",
+           py::arg("max_bytes") = 0, py::arg("flush_seconds") = 5.0)
+      .def("add_scalar",
+           [](EventFile& f, Tag tag, int64_t step, double v) { f.add_scalar(tag, step, v); })
+      .def("add_histogram", [](EventFile& f, Tag tag, int64_t step,
+                               Value v) { f.add_histogram(tag, step, tensor_from(v.ptr())); })
+      .def("add_image", [](EventFile& f, Tag tag, int64_t step,
+                           Value v) { f.add_image(tag, step, tensor_from(v.ptr())); })
+      .def("add_tensor", [](EventFile& f, Tag tag, int64_t step,
+                            Value v) { f.add_tensor(tag, step, tensor_from(v.ptr())); })
+      .def("add_text", [](EventFile& f, Tag tag, int64_t step,
+                          const std::string& text) { f.add_text(tag, step, text); })
+      .def("add_graph",
+           [](EventFile& f, const py::bytes& graph) { f.add_graph(std::string(graph)); })
+      .def("flush", &EventFile::flush)
+      .def("close", &EventFile::close)
+      .def_property_readonly("path", &EventFile::path);
+  files.def("start_recording", &ops::start_recording);
+  files.def("stop_recording", &ops::stop_recording);
+  files.def("take_recorded", &take_recorded);
+}
+
 }  // namespace
 
 void add_files(py::module_ m) {
@@ -125,6 +169,7 @@ void add_files(py::module_ m) {
   files.def("read_idx", [](const std::string& path) { return read_array(path, io::read_idx); });
   files.def("read_cifar10",
             [](const std::string& path) { return read_array(path, io::read_cifar10); });
+  add_event_file(files);
 }
 
 }  // namespace rutile::python

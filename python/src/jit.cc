@@ -14,6 +14,7 @@
 #include "rutile/python/src/around.h"
 #include "rutile/python/src/convert.h"
 #include "rutile/python/src/tree.h"
+#include "rutile/train/graph_def.h"
 
 namespace py = pybind11;
 
@@ -79,6 +80,9 @@ class JitFunction {
     return report;
   }
   std::string graph_text() { return graph::print(*compiled_->session().program().graph); }
+  py::bytes graph_def() {
+    return py::bytes(train::graph_def(*compiled_->session().program().graph));
+  }
   // "relu app.py:12 net.fc1" for every node of the latest graph.
   std::vector<std::string> origins() {
     const graph::Graph& g = *compiled_->session().program().graph;
@@ -248,7 +252,8 @@ void add_jit(py::module_& m) {
       .def_property_readonly("__wrapped__", &JitFunction::function)
       .def("origins", &JitFunction::origins,
            "Op, file:line and Cell of every node of the latest graph.")
-      .def("graph_text", &JitFunction::graph_text, "The latest graph.");
+      .def("graph_text", &JitFunction::graph_text, "The latest graph.")
+      .def("graph_def", &JitFunction::graph_def, "The latest graph, for TensorBoard.");
 }
 
 }  // namespace rutile::python

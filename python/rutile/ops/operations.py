@@ -348,3 +348,9 @@ def _cumprod(p, x, axis):
     if p.exclusive or p.reverse:
         raise _errors.UnsupportedError("[CumProd] exclusive and reverse must be False")
     return _table.cumprod(x, axis=axis)
+
+
+from rutile.ops import _summary  # noqa: E402
+from rutile.ops._summary import *  # noqa: E402,F401,F403
+
+__all__ += _summary.__all__

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training with Model, callbacks and metrics, by MindSpore's names."""
 
-from rutile.train import amp, callback, loss_scale_manager, metrics, model
+from rutile.train import amp, callback, loss_scale_manager, metrics, model, progress, summary
 from rutile.train.amp import build_train_network
 from rutile.train.callback import *  # noqa: F401,F403
 from rutile.train.loss_scale_manager import *  # noqa: F401,F403
 from rutile.train.metrics import *  # noqa: F401,F403
 from rutile.train.model import Model
 from rutile.train.serialization import *  # noqa: F401,F403
+from rutile.train.progress import ProgressLine
+from rutile.train.summary import *  # noqa: F401,F403
 from rutile.train import serialization
 
-__all__ = (["Model", "build_train_network"] + callback.__all__ + loss_scale_manager.__all__ + metrics.__all__
-           + serialization.__all__)
+__all__ = (["Model", "ProgressLine", "build_train_network"] + callback.__all__ + loss_scale_manager.__all__ + metrics.__all__
+           + serialization.__all__ + summary.__all__)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Model: trains, evaluates and predicts with a network."""
 
+import contextlib as _contextlib
 import logging as _logging
 
 from rutile import _rutile
@@ -8,7 +9,7 @@ from rutile import context as _context
 from rutile import nn
 from rutile._rutile import Tensor
 from rutile.train import amp as _amp
-from rutile.train.callback import Callback, History, RunContext, TimeMonitor
+from rutile.train.callback import Callback, History, LossMonitor, ProgressBar, RunContext, TimeMonitor, _progress
 from rutile.train.callback import __all__ as _callback_names
 from rutile.train.callback._callback import InternalCallbackParam
 from rutile.train.loss_scale_manager import DynamicLossScaleManager, LossScaleManager
@@ -44,12 +45,24 @@ def _count(dataset):
 
 
 class _Callbacks:
+    """The callbacks of a run; `with` enters and leaves each."""
+
     def __init__(self, callbacks):
         callbacks = [] if callbacks is None else [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
         for c in callbacks:
             if not isinstance(c, Callback):
                 raise _errors.TypeError(f"callbacks must be Callbacks, got {type(c).__name__}")
-        self._all = callbacks
+        self._all, self._stack = callbacks, _contextlib.ExitStack()
+
+    def __enter__(self):
+        with _contextlib.ExitStack() as stack:
+            entered = [stack.enter_context(c) for c in self._all]
+            self._all = [c if e is None else e for c, e in zip(self._all, entered)]
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error):
+        return self._stack.__exit__(*error)
 
     def __call__(self, event, context):
         for c in self._all:
@@ -58,6 +71,11 @@ class _Callbacks:
     def of_eval(self):
         """Those that also see the evaluation within fit(): the user's own, and the clock."""
         return [c for c in self._all if isinstance(c, TimeMonitor) or type(c).__name__ not in _callback_names]
+
+    def show_progress(self):
+        """Adds a line of progress where nothing else shows the loss."""
+        if not any(isinstance(c, (LossMonitor, ProgressBar)) for c in self._all) and _progress.wanted():
+            self._all.append(ProgressBar())
 
 
 class Model:
@@ -162,6 +180,7 @@ class Model:
         history = History()
         callbacks = callbacks if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
         call = _Callbacks([history, *callbacks])
+        call.show_progress()
         batch_num = _count(dataset) if limit <= 0 else min(limit, _count(dataset))
         args = InternalCallbackParam(
             network=self._network, train_network=self._train_network, loss_fn=self._loss_fn, optimizer=self._optimizer,
@@ -171,21 +190,27 @@ class Model:
             device_number=1, loss_scale_mananger=self._scaler, eval_network=self._eval_network)
         context = RunContext(args)
         self._train_network.set_train()
+        with call:
+            self._epochs(range(initial_epoch + 1, epoch + 1), limit, frequency, call, context)
+        return history
+
+    def _epochs(self, numbers, limit, frequency, call, context):
+        args = context.original_args()
+        dataset, valid = args.train_dataset, args.valid_dataset
         call("on_train_begin", context)
-        data = _open(dataset, initial_epoch) if limit <= 0 else dataset
-        for number in range(initial_epoch + 1, epoch + 1):
+        data = _open(dataset, numbers[0] - 1) if limit <= 0 else dataset
+        for number in numbers:
             args.cur_epoch_num, args.eval_results, args.metrics = number, {}, {}
             call("on_train_epoch_begin", context)
-            self._epoch(_batches(data), batch_num, args, call, context)
+            self._epoch(_batches(data), args.batch_num, args, call, context)
             due = number in frequency if isinstance(frequency, (list, tuple)) else number % frequency == 0
             if valid is not None and due:
-                args.metrics, args.eval_results = self._evaluate(valid, call.of_eval(), args.cur_epoch_num)
+                args.metrics, args.eval_results = self._evaluate(valid, call.of_eval(), args.cur_epoch_num, True)
                 self._train_network.set_train()
             call("on_train_epoch_end", context)
             if context.get_stop_requested():
                 break
         call("on_train_end", context)
-        return history
 
     def _epoch(self, batches, batch_num, args, call, context):
         for i, batch in enumerate(batches):
@@ -207,8 +232,8 @@ class Model:
             raise _errors.ValueError("[Model] eval needs metrics")
         return self._evaluate(valid_dataset, callbacks, 1)[0]
 
-    def _evaluate(self, valid_dataset, callbacks, epoch):
-        """(metrics, metrics with "eval_loss")"""
+    def _evaluate(self, valid_dataset, callbacks, epoch, entered=False):
+        """(metrics, metrics with "eval_loss"); entered: the callbacks are those of fit(), within it."""
         call = _Callbacks(callbacks)
         args = InternalCallbackParam(
             network=self._network, eval_network=self._eval_network, batch_num=_count(valid_dataset), mode="eval",
@@ -220,10 +245,21 @@ class Model:
         self._eval_network.set_train(False)
         for m in self._metrics.values():
             m.clear()
-        losses = Loss()
+        try:
+            if entered:
+                self._eval_epoch(call, context)
+            else:
+                with call:
+                    self._eval_epoch(call, context)
+        finally:
+            self._network.set_train(was_training)
+        return args.metrics, args.eval_results
+
+    def _eval_epoch(self, call, context):
+        args, losses = context.original_args(), Loss()
         call("on_eval_begin", context)
         call("on_eval_epoch_begin", context)
-        for batch in _batches(valid_dataset):
+        for batch in _batches(args.valid_dataset):
             args.cur_step_num += 1
             args.eval_dataset_element = batch
             call("on_eval_step_begin", context)
@@ -238,8 +274,6 @@ class Model:
         if losses._n and "eval_loss" not in args.eval_results:
             args.eval_results["eval_loss"] = losses.eval()
         call("on_eval_end", context)
-        self._network.set_train(was_training)
-        return args.metrics, args.eval_results
 
     def _update(self, outputs, losses):
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -278,3 +312,11 @@ class Model:
             if _context.get_context("mode") == _context.GRAPH_MODE:
                 network.set_train(training)
                 network.compile(*next(iter(_batches(dataset))))
+
+    def infer_train_layout(self, train_dataset, dataset_sink_mode=True, sink_size=-1):
+        """How parameters lie on several devices: there is one, UnsupportedError."""
+        raise _errors.UnsupportedError("[Model] parameters lie on one device: there are no layouts to infer")
+
+    def infer_predict_layout(self, *predict_data, skip_backend_compile=False):
+        """How parameters lie on several devices: there is one, UnsupportedError."""
+        raise _errors.UnsupportedError("[Model] parameters lie on one device: there are no layouts to infer")

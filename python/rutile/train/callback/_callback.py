@@ -6,6 +6,7 @@ import time as _time
 
 from rutile import _rutile
 from rutile._rutile import Tensor
+from rutile.train.progress import say as _say
 
 _errors = _rutile.errors
 
@@ -145,7 +146,7 @@ class LossMonitor(Callback):
         self._last = min(self._last, args.cur_step_num - 1)
         if self._every and args.cur_step_num - self._last >= self._every:
             self._last = args.cur_step_num
-            print(f"epoch: {args.cur_epoch_num} step: {step}, loss is {loss}", flush=True)
+            _say(f"epoch: {args.cur_epoch_num} step: {step}, loss is {loss}")
 
     def on_train_begin(self, run_context):
         self._last = 0
@@ -153,7 +154,7 @@ class LossMonitor(Callback):
     def on_train_epoch_end(self, run_context):
         args = run_context.original_args()
         if args.metrics:
-            print(f"Eval result: epoch {args.cur_epoch_num}, metrics: {args.metrics}", flush=True)
+            _say(f"Eval result: epoch {args.cur_epoch_num}, metrics: {args.metrics}")
 
 
 class TimeMonitor(Callback):
@@ -183,7 +184,7 @@ class TimeMonitor(Callback):
         text = f"{args.mode.title()} epoch time: {ms:5.3f} ms, per step time: {ms / steps:5.3f} ms"
         if self.data_time and args.mode == "train":
             text += f" (data time: {self._waited * 1000 / steps:5.3f} ms)"
-        print(text, flush=True)
+        _say(text)
 
 
 class LambdaCallback(Callback):

@@ -30,7 +30,8 @@ class CheckpointConfig:
     save_checkpoint_steps: every so many steps, else every save_checkpoint_seconds. keep_checkpoint_max: the oldest files
     go, else one of each keep_checkpoint_per_n_minutes stays. saved_network: not the training step with its optimizer but
     this Cell. append_info: "epoch_num", "step_num" and a dict of values go into the file. format: "ckpt" or
-    "safetensors"; crc_check, async_save as in save_checkpoint.
+    "safetensors"; crc_check, async_save as in save_checkpoint. exception_save: an error that ends the training leaves
+    prefix-epoch_step_breakpoint.ckpt.
 
     >>> from rutile.train import CheckpointConfig
     >>> CheckpointConfig(save_checkpoint_steps=100, keep_checkpoint_max=3).keep_checkpoint_max
@@ -140,7 +141,7 @@ class ModelCheckpoint(Callback):
             _os.makedirs(self._directory, exist_ok=True)
             if self._prefix_of is None:
                 self._prefix = _free_prefix(self._directory, prefix)
-        self._latest, self._last_step, self._graph_saved = "", 0, False
+        self._latest, self._last_step, self._graph_saved, self._args = "", 0, False, None
         self._last_time = self._last_kept = _time.time()
         self._append = dict(self._config.append_dict or {})
 
@@ -150,7 +151,7 @@ class ModelCheckpoint(Callback):
         return self._latest
 
     def step_end(self, run_context):
-        args = run_context.original_args()
+        self._args = args = run_context.original_args()
         if self._directory_of is not None:
             self._directory = _os.path.realpath(self._directory_of(args))
             _os.makedirs(self._directory, exist_ok=True)
@@ -165,6 +166,13 @@ class ModelCheckpoint(Callback):
         args = run_context.original_args()
         if args.cur_step_num > 0:
             self._save(args, True)
+
+    def __exit__(self, kind, error, trace):
+        if kind is None or not self._config.exception_save or self._args is None or not self._args.cur_step_num:
+            return
+        args = self._args
+        step = (args.cur_step_num - 1) % args.batch_num + 1
+        self._write(args, f"{self._prefix}-{args.cur_epoch_num}_{step}_breakpoint")
 
     def _save_graph(self, args):
         """In GRAPH_MODE the text of the step's graph, once."""
@@ -185,13 +193,16 @@ class ModelCheckpoint(Callback):
     def _save(self, args, force):
         if args.cur_step_num == self._last_step or not (force or self._due(args)):
             return
-        from rutile.train.serialization import save_checkpoint
-        c = self._config
         step = (args.cur_step_num - 1) % args.batch_num + 1
         stem = self._prefix if self._prefix_of is not None else f"{self._prefix}-{args.cur_epoch_num}_{step}"
         self._make_room()
         self._last_time = self._last_kept = _time.time()
         self._last_step = args.cur_step_num
+        self._write(args, stem)
+
+    def _write(self, args, stem):
+        from rutile.train.serialization import save_checkpoint
+        c = self._config
         for key, value in (("epoch_num", args.cur_epoch_num), ("step_num", args.cur_step_num)):
             if key in self._append:
                 self._append[key] = value

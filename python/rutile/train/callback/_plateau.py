@@ -7,6 +7,7 @@ import math as _math
 from rutile import _rutile
 from rutile._rutile import Parameter, Tensor
 from rutile.train.callback._callback import Callback, _loss_of
+from rutile.train.progress import say as _say
 
 _errors, _log = _rutile.errors, _logging.getLogger("rutile")
 
@@ -102,13 +103,13 @@ class EarlyStopping(_Watch):
             self.stopped_epoch = args.cur_epoch_num
             run_context.request_stop()
             if self._weights and self.verbose:
-                print("Restoring model weights from the end of the best epoch.", flush=True)
+                _say("Restoring model weights from the end of the best epoch.")
             for p, v in self._weights or []:
                 p.set_data(v)
 
     def on_train_end(self, run_context):
         if self.verbose and self.stopped_epoch:
-            print(f"Epoch {self.stopped_epoch:05d}: early stopping", flush=True)
+            _say(f"Epoch {self.stopped_epoch:05d}: early stopping")
 
 
 def _rate(optimizer, name):
@@ -165,7 +166,7 @@ class ReduceLROnPlateau(_Watch):
             new = max(now * self.factor, self.min_lr)
             rate.set_data(Tensor(new, "float32"))
             if self.verbose:
-                print(f"Epoch {args.cur_epoch_num:05d}: ReduceLROnPlateau reducing learning rate to {new}.", flush=True)
+                _say(f"Epoch {args.cur_epoch_num:05d}: ReduceLROnPlateau reducing learning rate to {new}.")
         self.cooldown_counter, self.wait = self.cooldown, 0
 
 

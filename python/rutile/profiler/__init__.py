@@ -12,6 +12,10 @@
 True
 """
 
-from rutile._rutile import Profiler, Span
+from rutile._rutile import Span
+from rutile.profiler.parts import AicoreMetrics, ExportType, HostSystem, ProfilerActivity, ProfilerLevel, mstx
+from rutile.profiler.profiler import Profiler
+from rutile.profiler.steps import ProfilerAction, profile, schedule, tensorboard_trace_handler
 
-__all__ = ["Profiler", "Span"]
+__all__ = ["AicoreMetrics", "ExportType", "HostSystem", "Profiler", "ProfilerAction", "ProfilerActivity", "ProfilerLevel", "Span",
+           "mstx", "profile", "schedule", "tensorboard_trace_handler"]
