@@ -121,8 +121,9 @@ class LoopGradient {
     if (a_.saved != a_.carries) {
       throw_error(
           ErrorCode::kValue,
-          "[while_loop] its gradient in a traced function needs max_iterations: the carries "
-          "of every iteration are kept for backward, in memory that is planned beforehand");
+          "[while_loop] its gradient in a traced function needs max_iterations, and no more of "
+          "them than memory has room for: the carries of every iteration are kept for backward, "
+          "in memory that is planned beforehand");
     }
   }
   GradResult run();

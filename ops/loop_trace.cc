@@ -30,6 +30,7 @@ class LoopTrace {
     Inside inside;
   };
   Iteration iteration(const std::vector<Tensor>& operands, bool with_slices) const;
+  bool keeps_carries(int64_t length) const;
 
   const OpDef& op_;
   std::vector<Tensor> carries_, xs_;
@@ -116,13 +117,23 @@ LoopTrace::Iteration LoopTrace::iteration(const std::vector<Tensor>& operands,
   return it;
 }
 
+// Carries are kept for a gradient that may come; dce drops them where none does. A bound that is no
+// more than a fuse is not worth the room.
+bool LoopTrace::keeps_carries(int64_t length) const {
+  constexpr double kMostBytes = 1e12;
+  double bytes = 0;
+  for (const Tensor& t : carries_) bytes += static_cast<double>(t.meta().nbytes());
+  return length >= 0 && bytes * static_cast<double>(length) <= kMostBytes &&
+         length <= int64_t{1} << 40;
+}
+
 ScanStep LoopTrace::run(const Condition& condition, const ScanBody& body, const Tensor& count,
                         ScanOptions o, std::source_location where) {
   if (condition) trace_condition(condition);
   trace_as_written(body);
   const size_t user = carries_.size();
   gather_operands();
-  const bool saves = o.length >= 0;
+  const bool saves = keeps_carries(o.length);
   std::vector<TensorMeta> metas;
   for (const Tensor& t : carries_) metas.push_back(t.meta());
   metas.insert(metas.end(), slices_.begin(), slices_.end());

@@ -177,6 +177,18 @@ TEST(Control, WhileLoopWithoutALimitRunsAndSaysWhatItsGradientNeeds) {
   EXPECT_NE(text.find("needs max_iterations"), std::string::npos) << text;
 }
 
+TEST(Control, ALimitThatIsOnlyAFuseNeedsNoMemory) {
+  const Fn fn = [](const Tensors& x) {
+    return ops::while_loop([](const Tensors& c) { return ops::less(ops::sum(c[0]), 100.0); },
+                           [](const Tensors& c) { return Tensors{c[0] * 2.0}; }, {x[0]},
+                           {.max_iterations = int64_t{1} << 62});
+  };
+  const Tensor x = ramp({3}, 0.5, 1.5);
+  expect_near(compile(fn)({x}), fn({x}), "value");
+  const std::string text = message_of([&] { compile(with_gradients(fn))({x}); });
+  EXPECT_NE(text.find("max_iterations"), std::string::npos) << text;
+}
+
 TEST(Control, ForiLoopCounts) {
   check(
       [](const Tensors& x) {
