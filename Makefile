@@ -10,7 +10,7 @@ PYTHON3 := .venv/bin/python
 # One make at a time sets up or builds; others wait for it.
 LOCKED := $(if $(shell command -v flock),flock build/.lock)
 
-.PHONY: help setup configure build resnet50 test fuzz reference bench check format clean
+.PHONY: help setup configure build resnet50 wheel test fuzz reference bench check format clean
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -43,6 +43,9 @@ test: build ## build and run all tests, C++ and Python
 	@echo "test: $(BUILD)"
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=ignore $(ARGS) </dev/null
 
+wheel: setup ## a wheel of the Python package in dist/ (ARGS=--all: for every Python that is found)
+	@$(LOCKED) python3 tools/wheel.py $(ARGS)
+
 fuzz: setup ## libFuzzer on every file reader, RUTILE_FUZZ_SECONDS=60 each (clang)
 	@$(MAKE) configure PRESET=fuzz
 	@$(LOCKED) cmake --build build/fuzz --target fuzzers $(if $(JOBS),-j $(JOBS))
@@ -66,5 +69,5 @@ check: ## layers, sizes, headers of files, format
 format: ## format the C++ sources in place
 	@python3 tools/format.py
 
-clean: ## remove the build trees (.venv stays)
-	@rm -rf build
+clean: ## remove the build trees and wheels (.venv stays)
+	@rm -rf build dist

@@ -38,6 +38,17 @@ else()
 endif()
 
 if(RUTILE_ONEDNN)
+  # pip installs what it builds wheels with into a place of its own, which Python knows.
+  if(RUTILE_WHEEL AND NOT dnnl_DIR)
+    execute_process(
+      COMMAND "${Python_EXECUTABLE}" -c "import importlib.metadata as m, os
+for f in m.files('onednn-devel-cpu-gomp') or []:
+    if f.name == 'dnnl-config.cmake': print(os.path.dirname(os.path.normpath(f.locate())))"
+      OUTPUT_VARIABLE rutile_dnnl OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    if(rutile_dnnl)
+      set(dnnl_DIR "${rutile_dnnl}" CACHE PATH "The CMake package of oneDNN" FORCE)
+    endif()
+  endif()
   rutile_need(dnnl 3.0 "pip install onednn-devel-cpu-gomp (into .venv)" RUTILE_ONEDNN CONFIG)
   if(RUTILE_OPENMP AND NOT DNNL_CPU_RUNTIME STREQUAL "OMP")
     rutile_missing("A oneDNN that runs on OpenMP (this one: ${DNNL_CPU_RUNTIME})"

@@ -11,10 +11,19 @@ if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDE
 endif()
 
 # Until 1.0 every minor version is an ABI of its own.
-set_target_properties(rutile PROPERTIES VERSION ${PROJECT_VERSION}
-                                        SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
-                                        INSTALL_RPATH "$ORIGIN/rutile")
-install(TARGETS rutile LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+set(rutile_soversion ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+set_target_properties(rutile PROPERTIES SOVERSION ${rutile_soversion} INSTALL_RPATH "$ORIGIN/rutile")
+if(RUTILE_WHEEL)
+  # A wheel has no links: one file, and a text for linkers under the name that -lrutile looks for.
+  set(rutile_library_file "librutile.so.${rutile_soversion}")
+  install(TARGETS rutile LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" NAMELINK_SKIP)
+  file(WRITE "${CMAKE_BINARY_DIR}/generated/librutile.so" "INPUT(${rutile_library_file})\n")
+  install(FILES "${CMAKE_BINARY_DIR}/generated/librutile.so" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+else()
+  set(rutile_library_file "librutile.so.${PROJECT_VERSION}")
+  set_target_properties(rutile PROPERTIES VERSION ${PROJECT_VERSION})
+  install(TARGETS rutile LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endif()
 
 # A oneDNN that is no part of the system, such as that of .venv, comes along.
 if(RUTILE_ONEDNN)

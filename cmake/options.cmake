@@ -3,6 +3,7 @@ option(RUTILE_ONEDNN "CPU kernels from oneDNN (else the reference and own SIMD k
 option(RUTILE_OPENMP "Run CPU kernels on several threads through OpenMP" ON)
 option(RUTILE_PYTHON "Build the Python extension" ON)
 option(RUTILE_PYTHON_DEVELOP "Let the interpreter of .venv import rutile from this build" OFF)
+option(RUTILE_WHEEL "Lay the install out as the Python package (pip sets this)" OFF)
 option(RUTILE_TESTS "Build the tests" ON)
 option(RUTILE_BENCHMARKS "Build the benchmarks" ON)
 option(RUTILE_FUZZ "Build the libFuzzer programs of tests/fuzz (clang)" OFF)

@@ -8,7 +8,12 @@ if(RUTILE_PYTHON)
   if(files AND TARGET rutile)
     python_add_library(_rutile MODULE WITH_SOABI ${files})
     target_link_libraries(_rutile PRIVATE pybind11::module rutile)
-    set_target_properties(_rutile PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${rutile_python_dir}/rutile")
+    target_compile_definitions(_rutile PRIVATE RUTILE_VERSION="${PROJECT_VERSION}")
+    set_target_properties(_rutile PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${rutile_python_dir}/rutile"
+                                             INSTALL_RPATH "$ORIGIN/lib")
+    if(RUTILE_WHEEL)  # the package is a prefix: librutile.so and the rest lie in it
+      install(TARGETS _rutile LIBRARY DESTINATION ".")
+    endif()
   endif()
 
   set(package "${CMAKE_SOURCE_DIR}/python/rutile")

@@ -44,12 +44,28 @@ __all__ = ["Error", "GRAPH_MODE", "PYNATIVE_MODE", "Parameter", "ParameterTuple"
            "value_and_grad", "verify", "jvp", "vjp"] + _dtype.__all__ + train.__all__
 
 
+__version__ = _rutile.__version__
+__all__ += ["__version__", "run_check"]
+
+
 def __getattr__(name):
     # The data side needs NumPy, which a bare import does not load.
     if name == "dataset":
         import importlib
         return importlib.import_module("rutile.dataset")
     raise AttributeError(f"module 'rutile' has no attribute {name!r}")
+
+
+def run_check():
+    """Multiplies two tensors and trains a step, and prints whether the results are right.
+
+    >>> import rutile
+    >>> rutile.run_check()  # doctest: +ELLIPSIS
+    Rutile version: ...
+    The result of multiplication calculation is correct, Rutile has been installed on platform [CPU] successfully!
+    """
+    from rutile import _doctor
+    _doctor.run_check()
 
 
 def jit(fn=None, *, passes_off="", remat="off"):

@@ -2,15 +2,14 @@
 """Lets scripts written for MindSpore run: rutile.compat.install() makes `mindspore` a name of this package."""
 
 import importlib as _importlib
-import importlib.abc as _abc
-import importlib.util as _util
 import sys as _sys
 
 __all__ = ["install"]
 
 
-class _Alias(_abc.MetaPathFinder, _abc.Loader):
-    """Finds name.x.y as rutile.x.y: the same module under two names."""
+class _Alias:
+    """Finds name.x.y as rutile.x.y: the same module under two names. A finder and loader of the import system (their
+    base classes would bring in many modules)."""
 
     def __init__(self, name):
         self.name = name
@@ -25,7 +24,8 @@ class _Alias(_abc.MetaPathFinder, _abc.Loader):
             if e.name and e.name.startswith("rutile"):
                 return None  # says that `fullname` is missing
             raise
-        spec = _util.spec_from_loader(fullname, self, is_package=hasattr(module, "__path__"))
+        from importlib.util import spec_from_loader
+        spec = spec_from_loader(fullname, self, is_package=hasattr(module, "__path__"))
         spec.loader_state = module
         return spec
 

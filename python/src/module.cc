@@ -16,6 +16,7 @@
 #include "rutile/python/src/interop.h"
 #include "rutile/python/src/jit.h"
 #include "rutile/python/src/op_functions.h"
+#include "rutile/python/src/op_table.h"
 #include "rutile/python/src/tools.h"
 #include "rutile/python/src/transforms.h"
 
@@ -59,6 +60,8 @@ PYBIND11_MODULE(_rutile, m) {
   add_control(m);
   add_files(m);
   add_tools(m);
+  add_op_table(m);
+  m.attr("__version__") = RUTILE_VERSION;
   m.def(
       "set_num_threads",
       [](py::object n) {

@@ -9,8 +9,10 @@
 #include <thread>
 
 #include "rutile/core/error.h"
+#include "rutile/core/system_info.h"
 #include "rutile/debug/anomaly.h"
 #include "rutile/debug/verify.h"
+#include "rutile/kernels/info.h"
 #include "rutile/profile/profiler.h"
 
 namespace py = pybind11;
@@ -143,6 +145,25 @@ void add_tools(py::module_& m) {
              return self;
            })
       .def("__exit__", [](SpanContext& c, const py::args&) { c.exit(); });
+  m.def(
+      "system_info",
+      [] {
+        const KernelInfo kernels = kernel_info();
+        const SystemMemory memory = system_memory();
+        py::dict d;
+        d["isa"] = kernels.isa;
+        d["cpu_features"] = kernels.features;
+        d["onednn"] = kernels.onednn;
+        d["openmp"] = kernels.openmp;
+        d["compiler"] = __VERSION__;
+        d["cores"] = affinity_cores();
+        d["cpu_quota"] = cgroup_cpu_quota();
+        d["memory_total"] = memory.total;
+        d["memory_available"] = memory.available;
+        d["memory_limit"] = memory.cgroup_limit;
+        return d;
+      },
+      "What the process runs on, a dict.");
 }
 
 }  // namespace rutile::python
