@@ -51,8 +51,9 @@ fuzz: setup ## libFuzzer on every file reader, RUTILE_FUZZ_SECONDS=60 each (clan
 	@$(LOCKED) cmake --build build/fuzz --target fuzzers $(if $(JOBS),-j $(JOBS))
 	@$(PYTHON3) tools/run_fuzzers.py
 
-reference: setup ## the reference of the public headers: build/reference/html
-	@python3 tools/reference.py
+reference: configure ## the reference of the public headers and of Python: build/reference/html
+	@$(LOCKED) cmake --build $(BUILD) --target _rutile $(if $(JOBS),-j $(JOBS))
+	@PRESET=$(PRESET) python3 tools/reference.py
 
 bench: build ## build and run the benchmarks
 	@if [ -f benchmarks/run.py ]; then $(PYTHON3) benchmarks/run.py --build $(BUILD) $(ARGS); \

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The reference of the public headers: doxygen reads them, Sphinx (breathe) makes build/reference/html. Warnings of both
-are errors.
+"""The reference of the public headers and of the Python package: doxygen reads the headers, tools/python_reference.py asks
+the built package, Sphinx (breathe) makes build/reference/html. Warnings of all are errors.
 """
+import glob
 import os
 import re
 import shutil
@@ -19,9 +20,9 @@ TITLES = {"": "Everything", "core": "Tensors and their parts", "ops": "Ops", "au
           "debug": "Debugging", "profile": "Profiling", "dist": "Several processes", "export": "Exchange of models"}
 
 
-def run(*command):
+def run(*command, env=None):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace", cwd=ROOT, check=False)
+                          errors="replace", cwd=ROOT, check=False, env=env)
     if done.returncode != 0:
         sys.exit(f"reference: {command[0]} failed:\n{done.stdout[-8000:]}")
 
@@ -81,6 +82,17 @@ def members_to_files():
         tree.write(os.path.join(folder, name), encoding="utf-8", xml_declaration=True)
 
 
+def python_pages():
+    """Those of the package in build/<preset>/python; what it prints. Without one there are none."""
+    package = os.path.join(ROOT, "build", os.environ.get("PRESET", "release"), "python")
+    if not glob.glob(os.path.join(package, "rutile", "_rutile*.so")):
+        print("reference: the Python package is not built: only headers")
+        return False
+    run(os.path.join(ROOT, ".venv", "bin", "python"), os.path.join("tools", "python_reference.py"), os.path.join(PAGES, "python"),
+        env={**os.environ, "PYTHONPATH": package})
+    return True
+
+
 def write_pages(names):
     """A page for each header, by folder."""
     folders = {}
@@ -97,6 +109,8 @@ def write_pages(names):
                 else f".. doxygenfile:: rutile/{name}\n"
             write(page + ".rst", heading(f"rutile/{name}", "=") + content)
         index += "\n"
+    if python_pages():
+        index += ".. toctree::\n   :maxdepth: 2\n   :caption: Python\n\n   python/index\n"
     write("index.rst", index)
     write("conf.py", "project = 'Rutile'\nextensions = ['breathe']\nhtml_theme = 'alabaster'\n"
                      f"breathe_projects = {{'rutile': {os.path.join(BUILD, 'xml')!r}}}\n"
