@@ -45,14 +45,17 @@ __all__ = ["Error", "GRAPH_MODE", "PYNATIVE_MODE", "Parameter", "ParameterTuple"
 
 
 __version__ = _rutile.__version__
-__all__ += ["__version__", "run_check"]
+__all__ += ["__version__", "run_check", "tensor"]
 
 
 def __getattr__(name):
-    # The data side needs NumPy, which a bare import does not load.
-    if name == "dataset":
+    # What needs NumPy or is seldom used is loaded when it is asked for.
+    if name in ("dataset", "mint", "numpy"):
         import importlib
-        return importlib.import_module("rutile.dataset")
+        return importlib.import_module(f"rutile.{name}")
+    # MindSpore's element types that are named as Python's types are.
+    if name in _dtype.WORDS:
+        return _dtype.WORDS[name]
     raise AttributeError(f"module 'rutile' has no attribute {name!r}")
 
 
@@ -66,6 +69,16 @@ def run_check():
     """
     from rutile import _doctor
     _doctor.run_check()
+
+
+def tensor(input_data=None, dtype=None, shape=None, init=None, const_arg=False):
+    """As the class Tensor.
+
+    >>> import rutile
+    >>> rutile.tensor([1, 2]).dtype
+    rutile.int64
+    """
+    return Tensor(input_data, dtype, shape, init)
 
 
 def jit(fn=None, *, passes_off="", remat="off"):

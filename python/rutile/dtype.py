@@ -57,6 +57,11 @@ complex64, complex128 = _ALL["complex64"], _ALL["complex128"]
 byte, short, half, single, double, float_, int_, uint = (int8, int16, float16, float32, float64, float32, int32,
                                                          uint32)
 
+# Names that a module does not take for itself: they are Python's.
+WORDS = {"bool": bool_, "int": int64, "float": float32, "long": int64, "ubyte": uint8, "ushort": uint16, "intc": int32,
+         "uintc": uint32, "intp": int64, "uintp": uint64, "cfloat": complex64, "cdouble": complex128, "string": str,
+         "type_none": type(None), "tuple_": tuple, "list_": list}
+
 __all__ = ["DType", "bfloat16", "bool_", "byte", "complex128", "complex64", "double", "dtype_to_nptype", "float16",
            "float32", "float64", "float_", "half", "int16", "int32", "int64", "int8", "int_", "pytype_to_dtype",
            "short", "single", "uint", "uint16", "uint32", "uint64", "uint8"]

@@ -204,6 +204,10 @@ bool scalar_from(PyObject* o, Scalar* out) {
 
 Tensor tensor_from(PyObject* o, const Tensor* like) {
   if (is_tensor(o)) return as_tensor(o);
+  // np.float64 is a float too; alone it keeps its dtype.
+  if (!like && PyFloat_Check(o) && !PyFloat_CheckExact(o) && PyObject_CheckBuffer(o)) {
+    return tensor_from_buffer(o);
+  }
   Scalar s;
   if (scalar_from(o, &s)) {
     DType t = s.kind == Scalar::Kind::kFloat  ? DType::kF32

@@ -6,6 +6,7 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/scatter.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
 #include "rutile/python/src/convert.h"
@@ -16,7 +17,8 @@ namespace {
 
 // One entry of a key. Arrays of bools became arrays of integers already.
 struct Item {
-  enum class Kind { kNone, kEllipsis, kSlice, kInt, kArray } kind;
+  // kNewArray: an array that indexes a new dimension of size 1, which a single bool stands for.
+  enum class Kind { kNone, kEllipsis, kSlice, kInt, kArray, kNewArray } kind;
   PyObject* slice = nullptr;  // borrowed
   int64_t number = 0;
   Tensor array;
@@ -88,6 +90,7 @@ std::vector<Item> items_of(const Tensor& x, PyObject* key) {
   for (size_t i = 0; i < entries.size(); ++i) {
     PyObject* e = entries[i];
     if (e == Py_None || e == Py_Ellipsis) continue;
+    if (PyBool_Check(e)) arrays[i] = Tensor::scalar(Scalar(e == Py_True), DType::kBool);
     if (!PySlice_Check(e) && is_index_array(e)) {
       arrays[i] = tensor_from(e);
       if ((PyList_Check(e) || PyTuple_Check(e)) && arrays[i].numel() == 0) {
@@ -116,6 +119,9 @@ std::vector<Item> items_of(const Tensor& x, PyObject* key) {
     } else if (PySlice_Check(e)) {
       items.push_back({Item::Kind::kSlice, e, 0, {}});
       ++axis;
+    } else if (arrays[i].defined() && arrays[i].dtype() == DType::kBool && arrays[i].rank() == 0) {
+      const int64_t n = arrays[i].item() != 0;  // refuses a symbolic one, as masks are
+      items.push_back({Item::Kind::kNewArray, nullptr, 0, Tensor::zeros(Shape{n}, DType::kI64)});
     } else if (arrays[i].defined() && arrays[i].dtype() == DType::kBool) {
       add_mask(arrays[i], x.shape(), axis, &items);
       axis += arrays[i].rank();
@@ -186,7 +192,9 @@ Tensor move_front(const Tensor& x, int count, int to) {
 
 Tensor chosen_by(const Tensor& tensor, const std::vector<Item>& items) {
   bool arrays = false;
-  for (const Item& i : items) arrays = arrays || i.kind == Item::Kind::kArray;
+  for (const Item& i : items) {
+    arrays = arrays || i.kind == Item::Kind::kArray || i.kind == Item::Kind::kNewArray;
+  }
   Tensor x = tensor;
   std::vector<int> axes;
   std::vector<Tensor> index;
@@ -194,12 +202,18 @@ Tensor chosen_by(const Tensor& tensor, const std::vector<Item>& items) {
   int axis = 0, source = 0;
   for (const Item& item : items) {
     const bool advanced =
-        item.kind == Item::Kind::kArray || (item.kind == Item::Kind::kInt && arrays);
+        item.kind == Item::Kind::kArray || item.kind == Item::Kind::kNewArray ||
+        (item.kind == Item::Kind::kInt && arrays);
     if (!advanced && !axes.empty()) closed = true;
     if (advanced && closed) adjacent = false;
     switch (item.kind) {
       case Item::Kind::kNone:
         x = ops::expand_dims(x, axis++);
+        continue;
+      case Item::Kind::kNewArray:
+        x = ops::expand_dims(x, axis);
+        axes.push_back(axis++);
+        index.push_back(item.array);
         continue;
       case Item::Kind::kEllipsis:
         axis += static_cast<int>(item.number);
@@ -245,25 +259,74 @@ Tensor subscript(const Tensor& tensor, PyObject* key) {
   return chosen_by(tensor, items_of(tensor, key));
 }
 
-Tensor with_assigned(const Tensor& x, PyObject* key, PyObject* value) {
-  const std::vector<Item> items = items_of(x, key);
-  for (const Item& i : items) {
-    if (i.array.is_symbolic()) i.array.data();  // says what it is
+namespace {
+
+// `value` in the dtype of x, without the leading dimensions of size 1 that `chosen` has not.
+Tensor fitted(const Tensor& value, const Tensor& x, const Shape& chosen) {
+  Tensor v = value.dtype() == x.dtype() ? value : ops::cast(value, x.dtype());
+  while (v.rank() > chosen.rank() && v.dim(0) == 1) v = ops::select(v, 0, 0);
+  return v;
+}
+
+// x[mask] = one value (or one for each place of the dimensions after the mask's), where the mask is
+// only known when the graph runs.
+Tensor assigned_by_mask(const Tensor& x, const Tensor& mask, const Tensor& value) {
+  Shape wide, rest;
+  for (int i = 0; i < x.rank(); ++i) {
+    if (i < mask.rank() && mask.dim(i) != x.dim(i)) {
+      throw_error(ErrorCode::kIndex,
+                  cat("a mask of shape ", mask.shape(), " does not fit shape ", x.shape()));
+    }
+    wide.push_back(i < mask.rank() ? x.dim(i) : 1);
+    if (i >= mask.rank()) rest.push_back(x.dim(i));
   }
+  Tensor v = fitted(value, x, rest);
+  if (v.numel() == 1) v = ops::reshape(v, Shape{});
+  if (v.rank() > rest.rank()) {
+    throw_error(ErrorCode::kValue,
+                cat("a mask known only when the compiled function runs takes one value for all its "
+                    "places, got shape ",
+                    value.shape(), "; ops.where or ops.masked_scatter take more"));
+  }
+  return ops::where(ops::reshape(mask, wide), v, x);
+}
+
+}  // namespace
+
+Tensor with_assigned(const Tensor& x, PyObject* key, PyObject* value) {
+  PyObject* only = PyTuple_Check(key) && PyTuple_GET_SIZE(key) == 1 ? PyTuple_GET_ITEM(key, 0) : key;
+  if (is_tensor(only)) {
+    const Tensor mask = as_tensor(only);
+    if (mask.is_symbolic() && mask.dtype() == DType::kBool && mask.rank() <= x.rank()) {
+      return assigned_by_mask(x, mask, tensor_from(value, &x));
+    }
+  }
+  const std::vector<Item> items = items_of(x, key);
+  bool symbolic = false;
+  for (const Item& i : items) symbolic = symbolic || i.array.is_symbolic();
   // Which element of the value goes where, found on the numbers of the elements.
+  const auto numbers = [&] {
+    return ops::reshape(ops::arange(0, x.numel(), 1, OptionalDType(DType::kI64)), x.shape());
+  };
+  if (symbolic) {
+    const Tensor found = chosen_by(numbers(), items);
+    Tensor v = fitted(tensor_from(value, &x), x, found.shape());
+    if (!(v.shape() == found.shape())) v = ops::broadcast_to(v, found.shape());
+    const Tensor places = ops::reshape(found, Shape{found.numel()});
+    const Tensor flat =
+        ops::index_put(ops::reshape(x, Shape{x.numel()}), std::span<const Tensor>(&places, 1),
+                       ops::reshape(v, Shape{v.numel()}));
+    return ops::reshape(flat, x.shape());
+  }
   std::vector<int64_t> places;
   Shape chosen;
   {
     const Aside aside;
-    const Tensor numbers =
-        ops::reshape(ops::arange(0, x.numel(), 1, OptionalDType(DType::kI64)), x.shape());
-    const Tensor found = chosen_by(numbers, items);
+    const Tensor found = chosen_by(numbers(), items);
     chosen = found.shape();
     places = found.to_vector<int64_t>();
   }
-  Tensor v = tensor_from(value, &x);
-  if (v.dtype() != x.dtype()) v = ops::cast(v, x.dtype());
-  while (v.rank() > chosen.rank() && v.dim(0) == 1) v = ops::select(v, 0, 0);
+  Tensor v = fitted(tensor_from(value, &x), x, chosen);
   if (!(v.shape() == chosen) && v.numel() != 1) v = ops::broadcast_to(v, chosen);
   if (places.empty()) return x;
   Tensor mask = Tensor::zeros(x.shape(), DType::kBool);

@@ -6,6 +6,7 @@
 #include "rutile/ops/call.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/matmul.h"
+#include "rutile/ops/special.h"
 #include "rutile/ops/view.h"
 #include "rutile/python/src/convert.h"
 #include "rutile/python/src/interop.h"
@@ -121,6 +122,12 @@ PyObject* tensor_matmul(PyObject* a, PyObject* b) {
 PyObject* tensor_negative(PyObject* a) {
   return guarded([&] { return wrap(ops::neg(as_tensor(a))); });
 }
+PyObject* tensor_invert(PyObject* a) {
+  return guarded([&] { return wrap(ops::bitwise_not(as_tensor(a))); });
+}
+PyObject* tensor_positive(PyObject* a) {
+  return guarded([&] { return wrap(as_tensor(a)); });
+}
 PyObject* tensor_absolute(PyObject* a) {
   return guarded([&] { return wrap(ops::abs(as_tensor(a))); });
 }
@@ -218,6 +225,15 @@ PyObject* get_ndim(PyObject* a, void*) {
 PyObject* get_size(PyObject* a, void*) {
   return guarded([&] { return PyLong_FromLongLong(as_tensor(a).numel()); });
 }
+PyObject* get_strides(PyObject* a, void*) {
+  return guarded([&] {
+    const Tensor t = as_tensor(a);
+    Dims bytes = t.meta().layout == kStrided ? t.meta().strides
+                                             : TensorMeta(t.shape(), t.dtype()).strides;
+    for (int i = 0; i < bytes.rank(); ++i) bytes[i] *= static_cast<int64_t>(dtype_size(t.dtype()));
+    return tuple_of(bytes);
+  });
+}
 PyObject* get_transposed(PyObject* a, void*) {
   return guarded([&] { return wrap(ops::transpose(as_tensor(a))); });
 }
@@ -299,7 +315,21 @@ PyObject* tensor_format(PyObject* a, PyObject* spec) {
   });
 }
 
+// What the methods with a final _ end in: the name is bound to another tensor, as by x[...] = value.
+PyObject* tensor_rebind(PyObject* a, PyObject* value) {
+  return guarded([&] {
+    if (!is_tensor(value)) throw_error(ErrorCode::kType, "a Tensor is bound to a Tensor's value");
+    if (is_parameter(a)) {
+      as_parameter(a)->set_value(as_tensor(value));
+    } else {
+      reinterpret_cast<PyTensor*>(a)->tensor = as_tensor(value);
+    }
+    return Py_NewRef(a);
+  });
+}
+
 PyMethodDef kMethods[] = {
+    {"_rebind", tensor_rebind, METH_O, "Binds this name to the value of another Tensor."},
     {"__format__", tensor_format, METH_O, "The element by a format, for one element."},
     {"item", tensor_item, METH_NOARGS, "The single element as a Python number."},
     {"asnumpy", tensor_asnumpy, METH_NOARGS,
@@ -315,6 +345,8 @@ PyGetSetDef kProperties[] = {
      "Element type: rutile.float32, rutile.bfloat16, rutile.int64, ...", nullptr},
     {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
     {"size", get_size, nullptr, "Number of elements.", nullptr},
+    {"strides", get_strides, nullptr, "Bytes from an element to the next of each dimension.",
+     nullptr},
     {"T", get_transposed, nullptr, "The tensor with its dimensions reversed.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
@@ -354,6 +386,13 @@ bool add_tensor_type(PyObject* module) {
       {Py_nb_matrix_multiply, slot(tensor_matmul)},
       {Py_nb_negative, slot(tensor_negative)},
       {Py_nb_absolute, slot(tensor_absolute)},
+      {Py_nb_positive, slot(tensor_positive)},
+      {Py_nb_invert, slot(tensor_invert)},
+      {Py_nb_and, slot(RUTILE_BINARY(bitwise_and))},
+      {Py_nb_or, slot(RUTILE_BINARY(bitwise_or))},
+      {Py_nb_xor, slot(RUTILE_BINARY(bitwise_xor))},
+      {Py_nb_lshift, slot(RUTILE_BINARY(bitwise_left_shift))},
+      {Py_nb_rshift, slot(RUTILE_BINARY(bitwise_right_shift))},
       {Py_nb_bool, slot(tensor_bool)},
       {Py_nb_float, slot(tensor_float)},
       {Py_nb_int, slot(tensor_int)},

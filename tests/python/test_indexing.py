@@ -17,7 +17,8 @@ KEYS = [
     (None, 0, None), (slice(3, 0, -2), slice(None), slice(1, 100, 2)), [0, 2], [-1, 0, -1], np.array([[0, 1], [3, 2]]), [True, False, True, True],
     ([0, 1], [2, 3]), ([0, 1], slice(None), [2, 3]), (slice(None), [0, 1], [2, 3]), (slice(1, 3), [0, 4]), (0, [1, 2]), (0, slice(None), [1, 2]),
     ([0, 1], 2), ([[0], [1]], [2, 3]), (None, [0, 1]), ([0, 1], None, [2, 3]), (..., [0, 5]), MASK, (slice(None), slice(None), MASK[0, 0]), (0, MASK[0]), (MASK[:, 0, 0],),
-    (slice(None), MASK[0]), (MASK[:, :, 0], 0), (MASK[:, :, 0], [1]), np.zeros((4,), bool), [], (slice(0, 0),), ([2],), (slice(None), np.array([], np.int64))]
+    (slice(None), MASK[0]), (MASK[:, :, 0], 0), (MASK[:, :, 0], [1]), np.zeros((4,), bool), [], (slice(0, 0),), ([2],), (slice(None), np.array([], np.int64)),
+    True, False, np.True_, (True, 0), (0, True), (slice(None), False), (..., True), ([0, 1], True), (True, slice(None), [0, 2]), (None, True, None)]
 
 
 def to_tensor(key):
@@ -163,12 +164,43 @@ def test_symbolic_indices():
         x[i] = 0
         return x
 
-    with pytest.raises(RuntimeError):
-        h(x, Tensor([1]))
-    assert x.asnumpy()[1, 1] == 4
+    changed = h(x, Tensor([1, -1])).asnumpy()
+    assert x.asnumpy()[1, 1] == 4 and not changed[[1, 3]].any() and np.array_equal(changed[[0, 2]], a[[0, 2]])
+    with pytest.raises(IndexError):
+        h(x, Tensor([9]))
 
 
-@pytest.mark.parametrize("key", [4, -5, (0, 5), (0, 0, 0, 0), [4], ([0], [5]), "a", 1.5, True, (..., ...), np.zeros((3,), bool), np.zeros((4, 4), bool),
+@pytest.mark.parametrize("write", [
+    lambda x, i, m, v: x.__setitem__(m, 0.0), lambda x, i, m, v: x.__setitem__((m,), v[0, 0]), lambda x, i, m, v: x.__setitem__(m[:, 0], v),
+    lambda x, i, m, v: x.__setitem__(m[:, 0], 7), lambda x, i, m, v: x.__setitem__(i, v * 2), lambda x, i, m, v: x.__setitem__((i, 1), v[0, 1]),
+    lambda x, i, m, v: x.__setitem__((slice(None), i), 5), lambda x, i, m, v: x.__setitem__((slice(1, 3), None, i), 1.5),
+    lambda x, i, m, v: x.__setitem__((i, i), 9), lambda x, i, m, v: x.__setitem__(([0, 1], i), -1)])
+def test_assignment_by_what_is_known_when_the_graph_runs(write):
+    a, k, mask = np.arange(12.0).reshape(4, 3) + 100, np.array([0, 2]), np.arange(12).reshape(4, 3) % 5 < 2
+    v = np.arange(3.0).reshape(1, 3) + 20
+
+    def f(x, i, m, v):
+        x = x * 1.0
+        write(x, i, m, v)
+        return x
+
+    want = a.copy()
+    write(want, k, mask, v)
+    got, grad = ms.jit(ms.value_and_grad(lambda x, *rest: f(x, *rest)))(Tensor(a), Tensor(k), Tensor(mask), Tensor(v))
+    np.testing.assert_array_equal(got.asnumpy(), want)
+    np.testing.assert_array_equal(f(Tensor(a), Tensor(k), Tensor(mask), Tensor(v)).asnumpy(), want)
+    np.testing.assert_array_equal(grad.asnumpy(), want == a)
+
+
+def test_a_mask_that_is_only_known_later_takes_one_value():
+    f = ms.jit(lambda x, m, v: x.__setitem__(m, v) or x)
+    with pytest.raises(ValueError, match="masked_scatter"):
+        f(Tensor([1.0, 2.0]), Tensor([True, False]), Tensor([1.0, 2.0]))
+    with pytest.raises(IndexError):
+        f(Tensor([1.0, 2.0]), Tensor([True, False, True]), Tensor(1.0))
+
+
+@pytest.mark.parametrize("key", [4, -5, (0, 5), (0, 0, 0, 0), [4], ([0], [5]), "a", 1.5, (..., ...), np.zeros((3,), bool), np.zeros((4, 4), bool),
                                  [1.0], ([0, 1], [0, 1, 2]), 2**70, {}, b"a", slice("a", 2), Tensor([0.5]), [[0], [1, 2]]])
 def test_wrong_keys(key):
     x = Tensor(A)

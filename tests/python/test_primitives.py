@@ -13,8 +13,12 @@ X = np.random.RandomState(0).randn(3, 4).astype(np.float32)
 
 def test_each_row_names_a_function():
     for name, (function, given) in TABLE.items():
+        found = getattr(ops.function, function, None) or getattr(ops.function.exact, function, None) or getattr(ops.table, function, None)
+        if found is None:  # waits for an op of the table
+            assert not hasattr(P, name)
+            continue
         p = getattr(P, name)
-        assert callable(getattr(ops.function, function, None) or getattr(ops.table, function)), name
+        assert callable(found), name
         if all("=" in item for item in given.split()):
             assert repr(p()).startswith(f"Prim[{name}]")
         else:

@@ -83,7 +83,7 @@ def test_errors():
 def test_random_functions_repeat_with_the_seed():
     def draw():
         ms.set_seed(5)
-        return [ops.multinomial(Tensor([0.2, 0.3, 0.5]), 20), ops.randperm(30), ops.random_gamma(Tensor([1.0, 2.0])),
+        return [ops.multinomial(Tensor([0.2, 0.3, 0.5]), 20), ops.randperm(30), ops.random_gamma((2,), Tensor([1.0, 2.0])),
                 ops.shuffle(a), ops.dropout2d(Tensor(np.ones((4, 5, 2, 2), np.float32))), ops.rrelu(a, training=True)]
 
     for x, y in zip(draw(), draw()):

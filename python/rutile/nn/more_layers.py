@@ -53,7 +53,7 @@ PixelShuffle = _layer("PixelShuffle", ops.pixel_shuffle, upscale_factor=_NEEDED)
 PixelUnshuffle = _layer("PixelUnshuffle", ops.pixel_unshuffle, downscale_factor=_NEEDED)
 Tril = _layer("Tril", ops.tril)
 Triu = _layer("Triu", ops.triu)
-Threshold = _layer("Threshold", ops.threshold, threshold=_NEEDED, value=_NEEDED)
+Threshold = _layer("Threshold", ops.table.threshold, threshold=_NEEDED, value=_NEEDED)
 Upsample = _layer("Upsample", ops.interpolate, size=None, scale_factor=None, mode="nearest", align_corners=False,
                   recompute_scale_factor=False)
 

@@ -22,11 +22,29 @@ __all__ = ["Primitive"]
 class Primitive:
     """An operator as an object: attributes first, inputs at the call."""
 
-    def __init__(self):
-        self.name = type(self).__name__
+    def __init__(self, name=None):
+        self.name = name or type(self).__name__
+
+    def add_prim_attr(self, name, value):
+        """Sets an attribute; returns the primitive."""
+        setattr(self, name, value)
+        return self
+
+    def set_prim_instance_name(self, name):
+        """Names this one; returns the primitive."""
+        self.instance_name = name
+        return self
+
+    def init_prim_io_names(self, inputs, outputs):
+        """What the inputs and outputs are called."""
+        self.input_names, self.output_names = list(inputs), list(outputs)
+
+    def __call__(self, *inputs):
+        raise _errors.RuntimeError(f"the primitive {self.name!r} has no function")
 
     def __repr__(self):
-        given = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k != "name")
+        hidden = ("name", "instance_name", "input_names", "output_names")
+        given = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k not in hidden)
         return f"Prim[{type(self).__name__}]<{given}>"
 
 
@@ -77,7 +95,7 @@ for _name, _function in {
         "HSwish": "hswish", "Inv": "reciprocal", "Invert": "bitwise_not", "IsFinite": "isfinite", "IsInf": "isinf",
         "IsNan": "isnan", "Less": "less", "LessEqual": "less_equal", "Log": "log", "Log1p": "log1p",
         "LogicalAnd": "logical_and", "LogicalNot": "logical_not", "LogicalOr": "logical_or",
-        "LogicalXor": "logical_xor", "Maximum": "maximum", "Minimum": "minimum", "Mod": "remainder", "Mul": "mul",
+        "LogicalXor": "logical_xor", "Maximum": "maximum", "Minimum": "minimum", "Mod": "fmod", "Mul": "mul",
         "Neg": "neg", "NotEqual": "not_equal", "Pow": "pow", "RealDiv": "div", "Div": "div", "Reciprocal": "reciprocal",
         "ReLU": "relu", "ReLU6": "relu6", "Rint": "round", "Round": "round", "Rsqrt": "rsqrt", "SiLU": "silu",
         "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus", "Sqrt": "sqrt",
@@ -239,7 +257,16 @@ def _softmax_cross_entropy(logits, labels):
 
 
 _define("SparseSoftmaxCrossEntropyWithLogits", {"is_grad": False, "sens": 1.0},
-        lambda self, logits, labels: F.cross_entropy(logits, labels), "The mean loss against classes.")
+        lambda self, logits, labels: _sparse_cross_entropy(self, logits, labels), "The mean loss against classes, or its gradient.")
+
+
+def _sparse_cross_entropy(p, logits, labels):
+    if not p.is_grad:
+        return F.cross_entropy(logits, labels)
+    hit = (labels.reshape(-1, 1).cast("int64") == _table.arange(0, logits.shape[-1], 1, "int64")).cast(logits.dtype)
+    return (_table.softmax(logits) - hit) * (p.sens / logits.shape[0])
+
+
 _define("SigmoidCrossEntropyWithLogits", {}, lambda self, logits, label: F.binary_cross_entropy_with_logits(
     logits, label, reduction="none"), "The loss per element.")
 _define("SmoothL1Loss", {"beta": 1.0, "reduction": "none"}, lambda self, x, y: F.smooth_l1_loss(
@@ -260,10 +287,10 @@ _define("ReverseV2", {"axis": _NEEDED}, lambda self, x: F.flip(x, self.axis), "R
 _define("DType", {}, lambda self, x: x.dtype, "The dtype of a Tensor.")
 _define("Tril", {"diagonal": 0}, lambda self, x: _table.tril(x, self.diagonal), "The lower triangle.")
 _define("Triu", {"diagonal": 0}, lambda self, x: _table.triu(x, self.diagonal), "The upper triangle.")
-_define("LpNorm", {"axis": _NEEDED, "p": 2, "keep_dims": False, "epsilon": 1e-12}, lambda self, x: F.norm(
-    x, self.p, self.axis, self.keep_dims), "The 2-norm over axes.")
-_define("ClipByNorm", {"axis": None}, lambda self, x, n: F.clip_by_norm(x, n, self.axis),
-        "Scaled down to a norm.")
+_define("LpNorm", {"axis": _NEEDED, "p": 2, "keep_dims": False, "epsilon": 1e-12}, lambda self, x: _table.vector_norm(
+    x, float(self.p), F._axes(self.axis), self.keep_dims), "The p-norm over axes.")
+_define("ClipByNorm", {"axis": None}, lambda self, x, n: x * n / _table.maximum(_table.norm(
+    x, axes=F._axes(self.axis), keepdims=True), n), "Scaled down to a norm, over an axis or all.")
 _define("Meshgrid", {"indexing": "xy"}, lambda self, xs: F.meshgrid(*xs, indexing=self.indexing),
         "Coordinates of a grid.")
 _define("AddN", {}, lambda self, xs: _add_n(xs), "The sum of several tensors.")
@@ -281,7 +308,7 @@ _define("Print", {}, lambda self, *xs: _print(xs), "Prints; in a compiled graph 
 
 
 def _print(xs):
-    print(*(x if not isinstance(x, Tensor) else str(x.asnumpy()) for x in xs))
+    F.print_(*xs)
     return xs[0] if xs else None
 
 
@@ -306,7 +333,7 @@ def _define_from_table():
     from rutile.ops._primitives import TABLE
 
     def make(name, function, given):
-        fn = getattr(F, function, None) or getattr(_table, function)
+        fn = getattr(F, function, None) or getattr(F.exact, function, None) or getattr(_table, function)
         attributes, names = {}, {}
         for item in given.split():
             item, _, argument = item.partition(":")
@@ -322,10 +349,27 @@ def _define_from_table():
             _define(name, attributes, __call__, (fn.__doc__ or name).split("--\n\n")[-1])
 
     for name, (function, given) in TABLE.items():
-        make(name, function, given)
+        if hasattr(F, function) or hasattr(F.exact, function) or hasattr(_table, function):
+            make(name, function, given)
 
 
 _define_from_table()
+
+
+def _define_updates():
+    from rutile.ops import _updates
+
+    def make(name, attributes, run):
+        attributes = {k: _NEEDED if v is ... else v for k, v in attributes.items()}
+        _define(name, attributes, lambda self, *inputs: run(self, inputs), f"One step of {name}, written into its first inputs.")
+
+    for name, (attributes, places, returned, rule) in _updates.RULES.items():
+        make(name, attributes, lambda p, inputs, a=(places, returned, rule): _updates.dense(p, inputs, *a))
+    for name, (attributes, count, rule) in _updates.ROW_RULES.items():
+        make(name, attributes, lambda p, inputs, a=(count, rule): _updates.rows(p, inputs, *a))
+
+
+_define_updates()
 _define("Einsum", {"equation": _NEEDED}, lambda self, xs: F.einsum(self.equation, *xs), "Sums of products by an equation.")
 _define("CumProd", {"exclusive": False, "reverse": False}, lambda self, x, axis: _cumprod(self, x, axis), "Running products.")
 _define("Conv3D", {"out_channel": _NEEDED, "kernel_size": _NEEDED, "mode": 1, "pad_mode": "valid", "pad": 0, "stride": 1,
@@ -334,8 +378,16 @@ _define("Conv3D", {"out_channel": _NEEDED, "kernel_size": _NEEDED, "mode": 1, "p
 _define("Median", {"global_median": False, "axis": 0, "keep_dims": False}, lambda self, x: F.median(
     x, None if self.global_median else self.axis, self.keep_dims), "(median, its place).")
 _define("Polygamma", {}, lambda self, a, x: _table.polygamma(x, n=int(a)), "The a-th derivative of digamma.")
-_define("Dropout2D", {"keep_prob": 0.5}, lambda self, x: F.dropout2d(x, 1 - self.keep_prob), "Whole channels dropped.")
-_define("Dropout3D", {"keep_prob": 0.5}, lambda self, x: F.dropout3d(x, 1 - self.keep_prob), "Whole channels dropped.")
+_define("Dropout2D", {"keep_prob": 0.5}, lambda self, x: _channels(self, x), "(x with whole channels dropped, bools of those kept).")
+_define("Dropout3D", {"keep_prob": 0.5}, lambda self, x: _channels(self, x), "(x with whole channels dropped, bools of those kept).")
+
+
+def _channels(p, x):
+    kept = _table.random_uniform((*x.shape[:2], *[1] * (x.ndim - 2)), 0.0, 1.0) < p.keep_prob
+    mask = _table.broadcast_to(kept, x.shape)
+    return _table.where(mask, x / p.keep_prob if p.keep_prob else x, _table.full((), 0, x.dtype)), mask
+
+
 _define("ReduceStd", {"axis": (), "unbiased": True, "keep_dims": False}, lambda self, x: F.std_mean(
     x, self.axis or None, int(self.unbiased), self.keep_dims), "(standard deviation, mean).")
 _define("SquareSumAll", {}, lambda self, x, y: (_table.sum(_table.square(x)), _table.sum(_table.square(y))),
@@ -345,10 +397,25 @@ _define("AffineGrid", {"align_corners": False}, lambda self, theta, size: F.affi
 
 
 def _cumprod(p, x, axis):
-    if p.exclusive or p.reverse:
-        raise _errors.UnsupportedError("[CumProd] exclusive and reverse must be False")
-    return _table.cumprod(x, axis=axis)
+    axis = F._axis(axis, x.ndim)
+    return _running(p, x, axis, lambda v: _table.cumprod(v, axis=axis), 1)
 
+
+def _running(p, x, axis, function, start):
+    """A running function from the front or (p.reverse) the back, with (p.exclusive) what comes before each place alone."""
+    x = _table.flip(x, (axis,)) if p.reverse else x
+    if p.exclusive:
+        n = x.shape[axis]
+        first = _table.full(tuple(min(k, 1) if i == axis else k for i, k in enumerate(x.shape)), start, x.dtype)
+        x = _table.concat([first, F.narrow(x, axis, 0, max(n - 1, 0))], axis=axis)
+    y = function(x)
+    return _table.flip(y, (axis,)) if p.reverse else y
+
+
+from rutile.ops import _more_primitives, _small_primitives  # noqa: E402
+
+_more_primitives.define(_define, _NEEDED)
+_small_primitives.define(_define, _NEEDED)
 
 from rutile.ops import _summary  # noqa: E402
 from rutile.ops._summary import *  # noqa: E402,F401,F403

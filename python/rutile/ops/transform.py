@@ -65,14 +65,14 @@ def _with_ids(grads, position, weights):
 
 
 def grad(fn, grad_position=0, weights=None, has_aux=False, return_ids=False, *, argnums=False):
-    """As value_and_grad, without the value: the gradients, with has_aux (gradients, the rest of the result)."""
+    """As value_and_grad, without the value: the gradients, with has_aux (gradients, a tuple of the rest of the result)."""
     both = value_and_grad(fn, grad_position, weights, has_aux, return_ids, argnums=argnums)
 
     def wrapped(*args, **kwargs):
         value, grads = both(*args, **kwargs)
         if not has_aux:
             return grads
-        return grads, value[1] if len(value) == 2 else value[1:]
+        return grads, value[1:]
 
     return _named(wrapped, fn)
 

@@ -36,11 +36,25 @@ def tensor_div(input, other, *, rounding_mode=None):
 
 div = tensor_div
 divide = tensor_div
-true_divide = _binary("true_divide", _table.div, "input / other.")
-subtract = _binary("subtract", _table.sub, "input - other.")
+
+
+def true_divide(dividend, divisor):
+    """dividend / divisor"""
+    return _table.div(dividend, divisor)
+
+
+def subtract(input, other, *, alpha=1):
+    """input - alpha * other"""
+    return _table.sub(input, other) if alpha == 1 else _table.sub(input, other * alpha)
+
+
+def floor_mod(x, y):
+    """The remainder, with the sign of the divisor."""
+    return _table.remainder(x, y)
+
+
 multiply = _binary("multiply", _table.mul, "input * other.")
 floor_divide = _binary("floor_divide", _table.floor_div, "The quotient rounded down.")
-floor_mod = _binary("floor_mod", _table.remainder, "The remainder, with the sign of the divisor.")
 mod = _binary("mod", _table.remainder, "The remainder, with the sign of the divisor.")
 ne = _binary("ne", _table.not_equal, "input != other, by element.")
 eq = _binary("eq", _table.equal, "input == other, by element.")
@@ -49,7 +63,7 @@ ge = _binary("ge", _table.greater_equal, "input >= other, by element.")
 lt = _binary("lt", _table.less, "input < other, by element.")
 le = _binary("le", _table.less_equal, "input <= other, by element.")
 arctan2 = _binary("arctan2", _table.atan2, "The angle of (other, input).")
-absolute, negative, inverse = _table.abs, _table.neg, _table.reciprocal
+absolute, negative = _table.abs, _table.neg
 arccos, arcsin, arctan = _table.acos, _table.asin, _table.atan
 arccosh, arcsinh, arctanh = _table.acosh, _table.asinh, _table.atanh
 
@@ -96,13 +110,27 @@ def clamp(input, min=None, max=None):
 
 
 clip = clamp
-clip_by_value = clamp
 
 
-def clip_by_norm(x, clip_norm, axis=None):
-    """Scaled down to a norm of at most clip_norm."""
-    n = _table.norm(x, axes=_axes(axis), keepdims=True)
-    return x * (clip_norm / _table.maximum(n, Tensor(clip_norm, n.dtype)))
+def clip_by_value(x, clip_value_min=None, clip_value_max=None):
+    """Limited to [clip_value_min, clip_value_max]; a tuple or list of tensors gives one."""
+    if isinstance(x, (tuple, list)):
+        return type(x)(clamp(v, clip_value_min, clip_value_max) for v in x)
+    return clamp(x, clip_value_min, clip_value_max)
+
+
+def clip_by_norm(x, max_norm, norm_type=2.0, error_if_nonfinite=False):
+    """A tensor, or several with their common norm, scaled down to a norm of at most max_norm."""
+    tensors = [x] if isinstance(x, Tensor) else list(x)
+    if not tensors:
+        return []
+    flat = _table.concat([t.reshape(-1).cast("float32") for t in tensors], axis=0)
+    n = _table.vector_norm(flat, float(norm_type))
+    if error_if_nonfinite and not bool(_table.isfinite(n)):
+        raise _errors.RuntimeError(f"clip_by_norm: the norm is {n.asnumpy().item()}")
+    scale = _table.clip(float(max_norm) / (n + 1e-6), min=0.0, max=1.0)
+    scaled = [t * scale.cast(t.dtype) for t in tensors]
+    return scaled[0] if isinstance(x, Tensor) else scaled
 
 
 def clip_by_global_norm(x, clip_norm=1.0, use_norm=None):
@@ -135,17 +163,23 @@ def bmm(input_x, mat2):
 
 
 batch_matmul = bmm
-mm = bmm
 
 
-def mv(input, vec):
+def mm(input, mat2):
+    """The product of two matrices."""
+    return _table.matmul(input, mat2)
+
+
+def mv(mat, vec):
     """Matrix times vector."""
-    return _table.matmul(input, vec)
+    return _table.matmul(mat, vec)
 
 
 def dot(input, other):
-    """The product of two vectors."""
-    return _table.sum(input * other, axes=-1)
+    """The sum over the last dimension of one and the last but one (of a vector: the only one) of the other."""
+    if input.ndim == other.ndim == 1:
+        return _table.sum(input * other, axes=-1)
+    return _table.tensordot(input, other, axes_x=(input.ndim - 1,), axes_y=(other.ndim - 2 if other.ndim > 1 else 0,))
 
 
 def outer(input, vec2):
@@ -168,27 +202,84 @@ def dense(input, weight, bias=None):
 
 # ---- Reductions
 
+def _given(name, axis, keep, kwargs):
+    """(axes, whether they stay) under any of the names that versions of MindSpore use."""
+    keep = kwargs.pop("keepdims", kwargs.pop("keepdim", kwargs.pop("keep_dims", keep)))
+    axis = kwargs.pop("dim", kwargs.pop("axis", axis))
+    if kwargs:
+        raise _errors.TypeError(f"{name}: no argument {next(iter(kwargs))}")
+    return _axes(axis), bool(keep)
+
+
 def _reduction(name, op, doc):
     def function(input, axis=None, keep_dims=False, **kwargs):
-        keep = kwargs.pop("keepdims", kwargs.pop("keepdim", keep_dims))
-        axis = kwargs.pop("dim", axis)
-        if kwargs:
-            raise _errors.TypeError(f"{name}: no argument {next(iter(kwargs))}")
-        return op(input, _axes(axis), bool(keep))
+        return op(input, *_given(name, axis, keep_dims, kwargs))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function
 
 
-mean = _reduction("mean", lambda x, a, k: _table.mean(x, a, k), "The mean over axes (None: all).")
-prod = _reduction("prod", lambda x, a, k: _table.prod(x, a, k), "The product over axes (None: all).")
+def mean(x, axis=None, keep_dims=False, **kwargs):
+    """The mean over axes (None: all), in the dtype of x: that of integers is cut off."""
+    axis, keep = _given("mean", axis, keep_dims, kwargs)
+    y = _table.mean(x, axis, keep)
+    return y if x.dtype.name.startswith(("float", "bfloat", "complex")) else y.cast(x.dtype)
+
+
+def prod(input, axis=None, keep_dims=False, dtype=None, **kwargs):
+    """The product over axes (None: all)."""
+    axis, keep = _given("prod", axis, keep_dims, kwargs)
+    return _table.prod(input if dtype is None else input.cast(dtype), axis, keep)
+
+
 all = _reduction("all", lambda x, a, k: _table.all(x, a, k), "Whether all are true, over axes (None: all).")
 any = _reduction("any", lambda x, a, k: _table.any(x, a, k), "Whether any is true, over axes (None: all).")
-amax = _reduction("amax", lambda x, a, k: _table.max(x, a, k), "The largest over axes (None: all).")
-amin = _reduction("amin", lambda x, a, k: _table.min(x, a, k), "The smallest over axes (None: all).")
-logsumexp = _reduction("logsumexp", lambda x, a, k: _table.logsumexp(x, a, k), "log(sum(exp)) over axes.")
-reduce_mean, reduce_prod, reduce_max, reduce_min = mean, prod, amax, amin
+
+def _chosen(name, input, initial, where, lowest):
+    """The elements that count: `initial` where `where` is false, and everywhere at least (at most) `initial`."""
+    if where is not None:
+        if initial is None:
+            raise _errors.ValueError(f"{name}: where goes with initial, the value of what is left out")
+        input = _table.where(where, input, Tensor(initial, input.dtype))
+    if initial is not None:
+        input = (_table.maximum if lowest else _table.minimum)(input, Tensor(initial, input.dtype))
+    return input
+
+
+def amax(input, axis=None, keepdims=False, *, initial=None, where=None, **kwargs):
+    """The largest over axes (None: all), at least `initial`; where: which elements count."""
+    return _table.max(_chosen("amax", input, initial, where, True), *_given("amax", axis, keepdims, kwargs))
+
+
+def amin(input, axis=None, keepdims=False, *, initial=None, where=None, **kwargs):
+    """The smallest over axes (None: all), at most `initial`; where: which elements count."""
+    return _table.min(_chosen("amin", input, initial, where, False), *_given("amin", axis, keepdims, kwargs))
+
+
+def logsumexp(input, dim=None, keepdim=False, **kwargs):
+    """log(sum(exp)) over dimensions."""
+    return _table.logsumexp(input, *_given("logsumexp", dim, keepdim, kwargs))
+
+
+reduce_prod = prod
+
+
+def reduce_mean(x, axis=(), keep_dims=False):
+    """The mean over axes (none: all)."""
+    return mean(x, axis, keep_dims)
+
+
+def reduce_max(x, axis=(), keep_dims=False):
+    """The largest over axes (none: all)."""
+    return _table.max(x, _axes(axis), bool(keep_dims))
+
+
+def reduce_min(x, axis=(), keep_dims=False):
+    """The smallest over axes (none: all)."""
+    return _table.min(x, _axes(axis), bool(keep_dims))
+
+
 reduce_all, reduce_any = all, any
 
 
@@ -215,17 +306,19 @@ def var(input, axis=None, ddof=0, keepdims=False):
     return _table.var(input, _axes(axis), bool(keepdims), int(ddof))
 
 
-def max(input, axis=None, keepdims=False):
-    """The largest of all; with an axis (largest values, their places)."""
+def max(input, axis=None, keepdims=False, *, initial=None, where=None):
+    """(largest values, their places) along an axis; without one of all, and 0."""
+    input = _chosen("max", input, initial, where, True)
     if axis is None:
-        return _table.max(input), _table.argmax(input.reshape(-1))
+        return _table.max(input), Tensor(0, "int64")
     return _table.max(input, (axis,), bool(keepdims)), _table.argmax(input, (axis,), bool(keepdims))
 
 
-def min(input, axis=None, keepdims=False):
-    """The smallest of all; with an axis (smallest values, their places)."""
+def min(input, axis=None, keepdims=False, *, initial=None, where=None):
+    """(smallest values, their places) along an axis; without one of all, and 0."""
+    input = _chosen("min", input, initial, where, False)
     if axis is None:
-        return _table.min(input), _table.argmin(input.reshape(-1))
+        return _table.min(input), Tensor(0, "int64")
     return _table.min(input, (axis,), bool(keepdims)), _table.argmin(input, (axis,), bool(keepdims))
 
 
@@ -242,13 +335,6 @@ def argmin(input, axis=None, keepdims=False):
 def argmax_with_value(x, axis=0, keep_dims=False):
     """(place, value) of the largest."""
     return _table.argmax(x, (axis,), bool(keep_dims)), _table.max(x, (axis,), bool(keep_dims))
-
-
-def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
-    """The 2-norm over dimensions (None: all)."""
-    if ord not in (None, 2, "fro"):
-        raise _errors.UnsupportedError(f"norm: only the 2-norm, got ord={ord!r}")
-    return _table.norm(A if dtype is None else A.cast(dtype), _axes(dim), bool(keepdim))
 
 
 def cumsum(x, axis, dtype=None):

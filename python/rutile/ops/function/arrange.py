@@ -36,7 +36,9 @@ def expand_dims(input_x, axis):
     return input_x.reshape(*input_x.shape[:at], 1, *input_x.shape[at:])
 
 
-unsqueeze = expand_dims
+def unsqueeze(input, dim):
+    """A new dimension of size 1 before `dim`."""
+    return expand_dims(input, dim)
 
 
 def squeeze(input, axis=None):
@@ -59,9 +61,9 @@ def flatten(input, order="C", *, start_dim=1, end_dim=-1):
     return input.reshape(*input.shape[:a], _math.prod(input.shape[a:z + 1]), *input.shape[z + 1:])
 
 
-def transpose(input, input_perm):
+def transpose(input, dims):
     """The dimensions in another order."""
-    return _table.transpose(input, tuple(input_perm))
+    return _table.transpose(input, tuple(int(d) for d in dims))
 
 
 def permute(input, axis, *more):
@@ -77,7 +79,9 @@ def swapaxes(input, axis0, axis1):
     return _table.transpose(input, tuple(order))
 
 
-swapdims = swapaxes
+def swapdims(input, dim0, dim1):
+    """Two dimensions exchanged."""
+    return swapaxes(input, dim0, dim1)
 
 
 def movedim(x, source, destination):
@@ -158,7 +162,9 @@ def unstack(input_x, axis=0):
     return tuple(input_x[(slice(None),) * at + (i,)] for i in _b.range(input_x.shape[at]))
 
 
-unbind = unstack
+def unbind(input, dim=0):
+    """The slices along a dimension."""
+    return unstack(input, dim)
 
 
 def tile(input, dims):
@@ -198,9 +204,9 @@ def broadcast_to(input, shape):
     return _table.broadcast_to(input, shape)
 
 
-def expand(input, size):
+def expand(input_x, size):
     """As broadcast_to."""
-    return broadcast_to(input, size)
+    return broadcast_to(input_x, size.asnumpy().tolist() if isinstance(size, Tensor) else size)
 
 
 def expand_as(input, other):
@@ -260,9 +266,24 @@ def meshgrid(*inputs, indexing="xy"):
 
 def gather(input_params, input_indices, axis, batch_dims=0):
     """The slices along an axis that indices name."""
-    if batch_dims:
-        raise _errors.UnsupportedError("gather: batch_dims is not supported")
-    return _table.gather(input_params, input_indices, axis=axis)
+    input_indices = _tensor(input_indices)
+    if not batch_dims:
+        return _table.gather(input_params, input_indices, axis=axis)
+    # The batches as rows of one tensor, the indices counted through all of them.
+    at, b = _axis(axis, input_params.ndim), _axis(batch_dims, input_indices.ndim + 1)
+    if at < b or input_params.shape[:b] != input_indices.shape[:b]:
+        raise _errors.ValueError(f"gather: batch_dims {batch_dims} with axis {axis} and shapes {input_params.shape}, {input_indices.shape}")
+    n, batches = input_params.shape[at], _math.prod(input_params.shape[:b])
+    order = (*_b.range(b), at, *(i for i in _b.range(b, input_params.ndim) if i != at))
+    moved = _table.transpose(input_params, order)
+    rest = moved.shape[b + 1:]
+    first = (_table.arange(0, batches, 1, "int64") * n).reshape(batches, *[1] * (input_indices.ndim - b))
+    index = input_indices.cast("int64").reshape(batches, *input_indices.shape[b:])
+    y = _table.gather(moved.reshape(batches * n, *rest), _table.where(index < 0, index + n, index) + first, axis=0)
+    y = y.reshape(*input_indices.shape, *rest)
+    # The dimensions between the batches and the axis come before those of the indices.
+    k, between = input_indices.ndim, at - b
+    return _table.transpose(y, (*_b.range(b), *_b.range(k, k + between), *_b.range(b, k), *_b.range(k + between, y.ndim)))
 
 
 def gather_elements(input, dim, index):
@@ -270,7 +291,9 @@ def gather_elements(input, dim, index):
     return _table.take_along_axis(input, index, axis=dim)
 
 
-gather_d = gather_elements
+def gather_d(x, dim, index):
+    """As gather_elements."""
+    return gather_elements(x, dim, index)
 
 
 def index_select(input, axis, index):
@@ -285,7 +308,7 @@ def masked_fill(input_x, mask, value):
 
 
 def select(condition, input, other):
-    """input where the condition is true, other elsewhere."""
+    """input where the condition is true, other elsewhere; a number takes the dtype of the tensor beside it."""
     return where(condition, input, other)
 
 
@@ -298,6 +321,17 @@ def nonzero(input, as_tuple=False):
 
 def where(condition, input, other):
     """input where the condition is true, other elsewhere."""
+    if not isinstance(other, Tensor) and isinstance(input, Tensor):
+        other = Tensor(other) if isinstance(other, float) and input.dtype.name.startswith("int") else Tensor(other, input.dtype)
+    elif not isinstance(input, Tensor) and isinstance(other, Tensor):
+        input = Tensor(input) if isinstance(input, float) and other.dtype.name.startswith("int") else Tensor(input, other.dtype)
+    elif not isinstance(input, Tensor):
+        input, other = Tensor(input), Tensor(other)
+    if input.dtype != other.dtype:
+        both = _table.add(_table.full((0,), 0, input.dtype), _table.full((0,), 0, other.dtype)).dtype
+        input, other = input.cast(both), other.cast(both)
+    if condition.dtype.name != "bool":
+        condition = condition != 0
     return _table.where(condition, input, other)
 
 

@@ -18,7 +18,7 @@ def _tensors(value):
     return value
 
 
-def cond(pred, true_fn, false_fn, *operands):
+def cond(pred, true_fn=None, false_fn=None, *operands, p=None):
     """true_fn(*operands) where pred, one bool, holds, else false_fn(*operands): only that one runs.
 
     In a compiled function both return tensors of equal shapes and dtypes, in the same structure.
@@ -28,9 +28,23 @@ def cond(pred, true_fn, false_fn, *operands):
     >>> rutile.ops.cond(x.sum() > 0, lambda v: v * 2, lambda v: v, x).asnumpy().tolist()
     [2.0, 4.0]
     """
+    if not callable(true_fn):
+        # MindSpore's condition number of matrices has the same name: cond(A, p=None).
+        return _condition(pred, p if true_fn is None else true_fn)
     if isinstance(pred, (bool, int)):
         return true_fn(*operands) if pred else false_fn(*operands)
     return _rutile.cond(pred, true_fn, false_fn, operands)
+
+
+def _condition(A, p):
+    from rutile.ops.function.exact import matrix_norm
+    if p in (None, 2, -2):
+        from rutile._rutile import ops
+        s = ops.svdvals(A)
+        most, least = ops.max(s, (-1,)), ops.min(s, (-1,))
+        return least / most if p == -2 else most / least
+    inverse = _rutile.ops.inverse(A)
+    return matrix_norm(A, p) * matrix_norm(inverse, p)
 
 
 def while_loop(cond_func, loop_func, init_val, max_iterations=0):

@@ -15,9 +15,9 @@ def zeros(size, dtype=None):
     return _table.full(_shape(size), 0, dtype or "float32")
 
 
-def ones(size, dtype=None):
+def ones(shape, dtype=None):
     """Ones of a shape."""
-    return _table.full(_shape(size), 1, dtype or "float32")
+    return _table.full(_shape(shape), 1, dtype or "float32")
 
 
 def full(size, fill_value, *, dtype=None):

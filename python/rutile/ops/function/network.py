@@ -14,9 +14,10 @@ _imported = set(globals())
 
 # ---- Networks
 
-def relu(input):
-    """max(input, 0)"""
-    return _table.relu(input)
+def relu(input, inplace=False):
+    """max(input, 0); inplace: written into the tensor."""
+    y = _table.relu(input)
+    return input._rebind(y) if inplace else y
 
 
 def gelu(input, approximate="none"):
@@ -192,9 +193,9 @@ def adaptive_avg_pool2d(input, output_size):
                                                           input.shape[3] if w is None else w))
 
 
-def layer_norm(input_x, normalized_shape, gamma, beta, eps=1e-5):
-    """(x - mean) / sqrt(var + eps) * gamma + beta over the last dimensions."""
-    return _table.layer_norm(input_x, gamma, beta, axes=len(tuple(normalized_shape)), eps=eps)[0]
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions."""
+    return _table.layer_norm(input, weight, bias, axes=len(tuple(normalized_shape)), eps=eps)[0]
 
 
 def batch_norm(input_x, running_mean, running_var, weight, bias, training=False, momentum=0.1, eps=1e-5):
@@ -309,8 +310,9 @@ def binary_cross_entropy(logits, labels, weight=None, reduction="mean"):
     return _reduce(per if weight is None else per * weight, reduction)
 
 
-def binary_cross_entropy_with_logits(logits, label, weight=None, pos_weight=None, reduction="mean"):
-    """The same of sigmoid(logits)."""
+def binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction="mean"):
+    """The same of sigmoid(input)."""
+    logits, label = input, target
     positive = 1 if pos_weight is None else pos_weight
     per = label * _table.softplus(-logits) * positive + (1 - label) * _table.softplus(logits)
     return _reduce(per if weight is None else per * weight, reduction)

@@ -5,7 +5,7 @@ import builtins as _b
 
 from rutile._rutile import Parameter, Tensor
 from rutile._rutile import ops as _table
-from rutile.ops.function._util import _axis, _errors
+from rutile.ops.function._util import _axis, _errors, _tensor
 from rutile.ops.function.arrange import concat, movedim, stack, tensor_split
 
 _imported = set(globals())
@@ -40,7 +40,7 @@ def tensor_scatter_div(input_x, indices, updates):
 
 
 def _in_place(name, function, rows):
-    def assign(input_x, indices, updates):
+    def assign(input_x, indices, updates, use_locking=False):
         if not isinstance(input_x, Parameter):
             raise _errors.TypeError(f"{name}: input_x must be a Parameter, got {type(input_x).__name__}")
         if rows:  # indices of rows, of any shape
@@ -84,11 +84,12 @@ def argwhere(input):
     return nonzero(input)
 
 
-def take(input, indices, axis=None, mode="clip"):
+def take(input, index, axis=None, mode="clip"):
     """Elements by their places along an axis (None: of all); places out of range are clipped, or wrapped ("wrap")."""
     if axis is None:
         input, axis = input.reshape(-1), 0
     n = input.shape[axis]
+    indices = _tensor(index)
     if mode == "raise":
         return _table.gather(input, indices, axis=axis)
     if mode not in ("clip", "wrap"):
@@ -98,8 +99,8 @@ def take(input, indices, axis=None, mode="clip"):
 
 
 def _segment(name, kind, doc, start=None):
-    def function(input_x, segment_ids, num_segments):
-        n = int(num_segments)
+    def function(x, segment_ids, num_segments):
+        input_x, n = x, int(num_segments)
         shape = (n, *input_x.shape[segment_ids.ndim:])
         rows = input_x.reshape(segment_ids.size, *input_x.shape[segment_ids.ndim:])
         floating = input_x.dtype.name.startswith(("float", "bfloat"))
@@ -200,12 +201,14 @@ def vstack(inputs):
     return concat(atleast_2d(tuple(inputs)), 0)
 
 
-row_stack = vstack
+def row_stack(tensors):
+    """As vstack."""
+    return vstack(tensors)
 
 
-def dstack(inputs):
+def dstack(tensors):
     """Joined along the third dimension."""
-    return concat(atleast_3d(tuple(inputs)), 2)
+    return concat(atleast_3d(tuple(tensors)), 2)
 
 
 def column_stack(tensors):
@@ -361,9 +364,9 @@ def is_nonzero(input):
     return bool(input.asnumpy().item())
 
 
-def dtype(input_x):
+def dtype(x):
     """The dtype."""
-    return input_x.dtype
+    return x.dtype
 
 
 def typeof(x):

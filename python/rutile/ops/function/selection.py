@@ -5,6 +5,7 @@ from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
 from rutile.ops.function._util import _axes, _axis, _errors, _tensor
 from rutile.ops.function.arrange import meshgrid
+from rutile.ops.function.drawn import _seeded
 
 _imported = set(globals())
 
@@ -89,8 +90,18 @@ def unique(input, sorted=True, return_inverse=None, return_counts=False):
     return _unique(_table.unique, input, return_inverse, return_counts)
 
 
-def unique_consecutive(input, return_inverse=False, return_counts=False):
-    """The elements with equal neighbours taken together."""
+def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
+    """The elements with equal neighbours taken together; along a dimension its slices."""
+    if dim is not None:
+        import numpy as np
+        at = _axis(dim, input.ndim)
+        x = np.moveaxis(input.asnumpy(), at, 0)
+        new = np.ones(len(x), bool)
+        new[1:] = (x[1:] != x[:-1]).reshape(len(x) - 1, -1).any(1)
+        starts = np.flatnonzero(new)
+        out = [_table.gather(input, Tensor(starts), axis=at)] + ([Tensor(np.cumsum(new) - 1)] if return_inverse else [])
+        out += [Tensor(np.diff(np.append(starts, len(x))))] if return_counts else []
+        return out[0] if len(out) == 1 else tuple(out)
     return _unique(_table.unique_consecutive, input, return_inverse, return_counts)
 
 
@@ -136,14 +147,14 @@ def unflatten(input, axis, sizes):
     return input.reshape(*input.shape[:at], *sizes, *input.shape[at + 1:])
 
 
-def tril_indices(row, col, offset=0):
+def tril_indices(row, col, offset=0, *, dtype="int64"):
     """Rows and columns of the lower triangle, [2, k]."""
-    return _places(_table.tril(_table.full((row, col), True, "bool"), offset))
+    return _places(_table.tril(_table.full((row, col), True, "bool"), offset)).cast(dtype)
 
 
-def triu_indices(row, col, offset=0):
+def triu_indices(row, col, offset=0, *, dtype="int64"):
     """Rows and columns of the upper triangle, [2, k]."""
-    return _places(_table.triu(_table.full((row, col), True, "bool"), offset))
+    return _places(_table.triu(_table.full((row, col), True, "bool"), offset)).cast(dtype)
 
 
 def _places(mask):
@@ -160,14 +171,18 @@ def index_put(input, indices, values, accumulate=False):
 # ---- Random
 
 def _channels(name, input, p, training, rank):
-    if input.ndim != rank:
-        raise _errors.ValueError(f"{name}: expects {rank} dimensions, got {input.ndim}")
-    return _table.feature_dropout(input, p) if training and p > 0 else input
+    if input.ndim not in (rank, rank - 1):
+        raise _errors.ValueError(f"{name}: expects {rank - 1} or {rank} dimensions, got {input.ndim}")
+    if not training or p <= 0:
+        return input
+    if input.ndim == rank:
+        return _table.feature_dropout(input, p)
+    return _table.feature_dropout(input.reshape(1, *input.shape), p).reshape(input.shape)
 
 
-def dropout1d(x, p=0.5, training=True):
+def dropout1d(input, p=0.5, training=True):
     """Whole channels of [n, c, l] set to zero."""
-    return _channels("dropout1d", x, p, training, 3)
+    return _channels("dropout1d", input, p, training, 3)
 
 
 def dropout2d(input, p=0.5, training=True):
@@ -190,19 +205,20 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
     return _table.rrelu(input, lower, upper) if training else _table.leaky_relu(input, (lower + upper) / 2)
 
 
-def multinomial(input, num_samples, replacement=True):
-    """Classes drawn by weights."""
-    return _table.multinomial(input, num_samples, bool(replacement))
+def multinomial(input, num_samples, replacement=True, seed=None):
+    """Classes drawn by weights, int32."""
+    weights = input if input.dtype.name.startswith(("float", "bfloat")) else input.cast("float32")
+    return _seeded(_table.multinomial, weights, num_samples, bool(replacement), seed=seed).cast("int32")
 
 
-def random_categorical(logits, num_sample):
+def random_categorical(logits, num_sample, seed=0, dtype="int64"):
     """Classes drawn by exp(logits)."""
-    return _table.multinomial(_table.softmax(logits), num_sample)
+    return _seeded(_table.multinomial, _table.softmax(logits), num_sample, seed=seed or None).cast(dtype)
 
 
-def shuffle(x):
+def shuffle(x, seed=None):
     """The slices along the first dimension in random order."""
-    return _table.gather(x, _table.randperm(x.shape[0]), axis=0) if x.ndim else x
+    return _table.gather(x, _seeded(_table.randperm, x.shape[0], seed=seed), axis=0) if x.ndim else x
 
 
 __all__ = [_n for _n, _v in list(globals().items()) if callable(_v) and not _n.startswith("_") and _n not in _imported]
