@@ -3,7 +3,7 @@
 
 import enum as _enum
 import os as _os
-import socket as _socket
+import platform as _platform
 import time as _time
 
 from rutile import _rutile
@@ -60,7 +60,7 @@ def tensorboard_trace_handler(dir_name=None, worker_name=None, analyse_flag=True
     dir_name: "./data" by default; worker_name: host and process by default.
     """
     folder = _os.fspath(dir_name or "./data")
-    worker = worker_name or f"{_socket.gethostname()}_{_os.getpid()}"
+    worker = worker_name or f"{_platform.node()}_{_os.getpid()}"
 
     def handler(prof):
         _os.makedirs(folder, exist_ok=True)
