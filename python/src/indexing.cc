@@ -201,9 +201,8 @@ Tensor chosen_by(const Tensor& tensor, const std::vector<Item>& items) {
   bool adjacent = true, closed = false;  // NumPy: arrays side by side stay in their place
   int axis = 0, source = 0;
   for (const Item& item : items) {
-    const bool advanced =
-        item.kind == Item::Kind::kArray || item.kind == Item::Kind::kNewArray ||
-        (item.kind == Item::Kind::kInt && arrays);
+    const bool advanced = item.kind == Item::Kind::kArray || item.kind == Item::Kind::kNewArray ||
+                          (item.kind == Item::Kind::kInt && arrays);
     if (!advanced && !axes.empty()) closed = true;
     if (advanced && closed) adjacent = false;
     switch (item.kind) {
@@ -294,7 +293,8 @@ Tensor assigned_by_mask(const Tensor& x, const Tensor& mask, const Tensor& value
 }  // namespace
 
 Tensor with_assigned(const Tensor& x, PyObject* key, PyObject* value) {
-  PyObject* only = PyTuple_Check(key) && PyTuple_GET_SIZE(key) == 1 ? PyTuple_GET_ITEM(key, 0) : key;
+  PyObject* only =
+      PyTuple_Check(key) && PyTuple_GET_SIZE(key) == 1 ? PyTuple_GET_ITEM(key, 0) : key;
   if (is_tensor(only)) {
     const Tensor mask = as_tensor(only);
     if (mask.is_symbolic() && mask.dtype() == DType::kBool && mask.rank() <= x.rank()) {

@@ -228,8 +228,8 @@ PyObject* get_size(PyObject* a, void*) {
 PyObject* get_strides(PyObject* a, void*) {
   return guarded([&] {
     const Tensor t = as_tensor(a);
-    Dims bytes = t.meta().layout == kStrided ? t.meta().strides
-                                             : TensorMeta(t.shape(), t.dtype()).strides;
+    Dims bytes =
+        t.meta().layout == kStrided ? t.meta().strides : TensorMeta(t.shape(), t.dtype()).strides;
     for (int i = 0; i < bytes.rank(); ++i) bytes[i] *= static_cast<int64_t>(dtype_size(t.dtype()));
     return tuple_of(bytes);
   });
@@ -315,7 +315,8 @@ PyObject* tensor_format(PyObject* a, PyObject* spec) {
   });
 }
 
-// What the methods with a final _ end in: the name is bound to another tensor, as by x[...] = value.
+// What the methods with a final _ end in: the name is bound to another tensor, as by x[...] =
+// value.
 PyObject* tensor_rebind(PyObject* a, PyObject* value) {
   return guarded([&] {
     if (!is_tensor(value)) throw_error(ErrorCode::kType, "a Tensor is bound to a Tensor's value");
