@@ -50,7 +50,7 @@ __all__ += ["__version__", "run_check", "tensor"]
 
 def __getattr__(name):
     # What needs NumPy or is seldom used is loaded when it is asked for.
-    if name in ("dataset", "mint", "numpy"):
+    if name in ("dataset", "experimental", "mint", "numpy"):
         import importlib
         return importlib.import_module(f"rutile.{name}")
     # MindSpore's element types that are named as Python's types are.

@@ -25,7 +25,7 @@ def close(ours, theirs, what):
 
 @pytest.mark.parametrize("case", CASES, ids=[c[0] for c in CASES])
 def test_layer(case):
-    name = case[0]
+    name = layers.key(case[0])
     names, outputs, gradient = layers.run(ms, case)
     ms.set_context(mode=ms.GRAPH_MODE)
     try:

@@ -303,4 +303,4 @@ def test_gradient_accumulation():
         loss, grads = grad_fn(Tensor([[1.0, 2.0]]))
         accumulator(grads)
         assert net.weight.asnumpy()[0] == pytest.approx(np.array([1.0, 1.0]) - 0.1 * np.array([1, 2]) * ((i + 1) // 2))
-    assert accumulator.inner[0].name == "accumulate_weight"
+    assert accumulator.inner[0].name == "accumulate_.weight"

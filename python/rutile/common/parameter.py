@@ -33,5 +33,5 @@ def clone(parameter, prefix="", init="same"):
     from rutile.common.initializer import initializer
     value = parameter.value() if isinstance(init, str) and init == "same" else initializer(
         init, parameter.shape, parameter.dtype)
-    name = f"{prefix}.{parameter.name}" if prefix and not prefix.endswith((".", "_")) else prefix + parameter.name
+    name = f"{prefix}.{parameter.name}" if prefix else parameter.name
     return Parameter(value, name=name, requires_grad=parameter.requires_grad)

@@ -19,14 +19,15 @@ from rutile.nn.learning_rate_schedule import *  # noqa: F401,F403
 from rutile.nn.loss import *  # noqa: F401,F403
 from rutile.nn.more_losses import *  # noqa: F401,F403
 from rutile.nn.optimizer import *  # noqa: F401,F403
+from rutile.nn.more_optimizers import *  # noqa: F401,F403
 from rutile.nn.wrap import *  # noqa: F401,F403
 from rutile.nn import (activation, basic, container, convolutions, image, layer, learning_rate_schedule,  # noqa: F401
-                       loss, math, more_layers, more_losses, normalizations, optim, optimizer, paddings, pools,
-                       recurrent, transformer, wrap)
+                       loss, math, more_layers, more_losses, more_optimizers, normalizations, optim, optimizer,
+                       paddings, pools, recurrent, transformer, wrap)
 
 __all__ = ["Cell"] + sum((m.__all__ for m in (
     activation, basic, container, convolutions, image, layer, learning_rate_schedule, loss, math, more_layers,
-    more_losses, normalizations, optimizer, paddings, pools, recurrent, transformer, wrap)), [])
+    more_losses, more_optimizers, normalizations, optimizer, paddings, pools, recurrent, transformer, wrap)), [])
 
 
 def __getattr__(name):

@@ -6,137 +6,280 @@ from rutile._rutile import Parameter, Tensor, updates
 from rutile.common.parameter import ParameterTuple
 from rutile.nn.cell import Cell
 from rutile.nn.learning_rate_schedule import LearningRateSchedule
+from rutile.ops import operations as _P
 from rutile.ops import table
+from rutile.ops.composite import HyperMap, Map
 
 _errors = _rutile.errors
 
-__all__ = ["Adam", "AdamWeightDecay", "Momentum", "Optimizer", "SGD"]
+__all__ = ["Adam", "AdamOffload", "AdamWeightDecay", "LazyAdam", "Momentum", "Optimizer", "SGD"]
+
+_KEYS = ("params", "lr", "weight_decay", "grad_centralization")
+
+
+class _NoKey(_errors.ValueError, KeyError):
+    """MindSpore raises a KeyError here."""
+
+    __str__ = _errors.ValueError.__str__
+
+
+class _NoDuplicate(_errors.ValueError, RuntimeError):
+    """MindSpore raises a RuntimeError here for groups, a ValueError else."""
+
+    __str__ = _errors.ValueError.__str__
+
+
+class _ListOfRates(LearningRateSchedule):
+    """A rate per step, a Parameter of the optimizer; the last one stays."""
+
+    def __init__(self, rates, name):
+        super().__init__()
+        self.learning_rate = Parameter(rates, name=name, requires_grad=False)
+
+    def construct(self, global_step):
+        rates = self.learning_rate.value()
+        return table.gather(rates, table.clip(global_step, max=rates.size - 1), axis=0)
+
+
+def _is_number(v):
+    return isinstance(v, (int, float)) and not isinstance(v, bool)
 
 
 class Optimizer(Cell):
     """Updates `parameters` by their gradients: optimizer(grads).
 
-    parameters: Parameters, or groups as dicts with "params" and optionally "lr", "weight_decay". learning_rate: a
-    number, a Tensor, a list or other iterable with a rate per step, or a LearningRateSchedule. Weight decay is left out
+    parameters: Parameters, or groups as dicts with "params" and optionally "lr", "weight_decay" and
+    "grad_centralization" (the mean over all dimensions but the first is taken from a gradient whose second one 16 divides);
+    {"order_params": parameters} says in which order gradients come. learning_rate: a number, a Tensor, a list or other
+    iterable with a rate per step, or a LearningRateSchedule. weight_decay: a number, or a Cell of the step. It is left out
     for parameters with beta or gamma in their names unless groups are given. loss_scale: gradients are divided by it.
+
+    Optimizers of one's own define construct(grads), with get_lr(), decay_weight, gradients_centralization and scale_grad.
+
+    >>> import rutile
+    >>> from rutile import nn, ops
+    >>> class Descent(nn.Optimizer):
+    ...     def construct(self, grads):
+    ...         lr = self.get_lr()
+    ...         for p, g in zip(self.parameters, self.decay_weight(grads)):
+    ...             ops.assign_sub(p, lr * g)
+    ...         return True
+    >>> w = rutile.Parameter(rutile.Tensor([1.0]), name="w")
+    >>> Descent(0.5, [w])((rutile.Tensor([1.0]),))
+    True
+    >>> w.asnumpy().tolist()
+    [0.5]
     """
+
+    # Whether weight decay is part of the update, not of the gradient.
+    _decoupled = False
 
     def __init__(self, learning_rate, parameters, weight_decay=0.0, loss_scale=1.0):
         super().__init__(auto_prefix=False)
         name = type(self).__name__
-        if isinstance(loss_scale, bool) or not isinstance(loss_scale, (int, float)) or loss_scale <= 0:
+        if not _is_number(loss_scale) or loss_scale <= 0:
             raise _errors.ValueError(f"[{name}] loss_scale must be a positive number, got {loss_scale!r}")
-        self.loss_scale = float(loss_scale)
+        self.loss_scale, self.need_scale = float(loss_scale), loss_scale != 1
         self._check_weight_decay(weight_decay)
-        self.weight_decay = float(weight_decay)
-        parameters = [parameters] if isinstance(parameters, Parameter) else list(parameters)
+        self.weight_decay = weight_decay if isinstance(weight_decay, Cell) else float(weight_decay)
+        if parameters is None:
+            raise _errors.ValueError(f"[{name}] parameters must not be None")
+        parameters = [parameters] if isinstance(parameters, Parameter) else parameters
+        if not hasattr(parameters, "__iter__"):
+            raise _errors.TypeError(f"[{name}] parameters must be iterable, got {type(parameters).__name__}")
+        parameters = list(parameters)
         if not parameters:
             raise _errors.ValueError(f"[{name}] there are no parameters to optimize")
         self.is_group = isinstance(parameters[0], dict)
-        found, decays, rates = self._groups(parameters, learning_rate)
+        self.is_group_lr = self.is_group and any("lr" in g for g in parameters)
+        found, decays, rates, central = self._groups(parameters, learning_rate)
         if len({id(p) for p in found}) != len(found):
-            raise _errors.ValueError(f"[{name}] a parameter is given twice")
+            raise _NoDuplicate(f"[{name}] a parameter is given twice")
         for i, p in enumerate(found):
             if not p.name:
                 p.name = f"parameter_{i}"
         self.__dict__["parameters"] = self.__dict__["_parameters"] = ParameterTuple(found)
         self.__dict__["_decays"] = decays
+        self.__dict__["_central"] = central
+        self.dynamic_weight_decay = any(isinstance(d, Cell) for d in decays)
+        for i, cell in enumerate({id(d): d for d in decays if isinstance(d, Cell)}.values()):
+            setattr(self, f"_decay_{i}", cell)
+        self.decay_flags = tuple(isinstance(d, Cell) or d > 0 for d in decays) if self.is_group else tuple(
+            "beta" not in p.name and "gamma" not in p.name for p in found)
+        self.exec_weight_decay = any(isinstance(d, Cell) or d > 0 for d in decays)
+        self.grad_centralization_flags = tuple(central)
         self.global_step = Parameter(Tensor([0], "int32"), name="global_step", requires_grad=False)
+        self.__dict__["global_step_increase_tensor"] = Tensor([1], "int32")
         self._rates = self._make_rates(rates)
 
     def _check_weight_decay(self, weight_decay):
-        if isinstance(weight_decay, bool) or not isinstance(weight_decay, (int, float)):
-            raise _errors.TypeError(f"[{type(self).__name__}] weight_decay must be a number, got "
+        if not _is_number(weight_decay) and not isinstance(weight_decay, Cell):
+            raise _errors.TypeError(f"[{type(self).__name__}] weight_decay must be a number or a Cell, got "
                                     f"{type(weight_decay).__name__}")
-        if weight_decay < 0:
+        if _is_number(weight_decay) and weight_decay < 0:
             raise _errors.ValueError(f"[{type(self).__name__}] weight_decay must not be negative, got {weight_decay}")
 
     def _groups(self, parameters, learning_rate):
-        """(Parameters, weight decay of each, learning rate of each)"""
+        """(Parameters, weight decay of each, (learning rate, its name) of each, whether its gradient is centred)"""
         name = type(self).__name__
+        default = (learning_rate, "learning_rate")
         if not self.is_group:
             for p in parameters:
                 if not isinstance(p, Parameter):
                     raise _errors.TypeError(f"[{name}] expects Parameters, got {type(p).__name__}")
             decays = [0.0 if "beta" in p.name or "gamma" in p.name else self.weight_decay for p in parameters]
-            return parameters, decays, [learning_rate] * len(parameters)
-        found, decays, rates, order = [], [], [], None
-        for group in parameters:
+            return parameters, decays, [default] * len(parameters), [False] * len(parameters)
+        rows, order = [], None
+        for number, group in enumerate(parameters):
+            if not isinstance(group, dict):
+                raise _errors.TypeError(f"[{name}] all groups are dicts, got {type(group).__name__}")
             if "order_params" in group:
+                if len(group) > 1 or not hasattr(group["order_params"], "__iter__"):
+                    raise _errors.ValueError(f"[{name}] 'order_params' stands alone in its dict and is iterable")
                 order = list(group["order_params"])
                 continue
-            unknown = set(group) - {"params", "lr", "weight_decay", "grad_centralization"}
-            if unknown or "params" not in group:
-                raise _errors.ValueError(f"[{name}] a group has 'params' and may have 'lr' and 'weight_decay', "
-                                         f"got {sorted(group)}")
-            if group.get("grad_centralization"):
-                raise _errors.UnsupportedError(f"[{name}] grad_centralization is not supported")
-            decay = group.get("weight_decay", self.weight_decay)
+            if set(group) - set(_KEYS) or "params" not in group:
+                raise _NoKey(f"[{name}] a group has 'params' and may have 'lr', 'weight_decay' and 'grad_centralization', "
+                             f"got {sorted(group)}")
+            decay, central = group.get("weight_decay", self.weight_decay), group.get("grad_centralization", False)
             self._check_weight_decay(decay)
-            for p in group["params"]:
+            if not isinstance(central, bool):
+                raise _errors.TypeError(f"[{name}] grad_centralization must be a bool, got {type(central).__name__}")
+            rate = (group["lr"], f"learning_rate_group_{number}") if "lr" in group else default
+            members = list(group["params"])
+            if not members:
+                raise _errors.ValueError(f"[{name}] there are no parameters to optimize in a group")
+            for p in members:
                 if not isinstance(p, Parameter):
                     raise _errors.TypeError(f"[{name}] expects Parameters, got {type(p).__name__}")
-                found.append(p)
-                decays.append(float(decay))
-                rates.append(group.get("lr", learning_rate))
+                rows.append((p, decay if isinstance(decay, Cell) else float(decay), rate, central))
         if order is not None:
-            place = {id(p): i for i, p in enumerate(found)}
+            place = {id(row[0]): row for row in rows}
             if {id(p) for p in order} != set(place):
                 raise _errors.ValueError(f"[{name}] order_params must name the parameters of the groups")
-            found, decays, rates = (list(x) for x in zip(*((p, decays[place[id(p)]], rates[place[id(p)]])
-                                                          for p in order)))
-        return found, decays, rates
+            rows = [place[id(p)] for p in order]
+        if not rows:
+            raise _errors.ValueError(f"[{name}] there are no parameters to optimize")
+        return tuple(list(column) for column in zip(*rows))
 
     def _make_rates(self, rates):
         """Keeps each learning rate once; gives the number of its rate for every parameter."""
         self.__dict__["_rate_list"], numbers, known = [], [], {}
-        for rate in rates:
-            key = id(rate) if not isinstance(rate, (int, float)) else float(rate)
-            if key not in known:
-                known[key] = len(self._rate_list)
-                self._rate_list.append(self._make_rate(rate, len(self._rate_list)))
-            numbers.append(known[key])
+        for rate, name in rates:
+            if name not in known:
+                known[name] = len(self._rate_list)
+                self._rate_list.append(self._make_rate(rate, name))
+            numbers.append(known[name])
+        self.dynamic_lr = any(not isinstance(r, Parameter) for r in self._rate_list)
+        if "learning_rate" not in self._params and "learning_rate" not in self._cells:
+            self.__dict__["learning_rate"] = tuple(self._rate_list[i] for i in numbers)
         return tuple(numbers)
 
-    def _make_rate(self, rate, i):
-        suffix = "" if i == 0 else f"_{i}"
-        if isinstance(rate, LearningRateSchedule):
-            setattr(self, f"schedule{suffix}", rate)
-            return rate
-        if isinstance(rate, Tensor) and rate.ndim == 1 or not isinstance(rate, (int, float, Tensor)):
-            rate = Tensor(list(rate) if not isinstance(rate, Tensor) else rate, "float32")
-            if rate.size == 0:
-                raise _errors.ValueError(f"[{type(self).__name__}] the list of learning rates is empty")
-            return rate
-        value = float(rate)
-        if value < 0:
-            raise _errors.ValueError(f"[{type(self).__name__}] learning_rate must not be negative, got {value}")
-        p = Parameter(Tensor(value, "float32"), name=f"learning_rate{suffix}", requires_grad=False)
-        setattr(self, f"learning_rate{suffix}", p)
-        return p
+    def _make_rate(self, rate, name):
+        who = type(self).__name__
+        if not isinstance(rate, LearningRateSchedule):
+            if isinstance(rate, bool) or isinstance(rate, Cell) or not (
+                    isinstance(rate, (int, float, Tensor)) or hasattr(rate, "__iter__")):
+                raise _errors.TypeError(f"[{who}] learning_rate must be a number, a Tensor, an iterable or a "
+                                        f"LearningRateSchedule, got {type(rate).__name__}")
+            if isinstance(rate, Tensor) and rate.ndim > 1:
+                raise _errors.ValueError(f"[{who}] learning_rate must have 0 or 1 dimensions, got {rate.shape}")
+            if isinstance(rate, Tensor) and rate.ndim == 1 or not isinstance(rate, (int, float, Tensor)):
+                rate = rate.cast("float32") if isinstance(rate, Tensor) else Tensor([float(r) for r in rate], "float32")
+                if rate.size == 0:
+                    raise _errors.ValueError(f"[{who}] the list of learning rates is empty")
+                rate = _ListOfRates(rate, name)
+            else:
+                value = float(rate)
+                if value < 0:
+                    raise _errors.ValueError(f"[{who}] learning_rate must not be negative, got {value}")
+                rate = Parameter(Tensor(value, "float32"), name=name, requires_grad=False)
+        setattr(self, name, rate)
+        return rate
+
+    # ---- For optimizers of one's own
+
+    assignadd = _P.AssignAdd()
+    map_, hyper_map = Map(), HyperMap()
+    map_reverse, hyper_map_reverse = Map(), HyperMap()
+
+    @property
+    def unique(self):
+        """Of sparse gradients; there are none."""
+        return True
+
+    @property
+    def target(self):
+        """Where updates run."""
+        return "CPU"
+
+    @target.setter
+    def target(self, value):
+        if not isinstance(value, str):
+            raise _errors.TypeError(f"[{type(self).__name__}] target must be a str, got {type(value).__name__}")
+        if value != "CPU":
+            raise _errors.ValueError(f"[{type(self).__name__}] target is 'CPU', got {value!r}")
+
+    @property
+    def reciprocal_scale(self):
+        """1 / loss_scale"""
+        return Tensor(1.0 / self.loss_scale, "float32")
+
+    def get_weight_decay(self):
+        """The weight decay of the coming step times loss_scale; with groups a tuple, one for each parameter."""
+        step = self.global_step.value().reshape(())
+
+        def now(decay):
+            return (decay(step).reshape(()) if isinstance(decay, Cell) else Tensor(decay, "float32")) * self.loss_scale
+
+        return tuple(now(d) for d in self._decays) if self.is_group else now(self.weight_decay)
+
+    def decay_weight(self, gradients):
+        """Gradients with weight decay, as if they were still scaled by loss_scale."""
+        if not self.exec_weight_decay:
+            return gradients
+        step = self.global_step.value().reshape(())
+        out = []
+        for p, g, d in zip(self._parameters, gradients, self._decays):
+            if isinstance(d, Cell) or d:
+                d = d(step).reshape(()) if isinstance(d, Cell) else d
+                g = g + p.value() * (d * self.loss_scale)
+            out.append(g)
+        return tuple(out)
+
+    def gradients_centralization(self, gradients):
+        """Gradients less their means, for groups that ask for it."""
+        return tuple(_centred(g) if c else g for g, c in zip(gradients, self._central))
+
+    def scale_grad(self, gradients):
+        """Gradients divided by loss_scale."""
+        return tuple(g * (1.0 / self.loss_scale) for g in gradients) if self.need_scale else gradients
 
     def get_lr(self):
-        """The learning rate of the coming step; with several groups a tuple, one for each parameter."""
+        """The learning rate of the coming step; with rates of groups a tuple, one for each parameter."""
         rates = self._rates_now()
-        return rates[0] if len(rates) == 1 else tuple(rates[i] for i in self._rates)
+        return tuple(rates[i] for i in self._rates) if self.is_group_lr else rates[0]
+
+    def get_lr_parameter(self, param):
+        """The learning rate of a Parameter (or of several, as a list): a Parameter or a Cell."""
+        if not isinstance(param, Parameter):
+            return [self.get_lr_parameter(p) for p in param]
+        for p, i in zip(self._parameters, self._rates):
+            if p is param:
+                return self._rate_list[i]
+        raise _errors.ValueError(f"[{type(self).__name__}] {param.name} is not one of the parameters")
 
     def _rates_now(self):
-        rates = []
         step = self.global_step.value().reshape(())
-        for rate in self._rate_list:
-            if isinstance(rate, Parameter):
-                rates.append(rate.value())
-            elif isinstance(rate, Tensor):
-                rates.append(table.gather(rate, table.clip(step, max=rate.size - 1), axis=0))
-            else:
-                rates.append(rate(step).reshape(()))
-        return rates
+        return [rate.value() if isinstance(rate, Parameter) else rate(step).reshape(()) for rate in self._rate_list]
 
     def _slots(self, prefix, init="zeros"):
         slots = self._parameters.clone(prefix, init)
         for p in slots:
             p.requires_grad = False
         return slots
+
+    # ---- A step
 
     def construct(self, gradients):
         gradients = [gradients] if isinstance(gradients, Tensor) else list(gradients)
@@ -147,24 +290,57 @@ class Optimizer(Cell):
 
     def step_unless(self, skip, gradients):
         """As calling it, but nothing changes where `skip` (a bool Tensor of one element) is true."""
-        return _rutile.in_optimizer(lambda: self._step(list(gradients), skip.reshape(())))
+        skip = skip.reshape(())
+        if type(self)._update is not Optimizer._update:
+            return _rutile.in_optimizer(lambda: self._step(list(gradients), skip))
+        # An optimizer of one's own: what it wrote is taken back.
+        states = list({id(p): p for p in (*self._parameters, *self.get_parameters())}.values())
+        before = [p.value() for p in states]
+        done = self.construct(tuple(gradients))
+        for p, old in zip(states, before):
+            p.set_data(table.where(skip, old, p.value()))
+        return done
 
     def _step(self, gradients, skip):
         rates = self._rates_now()
+        step = self.global_step.value().reshape(())
+        dynamic = {id(d): d(step).reshape(()) for d in self._decays if isinstance(d, Cell)}
         one = Tensor([1], "int32")
         updates.assign_add(self.global_step, one if skip is None else table.where(skip, Tensor([0], "int32"), one))
-        if self.loss_scale != 1.0:
-            gradients = [g * (1.0 / self.loss_scale) for g in gradients]
+        gradients = self.scale_grad(gradients)
         self._begin(rates, skip)
         for i, (p, g, decay) in enumerate(zip(self._parameters, gradients, self._decays)):
+            decay = dynamic.get(id(decay), decay)
+            if not self._decoupled and (isinstance(decay, Tensor) or self._central[i] and decay):
+                g, decay = g + p.value() * decay, 0.0
+            g = _centred(g) if self._central[i] else g
+            if isinstance(decay, Tensor):
+                self._decay_apart(i, p, rates[self._rates[i]], skip, decay)
+                decay = 0.0
             self._update(i, p, g, rates[self._rates[i]], skip, decay)
         return True
+
+    def _decay_apart(self, i, parameter, lr, skip, decay):
+        """Weight decay that changes with the step, where it is no part of the gradient."""
+        _write(parameter, parameter.value() * (1.0 - lr * decay), skip)
 
     def _begin(self, rates, skip):
         """What is done once for all parameters; may replace the rates."""
 
     def _update(self, i, parameter, gradient, lr, skip, weight_decay):
         raise NotImplementedError
+
+
+def _write(parameter, value, skip):
+    """Gives a Parameter a value, unless skip is true."""
+    parameter.set_data(value if skip is None else table.where(skip, parameter.value(), value))
+
+
+def _centred(gradient):
+    """Less its mean over all dimensions but the first, where 16 divides the second (Yong et al., 2020)."""
+    if gradient.ndim < 2 or gradient.shape[1] % 16:
+        return gradient
+    return gradient - table.mean(gradient, tuple(range(1, gradient.ndim)), True)
 
 
 class Momentum(Optimizer):
@@ -192,12 +368,15 @@ class SGD(Optimizer):
     def __init__(self, params, learning_rate=0.1, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False,
                  loss_scale=1.0):
         super().__init__(learning_rate, params, weight_decay, loss_scale)
+        if not _is_number(momentum) or not _is_number(dampening):
+            raise _errors.TypeError("[SGD] momentum and dampening must be numbers, got "
+                                    f"{type(momentum).__name__} and {type(dampening).__name__}")
         if momentum < 0 or dampening < 0:
             raise _errors.ValueError("[SGD] momentum and dampening must not be negative")
         if nesterov and (momentum <= 0 or dampening != 0):
             raise _errors.ValueError("[SGD] nesterov needs a momentum and no dampening")
-        if not self.is_group:  # unlike the other optimizers it decays all
-            self.__dict__["_decays"] = [self.weight_decay] * len(self._parameters)
+        if self.dynamic_weight_decay:
+            raise _errors.TypeError("[SGD] weight_decay must be a number, not a Cell")
         self.dampening, self.nesterov = float(dampening), bool(nesterov)
         self.__dict__["_momentum"] = float(momentum)
         self.momentum = Parameter(Tensor(float(momentum), "float32"), name="momentum", requires_grad=False)
@@ -226,33 +405,84 @@ def _check_betas(name, beta1, beta2, eps):
 
 class Adam(Optimizer):
     """m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
-    p -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + eps); g includes weight decay."""
+    p -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + eps); g includes weight decay.
+
+    use_nesterov: beta1 m + (1 - beta1) g in place of m. use_amsgrad: the largest v so far in place of v. use_locking, use_lazy
+    and use_offload change nothing here.
+    """
 
     def __init__(self, params, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, use_locking=False,
-                 use_nesterov=False, weight_decay=0.0, loss_scale=1.0, use_amsgrad=False):
+                 use_nesterov=False, weight_decay=0.0, loss_scale=1.0, use_amsgrad=False, **kwargs):
         super().__init__(learning_rate, params, weight_decay, loss_scale)
-        _check_betas("Adam", beta1, beta2, eps)
-        if use_nesterov or use_amsgrad:
-            raise _errors.UnsupportedError("[Adam] use_nesterov and use_amsgrad are not supported")
+        name = type(self).__name__
+        _check_betas(name, beta1, beta2, eps)
+        for key in kwargs:
+            if key not in ("use_lazy", "use_offload"):
+                raise _NoKey(f"[{name}] there is no argument {key!r}; others are use_lazy and use_offload")
+        flags = dict(use_locking=use_locking, use_nesterov=use_nesterov, use_amsgrad=use_amsgrad, use_lazy=False,
+                     use_offload=False)
+        flags.update(kwargs)
+        for key, v in flags.items():
+            if not isinstance(v, bool):
+                raise _errors.TypeError(f"[{name}] {key} must be a bool, got {type(v).__name__}")
+        if flags["use_lazy"] and flags["use_offload"] or use_amsgrad and (flags["use_lazy"] or flags["use_offload"]):
+            raise _errors.ValueError(f"[{name}] use_lazy, use_offload and use_amsgrad exclude each other")
+        self.use_nesterov, self.use_amsgrad = use_nesterov, use_amsgrad
         self.beta1, self.beta2, self.eps = beta1, beta2, float(eps)
-        self.beta1_power = Parameter(Tensor(1.0, "float32"), name="beta1_power", requires_grad=False)
-        self.beta2_power = Parameter(Tensor(1.0, "float32"), name="beta2_power", requires_grad=False)
+        shape = self._power_shape
+        self.beta1_power = Parameter(table.full(shape, 1.0, "float32"), name="beta1_power", requires_grad=False)
+        self.beta2_power = Parameter(table.full(shape, 1.0, "float32"), name="beta2_power", requires_grad=False)
         self.moment1, self.moment2 = self._slots("moment1"), self._slots("moment2")
+        if use_amsgrad:
+            self.vhat = self._slots("vhat")
+
+    _power_shape = ()
 
     def _begin(self, rates, skip):
         power1, power2 = self.beta1_power * self.beta1, self.beta2_power * self.beta2
-        self.beta1_power.set_data(power1 if skip is None else table.where(skip, self.beta1_power.value(), power1))
-        self.beta2_power.set_data(power2 if skip is None else table.where(skip, self.beta2_power.value(), power2))
-        scale = table.sqrt(1.0 - power2) / (1.0 - power1)
+        _write(self.beta1_power, power1, skip)
+        _write(self.beta2_power, power2, skip)
+        scale = (table.sqrt(1.0 - power2) / (1.0 - power1)).reshape(())
         rates[:] = [r * scale for r in rates]
 
     def _update(self, i, parameter, gradient, lr, skip, weight_decay):
-        updates.adam(parameter, self.moment1[i], self.moment2[i], gradient, lr, Tensor(_NO_CORRECTION), skip,
-                     beta1=self.beta1, beta2=self.beta2, eps=self.eps, weight_decay=weight_decay)
+        options = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps, "weight_decay": weight_decay}
+        slots = (parameter, self.moment1[i], self.moment2[i])
+        if self.use_nesterov:
+            self._nesterov(*slots, gradient, lr, skip, weight_decay)
+        elif self.use_amsgrad:
+            updates.adam_amsgrad(*slots, self.vhat[i], gradient, lr, Tensor(_NO_CORRECTION), skip, **options)
+        else:
+            updates.adam(*slots, gradient, lr, Tensor(_NO_CORRECTION), skip, **options)
+
+    def _nesterov(self, parameter, moment1, moment2, g, lr, skip, weight_decay):
+        p = parameter.value()
+        g = g.cast(p.dtype) + p * weight_decay if weight_decay else g.cast(p.dtype)
+        m = moment1.value() * self.beta1 + g * (1 - self.beta1)
+        v = moment2.value() * self.beta2 + g * g * (1 - self.beta2)
+        _write(parameter, p - (m * self.beta1 + g * (1 - self.beta1)) * lr / (table.sqrt(v) + self.eps), skip)
+        _write(moment1, m, skip)
+        _write(moment2, v, skip)
+
+
+class AdamOffload(Adam):
+    """Adam; MindSpore's computes on the host."""
+
+    _power_shape = (1,)
+
+    def __init__(self, params, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, use_locking=False,
+                 use_nesterov=False, weight_decay=0.0, loss_scale=1.0):
+        super().__init__(params, learning_rate, beta1, beta2, eps, use_locking, use_nesterov, weight_decay, loss_scale)
+
+
+class LazyAdam(AdamOffload):
+    """Adam; MindSpore's updates only the rows that a sparse gradient has, and gradients are dense here."""
 
 
 class AdamWeightDecay(Optimizer):
     """p -= lr * (m / (sqrt(v) + eps) + weight_decay * p), without bias correction."""
+
+    _decoupled = True
 
     def __init__(self, params, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.0):
         super().__init__(learning_rate, params, weight_decay)

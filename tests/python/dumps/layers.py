@@ -262,6 +262,11 @@ def cases():
         yield line.strip(), expression, train, [_input(c, 100 + i) for i, c in enumerate(codes.split())]
 
 
+def key(name):
+    """What stands for a case in the file."""
+    return format(zlib.crc32(name.encode()), "08x")
+
+
 def fill(cell, tensor):
     """Gives every parameter numbers that follow from its name and shape."""
     for p in cell.get_parameters():
@@ -320,11 +325,11 @@ def main():
                 print("FAILS", case[0], str(f).strip().splitlines()[0][:200], flush=True)
                 continue
             print("no gradient", case[0], str(e).strip().splitlines()[0][:120], flush=True)
-        found[case[0] + " names"] = np.array(names)
+        found[key(case[0]) + " names"] = np.array(names)
         for i, o in enumerate(outputs):
-            found[f"{case[0]} {i}"] = o
+            found[f"{key(case[0])} {i}"] = o
         if gradient is not None and not case[1].startswith(NO_GRADIENT):
-            found[case[0] + " gradient"] = gradient
+            found[key(case[0]) + " gradient"] = gradient
     np.savez_compressed(FILE, **found)
     print(len(found))
 

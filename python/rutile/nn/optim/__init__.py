@@ -1,7 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MindSpore's place for the optimizers."""
+"""MindSpore's place for the optimizers, also under the names of its files (nn.optim.momentum, nn.optim.adam, ...)."""
 
-from rutile.nn.optim import momentum
-from rutile.nn.optimizer import Adam, AdamWeightDecay, Momentum, Optimizer, SGD
+import sys as _sys
+import types as _types
 
-__all__ = ["Adam", "AdamWeightDecay", "Momentum", "Optimizer", "SGD", "momentum"]
+from rutile.nn.more_optimizers import *  # noqa: F401,F403
+from rutile.nn.optimizer import *  # noqa: F401,F403
+from rutile.nn import more_optimizers as _more, optimizer as _base
+
+__all__ = _base.__all__ + _more.__all__
+
+_FILES = {"ada_grad": ["Adagrad"], "adadelta": ["Adadelta"], "adafactor": ["AdaFactor"],
+          "adam": ["Adam", "AdamOffload", "AdamWeightDecay"], "adamax": ["AdaMax"], "asgd": ["ASGD"], "ftrl": ["FTRL"],
+          "lamb": ["Lamb"], "lars": ["LARS"], "lazyadam": ["LazyAdam"], "momentum": ["Momentum"], "optimizer": ["Optimizer"],
+          "proximal_ada_grad": ["ProximalAdagrad"], "rmsprop": ["RMSProp"], "rprop": ["Rprop"], "sgd": ["SGD"]}
+
+for _file, _names in _FILES.items():
+    _module = _types.ModuleType(f"{__name__}.{_file}", "MindSpore's place for " + ", ".join(_names) + ".")
+    _module.__dict__.update({n: globals()[n] for n in _names}, __all__=_names)
+    _sys.modules[_module.__name__] = globals()[_file] = _module

@@ -115,7 +115,7 @@ class EarlyStopping(_Watch):
 def _rate(optimizer, name):
     """The Parameter of a fixed learning rate."""
     rate = optimizer.learning_rate if hasattr(optimizer, "learning_rate") else None
-    if not isinstance(rate, Parameter) or hasattr(optimizer, "learning_rate_1"):
+    if not isinstance(rate, Parameter) or getattr(optimizer, "is_group_lr", False):
         raise _errors.ValueError(f"[{name}] needs an optimizer with one learning rate, which is a number")
     return rate
 
