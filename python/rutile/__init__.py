@@ -32,7 +32,7 @@ _rutile._set_hooks(_initializer, _tensor_text)
 from rutile import common, compat, context, ops  # noqa: E402
 from rutile.context import GRAPH_MODE, PYNATIVE_MODE, get_context, set_context, set_device  # noqa: E402
 from rutile.ops.transform import grad, jvp, value_and_grad, vjp  # noqa: E402
-from rutile import _methods, debug, nn, profiler, train  # noqa: E402,F401
+from rutile import _branches, _methods, debug, nn, profiler, train  # noqa: E402,F401
 from rutile import amp  # noqa: E402
 from rutile.debug import detect_anomaly, explain, summary, verify  # noqa: E402
 from rutile.profiler import Profiler  # noqa: E402
@@ -87,7 +87,9 @@ def jit(fn=None, *, passes_off="", remat="off"):
     Arguments and results are Tensors in nested tuples, lists and dicts. Other arguments (numbers, strings, None, Cells,
     whatever can be hashed) are part of what is compiled: a new value compiles again, as new shapes and dtypes do.
     Parameters that fn reads are read at each call, those it writes are written in place. Other Tensors that fn reads
-    from outside become constants of the graph. Inside value_and_grad and inside another traced function fn runs as it
+    from outside become constants of the graph. An `if` over a tensor's value becomes ops.cond in fn itself, in methods of a
+    jit_class and in construct of Cells that fn knows when it is decorated: both ways set the same variables to tensors of equal shapes and dtypes, or return.
+    Inside value_and_grad and inside another traced function fn runs as it
     is written, so jit belongs around the outermost function: jit(value_and_grad(loss)).
 
     remat trades time for memory: "cheap" computes norms, activations, dropout masks and casts again in backward instead
@@ -104,7 +106,8 @@ def jit(fn=None, *, passes_off="", remat="off"):
         return _functools.partial(jit, passes_off=passes_off, remat=remat)
     if not callable(fn):
         raise errors.TypeError(f"jit takes a function, got {type(fn).__name__}")
-    compiled = _rutile.JitFunction(fn, passes_off, remat)
+    _branches.rewrite_cells(fn)
+    compiled = _rutile.JitFunction(_branches.rewritten(fn), passes_off, remat)
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         if hasattr(fn, name):
             setattr(compiled, name, getattr(fn, name))
@@ -129,7 +132,8 @@ ms_function = jit
 
 
 def jit_class(cls):
-    """Decorates a class of one's own for use inside compiled functions, as MindSpore asks for; any class works there.
+    """Decorates a class of one's own for use inside compiled functions; any class works there, but only in the methods of
+    those may an `if` be over a tensor's value.
 
     >>> import rutile
     >>> @rutile.jit_class
@@ -145,4 +149,5 @@ def jit_class(cls):
         raise errors.TypeError(f"Decorator jit_class can only be used for class type, but got {cls}.")
     if issubclass(cls, nn.Cell):
         raise errors.TypeError(f"Decorator jit_class is used for user-defined classes and cannot be used for nn.Cell: {cls}.")
+    _branches.rewrite_class(cls)
     return cls

@@ -243,9 +243,9 @@ def test_errors_name_line_and_cell(mode):
 
     class Branch(nn.Cell):
         def construct(self, x):
-            if ops.sum(x) > 0:
-                return x
-            return -x
+            while ops.sum(x) > 0:
+                x = x - 1
+            return x
 
     ms.set_context(mode=ms.GRAPH_MODE)
     outer = nn.SequentialCell(Branch())

@@ -4,6 +4,7 @@
 import itertools as _itertools
 import weakref as _weakref
 
+from rutile import _branches
 from rutile import _rutile
 from rutile import context as _context
 from rutile._rutile import Parameter, Tensor
@@ -216,6 +217,8 @@ class Cell:
 
     def _compiled_function(self):
         if self._jit is None:
+            for cell in self._walk():
+                _branches.rewrite_construct(type(cell))
             # The function must not keep the Cell alive: the Cell keeps it.
             me = _weakref.proxy(self)
 

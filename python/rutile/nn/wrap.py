@@ -98,11 +98,18 @@ class TrainOneStepCell(Cell):
         self.network, self.optimizer = network, optimizer
         self.sens, self.return_grad = sens, bool(return_grad)
         self.network.set_grad()
+        # For steps of one's own, written on this one.
+        self.grad, self.grad_no_sens = ops.GradOperation(get_by_list=True, sens_param=True), ops.GradOperation(get_by_list=True)
+        self.hyper_map, self.reducer_flag = ops.HyperMap(), False
 
     @property
     def weights(self):
         """The parameters that the optimizer updates."""
         return self.optimizer.parameters
+
+    def grad_reducer(self, grads):
+        """The mean over all processes, of which there is one."""
+        return grads
 
     def _loss_and_grads(self, inputs, scale):
         """The network's result and the gradients of it (its first entry) times scale."""
@@ -168,13 +175,34 @@ class TrainOneStepWithLossScaleCell(TrainOneStepCell):
         value = scale_sense.get_loss_scale() if isinstance(scale_sense, Cell) else scale_sense
         self.scale_sense = Parameter(Tensor(float(value), "float32"), name="scale_sense", requires_grad=False)
 
+    def set_sense_scale(self, sens):
+        """Another scale, a Tensor."""
+        if not isinstance(sens, Tensor):
+            raise _errors.TypeError(f"[{type(self).__name__}] the scale must be a Tensor, got {type(sens).__name__}")
+        self.scale_sense.set_data(sens.cast("float32").reshape(()))
+
+    def start_overflow_check(self, pre_cond, compute_input):
+        """(status, compute_input): what get_overflow_status takes; nothing has to be cleared first."""
+        return Tensor(False), compute_input
+
+    def get_overflow_status(self, status, compute_output):
+        """Whether a gradient is infinite or NaN: a bool Tensor."""
+        for x in compute_output if isinstance(compute_output, (tuple, list)) else (compute_output,):
+            status = table.logical_or(status, table.logical_not(table.all(table.isfinite(x))))
+        return status
+
+    def process_loss_scale(self, overflow):
+        """Gives the manager of the scale its say; returns overflow."""
+        if self.loss_scaling_manager is not None:
+            return self.loss_scaling_manager(self.scale_sense, overflow)
+        return overflow
+
     def construct(self, *inputs):
         scale = self.scale_sense.value()
         loss, grads = self._loss_and_grads(inputs, scale)
         overflow, *grads = table.unscale_and_check(scale, list(grads))
         self.optimizer.step_unless(overflow, grads)
-        if self.loss_scaling_manager is not None:
-            self.loss_scaling_manager(self.scale_sense, overflow)
+        self.process_loss_scale(overflow)
         return loss, overflow, scale
 
 
