@@ -205,7 +205,7 @@ class RReLU(Cell):
         self.lower, self.upper = float(lower), float(upper)
 
     def construct(self, x):
-        return table.rrelu(x, lower=self.lower, upper=self.upper, training=True)
+        return table.rrelu(x, self.lower, self.upper)
 
 
 class Softmax2d(Cell):

@@ -38,7 +38,7 @@ class _InstanceNorm(Cell):
         if x.ndim != self._rank or x.shape[1] != self.num_features:
             raise _errors.ValueError(f"[{type(self).__name__}] expects {self._rank} dimensions and {self.num_features} "
                                      f"channels, got {x.shape}")
-        return table.instance_norm(x, self.gamma, self.beta, eps=self.eps)
+        return table.instance_norm(x, self.gamma, self.beta, eps=self.eps)[0]
 
     def extend_repr(self):
         return (f"num_features={self.num_features}, eps={self.eps}, momentum={self.momentum}, gamma={self.gamma}, "
