@@ -194,3 +194,40 @@ def test_old_module_names():
     from rutile.train.serialization import load_checkpoint, load_param_into_net, save_checkpoint
     assert (load_checkpoint, load_param_into_net, save_checkpoint) == (ms.load_checkpoint, ms.load_param_into_net,
                                                                       ms.save_checkpoint)
+
+
+@pytest.mark.parametrize("make, slots", [
+    (lambda p: nn.Momentum(p, 0.1, 0.9), {"moments": "momentum"}), (lambda p: nn.SGD(p, 0.1, 0.9), {"accum": "momentum"}),
+    (lambda p: nn.Adam(p, 0.1), {"moment1": "m", "moment2": "v"}), (lambda p: nn.AdamWeightDecay(p, 0.1), {"adam_m": "m", "adam_v": "v"}),
+    (lambda p: nn.Adadelta(p, 0.1), {"accum": "square_avg", "accum_update": "acc_delta"})])
+def test_optimizer_states_by_the_names_of_cpp(make, slots):
+    def network():
+        return nn.SequentialCell(nn.Dense(3, 2, weight_init="ones"), nn.LayerNorm((2,)))
+
+    def steps(net, optimizer, numbers):
+        for i in numbers:
+            optimizer(tuple(ms.Tensor(np.random.RandomState(i).randn(*p.shape).astype(np.float32)) for p in optimizer.parameters))
+
+    net = network()
+    optimizer = make(net.trainable_params())
+    steps(net, optimizer, range(3))
+    other = {"gamma": "weight", "beta": "bias"}
+
+    def renamed(name):
+        first, _, rest = name.partition(".")
+        head, _, last = rest.rpartition(".")
+        return f"{slots[first]}.{head}.{other.get(last, last)}"
+
+    saved = {renamed(p.name): ms.Tensor(p.asnumpy()) for p in optimizer.get_parameters() if p.name.partition(".")[0] in slots}
+    assert "v.1.weight" in saved or "v" not in slots.values()
+    saved.update(step=ms.Tensor(3, ms.int64), lr=ms.Tensor(0.1, ms.float64))
+    again = network()
+    for p, q in zip(again.get_parameters(), net.get_parameters()):
+        p.set_data(q.value())
+    resumed = make(again.trainable_params())
+    ms.load_param_into_net(resumed, saved)
+    assert int(resumed.global_step.asnumpy()[0]) == 3
+    steps(net, optimizer, range(3, 6))
+    steps(again, resumed, range(3, 6))
+    for p, q in zip(again.get_parameters(), net.get_parameters()):
+        np.testing.assert_allclose(p.asnumpy(), q.asnumpy(), rtol=1e-5, atol=1e-6)

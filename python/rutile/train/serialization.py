@@ -254,9 +254,19 @@ _INTS = ("int8", "int16", "int32", "int64")
 # What the C++ library and PyTorch call the parameters of layers.
 _OTHER_NAMES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var",
                 "embedding_table": "weight"}
+# What the C++ library calls the states of optimizers: by parameter, and alone.
+_OTHER_SLOTS = {"moments": ("momentum", "velocity", "accum"), "accum": ("momentum", "sum", "square_avg"),
+                "accum_update": ("acc_delta",), "moment1": ("m",), "moment2": ("v", "u"), "vhat": ("vmax",), "adam_m": ("m",),
+                "adam_v": ("v",), "lamb_m": ("m",), "lamb_v": ("v",), "exp_avg": ("m",), "exp_avg_sq": ("v",),
+                "max_exp_avg_sq": ("vmax",), "exp_inf": ("u",), "mean_square": ("square_avg",), "mean_grad": ("grad_avg",),
+                "ax_": ("ax",)}
+_OTHER_STATES = {"global_step": "step", "state_step": "step", "step_t": "step", "learning_rate": "lr",
+                 "learning_rate_group_0": "lr"}
 
 
 def _assign(p, new, strict):
+    if p.shape != new.shape and not strict and p.size == new.size == 1:
+        new = (new.value() if isinstance(new, Parameter) else new).reshape(p.shape)
     if p.shape != new.shape:
         longer = len(new.shape) > len(p.shape) and new.shape[:len(p.shape)] == p.shape
         if not (longer and all(n == 1 for n in new.shape[len(p.shape):])):
@@ -274,10 +284,30 @@ def _source(name, values):
     """The name in values that stands for a parameter; None if there is none."""
     if name in values:
         return name
-    head, _, last = name.rpartition(".")
-    other = _OTHER_NAMES.get(last)
-    other = f"{head}.{other}" if head and other else other
-    return other if other in values else None
+    first, _, rest = name.partition(".")
+    starts = [first + "."] + [slot + "." for slot in _OTHER_SLOTS.get(first, ())] if rest else [""]
+    head, _, last = (rest or name).rpartition(".")
+    ends = [rest or name]
+    if last in _OTHER_NAMES:
+        ends.append(f"{head}.{_OTHER_NAMES[last]}" if head else _OTHER_NAMES[last])
+    names = [start + end for start in starts for end in ends] + [_OTHER_STATES.get(name)]
+    return next((n for n in names if n in values), None)
+
+
+def _powers(net, missing, values):
+    """Sets the powers of beta that Adam's states have and the C++ library's do not; returns what is missing still."""
+    from rutile.nn.optimizer import Optimizer
+    if "step" not in values:
+        return missing
+    step, left = int(values["step"].asnumpy().reshape(-1)[0]), list(missing)
+    for cell in net._walk():
+        if isinstance(cell, Optimizer):
+            for p in missing:
+                for key in ("beta1", "beta2"):
+                    if cell._params.get(f"{key}_power") is p:
+                        p.set_data(Tensor([getattr(cell, key) ** step], "float32").reshape(p.shape))
+                        left = [q for q in left if q is not p]
+    return left
 
 
 def load_param_into_net(net, parameter_dict, strict_load=False, remove_redundancy=False):
@@ -285,7 +315,8 @@ def load_param_into_net(net, parameter_dict, strict_load=False, remove_redundanc
 
     parameter_dict: as load_checkpoint gives it. strict_load=False converts between floating types and between integer
     types, and where parameters are left it tries names with one common prefix in front ("network.fc.weight" for
-    "fc.weight") and the names of the C++ library and PyTorch for norms and embeddings ("bn.weight" for "bn.gamma").
+    "fc.weight") and the names of the C++ library and PyTorch for norms and embeddings ("bn.weight" for "bn.gamma") and of
+    the C++ library for states of optimizers ("momentum.fc.weight" for "moments.fc.weight", "step" for "global_step").
     Returns (names in the Cell, names in parameter_dict) that were not loaded.
 
     Errors: TypeError for arguments, RuntimeError for another shape or dtype; nothing is loaded then.
@@ -321,6 +352,7 @@ def load_param_into_net(net, parameter_dict, strict_load=False, remove_redundanc
             plan.append((p, source))
     if missing and not strict_load:
         missing = _with_prefix(missing, values, plan)
+        missing = _powers(net, missing, values)
     before = [(p, p.value()) for p, _ in plan]
     try:
         for p, source in plan:
