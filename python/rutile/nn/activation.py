@@ -11,17 +11,20 @@ from rutile.ops import table
 _errors = _rutile.errors
 
 
+_NEEDED = object()
+
+
+def constructor(attributes):
+    """An __init__ that takes attributes and keeps them; those whose default is _NEEDED must be given."""
+    arguments = "".join(f", {k}" if d is _NEEDED else f", {k}=_defaults[{k!r}]" for k, d in attributes.items())
+    kept = "".join(f"\n    self.{k} = {k}" for k in attributes)
+    space = {"_Cell": Cell, "_defaults": attributes}
+    exec(f"def __init__(self{arguments}):\n    _Cell.__init__(self){kept}", space)
+    return space["__init__"]
+
+
 def _activation(name, function, **defaults):
     """A Cell around function(x, *attributes)."""
-
-    def __init__(self, *args, **kwargs):
-        Cell.__init__(self)
-        values = dict(zip(defaults, args), **kwargs)
-        unknown = set(values) - set(defaults)
-        if unknown or len(args) > len(defaults):
-            raise _errors.TypeError(f"[{name}] takes {list(defaults)}, got {sorted(unknown) or len(args)}")
-        for key, default in defaults.items():
-            setattr(self, key, values.get(key, default))
 
     def construct(self, x):
         return function(x, *(getattr(self, key) for key in defaults))
@@ -30,7 +33,7 @@ def _activation(name, function, **defaults):
         return ", ".join(f"{key}={getattr(self, key)}" for key in defaults)
 
     doc = (function.__doc__ or "").split("--\n\n")[-1]
-    return type(name, (Cell,), {"__init__": __init__, "construct": construct, "extend_repr": extend_repr,
+    return type(name, (Cell,), {"__init__": constructor(defaults), "construct": construct, "extend_repr": extend_repr,
                                 "__doc__": doc, "__module__": __name__})
 
 

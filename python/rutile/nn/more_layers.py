@@ -3,27 +3,14 @@
 
 from rutile import _rutile
 from rutile import ops
+from rutile.nn.activation import _NEEDED, constructor
 from rutile.nn.cell import Cell
 
 _errors = _rutile.errors
 
-_NEEDED = object()
-
-
 def _layer(name, function, **attributes):
     """A Cell whose construct is function(*inputs, **attributes)."""
     keys = list(attributes)
-
-    def __init__(self, *args, **kwargs):
-        Cell.__init__(self)
-        values = dict(zip(keys, args), **kwargs)
-        if len(args) > len(keys) or set(values) - set(keys):
-            raise _errors.TypeError(f"[{name}] takes {keys}, got {sorted(set(values) - set(keys)) or len(args)}")
-        for key, default in attributes.items():
-            value = values.get(key, default)
-            if value is _NEEDED:
-                raise _errors.TypeError(f"[{name}] needs {key}")
-            setattr(self, key, value)
 
     def construct(self, *inputs):
         return function(*inputs, **{key: getattr(self, key) for key in keys})
@@ -32,7 +19,7 @@ def _layer(name, function, **attributes):
         return ", ".join(f"{key}={getattr(self, key)}" for key in keys)
 
     doc = (function.__doc__ or name).split("--\n\n")[-1]
-    return type(name, (Cell,), {"__init__": __init__, "construct": construct, "extend_repr": extend_repr, "__doc__": doc,
+    return type(name, (Cell,), {"__init__": constructor(attributes), "construct": construct, "extend_repr": extend_repr, "__doc__": doc,
                                 "__module__": __name__})
 
 
@@ -46,16 +33,16 @@ LPPool2d = _layer("LPPool2d", ops.lp_pool2d, norm_type=_NEEDED, kernel_size=_NEE
 MaxUnpool1d = _layer("MaxUnpool1d", ops.max_unpool1d, kernel_size=_NEEDED, stride=None, padding=0)
 MaxUnpool2d = _layer("MaxUnpool2d", ops.max_unpool2d, kernel_size=_NEEDED, stride=None, padding=0)
 MaxUnpool3d = _layer("MaxUnpool3d", ops.max_unpool3d, kernel_size=_NEEDED, stride=None, padding=0)
-MultiMarginLoss = _layer("MultiMarginLoss", lambda x, y, weight=None, p=1, margin=1.0, reduction="mean": ops.multi_margin_loss(
-    x, y, p, margin, weight, reduction), p=1, margin=1.0, reduction="mean")
+MultiMarginLoss = _layer("MultiMarginLoss", lambda x, y, p, margin, reduction, weight: ops.multi_margin_loss(
+    x, y, p, margin, weight, reduction), p=1, margin=1.0, reduction="mean", weight=None)
 MultiMarginLoss.__doc__ = ops.multi_margin_loss.__doc__
 PixelShuffle = _layer("PixelShuffle", ops.pixel_shuffle, upscale_factor=_NEEDED)
 PixelUnshuffle = _layer("PixelUnshuffle", ops.pixel_unshuffle, downscale_factor=_NEEDED)
 Tril = _layer("Tril", ops.tril)
 Triu = _layer("Triu", ops.triu)
 Threshold = _layer("Threshold", ops.table.threshold, threshold=_NEEDED, value=_NEEDED)
-Upsample = _layer("Upsample", ops.interpolate, size=None, scale_factor=None, mode="nearest", align_corners=False,
-                  recompute_scale_factor=False)
+Upsample = _layer("Upsample", ops.interpolate, size=None, scale_factor=None, mode="nearest", align_corners=None,
+                  recompute_scale_factor=None)
 
 
 def _dropout(name, function):
