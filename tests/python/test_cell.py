@@ -314,3 +314,40 @@ def test_apply_and_containers():
     import collections
     s = nn.SequentialCell(collections.OrderedDict(one=nn.ReLU(), two=nn.ReLU()))
     assert list(s.name_cells()) == ["one", "two"] and float(s(Tensor(-1.0))) == 0
+
+
+def test_buffers_states_and_parts():
+    class Net(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.block = nn.SequentialCell(nn.Dense(2, 2), nn.ReLU())
+            self.register_buffer("mean", Tensor([1.0, 2.0]))
+            self.register_buffer("scratch", Tensor([0.0]), persistent=False)
+
+        def construct(self, x):
+            return self.block(x) + self.mean
+
+    net = Net()
+    assert list(net.state_dict()) == ["mean", "block.0.weight", "block.0.bias"] and net.cls_name == "Net"
+    assert [n for n, _ in net.named_buffers()] == ["mean", "scratch"] and len(list(net.buffers())) == 2
+    other = Net()
+    other.mean = Tensor([5.0, 6.0])
+    assert other.load_state_dict(net.state_dict()) == ([], [])
+    x = Tensor([[1.0, -1.0]])
+    assert (other(x) == net(x)).all() and other.get_buffer("mean").asnumpy().tolist() == [1, 2]
+    assert net.get_sub_cell("block.0") is net.block[0] and net.get_sub_cell("") is net
+    assert other.load_state_dict({"mean": Tensor([0.0, 0.0]), "x": Tensor(1.0)}, strict=False) == (
+        ["block.0.weight", "block.0.bias"], ["x"])
+    for wrong, error in ((lambda: net.load_state_dict({}), RuntimeError), (lambda: net.register_buffer("block", Tensor(1.0)), ValueError),
+                         (lambda: net.register_buffer("a.b", None), ValueError), (lambda: net.get_sub_cell("a"), AttributeError),
+                         (lambda: net.load_state_dict({"mean": Tensor([1.0])}, strict=False), RuntimeError),
+                         (lambda: net.get_buffer("block"), AttributeError)):
+        with pytest.raises(error):
+            wrong()
+    net.add_flags_recursive(fast=True)
+    assert net.block[1].fast and net.get_flags() == {"fast": True}
+    net.check_names()
+    cells = nn.CellDict({"a": nn.ReLU(), "b": nn.Tanh()})
+    assert type(cells.pop("a")).__name__ == "ReLU" and list(cells) == ["b"]
+    cells.clear()
+    assert len(cells) == 0

@@ -10,6 +10,7 @@ from rutile import context as _context
 from rutile._rutile import Parameter, Tensor
 from rutile.common.parameter import ParameterTuple
 from rutile.dtype import DType
+from rutile.nn._cell_more import CellMore
 
 _in_cell, _inside_transform = _rutile.in_cell, _rutile.inside_transform
 _modes = _context._settings
@@ -58,7 +59,7 @@ class HookHandle:
             _changed(cell)
 
 
-class Cell:
+class Cell(CellMore):
     """A layer or network.
 
     Parameters and Cells assigned to attributes belong to it; construct() says what it computes. Called from outside in
@@ -391,6 +392,7 @@ class Cell:
 
     def add_flags(self, **flags):
         """Sets attributes; returns the Cell."""
+        self.__dict__.setdefault("_flags", {}).update(flags)
         for name, value in flags.items():
             setattr(self, name, value)
         return self

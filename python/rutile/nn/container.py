@@ -130,6 +130,17 @@ class CellDict(Cell):
     def __delitem__(self, name):
         delattr(self, name)
 
+    def clear(self):
+        """Takes all Cells away."""
+        for name in list(self._cells):
+            del self[name]
+
+    def pop(self, key):
+        """Takes a Cell away and returns it."""
+        cell = self[key]
+        del self[key]
+        return cell
+
     def __len__(self):
         return len(self._cells)
 

@@ -247,6 +247,14 @@ class Optimizer(Cell):
             out.append(g)
         return tuple(out)
 
+    def flatten_gradients(self, gradients):
+        """As they are."""
+        return gradients
+
+    def broadcast_params(self, optim_result):
+        """As it is: there is one process."""
+        return optim_result
+
     def gradients_centralization(self, gradients):
         """Gradients less their means, for groups that ask for it."""
         return tuple(_centred(g) if c else g for g, c in zip(gradients, self._central))
