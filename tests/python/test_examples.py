@@ -36,7 +36,7 @@ def fashion(tmp_path):
     rng = np.random.default_rng(0)
     for prefix in ("train", "t10k"):
         labels = (np.arange(32) % 10).astype(np.uint8)
-        images = (rng.integers(0, 64, (32, 28, 28)) + 18 * labels[:, None, None]).astype(np.uint8)
+        images = (rng.integers(0, 200, (32, 28, 28)) + 6 * labels[:, None, None]).astype(np.uint8)
         for kind, a in (("images-idx3", images), ("labels-idx1", labels)):
             head = bytes([0, 0, 8, a.ndim]) + b"".join(int(n).to_bytes(4, "big") for n in a.shape)
             with gzip.open(tmp_path / f"{prefix}-{kind}-ubyte.gz", "wb") as f:
@@ -71,11 +71,10 @@ def test_2x_trains_in_both_modes(fashion, tmp_path, capsys):
     module, losses = script("resnet50_2x"), {}
     for mode in ("graph", "pynative"):
         file = tmp_path / f"{mode}.ckpt"
-        module.main(["--data_path", fashion, "--mode", mode, "--checkpoint", str(file), "--lr", "0.002", *SMALL])
+        module.main(["--data_path", fashion, "--mode", mode, "--checkpoint", str(file), "--lr", "0.0001", *SMALL])
         out = capsys.readouterr().out
         losses[mode] = [float(v) for v in re.findall(r"Train Loss: \[ *(\S+)\]", out)]
         assert len(losses[mode]) == 2 and re.search(r"^Accuracy: 0\.\d+$", out, re.M)
         assert len(ms.load_checkpoint(str(file))) == 267
-    # Norms over eight pixels make much of the last bits of the first step.
-    np.testing.assert_allclose(losses["graph"], losses["pynative"], rtol=0.05)
-    assert losses["graph"][0] == pytest.approx(losses["pynative"][0], abs=1e-3)
+    # Norms over eight pixels make much of the last bits of the first step, hence the small one.
+    np.testing.assert_allclose(losses["graph"], losses["pynative"], rtol=0.02)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Profiler: from start to stop, and tables in files."""
 
-import csv as _csv
 import logging as _logging
 import os as _os
 
@@ -153,19 +152,21 @@ class Profiler:
 
     @staticmethod
     def _write_rows(path, names, rows):
+        import csv
         columns = ["op_occurrences", "op_total_time", "op_avg_time", "proportion"]
         with open(path, "w", newline="", encoding="utf-8") as f:
-            out = _csv.writer(f)
+            out = csv.writer(f)
             out.writerow(["op_side", *names, *columns])
             for key, row in rows.items():
                 out.writerow(["CPU", *key, *(row[c] for c in columns)])
 
     def _write_steps(self, path):
+        import csv
         events = self.events()
         ends = [e["start_us"] for e in events if e["kind"] == "span" and e["name"].startswith("ProfilerStep#")]
         phases = ("forward", "backward", "optimizer")
         with open(path, "w", newline="", encoding="utf-8") as f:
-            out = _csv.writer(f)
+            out = csv.writer(f)
             out.writerow(["step_num", "start_point", "end_point", "total", *phases])
             begin = 0.0
             for number, end in enumerate(ends, 1):

@@ -12,7 +12,6 @@ True
 """
 
 import os as _os
-import shutil as _shutil
 import sys as _sys
 import time as _time
 
@@ -173,7 +172,8 @@ class ProgressLine:
         part = min(self.n / self.total, 1.0)
         before = f"{head}{part:4.0%}|"
         after = f"| {_short(self.n)}/{_short(self.total)} [{_time_text(elapsed)}<{left}, {speed}{tail}"
-        room = (self.ncols or _shutil.get_terminal_size((80, 24)).columns) - len(before) - len(after) - 1
+        import shutil  # not while the package is imported
+        room = (self.ncols or shutil.get_terminal_size((80, 24)).columns) - len(before) - len(after) - 1
         return before + self._bar(part, max(min(room, 40), 1)) + after
 
     def _bar(self, part, width):
