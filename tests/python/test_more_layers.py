@@ -32,3 +32,33 @@ def test_values_and_errors():
             wrong()
     with pytest.raises(ValueError):
         nn.Dropout2d(1.5)
+
+
+def test_what_mindspore_has_no_kernels_for():
+    r = np.random.RandomState(2)
+    x, y, z = (r.randn(3, 4).astype(np.float32) for _ in range(3))
+
+    def close(ours, theirs):
+        np.testing.assert_allclose(ours.asnumpy(), theirs, rtol=1e-4, atol=1e-5)
+
+    close(nn.L1LossExt("sum")(Tensor(x), Tensor(y)), np.abs(x - y).sum())
+    sign = np.sign(y)
+    close(nn.SoftMarginLoss()(Tensor(x), Tensor(sign)), np.log1p(np.exp(-sign * x)).mean())
+    near, far = (np.sqrt(((x - v + 1e-6) ** 2).sum(1)) for v in (y, z))
+    close(nn.TripletMarginLoss(margin=1.5)(Tensor(x), Tensor(y), Tensor(z)), np.maximum(near - far + 1.5, 0).mean())
+    labels = np.array([[0, 2, -1, 1], [3, -1, 0, 0], [1, 0, 2, 3]])
+    want = []
+    for row, target in zip(x, labels):
+        target = target[:list(target).index(-1)] if -1 in target else target
+        want.append(sum(max(0, 1 - (row[t] - row[i])) for t in target for i in range(4) if i not in target) / 4)
+    close(nn.MultilabelMarginLoss("none")(Tensor(x), Tensor(labels.astype(np.int32))), want)
+    close(nn.LogSoftmaxExt()(Tensor(x)), x - np.log(np.exp(x).sum(1, keepdims=True)))
+    table = nn.EmbeddingExt(5, 4, padding_idx=-1)
+    assert (table.weight.asnumpy()[4] == 0).all() and 0.4 < table.weight.asnumpy()[:4].std() < 1.8
+    close(table(Tensor([[1, 4]])), table.weight.asnumpy()[[[1, 4]]])
+    image = r.randn(1, 1, 4, 6).astype(np.float32)
+    windows = image.reshape(1, 1, 2, 2, 3, 2)
+    close(nn.AvgPool2dExt(2)(Tensor(image)), windows.mean((3, 5)))
+    close(nn.MaxPool2dExt(2)(Tensor(image)), windows.max((3, 5)))
+    close(nn.AvgPool1dExt(2)(Tensor(image[0])), image[0].reshape(1, 4, 3, 2).mean(3))
+    close(nn.AvgPool3dExt((1, 2, 2), divisor_override=3)(Tensor(image[None])), windows.sum((3, 5))[None] / 3)
