@@ -101,6 +101,20 @@ def networks_table(groups):
     return table(head, rows)
 
 
+def python_table(groups):
+    """The same networks written in Python: milliseconds a step."""
+    rows = []
+    for sides in groups:
+        cpp, graph, torch, eager = (side.median("step_ms") for side in sides)
+        times = [number_text(t) if t else side.absent for t, side in zip((cpp, graph, eager, torch), (sides[0], sides[1], sides[3], sides[2]), strict=True)]
+        over = f"{100 * (graph / cpp - 1):+.1f} %" if cpp and graph else "-"
+        rows.append([sides[0].work.title, times[0], times[1], over, times[2], times[3],
+                     f"{torch / eager:.2f}" if torch and eager else "-"])  # fmt: skip
+    head = ["From Python, ms a step", "C++ graph", "Python graph", "Python over C++", "Python eager", "PyTorch eager",
+            "PyTorch / Python eager"]  # fmt: skip
+    return table(head, rows)
+
+
 def dispatch_table(sides):
     """One row a benchmark name; all programs that measure the same name stand in its row."""
     names = []

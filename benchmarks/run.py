@@ -20,19 +20,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from report import (
     dispatch_table,
     environment,
     networks_table,
     number_text,
+    python_table,
     training_tables,
     write_page,
 )
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COMPARE = ROOT / "benchmarks" / "compare"
+PYTHON_SIDE = ROOT / "benchmarks" / "python" / "side.py"
 PYTHON_DISPATCH = ROOT / "benchmarks" / "dispatch" / "python_add.py"
 DEFAULT_OUT = ROOT / "docs" / "benchmarks.md"
 RUN_LIMIT_S = 1800
@@ -128,6 +130,15 @@ def works():
     ]
     for title, key, program, sizes, precision, *rest in rows:
         yield Work(f"{key}-{precision}", f"{title}, {precision}", program, sizes, precision, *rest)
+
+
+def from_python():
+    """Works whose network is written again in Python: benchmarks/python."""
+    twins = {"resnet50-32-fp32": 20, "lenet-fp32": 300, "mlp-fp32": 300, "gpt-fp32": 12}
+    for work in works():
+        if work.key in twins:
+            title = work.title.replace(", fp32", "")
+            yield replace(work, key=f"python-{work.key}", title=title, steps=twins[work.key], modes=("graph",))
 
 
 @dataclass
@@ -250,6 +261,21 @@ class Planner:
             rutile, torch = rutile[1:], torch[1:]
         return sides + self.convolutions(work)
 
+    def python(self, work):
+        """C++ and Python in graph mode, then PyTorch and Python in eager mode."""
+        return [self.rutile(work, "graph"), self.rutile_python(work, "graph"), self.torch(work, "eager"),
+                self.rutile_python(work, "eager")]  # fmt: skip
+
+    def rutile_python(self, work, mode):
+        side = Side(work, f"Rutile Python {mode}", True, work.seconds)
+        side.command = [self.interpreter(), str(PYTHON_SIDE), work.program, *self.arguments(work, mode)]
+        return side
+
+    @staticmethod
+    def interpreter():
+        own = ROOT / ".venv" / "bin" / "python"
+        return str(own) if own.exists() else sys.executable
+
     def convolutions(self, work):
         """The convolutions of ResNet-50 alone, each the best of four runs, by oneDNN's kernels."""
         program = self.built("bench/bench_ops") if work.key.startswith("resnet50-224") else None
@@ -277,10 +303,8 @@ class Planner:
         else:
             cpp.absent = "not built"
         python = Side(None, "Rutile Python", True, 10)
-        interpreter = ROOT / ".venv" / "bin" / "python"
         if PYTHON_DISPATCH.exists():
-            chosen = str(interpreter) if interpreter.exists() else sys.executable
-            python.command = [chosen, str(PYTHON_DISPATCH)]
+            python.command = [self.interpreter(), str(PYTHON_DISPATCH)]
         else:
             python.absent = "not built"
         torch = self.python_torch(Side(None, "PyTorch Python", False, 15), ["dispatch"])
@@ -394,7 +418,7 @@ def measure(groups, rounds):
 
 
 def parse_arguments():
-    keys = [work.key for work in [*works(), *networks(), *inference()]] + ["dispatch"]
+    keys = [work.key for work in [*works(), *networks(), *inference(), *from_python()]] + ["dispatch"]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -433,11 +457,12 @@ def main():
         training = [planner.training(work) for work in works() if wanted.search(work.key)]
         rest = [*networks(), *inference()]
         others = [planner.training(work) for work in rest if wanted.search(work.key)]
+        twins = [planner.python(work) for work in from_python() if wanted.search(work.key)]
         dispatch = planner.dispatch() if wanted.search("dispatch") else []
-        groups = training + others + ([dispatch] if dispatch else [])
+        groups = training + others + twins + ([dispatch] if dispatch else [])
         finished = measure(groups, rounds)
     tables = [make(given) for make, given in ((training_tables, training),
-              (networks_table, others), (dispatch_table, dispatch)) if given]  # fmt: skip
+              (networks_table, others), (python_table, twins), (dispatch_table, dispatch)) if given]  # fmt: skip
     text = "\n\n".join(["\n".join(heading), *tables])
     print("\n" + text + "\n")
     sides = [side for group in groups for side in group]

@@ -18,9 +18,9 @@ if(RUTILE_PYTHON)
 
   set(package "${CMAKE_SOURCE_DIR}/python/rutile")
   file(GLOB_RECURSE sources RELATIVE "${package}" CONFIGURE_DEPENDS
-       "${package}/*.py" "${package}/*.pyi" "${package}/py.typed")
+       "${package}/*.py" "${package}/py.typed")
   if(sources)
-    file(GLOB_RECURSE stale "${rutile_python_dir}/rutile/*.py" "${rutile_python_dir}/rutile/*.pyi")
+    file(GLOB_RECURSE stale "${rutile_python_dir}/rutile/*.py")
     if(stale)
       file(REMOVE ${stale})
     endif()
@@ -29,6 +29,20 @@ if(RUTILE_PYTHON)
       file(MAKE_DIRECTORY "${rutile_python_dir}/rutile/${parent}")
       file(CREATE_LINK "${package}/${source}" "${rutile_python_dir}/rutile/${source}" SYMBOLIC)
     endforeach()
+    if(TARGET _rutile)  # type stubs, made from the package itself
+      file(GLOB_RECURSE makers CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tools/stubs/*")
+      list(TRANSFORM sources PREPEND "${package}/" OUTPUT_VARIABLE modules)
+      set(stubs "${CMAKE_BINARY_DIR}/python/stubs.stamp")
+      add_custom_command(
+        OUTPUT "${stubs}"
+        COMMAND "${Python_EXECUTABLE}" "${CMAKE_SOURCE_DIR}/tools/stubs/make.py" "${rutile_python_dir}"
+        COMMAND "${CMAKE_COMMAND}" -E touch "${stubs}"
+        DEPENDS _rutile ${makers} ${modules} COMMENT "Writing type stubs" VERBATIM)
+      add_custom_target(rutile_stubs ALL DEPENDS "${stubs}")
+      if(RUTILE_WHEEL)
+        install(DIRECTORY "${rutile_python_dir}/rutile/" DESTINATION "." FILES_MATCHING PATTERN "*.pyi")
+      endif()
+    endif()
     if(RUTILE_PYTHON_DEVELOP AND Python_EXECUTABLE MATCHES "^${RUTILE_VENV}/")
       execute_process(COMMAND "${Python_EXECUTABLE}" -c "import sysconfig; print(sysconfig.get_path('purelib'))"
                       OUTPUT_VARIABLE purelib OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)

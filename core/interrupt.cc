@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include <atomic>
+#include <chrono>
 
 #include "rutile/core/error.h"
 
@@ -12,6 +13,8 @@ namespace {
 
 std::atomic<int> g_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler uses it");
+
+std::atomic<bool (*)()> g_source{nullptr};
 
 void on_signal(int number) {
   if (g_signal.exchange(number) == 0) return;
@@ -45,6 +48,19 @@ void check_interrupt() {
                                        : number == SIGHUP ? "interrupted by SIGHUP"
                                                           : "interrupted by Ctrl-C");
 }
+
+bool stop_requested() {
+  using Clock = std::chrono::steady_clock;
+  static thread_local Clock::time_point next{};
+  if (interrupted()) return true;
+  const Clock::time_point now = Clock::now();
+  if (now < next) return false;
+  next = now + std::chrono::milliseconds(20);
+  bool (*const source)() = g_source.load();
+  return source && source();
+}
+
+void set_interrupt_source(bool (*arrived)()) { g_source.store(arrived); }
 
 void clear_interrupt() { g_signal.store(0); }
 

@@ -18,6 +18,11 @@ RUTILE_API void install_interrupt_handler();
 RUTILE_API bool interrupted();
 // Throws Error{kInterrupted} if a signal arrived.
 RUTILE_API void check_interrupt();
+// For long loops that give Status: as interrupted(), and what a language around the library has
+// seen of signals, asked every 20 ms at most. Costs a look at the clock.
+RUTILE_API bool stop_requested();
+// That language's question, asked in the thread that loops; null: none.
+RUTILE_API void set_interrupt_source(bool (*arrived)());
 // Lowers the flag, and the next signal is a first one again.
 RUTILE_API void clear_interrupt();
 

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <string>
 
+#include <pthread.h>
+
 #if RUTILE_OPENMP
 #include <omp.h>
 #endif
@@ -37,6 +39,13 @@ int threads_from_environment() {
   log_warning(cat("RUTILE_NUM_THREADS='", text, "' is not a positive number and is ignored"));
   return 0;
 }
+
+// A child made by fork has the forking thread alone: the pool that OpenMP remembers is not there,
+// and a region of several threads would wait for it forever.
+[[maybe_unused]] const int g_after_fork = pthread_atfork(nullptr, nullptr, [] {
+  g_threads.store(1);
+  t_threads = 0;
+});
 
 #if RUTILE_OPENMP
 // Rounding mode and flush-to-zero of the calling thread, carried over to the workers.

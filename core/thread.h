@@ -11,6 +11,7 @@ namespace rutile {
 
 // min(CPU affinity, cgroup quota rounded up, cores), at least 1; RUTILE_NUM_THREADS overrides.
 RUTILE_API int default_num_threads();
+// A process made by fork computes with one thread: it has none but the one that forked.
 // Threads that kernels called from this thread use; the setting is per process, a
 // ThreadCountScope narrows it for the calling thread.
 RUTILE_API int num_threads();

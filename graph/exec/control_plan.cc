@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "rutile/core/interrupt.h"
 #include "rutile/graph/ir/body.h"
 #include "rutile/ops/control.h"
 
@@ -208,6 +209,7 @@ Status LoopPlan::iterate(const KernelArgs& args, int64_t count, int64_t* done) c
   if (conditional) condition.place(test_slots, memory + arena);
   for (int i = 0; i < carries; ++i) carry[i] = args.in[first + i];
   for (*done = 0; count < 0 || *done < count; ++*done) {
+    if (stop_requested()) return Status(ErrorCode::kInterrupted, "was interrupted");
     if (conditional) {
       bool go = false;
       RUTILE_RETURN_IF_ERROR(check(args, test_slots, carry, &go));

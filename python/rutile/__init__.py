@@ -26,8 +26,10 @@ from rutile.common.initializer import initializer as _initializer  # noqa: E402
 from rutile.common.parameter import ParameterTuple  # noqa: E402
 from rutile.common.seed import get_seed, set_seed  # noqa: E402
 from rutile._text import tensor_text as _tensor_text  # noqa: E402
+from rutile import _tracebacks  # noqa: E402
 
 _rutile._set_hooks(_initializer, _tensor_text)
+_tracebacks.install()
 
 from rutile import common, compat, context, ops  # noqa: E402
 from rutile.context import GRAPH_MODE, PYNATIVE_MODE, get_context, set_context, set_device  # noqa: E402

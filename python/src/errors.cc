@@ -6,6 +6,7 @@
 
 #include <new>
 
+#include "rutile/core/interrupt.h"
 #include "rutile/ops/call.h"
 
 namespace rutile::python {
@@ -15,6 +16,8 @@ namespace {
 PyObject* error_base = nullptr;
 PyObject* error_types[static_cast<int>(ErrorCode::kInternal) + 1] = {};
 std::string* package_folder = nullptr;
+// What a signal handler raised while C++ was running; only the main thread runs handlers.
+PyObject* raised[3] = {};
 
 PyObject* builtin_for(ErrorCode code) {
   switch (code) {
@@ -93,7 +96,26 @@ bool python_location(std::string* file, int* line) {
   return found;
 }
 
+bool signal_arrived() {
+  if (!Py_IsInitialized() || !PyGILState_GetThisThreadState()) return false;
+  const PyGILState_STATE state = PyGILState_Ensure();
+  const bool arrived = PyErr_CheckSignals() != 0;
+  if (arrived) PyErr_Fetch(&raised[0], &raised[1], &raised[2]);
+  PyGILState_Release(state);
+  return arrived;
+}
+
+// Whether it was that which ended the call.
+bool restore_raised() {
+  if (!raised[0]) return false;
+  PyErr_Restore(raised[0], raised[1], raised[2]);
+  raised[0] = raised[1] = raised[2] = nullptr;
+  return true;
+}
+
 }  // namespace
+
+void watch_signals() { set_interrupt_source(signal_arrived); }
 
 void provide_user_location(std::string folder) {
   package_folder = new std::string(std::move(folder));
@@ -152,6 +174,7 @@ void set_error_from_exception(const OpDef* op) {
   } catch (const PythonError&) {
     // It is set.
   } catch (const Error& e) {
+    if (e.code() == ErrorCode::kInterrupted && restore_raised()) return;
     std::string text = e.message();
     if (op && !text.starts_with('[')) text = cat("[", op->name, "] ", text);
     std::string file;

@@ -32,6 +32,9 @@ void set_error_from_exception(const OpDef* op = nullptr);
 // Adds rutile.Error and the module rutile._rutile.errors of its children.
 bool add_error_types(PyObject* module);
 
+// Loops in C++ ask Python for signals: what a handler raises (KeyboardInterrupt) ends them.
+void watch_signals();
+
 // Lets user_location() find the innermost Python frame outside the package's folder.
 void provide_user_location(std::string package_folder);
 

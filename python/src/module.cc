@@ -55,6 +55,7 @@ PYBIND11_MODULE(_rutile, m) {
         return names;
       },
       py::arg("path"));
+  watch_signals();
   add_transforms(m);
   add_jit(m);
   add_control(m);

@@ -101,11 +101,11 @@ int set_data_attribute(PyObject* self, PyObject* data, void*) {
 }
 PyObject* get_data_attribute(PyObject* self, void*) { return value(self, nullptr); }
 
-PyMethodDef kMethods[] = {
-    {"value", value, METH_NOARGS, "The value now, as a Tensor."},
-    {"set_data", set_data, METH_O,
-     "set_data(data)\n--\n\nReplaces the value; the shape must stay. Returns the parameter."},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef kMethods[] = {{"value", value, METH_NOARGS, "The value now, as a Tensor."},
+                          {"set_data", set_data, METH_O,
+                           "set_data($self, data, /)\n--\n\nReplaces the value; the shape must "
+                           "stay. Returns the parameter."},
+                          {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef kProperties[] = {
     {"name", get_name, set_name, "The name, a path below the outermost Cell.", nullptr},

@@ -217,3 +217,57 @@ def test_arrays_of_the_other_byte_order():
         a = np.arange(5).astype(dtype)
         np.testing.assert_array_equal(Tensor(a).asnumpy(), a)
     assert X[np.int64(1)].shape == (3,) and X[np.array(0)].shape == (3,)
+
+
+NESTED = """
+import numpy as np
+import rutile
+from rutile import Tensor, nn
+
+
+class Block(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3)
+
+    def construct(self, x):
+        return self.conv1(x)
+
+
+class Net(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.layer1 = nn.SequentialCell(Block(), Block())
+
+    def construct(self, x):
+        return self.layer1(x)
+
+
+rutile.set_context(mode=rutile.{mode})
+net = Net()
+step = nn.TrainOneStepCell(nn.WithLossCell(net, nn.MSELoss()), nn.Momentum(net.trainable_params(), 0.1, 0.9))
+x = Tensor(np.ones((2, 3, 8, 8), np.float32))
+step(x, x)
+"""
+
+
+@pytest.mark.parametrize("mode", ["GRAPH_MODE", "PYNATIVE_MODE"])
+def test_uncaught_errors_show_the_users_lines(tmp_path, mode):
+    """What a terminal shows: at most 25 lines, no frame of the package, the op, operands, Cell and line at the end."""
+    import os
+    import subprocess
+    import sys
+    script = tmp_path / "user.py"
+    script.write_text(NESTED.format(mode=mode))
+    run = lambda **env: subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60,  # noqa: E731
+                                       env={**os.environ, **env}).stderr
+    text = run()
+    lines = text.rstrip().split("\n")
+    assert len(lines) <= 25 and f"{os.sep}rutile{os.sep}nn" not in text, text
+    assert "return self.layer1(x)" in text and "return self.conv1(x)" in text and "step(x, x)" in text, text
+    [message] = [line for line in lines if line.startswith("rutile.errors.ValueError: ")]
+    for part in ("[conv2d] weight expects 3 input channels, got 8", "x f32[2,8,8,8]", "weight f32[8,3,3,3]", "layer1.1.conv1",
+                 "user.py:13"):
+        assert part in message, message
+    full = run(RUTILE_TRACEBACK="full")
+    assert f"{os.sep}rutile{os.sep}nn{os.sep}cell.py" in full and "RUTILE_TRACEBACK" not in full

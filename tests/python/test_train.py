@@ -267,6 +267,18 @@ def test_loss_scale_cell(manager):
     assert float(step.scale_sense) == 1024
 
 
+def test_skipped_steps_are_counted_and_named(caplog):
+    net = nn.Dense(1, 1, weight_init="ones", has_bias=False)
+    step = nn.TrainOneStepWithLossScaleCell(nn.WithLossCell(net, nn.MSELoss()), nn.Momentum(net.trainable_params(), 0.1, 0.9),
+                                            nn.DynamicLossScaleUpdateCell(2.0**20, 2, 100))
+    with caplog.at_level("INFO", "rutile"):
+        for i in range(25):
+            step(Tensor([[float("inf") if i not in (0, 12) else 1.0]]), Tensor([[0.0]]))
+    assert step.skipped_steps == 23
+    levels = [r.levelname for r in caplog.records if "skipped" in r.getMessage()]
+    assert levels.count("INFO") == 23 and levels.count("WARNING") == 2
+
+
 def test_eval_cell_and_forward_value_and_grad():
     net = nn.Dense(1, 1, weight_init="ones", has_bias=False)
     loss, outputs, label = nn.WithEvalCell(net, nn.MSELoss())(Tensor([[3.0]]), Tensor([[1.0]]))

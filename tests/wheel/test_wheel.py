@@ -59,7 +59,7 @@ def names(wheel):
 
 def test_contents(wheel):
     files = names(wheel)
-    for name in ("rutile/__init__.py", "rutile/py.typed", "rutile/nn/cell.py", "rutile/lib/librutile.so", "rutile/lib/librutile.so.0.1",
+    for name in ("rutile/__init__.py", "rutile/py.typed", "rutile/__init__.pyi", "rutile/ops/table.pyi", "rutile/nn/layer.pyi", "rutile/nn/cell.py", "rutile/lib/librutile.so", "rutile/lib/librutile.so.0.1",
                  "rutile/lib/rutile/libdnnl.so.3", "rutile/lib/cmake/rutile/rutile-config.cmake", "rutile/include/rutile/rutile.h",
                  "rutile/lib/pkgconfig/rutile.pc", "rutile/share/doc/rutile/LICENSE", "rutile/share/doc/rutile/onednn/LICENSE"):
         assert name in files, name

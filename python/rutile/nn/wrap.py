@@ -166,7 +166,8 @@ class FixedLossScaleUpdateCell(Cell):
 class TrainOneStepWithLossScaleCell(TrainOneStepCell):
     """A step with a scaled loss: returns (loss, overflow, scale). A step whose gradients overflow changes nothing.
 
-    scale_sense: a Tensor with the scale, or a DynamicLossScaleUpdateCell or FixedLossScaleUpdateCell.
+    scale_sense: a Tensor with the scale, or a DynamicLossScaleUpdateCell or FixedLossScaleUpdateCell. skipped_steps
+    counts those that changed nothing; the logger "rutile" hears of each, and gets a warning of ten in a row.
     """
 
     def __init__(self, network, optimizer, scale_sense):
@@ -174,6 +175,31 @@ class TrainOneStepWithLossScaleCell(TrainOneStepCell):
         self.loss_scaling_manager = scale_sense if isinstance(scale_sense, Cell) else None
         value = scale_sense.get_loss_scale() if isinstance(scale_sense, Cell) else scale_sense
         self.scale_sense = Parameter(Tensor(float(value), "float32"), name="scale_sense", requires_grad=False)
+        self.__dict__.update(_skipped=0, _in_a_row=0)  # no part of the network: a trace does not look at them
+
+    @property
+    def skipped_steps(self):
+        """How many calls changed nothing, because gradients overflowed."""
+        return self._skipped
+
+    def __call__(self, *inputs, **kwargs):
+        out = super().__call__(*inputs, **kwargs)
+        # A class of one's own may return what it likes.
+        if not _rutile.inside_transform() and isinstance(out, tuple) and len(out) == 3 and out[1].dtype == "bool":
+            self._note(bool(out[1]), out[2])
+        return out
+
+    def _note(self, overflow, scale):
+        values = self.__dict__
+        values["_in_a_row"] = values["_in_a_row"] + 1 if overflow else 0
+        if overflow:
+            import logging
+            values["_skipped"] += 1
+            log = logging.getLogger("rutile")
+            log.info("step skipped: gradients overflow at the loss scale %g (%d so far)", float(scale), values["_skipped"])
+            if values["_in_a_row"] % 10 == 0:
+                log.warning("the last %d steps were skipped: gradients overflow at the loss scale %g, too large a scale or a "
+                            "NaN in the network (rutile.debug.detect_anomaly finds it)", values["_in_a_row"], float(scale))
 
     def set_sense_scale(self, sens):
         """Another scale, a Tensor."""
