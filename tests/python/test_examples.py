@@ -45,7 +45,9 @@ def fashion(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def eager_afterwards():
+def eager_afterwards(monkeypatch):
+    # The order of data is that of the scripts' own seed, whatever another test has set.
+    monkeypatch.setitem(ms.dataset.config._settings, "seed", None)
     yield
     ms.set_context(mode=ms.PYNATIVE_MODE)
 
