@@ -148,7 +148,13 @@ struct Compiled::State {
       return entries.front();
     }
     report_recompilation(key);
-    EntryPtr e = compile(std::move(key));
+    EntryPtr e;
+    try {
+      e = compile(std::move(key));
+    } catch (...) {
+      --compilations;
+      throw;
+    }
     while (!entries.empty() && static_cast<int>(entries.size()) >= options.max_plans) {
       if (log_enabled(LogTopic::kRecompiles)) {
         log_line(LogTopic::kRecompiles,

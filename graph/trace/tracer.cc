@@ -17,6 +17,7 @@ std::atomic<uint64_t> next_trace{1};
 // The graph being traced by this thread, for the error text of a symbolic read.
 thread_local const Graph* active_graph = nullptr;
 thread_local uint64_t active_trace = 0;
+thread_local RefusedReads refused;
 
 std::string place(const std::string& file, int line, const std::string& cell) {
   std::string text = file.empty() ? "" : cat(" at ", file, ":", line);
@@ -46,10 +47,14 @@ std::string place(const std::string& file, int line, const std::string& cell) {
     text += ". It belongs to a trace that has ended; return it from the traced function instead";
   }
   text += ". Choose by where() instead of branching on it, or read it outside the traced function";
+  ++refused.count;
+  refused.last = text;
   throw_error(ErrorCode::kRuntime, text);
 }
 
 }  // namespace
+
+const RefusedReads& refused_reads() { return refused; }
 
 Phase& current_phase() {
   static thread_local constinit Phase phase = Phase::kForward;

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -21,6 +22,14 @@ using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
 // constants: a variable that gets another tensor later is not seen. Leaves all modes as they were
 // when fn throws.
 RUTILE_API std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& inputs);
+
+// Reads of symbolic values that this thread was refused so far, and the text of the last: a function
+// that fails in a trace for one of them may still run as it is written.
+struct RefusedReads {
+  uint64_t count = 0;
+  std::string last;
+};
+RUTILE_API const RefusedReads& refused_reads();
 
 // Set by the gradient engine and optimizers while a trace runs: the phase of the nodes recorded.
 RUTILE_API Phase& current_phase();

@@ -32,15 +32,16 @@ _rutile._set_hooks(_initializer, _tensor_text)
 _tracebacks.install()
 
 from rutile import common, compat, context, ops  # noqa: E402
-from rutile.context import GRAPH_MODE, PYNATIVE_MODE, get_context, set_context, set_device  # noqa: E402
+from rutile.common import JitConfig  # noqa: E402
+from rutile.context import GRAPH_MODE, LAX, PYNATIVE_MODE, STRICT, get_context, set_context, set_device  # noqa: E402
 from rutile.ops.transform import grad, jvp, value_and_grad, vjp  # noqa: E402
-from rutile import _branches, _methods, debug, nn, profiler, train  # noqa: E402,F401
+from rutile import _methods, debug, nn, profiler, train  # noqa: E402,F401
 from rutile import amp  # noqa: E402
 from rutile.debug import detect_anomaly, explain, summary, verify  # noqa: E402
 from rutile.profiler import Profiler  # noqa: E402
 from rutile.train import *  # noqa: E402,F401,F403
 
-__all__ = ["Error", "GRAPH_MODE", "PYNATIVE_MODE", "Parameter", "ParameterTuple", "Profiler", "Tensor", "amp", "common", "compat", "context",
+__all__ = ["Error", "GRAPH_MODE", "JitConfig", "LAX", "PYNATIVE_MODE", "STRICT", "Parameter", "ParameterTuple", "Profiler", "Tensor", "amp", "common", "compat", "context",
            "debug", "detect_anomaly", "errors", "explain", "from_dlpack", "from_numpy", "get_context", "get_seed", "grad", "jit", "jit_class", "ms_function", "nn",
            "num_threads", "ops", "profiler", "recompute", "set_context", "set_device", "set_num_threads", "set_seed", "summary", "train",
            "value_and_grad", "verify", "jvp", "vjp"] + _dtype.__all__ + train.__all__
@@ -83,19 +84,26 @@ def tensor(input_data=None, dtype=None, shape=None, init=None, const_arg=False):
     return Tensor(input_data, dtype, shape, init)
 
 
-def jit(fn=None, *, passes_off="", remat="off"):
-    """Traces fn and replays the optimised graph.
+def jit(function=None, mode=None, input_signature=None, hash_args=None, jit_config=None, compile_once=False, *,
+        fullgraph=False, passes_off="", remat="off", capture_mode=None, jit_level=None, dynamic=0, backend=None, fn=None):
+    """Traces function and replays the optimised graph.
 
     Arguments and results are Tensors in nested tuples, lists and dicts. Other arguments (numbers, strings, None, Cells,
     whatever can be hashed) are part of what is compiled: a new value compiles again, as new shapes and dtypes do.
     Parameters that fn reads are read at each call, those it writes are written in place. Other Tensors that fn reads
-    from outside become constants of the graph. An `if` over a tensor's value becomes ops.cond in fn itself, in methods of a
-    jit_class and in construct of Cells that fn knows when it is decorated: both ways set the same variables to tensors of equal shapes and dtypes, or return.
-    Inside value_and_grad and inside another traced function fn runs as it
-    is written, so jit belongs around the outermost function: jit(value_and_grad(loss)).
+    from outside become constants of the graph. Inside value_and_grad and inside another traced function it runs as it is
+    written, so jit belongs around the outermost function: jit(value_and_grad(loss)).
 
     remat trades time for memory: "cheap" computes norms, activations, dropout masks and casts again in backward instead
     of keeping them; a size ("900MB") does so until what is kept fits it. Results are the same bits.
+
+    if, while, for, break, continue, return, and, or, not over a tensor's value become cond and while_loop, here and in
+    what is called: both branches set the same variables to tensors of equal shapes and dtypes. What needs a value
+    otherwise (asnumpy(), a result whose shape depends on values, a list that a branch appends to) runs as it is written,
+    not compiled, with one warning that names the line; where fullgraph is true, or after
+    set_context(jit_syntax_level=STRICT), it is a RuntimeError.
+
+    The other arguments are MindSpore's of r2.0 to 2.x and change nothing: each set of shapes is compiled by itself.
 
     >>> import rutile
     >>> @rutile.jit
@@ -104,12 +112,14 @@ def jit(fn=None, *, passes_off="", remat="off"):
     >>> f(rutile.Tensor([1.0, -5.0]), rutile.Tensor([1.0, 1.0])).asnumpy().tolist()
     [2.0, 0.0]
     """
+    fn = function if fn is None else fn
+    level = (jit_config.jit_config_dict.get("jit_syntax_level", "") if jit_config is not None else "")
+    fullgraph = fullgraph or level == "STRICT"
     if fn is None:
-        return _functools.partial(jit, passes_off=passes_off, remat=remat)
+        return _functools.partial(jit, fullgraph=fullgraph, passes_off=passes_off, remat=remat)
     if not callable(fn):
         raise errors.TypeError(f"jit takes a function, got {type(fn).__name__}")
-    _branches.rewrite_cells(fn)
-    compiled = _rutile.JitFunction(_branches.rewritten(fn), passes_off, remat)
+    compiled = _rutile.JitFunction(fn, passes_off, remat, bool(fullgraph))
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         if hasattr(fn, name):
             setattr(compiled, name, getattr(fn, name))
@@ -134,8 +144,7 @@ ms_function = jit
 
 
 def jit_class(cls):
-    """Decorates a class of one's own for use inside compiled functions; any class works there, but only in the methods of
-    those may an `if` be over a tensor's value.
+    """Decorates a class of one's own for use inside compiled functions, as MindSpore asks for; any class works there.
 
     >>> import rutile
     >>> @rutile.jit_class
@@ -151,5 +160,4 @@ def jit_class(cls):
         raise errors.TypeError(f"Decorator jit_class can only be used for class type, but got {cls}.")
     if issubclass(cls, nn.Cell):
         raise errors.TypeError(f"Decorator jit_class is used for user-defined classes and cannot be used for nn.Cell: {cls}.")
-    _branches.rewrite_class(cls)
     return cls

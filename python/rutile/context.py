@@ -7,6 +7,8 @@ from rutile import _rutile
 
 GRAPH_MODE = 0
 PYNATIVE_MODE = 1
+STRICT = 0
+LAX = 2
 
 _settings = {
     "mode": PYNATIVE_MODE,
@@ -15,7 +17,19 @@ _settings = {
     "deterministic": "OFF",
     "save_graphs": False,
     "save_graphs_path": ".",
+    "jit_syntax_level": LAX,
 }
+# Of MindSpore, about devices, files and compilers that are not here: kept, and without effect.
+_OTHERS = frozenset((
+    "aoe_config", "aoe_tune_mode", "ascend_config", "auto_tune_mode", "check_bprop", "compile_cache_path",
+    "debug_level", "disable_format_transform", "enable_auto_mixed_precision", "enable_compile_cache", "enable_dump",
+    "enable_graph_kernel", "enable_loop_sink", "enable_mem_reuse", "enable_profiling", "enable_reduce_precision",
+    "enable_sparse", "enable_task_sink", "env_config_path", "gpu_config", "grad_for_scalar", "graph_kernel_flags",
+    "graph_memory_max_size", "inter_op_parallel_num", "jit_config", "jit_level", "load_compile_cache",
+    "max_call_depth", "max_device_memory", "memory_offload", "memory_optimize_level", "mempool_block_size",
+    "op_timeout", "op_tuning_conf", "precompile_only", "print_file_path", "profiling_options", "pynative_synchronize",
+    "reserve_class_name_in_scope", "runtime_num_threads", "save_dump_path", "support_binary",
+    "variable_memory_max_size", "deterministic_computing"))
 
 
 def _choice(name, value, allowed):
@@ -29,7 +43,9 @@ def set_context(**kwargs):
     mode: GRAPH_MODE (0) compiles each call of a Cell from outside (and what a Cell calls within it) into one graph;
     PYNATIVE_MODE (1, the default) runs op by op. Functions of rutile.ops called outside a Cell run op by op in both
     modes. device_target: "CPU". deterministic: "ON" or "OFF"; on the CPU results are the same in both. device_id: 0.
-    save_graphs (bool), save_graphs_path: writes the text of every compiled graph of a Cell below the path.
+    save_graphs (bool, or MindSpore's levels 0 to 3), save_graphs_path: writes the text of every compiled graph of a Cell
+    below the path. jit_syntax_level: LAX (the default) runs what cannot be compiled as it is written, with a warning;
+    STRICT makes it an error. MindSpore's settings of other devices and compilers are kept and have no effect.
     """
     for name, value in kwargs.items():
         if name == "mode":
@@ -40,7 +56,10 @@ def set_context(**kwargs):
             _choice(name, value, (0,))
         elif name == "deterministic":
             _choice(name, value, ("ON", "OFF"))
-        elif name not in _settings:
+        elif name == "jit_syntax_level":
+            _choice(name, value, (STRICT, LAX))
+            _rutile.set_strict_syntax(value == STRICT)
+        elif name not in _settings and name not in _OTHERS:
             raise _rutile.errors.ValueError(f"set_context: there is no setting {name!r}; known are "
                                             f"{sorted(_settings)}")
         _settings[name] = value

@@ -114,9 +114,33 @@ py::tuple scan(const py::function& body, const py::object& init, const py::objec
   return py::make_tuple(carry.value(r.carry), unflatten(outputs, &next));
 }
 
+// What fn gives in a trace that is thrown away: for the structure and metas of its tensors. States
+// stay as they are, and nothing is recorded.
+py::object discard_traced(const py::function& fn) {
+  CallModes& modes = call_modes();
+  if (!modes.trace) throw_error(ErrorCode::kRuntime, "discard_traced() is for traces");
+  ScopedValue<TapeHook*> no_tape(modes.tape, nullptr);
+  py::object result;
+  modes.trace->trace_body(
+      [&](const Tensors&) {
+        result = fn();
+        return Tensors();
+      },
+      {});
+  return result;
+}
+
 }  // namespace
 
 void add_control(py::module_& m) {
+  m.def("is_traced", [](const py::object& t) { return tensor_from(t.ptr()).is_symbolic(); });
+  m.def("discard_traced", &discard_traced);
+  m.def("is_same", [](const py::object& a, const py::object& b) {
+    return tensor_from(a.ptr()).impl() == tensor_from(b.ptr()).impl();
+  });
+  m.def("new_handle", [](const py::object& t) {
+    return py::reinterpret_steal<py::object>(checked(wrap(tensor_from(t.ptr()))));
+  });
   m.def("cond", &cond, "cond(pred, true_fn, false_fn, operands)");
   m.def("while_loop", &while_loop, "while_loop(condition, body, init, max_iterations)");
   m.def("fori_loop", &fori_loop, "fori_loop(lower, upper, body, init)");

@@ -31,11 +31,21 @@ std::shared_ptr<const T> share(T value) {
           }};
 }
 
-// A traced and compiled Python function.
+// Whether a function that cannot be traced is an error even where it could run as it is written.
+bool strict_syntax = false;
+
+// A traced and compiled Python function. Where it reads a value while it is traced, its text is
+// rewritten (rutile/_syntax.py) and traced again; what is refused then, too, runs as it is written,
+// with one warning. `rewritten` and `as_written`: where those are not fn's own.
 class JitFunction {
  public:
-  JitFunction(py::function fn, const std::string& passes_off, const std::string& remat)
-      : fn_(std::move(fn)) {
+  JitFunction(py::function fn, const std::string& passes_off, const std::string& remat,
+              bool fullgraph, const py::object& rewritten, const py::object& as_written)
+      : fn_(std::move(fn)),
+        rewritten_(rewritten),
+        as_written_(as_written),
+        fullgraph_(fullgraph) {
+    if (as_written_.is_none()) as_written_ = fn_;
     graph::CompileOptions options;
     options.passes_off = passes_off;
     options.remat = remat;
@@ -106,26 +116,82 @@ class JitFunction {
     graph::Variant variant;
     std::shared_ptr<const Tree> arguments;  // (args, kwargs)
     std::shared_ptr<const Around> around;
+    enum { kTraced, kRewritten, kAsWritten } way = kTraced;
   };
 
   py::object run(const py::args& args, const py::kwargs& kwargs, bool only_prepare) {
     std::vector<Tensor> in, out;
     const graph::Variant variant = find_variant(args, kwargs, &in);
-    std::shared_ptr<const Tree> results;
-    {
-      // Nobody waits for the lock while holding the interpreter's: a trace needs that one too.
-      py::gil_scoped_release release;
-      std::lock_guard lock(mutex_);
-      graph::Session& session = compile_for(in, variant);
-      results = std::static_pointer_cast<const Tree>(session.note);
-      // States are shared with eager calls, which hold the interpreter's lock.
-      std::optional<py::gil_scoped_acquire> states;
-      if (!session.program().graph->states.empty()) states.emplace();
-      if (!only_prepare) out = (*compiled_)(in, variant);
+    if (calls_.front().way == Call::kAsWritten) {
+      return only_prepare ? py::none() : as_written_(*args, **kwargs);
     }
+    std::shared_ptr<const Tree> results;
+    const uint64_t refused = graph::refused_reads().count;
+    try {
+      results = compile_and_run(in, variant, only_prepare ? nullptr : &out);
+    } catch (...) {
+      if (graph::refused_reads().count == refused) throw;
+      const std::string reason = graph::refused_reads().last;
+      results = try_rewritten(in, variant, only_prepare ? nullptr : &out);
+      if (!results && (strict_syntax || fullgraph_)) throw;
+      if (!results) give_up(variant, reason);
+    }
+    if (!results) return only_prepare ? py::none() : as_written_(*args, **kwargs);
     const Tensor* next = out.data();
     if (only_prepare) return py::none();
     return unflatten(*results, &next);
+  }
+
+  // The structure of the results. out null: compiles alone.
+  std::shared_ptr<const Tree> compile_and_run(const std::vector<Tensor>& in,
+                                              const graph::Variant& variant,
+                                              std::vector<Tensor>* out) {
+    // Nobody waits for the lock while holding the interpreter's: a trace needs that one too.
+    py::gil_scoped_release release;
+    std::lock_guard lock(mutex_);
+    graph::Session& session = compile_for(in, variant);
+    auto results = std::static_pointer_cast<const Tree>(session.note);
+    // States are shared with eager calls, which hold the interpreter's lock.
+    std::optional<py::gil_scoped_acquire> states;
+    if (!session.program().graph->states.empty()) states.emplace();
+    if (out) *out = (*compiled_)(in, variant);
+    return results;
+  }
+
+  // Null where that fails, too.
+  std::shared_ptr<const Tree> try_rewritten(const std::vector<Tensor>& in,
+                                            const graph::Variant& variant,
+                                            std::vector<Tensor>* out) {
+    Call* call = find_call(variant.id);
+    if (!call || call->way != Call::kTraced) return nullptr;
+    try {
+      if (rewritten_.is_none()) {
+        rewritten_ = py::module_::import("rutile._syntax").attr("rewrite")(fn_);
+      }
+      call->way = Call::kRewritten;
+      return compile_and_run(in, variant, out);
+    } catch (py::error_already_set& e) {
+      if (e.matches(PyExc_KeyboardInterrupt)) throw;
+    } catch (const Error&) {
+      // The first refusal tells the user what is wrong.
+    }
+    if ((call = find_call(variant.id))) call->way = Call::kTraced;
+    return nullptr;
+  }
+
+  Call* find_call(uint64_t id) {
+    for (Call& c : calls_) {
+      if (c.variant.id == id) return &c;
+    }
+    return nullptr;
+  }
+
+  void give_up(const graph::Variant& variant, const std::string& reason) {
+    if (Call* call = find_call(variant.id)) call->way = Call::kAsWritten;
+    if (std::exchange(gave_up_, true)) return;
+    log_warning(cat(name_, " runs as it is written, not compiled: ", reason,
+                    ". cond(), while_loop() and scan() of rutile.ops are compiled; "
+                    "set_context(jit_syntax_level=STRICT) makes this an error"));
   }
 
   // Under mutex_, without the interpreter's lock.
@@ -167,17 +233,15 @@ class JitFunction {
   std::vector<Tensor> run_python(const std::vector<Tensor>& in) {
     py::gil_scoped_acquire gil;
     std::shared_ptr<const Tree> tree;
-    Call* call = nullptr;
-    for (Call& c : calls_) {
-      if (c.variant.id == tracing_) call = &c;
-    }
+    Call* call = find_call(tracing_);
     if (call) tree = call->arguments;
     if (!tree) throw_error(ErrorCode::kRuntime, "too many calls of this function at a time");
     const Tensor* next = in.data();
     const py::tuple both = unflatten(*tree, &next);
     AroundFinder before(results_);
     before.find(fn_.ptr(), *tree, /*keep=*/true);
-    py::object result = fn_(*py::tuple(both[0]), **py::dict(both[1]));
+    const py::object& fn = call->way == Call::kRewritten ? rewritten_ : fn_;
+    py::object result = fn(*py::tuple(both[0]), **py::dict(both[1]));
     std::vector<Tensor> out;
     Tree results =
         flatten(result, Leaves::kPlain, cat("the result of the traced function ", name_), &out);
@@ -201,8 +265,10 @@ class JitFunction {
   }
 
   py::function fn_;
+  py::object rewritten_, as_written_;
   std::string name_;
-  bool warned_ = false;
+  bool fullgraph_ = false;
+  bool warned_ = false, gave_up_ = false;
   Containers results_;
   std::unique_ptr<graph::Compiled> compiled_;
   std::mutex mutex_;
@@ -217,6 +283,7 @@ class JitFunction {
 }  // namespace
 
 void add_jit(py::module_& m) {
+  m.def("set_strict_syntax", [](bool on) { strict_syntax = on; });
   py::class_<graph::Explanation>(
       m, "Explanation",
       "Passes, fusions, reorders, memory, and each kernel beside the least time it can take.")
@@ -230,8 +297,11 @@ void add_jit(py::module_& m) {
            "Writes explain.txt, explain.json, memory.svg, graph.txt and graph.dot.")
       .def("__str__", &graph::Explanation::text);
   py::class_<JitFunction>(m, "JitFunction", py::dynamic_attr())
-      .def(py::init<py::function, const std::string&, const std::string&>(), py::arg("fn"),
-           py::arg("passes_off") = "", py::arg("remat") = "off")
+      .def(py::init<py::function, const std::string&, const std::string&, bool,
+                    const py::object&, const py::object&>(),
+           py::arg("fn"), py::arg("passes_off") = "", py::arg("remat") = "off",
+           py::arg("fullgraph") = false, py::arg("rewritten") = py::none(),
+           py::arg("as_written") = py::none())
       .def("__call__", &JitFunction::operator())
       .def("prepare", &JitFunction::prepare, "Compiles for such arguments without running.")
       .def("explain", &JitFunction::explain,

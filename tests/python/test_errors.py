@@ -116,7 +116,7 @@ READS = {
 
 @pytest.mark.parametrize("name", READS)
 def test_reading_a_value_in_a_trace(name):
-    @rutile.jit
+    @rutile.jit(fullgraph=True)
     def f(a):
         total = ops.sum(a)
         made = here() - 1

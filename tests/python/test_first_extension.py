@@ -133,7 +133,7 @@ def test_jit_matches_eager_and_recompiles_for_new_shapes():
 
 
 def test_reading_a_value_in_a_trace_names_this_file():
-    @rutile.jit
+    @rutile.jit(fullgraph=True)
     def f(a):
         if ops.sum(a).item() > 0:
             return a

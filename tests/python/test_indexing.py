@@ -151,7 +151,7 @@ def test_symbolic_indices():
     np.testing.assert_array_equal(rows.asnumpy(), a[k])
     np.testing.assert_array_equal(firsts.asnumpy(), a[k - 4, 0])
 
-    @ms.jit
+    @ms.jit(fullgraph=True)
     def g(x):
         return x[x > 1]
 
@@ -159,7 +159,7 @@ def test_symbolic_indices():
         g(x)
     assert "test_indexing.py" in str(info.value)
 
-    @ms.jit
+    @ms.jit(fullgraph=True)
     def h(x, i):
         x[i] = 0
         return x

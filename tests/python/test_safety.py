@@ -137,7 +137,7 @@ def test_buffers():
         memoryview(Tensor([1.0], "bfloat16"))
     np.testing.assert_array_equal(Tensor([1.5], "bfloat16").asnumpy(), [1.5])
     with pytest.raises(RuntimeError):
-        rutile.jit(lambda v: Tensor(v.asnumpy()))(t)
+        rutile.jit(lambda v: Tensor(v.asnumpy()), fullgraph=True)(t)
 
 
 def test_python_protocols():

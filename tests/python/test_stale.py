@@ -307,8 +307,12 @@ READERS = {
 
 @pytest.mark.parametrize("how", READERS)
 def test_reading_a_value_in_a_trace(graph_mode, how):
-    with pytest.raises(RuntimeError) as e:
-        outer(READERS[how])(X)
+    rutile.set_context(jit_syntax_level=rutile.STRICT)
+    try:
+        with pytest.raises(RuntimeError) as e:
+            outer(READERS[how])(X)
+    finally:
+        rutile.set_context(jit_syntax_level=rutile.LAX)
     text = str(e.value)
     assert "needs the value of a tensor" in text and "where()" in text
     assert "test_stale.py:" in text and "inner" in text and ".cc:" not in text

@@ -3,9 +3,10 @@
 
 from rutile._rutile import Parameter, Tensor
 from rutile.common import initializer
+from rutile.common.jit_config import JitConfig
 from rutile.common.seed import get_seed, set_seed
 from rutile.common.parameter import ParameterTuple
 from rutile.dtype import *  # noqa: F401,F403
 from rutile.common import dtype
 
-__all__ = ["Parameter", "ParameterTuple", "Tensor", "dtype", "get_seed", "initializer", "set_seed"] + dtype.__all__
+__all__ = ["JitConfig", "Parameter", "ParameterTuple", "Tensor", "dtype", "get_seed", "initializer", "set_seed"] + dtype.__all__

@@ -4,7 +4,6 @@
 import itertools as _itertools
 import weakref as _weakref
 
-from rutile import _branches
 from rutile import _rutile
 from rutile import context as _context
 from rutile._rutile import Parameter, Tensor
@@ -200,6 +199,9 @@ class Cell(CellMore):
             return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._construct, *args, **kwargs)
         return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self.construct, *args, **kwargs)
 
+    def _as_written(self, args, kwargs):
+        return _in_cell(self._scope or type(self).__name__, self._precision, self._with_hooks, *args, **kwargs)
+
     def _construct(self, *args, **kwargs):
         if self._recompute:
             return _rutile.recompute(self.construct, args, kwargs)
@@ -218,8 +220,6 @@ class Cell(CellMore):
 
     def _compiled_function(self):
         if self._jit is None:
-            for cell in self._walk():
-                _branches.rewrite_construct(type(cell))
             # The function must not keep the Cell alive: the Cell keeps it.
             me = _weakref.proxy(self)
 
@@ -227,7 +227,10 @@ class Cell(CellMore):
                 return me._traced(args, kwargs)
 
             run.__name__ = type(self).__name__
-            self.__dict__["_jit"] = _rutile.JitFunction(run, "")
+            # Where this Cell cannot be traced, those below it are compiled each on its own.
+            self.__dict__["_jit"] = _rutile.JitFunction(
+                run, rewritten=lambda key, args, kwargs: me._traced_rewritten(args, kwargs),
+                as_written=lambda key, args, kwargs: me._as_written(args, kwargs))
         return self._jit
 
     def _call_compiled(self, args, kwargs):
@@ -245,6 +248,23 @@ class Cell(CellMore):
             return Cell.__call__(self, *args, **kwargs)
         finally:
             _tracing -= 1
+
+    def _traced_rewritten(self, args, kwargs):
+        from rutile import _syntax
+        changed = []
+        try:
+            for cell in self._walk():
+                if "construct" in cell.__dict__ or type(cell).__module__.startswith("rutile.nn"):
+                    continue
+                try:
+                    cell.__dict__["construct"] = _syntax.rewrite(cell.construct)
+                    changed.append(cell)
+                except _syntax.Refused:
+                    pass  # traced as it is written
+            return self._traced(args, kwargs)
+        finally:
+            for cell in changed:
+                del cell.__dict__["construct"]
 
     def compile(self, *args, **kwargs):
         """Traces and compiles for such arguments, without running."""
