@@ -23,8 +23,8 @@ using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
 // when fn throws.
 RUTILE_API std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& inputs);
 
-// Reads of symbolic values that this thread was refused so far, and the text of the last: a function
-// that fails in a trace for one of them may still run as it is written.
+// Reads of symbolic values that this thread was refused so far, and the text of the last: a
+// function that fails in a trace for one of them may still run as it is written.
 struct RefusedReads {
   uint64_t count = 0;
   std::string last;

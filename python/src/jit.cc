@@ -41,10 +41,7 @@ class JitFunction {
  public:
   JitFunction(py::function fn, const std::string& passes_off, const std::string& remat,
               bool fullgraph, const py::object& rewritten, const py::object& as_written)
-      : fn_(std::move(fn)),
-        rewritten_(rewritten),
-        as_written_(as_written),
-        fullgraph_(fullgraph) {
+      : fn_(std::move(fn)), rewritten_(rewritten), as_written_(as_written), fullgraph_(fullgraph) {
     if (as_written_.is_none()) as_written_ = fn_;
     graph::CompileOptions options;
     options.passes_off = passes_off;
@@ -297,8 +294,8 @@ void add_jit(py::module_& m) {
            "Writes explain.txt, explain.json, memory.svg, graph.txt and graph.dot.")
       .def("__str__", &graph::Explanation::text);
   py::class_<JitFunction>(m, "JitFunction", py::dynamic_attr())
-      .def(py::init<py::function, const std::string&, const std::string&, bool,
-                    const py::object&, const py::object&>(),
+      .def(py::init<py::function, const std::string&, const std::string&, bool, const py::object&,
+                    const py::object&>(),
            py::arg("fn"), py::arg("passes_off") = "", py::arg("remat") = "off",
            py::arg("fullgraph") = false, py::arg("rewritten") = py::none(),
            py::arg("as_written") = py::none())
