@@ -45,7 +45,7 @@ class ResNet50(nn.Cell):
 
     def construct(self, x):
         x = self.relu(self.bn1(self.conv1(x)))
-        x = table.max_pool2d(x, kernel=3, stride=2, pad=1)
+        x = table.max_pool2d(x, kernel=3, stride=2, pad=1)[0]
         return self.fc(ops.mean(self.blocks(x), (2, 3)))
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The type stubs: users' code passes mypy --strict, mistakes are found, stubs and package agree (stubtest)."""
 
+import importlib
 import os
 import pathlib
 import re
@@ -32,8 +33,9 @@ def test_every_module_has_a_stub():
     without = {"__main__.py", "_doctor.py", "_types.py"}
     missing = [p for p in PACKAGE.rglob("*.py") if not p.with_suffix(".pyi").exists() and p.name not in without]
     assert not missing, missing
-    stale = [p for p in PACKAGE.rglob("*.pyi") if not p.with_suffix(".py").exists()]
-    assert {p.relative_to(PACKAGE).as_posix() for p in stale} <= {"_rutile.pyi", "ops/table.pyi"}, stale
+    for path in PACKAGE.rglob("*.pyi"):  # also of modules that are made at run time
+        name = path.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+        importlib.import_module(name)
 
 
 def test_sample(folder):

@@ -47,7 +47,7 @@ def parameter_type(name, default, tensors):
     empty = inspect.Parameter.empty
     if isinstance(default, bool):
         return "bool"
-    if name in ("dtype", "ms_type", "dst_type", "compute_dtype", "param_init_type"):
+    if name in ("dtype", "ms_type", "dst_type", "compute_dtype", "param_init_type") and not isinstance(default, int):
         return "DTypeLike | None"
     if name in ANY:
         return "Any"

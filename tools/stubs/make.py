@@ -48,6 +48,9 @@ class Package:
         names = ["rutile"] + sorted(m.name for m in pkgutil.walk_packages(rutile.__path__, "rutile."))
         self.modules = {n: importlib.import_module(n) for n in names if n not in UNSEEN}
         self.table = self.modules["rutile.ops.table"] = importlib.import_module("rutile.ops.table")
+        # Modules that are made at run time have no file.
+        self.modules.update({n: m for n, m in sorted(sys.modules.items()) if n.startswith("rutile.") and n not in UNSEEN
+                             and "_rutile" not in n and isinstance(m, types.ModuleType) and m.__name__ == n})
         self.native = importlib.import_module("rutile._rutile")
         self.rows = {row["name"]: row for row in self.native.op_table()}
         self.of_table = {id(f): n for n, f in vars(self.table).items() if n in self.rows}
@@ -266,6 +269,11 @@ def main():
     package = Package()
     texts = {name: Stub(package, name).text() for name in package.modules}
     texts["rutile._rutile"] = native_stub(package)
+    paths = {path_of(folder, name) for name in texts}
+    for place, _, files in os.walk(os.path.join(folder, "rutile")):
+        for old in (os.path.join(place, f) for f in files if f.endswith(".pyi")):
+            if old not in paths and not os.path.islink(old):
+                os.remove(old)  # of a module that is gone
     for name, text in texts.items():
         path = path_of(folder, name)
         if os.path.islink(path):
