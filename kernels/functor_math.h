@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "rutile/kernels/special_math.h"
+#include "rutile/kernels/special_more.h"
 
 namespace rutile::kernels {
 

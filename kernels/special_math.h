@@ -59,6 +59,7 @@ RUTILE_FN double zeta_positive(double x, double q) {
     q += 1;
   }
   const double last = __builtin_pow(q, -x);
+  if (last == 0) return sum;
   sum += last * q / (x - 1) + 0.5 * last;
   // (2k)! / B_2k
   constexpr double kBernoulli[] = {12,
@@ -134,8 +135,8 @@ RUTILE_FN double chebyshev(double x, const double (&c)[kTerms]) {
   return 0.5 * (b0 - b2);
 }
 
-// Modified Bessel functions of the first kind, of order 0 and 1.
-RUTILE_FN double i0(double x) {
+// Modified Bessel functions of the first kind, of order 0 and 1, times exp(-|x|).
+RUTILE_FN double i0e(double x) {
   constexpr double kNear[] = {
       -4.4153416464793395e-18, 3.3307945188222384e-17,  -2.431279846547955e-16,
       1.715391285555133e-15,   -1.1685332877993451e-14, 7.676185498604936e-14,
@@ -158,11 +159,10 @@ RUTILE_FN double i0(double x) {
       2.8913705208347567e-06,  6.889758346916825e-05,   0.0033691164782556943,
       0.8044904110141088};
   const double a = __builtin_fabs(x);
-  if (a <= 8) return __builtin_exp(a) * chebyshev(a / 2 - 2, kNear);
-  if (a == infinity()) return a;
-  return __builtin_exp(a) * chebyshev(32 / a - 2, kFar) / __builtin_sqrt(a);
+  if (a <= 8) return chebyshev(a / 2 - 2, kNear);
+  return chebyshev(32 / a - 2, kFar) / __builtin_sqrt(a);
 }
-RUTILE_FN double i1(double x) {
+RUTILE_FN double i1e(double x) {
   constexpr double kNear[] = {
       2.7779141127610464e-18,  -2.111421214358166e-17,  1.5536319577362005e-16,
       -1.1055969477353862e-15, 7.600684294735408e-15,   -5.042185504727912e-14,
@@ -185,10 +185,18 @@ RUTILE_FN double i1(double x) {
       -3.882564808877691e-06,  -0.00011058893876262371, -0.009761097491361469,
       0.7785762350182801};
   const double a = __builtin_fabs(x);
-  if (a == infinity()) return x;
-  const double y = a <= 8 ? __builtin_exp(a) * a * chebyshev(a / 2 - 2, kNear)
-                          : __builtin_exp(a) * chebyshev(32 / a - 2, kFar) / __builtin_sqrt(a);
+  const double y =
+      a <= 8 ? a * chebyshev(a / 2 - 2, kNear) : chebyshev(32 / a - 2, kFar) / __builtin_sqrt(a);
   return x < 0 ? -y : y;
+}
+// The functions themselves.
+RUTILE_FN double i0(double x) {
+  const double a = __builtin_fabs(x);
+  return a == infinity() ? a : __builtin_exp(a) * i0e(x);
+}
+RUTILE_FN double i1(double x) {
+  const double a = __builtin_fabs(x);
+  return a == infinity() ? x : __builtin_exp(a) * i1e(x);
 }
 
 }  // namespace rutile::kernels::special

@@ -93,6 +93,12 @@ Tensor DiceLoss::operator()(const Tensor& x, const Tensor& target) const {
   return ops::dice_loss(x, target, smooth);
 }
 
+Tensor CTCLoss::operator()(const Tensor& log_probs, const Tensor& targets,
+                           const Tensor& input_lengths, const Tensor& target_lengths) const {
+  return ops::ctc_loss(log_probs, targets, input_lengths, target_lengths,
+                       {blank, reduction, zero_infinity});
+}
+
 Tensor GaussianNLLLoss::operator()(const Tensor& x, const Tensor& target, const Tensor& var) const {
   return ops::gaussian_nll_loss(x, target, var, {full, eps, reduction});
 }

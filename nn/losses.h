@@ -11,6 +11,7 @@
 
 #include "rutile/ops/attrs.h"
 #include "rutile/ops/call.h"
+#include "rutile/ops/ctc.h"
 #include "rutile/ops/loss.h"
 
 namespace rutile::nn {
@@ -149,7 +150,19 @@ struct RUTILE_API DiceLoss {
   Tensor operator()(const Tensor& x, const Tensor& target) const;
 };
 
-// Of three tensors: no LossFn, but easily part of one.
+// Of three tensors and more: no LossFn, but easily part of one.
+
+// -log P of label sequences over all their alignments (connectionist temporal classification).
+//   nn::CTCLoss loss{.blank = 0};
+//   Tensor l = loss(ops::log_softmax(logits), targets, input_lengths, target_lengths);
+// log_probs [t, n, classes]; targets i64 [n, s], or all one after the other; lengths i64 [n].
+struct RUTILE_API CTCLoss {
+  int64_t blank = 0;
+  Reduction reduction = Reduction::kMean;
+  bool zero_infinity = false;
+  Tensor operator()(const Tensor& log_probs, const Tensor& targets, const Tensor& input_lengths,
+                    const Tensor& target_lengths) const;
+};
 
 // (log v + (x - t)^2 / v) / 2
 struct RUTILE_API GaussianNLLLoss {

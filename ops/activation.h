@@ -104,4 +104,7 @@ extern RUTILE_API const OpDef kGumbelSoftmax;
 RUTILE_API Tensor gumbel_softmax(Arg key, Arg logits, GumbelSoftmaxAttrs attrs);
 RUTILE_API Tensor gumbel_softmax(Arg logits, GumbelSoftmaxAttrs attrs = {});
 
+// softplus with a slope: log(1 + exp(beta x)) / beta, x itself where beta x > threshold.
+RUTILE_API Tensor softplus(Arg x, double beta, double threshold = 20);
+
 }  // namespace rutile::ops

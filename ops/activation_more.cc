@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 
 #include "rutile/ops/activation.h"
@@ -92,7 +93,7 @@ Status infer_glu(const CallMeta& c, TensorMeta* out) {
 Status infer_rows(const TensorMeta& x, int64_t wanted, TensorMeta* out) {
   if (!is_floating(x.dtype)) return type_error(cat("expects floats, got ", x.dtype));
   int axis = 0;
-  RUTILE_RETURN_IF_ERROR(normalize_axis(wanted, x.rank(), &axis));
+  RUTILE_RETURN_IF_ERROR(normalize_axis(wanted, std::max(x.rank(), 1), &axis));
   *out = TensorMeta(x.shape, x.dtype, x.device);
   return Status();
 }
@@ -185,7 +186,7 @@ TensorList compose_gumbel_softmax(const void* attrs, In in) {
   const Tensor u = random_uniform(in[0], {.shape = x.shape(), .dtype = x.dtype()});
   const Tensor gumbel = -log(-log(maximum(u, 1e-38)));
   const Tensor y = softmax((x + gumbel) * (1 / a.tau), a.axis);
-  if (!a.hard) return {cast(y, in[1].dtype())};
+  if (!a.hard || x.rank() == 0) return {cast(y, in[1].dtype())};
   const int axis = static_cast<int>(a.axis < 0 ? a.axis + x.rank() : a.axis);
   Shape line = Shape::filled(x.rank(), 1);
   line[axis] = x.dim(axis);
@@ -308,6 +309,11 @@ Tensor gumbel_softmax(Arg key, Arg logits, GumbelSoftmaxAttrs attrs) {
 }
 Tensor gumbel_softmax(Arg logits, GumbelSoftmaxAttrs attrs) {
   return gumbel_softmax(default_generator().next_key(), logits, attrs);
+}
+
+Tensor softplus(Arg x, double beta, double threshold) {
+  const Tensor scaled = x.tensor * beta;
+  return where(greater(scaled, threshold), x, softplus(scaled) / beta);
 }
 
 }  // namespace rutile::ops

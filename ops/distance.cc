@@ -39,7 +39,7 @@ Status infer_normalize(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<NormalizeAttrs>();
   int axis = 0;
   RUTILE_RETURN_IF_ERROR(check_floating(x, "x"));
-  RUTILE_RETURN_IF_ERROR(normalize_axis(a.axis, x.rank(), &axis));
+  RUTILE_RETURN_IF_ERROR(normalize_axis(a.axis, std::max(x.rank(), 1), &axis));
   RUTILE_RETURN_IF_ERROR(check_p(a.p));
   RUTILE_RETURN_IF_ERROR(check_eps(a.eps));
   *out = TensorMeta(x.shape, x.dtype, x.device);
@@ -60,7 +60,7 @@ Status check_pair(const CallMeta& c, int64_t axis, Shape* shape, int* where) {
     return type_error(cat("expects one dtype, got ", c.in(0).dtype, " and ", c.in(1).dtype));
   }
   RUTILE_RETURN_IF_ERROR(broadcast_shapes(c.in(0).shape, c.in(1).shape, shape));
-  return normalize_axis(axis, shape->rank(), where);
+  return normalize_axis(axis, std::max(shape->rank(), 1), where);
 }
 
 TensorMeta reduced(const CallMeta& c, const Shape& shape, int axis, bool keepdims) {
@@ -98,6 +98,7 @@ Status infer_distance(const CallMeta& c, TensorMeta* out) {
   Shape shape;
   int axis = 0;
   RUTILE_RETURN_IF_ERROR(check_pair(c, -1, &shape, &axis));
+  if (shape.rank() == 0) return index_error("axis -1: a 0-d tensor has no axes");
   RUTILE_RETURN_IF_ERROR(check_p(a.p));
   RUTILE_RETURN_IF_ERROR(check_eps(a.eps));
   if (std::isinf(a.p) && shape[axis] == 0) {

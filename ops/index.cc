@@ -6,6 +6,8 @@
 
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/lines.h"
+#include "rutile/ops/reduce.h"
 #include "rutile/ops/view.h"
 
 namespace rutile::ops {
@@ -141,6 +143,7 @@ Status infer_gather(const CallMeta& c, TensorMeta* out) {
 
 GradResult grad_gather(GradCtx& ctx) {
   const TensorMeta& x = ctx.in_meta(0);
+  if (x.rank() == 0) return {reshape(sum(ctx.grad()), {}), Tensor()};
   int axis = 0;
   throw_if_error(normalize_axis(ctx.attrs<GatherAttrs>().axis, x.rank(), &axis));
   const IndexAddAttrs a{axis, x.dim(axis)};
@@ -209,7 +212,7 @@ constinit const OpDef kGather = define({
     .name = "gather",
     .inputs = {"x", "index"},
     .attrs = attrs_of<GatherAttrs>(),
-    .infer = infer_gather,
+    .infer = infer_lines<infer_gather>,
     .bytes = bytes_of_lookup<0>,
     .grad = grad_gather,
     .saves = {"index"},
@@ -301,7 +304,7 @@ constinit const OpDef kTakeAlongAxis = define({
     .name = "take_along_axis",
     .inputs = {"x", "index"},
     .attrs = attrs_of<TakeAlongAttrs>(),
-    .infer = infer_take_along_axis,
+    .infer = infer_lines<infer_take_along_axis>,
     .bytes = bytes_of_lookup<0>,
     .grad = grad_take_along_axis,
     .saves = {"index"},
@@ -313,7 +316,7 @@ constinit const OpDef kScatterAdd = define({
     .name = "scatter_add",
     .inputs = {"x", "index", "src"},
     .attrs = attrs_of<TakeAlongAttrs>(),
-    .infer = infer_scatter_add,
+    .infer = infer_lines<infer_scatter_add>,
     .flops = flops_per_input<1, 2>,
     .grad = grad_scatter_add,
     .saves = {"index"},
@@ -405,7 +408,7 @@ constinit const OpDef kTopk = define({
     .inputs = {"x"},
     .outputs = {"values", "indices"},
     .attrs = attrs_of<TopkAttrs>(),
-    .infer = infer_topk,
+    .infer = infer_lines<infer_topk>,
     .flops = sort_flops,
     .grad = grad_topk,
     .saves = {"indices"},
@@ -417,7 +420,7 @@ constinit const OpDef kSort = define({
     .inputs = {"x"},
     .outputs = {"values", "indices"},
     .attrs = attrs_of<SortAttrs>(),
-    .infer = infer_sort,
+    .infer = infer_lines<infer_sort>,
     .flops = sort_flops,
     .grad = grad_sort,
     .saves = {"indices"},

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "rutile/core/log.h"
+#include "rutile/ops/lines.h"
 #include "rutile/ops/op_runtime.h"
 
 namespace rutile {
@@ -53,6 +54,9 @@ std::span<const KernelRow> kernel_rows(const OpDef& op, DeviceType device) {
 
 Status make_plan(const CallMeta& call, DeviceType device, std::shared_ptr<const Plan>* plan,
                  Rows rows) {
+  if (ops::is_line_of_number(call)) {
+    return make_plan(ops::LineCall(call).call(), device, plan, rows);
+  }
   std::string refused;
   for (const KernelRow& row : kernel_rows(*call.op, device)) {
     if (!takes_part(row, rows)) continue;
@@ -82,6 +86,7 @@ Status make_plan(const CallMeta& call, DeviceType device, std::shared_ptr<const 
 }
 
 const KernelRow* first_row(const CallMeta& call, DeviceType device, Rows rows) {
+  if (ops::is_line_of_number(call)) return first_row(ops::LineCall(call).call(), device, rows);
   for (const KernelRow& row : kernel_rows(*call.op, device)) {
     Reason reason;
     if (takes_part(row, rows) && accepts(row, call, &reason)) return &row;

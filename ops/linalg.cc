@@ -53,21 +53,31 @@ Status infer_lu_factor(const CallMeta& c, TensorMeta* out) {
   return Status();
 }
 
-// P L^-T (tril(L' gL, -1) + triu(gU U')) U^-T for square matrices.
+// P L^-T (tril(L' gL, -1) + triu(gU U')) U^-T for square matrices. A wide matrix has further
+// columns L U2, a tall one further rows L2 U: their gradients are L^-T gU2 and gL2 U^-T, and what
+// they take from the triangles is -gU2 U2' and -L2' gL2.
 GradResult grad_lu_factor(GradCtx& c) {
   const TensorMeta& x = c.in_meta(0);
   const Tensor& g = c.grad(0);
   if (!g.defined()) return {Tensor()};
-  if (rows_of(x) != cols_of(x)) {
-    throw_error(ErrorCode::kUnsupported,
-                cat("lu_factor has a gradient for square matrices only, x is ", x.shape));
+  const int64_t k = smaller_side(x);
+  const bool is_wide = cols_of(x) > k, is_tall = rows_of(x) > k;
+  const Tensor both = rows(columns(c.out(0), k), k), near = rows(columns(g, k), k);
+  const Tensor l = tril(both, -1) + eye(k, x.dtype), u = triu(both);
+  const TriangularAttrs by_l{.transpose = true, .unitriangular = true};
+  Tensor lower = matmul(mt(l), tril(near, -1)), upper = matmul(triu(near), mt(u)), rest;
+  if (is_wide) {
+    const Tensor g2 = slice_axis(g, -1, k, kEnd), u2 = slice_axis(c.out(0), -1, k, kEnd);
+    lower = lower - matmul(g2, mt(u2));
+    rest = solve_triangular(both, g2, by_l);
+  } else if (is_tall) {
+    const Tensor g2 = slice_axis(g, -2, k, kEnd), l2 = slice_axis(c.out(0), -2, k, kEnd);
+    upper = upper - matmul(mt(l2), g2);
+    rest = mt(solve_triangular(both, mt(g2), {.upper = true}));
   }
-  const int64_t n = rows_of(x);
-  const Tensor &both = c.out(0), u = triu(both);
-  const Tensor l = tril(both, -1) + eye(n, x.dtype);
-  const Tensor middle = tril(matmul(mt(l), tril(g, -1)), -1) + triu(matmul(triu(g), mt(u)));
-  const Tensor left = solve_triangular(both, middle, {.transpose = true, .unitriangular = true});
-  const Tensor z = mt(solve_triangular(both, mt(left), {.upper = true}));
+  const Tensor left = solve_triangular(both, tril(lower, -1) + triu(upper), by_l);
+  Tensor z = mt(solve_triangular(both, mt(left), {.upper = true}));
+  if (rest.defined()) z = concat({{z, rest}}, is_wide ? -1 : -2);
   return {unpermute(z, c.out(1))};
 }
 
@@ -195,10 +205,9 @@ GradResult grad_svd(GradCtx& c) {
   const int64_t m = rows_of(x), n = cols_of(x), k = smaller_side(x);
   Tensor gu = c.grad(0), gs = c.grad(1), gvh = c.grad(2);
   if (!gu.defined() && !gs.defined() && !gvh.defined()) return {Tensor()};
-  if (c.attrs<SvdAttrs>().full_matrices && m != n && (gu.defined() || gvh.defined())) {
-    throw_error(ErrorCode::kUnsupported,
-                cat("svd has no gradient of u and vh with full_matrices, x is ", x.shape));
-  }
+  // What full_matrices adds are arbitrary bases of the rest: their gradient is left out.
+  if (gu.defined() && m > k) gu = columns(gu, k);
+  if (gvh.defined() && n > k) gvh = rows(gvh, k);
   const Tensor u = columns(c.out(0), k), vh = rows(c.out(2), k), &s = c.out(1);
   if (!gu.defined() && !gvh.defined()) return {matmul(u * expand_dims(gs, -2), vh)};
   const Tensor e = gaps(s * s), across = expand_dims(s, -2), down = expand_dims(s, -1);

@@ -41,7 +41,7 @@ struct LuFactor {
 };
 // L (unit diagonal, below) and U in one matrix [.., m, n], and the rows exchanged with row i at
 // step i, counted from 1 as LAPACK does: i32 [.., min(m, n)]. A singular x is no error here. The
-// gradient exists for square matrices that are regular.
+// gradient exists where the leading square matrix is regular.
 extern RUTILE_API const OpDef kLuFactor;
 RUTILE_API LuFactor lu_factor(Arg x);
 // Rows in the order that the exchanges leave: i64 [.., rows] with A[perm] = L U.
@@ -79,7 +79,8 @@ struct Svd {
   Tensor u, s, vh;
 };
 // x = U diag(S) Vh, S in falling order. u [.., m, m] and vh [.., n, n], or without full_matrices
-// [.., m, k] and [.., k, n]. With full matrices gradients of u and vh exist for m = n only.
+// [.., m, k] and [.., k, n]. What
+// full matrices have beyond k are arbitrary bases of the rest: gradients of them count nothing.
 extern RUTILE_API const OpDef kSvd;
 RUTILE_API Svd svd(Arg x, bool full_matrices = true);
 extern RUTILE_API const OpDef kSvdvals;

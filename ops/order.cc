@@ -7,6 +7,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
+#include "rutile/ops/lines.h"
 #include "rutile/ops/require.h"
 #include "rutile/ops/special.h"
 #include "rutile/ops/tensor_ops.h"
@@ -39,7 +40,8 @@ Shape without(const Shape& x, int axis, bool keepdims) {
 Status one_axis(const Dims& axes, int rank, int* axis) {
   *axis = -1;
   if (axes.rank() > 1) return value_error(cat("takes one axis or none, got ", axes));
-  return axes.empty() ? Status() : normalize_axis(axes[0], rank, axis);
+  if (axes.empty() || (rank == 0 && (axes[0] == 0 || axes[0] == -1))) return Status();
+  return normalize_axis(axes[0], rank, axis);
 }
 
 Status infer_chosen(const TensorMeta& x, int axis, bool keepdims, TensorMeta* out) {
@@ -93,8 +95,8 @@ GradResult put_back(GradCtx& c, int axis) {
   return {scatter_add(full(x.shape, 0, x.dtype), places, g, axis)};
 }
 int positive(int64_t axis, const TensorMeta& x) {
-  int a = 0;
-  throw_if_error(normalize_axis(axis, x.rank(), &a));
+  int a = -1;
+  if (x.rank() > 0) throw_if_error(normalize_axis(axis, x.rank(), &a));
   return a;
 }
 GradResult grad_kthvalue(GradCtx& c) {
@@ -289,13 +291,13 @@ ValuesIndices extremum(const OpDef& arg, Arg x, int64_t axis, bool keepdims) {
                                            .grad = grad_fn,                  \
                                            .saves = {"indices"},             \
                                            .doc = text})
-RUTILE_CHOICE(kKthvalue, "kthvalue", KthvalueAttrs, infer_kthvalue, grad_kthvalue,
+RUTILE_CHOICE(kKthvalue, "kthvalue", KthvalueAttrs, infer_lines<infer_kthvalue>, grad_kthvalue,
               "The k-th smallest element along an axis, and its place.");
 RUTILE_CHOICE(kMedian, "median", ArgAttrs, infer_median, grad_median,
               "The middle element (the lower of two), and its place.");
 RUTILE_CHOICE(kNanmedian, "nanmedian", ArgAttrs, infer_median, grad_median,
               "The middle element of those that are numbers, and its place.");
-RUTILE_CHOICE(kMode, "mode", ModeAttrs, infer_mode, grad_mode,
+RUTILE_CHOICE(kMode, "mode", ModeAttrs, infer_lines<infer_mode>, grad_mode,
               "The most frequent element along an axis, and its last place.");
 
 ValuesIndices kthvalue(Arg x, int64_t k, int64_t axis, bool keepdims) {

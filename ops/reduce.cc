@@ -6,6 +6,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
+#include "rutile/ops/lines.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
 
@@ -455,7 +456,7 @@ Tensor argmin(Arg x, ArgAttrs attrs) { return call1(kArgmin, &attrs, {x.tensor},
 constinit const OpDef kCumsum = define({.name = "cumsum",
                                         .inputs = {"x"},
                                         .attrs = attrs_of<CumsumAttrs>(),
-                                        .infer = infer_cumsum,
+                                        .infer = infer_lines<infer_cumsum>,
                                         .flops = flops_per_input<1>,
                                         .grad = grad_cumsum,
                                         .amp = Amp::kHigh,

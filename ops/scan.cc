@@ -7,6 +7,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
+#include "rutile/ops/lines.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
@@ -65,7 +66,11 @@ Status infer_trapezoid(const CallMeta& c, TensorMeta* out) {
   if (!is_floating(y.dtype)) return type_error(cat("expects floats, got ", y.dtype));
   if (c.has(1)) {
     const TensorMeta& x = c.in(1);
-    if (!(x.shape == y.shape) && !(x.shape == Shape{y.dim(axis)})) {
+    bool fits = x.shape == Shape{y.dim(axis)} || x.rank() == y.rank();
+    for (int i = 0; fits && x.rank() > 1 && i < y.rank(); ++i) {
+      fits = x.dim(i) == y.dim(i) || (x.dim(i) == 1 && i != axis);
+    }
+    if (!fits || (y.rank() == 1 && x.dim(0) != y.dim(0))) {
       return value_error(
           cat("x expects shape [", y.dim(axis), "] or ", y.shape, ", got ", x.shape));
     }
@@ -132,15 +137,13 @@ TensorList compose_diff(const void* attrs, In in) {
   return {y};
 }
 
-TensorList compose_trapezoid(const void* attrs, In in) {
-  const auto& a = *static_cast<const TrapezoidAttrs*>(attrs);
-  const Tensor y = wide(in[0]);
+}  // namespace
+
+Tensor trapezoid_areas(const Tensor& y, const Tensor& points, const TrapezoidAttrs& a) {
   const int axis = static_cast<int>(a.axis < 0 ? a.axis + y.rank() : a.axis);
   const int64_t n = y.dim(axis);
   const Tensor pairs =
       slice_axis(y, axis, 1, kEnd) + slice_axis(y, axis, 0, std::max<int64_t>(n - 1, 0));
-  const Tensor points = operand(in, 1);
-  Tensor areas;
   if (points.defined()) {
     Tensor d = diff(wide(points), {1, points.rank() == y.rank() ? axis : 0});
     if (points.rank() != y.rank()) {
@@ -148,11 +151,17 @@ TensorList compose_trapezoid(const void* attrs, In in) {
       line[axis] = d.dim(0);
       d = reshape(d, line);
     }
-    areas = pairs * d * 0.5;
-  } else {
-    areas = pairs * (0.5 * a.dx);
+    return pairs * d * 0.5;
   }
-  return {cast(sum(areas, {.axes = {axis}}), in[0].dtype())};
+  return pairs * (0.5 * a.dx);
+}
+
+namespace {
+
+TensorList compose_trapezoid(const void* attrs, In in) {
+  const auto& a = *static_cast<const TrapezoidAttrs*>(attrs);
+  const Tensor areas = trapezoid_areas(wide(in[0]), operand(in, 1), a);
+  return {cast(sum(areas, {.axes = {a.axis}}), in[0].dtype())};
 }
 
 ValuesIndices pair(const OpDef& op, Arg x, int64_t axis) {
@@ -166,7 +175,7 @@ ValuesIndices pair(const OpDef& op, Arg x, int64_t axis) {
 constinit const OpDef kCumprod = define({.name = "cumprod",
                                          .inputs = {"x"},
                                          .attrs = attrs_of<ScanAttrs>(),
-                                         .infer = infer_cumprod,
+                                         .infer = infer_lines<infer_cumprod>,
                                          .flops = flops_per_input<1>,
                                          .grad = grad_cumprod,
                                          .saves = {"x", "y"},
@@ -181,7 +190,7 @@ constinit const OpDef kCummax = define({.name = "cummax",
                                         .inputs = {"x"},
                                         .outputs = {"values", "indices"},
                                         .attrs = attrs_of<ScanAttrs>(),
-                                        .infer = infer_extremes,
+                                        .infer = infer_lines<infer_extremes>,
                                         .flops = flops_per_input<1>,
                                         .grad = grad_extremes,
                                         .saves = {"indices"},
@@ -191,7 +200,7 @@ constinit const OpDef kCummin = define({.name = "cummin",
                                         .inputs = {"x"},
                                         .outputs = {"values", "indices"},
                                         .attrs = attrs_of<ScanAttrs>(),
-                                        .infer = infer_extremes,
+                                        .infer = infer_lines<infer_extremes>,
                                         .flops = flops_per_input<1>,
                                         .grad = grad_extremes,
                                         .saves = {"indices"},
@@ -202,7 +211,7 @@ constinit const OpDef kLogcumsumexp =
     define({.name = "logcumsumexp",
             .inputs = {"x"},
             .attrs = attrs_of<LogcumsumexpAttrs>(),
-            .infer = infer_logcumsumexp,
+            .infer = infer_lines<infer_logcumsumexp>,
             .flops = flops_per_input<4>,
             .grad = grad_logcumsumexp,
             .saves = {"x", "y"},

@@ -50,10 +50,12 @@ struct TrapezoidAttrs {
   int64_t axis = -1;
   RUTILE_REFLECT(dx, axis)
 };
-// The integral over the axis by the trapezoidal rule; x: the points, of shape [n] or y's. Floats
-// only.
+// The integral over the axis by the trapezoidal rule; x: the points, of shape [n] or one that
+// broadcasts to y's beside the axis. Floats only.
 extern RUTILE_API const OpDef kTrapezoid;
 RUTILE_API Tensor trapezoid(Arg y, TrapezoidAttrs attrs = {});
 RUTILE_API Tensor trapezoid(Arg y, Arg x, int64_t axis = -1);
+// What it adds up, for `points` or none.
+Tensor trapezoid_areas(const Tensor& y, const Tensor& points, const TrapezoidAttrs& attrs);
 
 }  // namespace rutile::ops

@@ -6,6 +6,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
+#include "rutile/ops/lines.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
@@ -270,16 +271,18 @@ Status infer_masked_scatter(const CallMeta& c, TensorMeta* out) {
   if (mask.dtype != DType::kBool) return type_error(cat("mask expects bool, got ", mask.dtype));
   Shape shape;
   RUTILE_RETURN_IF_ERROR(broadcast_shapes(x.shape, mask.shape, &shape));
-  if (!(shape == x.shape)) {
-    return value_error(cat("mask of shape ", mask.shape, " does not fit x of shape ", x.shape));
-  }
   RUTILE_RETURN_IF_ERROR(check_combined(x, src, ScatterReduce::kNone));
-  return infer_like_x(x, out);
+  int64_t numel = 0;
+  RUTILE_RETURN_IF_ERROR(checked_numel(shape, &numel));
+  *out = TensorMeta(shape, x.dtype, x.device);
+  return Status();
 }
 TensorList compose_masked_scatter(const void*, In in) {
-  const Tensor &x = in[0], &src = in[2];
+  Shape shape;
+  throw_if_error(broadcast_shapes(in[0].shape(), in[1].shape(), &shape));
+  const Tensor x = broadcast_to(in[0], shape), &src = in[2];
   const int64_t n = x.numel();
-  if (n == 0) return {x};
+  if (n == 0) return {contiguous(x)};
   const Tensor mask = reshape(broadcast_to(in[1], x.shape()), {n});
   const Tensor number = cumsum(cast(mask, DType::kI64)) - 1;
   if (!number.is_symbolic()) {
@@ -302,7 +305,7 @@ constinit const OpDef kScatter =
     define({.name = "scatter",
             .inputs = {"x", "index", "src"},
             .attrs = attrs_of<ScatterAttrs>(),
-            .infer = infer_scatter,
+            .infer = infer_lines<infer_scatter>,
             .flops = flops_per_input<1, 2>,
             .grad = grad_scatter,
             .saves = {"x", "index", "src", "y"},

@@ -99,8 +99,8 @@ RUTILE_API Tensor index_put(Arg x, std::span<const Tensor> indices, Arg values,
 
 // ---- By mask ----------------------------------------------------------------------------------
 
-// The elements of src one after the other where mask (broadcast to x) is true, x elsewhere. src has
-// at least as many elements as the mask is true: kIndex otherwise.
+// The elements of src one after the other where mask (broadcast against x) is true, x elsewhere.
+// src has at least as many elements as the mask is true: kIndex otherwise.
 extern RUTILE_API const OpDef kMaskedScatter;
 RUTILE_API Tensor masked_scatter(Arg x, Arg mask, Arg src);
 

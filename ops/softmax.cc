@@ -4,6 +4,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
+#include "rutile/ops/lines.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 
@@ -54,7 +55,7 @@ constinit const OpDef kSoftmax = define({
     .name = "softmax",
     .inputs = {"x"},
     .attrs = attrs_of<SoftmaxAttrs>(),
-    .infer = infer_softmax,
+    .infer = infer_lines<infer_softmax>,
     .flops = flops_per_input<5>,
     .grad = grad_softmax,
     .saves = {"y"},
@@ -66,7 +67,7 @@ constinit const OpDef kLogSoftmax = define({
     .name = "log_softmax",
     .inputs = {"x"},
     .attrs = attrs_of<SoftmaxAttrs>(),
-    .infer = infer_softmax,
+    .infer = infer_lines<infer_softmax>,
     .flops = flops_per_input<5>,
     .grad = grad_log_softmax,
     .saves = {"y"},
@@ -79,7 +80,7 @@ constinit const OpDef kSoftmaxGrad = define({
     .inputs = {"grad", "y"},
     .outputs = {"dx"},
     .attrs = attrs_of<SoftmaxAttrs>(),
-    .infer = infer_grad,
+    .infer = infer_lines<infer_grad>,
     .flops = flops_per_input<4>,
     .saves = {"grad", "y"},
     .compose = compose_softmax_grad,
@@ -91,7 +92,7 @@ constinit const OpDef kLogSoftmaxGrad = define({
     .inputs = {"grad", "y"},
     .outputs = {"dx"},
     .attrs = attrs_of<SoftmaxAttrs>(),
-    .infer = infer_grad,
+    .infer = infer_lines<infer_grad>,
     .flops = flops_per_input<4>,
     .saves = {"grad", "y"},
     .compose = compose_log_softmax_grad,

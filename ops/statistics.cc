@@ -7,6 +7,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
+#include "rutile/ops/index.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
@@ -64,12 +65,32 @@ Status infer_cov(const CallMeta& c, TensorMeta* out) {
   if (x.rank() < 1 || x.rank() > 2) {
     return value_error(cat("expects shape [m, n] or [n], got ", x.shape));
   }
-  const Shape shape = x.rank() == 2 ? Shape{x.dim(0), x.dim(0)} : Shape{};
+  const bool one = x.rank() == 1 || x.dim(0) == 1;
+  const Shape shape = one ? Shape{} : Shape{x.dim(0), x.dim(0)};
   int64_t numel = 0;
   RUTILE_RETURN_IF_ERROR(checked_numel(shape, &numel));
   *out = TensorMeta(shape, x.dtype, x.device);
   return Status();
 }
+Status infer_weighted_cov(const CallMeta& c, TensorMeta* out) {
+  RUTILE_RETURN_IF_ERROR(infer_cov(c, out));
+  const Shape line{c.in(0).shape.back()};
+  for (int i = 1; i < 3; ++i) {
+    if (!c.has(i)) continue;
+    const TensorMeta& w = c.in(i);
+    if (!(w.shape == line)) {
+      return value_error(cat(c.op->input_name(i), " expects shape ", line, ", got ", w.shape));
+    }
+    if (i == 1 ? !is_integral(w.dtype) : !is_floating(w.dtype)) {
+      return type_error(
+          cat(c.op->input_name(i), " expects ", i == 1 ? "integers" : "floats", ", got ", w.dtype));
+    }
+  }
+  return Status();
+}
+// A single variable has a number.
+Tensor of_variables(const Tensor& y) { return y.numel() == 1 ? reshape(y, {}) : y; }
+
 // Of [n] as [1, 1]; not yet divided by anything.
 Tensor products_of_deviations(const Tensor& x) {
   const Tensor rows = x.rank() == 2 ? x : reshape(x, {1, x.numel()});
@@ -80,15 +101,27 @@ TensorList compose_cov(const void* attrs, In in) {
   const Tensor x = wide(in[0]);
   const auto n = static_cast<double>(x.shape().back());
   const auto correction = static_cast<double>(static_cast<const CovAttrs*>(attrs)->correction);
-  const Tensor y = products_of_deviations(x) * (1 / std::max(n - correction, 0.0));
-  return {cast(x.rank() == 2 ? y : reshape(y, {}), in[0].dtype())};
+  const Tensor often = operand(in, 1), weight = operand(in, 2);
+  if (!often.defined() && !weight.defined()) {
+    const Tensor y = products_of_deviations(x) * (1 / std::max(n - correction, 0.0));
+    return {cast(of_variables(y), in[0].dtype())};
+  }
+  Tensor w = often.defined() ? cast(often, x.dtype()) : cast(weight, x.dtype());
+  if (often.defined() && weight.defined()) w = w * cast(weight, x.dtype());
+  const Tensor total = sum(w);
+  const Tensor lost = weight.defined() ? sum(w * cast(weight, x.dtype())) / total * correction
+                                       : full({}, correction, x.dtype());
+  const Tensor rows = x.rank() == 2 ? x : reshape(x, {1, x.numel()});
+  const Tensor d = rows - sum(rows * w, {.axes = {1}, .keepdims = true}) / total;
+  const Tensor y = matmul(d * w, d, {.transpose_b = true}) / maximum(total - lost, 0.0);
+  return {cast(of_variables(y), in[0].dtype())};
 }
 TensorList compose_corrcoef(const void*, In in) {
   const Tensor x = wide(in[0]), y = products_of_deviations(x);
   const Tensor scale = rsqrt(diagonal(y));
   const Tensor r = y * reshape(scale, {scale.numel(), 1}) * scale;
   const Tensor limited = clip(r, {-1, 1});
-  return {cast(x.rank() == 2 ? limited : reshape(limited, {}), in[0].dtype())};
+  return {cast(of_variables(limited), in[0].dtype())};
 }
 double cov_flops(const CallMeta& c) {
   const double n = c.in(0).rank() > 0 ? static_cast<double>(c.in(0).shape.back()) : 1;
@@ -145,14 +178,16 @@ Tensor amax(Arg x, ReduceAttrs attrs) { return max(x, attrs); }
 Tensor amin(Arg x, ReduceAttrs attrs) { return min(x, attrs); }
 
 constinit const OpDef kCov = define({.name = "cov",
-                                     .inputs = {"x"},
+                                     .inputs = {"x", "fweights?", "aweights?"},
                                      .attrs = attrs_of<CovAttrs>(),
-                                     .infer = infer_cov,
+                                     .infer = infer_weighted_cov,
                                      .flops = cov_flops,
                                      .compose = compose_cov,
                                      .amp = Amp::kHigh,
                                      .doc = "Covariances of the rows, divisor n - correction."});
-Tensor cov(Arg x, CovAttrs attrs) { return call1(kCov, &attrs, {x.tensor}, x.where); }
+Tensor cov(Arg x, CovAttrs attrs, const Tensor& fweights, const Tensor& aweights) {
+  return call1(kCov, &attrs, {x.tensor, fweights, aweights}, x.where);
+}
 constinit const OpDef kCorrcoef = define({.name = "corrcoef",
                                           .inputs = {"x"},
                                           .infer = infer_cov,

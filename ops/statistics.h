@@ -32,10 +32,12 @@ struct CovAttrs {
   int64_t correction = 1;  // the divisor is n - correction
   RUTILE_REFLECT(correction)
 };
-// Covariances of the rows of x [m, n], each a variable with n observations: [m, m]; of [n] the
-// variance. Floats only.
+// Covariances of the rows of x [m, n], each a variable with n observations: [m, m]; of one variable
+// the variance, 0-d. Floats only. fweights [n]: how often each observation came (integers);
+// aweights [n]: how much it counts (floats).
 extern RUTILE_API const OpDef kCov;
-RUTILE_API Tensor cov(Arg x, CovAttrs attrs = {});
+RUTILE_API Tensor cov(Arg x, CovAttrs attrs = {}, const Tensor& fweights = {},
+                      const Tensor& aweights = {});
 // The same as correlations, in [-1, 1].
 extern RUTILE_API const OpDef kCorrcoef;
 RUTILE_API Tensor corrcoef(Arg x);

@@ -39,6 +39,15 @@ Status infer_masked_select(const CallMeta& c, TensorMeta* out) {
   return Status();
 }
 
+Status infer_unique_rows(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta& x = c.in(0);
+  if (is_complex(x.dtype)) return type_error("complex numbers have no order");
+  if (x.rank() != 2) return value_error(cat("expects shape [n,k], got ", x.shape));
+  for (int i = 0; i < 3; ++i) out[i] = TensorMeta({x.dim(0)}, DType::kI64, x.device);
+  out[3] = TensorMeta({}, DType::kI64, x.device);
+  return Status();
+}
+
 TensorList compose_masked_select(const void*, In in) {
   Shape shape;
   throw_if_error(broadcast_shapes(in[0].shape(), in[1].shape(), &shape));
@@ -148,6 +157,34 @@ constinit const OpDef kUniqueConsecutive =
             .doc = "x with equal neighbours taken together, `count` elements."});
 Unique unique(Arg x) { return cut(kUnique, x); }
 Unique unique_consecutive(Arg x) { return cut(kUniqueConsecutive, x); }
+
+constinit const OpDef kUniqueRows = define(
+    {.name = "unique_rows",
+     .inputs = {"x"},
+     .outputs = {"places", "inverse", "counts", "count"},
+     .attrs = attrs_of<UniqueRowsAttrs>(),
+     .infer = infer_unique_rows,
+     .flops = sort_flops,
+     .no_grad = "which row a value comes from is not defined",
+     .doc = "Where the first of each kind of rows stands, in order, `count` of them, which kind "
+            "each row is, and how often each comes."});
+Unique unique_along(Arg x, int64_t axis, bool consecutive) {
+  const Tensor& t = x.tensor;
+  int d = 0;
+  throw_if_error(normalize_axis(axis, t.rank(), &d));
+  const int64_t n = t.dim(d);
+  int64_t k = 1;
+  for (int i = 0; i < t.rank(); ++i) k *= i == d ? 1 : t.dim(i);
+  Dims front{d};
+  for (int i = 0; i < t.rank(); ++i) {
+    if (i != d) front.push_back(i);
+  }
+  const Tensor rows = reshape(transpose(x, front), {n, k});
+  const UniqueRowsAttrs a{consecutive};
+  const TensorList y = call_n(kUniqueRows, &a, {&rows, 1}, x.where);
+  const int64_t count = y[3].item<int64_t>();
+  return {gather(t, slice(y[0], {0}, {count}), d), y[1], slice(y[2], {0}, {count})};
+}
 
 constinit const OpDef kMaskedSelect =
     define({.name = "masked_select",

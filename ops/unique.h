@@ -23,6 +23,16 @@ RUTILE_API Unique unique(Arg x);
 extern RUTILE_API const OpDef kUniqueConsecutive;
 RUTILE_API Unique unique_consecutive(Arg x);
 
+// The same of slices along an axis, in the order of their elements. values: x without the repeats;
+// inverse and counts are 1-d. The op takes rows [n, k] and gives the place of the first row of each
+// kind instead of the values, [n].
+struct UniqueRowsAttrs {
+  bool consecutive = false;  // equal neighbours only, in x's order
+  RUTILE_REFLECT(consecutive)
+};
+extern RUTILE_API const OpDef kUniqueRows;
+RUTILE_API Unique unique_along(Arg x, int64_t axis, bool consecutive = false);
+
 // The elements of x where mask (bool, broadcast with x) is true, 1-d in row-major order. The op:
 // as many as x has, zeros behind `count`.
 extern RUTILE_API const OpDef kMaskedSelect;

@@ -7,6 +7,7 @@
 #include "rutile/ops/fused.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/special.h"
+#include "rutile/ops/special_more.h"
 
 namespace rutile::kernels {
 namespace {

@@ -9,6 +9,7 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/fused.h"
 #include "rutile/ops/special.h"
+#include "rutile/ops/special_more.h"
 
 namespace rutile::kernels {
 namespace {

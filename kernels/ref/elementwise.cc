@@ -10,6 +10,7 @@
 #include "rutile/ops/activation.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/special.h"
+#include "rutile/ops/special_more.h"
 
 namespace rutile::kernels {
 namespace {

@@ -156,8 +156,57 @@ def rows(s):
     s.add("dice_loss", {"smooth": 0.01}, [((6, 5), 0.5, 0.5)] * 2, lambda v, t: dice(v, t, 0.01))
 
 
+class Ctc(torch.autograd.Function):
+    """PyTorch's loss of each sequence. Its gradient is that by the logits of log_softmax, which differs from that by
+    the log-probabilities by their exponential."""
+
+    @staticmethod
+    def forward(ctx, x, targets, steps, lengths, blank):
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = F.ctc_loss(leaf, targets, steps, lengths, blank, reduction="none")
+        ctx.save_for_backward(leaf, loss, steps)
+        return loss.detach().clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        leaf, loss, steps = ctx.saved_tensors
+        g = torch.where(torch.isinf(loss), 0.0, g)
+        grad = torch.autograd.grad(loss, leaf, g)[0]
+        inside = torch.arange(leaf.shape[0])[:, None, None] < steps[None, :, None]
+        grad = torch.where(inside, grad - leaf.exp() * g[None, :, None], 0.0)
+        return torch.where(torch.isinf(loss)[None, :, None], 0.0, grad), None, None, None, None
+
+
+def ctc(x, targets, steps, lengths, blank, reduction, zero_infinity):
+    loss = Ctc.apply(x, targets, steps, lengths, blank)
+    if zero_infinity:
+        loss = torch.where(torch.isinf(loss), 0.0, loss)
+    if reduction == "mean":
+        loss = (loss / lengths.clamp(min=1)).mean()
+    loss = loss.sum() if reduction == "sum" else loss
+    want = F.ctc_loss(x, targets, steps, lengths, blank, reduction, zero_infinity)
+    assert torch.allclose(loss, want, rtol=1e-12), (loss, want)
+    return loss
+
+
+def sequences(s):
+    x = ((14, 4, 6), 1.5, -2.0)
+    steps, lengths = torch.tensor([14, 11, 9, 13]), torch.tensor([5, 0, 3, 4])
+    padded = torch.tensor([[1, 1, 2, 2, 5], [0, 0, 0, 0, 0], [3, 3, 3, 0, 0], [4, 1, 4, 1, 0]])
+    flat = torch.cat([row[:n] for row, n in zip(padded, lengths)])
+    last = torch.tensor([[0, 1, 2, 2, 4], [1, 0, 0, 0, 0], [3, 3, 3, 0, 0], [4, 1, 4, 1, 0]])
+    short = torch.tensor([14, 11, 4, 13])
+    for r in REDUCTIONS:
+        for targets, n, blank, zero in ((padded, steps, 0, False), (flat, steps, 0, False), (last, steps, 5, False),
+                                        (padded, short, 0, True)):
+            s.add("ctc_loss", {"reduction": r, "blank": blank, "zero_infinity": zero}, [x, targets, n, lengths],
+                  lambda v, t, a, b: ctc(v, t, a, b, blank, r, zero))
+
+
 def all_samples():
     samples = Losses()
     elements(samples)
     rows(samples)
+    sequences(samples)
     return samples.rows

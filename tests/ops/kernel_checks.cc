@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "rutile/core/thread.h"
+#include "rutile/ops/lines.h"
 #include "rutile/ops/plan_cache.h"
 #include "rutile/tests/ops/harness.h"
 
@@ -81,6 +82,8 @@ std::optional<RowCall> prepare(const KernelRow& row, const Sample& s, std::vecto
   }
   call.outputs = r.out_metas;
   Reason reason;
+  std::optional<ops::LineCall> line;
+  if (ops::is_line_of_number(call)) call = line.emplace(call).call();
   if (!(row.supports ? row.supports(call, &reason) : all_strided(call))) return std::nullopt;
   throw_if_error(row.prepare(call, &r.plan));
   RUTILE_CHECK(r.plan && r.plan->run, "prepare gives a plan that can run");

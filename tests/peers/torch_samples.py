@@ -18,17 +18,16 @@ import torch
 from rutile import Tensor, ops
 from rutile.ops import table
 from torch.testing._internal.common_methods_invocations import op_db
+from torch_names import ADAPTERS, CASTS, DROPPED, Unmapped
 
 SAMPLES = 30
 # PyTorch's argument -> what ours may be called.
 RENAMED = {"dim": ("axis", "axes"), "dims": ("axes", "axis"), "keepdim": ("keepdims",), "kernel_size": ("kernel",),
            "padding": ("pad", "padding"), "output_padding": ("output_pad",), "correction": ("correction", "ddof"),
-           "is_causal": ("causal",), "attn_mask": ("mask",), "num_classes": ("depth",), "dtype": ("dtype",)}
-# Another function under the same name, another order of arguments, or random numbers.
-OTHER = {"arange", "max", "min", "split", "transpose", "unfold", "select", "norm", "vander", "fill", "flatten",
-         "scatter", "scatter_add", "gather", "index_add", "index_select", "index_fill", "index_copy", "index_put", "where", "flip",
-         "layer_norm", "rms_norm", "batch_norm", "instance_norm", "pad", "cond", "var_mean", "std_mean", "tensordot", "median",
-         "nanmedian", "masked_select", "cross_entropy", "squeeze", "normal", "uniform", "multinomial", "cdist", "diff", "embedding"}
+           "is_causal": ("causal",), "attn_mask": ("mask",), "num_classes": ("depth",), "dtype": ("dtype",),
+           "dim1": ("axis1",), "dim2": ("axis2",)}
+# Another function under the same name, or random numbers.
+OTHER = {"arange", "unfold", "vander", "fill", "cond", "normal", "uniform", "multinomial"}
 # Differences that are meant.
 KNOWN = {"std": "positional arguments are axes", "var": "positional arguments are axes", "hypot": "gradient 0 at (0, 0)",
          "nextafter": "no gradient", "nn.functional.adaptive_max_pool2d": "None in output_size"}
@@ -37,6 +36,8 @@ RANDOM = ("drop", "rand", "rrelu", "gumbel", "bernoulli", "empty")
 
 def ours(name):
     last = name.split(".")[-1]
+    if name in ADAPTERS:
+        return ADAPTERS[name], ""
     if last in OTHER or any(r in last for r in RANDOM) or name.startswith(("masked.", "sparse.")):
         return None, "other"
     for candidate in (name.replace(".", "_"), last):
@@ -54,11 +55,20 @@ def argument_names(f):
         return [w.split("=")[0].strip() for w in text[1:-1].split(",")]
 
 
+def plain(v):
+    """PyTorch's dtypes by their names."""
+    if isinstance(v, list | tuple):
+        return type(v)(plain(x) for x in v) if not isinstance(v, torch.Size) else tuple(v)
+    if isinstance(v, dict):
+        return {k: plain(x) for k, x in v.items()}
+    return str(v).split(".")[1] if isinstance(v, torch.dtype) else v
+
+
 class Sample:
     """One call: its float tensors are what is differentiated by."""
 
-    def __init__(self, sample):
-        self.variables = []
+    def __init__(self, name, sample):
+        self.name, self.variables = name, []
         self.call = tuple(self.place(v) for v in (sample.input, sample.args, sample.kwargs))
 
     def place(self, v):
@@ -81,11 +91,15 @@ class Sample:
         return op(x, *args, **kwargs)
 
     def rutile(self, f, tensors):
-        x, args, kwargs = (self.fill(v, tensors) for v in self.call)
+        x, args, kwargs = (plain(self.fill(v, tensors)) for v in self.call)
+        kwargs = {k: v for k, v in kwargs.items() if k not in DROPPED}
+        if self.name in CASTS and kwargs.get("dtype") is not None:
+            x = x.astype(kwargs.pop("dtype"))
+        if self.name in ADAPTERS:
+            return f(x, *args, **kwargs)
         names, renamed = argument_names(f), {}
         for k, v in kwargs.items():
             k = next((n for n in (k, *RENAMED.get(k, ())) if n in names), k)
-            v = str(v).split(".")[1] if isinstance(v, torch.dtype) else v
             renamed[k] = (v,) if k == "axes" and isinstance(v, int) else v
         return f(x, *args, **{k: v for k, v in renamed.items() if v is not None})
 
@@ -107,7 +121,7 @@ def close(got, want):
 
 def compare(op, f, sample):
     """(kind, what): kind is "same", "skipped" (PyTorch itself refuses), "refused" or "differs"."""
-    s = Sample(sample)
+    s = Sample(op.name, sample)
     by = [i for i, v in enumerate(s.variables) if v.is_floating_point()]
     for i in by:
         s.variables[i].requires_grad_()
@@ -118,6 +132,8 @@ def compare(op, f, sample):
     tensors = [Tensor(v.detach().numpy()) for v in s.variables]
     try:
         got = flat(s.rutile(f, tensors))
+    except Unmapped as e:
+        return "unmapped", str(e)
     except (rutile.Error, TypeError, ValueError, IndexError, RuntimeError) as e:
         return "refused", str(e).split("|")[0].strip()
     pairs = [(w, g) for w, g in zip(want, got, strict=False) if isinstance(w, torch.Tensor)]
@@ -152,7 +168,7 @@ def compare_gradients(s, f, by, tensors, want):
     except (rutile.Error, TypeError, ValueError, IndexError, RuntimeError) as e:
         return "refused", "gradient: " + str(e).split("|")[0].strip()
     for g, w in zip(flat(got), expected, strict=True):
-        if what := close(g.asnumpy(), np.zeros(tuple(g.shape)) if w is None else w.numpy()):
+        if what := close(g.asnumpy(), np.zeros(tuple(g.shape)) if w is None else w.numpy(force=True)):
             return "differs", "gradient " + what
     return "same", ""
 

@@ -97,6 +97,9 @@ RUTILE_SAMPLES(gather) {
   s.add({in({5, 3}), index_in({4}, -5, 5)}, GatherAttrs{0}).dtypes(kEveryType);
   s.add({in({3, 5, 2}), index_in({2, 3}, -5, 5)}, GatherAttrs{1});
   s.add({in({3, 5}), index_in({}, 0, 5)}, GatherAttrs{-1}).name("0-d index");
+  s.add({in({}), index_in({}, 0, 1)}, GatherAttrs{0}).name("number");
+  s.add({in({}), index_in({3}, -1, 1)}, GatherAttrs{-1}).name("number, many times");
+  s.add({in({}), index_in({1}, 0, 1)}, GatherAttrs{0}).name("number, once");
   s.add({in({3, 5}), in({4}).as(DType::kI32).ints(0, 3)}, GatherAttrs{0});
   s.add({in({3, 0}), index_in({2}, 0, 3)}, GatherAttrs{0}).name("empty slices");
   s.add({in({3, 5}), index_in({0}, 0, 3)}, GatherAttrs{0}).name("no index");
@@ -132,6 +135,7 @@ RUTILE_SAMPLES(take_along_axis) {
   s.add({in({3, 5}), index_in({2, 5}, 0, 5)}, TakeAlongAttrs{1}).name("fewer rows");
   s.add({in({4}), in({6}).as(DType::kI32).ints(0, 4)}, TakeAlongAttrs{0});
   s.add({in({3, 5}), index_in({3, 0}, 0, 5)}, TakeAlongAttrs{1}).name("empty");
+  s.add({in({}), index_in({}, -1, 1)}, TakeAlongAttrs{0}).name("number");
   s.add({in({4, 5}).transposed(), index_in({4, 5}, 0, 5).transposed()}, TakeAlongAttrs{1});
   s.add({in({300, 70}), index_in({300, 1}, 0, 70)}, TakeAlongAttrs{-1});
   s.error({in({3, 5}), in({3, 1}).as(DType::kI64).values({0, 5, 0})}, TakeAlongAttrs{1},
@@ -148,6 +152,7 @@ RUTILE_SAMPLES(scatter_add) {
   s.add({in({3, 5, 2}), index_in({3, 7, 2}, 0, 5), in({3, 7, 2})}, TakeAlongAttrs{1});
   s.add({in({3, 5}), index_in({2, 5}, 0, 5), in({2, 5})}, TakeAlongAttrs{1}).name("fewer rows");
   s.add({in({4}), index_in({0}, 0, 4), in({0})}, TakeAlongAttrs{0}).name("nothing");
+  s.add({in({}), index_in({}, -1, 1), in({})}, TakeAlongAttrs{-1}).name("number");
   s.add({in({4, 5}).transposed(), index_in({4, 5}, 0, 5), in({4, 5}).transposed()},
         TakeAlongAttrs{1});
   s.add({in({300, 70}), index_in({300, 90}, 0, 70), in({300, 90})}, TakeAlongAttrs{-1});
@@ -172,7 +177,8 @@ RUTILE_SAMPLES(topk) {
   s.add({in({7, 1000}).distinct(-500, 500)}, TopkAttrs{5});
   s.error({in({4})}, TopkAttrs{5}, ErrorCode::kValue, "k is 5, expects 0 to 4");
   s.error({in({4})}, TopkAttrs{-1}, ErrorCode::kValue, "k is -1");
-  s.error({in({})}, TopkAttrs{1}, ErrorCode::kIndex, "0-d");
+  s.add({in({})}, TopkAttrs{1}).name("number");
+  s.error({in({})}, TopkAttrs{2}, ErrorCode::kValue, "k is 2");
 }
 
 RUTILE_SAMPLES(sort) {
@@ -185,7 +191,8 @@ RUTILE_SAMPLES(sort) {
   s.add({in({3, 0}).distinct()}, SortAttrs{});
   s.add({in({4, 9}).transposed().distinct()}, SortAttrs{});
   s.add({in({5, 2000}).distinct(-500, 500)}, SortAttrs{});
-  s.error({in({})}, SortAttrs{}, ErrorCode::kIndex, "0-d");
+  s.add({in({})}, SortAttrs{}).name("number");
+  s.error({in({})}, SortAttrs{1}, ErrorCode::kIndex, "axis 1");
 }
 
 RUTILE_SAMPLES(nonzero) {

@@ -71,8 +71,8 @@ RUTILE_SAMPLES(cholesky) {
 RUTILE_SAMPLES(lu_factor) {
   s.add({in({2, 4, 4}).filled(regular(4, 2))}).dtypes(kBoth);
   s.add({in({37, 37}).filled(regular(37))}).tolerance(DType::kF32, 1e-4);
-  s.add({in({3, 5, 3}).constant()}).dtypes(kBoth);
-  s.add({in({3, 5}).constant()});
+  s.add({in({2, 5, 3}).filled(regular(5, 3, 2))}).dtypes(kBoth);
+  s.add({in({3, 5}).filled(regular(3, 5, 1))});
   s.add({in({5, 5}).filled(regular(5)).transposed()});
   s.add({in({2, 3, 3}).gaps()}).no_gradient("may be near singular");
   s.add({in({3, 3}).values({0}).constant()}).name("singular");
@@ -92,8 +92,8 @@ RUTILE_SAMPLES(lu_permutation) {
 }
 RUTILE_SAMPLES(lu) {
   s.add({in({2, 4, 4}).filled(regular(4, 2))}).dtypes(kBoth);
-  s.add({in({3, 5, 3}).constant()}).dtypes(kBoth);
-  s.add({in({3, 5}).constant()});
+  s.add({in({2, 5, 3}).filled(regular(5, 3, 2))}).dtypes(kBoth);
+  s.add({in({3, 5}).filled(regular(3, 5, 1))});
   s.add({in({0, 3}).constant()});
   s.error({in({3})}, kValue, "matrices");
 }

@@ -24,7 +24,8 @@ RUTILE_SAMPLES(kthvalue) {
   s.add({in({0, 3})}, KthvalueAttrs{1}).name("empty");
   s.error({in({4})}, KthvalueAttrs{5}, kValue, "k is 5, expects 1 to 4");
   s.error({in({4})}, KthvalueAttrs{0}, kValue, "k is 0");
-  s.error({in({})}, KthvalueAttrs{1}, kIndex, "0-d");
+  s.add({in({})}, KthvalueAttrs{1, 0, true}).name("number");
+  s.error({in({})}, KthvalueAttrs{2}, kValue, "k is 2");
   s.error({in({2}).as(DType::kC64)}, KthvalueAttrs{1}, kType, "complex");
 }
 
@@ -56,6 +57,7 @@ RUTILE_SAMPLES(mode) {
   s.add({in({6}).values({NAN, 1, NAN, 2, 1, NAN})}, ModeAttrs{}).no_gradient("NaN");
   s.add({in({5, 6}).distinct().transposed()}, ModeAttrs{});
   s.add({in({0, 3})}, ModeAttrs{}).name("empty");
+  s.add({in({})}, ModeAttrs{}).name("number");
   s.error({in({4, 0})}, ModeAttrs{}, kValue, "no elements");
   s.error({in({4})}, ModeAttrs{1}, kIndex, "axis 1");
 }

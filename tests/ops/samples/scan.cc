@@ -13,7 +13,8 @@ constexpr ErrorCode kType = ErrorCode::kType;
 constexpr ErrorCode kValue = ErrorCode::kValue;
 
 void scan_errors(SampleList& s) {
-  s.error({in({})}, ScanAttrs{}, kIndex, "0-d");
+  s.add({in({})}, ScanAttrs{0}).name("number").no_second_order("constant");
+  s.error({in({})}, ScanAttrs{1}, kIndex, "axis 1");
   s.error({in({3})}, ScanAttrs{1}, kIndex, "axis 1");
   s.error({in({3}).as(DType::kC64)}, ScanAttrs{}, kType, "complex");
 }
@@ -53,6 +54,7 @@ RUTILE_SAMPLES(logcumsumexp) {
   s.add({in({4, 5}).transposed()}, LogcumsumexpAttrs{});
   s.add({in({2, 300, 70})}, LogcumsumexpAttrs{1});
   s.add({in({3, 0})}, LogcumsumexpAttrs{}).name("empty");
+  s.add({in({})}, LogcumsumexpAttrs{}).name("number").no_second_order("constant");
   s.error({in({3})}, LogcumsumexpAttrs{1}, kIndex, "axis 1");
   s.error({in({3}).as(DType::kI32)}, LogcumsumexpAttrs{}, kType, "floats");
 }
@@ -74,6 +76,7 @@ RUTILE_SAMPLES(trapezoid) {
   s.add({in({3, 5}), in({5})}, TrapezoidAttrs{}).dtypes(kFloats);
   s.add({in({3, 5}), in({3, 5})}, TrapezoidAttrs{1, 0});
   s.add({in({3, 5}), in({3})}, TrapezoidAttrs{1, 0});
+  s.add({in({3, 5}), in({1, 5})}, TrapezoidAttrs{});
   s.add({in({3, 0})}, TrapezoidAttrs{}).name("empty");
   s.add({in({3, 1})}, TrapezoidAttrs{}).name("one point");
   s.error({in({3}), in({4})}, TrapezoidAttrs{}, kValue, "x expects shape");

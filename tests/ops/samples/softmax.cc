@@ -32,7 +32,8 @@ void forward(SampleList& s) {
   s.add({in({2, 4}).filled(specials())}, SoftmaxAttrs{}).no_gradient("NaN and infinities");
   s.error({in({3}).as(DType::kI32)}, SoftmaxAttrs{}, ErrorCode::kType, "floating");
   s.error({in({3})}, SoftmaxAttrs{1}, ErrorCode::kIndex, "axis 1");
-  s.error({in({})}, SoftmaxAttrs{}, ErrorCode::kIndex, "0-d");
+  s.add({in({})}, SoftmaxAttrs{0}).dtypes(kFloats).name("number").no_gradient("constant");
+  s.error({in({})}, SoftmaxAttrs{1}, ErrorCode::kIndex, "axis 1");
 }
 RUTILE_SAMPLES(softmax) { forward(s); }
 RUTILE_SAMPLES(log_softmax) { forward(s); }

@@ -87,10 +87,28 @@ RUTILE_SAMPLES(count_nonzero) {
   s.error({in({3})}, ReduceAttrs{{1}}, kIndex, "axis 1");
   s.error({in({3}).as(DType::kC64)}, ReduceAttrs{}, kType, "complex");
 }
+RUTILE_SAMPLES(unique_rows) {
+  for (const bool consecutive : {false, true}) {
+    s.add({in({12, 2}).ints(0, 3)}, UniqueRowsAttrs{consecutive}).dtypes(kEveryType);
+    s.add({in({9, 1}).ints(-1, 2).gaps()}, UniqueRowsAttrs{consecutive});
+    s.add({in({5, 2}).values({1, NAN, 1, NAN, 0, 2, 0})}, UniqueRowsAttrs{consecutive});
+    s.add({in({0, 3})}, UniqueRowsAttrs{consecutive}).name("empty");
+    s.add({in({3, 0})}, UniqueRowsAttrs{consecutive}).name("nothing in rows");
+  }
+  s.error({in({3})}, UniqueRowsAttrs{}, kValue, "expects shape");
+  s.error({in({3, 2}).as(DType::kC64)}, UniqueRowsAttrs{}, kType, "complex");
+}
 RUTILE_SAMPLES(cov) {
   s.add({in({3, 9})}, CovAttrs{}).dtypes(kFloats);
   s.add({in({3, 9}).uniform(9, 11)}, CovAttrs{0});
   s.add({in({9})}, CovAttrs{}).name("one variable");
+  s.add({in({1, 9})}, CovAttrs{}).name("one row");
+  const Input often = in({9}).as(DType::kI64).values({1, 2, 0, 3});
+  s.add({in({3, 9}), often}, CovAttrs{});
+  s.add({in({3, 9}), none(), in({9}).positive()}, CovAttrs{});
+  s.add({in({3, 9}), often, in({9}).positive()}, CovAttrs{0}).dtypes(kFloats);
+  s.error({in({3, 9}), index_in({3}, 1, 3)}, CovAttrs{}, kValue, "fweights expects shape [9]");
+  s.error({in({3, 9}), in({9})}, CovAttrs{}, kType, "fweights expects integers");
   s.add({in({0, 3})}, CovAttrs{}).name("no variable");
   s.error({in({})}, CovAttrs{}, kValue, "expects shape");
   s.error({in({2, 2, 2})}, CovAttrs{}, kValue, "expects shape");
@@ -99,6 +117,7 @@ RUTILE_SAMPLES(cov) {
 RUTILE_SAMPLES(corrcoef) {
   s.add({in({3, 9})}).dtypes(kFloats).no_gradient("kinks at the diagonal, which is 1");
   s.add({in({9})}).name("one variable").no_gradient("constant");
+  s.add({in({1, 9})}).name("one row").no_gradient("constant");
   s.error({in({2, 2, 2})}, kValue, "expects shape");
   s.error({in({3}).as(DType::kI32)}, kType, "floats");
 }
