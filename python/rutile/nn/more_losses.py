@@ -252,47 +252,10 @@ class SampledSoftmaxLoss(LossBase):
 
 
 def ctc(log_probs, targets, input_lengths, target_lengths, blank, zero_infinity):
-    """-log of the probability of each target over all alignments, [n] (Graves et al., 2006).
-
-    log_probs [t, n, c], targets [n, s]. The state k of 2 s + 1 is a blank or the target (k - 1) / 2; each step stays, goes
-    on by one, or by two between unequal targets.
-    """
-    steps, n, classes = log_probs.shape
-    s = targets.shape[1]
-    never, dtype = -1e30, log_probs.dtype
-    k = table.arange(0, 2 * s + 1)
-    is_blank = (k % 2 == 0).reshape(1, -1)
-    # Lengths say how much of targets counts; what stands behind may be anything.
-    safe = table.clip(targets.cast("int64"), min=0, max=classes - 1)
-    spread = table.gather(safe, table.clip((k - 1) // 2, min=0, max=max(s - 1, 0)).cast("int64"), axis=1) if s else (
-        table.full((n, 1), blank, "int64"))
-    labels = table.where(is_blank, table.full(spread.shape, blank, "int64"), spread)
-    skips = table.logical_and(table.logical_not(is_blank), labels != table.roll(labels, (2,), (1,)))
-    skips = table.logical_and(skips, (k >= 2).reshape(1, -1))
-    emitted = table.take_along_axis(log_probs, table.broadcast_to(labels.expand_dims(0), (steps, n, 2 * s + 1)), axis=2)
-    low = table.full((n, 2 * s + 1), never, dtype.name)
-    alpha = table.where((k < 2).reshape(1, -1), emitted[0], low)
-    lengths = input_lengths.cast("int64").reshape(-1, 1)
-
-    def step(alpha, at):
-        now, t = at
-        one = table.pad(alpha, before=(0, 1), after=(0, 0), value=never)[:, :-1]
-        two = table.pad(alpha, before=(0, 2), after=(0, 0), value=never)[:, :-2] if s else one
-        two = table.where(skips, two, low)
-        most = table.maximum(table.maximum(alpha, one), two)
-        total = table.exp(alpha - most) + table.exp(one - most) + table.exp(two - most)
-        # Behind what cannot be reached the sum stays as low.
-        following = table.clip(most + table.log(total) + now, min=never)
-        alpha = table.where(t < lengths, following, alpha)
-        return alpha, alpha[:, :1]
-
-    if steps > 1:
-        alpha, _ = ops.scan(step, alpha, (emitted[1:], table.arange(1, steps).cast("int64")))
-    end = target_lengths.cast("int64").reshape(-1, 1) * 2
-    last = table.take_along_axis(alpha, end, axis=1)
-    before = table.where(end > 0, table.take_along_axis(alpha, table.clip(end - 1, min=0), axis=1), table.full((n, 1), never, dtype.name))
-    loss = -table.logaddexp(last, before).squeeze(1)
-    return table.where(loss > 1e29, table.full((n,), 0.0 if zero_infinity else float("inf"), dtype.name), loss)
+    """-log of the probability of each target over all alignments, [n]: log_probs [t, n, c], targets [n, s]."""
+    targets, steps, lengths = (v if v.dtype.name in ("int32", "int64") else v.cast("int64")
+                               for v in (targets, input_lengths.reshape(-1), target_lengths.reshape(-1)))
+    return table.ctc_loss(log_probs, targets, steps, lengths, blank=blank, reduction="none", zero_infinity=zero_infinity)
 
 
 class CTCLoss(LossBase):
