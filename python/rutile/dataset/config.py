@@ -8,11 +8,11 @@ from rutile.common import seed as _common_seed
 
 _errors = _rutile.errors
 
-__all__ = ["get_num_parallel_workers", "get_prefetch_size", "get_seed", "set_num_parallel_workers", "set_prefetch_size",
-           "set_seed"]
+__all__ = ["get_callback_timeout", "get_num_parallel_workers", "get_prefetch_size", "get_seed", "set_callback_timeout",
+           "set_num_parallel_workers", "set_prefetch_size", "set_seed"]
 
 _DEFAULT_SEED = 5489
-_settings = {"seed": None, "workers": min(8, _os.cpu_count() or 1), "prefetch": 16, "edition": 0}
+_settings = {"seed": None, "workers": min(8, _os.cpu_count() or 1), "prefetch": 16, "timeout": 60, "edition": 0}
 
 
 def _number(name, value, low, high):
@@ -77,3 +77,41 @@ def get_prefetch_size():
 def workers(name, given):
     """The number of workers of an operation."""
     return get_num_parallel_workers() if given is None else _number(f"{name}: num_parallel_workers", given, 1, 1024)
+
+
+def set_callback_timeout(timeout):
+    """Seconds that a sync_wait waits for its sync_update before it waits no more; 60 at first."""
+    _settings["timeout"] = _number("set_callback_timeout", timeout, 1, 2**31 - 1)
+
+
+def get_callback_timeout():
+    """Seconds that a sync_wait waits."""
+    return _settings["timeout"]
+
+
+# What MindSpore's pipelines can be told and these do not need: kept and given back.
+_KEPT = {"auto_num_workers": False, "auto_offload": False, "autotune_interval": 0, "debug_mode": False, "dynamic_shape": False,
+         "enable_autotune": False, "enable_shared_mem": False, "enable_watchdog": True, "fast_recovery": True,
+         "monitor_sampling_interval": 1000, "multiprocessing_start_method": "spawn", "multiprocessing_timeout_interval": 300,
+         "numa_enable": False}
+
+
+def _kept(name, default):
+    def get():
+        return _KEPT[name]
+
+    def set_(value, *more):
+        if type(value) is not type(default):
+            raise _errors.TypeError(f"[set_{name}] takes a {type(default).__name__}, got {type(value).__name__}")
+        if name == "multiprocessing_start_method" and value != "spawn":
+            raise _errors.ValueError("[set_multiprocessing_start_method] processes start by 'spawn'")
+        _KEPT[name] = value
+
+    get.__name__, get.__doc__ = f"get_{name}", f"The value of set_{name}."
+    set_.__name__, set_.__doc__ = f"set_{name}", f"MindSpore's setting {name}: taken, and changes nothing here."
+    return get, set_
+
+
+for _name, _value in list(_KEPT.items()):
+    globals()[f"get_{_name}"], globals()[f"set_{_name}"] = _kept(_name, _value)
+    __all__ += [f"get_{_name}", f"set_{_name}"]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The datasets; `import rutile.dataset.engine as de` is the older way to them."""
 
+import enum as _enum
+
 from rutile.dataset.engine.batch import BatchInfo, CallbackInfo
 from rutile.dataset.engine.core import Dataset
 from rutile.dataset.engine.images import (Cifar10Dataset, Cifar100Dataset, FashionMnistDataset, ImageFolderDataset,
@@ -10,6 +12,17 @@ from rutile.dataset.engine.nodes import ConcatDataset, ZipDataset
 from rutile.dataset.engine.samplers import *  # noqa: F401,F403
 from rutile.dataset.engine.sources import GeneratorDataset, MappableDataset, NumpySlicesDataset
 from rutile.dataset.engine import samplers
+
+
+class Shuffle(str, _enum.Enum):
+    """How sources of many files are shuffled: all rows, the order of the files, or files and the rows within each."""
+
+    GLOBAL = "global"
+    FILES = "files"
+    INFILE = "infile"
+    ADAPTIVE = "adaptive"
+    PARTIAL = "partial"
+
 
 ImageFolderDatasetV2 = ImageFolderDataset  # before MindSpore 1.0
 
@@ -21,4 +34,4 @@ def zip(datasets):  # noqa: A001 - MindSpore's name
 
 __all__ = ["BatchInfo", "CallbackInfo", "Cifar100Dataset", "Cifar10Dataset", "ConcatDataset", "Dataset", "DictIterator",
            "FashionMnistDataset", "GeneratorDataset", "ImageFolderDataset", "ImageFolderDatasetV2", "MappableDataset",
-           "MnistDataset", "NumpySlicesDataset", "TupleIterator", "ZipDataset", "zip"] + samplers.__all__
+           "MnistDataset", "NumpySlicesDataset", "Shuffle", "TupleIterator", "ZipDataset", "zip"] + samplers.__all__

@@ -39,9 +39,9 @@ def _pad(values, shape, fill, column):
         raise _errors.ValueError(f"[BatchDataset] column {column!r} has {len(largest)} dimensions, pad_info {list(shape)}")
     target = tuple(n if s is None or s == -1 else s for s, n in zip(shape, largest))
     out = _np.full((len(values), *target), fill, values[0].dtype)
-    for o, v in zip(out, values):
+    for i, v in enumerate(values):
         place = tuple(slice(0, min(a, b)) for a, b in zip(v.shape, target))
-        o[place] = v[place]
+        out[(i, *place)] = v[place]
     return out
 
 

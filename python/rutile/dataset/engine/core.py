@@ -231,6 +231,9 @@ class Dataset:
         input_columns and output_columns changes the rows before they are joined. pad_info: as padded_batch.
         """
         from rutile.dataset.engine.batch import BatchDataset
+        if isinstance(batch_size, int):
+            for n in self._notifiers().values():
+                n._batch_size = batch_size  # of which a sync_wait counts
         return BatchDataset(self, batch_size, drop_remainder, num_parallel_workers, **kwargs)
 
     def padded_batch(self, batch_size, drop_remainder=False, num_parallel_workers=None, pad_info=None):
@@ -241,6 +244,8 @@ class Dataset:
 
     def shuffle(self, buffer_size):
         """Draws each row from a buffer of buffer_size rows."""
+        if self.is_sync():
+            raise _errors.RuntimeError("[shuffle] a shuffle behind a sync_wait would wait for rows that it holds back")
         from rutile.dataset.engine.nodes import ShuffleDataset
         return ShuffleDataset(self, buffer_size)
 
@@ -293,3 +298,76 @@ class Dataset:
         if not isinstance(out, Dataset):
             raise _errors.TypeError(f"[apply] {name_of(apply_func)} must return a Dataset, got {type(out).__name__}")
         return out
+
+    def flat_map(self, func):
+        """The rows of all datasets that func(row) gives, one after the other; row is the list of a row's arrays."""
+        parts = [func(row) for row in self.create_tuple_iterator(num_epochs=1, output_numpy=True)]
+        for part in parts:
+            if not isinstance(part, Dataset):
+                raise _errors.TypeError(f"[flat_map] {name_of(func)} must return a Dataset, got {type(part).__name__}")
+        if not parts:
+            raise _errors.RuntimeError("[flat_map] there are no rows")
+        return parts[0] if len(parts) == 1 else parts[0].concat(parts[1:])
+
+    def bucket_batch_by_length(self, column_names, bucket_boundaries, bucket_batch_sizes, element_length_function=None, pad_info=None,
+                               pad_to_bucket_boundary=False, drop_remainder=False):
+        """Batches of rows of similar length: a row goes into the bucket of its length (the first dimension of the one
+        column, or what element_length_function(columns...) gives), below each boundary and above the last; a bucket with
+        its batch size of rows is a batch.
+
+        pad_info: as padded_batch; with pad_to_bucket_boundary None in a shape is the boundary less one.
+
+        >>> import rutile.dataset as ds
+        >>> rows = ds.GeneratorDataset(lambda: ((list(range(n)),) for n in (1, 5, 2, 6)), ["x"])
+        >>> [x.shape for x, in rows.bucket_batch_by_length("x", [4], [2, 2], pad_info={"x": ([None], 0)})]
+        [(2, 2), (2, 6)]
+        """
+        from rutile.dataset.engine.steering import BucketBatchDataset
+        return BucketBatchDataset(self, column_names, bucket_boundaries, bucket_batch_sizes, element_length_function, pad_info,
+                                  pad_to_bucket_boundary, drop_remainder)
+
+    def sync_wait(self, condition_name, num_batch=1, callback=None):
+        """Lets num_batch batches through at the beginning of an epoch, and more at each sync_update(condition_name), which
+        calls callback(data) before: what the training learns steers what comes next."""
+        from rutile.dataset.engine.steering import SyncWaitDataset
+        return SyncWaitDataset(self, condition_name, num_batch, callback)
+
+    def _notifiers(self):
+        from rutile.dataset.engine.steering import SyncWaitDataset
+        return {n.condition_name: n for n in self._walk() if isinstance(n, SyncWaitDataset)}
+
+    def sync_update(self, condition_name, num_batch=None, data=None):
+        """Lets num_batch more batches (as many as at the beginning) through a sync_wait, whose callback gets data."""
+        found = self._notifiers()
+        if num_batch is not None and (isinstance(num_batch, bool) or not isinstance(num_batch, int) or num_batch <= 0):
+            raise _errors.ValueError(f"[sync_update] num_batch must be a positive int, got {num_batch!r}")
+        if condition_name not in found:
+            self.disable_sync()
+            raise _errors.RuntimeError(f"[sync_update] there is no condition {condition_name!r} among {sorted(found)}")
+        found[condition_name].update(num_batch, data)
+
+    def disable_sync(self):
+        """Every sync_wait lets everything through."""
+        for n in self._notifiers().values():
+            n.disable()
+
+    def is_sync(self):
+        """Whether there is a sync_wait."""
+        return bool(self._notifiers())
+
+    def is_shuffled(self):
+        """Whether rows come in another order than they lie in."""
+        from rutile.dataset.engine.samplers import DistributedSampler, SequentialSampler, SubsetSampler
+        for n in self._walk():
+            sampler = getattr(n, "sampler", None)
+            if hasattr(n, "buffer_size") or (sampler is not None and type(sampler) not in (SequentialSampler, SubsetSampler)
+                                             and not (isinstance(sampler, DistributedSampler) and not sampler.shuffle)):
+                return True
+        return False
+
+    def is_sharded(self):
+        """Whether the source gives one of several parts."""
+        return self.get_dataset_shards() > 1
+
+    def reset(self):
+        """Nothing: a new iterator begins anew."""

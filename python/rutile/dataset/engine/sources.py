@@ -220,7 +220,9 @@ class GeneratorDataset(MappableDataset):
     def __init__(self, source, column_names=None, column_types=None, schema=None, num_samples=None, num_parallel_workers=None,
                  shuffle=None, sampler=None, num_shards=None, shard_id=None, python_multiprocessing=None, max_rowsize=None,
                  batch_sampler=None, collate_fn=None):
-        for name, value in (("schema", schema), ("batch_sampler", batch_sampler), ("collate_fn", collate_fn)):
+        if batch_sampler is not None or collate_fn is not None:
+            raise _errors.UnsupportedError("[GeneratorDataset] use .batch(n, per_batch_map=...) in place of batch_sampler and collate_fn")
+        for name, value in (("schema", schema),):
             if value is not None:
                 raise _errors.UnsupportedError(f"[GeneratorDataset] {name} is not supported")
         if column_names is None:

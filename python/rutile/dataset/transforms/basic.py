@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transforms of any values."""
 
+import enum as _enum
+
 import numpy as _np
 
 from rutile import _rutile
@@ -8,7 +10,8 @@ from rutile.dataset._random import rng as _rng
 
 _errors = _rutile.errors
 
-__all__ = ["Compose", "Concatenate", "Duplicate", "Fill", "OneHot", "PadEnd", "RandomApply", "RandomChoice", "RandomOrder", "TypeCast"]
+__all__ = ["Compose", "Concatenate", "Duplicate", "Fill", "Mask", "OneHot", "PadEnd", "RandomApply", "RandomChoice", "RandomOrder",
+           "Relational", "Slice", "TypeCast", "Unique", "not_random"]
 
 
 def _array(x):
@@ -175,3 +178,87 @@ class Duplicate:
 
     def __call__(self, x):
         return x, x.copy() if isinstance(x, _np.ndarray) else x
+
+
+class Relational(_enum.IntEnum):
+    """Comparisons of Mask."""
+
+    EQ = 0
+    NE = 1
+    GT = 2
+    GE = 3
+    LT = 4
+    LE = 5
+
+
+_COMPARE = {Relational.EQ: _np.equal, Relational.NE: _np.not_equal, Relational.GT: _np.greater, Relational.GE: _np.greater_equal,
+            Relational.LT: _np.less, Relational.LE: _np.less_equal}
+
+
+class Mask:
+    """Where the values compare so with a constant, as dtype (bool).
+
+    >>> from rutile.dataset import transforms
+    >>> transforms.Mask(transforms.Relational.GE, 2)([1, 2, 3]).tolist()
+    [False, True, True]
+    """
+
+    def __init__(self, operator, constant, dtype="bool"):
+        if not isinstance(operator, Relational):
+            raise _errors.TypeError(f"[Mask] operator is a Relational, got {type(operator).__name__}")
+        if not isinstance(constant, (str, int, float, bool)):
+            raise _errors.TypeError(f"[Mask] constant is a string or a number, got {type(constant).__name__}")
+        name = getattr(dtype, "name", dtype)
+        self.operator, self.constant, self.dtype = operator, constant, _np.dtype("bool" if name == "bool_" else name)
+
+    def __call__(self, x):
+        return _COMPARE[self.operator](_array(x), self.constant).astype(self.dtype)
+
+
+class Slice:
+    """A part of an array: for each dimension an int, a list of ints, a slice, None or True (all of it); `...` the ones
+    between.
+
+    >>> from rutile.dataset import transforms
+    >>> transforms.Slice(slice(1, 3))([1, 2, 3, 4]).tolist()
+    [2, 3]
+    """
+
+    def __init__(self, *slices):
+        for s in slices:
+            if not (s is None or s is Ellipsis or isinstance(s, (bool, int, list, slice))):
+                raise _errors.TypeError(f"[Slice] takes ints, lists of ints, slices, None, True and ..., got {type(s).__name__}")
+        # An int keeps its dimension, as MindSpore's does.
+        self._index = tuple(slice(None) if s is None or s is True else [s] if isinstance(s, int) and s is not False else s
+                            for s in slices)
+
+    def __call__(self, x):
+        x = _array(x)
+        axis, rest = 0, len(self._index) - sum(s is Ellipsis for s in self._index)
+        if rest > x.ndim:
+            raise _errors.RuntimeError(f"[Slice] {rest} slices for an array of {x.ndim} dimensions")
+        for s in self._index:
+            if s is Ellipsis:
+                axis = x.ndim - (rest - axis)
+                continue
+            x = x[(slice(None),) * axis + (s if isinstance(s, slice) else _np.asarray(s, _np.int64),)]
+            axis += 1
+        return x
+
+
+class Unique:
+    """(the values without repetitions, the place of each value among them as int32, how often each one stands there as
+    int32), in the order in which they come first."""
+
+    def __call__(self, x):
+        values, first, places, counts = _np.unique(_array(x).ravel(), return_index=True, return_inverse=True, return_counts=True)
+        order = _np.argsort(first)
+        rank = _np.empty_like(order)
+        rank[order] = _np.arange(len(order))
+        return values[order], rank[places.ravel()].astype(_np.int32), counts[order].astype(_np.int32)
+
+
+def not_random(cls):
+    """Decorates a transform of one's own whose results are the same each time; nothing depends on it here."""
+    cls.random = False
+    return cls
