@@ -294,3 +294,70 @@ def test_python_condition_in_a_traced_one():
         return x, len(seen)
 
     assert jit(f)(P, True)[1] == 1 and jit(f)(N, True)[1] == 0
+
+
+def test_none_on_some_ways():
+    def f(x):
+        if x.sum() > 0:
+            return x * 2
+
+    assert jit(f)(N) is None and jit(f)(P).asnumpy().tolist() == [2, 4]
+
+
+def test_while_true():
+    def f(x):
+        while True:
+            x = x * 2
+            if x.sum() > 50:
+                break
+        return x
+
+    check(f, (P,), (Tensor([30.0, 30.0]),))
+
+
+def test_match():
+    def f(x, kind):
+        if x.sum() > 0:
+            match kind:
+                case "double":
+                    return x * 2
+        return x
+
+    assert jit(f)(P, "double").asnumpy().tolist() == [2, 4] and jit(f)(N, "double").asnumpy().tolist() == [-1, -2]
+
+
+def test_containers_and_iteration():
+    def f(xs, table):
+        total = xs[0] * 0
+        for i, (x, name) in enumerate(zip(xs, ("a", "b"))):
+            if x.sum() > 0:
+                total += x * table[name]
+            else:
+                total -= x * (i + 1)
+        return {"total": total, "parts": [total * 2, (x, name)][:1]}
+
+    g = jit(f, fullgraph=True)
+    for xs in ([P, N], [N, P], [P, P]):
+        want, got = f(xs, {"a": P, "b": N}), g(xs, {"a": P, "b": N})
+        np.testing.assert_allclose(got["total"].asnumpy(), want["total"].asnumpy())
+        np.testing.assert_allclose(got["parts"][0].asnumpy(), want["parts"][0].asnumpy())
+
+
+def test_super_and_closures():
+    class Base(nn.Cell):
+        def construct(self, x):
+            if x.sum() > 0:
+                return x * 2
+            return x * 3
+
+    class Net(Base):
+        def construct(self, x):
+            y = super().construct(x)
+            scale = lambda v: v * y.sum()  # noqa: E731
+            if y.sum() > 5:
+                y = scale(y)
+            return y
+
+    net = Net()
+    rutile.set_context(jit_syntax_level=rutile.STRICT)
+    assert net(P).asnumpy().tolist() == [12, 24] and net(N).asnumpy().tolist() == [-3, -6]

@@ -261,5 +261,11 @@ def _choose(condition, then, other):
     return _if(condition, lambda: (then(),), lambda: (other(),), (), ("the value",), None)[0]
 
 
+def _result(returned, value):
+    if _traced(returned):
+        raise Refused("a function that returns a value on some ways and None on others")
+    return value
+
+
 HELPERS = {"if_": _if, "while_": _while, "for_": _for, "and_": _and, "or_": _or, "not_": _not, "choose": _choose,
-           "range_": _range, "unset": _Unset}
+           "range_": _range, "result": _result, "unset": _Unset}

@@ -3,10 +3,11 @@
 
 import ast
 
-__all__ = ["MADE", "Refused", "effects", "has"]
+__all__ = ["HELPERS", "MADE", "Refused", "effects", "has", "helper"]
 
 _CHANGING = frozenset(("append", "extend", "insert", "pop", "popitem", "setdefault", "appendleft"))
 _WRITING = frozenset(("print", "assign", "assign_add", "assign_sub"))  # statements that the graph has as well
+HELPERS = "__rutile_syntax"  # the name of branches.py in rewritten functions
 MADE = "__made_"  # what names of made functions begin with
 
 
@@ -95,3 +96,8 @@ def has(statements, kinds, loops=False):
             if has(handler.body, kinds, loops):
                 return True
     return False
+
+
+def helper(name, *args):
+    """A call of a helper in branches.py."""
+    return ast.Call(ast.Attribute(ast.Name(HELPERS, ast.Load()), name, ast.Load()), list(args), [])

@@ -3,11 +3,21 @@
 
 import ast
 
-from rutile._syntax.effects import Refused, has
+from rutile._syntax.effects import Refused, has, helper
 
 __all__ = ["DONE", "VALUE", "Flags"]
 
 DONE, VALUE = "__returned", "__result"
+
+
+def _always_returns(statements):
+    """Whether no way leads to the end of the statements."""
+    for s in statements:
+        if isinstance(s, (ast.Return, ast.Raise)):
+            return True
+        if isinstance(s, ast.If) and _always_returns(s.body) and _always_returns(s.orelse):
+            return True
+    return False
 
 
 def _load(name):
@@ -39,7 +49,7 @@ class Flags:
         if not has(head, ast.Return):
             return self.block(head, None, None) + last
         return ([_flag(DONE, False), _flag(VALUE, None)] + self.block(statements, None, None)
-                + [ast.Return(_load(VALUE))])
+                + [ast.Return(_load(VALUE) if _always_returns(statements) else helper("result", _load(DONE), _load(VALUE)))])
 
     def block(self, statements, stop, skip):
         done = []

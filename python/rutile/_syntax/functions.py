@@ -10,14 +10,16 @@ import types
 
 from rutile import _rutile
 from rutile._syntax import branches
-from rutile._syntax.effects import Refused, effects
+from rutile._syntax.effects import HELPERS, Refused, effects, helper
 from rutile._syntax.flags import Flags
 from rutile.nn.cell import Cell
-from rutile._syntax.rewriter import HELPERS, Rewriter, helper
+from rutile._syntax.rewriter import Rewriter
 
 __all__ = ["rewrite"]
 
 _TRANSFORMS = "rutile.ops.transform"
+_REFUSED = (ast.Yield, ast.YieldFrom, ast.Await, ast.Global, ast.Nonlocal, ast.NamedExpr, ast.Match, ast.AsyncFor,
+            ast.AsyncWith) + ((ast.TryStar,) if hasattr(ast, "TryStar") else ())
 
 
 def _locate(node, line):
@@ -53,7 +55,7 @@ def _rewritten_code(code):
     if not isinstance(function, ast.FunctionDef) or function.name != code.co_name.strip("<>"):
         raise Refused("no function of its own")
     for node in ast.walk(function):
-        if isinstance(node, (ast.Yield, ast.YieldFrom, ast.Await, ast.Global, ast.Nonlocal, ast.NamedExpr)):
+        if isinstance(node, _REFUSED):
             raise Refused(f"{type(node).__name__.lower()} in line {node.lineno}")
     function.decorator_list = []
     impure = effects(function.body).impure

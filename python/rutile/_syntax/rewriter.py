@@ -4,11 +4,9 @@
 import ast
 import builtins
 
-from rutile._syntax.effects import MADE, Refused, effects
+from rutile._syntax.effects import MADE, Refused, effects, helper
 
-__all__ = ["HELPERS", "Rewriter", "helper"]
-
-HELPERS = "__rutile_syntax"
+__all__ = ["Rewriter"]
 
 
 def _load(name):
@@ -20,11 +18,6 @@ def _assign(names, value):
         return ast.Expr(value)
     targets = [ast.Name(n, ast.Store()) for n in names]
     return ast.Assign([ast.Tuple(targets, ast.Store())], value)
-
-
-def helper(name, *args):
-    """A call of a helper in branches.py."""
-    return ast.Call(ast.Attribute(_load(HELPERS), name, ast.Load()), list(args), [])
 
 
 def _tuple(names):
