@@ -29,8 +29,10 @@ LineCall::LineCall(const CallMeta& c) {
 }
 
 void lines_to_numbers(const CallMeta& c, TensorMeta* out) {
+  // An index of its own rank shapes the result of a lookup; that of a scatter is shaped as x.
+  const bool like_x = c.op == &kScatterAdd || c.op == &kScatter;
   for (int i = 0; i < c.num_inputs(); ++i) {
-    if (c.has(i) && c.in(i).rank() > 0) return;  // an index of its own rank shapes the result
+    if (!like_x && c.has(i) && c.in(i).rank() > 0) return;
   }
   for (int i = 0; i < c.op->num_outputs; ++i) {
     if (out[i].shape == Shape{1}) out[i] = TensorMeta({}, out[i].dtype, out[i].device);

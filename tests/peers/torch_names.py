@@ -122,6 +122,8 @@ def searchsorted(lines, values, *, out_int32=False, right=False, side=None, sort
 
 
 def nonzero(x, *, as_tuple=False):
+    if x.ndim == 0 and as_tuple:
+        raise Unmapped("numbers")
     places, n = t.nonzero(x)
     places = t.slice(places, starts=(0, 0), ends=(int(n), x.ndim))
     return [select(places, 1, i) for i in range(x.ndim)] if as_tuple and x.ndim else places
@@ -197,9 +199,9 @@ def index_add(x, dim, index, source, *, alpha=1):
 
 
 def index_fill(x, dim, index, value):
-    if x.ndim == 0 or index.ndim == 0:
-        raise Unmapped("numbers")
-    return t.index_fill(x, index, axis=dim, value=float(value) if isinstance(value, Tensor) else value)
+    if x.ndim == 0 or index.ndim == 0 or isinstance(value, Tensor):
+        raise Unmapped("numbers, or a value that is a tensor")
+    return t.index_fill(x, index, axis=dim, value=value)
 
 
 def take_along_dim(x, index, dim=None):
@@ -221,7 +223,7 @@ def embedding_bag(table, ids, offsets=None, max_norm=None, norm_type=2.0, scale_
                            padding_idx=-1 if padding_idx is None else padding_idx % table.shape[0])
 
 
-def embedding(ids, table, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
+def embedding(table, ids, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
     if max_norm is not None or scale_grad_by_freq or sparse:
         raise Unmapped("max_norm, scale_grad_by_freq, sparse")
     return t.embedding(ids, table, padding_idx=-1 if padding_idx is None else padding_idx % table.shape[0])
@@ -419,10 +421,16 @@ def norm(x, p="fro", dim=None, keepdim=False, dtype=None):
 
 def matrix_norm(x, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
     x = ops.movedim(x, tuple(dim), (-2, -1))
-    y = t.matrix_norm(x, ord=str(ord) if isinstance(ord, str) else ord, keepdims=False)
+    y = t.matrix_norm(x, ord=ord if isinstance(ord, str) else f"{ord:g}", keepdims=False)
     for d in sorted(d % x.ndim for d in dim) if keepdim else ():
         y = ops.expand_dims(y, d)
     return y
+
+
+def lu_solve(lu, pivots, b, *, left=True, adjoint=False):
+    if not left or adjoint:
+        raise Unmapped("from the right, or transposed")
+    return t.lu_solve(lu, pivots, b)
 
 
 def pivoted(f):
@@ -470,7 +478,7 @@ ADAPTERS = {
     "histogram": histogram, "gradient": gradient, "sort": renamed(t.sort, ("dim", "descending"), ("stable",), dim="axis"),
     "argsort": renamed(lambda x, **k: t.sort(x, **k)[1], ("dim", "descending"), ("stable",), dim="axis"),
     "topk": renamed(t.topk, ("k", "dim", "largest", "sorted"), ("sorted",), dim="axis"),
-    "gather": along(t.take_along_axis), "index_select": along(t.gather), "scatter": scatter, "scatter_add": combined(t.scatter_add),
+    "gather": along(t.take_along_axis), "index_select": lambda x, dim, index: t.gather(x, index, axis=dim) if x.ndim else x, "scatter": scatter, "scatter_add": combined(t.scatter_add),
     "scatter_reduce": combined(t.scatter_reduce), "index_reduce": combined(t.index_reduce), "index_add": index_add,
     "index_copy": lambda x, dim, index, src: t.index_copy(x, index, src, axis=dim), "index_fill": index_fill,
     "index_put": lambda x, indices, values, accumulate=False: t.index_put(x, values, *indices, accumulate=accumulate),
@@ -482,7 +490,7 @@ ADAPTERS = {
     "slice_scatter": renamed(t.slice_scatter, ("src", "dim", "start", "end", "step"), dim="axis"),
     "diagonal_scatter": renamed(t.diagonal_scatter, ("src", "offset", "dim1", "dim2"), dim1="axis1", dim2="axis2"),
     "split": split, "split_with_sizes": split, "unsafe_split": split, "squeeze": squeeze, "flip": lambda x, dims: t.flip(x, axes=axes_of(dims)) if axes_of(dims) else x,
-    "transpose": ops.swapaxes, "select": select, "select_copy": select, "flatten": lambda x, start_dim=0, end_dim=-1: x.reshape(
+    "transpose": lambda x, a, b: ops.swapaxes(x, a, b) if x.ndim else x, "select": select, "select_copy": select, "flatten": lambda x, start_dim=0, end_dim=-1: x.reshape(
         x.shape[:start_dim % max(x.ndim, 1)] + (math.prod(x.shape[start_dim % max(x.ndim, 1):end_dim % max(x.ndim, 1) + 1]),) + x.shape[end_dim % max(x.ndim, 1) + 1:]),
     "view": reshaped, "reshape": reshaped, "view_copy": reshaped, "reshape_as": lambda x, y: x.reshape(y.shape), "view_as": lambda x, y: x.reshape(y.shape),
     "t": lambda x: ops.swapaxes(x, 0, 1) if x.ndim > 1 else x, "T": lambda x: t.transpose(x), "mT": lambda x: ops.swapaxes(x, -1, -2),
@@ -491,7 +499,7 @@ ADAPTERS = {
     "sum_to_size": lambda x, *size: t.sum_to_shape(x, shape=tuple(size[0]) if isinstance(size[0], (list, tuple)) else size),
     "block_diag": each(t.block_diag), "nn.functional.pad": pad, "constant_pad_nd": lambda x, pad_, value=0: pad(x, pad_, value=value),
     "narrow": lambda x, dim, start, length: ops.narrow(x, dim, int(start), length),
-    "nn.functional.one_hot": lambda x, n=-1: t.one_hot(x, depth=n if n > 0 else int(t.max(x)) + 1, dtype="int64"),
+    "nn.functional.one_hot": lambda x, num_classes=-1: t.one_hot(x, depth=num_classes if num_classes > 0 else int(t.max(x)) + 1, dtype="int64"),
     "repeat_interleave": lambda x, repeats, dim=None, **_: ops.repeat_interleave(x, repeats, dim),
     **{f"nn.functional.max_pool{n}d": pooled(n, True) for n in (1, 2, 3)}, **{f"nn.functional.avg_pool{n}d": pooled(n, False) for n in (1, 2, 3)},
     **{f"nn.functional.adaptive_max_pool{n}d": adaptive(n, True) for n in (1, 2, 3)},
@@ -508,7 +516,7 @@ ADAPTERS = {
     "special.multigammaln": lambda x, p: t.mvlgamma(x, p=p),
     "svd": svd, "norm": norm, "linalg.norm": norm, "linalg.matrix_norm": matrix_norm, "lu": pivoted(t.lu_factor), "linalg.lu": pivoted(t.lu),
     "linalg.lu_factor": pivoted(t.lu_factor), "linalg.solve_triangular": solve_triangular, "linalg.inv": t.inverse, "linalg.svdvals": t.svdvals,
-    "lu_solve": lambda b, lu, pivots: t.lu_solve(lu, pivots, b), "pinverse": renamed(t.pinv, ("rcond",), rcond="rtol"),
+    "linalg.lu_solve": lu_solve, "lu_solve": lambda b, lu, pivots: t.lu_solve(lu, pivots, b), "pinverse": renamed(t.pinv, ("rcond",), rcond="rtol"),
     "linalg.eigh": renamed(lambda x, UPLO="L": t.eigh(x, upper=UPLO.upper() == "U")), "linalg.lstsq": lambda a, b, driver=None: t.lstsq(a, b),
     "linalg.eigvalsh": renamed(lambda x, UPLO="L": t.eigvalsh(x, upper=UPLO.upper() == "U")),
     "linalg.diagonal": lambda x, offset=0, dim1=-2, dim2=-1: t.diagonal(x, offset=offset, axis1=dim1, axis2=dim2),
@@ -519,9 +527,9 @@ ADAPTERS = {
     **{k: v for n in (0, 1) for k, v in (special(f"modified_bessel_k{n}", f"bessel_k{n}") | special(f"scaled_modified_bessel_k{n}", f"bessel_k{n}e")
                                          | special(f"modified_bessel_i{n}", f"i{n}")).items()},
 }
-for _name, _like in {"permute": "permute_copy", "swapaxes": "transpose_copy", "expand_dims": "unsqueeze_copy"}.items():
+for _name, _like in {"permute": "permute_copy", "expand_dims": "unsqueeze_copy"}.items():
     ADAPTERS[_like] = getattr(ops, _name)
-ADAPTERS |= {"t_copy": ADAPTERS["t"], "squeeze_copy": squeeze, "expand_copy": lambda x, *s: ops.broadcast_to(x, tuple(s[0]) if isinstance(s[0], (list, tuple)) else s),
+ADAPTERS |= {"t_copy": ADAPTERS["t"], "transpose_copy": ADAPTERS["transpose"], "squeeze_copy": squeeze, "expand_copy": lambda x, *s: ops.broadcast_to(x, tuple(s[0]) if isinstance(s[0], (list, tuple)) else s),
              "split_with_sizes_copy": split, "narrow_copy": ADAPTERS["narrow"], "diagonal": renamed(t.diagonal, ("offset", "dim1", "dim2"), dim1="axis1", dim2="axis2"),
              "diagonal_copy": renamed(t.diagonal, ("offset", "dim1", "dim2"), dim1="axis1", dim2="axis2")}
 # Cast to dtype first, as PyTorch does, where ours has no such argument.

@@ -29,8 +29,12 @@ RENAMED = {"dim": ("axis", "axes"), "dims": ("axes", "axis"), "keepdim": ("keepd
 # Another function under the same name, or random numbers.
 OTHER = {"arange", "unfold", "vander", "fill", "cond", "normal", "uniform", "multinomial"}
 # Differences that are meant.
-KNOWN = {"std": "positional arguments are axes", "var": "positional arguments are axes", "hypot": "gradient 0 at (0, 0)",
-         "nextafter": "no gradient", "nn.functional.adaptive_max_pool2d": "None in output_size"}
+KNOWN = {"hypot": "gradient 0 at (0, 0)", "nextafter": "no gradient", "linalg.eigh": "signs of eigenvectors",
+         "nn.functional.ctc_loss": "ours is the gradient by log-probabilities as they are, PyTorch's that by their logits",
+         **dict.fromkeys(("cholesky_inverse", "cholesky_solve"), "ours is the gradient of the triangle that is read"),
+         **dict.fromkeys((f"special.bessel_{k}" for k in ("j0", "j1", "y0", "y1")), "PyTorch's have 6 to 9 digits, ours 15 (mpmath)")}
+# PyTorch's further results are not ours.
+FIRST = {"linalg.lstsq"}
 RANDOM = ("drop", "rand", "rrelu", "gumbel", "bernoulli", "empty")
 
 
@@ -137,6 +141,8 @@ def compare(op, f, sample):
     except (rutile.Error, TypeError, ValueError, IndexError, RuntimeError) as e:
         return "refused", str(e).split("|")[0].strip()
     pairs = [(w, g) for w, g in zip(want, got, strict=False) if isinstance(w, torch.Tensor)]
+    if op.name in FIRST:
+        want, pairs = want[:1], pairs[:1]
     if len(want) > len(got):
         return "differs", f"{len(got)} results for {len(want)}"
     for w, g in pairs:

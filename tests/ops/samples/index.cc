@@ -136,6 +136,7 @@ RUTILE_SAMPLES(take_along_axis) {
   s.add({in({4}), in({6}).as(DType::kI32).ints(0, 4)}, TakeAlongAttrs{0});
   s.add({in({3, 5}), index_in({3, 0}, 0, 5)}, TakeAlongAttrs{1}).name("empty");
   s.add({in({}), index_in({}, -1, 1)}, TakeAlongAttrs{0}).name("number");
+  s.add({in({}), index_in({1}, 0, 1)}, TakeAlongAttrs{0}).name("number by a line");
   s.add({in({4, 5}).transposed(), index_in({4, 5}, 0, 5).transposed()}, TakeAlongAttrs{1});
   s.add({in({300, 70}), index_in({300, 1}, 0, 70)}, TakeAlongAttrs{-1});
   s.error({in({3, 5}), in({3, 1}).as(DType::kI64).values({0, 5, 0})}, TakeAlongAttrs{1},
