@@ -7,6 +7,7 @@
 
 #include "rutile/autograd/tape.h"
 #include "rutile/core/rng.h"
+#include "rutile/ops/complex.h"
 
 namespace rutile {
 
@@ -188,18 +189,41 @@ Status check_second_order(const Function& fn, const std::vector<Tensor>& inputs,
                               s.message()));
 }
 
+// A function of complex numbers as one of pairs of real ones, which tells the same: the gradient of
+// a pair is that of the number.
+Function on_pairs(const Function& fn, std::vector<Tensor>* inputs) {
+  std::vector<bool> complex;
+  for (Tensor& x : *inputs) {
+    complex.push_back(x.dtype() == DType::kC128);
+    if (complex.back()) x = ops::view_as_real(x);
+  }
+  return [fn, complex](const std::vector<Tensor>& xs) {
+    std::vector<Tensor> given = xs;
+    for (size_t i = 0; i < complex.size(); ++i) {
+      if (complex[i]) given[i] = ops::view_as_complex(given[i]);
+    }
+    std::vector<Tensor> ys = fn(given);
+    for (Tensor& y : ys) {
+      if (y.defined() && is_complex(y.dtype())) y = ops::view_as_real(y);
+    }
+    return ys;
+  };
+}
+
 }  // namespace
 
 Status check_gradients(const Function& fn, const std::vector<Tensor>& inputs,
                        const GradCheckOptions& options) {
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].dtype() != DType::kF64) {
-      return type_error(cat("input ", i, " is ", inputs[i].meta(), ", a check needs f64"));
+    if (inputs[i].dtype() != DType::kF64 && inputs[i].dtype() != DType::kC128) {
+      return type_error(cat("input ", i, " is ", inputs[i].meta(), ", a check needs f64 or c128"));
     }
   }
   try {
-    RUTILE_RETURN_IF_ERROR(Checker(fn, inputs, options).run());
-    return options.second_order ? check_second_order(fn, inputs, options) : Status();
+    std::vector<Tensor> points = inputs;
+    const Function real_fn = on_pairs(fn, &points);
+    RUTILE_RETURN_IF_ERROR(Checker(real_fn, points, options).run());
+    return options.second_order ? check_second_order(real_fn, points, options) : Status();
   } catch (const Error& e) {
     return Status(e.code(), e.message());
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/autograd/tape.h"
+#include "rutile/core/complex.h"
 
 #include <algorithm>
 #include <atomic>
@@ -171,7 +172,7 @@ void Tape::record(const OpDef& op, const void* attrs, std::span<const Tensor> in
   const bool save_all = !op.grad;
   for (size_t i = 0; i < in.size(); ++i) {
     const Tensor& t = in[i];
-    n.in_vars.push_back(t.defined() && is_floating(t.dtype()) ? var_of(t) : 0);
+    n.in_vars.push_back(t.defined() && is_differentiable(t.dtype()) ? var_of(t) : 0);
     n.in_metas.push_back(t.defined() ? t.meta() : TensorMeta());
     if (t.defined() && i < 32) n.given |= 1u << i;
   }
@@ -366,7 +367,7 @@ std::vector<Tensor> Tape::vjp(const Region::Function& fn, const std::vector<Tens
     const Tensor& t = operands[i];
     const bool again =
         std::any_of(xs.begin(), xs.end(), [&](const Tensor& x) { return x.impl() == t.impl(); });
-    if (!is_floating(t.dtype()) || again) continue;
+    if (!is_differentiable(t.dtype()) || again) continue;
     scope.watch(t);
     xs.push_back(t);
     place.push_back(i);
@@ -406,9 +407,9 @@ void GradScope::check_thread() const {
 
 void GradScope::watch(const Tensor& x) {
   check_thread();
-  if (!is_floating(x.dtype())) {
+  if (!is_differentiable(x.dtype())) {
     throw_error(ErrorCode::kType,
-                cat("only floating-point tensors have gradients, got ", x.meta()));
+                cat("only floating-point and complex tensors have gradients, got ", x.meta()));
   }
   if (!tape_.tracked(x)) tape_.new_var(x, kLeaf);
   const uint32_t var = tape_.var_of(x);
@@ -426,11 +427,17 @@ std::vector<Tensor> GradScope::gradient(const Tensor& y, std::span<const Tensor>
                                        ": only a tensor of one element has a default dy; reduce "
                                        "it (sum, mean) or pass dy"));
   }
-  if (!is_floating(y.dtype())) {
-    throw_error(ErrorCode::kType, cat("gradient() of ", y.meta(), ": it must be floating point"));
+  if (!is_differentiable(y.dtype())) {
+    throw_error(ErrorCode::kType,
+                cat("gradient() of ", y.meta(), ": it must be floating point or complex"));
   }
   if (dy.defined() && !(dy.shape() == y.shape())) {
     throw_error(ErrorCode::kValue, cat("dy is ", dy.meta(), ", y is ", y.meta()));
+  }
+  if (!dy.defined() && is_complex(y.dtype())) {
+    throw_error(ErrorCode::kType, cat("gradient() of ", y.meta(),
+                                      ": a complex number has no default dy; take its real part, "
+                                      "or pass dy"));
   }
   if (dy.defined()) return gradients({&y, 1}, xs, {&dy, 1}, retain);
   ScopedValue<TapeHook*> constant(call_modes().tape, nullptr);

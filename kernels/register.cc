@@ -36,6 +36,9 @@ void register_unfold_cpu();
 
 void register_linalg_cpu();
 
+void register_complex_cpu();
+void register_fft_cpu();
+
 // Reference rows.
 void register_linalg_ref();
 void register_resample_ref();
@@ -62,9 +65,12 @@ void register_require_ref();
 void register_record_ref();
 void register_scatter_ref();
 void register_distributions_ref();
+void register_complex_ref();
+void register_fft_ref();
 
 void register_all() {
-  // fast
+  // fast; complex numbers first, so that the others need not know of them
+  register_complex_cpu();
   register_elementwise_cpu();
   register_batch_norm_cpu();
   register_view_cpu();
@@ -94,7 +100,10 @@ void register_all() {
   register_group_norm_cpu();
   register_unfold_cpu();
   register_linalg_cpu();
+  register_fft_cpu();
   // reference
+  register_complex_ref();
+  register_fft_ref();
   register_linalg_ref();
   register_resample_ref();
   register_pool_index_ref();

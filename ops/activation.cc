@@ -20,7 +20,11 @@ Status infer_clip(const CallMeta& c, TensorMeta* out) {
 
 GradResult grad_relu(GradCtx& c) { return {relu_grad(c.grad(), c.out())}; }
 GradResult grad_relu6(GradCtx& c) { return {relu6_grad(c.grad(), c.out())}; }
-GradResult grad_sigmoid(GradCtx& c) { return {sigmoid_grad(c.grad(), c.out())}; }
+GradResult grad_sigmoid(GradCtx& c) {
+  const Tensor& y = c.out();
+  if (is_complex(y.dtype())) return {c.grad() * y * (1 - y)};
+  return {sigmoid_grad(c.grad(), y)};
+}
 GradResult grad_silu(GradCtx& c) { return {silu_grad(c.grad(), c.in(0))}; }
 GradResult grad_softplus(GradCtx& c) { return {c.grad() * sigmoid(c.in(0))}; }
 GradResult grad_hsigmoid(GradCtx& c) { return {hsigmoid_grad(c.grad(), c.in(0))}; }
@@ -128,8 +132,8 @@ RUTILE_UNARY(kRelu, relu, .infer = infer_number, .grad = grad_relu, .saves = {"y
              .zero_preserving = true, .doc = "max(x, 0); NaN stays NaN.")
 RUTILE_UNARY(kRelu6, relu6, .infer = infer_number, .grad = grad_relu6, .saves = {"y"},
              .zero_preserving = true, .doc = "min(max(x, 0), 6).")
-RUTILE_UNARY(kSigmoid, sigmoid, .infer = infer_float, .grad = grad_sigmoid, .saves = {"y"},
-             .doc = "1 / (1 + exp(-x)).")
+RUTILE_UNARY(kSigmoid, sigmoid, .infer = or_complex<infer_float>, .grad = holomorphic<grad_sigmoid>,
+             .saves = {"y"}, .doc = "1 / (1 + exp(-x)).")
 RUTILE_ACTIVATION(kSilu, silu, "x", true, "x * sigmoid(x), also known as swish.")
 RUTILE_ACTIVATION(kSoftplus, softplus, "x", false, "log(1 + exp(x)).")
 RUTILE_ACTIVATION(kHsigmoid, hsigmoid, "x", false, "min(max(x + 3, 0), 6) / 6.")

@@ -17,7 +17,7 @@ Status infer_sum_to_shape(const CallMeta& c, TensorMeta* out) {
     return value_error(cat("shape ", a.shape, " does not broadcast to ", c.in(0).shape));
   }
   DType dtype{};
-  RUTILE_RETURN_IF_ERROR(sum_dtype(c.in(0).dtype, a.dtype, &dtype));
+  RUTILE_RETURN_IF_ERROR(linear_sum_dtype(c.in(0), a.dtype, &dtype));
   *out = TensorMeta(a.shape, dtype, c.in(0).device);
   return Status();
 }

@@ -148,7 +148,7 @@ Status check_numbers(const CallMeta& c) {
     if (t != c.in(0).dtype) {
       return type_error(cat("expects inputs of one dtype, got ", c.in(0).dtype, " and ", t));
     }
-    if (!is_floating(t) && !is_integral(t)) return type_error(cat("expects numbers, got ", t));
+    if (t == DType::kBool) return type_error(cat("expects numbers, got ", t));
   }
   return Status();
 }

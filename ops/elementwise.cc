@@ -3,6 +3,7 @@
 #include "rutile/ops/elementwise.h"
 
 // Before the macros of the same names in elementwise_infer.h.
+#include "rutile/ops/complex.h"
 #include "rutile/ops/special.h"
 
 #include "rutile/ops/elementwise_infer.h"
@@ -16,15 +17,12 @@ Status infer_where(const CallMeta& c, TensorMeta* out) {
   if (c.in(0).dtype != DType::kBool) {
     return type_error(cat("cond expects bool, got ", c.in(0).dtype));
   }
-  RUTILE_RETURN_IF_ERROR(check_dtypes(c, 1));
+  RUTILE_RETURN_IF_ERROR(check_same_dtype(c, 1));
   return infer_broadcast(c, c.in(1).dtype, out);
 }
 
 Status infer_cast(const CallMeta& c, TensorMeta* out) {
-  RUTILE_RETURN_IF_ERROR(check_dtypes(c));
-  const DType to = c.as<CastAttrs>().dtype;
-  if (is_complex(to)) return type_error(cat("gives no complex numbers, dtype is ", to));
-  return infer_broadcast(c, to, out);
+  return infer_broadcast(c, c.as<CastAttrs>().dtype, out);
 }
 
 // Gradients of two inputs that may have been broadcast; f(i) is that of input i before.
@@ -44,14 +42,14 @@ GradResult grad_sub(GradCtx& c) {
   return both(c, [&](int i) { return i == 0 ? c.grad() : neg(c.grad()); });
 }
 GradResult grad_mul(GradCtx& c) {
-  return both(c, [&](int i) { return c.grad() * c.in(1 - i); });
+  return both(c, [&](int i) { return c.grad() * conj(c.in(1 - i)); });
 }
 uint32_t saves_mul(uint32_t needs) { return (needs & 1u) << 1 | (needs & 2u) >> 1; }
 
 uint32_t saves_div(uint32_t needs) { return needs & 2u ? 1u << 16 | 2u : 2u; }
 GradResult grad_div(GradCtx& c) {
-  const Tensor dx = c.grad() / c.in(1);
-  return both(c, [&](int i) { return i == 0 ? dx : neg(dx * c.out()); });
+  const Tensor dx = c.grad() / conj(c.in(1));
+  return both(c, [&](int i) { return i == 0 ? dx : neg(dx * conj(c.out())); });
 }
 
 // d (x - y floor(x / y)): floor has no slope.
@@ -65,7 +63,7 @@ GradResult grad_pow(GradCtx& c) {
   const Tensor &x = c.in(0), &y = c.in(1);
   return both(c, [&](int i) {
     if (i == 0) return where(equal(y, 0), 0.0, c.grad() * y * pow(x, y - 1));
-    const Tensor flat = logical_and(equal(x, 0), greater_equal(y, 0));
+    const Tensor flat = logical_and(equal(x, 0), greater_equal(real(y), 0));
     return where(flat, 0.0, c.grad() * c.out() * log(x));
   });
 }
@@ -99,14 +97,14 @@ GradResult grad_cast(GradCtx& c) { return {cast(c.grad(), c.in_meta(0).dtype)}; 
 
 }  // namespace
 
-RUTILE_BINARY(kAdd, add, .infer = infer_same, .grad = grad_add, .amp = Amp::kPromote,
+RUTILE_BINARY(kAdd, add, .infer = or_complex<infer_same>, .grad = grad_add, .amp = Amp::kPromote,
               .zero_preserving = true, .doc = "x + y; bool: or.")
-RUTILE_BINARY(kSub, sub, .infer = infer_number, .grad = grad_sub, .amp = Amp::kPromote,
+RUTILE_BINARY(kSub, sub, .infer = or_complex<infer_number>, .grad = grad_sub, .amp = Amp::kPromote,
               .zero_preserving = true, .doc = "x - y.")
-RUTILE_BINARY(kMul, mul, .infer = infer_same, .grad = grad_mul, .saves = {"x", "y"},
+RUTILE_BINARY(kMul, mul, .infer = or_complex<infer_same>, .grad = grad_mul, .saves = {"x", "y"},
               .saves_if = saves_mul, .amp = Amp::kPromote, .zero_preserving = true,
               .doc = "x * y; bool: and.")
-RUTILE_BINARY(kDiv, div, .infer = infer_float, .grad = grad_div, .saves = {"y", "z"},
+RUTILE_BINARY(kDiv, div, .infer = or_complex<infer_float>, .grad = grad_div, .saves = {"y", "z"},
               .saves_if = saves_div, .amp = Amp::kPromote, .doc = "x / y; integers give f32.")
 RUTILE_BINARY(kFloorDiv, floor_div, .infer = infer_number, .amp = Amp::kPromote,
               .checks_values = true, .no_grad = "piecewise constant",
@@ -114,8 +112,8 @@ RUTILE_BINARY(kFloorDiv, floor_div, .infer = infer_number, .amp = Amp::kPromote,
 RUTILE_BINARY(kRemainder, remainder, .infer = infer_number, .grad = grad_remainder,
               .saves = {"x", "y"}, .amp = Amp::kPromote, .checks_values = true,
               .doc = "x - y * floor(x / y), with the sign of y; integer y = 0 is an error.")
-RUTILE_BINARY(kPow, pow, .infer = infer_number, .grad = grad_pow, .saves = {"x", "y", "z"},
-              .amp = Amp::kHigh,
+RUTILE_BINARY(kPow, pow, .infer = or_complex<infer_number>, .grad = holomorphic<grad_pow>,
+              .saves = {"x", "y", "z"}, .amp = Amp::kHigh,
               .doc = "x to the power y. Integers wrap; negative powers of them are 0 or +-1.")
 RUTILE_BINARY(kMaximum, maximum, .infer = infer_same, .grad = grad_maximum, .saves = {"x", "y"},
               .amp = Amp::kPromote, .zero_preserving = true,
@@ -127,14 +125,17 @@ RUTILE_BINARY(kAtan2, atan2, .infer = infer_float, .grad = grad_atan2, .saves = 
               .amp = Amp::kPromote,
               .doc = "Angle in (-pi, pi] of the point with ordinate x and abscissa y.")
 
-#define RUTILE_PREDICATE(constant, function, text) \
+#define RUTILE_PREDICATE(constant, function, text)                                               \
+  RUTILE_BINARY(constant, function, .infer = or_complex<infer_compare>, .no_grad = "gives bool", \
+                .doc = text)
+#define RUTILE_ORDER(constant, function, text) \
   RUTILE_BINARY(constant, function, .infer = infer_compare, .no_grad = "gives bool", .doc = text)
 RUTILE_PREDICATE(kEqual, equal, "x == y as bool.")
 RUTILE_PREDICATE(kNotEqual, not_equal, "x != y as bool.")
-RUTILE_PREDICATE(kLess, less, "x < y as bool.")
-RUTILE_PREDICATE(kLessEqual, less_equal, "x <= y as bool.")
-RUTILE_PREDICATE(kGreater, greater, "x > y as bool.")
-RUTILE_PREDICATE(kGreaterEqual, greater_equal, "x >= y as bool.")
+RUTILE_ORDER(kLess, less, "x < y as bool.")
+RUTILE_ORDER(kLessEqual, less_equal, "x <= y as bool.")
+RUTILE_ORDER(kGreater, greater, "x > y as bool.")
+RUTILE_ORDER(kGreaterEqual, greater_equal, "x >= y as bool.")
 RUTILE_PREDICATE(kLogicalAnd, logical_and, "x != 0 and y != 0 as bool.")
 RUTILE_PREDICATE(kLogicalOr, logical_or, "x != 0 or y != 0 as bool.")
 RUTILE_PREDICATE(kLogicalXor, logical_xor, "Either x != 0 or y != 0, as bool.")
@@ -168,15 +169,16 @@ Tensor where(Arg cond, Scalar x, Arg y) {
   return where(cond, Arg(other, cond.where), y);
 }
 
-constinit const OpDef kCast = define(
-    {.name = "cast",
-     .inputs = {"x"},
-     .attrs = attrs_of<CastAttrs>(),
-     .infer = infer_cast,
-     .grad = grad_cast,
-     .elementwise = true,
-     .zero_preserving = true,
-     .doc = "x as dtype. Float to integer cuts off the fraction and saturates; NaN gives 0."});
+constinit const OpDef kCast =
+    define({.name = "cast",
+            .inputs = {"x"},
+            .attrs = attrs_of<CastAttrs>(),
+            .infer = infer_cast,
+            .grad = grad_cast,
+            .elementwise = true,
+            .zero_preserving = true,
+            .doc = "x as dtype. Float to integer cuts off the fraction and saturates; NaN gives 0. "
+                   "Complex to real drops the imaginary part."});
 Tensor cast(Arg x, DType dtype) {
   if (x.tensor.dtype() == dtype) return x.tensor;
   const CastAttrs attrs{dtype};

@@ -67,13 +67,19 @@ Status infer_broadcast(const CallMeta& c, DType dtype, TensorMeta* out) {
   return Status();
 }
 
-Status check_dtypes(const CallMeta& c, int first) {
+Status check_same_dtype(const CallMeta& c, int first) {
   const DType t = c.in(first).dtype;
   for (int i = first + 1; i < c.num_inputs(); ++i) {
     if (c.has(i) && c.in(i).dtype != t) {
       return type_error(cat("expects inputs of one dtype, got ", t, " and ", c.in(i).dtype));
     }
   }
+  return Status();
+}
+
+Status check_dtypes(const CallMeta& c, int first) {
+  RUTILE_RETURN_IF_ERROR(check_same_dtype(c, first));
+  const DType t = c.in(first).dtype;
   if (is_complex(t)) return type_error(cat("takes no complex numbers, got ", t));
   return Status();
 }

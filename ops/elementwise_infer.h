@@ -14,7 +14,9 @@ namespace rutile::ops {
 // zero-preserving ops of inputs that all have it.
 Status infer_broadcast(const CallMeta& c, DType dtype, TensorMeta* out);
 
-// Error kType unless inputs `first` and later have one dtype, and a real one.
+// Error kType unless inputs `first` and later have one dtype.
+Status check_same_dtype(const CallMeta& c, int first = 0);
+// The same, and a real one.
 Status check_dtypes(const CallMeta& c, int first = 0);
 
 Status infer_same(const CallMeta& c, TensorMeta* out);     // the inputs' dtype
@@ -23,6 +25,15 @@ Status infer_float(const CallMeta& c, TensorMeta* out);    // integers and bool 
 Status infer_floats(const CallMeta& c, TensorMeta* out);   // floats only
 Status infer_bits(const CallMeta& c, TensorMeta* out);     // integers and bool
 Status infer_compare(const CallMeta& c, TensorMeta* out);  // gives bool
+
+// The rule for real numbers, and complex ones with a result of their dtype, or bool.
+template <InferFn real>
+Status or_complex(const CallMeta& c, TensorMeta* out) {
+  const DType t = c.in(0).dtype;
+  if (!is_complex(t)) return real(c, out);
+  RUTILE_RETURN_IF_ERROR(check_same_dtype(c));
+  return infer_broadcast(c, real == infer_compare ? DType::kBool : t, out);
+}
 
 // Functions of the binary rows.
 Tensor binary(const OpDef& op, Arg x, Arg y);

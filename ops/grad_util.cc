@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "rutile/ops/complex.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
@@ -13,6 +14,25 @@ Tensor unbroadcast(const Tensor& g, const TensorMeta& to) {
   if (!g.defined()) return g;
   if (g.shape() == to.shape) return cast(g, to.dtype);
   return sum_to_shape(g, to.shape, to.dtype);
+}
+
+GradResult conjugated(GradCtx& c, GradFn rule) {
+  SmallVector<Tensor, 4> in;
+  SmallVector<TensorMeta, 4> metas;
+  uint32_t given = 0;
+  for (int i = 0; i < c.num_inputs(); ++i) {
+    in.push_back(c.op().save_inputs >> i & 1u ? c.in(i) : Tensor());
+    metas.push_back(c.in_meta(i));
+    given |= c.has_in(i) ? 1u << i : 0;
+  }
+  const Tensor out = c.op().save_outputs & 1u ? c.out() : Tensor();
+  const Tensor g = conj(c.grad());
+  GradCtx inner(c.op(), c.raw_attrs(), in, {&out, 1}, {&g, 1}, metas, given, c.needs_mask());
+  GradResult r = rule(inner);
+  for (Tensor& t : r) {
+    if (t.defined()) t = conj(t);
+  }
+  return r;
 }
 
 Tensor wide(const Tensor& x) { return cast(x, wide(x.dtype())); }

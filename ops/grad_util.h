@@ -14,6 +14,14 @@ namespace rutile::ops {
 // and leave as to's dtype at once. `g` itself when nothing differs.
 RUTILE_API Tensor unbroadcast(const Tensor& g, const TensorMeta& to);
 
+// The rule of a function with a complex derivative, written for real numbers: of complex ones it
+// multiplies by the conjugate of what it would multiply by.
+GradResult conjugated(GradCtx& c, GradFn rule);
+template <GradFn rule>
+GradResult holomorphic(GradCtx& c) {
+  return is_complex(c.grad().dtype()) ? conjugated(c, rule) : rule(c);
+}
+
 // What a computation in low precision goes through until its end: f32 for f16 and bf16.
 constexpr DType wide(DType t) { return is_low_precision(t) ? DType::kF32 : t; }
 RUTILE_API Tensor wide(const Tensor& x);

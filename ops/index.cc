@@ -150,6 +150,12 @@ GradResult grad_gather(GradCtx& ctx) {
   return {call1(kIndexAdd, &a, {ctx.grad(), ctx.in(1)}), Tensor()};
 }
 
+Status check_summable(const TensorMeta& x) {
+  if (x.dtype == DType::kBool) return type_error(cat("expects numbers, got ", x.dtype));
+  if (!is_complex(x.dtype) || x.rank() < kMaxRank) return Status();
+  return value_error("takes complex numbers in up to 7 dimensions");
+}
+
 Status infer_index_add(const CallMeta& c, TensorMeta* out) {
   const TensorMeta &x = c.in(0), &index = c.in(1);
   const auto& a = c.as<IndexAddAttrs>();
@@ -163,9 +169,7 @@ Status infer_index_add(const CallMeta& c, TensorMeta* out) {
     return value_error(cat("expects index's shape ", index.shape, " from axis ", a.axis,
                            " on in x, got ", x.shape));
   }
-  if (x.dtype == DType::kBool || is_complex(x.dtype)) {
-    return type_error(cat("expects a real number type, got ", x.dtype));
-  }
+  RUTILE_RETURN_IF_ERROR(check_summable(x));
   const int axis = static_cast<int>(a.axis);
   if (tail == kMaxRank) return value_error("the result would have more than 8 dimensions");
   Shape shape;
@@ -285,9 +289,7 @@ Status infer_scatter_add(const CallMeta& c, TensorMeta* out) {
   if (src.dtype != x.dtype) {
     return type_error(cat("src expects x's dtype ", x.dtype, ", got ", src.dtype));
   }
-  if (x.dtype == DType::kBool || is_complex(x.dtype)) {
-    return type_error(cat("expects a real number type, got ", x.dtype));
-  }
+  RUTILE_RETURN_IF_ERROR(check_summable(x));
   *out = TensorMeta(x.shape, x.dtype, x.device);
   return Status();
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/body.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
@@ -131,7 +132,7 @@ class LoopGradient {
  private:
   ScanStep step(const std::vector<Tensor>& carry, const std::vector<Tensor>& xs) const;
   const TensorMeta& operand(int i) const { return ctx_.in_meta(first_ + i); }
-  bool wanted(int i) const { return is_floating(operand(i).dtype) && ctx_.needs(first_ + i); }
+  bool wanted(int i) const { return is_differentiable(operand(i).dtype) && ctx_.needs(first_ + i); }
 
   GradCtx& ctx_;
   const LoopAttrs a_;
@@ -170,7 +171,7 @@ GradResult LoopGradient::run() {
   const int operands = ctx_.num_inputs() - first_;
   std::vector<Tensor> init, xs;
   for (int i = 0; i < carries_; ++i) {
-    if (!is_floating(operand(i).dtype)) continue;
+    if (!is_differentiable(operand(i).dtype)) continue;
     float_carries_.push_back(i);
     const Tensor& d = ctx_.grad(i);
     init.push_back(d.defined() ? cast(d, operand(i).dtype) : zeros_of(operand(i)));

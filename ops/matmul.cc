@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/matmul.h"
 
+#include "rutile/ops/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/reduce.h"
@@ -14,8 +15,8 @@ Status check_dtype(const TensorMeta& x, const TensorMeta& y) {
   if (x.dtype != y.dtype) {
     return type_error(cat("expects one dtype, got ", x.dtype, " and ", y.dtype));
   }
-  if (!is_floating(x.dtype) && !is_integral(x.dtype)) {
-    return type_error(cat("expects a floating or integer dtype, got ", x.dtype));
+  if (x.dtype == DType::kBool) {
+    return type_error(cat("expects numbers, got ", x.dtype));
   }
   return Status();
 }
@@ -71,8 +72,8 @@ Operands as_matrices(GradCtx& ctx, bool need_x, bool need_y) {
   const int rx = ctx.in_meta(0).rank(), ry = ctx.in_meta(1).rank();
   Operands o;
   o.g = ctx.grad();
-  if (need_x) o.x = rx == 1 ? with_dim(ctx.in(0), 0) : ctx.in(0);
-  if (need_y) o.y = ry == 1 ? with_dim(ctx.in(1), 1) : ctx.in(1);
+  if (need_x) o.x = conj(rx == 1 ? with_dim(ctx.in(0), 0) : ctx.in(0));
+  if (need_y) o.y = conj(ry == 1 ? with_dim(ctx.in(1), 1) : ctx.in(1));
   if (rx == 1) o.g = with_dim(o.g, ry == 1 ? o.g.rank() : o.g.rank() - 1);
   if (ry == 1) o.g = with_dim(o.g, o.g.rank());
   return o;
@@ -155,11 +156,12 @@ GradResult grad_linear(GradCtx& ctx) {
   const Tensor& g = ctx.grad();
   const TensorMeta &mx = ctx.in_meta(0), &mw = ctx.in_meta(1);
   const DType wide = is_low_precision(mx.dtype) ? DType::kF32 : mx.dtype;
-  if (ctx.needs(0)) r[0] = matmul(g, ctx.in(1));
+  if (ctx.needs(0)) r[0] = matmul(g, conj(ctx.in(1)));
   if (ctx.needs(1)) {
     int64_t rows = 1;  // not numel / in: in may be 0
     for (int i = 0; i < mx.rank() - 1; ++i) rows *= mx.dim(i);
-    const Tensor g2 = reshape(g, {rows, mw.dim(0)}), x2 = reshape(ctx.in(0), {rows, mw.dim(1)});
+    const Tensor g2 = reshape(g, {rows, mw.dim(0)});
+    const Tensor x2 = reshape(conj(ctx.in(0)), {rows, mw.dim(1)});
     r[1] = matmul(g2, x2, {.transpose_a = true, .out_dtype = wide});
   }
   if (ctx.num_inputs() > 2 && ctx.needs(2)) {

@@ -27,7 +27,7 @@ Status axis_mask(const Dims& axes, int rank, uint32_t* mask) {
 
 Status sum_dtype(DType in, OptionalDType wanted, DType* out) {
   if (is_complex(in) || (wanted.set && is_complex(wanted.value))) {
-    return type_error("knows no complex numbers");
+    return type_error("takes no complex numbers");
   }
   if (wanted.set && !is_floating(wanted.value) && is_floating(in)) {
     return type_error(cat("cannot sum ", in, " as ", wanted.value));
@@ -36,6 +36,16 @@ Status sum_dtype(DType in, OptionalDType wanted, DType* out) {
          : is_floating(in)   ? in
          : in == DType::kU64 ? DType::kU64
                              : DType::kI64;
+  return Status();
+}
+
+Status linear_sum_dtype(const TensorMeta& x, OptionalDType wanted, DType* out) {
+  if (!is_complex(x.dtype)) return sum_dtype(x.dtype, wanted, out);
+  if (wanted.set && !is_complex(wanted.value)) {
+    return type_error(cat("cannot sum ", x.dtype, " as ", wanted.value));
+  }
+  if (x.rank() == kMaxRank) return value_error("takes complex numbers in up to 7 dimensions");
+  *out = wanted.set ? wanted.value : x.dtype;
   return Status();
 }
 
@@ -78,7 +88,7 @@ Status reduce_to(const CallMeta& c, const Dims& axes, bool keepdims, DType dtype
 Status infer_sum(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<SumAttrs>();
   DType dtype{};
-  RUTILE_RETURN_IF_ERROR(sum_dtype(c.in(0).dtype, a.dtype, &dtype));
+  RUTILE_RETURN_IF_ERROR(linear_sum_dtype(c.in(0), a.dtype, &dtype));
   uint32_t mask = 0;
   return reduce_to(c, a.axes, a.keepdims, dtype, out, &mask);
 }
@@ -86,8 +96,8 @@ Status infer_sum(const CallMeta& c, TensorMeta* out) {
 Status infer_mean(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<SumAttrs>();
   const DType in = c.in(0).dtype;
+  if (is_complex(in)) return infer_sum(c, out);
   const DType dtype = a.dtype.set ? a.dtype.value : is_floating(in) ? in : DType::kF32;
-  if (is_complex(in)) return type_error("takes no complex numbers");
   if (!is_floating(dtype)) return type_error(cat("gives floats, dtype is ", dtype));
   uint32_t mask = 0;
   return reduce_to(c, a.axes, a.keepdims, dtype, out, &mask);
@@ -115,7 +125,7 @@ Status infer_extremum(const CallMeta& c, TensorMeta* out) {
 Status infer_prod(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<ReduceAttrs>();
   DType dtype{};
-  RUTILE_RETURN_IF_ERROR(sum_dtype(c.in(0).dtype, {}, &dtype));
+  RUTILE_RETURN_IF_ERROR(linear_sum_dtype(c.in(0), {}, &dtype));
   uint32_t mask = 0;
   return reduce_to(c, a.axes, a.keepdims, dtype, out, &mask);
 }
@@ -149,7 +159,7 @@ Status infer_cumsum(const CallMeta& c, TensorMeta* out) {
   int axis = 0;
   RUTILE_RETURN_IF_ERROR(normalize_axis(c.as<CumsumAttrs>().axis, c.in(0).rank(), &axis));
   DType dtype{};
-  RUTILE_RETURN_IF_ERROR(sum_dtype(c.in(0).dtype, {}, &dtype));
+  RUTILE_RETURN_IF_ERROR(linear_sum_dtype(c.in(0), {}, &dtype));
   *out = TensorMeta(c.in(0).shape, dtype, c.in(0).device);
   return Status();
 }
@@ -358,7 +368,7 @@ constinit const OpDef kProd = define({.name = "prod",
                                       .attrs = attrs_of<ReduceAttrs>(),
                                       .infer = infer_prod,
                                       .flops = flops_per_input<1>,
-                                      .grad = grad_prod,
+                                      .grad = holomorphic<grad_prod>,
                                       .saves = {"x"},
                                       .amp = Amp::kHigh,
                                       .doc = "Product over axes."});

@@ -5,8 +5,8 @@
 //   Tensor s = ops::sum(x, {.axes = {0, 2, 3}});   // f32[N,C,H,W] -> f32[C]
 //
 // Low precision accumulates in f32, in an order that depends on the shape and the number of threads
-// only. Errors: kIndex for an axis out of range, kValue for one named twice, kType for complex
-// numbers.
+// only. Sums, means and products take complex numbers. Errors: kIndex for an axis out of range,
+// kValue for one named twice, kType for complex numbers elsewhere.
 #pragma once
 
 #include "rutile/ops/call.h"
@@ -111,6 +111,8 @@ RUTILE_API Tensor broadcast_to(Arg x, const Shape& shape, const Dims& axes = {})
 Status axis_mask(const Dims& axes, int rank, uint32_t* mask);
 // dtype of a sum: integers and bool widen to 64 bits unless one is wanted.
 Status sum_dtype(DType in, OptionalDType wanted, DType* out);
+// The same where complex numbers sum as pairs of real ones, for which x needs room for a dimension.
+Status linear_sum_dtype(const TensorMeta& x, OptionalDType wanted, DType* out);
 // The mask of a call of any op above but cumsum and broadcast_to, already inferred.
 uint32_t reduced_mask(const CallMeta& c);
 

@@ -24,10 +24,19 @@ Status check_combined(const TensorMeta& x, const TensorMeta& src, ScatterReduce 
   if (src.dtype != x.dtype) {
     return type_error(cat("what comes in expects x's dtype ", x.dtype, ", got ", src.dtype));
   }
-  if (reduce != ScatterReduce::kNone && (x.dtype == DType::kBool || is_complex(x.dtype))) {
+  if (reduce == ScatterReduce::kNone) return Status();
+  if (x.dtype == DType::kBool || is_complex(x.dtype)) {
     return type_error(cat("expects a real number type, got ", x.dtype));
   }
   return Status();
+}
+// Complex numbers are added as pairs.
+Status check_added(const TensorMeta& x, const TensorMeta& src, ScatterReduce reduce) {
+  if (reduce != ScatterReduce::kAdd || !is_complex(x.dtype) || src.dtype != x.dtype) {
+    return check_combined(x, src, reduce);
+  }
+  if (x.rank() < kMaxRank && src.rank() < kMaxRank) return Status();
+  return value_error("takes complex numbers in up to 7 dimensions");
 }
 Status infer_like_x(const TensorMeta& x, TensorMeta* out) {
   *out = TensorMeta(x.shape, x.dtype, x.device);
@@ -85,7 +94,7 @@ Status infer_gather_nd(const CallMeta& c, TensorMeta* out) {
 }
 Status infer_tensor_scatter(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_updates(c.in(0).shape, c.in(1), c.in(2)));
-  RUTILE_RETURN_IF_ERROR(check_combined(c.in(0), c.in(2), c.as<TensorScatterAttrs>().reduce));
+  RUTILE_RETURN_IF_ERROR(check_added(c.in(0), c.in(2), c.as<TensorScatterAttrs>().reduce));
   return infer_like_x(c.in(0), out);
 }
 Status infer_scatter_nd(const CallMeta& c, TensorMeta* out) {
@@ -94,8 +103,11 @@ Status infer_scatter_nd(const CallMeta& c, TensorMeta* out) {
   int64_t numel = 0;
   RUTILE_RETURN_IF_ERROR(checked_numel(shape, &numel));
   RUTILE_RETURN_IF_ERROR(check_updates(shape, c.in(0), updates));
-  if (updates.dtype == DType::kBool || is_complex(updates.dtype)) {
-    return type_error(cat("expects a real number type, got ", updates.dtype));
+  if (updates.dtype == DType::kBool) {
+    return type_error(cat("expects numbers, got ", updates.dtype));
+  }
+  if (is_complex(updates.dtype) && (shape.rank() == kMaxRank || updates.rank() == kMaxRank)) {
+    return value_error("takes complex numbers in up to 7 dimensions");
   }
   *out = TensorMeta(shape, updates.dtype, updates.device);
   return Status();

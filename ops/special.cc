@@ -344,7 +344,8 @@ RUTILE_PREDICATE(kIsNegInf, isneginf, "True where x is -infinity.")
 #define RUTILE_FUNCTION(constant, function, saved, precision, zero, text)         \
   RUTILE_UNARY(constant, function, .infer = infer_float, .grad = grad_##function, \
                .saves = {saved}, .amp = precision, .zero_preserving = zero, .doc = text)
-RUTILE_FUNCTION(kLog10, log10, "x", Amp::kHigh, false, "Logarithm to base 10.")
+RUTILE_UNARY(kLog10, log10, .infer = or_complex<infer_float>, .grad = holomorphic<grad_log10>,
+             .saves = {"x"}, .amp = Amp::kHigh, .doc = "Logarithm to base 10.")
 RUTILE_FUNCTION(kCbrt, cbrt, "y", Amp::kKeep, true, "Cube root.")
 RUTILE_FUNCTION(kSinc, sinc, "x", Amp::kKeep, false, "sin(pi x) / (pi x), 1 at 0.")
 RUTILE_FUNCTION(kErfinv, erfinv, "y", Amp::kHigh, true, "Inverse error function.")

@@ -2,6 +2,7 @@
 // The ops of view.h that copy.
 #include <algorithm>
 
+#include "rutile/core/complex.h"
 #include "rutile/core/element.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/reduce.h"
@@ -233,7 +234,12 @@ Status infer_pad_grad(const CallMeta& c, TensorMeta* out) {
     }
     shape[d] = g.shape[d] - a.before[d] - a.after[d];
   }
-  if (!is_floating(g.dtype)) return type_error(cat("expects a floating dtype, got ", g.dtype));
+  if (!is_differentiable(g.dtype)) {
+    return type_error(cat("expects a floating dtype, got ", g.dtype));
+  }
+  if (is_complex(g.dtype) && g.rank() == kMaxRank) {
+    return value_error("takes complex numbers in up to 7 dimensions");
+  }
   RUTILE_RETURN_IF_ERROR(check_pad(a, shape));
   return place_like(g, shape, out);
 }

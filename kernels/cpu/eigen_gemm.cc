@@ -56,4 +56,14 @@ void eigen_gemm_f64(int64_t m, int64_t n, int64_t k, GemmOperand a, GemmOperand 
   gemm(m, n, k, a, b, c, ldc, accumulate);
 }
 
+void eigen_gemm_c64(int64_t m, int64_t n, int64_t k, GemmOperand a, GemmOperand b,
+                    std::complex<float>* c, int64_t ldc, bool accumulate) {
+  gemm(m, n, k, a, b, c, ldc, accumulate);
+}
+
+void eigen_gemm_c128(int64_t m, int64_t n, int64_t k, GemmOperand a, GemmOperand b,
+                     std::complex<double>* c, int64_t ldc, bool accumulate) {
+  gemm(m, n, k, a, b, c, ldc, accumulate);
+}
+
 }  // namespace rutile::kernels

@@ -2,6 +2,7 @@
 // Indexing on row-major tensors seen as [outer, axis, inner]. Sums are made by one thread in the
 // order of the index, whatever the number of threads.
 #include "rutile/kernels/cpu/index.h"
+#include "rutile/kernels/complex_pairs.h"
 
 #include <algorithm>
 #include <cstring>
@@ -217,6 +218,7 @@ Status prepare_index_add(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 }
 
 bool supports_index_add(const CallMeta& c, Reason* reason) {
+  if (!only_real(c, reason)) return false;
   if (c.out().numel() > 0) return row_major(c, reason);
   reason->text = "is empty";
   return false;
@@ -226,6 +228,7 @@ bool supports_index_add(const CallMeta& c, Reason* reason) {
 // -----------------------------------------------------------------
 
 bool supports_elements(const CallMeta& c, Reason* reason) {
+  if (c.op == &ops::kScatterAdd && !only_real(c, reason)) return false;
   const TensorMeta &x = c.in(0), &index = c.in(1);
   const int axis = axis_of(c.as<ops::TakeAlongAttrs>().axis, x.rank());
   for (int i = 0; i < x.rank(); ++i) {

@@ -2,7 +2,7 @@
 // Matrix products through Eigen: f64, and the other types where oneDNN is absent or refuses.
 #include "rutile/ops/matmul.h"
 
-#include <cstring>
+#include <algorithm>
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
@@ -54,8 +54,8 @@ bool supports(const CallMeta& call, Reason* reason) {
       return false;
     }
   }
-  if (!is_floating(call.in(0).dtype) || call.out().dtype != call.in(0).dtype) {
-    reason->text = "takes floating types, without a change of type";
+  if (is_integral(call.in(0).dtype) || call.out().dtype != call.in(0).dtype) {
+    reason->text = "takes floating and complex types, without a change of type";
     return false;
   }
   MatmulShape s = matmul_shape(call);
@@ -87,7 +87,7 @@ void multiply(const EigenMatmul& p, const T* a, const T* b, T* c) {
         co += at * s.c_batch[i];
       }
       if (s.k == 0) {
-        for (int64_t i = 0; i < rows; ++i) std::memset(c + co + i * s.c_m, 0, sizeof(T) * s.n);
+        for (int64_t i = 0; i < rows; ++i) std::fill_n(c + co + i * s.c_m, s.n, T(0));
       } else {
         eigen_gemm<T>(rows, s.n, s.k, {a + ao, s.a_m, s.a_k}, {b + bo, s.b_k, s.b_n}, c + co, s.c_m,
                       false);
@@ -158,6 +158,10 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
     p->run = run<double>;
   } else if (t == DType::kF32) {
     p->run = run<float>;
+  } else if (t == DType::kC64) {
+    p->run = run<std::complex<float>>;
+  } else if (t == DType::kC128) {
+    p->run = run<std::complex<double>>;
   } else {
     const int64_t size = static_cast<int64_t>(dtype_size(t));
     p->x_size = call.in(0).nbytes() / size;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "rutile/core/thread.h"
+#include "rutile/kernels/complex_pairs.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
@@ -92,6 +93,7 @@ Status run(const Plan& plan, const KernelArgs& args) {
 }
 
 bool supports(const CallMeta& c, Reason* reason) {
+  if (!only_real(c, reason)) return false;
   const TensorMeta &dy = c.in(0), &dx = c.out();
   const bool rows = dy.is_contiguous() && dx.is_contiguous();
   const bool pixels = dy.is_channels_last() && dx.is_channels_last();

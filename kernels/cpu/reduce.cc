@@ -3,6 +3,7 @@
 // kept, outer reduced, and the two that one vector loop takes (rows or columns, see reduce.h). How
 // a reduction is divided depends on the shape only, so results do not depend on threads.
 #include "rutile/kernels/cpu/reduce.h"
+#include "rutile/kernels/complex_pairs.h"
 
 #include <algorithm>
 #include <cmath>
@@ -224,6 +225,7 @@ bool supports(const CallMeta& c, Reason* reason) {
     reason->text = "needs AVX2";
     return false;
   }
+  if (!only_real(c, reason)) return false;
   ReduceGeometry g;
   if (!reduce_geometry(c, &g, reason)) return false;
   const bool arg = c.op == &ops::kArgmax || c.op == &ops::kArgmin;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "rutile/core/thread_cost.h"
+#include "rutile/kernels/complex_pairs.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
@@ -192,6 +193,7 @@ Status run(const Plan& plan, const KernelArgs& args) {
 }
 
 bool supports(const CallMeta& c, Reason* reason) {
+  if (!only_real(c, reason)) return false;
   const bool plain = c.in(0).layout == kStrided && c.in(0).is_contiguous();
   if (!plain) reason->text = "takes row-major tensors";
   return plain;

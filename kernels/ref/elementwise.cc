@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise ops, one element at a time: load as the compute type, apply the functor, store.
 #include "rutile/ops/elementwise.h"
+#include "rutile/kernels/complex_pairs.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/elementwise_params.h"
@@ -146,6 +147,7 @@ void register_elementwise_ref() {
 #define RUTILE_UNARY(constant, functor)                  \
   register_kernel({.op = &ops::constant,                 \
                    .name = "ref",                        \
+                   .supports = only_real,                \
                    .prepare = prepare<functor<StdMath>>, \
                    .reference = true});
 #define RUTILE_BINARY(constant, functor) RUTILE_UNARY(constant, functor)
@@ -154,7 +156,11 @@ void register_elementwise_ref() {
 #undef RUTILE_UNARY
 #undef RUTILE_BINARY
 #undef RUTILE_TERNARY
-  register_kernel({.op = &ops::kCast, .name = "ref", .prepare = prepare_cast, .reference = true});
+  register_kernel({.op = &ops::kCast,
+                   .name = "ref",
+                   .supports = only_real,
+                   .prepare = prepare_cast,
+                   .reference = true});
 }
 
 }  // namespace rutile::kernels

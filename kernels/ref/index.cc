@@ -301,9 +301,9 @@ void register_index_ref() {
   register_kernel(ref_row<run_embedding>(ops::kEmbedding));
   register_kernel(ref_row<run_embedding_grad>(ops::kEmbeddingGrad));
   register_kernel(ref_row<run_gather>(ops::kGather));
-  register_kernel(ref_row<run_index_add>(ops::kIndexAdd));
+  register_kernel(real_row<run_index_add>(ops::kIndexAdd));
   register_kernel(ref_row<run_take_along_axis>(ops::kTakeAlongAxis));
-  register_kernel(ref_row<run_scatter_add>(ops::kScatterAdd));
+  register_kernel(real_row<run_scatter_add>(ops::kScatterAdd));
   register_kernel(ref_row<run_topk>(ops::kTopk));
   register_kernel(ref_row<run_sort>(ops::kSort));
   register_kernel(ref_row<run_nonzero>(ops::kNonzero));

@@ -10,6 +10,15 @@ namespace rutile::kernels {
 
 namespace {
 
+template <class T>
+struct SumIn {
+  using type = std::conditional_t<is_floating(dtype_of<T>), double, Acc<T>>;
+};
+template <class R>
+struct SumIn<std::complex<R>> {
+  using type = std::complex<double>;
+};
+
 struct MatmulRef : Plan {
   TensorMeta x, y, z;
   Strides x_step, y_step;  // per dimension of z
@@ -21,7 +30,7 @@ struct MatmulRef : Plan {
 template <class T, class R>
 Status run(const Plan& base, const KernelArgs& args) {
   const auto& p = static_cast<const MatmulRef&>(base);
-  using A = std::conditional_t<is_floating(dtype_of<T>), double, Acc<T>>;
+  using A = typename SumIn<T>::type;
   const T* x = static_cast<const T*>(args.in[0]);
   const T* y = static_cast<const T*>(args.in[1]);
   const T* bias = p.bias ? static_cast<const T*>(args.in[2]) : nullptr;
@@ -65,7 +74,11 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   p->bias = linear && call.has(2);
   if (p->bias) p->bias_step = call.in(2).strides[0];
   const DType to = p->z.dtype;
-  if (is_floating(to)) {
+  if (is_complex(to)) {
+    using F = std::complex<float>;
+    using D = std::complex<double>;
+    p->run = to == DType::kC64 ? run<F, F> : run<D, D>;
+  } else if (is_floating(to)) {
     p->run = dispatch_float(p->x.dtype, [to](auto t) -> RunFn {
       using T = typename decltype(t)::type;
       return dispatch_float(to, [](auto r) -> RunFn { return run<T, typename decltype(r)::type>; });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reductions, one result at a time, over the elements it covers in row-major order.
 #include "rutile/ops/reduce.h"
+#include "rutile/kernels/complex_pairs.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
@@ -203,7 +204,8 @@ Status prepare_cumsum(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 void register_reduce_ref() {
   const auto add = [](const OpDef& op, auto prepare) {
-    register_kernel({.op = &op, .name = "ref", .prepare = prepare, .reference = true});
+    register_kernel(
+        {.op = &op, .name = "ref", .supports = only_real, .prepare = prepare, .reference = true});
   };
   add(ops::kSum, prepare_any<SumOf>);
   add(ops::kMean, prepare_any<SumOf>);

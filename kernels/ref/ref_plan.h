@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "rutile/kernels/complex_pairs.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/walk.h"
@@ -52,6 +53,14 @@ KernelRow ref_row(const OpDef& op) {
   row.name = "ref";
   row.prepare = prepare_ref<kRun>;
   row.reference = true;
+  return row;
+}
+
+// A row of an op that has others for complex numbers.
+template <RunFn kRun>
+KernelRow real_row(const OpDef& op) {
+  KernelRow row = ref_row<kRun>(op);
+  row.supports = only_real;
   return row;
 }
 

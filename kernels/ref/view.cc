@@ -194,7 +194,7 @@ void register_view_ref() {
   register_kernel(ref_row<run_concat>(ops::kConcat));
   register_kernel(ref_row<run_slice_grad>(ops::kSliceGrad));
   register_kernel(ref_row<run_pad>(ops::kPad));
-  register_kernel(ref_row<run_pad_grad>(ops::kPadGrad));
+  register_kernel(real_row<run_pad_grad>(ops::kPadGrad));
   register_kernel(ref_row<run_flip>(ops::kFlip));
   register_kernel(ref_row<run_triangle<true>>(ops::kTril));
   register_kernel(ref_row<run_triangle<false>>(ops::kTriu));

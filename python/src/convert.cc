@@ -2,7 +2,9 @@
 #include "rutile/python/src/convert.h"
 
 #include <algorithm>
+#include <complex>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
 #include "rutile/python/src/interop.h"
@@ -61,8 +63,9 @@ struct Nested {
   Shape shape;
   std::vector<double> f;
   std::vector<int64_t> i;
+  std::vector<std::complex<double>> z;
   std::vector<Tensor> tensors;
-  bool floats = false, bools = true;
+  bool floats = false, bools = true, complexes = false;
 
   void append(PyObject* o, int depth) {
     if (PyList_Check(o) || PyTuple_Check(o)) {
@@ -88,6 +91,11 @@ struct Nested {
       bools = bools && s.kind == Scalar::Kind::kBool;
       f.push_back(s.f);
       i.push_back(s.i);
+      z.emplace_back(s.f);
+    } else if (PyComplex_CheckExact(o)) {
+      complexes = true;
+      f.push_back(0);
+      z.emplace_back(PyComplex_RealAsDouble(o), PyComplex_ImagAsDouble(o));
     } else if (is_array(o)) {
       tensors.push_back(tensor_from(o));
     } else {
@@ -108,6 +116,9 @@ struct Nested {
         full.push_back(d);
       }
       return ops::reshape(ops::stack(tensors, 0), full);
+    }
+    if (complexes) {
+      return ops::cast(Tensor::from<std::complex<double>>(z, shape), DType::kC64);
     }
     if (floats || i.empty()) return ops::cast(Tensor::from<double>(f, shape), DType::kF32);
     Tensor whole = Tensor::from<int64_t>(i, shape);
@@ -209,12 +220,17 @@ Tensor tensor_from(PyObject* o, const Tensor* like) {
     return tensor_from_buffer(o);
   }
   Scalar s;
+  if (PyComplex_CheckExact(o)) {  // weak like other numbers, but never real
+    const DType t = like ? complex_dtype(like->dtype()) : DType::kC64;
+    const std::complex<double> z(PyComplex_RealAsDouble(o), PyComplex_ImagAsDouble(o));
+    return ops::cast(Tensor::from<std::complex<double>>({z}, {}), t);
+  }
   if (scalar_from(o, &s)) {
     DType t = s.kind == Scalar::Kind::kFloat  ? DType::kF32
               : s.kind == Scalar::Kind::kBool ? DType::kBool
                                               : DType::kI64;
     // As for the operators: a number takes the tensor's dtype unless that cannot hold its kind.
-    const bool keeps = like && (is_floating(like->dtype()) || s.kind == Scalar::Kind::kBool ||
+    const bool keeps = like && (is_differentiable(like->dtype()) || s.kind == Scalar::Kind::kBool ||
                                 (s.kind == Scalar::Kind::kInt && like->dtype() != DType::kBool));
     return Tensor::scalar(s, keeps ? like->dtype() : t);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/python/src/py_tensor.h"
 
+#include <complex>
 #include <new>
 
 #include "rutile/ops/call.h"
@@ -133,10 +134,14 @@ PyObject* tensor_absolute(PyObject* a) {
 }
 
 int tensor_bool(PyObject* a) {
-  return guarded_int([&] { return as_tensor(a).item() != 0; });
+  return guarded_int([&] { return as_tensor(a).item<std::complex<double>>() != 0.0; });
 }
 
 PyObject* item_object(const Tensor& t) {
+  if (is_complex(t.dtype())) {
+    const auto z = t.item<std::complex<double>>();
+    return PyComplex_FromDoubles(z.real(), z.imag());
+  }
   if (is_floating(t.dtype())) return PyFloat_FromDouble(t.item());
   if (t.dtype() == DType::kBool) return PyBool_FromLong(t.item() != 0);
   // Integers beyond 2^53 must not pass through a double.
@@ -151,6 +156,12 @@ PyObject* item_object(const Tensor& t) {
 
 PyObject* tensor_item(PyObject* a, PyObject*) {
   return guarded([&] { return item_object(as_tensor(a)); });
+}
+PyObject* tensor_complex(PyObject* a, PyObject*) {
+  return guarded([&] {
+    const auto z = as_tensor(a).item<std::complex<double>>();
+    return PyComplex_FromDoubles(z.real(), z.imag());
+  });
 }
 PyObject* tensor_float(PyObject* a) {
   return guarded([&] { return PyFloat_FromDouble(as_tensor(a).item()); });
@@ -332,6 +343,7 @@ PyObject* tensor_rebind(PyObject* a, PyObject* value) {
 PyMethodDef kMethods[] = {
     {"_rebind", tensor_rebind, METH_O, "Binds this name to the value of another Tensor."},
     {"__format__", tensor_format, METH_O, "The element by a format, for one element."},
+    {"__complex__", tensor_complex, METH_NOARGS, nullptr},
     {"item", tensor_item, METH_NOARGS, "The single element as a Python number."},
     {"asnumpy", tensor_asnumpy, METH_NOARGS,
      "A read-only NumPy array over the same memory (bfloat16: a float32 copy)."},

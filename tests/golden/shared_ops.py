@@ -26,12 +26,22 @@ def real(*shape, bound=1.0, offset=0.0):
     return {"shape": list(shape), "bound": bound, "offset": offset}
 
 
+def complexes(*shape, bound=1.0, offset=0.0):
+    """Complex numbers with such real and imaginary parts."""
+    return {**real(*shape, bound=bound, offset=offset), "complex": True}
+
+
 def index(*shape, modulo):
     return {"shape": list(shape), "modulo": modulo}
 
 
 def values(numbers, dtype="float64"):
+    """Numbers as given; complex128 are written as pairs."""
     array = np.asarray(numbers, dtype=dtype)
+    if dtype == "complex128":
+        parts = np.stack([array.real, array.imag], -1)
+        return {"shape": list(array.shape), "values": [_number(v) for v in parts.ravel().tolist()], "dtype": dtype,
+                "complex": True}
     return {"shape": list(array.shape), "values": [_number(v) for v in array.ravel().tolist()], "dtype": dtype}
 
 
@@ -44,13 +54,24 @@ def _make(spec, name):
         return None
     if "modulo" in spec:
         return torch.from_numpy(indices(name, spec["shape"], spec["modulo"]))
+    if spec.get("complex"):
+        pairs = [*spec["shape"], 2]
+        array = np.asarray([float(v) for v in spec["values"]]).reshape(pairs) if "values" in spec else \
+            uniform(name, pairs, spec["bound"]) + spec["offset"]
+        return torch.view_as_complex(torch.as_tensor(array))
     if "values" in spec:
         array = np.asarray([float(v) if isinstance(v, str) else v for v in spec["values"]], dtype=spec["dtype"])
         return torch.from_numpy(array.reshape(spec["shape"]))
     return torch.as_tensor(uniform(name, spec["shape"], spec["bound"]) + spec["offset"])
 
 
+def _parts(tensor):
+    """Complex numbers as pairs of real ones."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
 def _describe(name, tensor):
+    tensor = _parts(tensor)
     array = tensor.detach().to(torch.float64).contiguous().numpy()
     if np.isfinite(array).all():
         return describe(name, array)
@@ -70,12 +91,13 @@ class SharedOps:
                "inputs": inputs}
         self.counts[op] += 1
         tensors = [_make(spec, f"{prefix}/x{i}") for i, spec in enumerate(inputs)]
-        leaves = [t.requires_grad_() if gradient and t is not None and t.is_floating_point() else None for t in tensors]
+        leaves = [t.requires_grad_() if gradient and t is not None and (t.is_floating_point() or t.is_complex()) else None
+                  for t in tensors]
         out = function(*tensors)
         out = [out] if isinstance(out, torch.Tensor) else list(out)
         row["outputs"] = [_describe(f"{prefix}/y{i}", y) for i, y in enumerate(out)]
-        total = sum((y * torch.as_tensor(uniform(f"{prefix}/dy{i}", list(y.shape), 1.0))).sum()
-                    for i, y in enumerate(out) if y.is_floating_point() and y.requires_grad)
+        total = sum((_parts(y) * torch.as_tensor(uniform(f"{prefix}/dy{i}", list(_parts(y).shape), 1.0))).sum()
+                    for i, y in enumerate(out) if y.requires_grad)
         if isinstance(total, torch.Tensor):
             used = [x for x in leaves if x is not None]
             grads = iter(torch.autograd.grad(total, used, allow_unused=True))

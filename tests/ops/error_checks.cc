@@ -219,10 +219,7 @@ Tensors small_tensors(const RandomCall& c, uint64_t seed) {
   Tensors in;
   for (size_t i = 0; i < c.metas.size(); ++i) {
     const samples::Input spec = samples::in(c.metas[i].shape);
-    const bool draws = !is_complex(c.metas[i].dtype);
-    in.push_back(c.absent[i] ? Tensor()
-                 : draws     ? samples::make_tensor(spec, c.metas[i].dtype, {seed + i})
-                             : Tensor::zeros(c.metas[i].shape, c.metas[i].dtype));
+    in.push_back(c.absent[i] ? Tensor() : samples::make_tensor(spec, c.metas[i].dtype, {seed + i}));
   }
   return in;
 }

@@ -3,6 +3,7 @@
 
 #include "rutile/autograd/checker.h"
 #include "rutile/autograd/tape.h"
+#include "rutile/core/complex.h"
 #include "rutile/ops/call.h"
 #include "rutile/tests/ops/harness.h"
 
@@ -34,20 +35,21 @@ struct Differentiable {
 };
 
 Differentiable in_float64(const Sample& s, DType t) {
-  Tensors in = with_float_type(s.make_inputs(is_floating(t) ? DType::kF64 : t), DType::kF64);
+  const DType wide = is_complex(t) ? DType::kC128 : is_floating(t) ? DType::kF64 : t;
+  Tensors in = with_float_type(s.make_inputs(wide), DType::kF64);
   return {s, in, differentiable(s, in)};
 }
 
 // Every floating output in f64: a sample whose attributes fix another type cannot be checked.
 bool checkable(const Tensors& ys) {
   return std::all_of(ys.begin(), ys.end(), [](const Tensor& y) {
-    return !y.defined() || !is_floating(y.dtype()) || y.dtype() == DType::kF64;
+    return !y.defined() || !is_differentiable(y.dtype()) || real_dtype(y.dtype()) == DType::kF64;
   });
 }
 
 bool any_float(const Tensors& ys) {
   return std::any_of(ys.begin(), ys.end(),
-                     [](const Tensor& y) { return y.defined() && is_floating(y.dtype()); });
+                     [](const Tensor& y) { return y.defined() && is_differentiable(y.dtype()); });
 }
 
 // Gradients of sum_i <c_i, y_i> by `wanted` with fixed c_i; one list per floating output.
@@ -57,7 +59,7 @@ std::vector<Tensors> gradients(const Differentiable& f, const Tensors& xs, const
   const Tensors ys = f(xs);
   std::vector<Tensors> result;
   for (size_t i = 0; i < ys.size(); ++i) {
-    if (!ys[i].defined() || !is_floating(ys[i].dtype())) continue;
+    if (!ys[i].defined() || !is_differentiable(ys[i].dtype())) continue;
     const Tensor c = samples::make_tensor(samples::in(ys[i].shape()), ys[i].dtype(), {77 + i});
     result.push_back(scope.gradient(ys[i], wanted, c, /*retain=*/true));
   }

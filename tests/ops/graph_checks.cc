@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Eager against traced: the same bits with the optional passes off, close with them on.
 #include "rutile/autograd/tape.h"
+#include "rutile/core/complex.h"
 #include "rutile/graph/compile.h"
 #include "rutile/ops/call.h"
 #include "rutile/tests/ops/harness.h"
@@ -84,7 +85,7 @@ void check_graph_gradient(const OpDef& op, Findings& findings) {
       const TensorList ys = call_n(op, s.attrs.get(), args);
       Tensors out;
       for (int i = 0; i < ys.size(); ++i) {
-        if (!is_floating(ys[i].dtype())) continue;
+        if (!is_differentiable(ys[i].dtype())) continue;
         const Tensor c = samples::make_tensor(samples::in(ys[i].shape()), ys[i].dtype(),
                                               {77 + static_cast<uint64_t>(i)});
         for (const Tensor& g : scope.gradient(ys[i], xs, c, /*retain=*/true)) out.push_back(g);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <exception>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/call.h"
 #include "rutile/ops/plan_cache.h"
 
@@ -81,7 +82,8 @@ void compare_one(const std::string& what, const Tensor& got, const Tensor& want,
   }
   if (wrong) {
     findings.add(cat(what, ": ", wrong, " of ", a.size(), " elements differ, first at ",
-                     at(got.shape(), first), ": ", a[first], ", expected ", b[first]));
+                     at(got.shape(), is_complex(got.dtype()) ? first / 2 : first), ": ", a[first],
+                     ", expected ", b[first]));
   }
 }
 
@@ -109,7 +111,7 @@ void for_each_case(const OpDef& op, Findings& findings, const Body& body) {
 void for_each_sample(const OpDef& op, Findings& findings, const Body& body) {
   const SampleList list = samples::samples_of(op);
   for (const Sample& s : list.samples) {
-    auto it = std::find_if(s.dtypes.begin(), s.dtypes.end(), is_floating);
+    auto it = std::find_if(s.dtypes.begin(), s.dtypes.end(), is_differentiable);
     if (!findings.enough()) guarded(s, it == s.dtypes.end() ? s.dtypes[0] : *it, findings, body);
   }
 }
@@ -207,12 +209,17 @@ std::vector<Tensor> placed(std::span<const Tensor> in, const char* tag) {
 std::vector<Tensor> with_float_type(std::span<const Tensor> in, DType t) {
   std::vector<Tensor> out;
   for (const Tensor& x : in) {
-    if (!x.defined() || !is_floating(x.dtype()) || x.dtype() == t) {
+    if (!x.defined() || !is_differentiable(x.dtype())) {
+      out.push_back(x);
+      continue;
+    }
+    const DType to = is_complex(x.dtype()) ? complex_dtype(t) : t;
+    if (x.dtype() == to) {
       out.push_back(x);
       continue;
     }
     const samples::Input same_elements = samples::in(x.shape()).values(to_doubles(x));
-    const Tensor cast = samples::make_tensor(same_elements, t, {});
+    const Tensor cast = samples::make_tensor(same_elements, to, {});
     // Gapless placements survive; a view with gaps becomes row-major.
     out.push_back(x.meta().is_dense() ? place(cast, x.meta()) : cast);
   }
@@ -222,7 +229,7 @@ std::vector<Tensor> with_float_type(std::span<const Tensor> in, DType t) {
 std::vector<size_t> differentiable(const Sample& s, std::span<const Tensor> in) {
   std::vector<size_t> which;
   for (size_t i = 0; i < in.size(); ++i) {
-    if (in[i].defined() && is_floating(in[i].dtype()) && s.inputs[i].differentiable) {
+    if (in[i].defined() && is_differentiable(in[i].dtype()) && s.inputs[i].differentiable) {
       which.push_back(i);
     }
   }

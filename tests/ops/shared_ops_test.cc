@@ -9,7 +9,9 @@
 #include <nlohmann/json.hpp>
 
 #include "rutile/autograd/tape.h"
+#include "rutile/core/complex.h"
 #include "rutile/ops/call.h"
+#include "rutile/ops/complex.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 
@@ -53,9 +55,16 @@ DType dtype_named(const std::string& name) {
   return name == "bool" ? DType::kBool : DType::kF64;
 }
 
+// Complex numbers are written as pairs of real ones.
 Tensor make_input(const Json& j, const std::string& seed) {
   if (j.is_null()) return Tensor();
   const Shape shape = shape_of(j.at("shape"));
+  if (j.contains("complex")) {
+    Json pairs = j;
+    pairs.erase("complex");
+    pairs["shape"].push_back(2);
+    return ops::view_as_complex(make_input(pairs, seed));
+  }
   if (j.contains("values")) {
     Tensor t = Tensor::empty(shape, DType::kF64);
     for (int64_t i = 0; i < t.numel(); ++i) {
@@ -90,8 +99,11 @@ double tolerance(const std::string& name) {
   return 1e-10;
 }
 
-void compare(const Tensor& got, const Json& want, const std::string& name) {
-  ASSERT_TRUE(got.defined()) << name;
+Tensor as_parts(const Tensor& t) { return is_complex(t.dtype()) ? ops::view_as_real(t) : t; }
+
+void compare(const Tensor& result, const Json& want, const std::string& name) {
+  ASSERT_TRUE(result.defined()) << name;
+  const Tensor got = as_parts(result);
   ASSERT_EQ(to_string(got.shape()), to_string(shape_of(want.at("shape")))) << name;
   const std::vector<double> v = ops::cast(got, DType::kF64).to_vector<double>();
   if (want.contains("values")) {
@@ -125,7 +137,7 @@ void compare_gradients(const OpDef& op, const AnyAttrs& attrs, const std::vector
   std::vector<Tensor> operands;
   std::vector<size_t> at;
   for (size_t i = 0; i < in.size(); ++i) {
-    if (!in[i].defined() || !is_floating(in[i].dtype()) || grads.at(i).is_null()) continue;
+    if (!in[i].defined() || !is_differentiable(in[i].dtype()) || grads.at(i).is_null()) continue;
     at.push_back(i);
     operands.push_back(in[i]);
   }
@@ -135,8 +147,9 @@ void compare_gradients(const OpDef& op, const AnyAttrs& attrs, const std::vector
     const TensorList y = call_n(op, attrs.get(), args);
     Tensor total = Tensor::scalar(0, DType::kF64);
     for (int i = 0; i < y.size(); ++i) {
-      if (!is_floating(y[i].dtype())) continue;
-      total = total + ops::sum(y[i] * uniform(cat(prefix, "/dy", i), y[i].shape(), 1, 0));
+      if (!is_differentiable(y[i].dtype())) continue;
+      const Tensor parts = as_parts(y[i]);
+      total = total + ops::sum(parts * uniform(cat(prefix, "/dy", i), parts.shape(), 1, 0));
     }
     return total;
   };

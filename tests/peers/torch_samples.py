@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PyTorch's own samples of its ops, run through ours: values and gradients in float64.
+"""PyTorch's own samples of its ops, run through ours: values and gradients in float64 and complex128.
 
     python tests/peers/torch_samples.py [PyTorch's op names]
 
@@ -112,7 +112,15 @@ def flat(result):
     return [t for r in result for t in flat(r)] if isinstance(result, list | tuple) else [result]
 
 
+def pairs_of(array):
+    """Complex numbers as pairs of real ones."""
+    return np.stack([array.real, array.imag], -1) if np.iscomplexobj(array) else array
+
+
 def close(got, want):
+    if np.iscomplexobj(got) != np.iscomplexobj(want):
+        return f"{got.dtype} for {want.dtype}"
+    got, want = pairs_of(got), pairs_of(want)
     if got.shape != want.shape:
         return f"shape {list(got.shape)} for {list(want.shape)}"
     if want.dtype == bool or got.dtype == bool:
@@ -123,17 +131,21 @@ def close(got, want):
     return f"off by {np.nanmax(np.abs(got - want)):.2g}"
 
 
+def numpy_of(tensor):
+    return tensor.detach().resolve_conj().resolve_neg().numpy()
+
+
 def compare(op, f, sample):
     """(kind, what): kind is "same", "skipped" (PyTorch itself refuses), "refused" or "differs"."""
     s = Sample(op.name, sample)
-    by = [i for i, v in enumerate(s.variables) if v.is_floating_point()]
+    by = [i for i, v in enumerate(s.variables) if v.is_floating_point() or v.is_complex()]
     for i in by:
         s.variables[i].requires_grad_()
     try:
         want = flat(s.torch(op, s.variables))
     except (RuntimeError, TypeError, ValueError, IndexError) as e:
         return "skipped", str(e)
-    tensors = [Tensor(v.detach().numpy()) for v in s.variables]
+    tensors = [Tensor(v.detach().resolve_conj().numpy()) for v in s.variables]
     try:
         got = flat(s.rutile(f, tensors))
     except Unmapped as e:
@@ -146,7 +158,7 @@ def compare(op, f, sample):
     if len(want) > len(got):
         return "differs", f"{len(got)} results for {len(want)}"
     for w, g in pairs:
-        if what := close(g.asnumpy(), w.detach().numpy()):
+        if what := close(g.asnumpy(), numpy_of(w)):
             return "differs", what
     return compare_gradients(s, f, by, tensors, [w for w, _ in pairs])
 
@@ -155,6 +167,7 @@ def compare_gradients(s, f, by, tensors, want):
     used = [(i, w) for i, w in enumerate(want) if w.requires_grad and w.numel()]
     if not used or not by:
         return "same", ""
+    used = [(i, torch.view_as_real(w.resolve_conj()) if w.is_complex() else w) for i, w in used]
     weights = [np.random.default_rng(i).uniform(0.5, 1.5, tuple(w.shape)) for i, w in used]
     total = sum((w * torch.from_numpy(c)).sum() for (_, w), c in zip(used, weights, strict=True))
     try:
@@ -166,7 +179,7 @@ def compare_gradients(s, f, by, tensors, want):
         given = list(tensors)
         for i, v in zip(by, variables, strict=True):
             given[i] = v
-        results = flat(s.rutile(f, given))
+        results = [ops.view_as_real(r) if ops.is_complex(r) else r for r in flat(s.rutile(f, given))]
         return sum((ops.sum(results[i] * Tensor(c)) for (i, _), c in zip(used, weights, strict=True)), Tensor(0.0, "float64"))
 
     try:
@@ -174,7 +187,7 @@ def compare_gradients(s, f, by, tensors, want):
     except (rutile.Error, TypeError, ValueError, IndexError, RuntimeError) as e:
         return "refused", "gradient: " + str(e).split("|")[0].strip()
     for g, w in zip(flat(got), expected, strict=True):
-        if what := close(g.asnumpy(), np.zeros(tuple(g.shape)) if w is None else w.numpy(force=True)):
+        if what := close(g.asnumpy(), np.zeros(tuple(g.shape), g.asnumpy().dtype) if w is None else numpy_of(w)):
             return "differs", "gradient " + what
     return "same", ""
 
@@ -190,18 +203,20 @@ def main(only):
         if f is None:
             missing += [op.name] if why == "missing" else []
             continue
-        dtype = next((d for d in (torch.float64, torch.int64, torch.bool) if d in op.dtypes), None)
-        seen = collections.Counter()
-        for n, sample in enumerate(op.sample_inputs("cpu", dtype) if dtype else ()):
-            if n == SAMPLES:
-                break
-            seen[compare(op, f, sample)] += 1
-        for (kind, _), count in seen.items():
-            kinds["known" if kind == "differs" and op.name in KNOWN else kind] += count
-        for (kind, what), count in seen.most_common():
-            if kind in ("refused", "differs"):
-                meant = f" ({KNOWN[op.name]})" if kind == "differs" and op.name in KNOWN else ""
-                print(f"{op.name}: {count} {kind}{meant}: {what[:150]}", flush=True)
+        dtypes = [next((d for d in (torch.float64, torch.int64, torch.bool) if d in op.dtypes), None), torch.complex128]
+        for dtype in (d for d in dtypes if d in op.dtypes):
+            seen = collections.Counter()
+            for n, sample in enumerate(op.sample_inputs("cpu", dtype)):
+                if n == SAMPLES:
+                    break
+                seen[compare(op, f, sample)] += 1
+            for (kind, _), count in seen.items():
+                kinds["known" if kind == "differs" and op.name in KNOWN else kind] += count
+            for (kind, what), count in seen.most_common():
+                if kind in ("refused", "differs"):
+                    meant = f" ({KNOWN[op.name]})" if kind == "differs" and op.name in KNOWN else ""
+                    of = " of complex numbers" if dtype == torch.complex128 else ""
+                    print(f"{op.name}: {count}{of} {kind}{meant}: {what[:150]}", flush=True)
     print("missing by name:", ", ".join(sorted(set(missing))))
     print(" ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())))
     return kinds["differs"] > 0

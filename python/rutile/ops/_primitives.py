@@ -76,6 +76,7 @@ TABLE = {
     "Polar": ("polar", ""), "Geqrf": ("geqrf", ""), "Orgqr": ("orgqr", ""), "Ormqr": ("ormqr", "left=True transpose=False"),
     "CTCLossV2": ("_ctc_loss_v2", "blank=0 reduction='none' zero_infinity=False"),
     **{f"Bessel{n}": (f"bessel_{n.lower()}", "") for n in ("I0e", "I1e", "J0", "J1", "K0", "K0e", "K1", "K1e", "Y0", "Y1")},
+    "FFTWithSize": ("fft_with_size", "signal_ndim inverse real norm='backward' onesided=True signal_sizes=()"),
     **{f"TensorScatter{n}": (f"tensor_scatter_{n.lower()}", "") for n in ("Update", "Add", "Sub", "Mul", "Div", "Max", "Min")},
     **{f"Scatter{n}": (f"scatter_{n.lower()}", "use_locking=False:-") for n in ("Update", "Add", "Sub", "Mul", "Div", "Max", "Min")},
     **{f"ScatterNd{n}": (f"scatter_nd_{n.lower()}", "use_locking=False:-") for n in ("Update", "Add", "Sub", "Mul", "Div", "Max", "Min")},

@@ -23,10 +23,18 @@ DTypes bits() {
 }
 
 // What every op of two inputs refuses.
-void two_input_errors(SampleList& s) {
+void shape_errors(SampleList& s) {
   s.error({in({2, 3}), in({4})}, kValue, "broadcast");
   s.error({in({2, 3}), in({3, 2})}, kValue, "broadcast");
+}
+void two_input_errors(SampleList& s) {
+  shape_errors(s);
   s.error({in({2}).as(DType::kC64), in({2}).as(DType::kC64)}, kType, "complex");
+}
+// What ops take that know complex numbers.
+SampleGroup complex_inputs(SampleList& s, const Fill& a = {}, const Fill& b = {}) {
+  shape_errors(s);
+  return s.complex_binary(a, b);
 }
 void one_input_errors(SampleList& s) { s.error({in({2}).as(DType::kC64)}, kType, "complex"); }
 
@@ -36,21 +44,24 @@ RUTILE_SAMPLES(add) {
   s.binary(kEveryType).no_second_order("the op is linear");
   s.add({in({2, 3}).as(DType::kBF16), in({3}).as(DType::kF32)}).name("promotion");
   s.add({in({2, 3}).as(DType::kI32), in({3}).as(DType::kF16)}).name("promotion");
-  two_input_errors(s);
+  complex_inputs(s).no_second_order("the op is linear");
+  s.add({in({2, 3}).as(DType::kF32), in({3}).as(DType::kC64)}).name("promotion");
 }
 RUTILE_SAMPLES(sub) {
   s.binary(kNumbers).no_second_order("the op is linear");
-  two_input_errors(s);
+  complex_inputs(s).no_second_order("the op is linear");
   s.error({bool_in({2}), bool_in({2})}, kType, "bool");
 }
 RUTILE_SAMPLES(mul) {
   s.binary(kEveryType);
-  two_input_errors(s);
+  complex_inputs(s);
+  s.add({in({2, 3}).as(DType::kF64), in({3}).as(DType::kC128)}).name("promotion");
 }
 RUTILE_SAMPLES(div) {
   s.binary(kFloats, {}, positive());
   s.add({in({7}), in({7}).ints(1, 5)}).dtypes(bits()).name("integers give f32");
-  two_input_errors(s);
+  complex_inputs(s, {}, positive());
+  s.add({in({7}), in({7}).values({0.1, -3, 2, 1e-3, 1, 0})}).dtypes(kComplexes);
 }
 // The smallest number divided by -1 among them, never by 0.
 void integer_divisions(SampleList& s) {
@@ -92,7 +103,11 @@ RUTILE_SAMPLES(pow) {
   s.add({in({15, 1}).filled(extremes()), in({1, 15}).filled(extremes())})
       .dtypes(kInts)
       .name("extreme integers");
-  two_input_errors(s);
+  complex_inputs(s, positive(), uniform(-1.5, 1.5));
+  s.add({in({6}).values({0, 0, 1, 2}), in({6}).values({2, 0, 0, 0, 1, 1})})
+      .dtypes(kComplexes)
+      .name("of zero")
+      .no_gradient("on the branch point");
   s.error({bool_in({2}), bool_in({2})}, kType, "bool");
 }
 RUTILE_SAMPLES(maximum) {
@@ -115,15 +130,21 @@ RUTILE_SAMPLES(atan2) {
     s.add({in({40}).ints(0, 3), in({40}).ints(0, 3)}).dtypes(kEveryType); \
     two_input_errors(s);                                                  \
   }
-RUTILE_PREDICATE_SAMPLES(equal)
-RUTILE_PREDICATE_SAMPLES(not_equal)
+#define RUTILE_EQUALITY_SAMPLES(op)                                       \
+  RUTILE_SAMPLES(op) {                                                    \
+    s.binary(kEveryType, values({-2, 0, 1, 3, 0.5, 1}), {});              \
+    s.add({in({40}).ints(0, 3), in({40}).ints(0, 3)}).dtypes(kEveryType); \
+    complex_inputs(s, values({0, 0, 1}), values({0, 0, 0, 1}));           \
+  }
+RUTILE_EQUALITY_SAMPLES(equal)
+RUTILE_EQUALITY_SAMPLES(not_equal)
+RUTILE_EQUALITY_SAMPLES(logical_and)
+RUTILE_EQUALITY_SAMPLES(logical_or)
+RUTILE_EQUALITY_SAMPLES(logical_xor)
 RUTILE_PREDICATE_SAMPLES(less)
 RUTILE_PREDICATE_SAMPLES(less_equal)
 RUTILE_PREDICATE_SAMPLES(greater)
 RUTILE_PREDICATE_SAMPLES(greater_equal)
-RUTILE_PREDICATE_SAMPLES(logical_and)
-RUTILE_PREDICATE_SAMPLES(logical_or)
-RUTILE_PREDICATE_SAMPLES(logical_xor)
 
 #define RUTILE_BITS_SAMPLES(op)                                    \
   RUTILE_SAMPLES(op) {                                             \
@@ -157,6 +178,9 @@ RUTILE_SAMPLES(where) {
       .name("long")
       .dtypes(kEveryType)
       .no_gradient("a long run for kernels");
+  s.add({bool_in({3, 1}), in({3, 4}), in({4})})
+      .dtypes(kComplexes)
+      .no_second_order("the op is linear");
   s.error({in({2}), in({2}), in({2})}, kType, "bool");
   s.error({bool_in({2}), in({3}), in({2})}, kValue, "broadcast");
   s.error({bool_in({2}), in({2}), in({2}).as(DType::kF64)}, kType, "one dtype");
@@ -181,25 +205,33 @@ RUTILE_SAMPLES(cast) {
   for (const View v : {View::kTransposed, View::kGaps, View::kExpanded}) {
     s.add({in({4, 5}).viewed(v)}, CastAttrs{DType::kBF16}).no_second_order("the op is linear");
   }
-  s.error({in({2}).as(DType::kC64)}, CastAttrs{DType::kF32}, kType, "complex");
-  s.error({in({2})}, CastAttrs{DType::kC64}, kType, "complex");
+  for (const DType to : joined(kEveryType, kComplexes)) {
+    s.add({in({3, 7})}, CastAttrs{to}).dtypes(kComplexes).no_second_order("the op is linear");
+  }
+  for (const DType to : kComplexes) {
+    s.add({in({3, 7})}, CastAttrs{to}).dtypes(kEveryType).no_second_order("the op is linear");
+    s.add({in({3, 4, 5}).transposed()}, CastAttrs{to}).no_second_order("the op is linear");
+    s.add({in({2, 0, 3}).gaps()}, CastAttrs{to});
+    s.add({in({67, 1033})}, CastAttrs{to}).no_gradient("a long run for kernels");
+  }
 }
 
 // ---- One input --------------------------------------------------------------------------------
 
 RUTILE_SAMPLES(neg) {
   s.unary(kNumbers).no_second_order("the op is linear");
-  one_input_errors(s);
+  s.complex_unary().no_second_order("the op is linear");
   s.error({bool_in({2})}, kType, "bool");
 }
 RUTILE_SAMPLES(abs) {
   s.unary(kNumbers, away_from({0})).no_second_order("piecewise linear");
-  one_input_errors(s);
+  s.complex_unary();
+  s.add({in({4}).values({0, 0, 1, -2})}).dtypes(kComplexes).no_gradient("0 at 0");
   s.error({bool_in({2})}, kType, "bool");
 }
 RUTILE_SAMPLES(square) {
   s.unary(kNumbers);
-  one_input_errors(s);
+  s.complex_unary();
   s.error({bool_in({2})}, kType, "bool");
 }
 #define RUTILE_STEP_SAMPLES(op)                                   \
@@ -216,11 +248,17 @@ RUTILE_STEP_SAMPLES(round)
 RUTILE_STEP_SAMPLES(trunc)
 
 // Functions to floats: also of integers.
-#define RUTILE_FUNCTION_SAMPLES(op, fill)                               \
+#define RUTILE_REAL_FUNCTION_SAMPLES(op, fill)                          \
   RUTILE_SAMPLES(op) {                                                  \
     s.unary(kFloats, fill);                                             \
     s.add({in({5}).values({0, 1})}).dtypes(bits()).name("of integers"); \
     one_input_errors(s);                                                \
+  }
+#define RUTILE_FUNCTION_SAMPLES(op, fill)                               \
+  RUTILE_SAMPLES(op) {                                                  \
+    s.unary(kFloats, fill);                                             \
+    s.add({in({5}).values({0, 1})}).dtypes(bits()).name("of integers"); \
+    s.complex_unary(fill);                                              \
   }
 RUTILE_FUNCTION_SAMPLES(exp, {})
 RUTILE_FUNCTION_SAMPLES(exp2, {})
@@ -243,8 +281,8 @@ RUTILE_FUNCTION_SAMPLES(tanh, {})
 RUTILE_FUNCTION_SAMPLES(asinh, {})
 RUTILE_FUNCTION_SAMPLES(acosh, uniform(1.3, 3))
 RUTILE_FUNCTION_SAMPLES(atanh, uniform(-0.8, 0.8))
-RUTILE_FUNCTION_SAMPLES(erf, {})
-RUTILE_FUNCTION_SAMPLES(erfc, {})
+RUTILE_REAL_FUNCTION_SAMPLES(erf, {})
+RUTILE_REAL_FUNCTION_SAMPLES(erfc, {})
 RUTILE_FUNCTION_SAMPLES(sigmoid, {})
 
 #define RUTILE_ACTIVATION_SAMPLES(op)                    \
@@ -256,11 +294,13 @@ RUTILE_FUNCTION_SAMPLES(sigmoid, {})
 RUTILE_ACTIVATION_SAMPLES(silu)
 RUTILE_ACTIVATION_SAMPLES(softplus)
 
-#define RUTILE_CLASS_SAMPLES(op)  \
-  RUTILE_SAMPLES(op) {            \
-    s.unary(kEveryType);          \
-    s.unary(kFloats, specials()); \
-    one_input_errors(s);          \
+#define RUTILE_CLASS_SAMPLES(op)        \
+  RUTILE_SAMPLES(op) {                  \
+    s.unary(kEveryType);                \
+    s.unary(kFloats, specials());       \
+    s.complex_unary();                  \
+    s.complex_unary(specials());        \
+    s.complex_unary(values({0, 0, 1})); \
   }
 RUTILE_CLASS_SAMPLES(logical_not)
 RUTILE_CLASS_SAMPLES(isnan)

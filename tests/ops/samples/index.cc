@@ -114,7 +114,8 @@ RUTILE_SAMPLES(gather) {
 }
 
 RUTILE_SAMPLES(index_add) {
-  s.add({in({4, 3}), index_in({4}, -5, 5)}, IndexAddAttrs{0, 5}).dtypes(kNumbers);
+  s.add({in({4, 3}), index_in({4}, -5, 5)}, IndexAddAttrs{0, 5})
+      .dtypes(joined(kNumbers, kComplexes));
   s.add({in({3, 2, 3, 2}), index_in({2, 3}, -5, 5)}, IndexAddAttrs{1, 5});
   s.add({in({3}), index_in({}, 0, 5)}, IndexAddAttrs{1, 5}).name("0-d index");
   s.add({in({0, 3}), index_in({0}, 0, 5)}, IndexAddAttrs{0, 5}).name("no index");
@@ -149,7 +150,8 @@ RUTILE_SAMPLES(take_along_axis) {
 }
 
 RUTILE_SAMPLES(scatter_add) {
-  s.add({in({5, 3}), index_in({4, 3}, -5, 5), in({4, 3})}, TakeAlongAttrs{0}).dtypes(kNumbers);
+  s.add({in({5, 3}), index_in({4, 3}, -5, 5), in({4, 3})}, TakeAlongAttrs{0})
+      .dtypes(joined(kNumbers, kComplexes));
   s.add({in({3, 5, 2}), index_in({3, 7, 2}, 0, 5), in({3, 7, 2})}, TakeAlongAttrs{1});
   s.add({in({3, 5}), index_in({2, 5}, 0, 5), in({2, 5})}, TakeAlongAttrs{1}).name("fewer rows");
   s.add({in({4}), index_in({0}, 0, 4), in({0})}, TakeAlongAttrs{0}).name("nothing");

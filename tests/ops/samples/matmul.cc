@@ -86,12 +86,19 @@ RUTILE_SAMPLES(matmul) {
   }
   s.add({in({2, 3}).as(DType::kF32), in({3, 2}).as(DType::kF64)}).name("promotes to f64");
   s.add({in({2, 3}).as(DType::kI32), in({3, 2}).as(DType::kF32)}).name("integer and float");
+  s.add({in({5, 7}), in({7, 3})}).dtypes(kComplexes);
+  s.add({in({2, 1, 5, 7}), in({3, 4, 7})}, MatmulAttrs{.transpose_b = true})
+      .dtypes({DType::kC64})
+      .name("batches");
+  s.add({in({7, 5}), in({7})}, MatmulAttrs{.transpose_a = true}).dtypes({DType::kC64});
+  s.add({in({4, 5}).gaps(), in({5, 3}).transposed()}).dtypes({DType::kC64});
+  s.add({in({2, 0}), in({0, 3})}).dtypes({DType::kC64});
   s.error({in({}), in({2})}, ErrorCode::kValue, "scalar");
   s.error({in({3, 4}), in({3, 4})}, ErrorCode::kValue, "inner sizes differ: 4 and 3");
   s.error({in({2, 3, 4}), in({3, 4, 5})}, ErrorCode::kValue, "broadcast");
   s.error({in({4}), in({4, 2})}, transposed(true, false), ErrorCode::kValue, "1-D");
   s.error({in({4}), in({5})}, ErrorCode::kValue, "inner sizes");
-  s.error({bool_in({2, 2}), bool_in({2, 2})}, ErrorCode::kType, "floating or integer");
+  s.error({bool_in({2, 2}), bool_in({2, 2})}, ErrorCode::kType, "expects numbers");
   s.error({in({2, 2}), in({2, 2})}, giving(DType::kI32), ErrorCode::kType, "cannot give i32");
 }
 
@@ -113,7 +120,7 @@ RUTILE_SAMPLES(linear) {
   s.error({in({3, 4}), in({4})}, ErrorCode::kValue, "weight expects rank 2");
   s.error({in({3, 4}), in({5, 3})}, ErrorCode::kValue, "weight expects 3 input features, got 4");
   s.error({in({3, 4}), in({5, 4}), in({4})}, ErrorCode::kValue, "bias expects shape [5]");
-  s.error({bool_in({3, 4}), bool_in({5, 4})}, ErrorCode::kType, "floating or integer");
+  s.error({bool_in({3, 4}), bool_in({5, 4})}, ErrorCode::kType, "expects numbers");
 }
 
 }  // namespace rutile::samples

@@ -84,6 +84,23 @@ void refuses_two_of_one(SampleList& s, With&& with) {
 constexpr auto kSumOver = [](const Dims& axes, bool keep) { return SumAttrs{axes, keep, {}}; };
 constexpr auto kReduceOver = [](const Dims& axes, bool keep) { return ReduceAttrs{axes, keep}; };
 
+// Of complex numbers: all, inner, outer and several axes, and a view.
+template <class With>
+void over_complex(SampleList& s, With&& with) {
+  const char* linear = "the op is linear";
+  s.add({in({2, 3, 4})}, with(Dims{1}, false)).dtypes(kComplexes).no_second_order(linear);
+  for (const Dims& axes : {Dims{}, Dims{-1}, Dims{0, 2}}) {
+    s.add({in({2, 3, 4})}, with(axes, true)).dtypes({DType::kC64}).no_second_order(linear);
+  }
+  s.add({in({})}, with(Dims{}, false)).dtypes({DType::kC64}).no_second_order(linear);
+  s.add({in({3, 4, 5}).transposed()}, with(Dims{2}, false))
+      .dtypes({DType::kC64})
+      .no_second_order(linear);
+  s.add({in({67, 1033})}, with(Dims{1}, false))
+      .dtypes({DType::kC64})
+      .tolerance(DType::kC64, 1e-4)
+      .no_gradient("a long run for kernels");
+}
 RUTILE_SAMPLES(sum) {
   over_axes(s, kEveryType, {}, "", kSumOver);
   refuses_two_of_one(s, kSumOver);
@@ -91,8 +108,14 @@ RUTILE_SAMPLES(sum) {
       .dtypes({DType::kBF16, DType::kF16, DType::kI32})
       .name("to f32");
   s.error({in({2})}, SumAttrs{{}, false, DType::kI32}, ErrorCode::kType, "cannot sum");
+  over_complex(s, kSumOver);
+  s.error({in({2}).as(DType::kC64)}, SumAttrs{{}, false, DType::kF32}, ErrorCode::kType,
+          "cannot sum");
+  s.error({in({1, 1, 1, 1, 1, 1, 1, 2}).as(DType::kC64)}, SumAttrs{}, ErrorCode::kValue,
+          "7 dimensions");
 }
 RUTILE_SAMPLES(mean) {
+  over_complex(s, kSumOver);
   over_axes(s, kEveryType, {}, "the op is linear", kSumOver);
   refuses_two_of_one(s, kSumOver);
   s.error({in({2})}, SumAttrs{{}, false, DType::kI32}, ErrorCode::kType, "floats");
@@ -102,6 +125,9 @@ RUTILE_SAMPLES(prod) {
   const Fill near_one = uniform(0.999, 1.001);
   over_axes(s, kFloats, near_one, "", kReduceOver);
   refuses_two_of_one(s, kReduceOver);
+  s.add({in({2, 3, 4})}, ReduceAttrs{{1}}).dtypes(kComplexes);
+  s.add({in({2, 3, 2}).transposed()}, ReduceAttrs{{0, 2}, true}).dtypes({DType::kC64});
+  s.add({in({5})}, ReduceAttrs{}).dtypes({DType::kC64});
   s.add({in({4, 3}).ints(-3, 4)}, ReduceAttrs{{1}}).dtypes(kEveryType);
   s.add({in({4, 3}).values({0, 2, 3, 0, 0, 3, 1, 2, 3, -1, 0, 4})}, ReduceAttrs{{1}}).name("zeros");
   s.add({in({2, 3, 2}).values({0, 2, 3, 0, -1, 3, 1, 0, 0, -1, 0, 4})}, ReduceAttrs{{0, 2}})
@@ -225,7 +251,7 @@ RUTILE_SAMPLES(cumsum) {
   for (const bool exclusive : {false, true}) {
     for (const bool reverse : {false, true}) {
       s.add({in({2, 3, 4})}, CumsumAttrs{1, exclusive, reverse})
-          .dtypes(kEveryType)
+          .dtypes(joined(kEveryType, kComplexes))
           .no_second_order("the op is linear");
       s.add({in({7})}, CumsumAttrs{-1, exclusive, reverse}).no_second_order("the op is linear");
       s.add({in({3, 4}).gaps()}, CumsumAttrs{0, exclusive, reverse})

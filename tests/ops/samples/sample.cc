@@ -7,6 +7,7 @@
 namespace rutile::samples {
 
 const DTypes kFloats{DType::kF32, DType::kF64, DType::kBF16, DType::kF16};
+const DTypes kComplexes{DType::kC64, DType::kC128};
 const DTypes kInts{DType::kI64, DType::kI32, DType::kI16, DType::kI8,
                    DType::kU64, DType::kU32, DType::kU16, DType::kU8};
 
@@ -68,8 +69,10 @@ const DTypes kEveryType = joined(kNumbers, {DType::kBool});
 Tolerance default_tolerance(DType t) {
   switch (t) {
     case DType::kF64:
+    case DType::kC128:
       return {1e-12, 1e-12};
     case DType::kF32:
+    case DType::kC64:
       return {1e-5, 1e-5};
     case DType::kF16:
       return {2e-3, 2e-3};
@@ -225,6 +228,40 @@ SampleGroup SampleList::binary_any(const DTypes& dtypes, const Fill& a, const Fi
         .name("extreme integers")
         .dtypes(integers);
   }
+  return SampleGroup(*this, first);
+}
+
+SampleGroup SampleList::complex_unary(const Fill& fill) {
+  const size_t first = samples.size();
+  add({in({2, 3, 5}).filled(fill)}).dtypes(kComplexes);
+  for (const Shape& shape : {Shape{}, Shape{2, 0, 3}}) {
+    add({in(shape).filled(fill)}).dtypes({DType::kC64});
+  }
+  for (const View view : {View::kTransposed, View::kGaps, View::kExpanded}) {
+    add({in({3, 4, 5}).filled(fill).viewed(view)}).dtypes({DType::kC64});
+  }
+  add({in({37, 1033}).filled(fill)})
+      .name("long")
+      .dtypes({DType::kC64})
+      .no_gradient("a long run for kernels; the short ones check the gradient");
+  return SampleGroup(*this, first);
+}
+
+SampleGroup SampleList::complex_binary(const Fill& a, const Fill& b) {
+  const size_t first = samples.size();
+  add({in({2, 3, 5}).filled(a), in({2, 3, 5}).filled(b)}).dtypes(kComplexes);
+  using Pair = std::array<Shape, 2>;
+  for (const auto& [x, y] : {Pair{Shape{}, Shape{}}, Pair{Shape{2, 0, 3}, Shape{3}},
+                             Pair{Shape{4}, Shape{}}, Pair{Shape{2, 1, 3}, Shape{4, 1}}}) {
+    add({in(x).filled(a), in(y).filled(b)}).dtypes({DType::kC64});
+  }
+  for (const View view : {View::kTransposed, View::kGaps, View::kExpanded}) {
+    add({in({3, 4, 5}).filled(a).viewed(view), in({4, 5}).filled(b)}).dtypes({DType::kC64});
+  }
+  add({in({37, 1033}).filled(a), in({37, 1033}).filled(b)})
+      .name("long")
+      .dtypes({DType::kC64})
+      .no_gradient("a long run for kernels; the short ones check the gradient");
   return SampleGroup(*this, first);
 }
 

@@ -39,6 +39,7 @@ extern const DTypes kFloats;     // f32 f64 bf16 f16
 extern const DTypes kInts;       // the eight integer types
 extern const DTypes kNumbers;    // kFloats and kInts
 extern const DTypes kEveryType;  // kNumbers and bool
+extern const DTypes kComplexes;  // c64 c128
 DTypes joined(const DTypes& a, const DTypes& b);
 
 // ---- Values -----------------------------------------------------------------------------------
@@ -127,7 +128,8 @@ Input none();
 Tensor make_tensor(const Input& input, DType dtype, PhiloxKey key);
 // The same elements in another physical placement: strides, or a blocked layout with zero padding.
 Tensor place(const Tensor& t, const TensorMeta& like);
-// Elements in row-major order as doubles (64-bit integers beyond 2^53 lose digits).
+// Elements in row-major order as doubles (64-bit integers beyond 2^53 lose digits), complex ones as
+// two.
 std::vector<double> to_doubles(const Tensor& t);
 // True if all that a blocked layout adds to the tensor is zero.
 bool padding_is_zero(const Tensor& t);
@@ -212,6 +214,10 @@ class SampleList {
     return binary_any(dtypes, a, b, wrap(attrs));
   }
 
+  // Complex inputs: fewer shapes, since strides and broadcasting are the same for all functions.
+  SampleGroup complex_unary(const Fill& fill = {});
+  SampleGroup complex_binary(const Fill& a = {}, const Fill& b = {});
+
   void error(std::vector<Input> inputs, ErrorCode code, std::string_view message) {
     error_any(std::move(inputs), AnyAttrs(), code, message);
   }
@@ -248,7 +254,8 @@ bool has_samples(const OpDef& op);
 // The op's samples, made anew; empty if it has no generator.
 SampleList samples_of(const OpDef& op);
 
-// rtol = atol: f64 1e-12, f32 1e-5, f16 2e-3, bf16 1.6e-2, other dtypes exact.
+// rtol = atol: f64 1e-12, f32 1e-5, f16 2e-3, bf16 1.6e-2, complex types as their parts,
+// other dtypes exact.
 Tolerance default_tolerance(DType t);
 
 }  // namespace rutile::samples

@@ -115,14 +115,15 @@ RUTILE_SAMPLES(tensor_scatter) {
 }
 
 RUTILE_SAMPLES(scatter_nd) {
-  s.add({index_in({6, 2}, 0, 3), in({6})}, ScatterNdAttrs{{3, 4}}).dtypes(kNumbers);
+  s.add({index_in({6, 2}, 0, 3), in({6})}, ScatterNdAttrs{{3, 4}})
+      .dtypes(joined(kNumbers, kComplexes));
   s.add({index_in({6, 1}, 0, 3), in({6, 4})}, ScatterNdAttrs{{3, 4}});
   s.add({index_in({0, 1}, 0, 3), in({0})}, ScatterNdAttrs{{3}}).name("nothing");
   s.error({in({1, 1}).as(DType::kI64).values({3}), in({1})}, ScatterNdAttrs{{3}}, kIndex,
           "out of range");
   s.error({index_in({1, 1}, 0, 3), in({1})}, ScatterNdAttrs{{-3}}, kValue, "negative");
   s.error({index_in({1, 1}, 0, 3), in({2})}, ScatterNdAttrs{{3}}, kValue, "updates expects");
-  s.error({index_in({1, 1}, 0, 3), bool_in({1})}, ScatterNdAttrs{{3}}, kType, "real number");
+  s.error({index_in({1, 1}, 0, 3), bool_in({1})}, ScatterNdAttrs{{3}}, kType, "expects numbers");
 }
 
 RUTILE_SAMPLES(index_put) {

@@ -162,7 +162,11 @@ RUTILE_SAMPLES(clamp) {
     s.add({in({5}).values({0, 1})}).dtypes(bits()).name("of integers"); \
     one_input_errors(s);                                                \
   }
-RUTILE_FUNCTION_SAMPLES(log10, positive())
+RUTILE_SAMPLES(log10) {
+  s.unary(kFloats, positive());
+  s.add({in({5}).values({0, 1})}).dtypes(bits()).name("of integers");
+  s.complex_unary(positive());
+}
 RUTILE_FUNCTION_SAMPLES(cbrt, positive())
 RUTILE_FUNCTION_SAMPLES(sinc, away_from({0}, 0.2))
 RUTILE_FUNCTION_SAMPLES(deg2rad, {})

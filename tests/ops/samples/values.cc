@@ -2,10 +2,12 @@
 // Elements and placements of sample inputs, written without the library's own kernels.
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <cstring>
 #include <limits>
 #include <numeric>
 
+#include "rutile/core/complex.h"
 #include "rutile/tests/ops/samples/sample.h"
 
 namespace rutile::samples {
@@ -138,6 +140,11 @@ T element_from(double v) {
   }
 }
 
+template <class T>
+inline constexpr bool kIsComplex = false;
+template <class R>
+inline constexpr bool kIsComplex<std::complex<R>> = true;
+
 // Calls f(T{}) with the element type.
 template <class F>
 void with_type(DType t, F&& f) {
@@ -168,8 +175,10 @@ void with_type(DType t, F&& f) {
       return f(float{});
     case DType::kF64:
       return f(double{});
-    default:
-      throw_error(ErrorCode::kUnsupported, cat("samples of ", dtype_name(t)));
+    case DType::kC64:
+      return f(std::complex<float>{});
+    case DType::kC128:
+      return f(std::complex<double>{});
   }
 }
 
@@ -270,19 +279,28 @@ ViewPlan plan_view(const Shape& shape, View view) {
 
 Tensor make_tensor(const Input& input, DType dtype, PhiloxKey key) {
   if (input.absent) return Tensor();
-  if (is_complex(dtype)) return Tensor::zeros(input.shape, dtype);  // only to be refused
   const ViewPlan view = plan_view(input.shape, input.view);
   TensorMeta meta(input.shape, dtype);
   meta.strides = view.strides;
   Tensor base = Tensor::empty({std::max<int64_t>(view.elements, 1)}, dtype);
   // All bits set: NaN for floats, so that reading a gap shows.
   std::memset(base.mutable_data(), 0xFF, static_cast<size_t>(base.meta().nbytes()));
-  const std::vector<double> v = draw(input.fill, dtype, input.shape.numel(), key);
+  const int parts = is_complex(dtype) ? 2 : 1;
+  const std::vector<double> v =
+      draw(input.fill, real_dtype(dtype), parts * input.shape.numel(), key);
   with_type(dtype, [&](auto t) {
     using T = decltype(t);
     T* p = static_cast<T*>(base.mutable_data()) + view.first;
     size_t i = 0;
-    for_each_element(meta, [&](int64_t offset) { p[offset] = element_from<T>(v[i++]); });
+    for_each_element(meta, [&](int64_t offset) {
+      if constexpr (kIsComplex<T>) {
+        using R = typename T::value_type;
+        p[offset] = T(static_cast<R>(v[i]), static_cast<R>(v[i + 1]));
+        i += 2;
+      } else {
+        p[offset] = element_from<T>(v[i++]);
+      }
+    });
   });
   char* first = static_cast<char*>(base.mutable_data()) +
                 view.first * static_cast<int64_t>(dtype_size(dtype));
@@ -318,7 +336,14 @@ std::vector<double> to_doubles(const Tensor& t) {
   with_type(t.dtype(), [&](auto type) {
     using T = decltype(type);
     const T* p = static_cast<const T*>(t.data());
-    for_each_element(t.meta(), [&](int64_t o) { out.push_back(static_cast<double>(p[o])); });
+    for_each_element(t.meta(), [&](int64_t o) {
+      if constexpr (kIsComplex<T>) {
+        out.push_back(p[o].real());
+        out.push_back(p[o].imag());
+      } else {
+        out.push_back(static_cast<double>(p[o]));
+      }
+    });
   });
   return out;
 }

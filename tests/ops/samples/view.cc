@@ -177,10 +177,13 @@ RUTILE_SAMPLES(pad) {
 }
 
 RUTILE_SAMPLES(pad_grad) {
-  s.add({in({5, 6})}, PadAttrs{{1, 0}, {2, 3}}).dtypes(kFloats);
-  s.add({in({9, 9})}, PadAttrs{{3, 0}, {2, 4}, PadMode::kReflect}).dtypes(kFloats);
-  s.add({in({10, 12})}, PadAttrs{{5, 0}, {1, 7}, PadMode::kReplicate}).dtypes(kFloats);
-  s.add({in({8, 11})}, PadAttrs{{4, 1}, {0, 5}, PadMode::kCircular}).dtypes(kFloats);
+  s.add({in({5, 6})}, PadAttrs{{1, 0}, {2, 3}}).dtypes(joined(kFloats, kComplexes));
+  s.add({in({9, 9})}, PadAttrs{{3, 0}, {2, 4}, PadMode::kReflect})
+      .dtypes(joined(kFloats, kComplexes));
+  s.add({in({10, 12})}, PadAttrs{{5, 0}, {1, 7}, PadMode::kReplicate})
+      .dtypes(joined(kFloats, kComplexes));
+  s.add({in({8, 11})}, PadAttrs{{4, 1}, {0, 5}, PadMode::kCircular})
+      .dtypes(joined(kFloats, kComplexes));
   s.add({in({0, 3})}, PadAttrs{{0, 1}, {0, 1}, PadMode::kReplicate}).name("empty");
   s.add({in({2, 6, 6, 9}).channels_last()},
         PadAttrs{{0, 0, 1, 2}, {0, 0, 1, 2}, PadMode::kReflect});

@@ -355,8 +355,8 @@ def is_floating_point(input):
 
 
 def is_complex(input):
-    """False: there are no complex numbers."""
-    return False
+    """Whether the dtype is of complex numbers."""
+    return input.dtype.name.startswith("complex")
 
 
 def is_nonzero(input):
