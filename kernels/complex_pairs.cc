@@ -19,9 +19,18 @@ bool any_complex(const CallMeta& c) {
   }
   return false;
 }
+static bool all_strided(const CallMeta& c) {
+  for (const TensorMeta& m : c.outputs) {
+    if (m.layout != kStrided) return false;
+  }
+  for (const TensorMeta* m : c.inputs) {
+    if (m && m->layout != kStrided) return false;
+  }
+  return true;
+}
 bool only_real(const CallMeta& c, Reason* reason) {
-  if (!any_complex(c)) return true;
-  reason->text = "takes real numbers";
+  if (!any_complex(c) && all_strided(c)) return true;
+  reason->text = "takes strided tensors of real numbers";
   return false;
 }
 
@@ -95,11 +104,9 @@ PairsCall pairs_call(const CallMeta& c) {
 }
 
 bool supports(const CallMeta& c, Reason* reason) {
-  bool strided = true;
-  for (const TensorMeta* m : c.inputs) strided = strided && m->layout == kStrided;
   const bool replaces = c.op == &ops::kTensorScatter &&
-                        c.as<ops::TensorScatterAttrs>().reduce == ops::ScatterReduce::kNone;
-  if (is_complex(c.out().dtype) && strided && !replaces) return true;
+                        c.as<ops::TensorScatterAttrs>().reduce == ScatterReduce::kNone;
+  if (is_complex(c.out().dtype) && all_strided(c) && !replaces) return true;
   reason->text = "takes strided complex numbers";
   return false;
 }

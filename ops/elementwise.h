@@ -9,7 +9,8 @@
 // and rounded once. Where nothing else is said, the result has the inputs' dtype.
 //
 // Errors: kValue for shapes that do not broadcast, kType for a dtype that the op does not take
-// (bool for arithmetic, floats for bit operations, complex numbers everywhere).
+// (bool for arithmetic, floats for bit operations, complex numbers where values are compared by
+// size or rounded; ops/complex.h says what becomes of them elsewhere).
 #pragma once
 
 #include <limits>
@@ -172,7 +173,8 @@ RUTILE_API Tensor where(Arg cond, Arg x, Scalar y);
 RUTILE_API Tensor where(Arg cond, Scalar x, Arg y);
 
 // x as `dtype`; x itself if it has that dtype. Float to integer cuts off the fraction, saturates at
-// the ends of the range and maps NaN to 0; integers wrap; bool is x != 0.
+// the ends of the range and maps NaN to 0; integers wrap; bool is x != 0; complex to real drops the
+// imaginary part.
 struct CastAttrs {
   DType dtype = DType::kF32;
   RUTILE_REFLECT(dtype)

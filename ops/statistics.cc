@@ -39,7 +39,7 @@ Status infer_aminmax(const CallMeta& c, TensorMeta* out) {
 
 TensorList compose_nansum(const void* attrs, In in) {
   const auto& a = *static_cast<const SumAttrs*>(attrs);
-  if (!is_floating(in[0].dtype())) return {sum(in[0], a)};
+  if (!is_floating(in[0].dtype()) && !is_complex(in[0].dtype())) return {sum(in[0], a)};
   return {sum(where(isnan(in[0]), 0.0, in[0]), a)};
 }
 TensorList compose_nanmean(const void* attrs, In in) {

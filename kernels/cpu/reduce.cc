@@ -225,7 +225,10 @@ bool supports(const CallMeta& c, Reason* reason) {
     reason->text = "needs AVX2";
     return false;
   }
-  if (!only_real(c, reason)) return false;
+  if (any_complex(c)) {
+    reason->text = "takes real numbers";
+    return false;
+  }
   ReduceGeometry g;
   if (!reduce_geometry(c, &g, reason)) return false;
   const bool arg = c.op == &ops::kArgmax || c.op == &ops::kArgmin;

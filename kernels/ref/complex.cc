@@ -98,7 +98,9 @@ template <RunFn kRun>
 void add(const OpDef& op) {
   KernelRow row = ref_row<kRun>(op);
   row.name = "complex_ref";
-  row.supports = [](const CallMeta& c, Reason*) { return any_complex(c); };
+  row.supports = [](const CallMeta& c, Reason*) {
+    return any_complex(c) && c.in(0).layout == kStrided && c.out().layout == kStrided;
+  };
   register_kernel(row);
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "rutile/autograd/tape.h"
+#include "rutile/core/complex.h"
 #include "rutile/graph/compile.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
@@ -75,7 +76,7 @@ class Differentiation {
     w.count = xs_.size() - w.first;
     if (w.count == 0) throw_error(ErrorCode::kType, cat("argument ", at, " is not a Tensor"));
     for (size_t k = w.first; k < xs_.size(); ++k) {
-      if (!is_floating(xs_[k].dtype())) {
+      if (!is_differentiable(xs_[k].dtype())) {
         throw_error(ErrorCode::kType,
                     cat(what, " has a tensor ", xs_[k].meta(), ", which has no gradient"));
       }
