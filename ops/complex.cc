@@ -138,6 +138,7 @@ Tensor conj(Arg x) {
 constinit const OpDef kSgn = define({.name = "sgn",
                                      .inputs = {"x"},
                                      .infer = infer_sgn,
+                                     .flops = flops_per_output<6>,
                                      .compose = compose_sgn,
                                      .doc = "z / |z|, 0 of 0; of real numbers their sign."});
 Tensor sgn(Arg x) { return call1(kSgn, nullptr, {x.tensor}, x.where); }
@@ -159,6 +160,7 @@ constinit const OpDef kPolar = define({.name = "polar",
                                        .inputs = {"length", "angle"},
                                        .outputs = {"z"},
                                        .infer = infer_parts,
+                                       .flops = flops_per_output<4>,
                                        .compose = compose_polar,
                                        .promote = true,
                                        .doc = "Complex numbers of a length and an angle."});
