@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "rutile/core/complex.h"
+#include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/elementwise_infer.h"
 #include "rutile/ops/grad_util.h"

@@ -187,6 +187,7 @@ RUTILE_SAMPLES(where) {
 }
 
 RUTILE_SAMPLES(cast) {
+  s.error({}, CastAttrs{DType::kF32}, kValue, "inputs, got 0");
   for (const DType to : kEveryType) {
     s.add({in({3, 7})}, CastAttrs{to}).dtypes(kEveryType).no_second_order("the op is linear");
     s.add({in({2, 37, 5, 3}).channels_last()}, CastAttrs{to})

@@ -233,6 +233,7 @@ SampleGroup SampleList::binary_any(const DTypes& dtypes, const Fill& a, const Fi
 
 SampleGroup SampleList::complex_unary(const Fill& fill) {
   const size_t first = samples.size();
+  error({}, ErrorCode::kValue, "inputs, got 0");  // many refuse no dtype
   add({in({2, 3, 5}).filled(fill)}).dtypes(kComplexes);
   for (const Shape& shape : {Shape{}, Shape{2, 0, 3}}) {
     add({in(shape).filled(fill)}).dtypes({DType::kC64});
