@@ -6,6 +6,7 @@
 #include "rutile/debug/special_numbers.h"
 #include "rutile/graph/exec/observers.h"
 #include "rutile/ops/call.h"
+#include "rutile/ops/control.h"
 
 namespace rutile::debug {
 
@@ -70,10 +71,12 @@ class DetectAnomaly::Hooks final : public graph::Observer {
  public:
   explicit Hooks(AnomalyOptions o) : options_(o) {}
 
-  void before(const OpDef&, std::span<const Tensor>) override { ++depth_; }
+  void before(const OpDef& op, std::span<const Tensor>) override {
+    if (!is_written_by_user(op)) ++depth_;
+  }
   void after(const OpDef& op, const void*, std::span<const Tensor> in, std::span<const Tensor> out,
              std::source_location where) override {
-    if (depth_ > 0) --depth_;  // 0: the scope began inside this op
+    if (!is_written_by_user(op) && depth_ > 0) --depth_;  // 0: the scope began inside this op
     // Inside a composition numbers may be infinite that no user sees; a view makes none.
     if (depth_ > 0 || op.view_offset) return;
     for (const Tensor& t : out) {
@@ -83,19 +86,20 @@ class DetectAnomaly::Hooks final : public graph::Observer {
     }
   }
 
-  void after(const graph::Session& session, const graph::Step& step) override {
-    if (step.node == graph::kNone || step.copied > 0) return;
-    const graph::Graph& g = *session.program().graph;
-    const graph::Node& n = g.nodes[step.node];
+  void after(const graph::RunningStep& step) override {
+    if (!step.node() || step.step.copied > 0) return;
+    const graph::Node& n = *step.node();
     for (size_t i = 0; i < n.outputs.size(); ++i) {
-      const TensorMeta& meta = g.meta(n.outputs[i]);
-      const SpecialNumbers s = count_special(
-          meta, session.data(step.first_out + static_cast<int>(i)), options_.nan, options_.inf);
-      if (s.first >= 0) report_step(g, n, to_string(s, meta));
+      const TensorMeta& meta = step.graph.meta(n.outputs[i]);
+      const SpecialNumbers s = count_special(meta, step.out(i), options_.nan, options_.inf);
+      if (s.first >= 0) report_step(step.graph, n, to_string(s, meta));
     }
   }
 
  private:
+  // The ops inside are those that the user called.
+  static bool is_written_by_user(const OpDef& op) { return &op == &ops::kRecompute; }
+
   AnomalyOptions options_;
   int depth_ = 0;
 };

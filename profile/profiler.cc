@@ -126,21 +126,16 @@ class Profiler::Recorder final : public graph::Observer {
     run_ = open(EventKind::kRun, "compiled step");
     last_ = now();
   }
-  void after(const graph::Session& session, const graph::Step& step) override {
-    const graph::Graph& g = *session.program().graph;
-    open_.push_back({next_id_++, static_cast<int64_t>(events_.size()), last_, 0});
-    if (static_cast<int64_t>(events_.size()) < options_.max_events) {
-      Event& e = events_.emplace_back();
-      e.kind = EventKind::kKernel;
-      e.depth = static_cast<int>(open_.size()) - 1;
-      e.start_us = last_;
-      describe(g, step, &e);
-    } else {
-      open_.back().event = -1;
-      ++dropped_;
-    }
-    Event* e = close();
-    (void)e;
+  // A branch or a loop is around what its bodies run; any other step began where the one before it
+  // ended.
+  void entered(const graph::RunningStep& step) override {
+    open_step(step);
+    last_ = now();
+  }
+  void after(const graph::RunningStep& step) override {
+    if (open_.empty()) return;  // the Profiler began inside this step
+    if (!step.runs_bodies()) open_step(step);
+    close();
     last_ = now();
   }
   void finished(const graph::Session&) override { close_from(run_); }
@@ -160,13 +155,27 @@ class Profiler::Recorder final : public graph::Observer {
   double now() const {
     return std::chrono::duration<double, std::micro>(Clock::now() - start_).count();
   }
-  void describe(const graph::Graph& g, const graph::Step& step, Event* e) const {
-    e->kernel = step.plan->kernel;
+  void open_step(const graph::RunningStep& step) {
+    open_.push_back({next_id_++, static_cast<int64_t>(events_.size()), last_, 0});
+    if (static_cast<int64_t>(events_.size()) >= options_.max_events) {
+      open_.back().event = -1;
+      ++dropped_;
+      return;
+    }
+    Event& e = events_.emplace_back();
+    e.kind = EventKind::kKernel;
+    e.depth = static_cast<int>(open_.size()) - 1;
+    e.start_us = last_;
+    describe(step, &e);
+  }
+  void describe(const graph::RunningStep& step, Event* e) const {
+    e->kernel = step.step.plan->kernel;
     e->name = "store";
     e->phase = graph::phase_name(graph::Phase::kOptimizer);
-    if (step.node == graph::kNone) return;
-    const graph::Node& n = g.nodes[step.node];
-    e->name = step.copied > 0 ? cat("copy for ", n.op->name) : std::string(n.op->name);
+    if (!step.node()) return;
+    const graph::Graph& g = step.graph;
+    const graph::Node& n = *step.node();
+    e->name = step.step.copied > 0 ? cat("copy for ", n.op->name) : std::string(n.op->name);
     e->phase = graph::phase_name(n.phase);
     for (const int32_t k : n.origins) {
       const graph::Origin& o = g.origins[k];

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "rutile/core/interrupt.h"
+#include "rutile/graph/exec/session_hook.h"
 #include "rutile/graph/ir/body.h"
 #include "rutile/ops/control.h"
 
@@ -39,7 +40,7 @@ struct Callee {
     for (const Patch& p : patches) slots[p.slot] = static_cast<char*>(of(p.index)) + p.offset;
   }
   Status run(void* const* slots) const;
-  [[gnu::cold]] Status failed(const Step& s, Status status) const;
+  Status run_observed(void* const* slots, SessionHook& hook) const;
 };
 
 Status Callee::init(const Ref<Region>& body) {
@@ -71,25 +72,24 @@ void Callee::place(void** slots, char* arena) const {
 }
 
 Status Callee::run(void* const* slots) const {
+  if (SessionHook* hook = running_hook()) [[unlikely]]
+    return run_observed(slots, *hook);
   for (const Step& s : program.steps) {
     const KernelArgs args{slots + s.first_in, slots + s.first_out,
                           s.workspace == kNone ? nullptr : slots[s.workspace]};
     if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]]
-      return failed(s, std::move(status));
+      return Status(status.code(), describe_failure(*graph, s, status));
   }
   return Status();
 }
 
-Status Callee::failed(const Step& s, Status status) const {
-  if (s.node == kNone) return status;
-  const Node& n = graph->nodes[s.node];
-  std::string text = cat("[", n.op->name, "] ", status.message());
-  if (!n.origins.empty()) {
-    const Origin& o = graph->origins[n.origins.front()];
-    if (!o.cell.empty()) text += cat(" | in Cell ", o.cell);
-    text += cat(" | at ", o.file, ":", o.line);
+Status Callee::run_observed(void* const* slots, SessionHook& hook) const {
+  for (const Step& s : program.steps) {
+    if (Status status = run_hooked({*graph, s, slots}, hook); !status.ok()) {
+      return Status(status.code(), describe_failure(*graph, s, status));
+    }
   }
-  return Status(status.code(), text);
+  return Status();
 }
 
 struct ControlPlan : Plan {
@@ -251,9 +251,15 @@ Status LoopPlan::execute(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const LoopPlan&>(plan);
   int64_t count = p.length, done = 0;
   if (p.counted) count = std::clamp<int64_t>(*static_cast<const int64_t*>(args.in[0]), 0, count);
-  Status s = p.iterate(args, count, &done);
-  if (s.ok()) return s;
-  return Status(s.code(), cat(s.message(), " | in iteration ", done));
+  const auto in_iteration = [&](const std::string& text) {
+    return cat(text, " | in iteration ", done);
+  };
+  try {
+    const Status s = p.iterate(args, count, &done);
+    return s.ok() ? Status() : Status(s.code(), in_iteration(s.message()));
+  } catch (const Error& e) {  // of a hook
+    throw_error(e.code(), in_iteration(e.message()));
+  }
 }
 
 }  // namespace

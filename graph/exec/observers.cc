@@ -67,8 +67,14 @@ class Dispatcher final : public RunHook, public SessionHook {
       if (!o->ended()) o->started(session);
     }
   }
-  void after(const Session& session, const Step& step) override {
-    each([&](Observer& o) { static_cast<SessionHook&>(o).after(session, step); }, [] {});
+  void entered(const RunningStep& step) override {
+    const Observers now = list_;
+    for (const auto& o : now) {
+      if (!o->ended()) o->entered(step);
+    }
+  }
+  void after(const RunningStep& step) override {
+    each([&](Observer& o) { static_cast<SessionHook&>(o).after(step); }, [] {});
   }
   void finished(const Session& session) override {
     each([&](Observer& o) { o.finished(session); }, [] {});

@@ -10,4 +10,25 @@ std::string memory_report(const Program& p) {
              " kernels");
 }
 
+std::string describe_failure(const Graph& g, const Step& step, const Status& status) {
+  std::string text = status.message();
+  if (step.node == kNone) return text;
+  const Node& n = g.nodes[step.node];
+  if (text.starts_with('[')) {  // a body's step, which has said all but where the body runs
+    text += cat(" | in ", n.op->name);
+  } else {
+    text = cat("[", n.op->name, "] ", text);
+    for (size_t i = 0; i < n.inputs.size() && i < 8; ++i) {
+      if (n.inputs[i] == kNone) continue;
+      text +=
+          cat(i ? ", " : " | ", n.op->input_name(static_cast<int>(i)), " ", g.meta(n.inputs[i]));
+    }
+  }
+  if (n.origins.empty()) return text;
+  const Origin& o = g.origins[n.origins.front()];
+  if (o.op != n.op->name) text += cat(" | in ", o.op);  // a part of what the user called
+  if (!o.cell.empty()) text += cat(" | in Cell ", o.cell);
+  return text + cat(" | at ", o.file, ":", o.line);
+}
+
 }  // namespace rutile::graph

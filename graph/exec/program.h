@@ -61,6 +61,10 @@ struct Program {
 // kFrozen become a program of their own, which `frozen` runs.
 RUTILE_API Status lower(std::shared_ptr<const Graph> graph, Program* program);
 
+// The error of a step that failed: its op, the op of the user that it is part of, operands, Cell,
+// line.
+std::string describe_failure(const Graph& g, const Step& step, const Status& status);
+
 // The plan's peak, lower bound and ratio.
 RUTILE_API std::string memory_report(const Program& program);
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "rutile/core/thread.h"
+#include "rutile/ops/call.h"
 
 namespace rutile::graph {
 
@@ -14,6 +15,11 @@ char* base_of(const Tensor& t) { return static_cast<char*>(t.impl()->data); }
 }  // namespace
 
 SessionHook*& session_hook() {
+  static thread_local constinit SessionHook* hook = nullptr;
+  return hook;
+}
+
+SessionHook*& running_hook() {
   static thread_local constinit SessionHook* hook = nullptr;
   return hook;
 }
@@ -138,22 +144,7 @@ void Session::finish() {
 
 void Session::fail(size_t index, const Status& status) {
   const Step& step = program_->steps[index];
-  std::string text = status.message();
-  if (step.node != kNone) {
-    const Graph& g = *program_->graph;
-    const Node& n = g.nodes[step.node];
-    text = cat("[", n.op->name, "] ", text);
-    for (size_t i = 0; i < n.inputs.size() && i < 8; ++i) {
-      if (n.inputs[i] == kNone) continue;
-      text +=
-          cat(i ? ", " : " | ", n.op->input_name(static_cast<int>(i)), " ", g.meta(n.inputs[i]));
-    }
-    if (!n.origins.empty()) {
-      const Origin& o = g.origins[n.origins.front()];
-      if (!o.cell.empty()) text += cat(" | in Cell ", o.cell);
-      text += cat(" | at ", o.file, ":", o.line);
-    }
-  }
+  std::string text = describe_failure(*program_->graph, step, status);
   if (static_cast<int>(index) >= program_->first_state_write) {
     finish();
     text += " | parameters and other states are only partly updated: load a checkpoint";
@@ -161,32 +152,47 @@ void Session::fail(size_t index, const Status& status) {
   throw_error(status.code(), text);
 }
 
-void Session::run_steps(const Observer* after) {
+void Session::run_steps(const Observer* after, SessionHook* hook) {
   void* const* slots = slots_.data();
   const std::vector<Step>& steps = program_->steps;
+  if (hook || after) [[unlikely]]
+    return run_steps_observed(after, hook);
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& s = steps[i];
     const KernelArgs args{slots + s.first_in, slots + s.first_out,
                           s.workspace == kNone ? nullptr : slots[s.workspace]};
     if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]]
       fail(i, status);
-    if (!after) continue;
+  }
+}
+
+// The hook may throw behind a step, also behind one of a body.
+void Session::run_steps_observed(const Observer* after, SessionHook* hook) {
+  ScopedValue<SessionHook*> running(running_hook(), hook);
+  struct Silent final : SessionHook {
+    void after(const RunningStep&) override {}
+  } silent;
+  for (size_t i = 0; i < program_->steps.size(); ++i) {
+    const Step& s = program_->steps[i];
+    Status status;
     try {
-      (*after)(s);
+      status = run_hooked({*program_->graph, s, slots_.data()}, hook ? *hook : silent);
+      if (after && status.ok()) (*after)(s);
     } catch (...) {
       finish();
       throw;
     }
+    if (!status.ok()) fail(i, status);
   }
 }
 
 std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
   SessionHook* hook = session_hook();
   if (!hook) [[likely]]
-    return run_observed(inputs, nullptr);
+    return run_with(inputs, nullptr, {}, nullptr);
   try {
-    std::vector<Tensor> outputs = run_observed(
-        inputs, [&](const Step& s) { hook->after(*this, s); }, [&] { hook->started(*this); });
+    std::vector<Tensor> outputs = run_with(
+        inputs, nullptr, [&] { hook->started(*this); }, hook);
     hook->finished(*this);
     return outputs;
   } catch (...) {
@@ -197,6 +203,11 @@ std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
 
 std::vector<Tensor> Session::run_observed(const std::vector<Tensor>& inputs, const Observer& after,
                                           const std::function<void()>& started) {
+  return run_with(inputs, after ? &after : nullptr, started, nullptr);
+}
+
+std::vector<Tensor> Session::run_with(const std::vector<Tensor>& inputs, const Observer* after,
+                                      const std::function<void()>& started, SessionHook* hook) {
   std::lock_guard lock(mutex_);
   ThreadCountScope threads(program_->threads);
   std::vector<Tensor> outputs;
@@ -208,7 +219,7 @@ std::vector<Tensor> Session::run_observed(const std::vector<Tensor>& inputs, con
   } give_back{*this};
   bind(inputs, &outputs);
   if (started) started();
-  run_steps(after ? &after : nullptr);
+  run_steps(after, hook);
   finish();
   return outputs;
 }

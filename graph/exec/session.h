@@ -10,23 +10,9 @@
 
 #include "rutile/graph/exec/arena.h"
 #include "rutile/graph/exec/frozen.h"
-#include "rutile/graph/exec/program.h"
+#include "rutile/graph/exec/session_hook.h"
 
 namespace rutile::graph {
-
-class Session;
-
-// Sees every step of the sessions that run on its thread (profiler, anomaly detection).
-class SessionHook {
- public:
-  virtual ~SessionHook() = default;
-  virtual void started(const Session&) {}
-  // Behind the step; Session::data gives what it wrote. What it throws ends the run.
-  virtual void after(const Session& session, const Step& step) = 0;
-  virtual void finished(const Session&) {}  // also when the run failed
-};
-// The calling thread's; null: sessions run bare.
-RUTILE_API SessionHook*& session_hook();
 
 class RUTILE_API Session {
  public:
@@ -41,14 +27,11 @@ class RUTILE_API Session {
   // says that they are not. One run at a time; a second thread waits.
   std::vector<Tensor> run(const std::vector<Tensor>& inputs);
 
-  // As run(), calling `after` behind every step, and `started` before the first; slower. For
-  // profiler, debugger and verify.
+  // As run(), calling `after` behind every step of its own, and `started` before the first; slower.
+  // For debugger, verify and explain.
   using Observer = std::function<void(const Step&)>;
   std::vector<Tensor> run_observed(const std::vector<Tensor>& inputs, const Observer& after,
                                    const std::function<void()>& started = {});
-
-  // For a hook, while it is called: where an operand of a step lies, by number of its slot.
-  const void* data(int slot) const { return slots_[static_cast<size_t>(slot)]; }
 
   // What differs, in words, between a State and what the program was made for; empty if nothing.
   std::string changed_state() const;
@@ -60,7 +43,10 @@ class RUTILE_API Session {
   void bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs);
   void check(const std::vector<Tensor>& inputs);
   void take_arena();
-  void run_steps(const Observer* after);
+  std::vector<Tensor> run_with(const std::vector<Tensor>& inputs, const Observer* after,
+                               const std::function<void()>& started, SessionHook* hook);
+  void run_steps(const Observer* after, SessionHook* hook);
+  void run_steps_observed(const Observer* after, SessionHook* hook);
   void finish();
   [[noreturn]] void fail(size_t index, const Status& status);
   struct Patch {

@@ -277,7 +277,8 @@ ValueId Rematerializer::at_hand(ValueId v, const Choice& c, bool made_here) {
   if (v == kNone || static_cast<size_t>(v) >= root_.size()) return v;
   const ValueId root = root_[v];
   const bool cloned = clone_[root] != kNone;
-  const bool renamed = c.makes(root) || (made_here && cloned && last_[root] < peak_at_);
+  // What a chain too deep keeps, and a shorter one makes further on, is still itself until then.
+  const bool renamed = cloned && (c.makes(root) || (made_here && last_[root] < peak_at_));
   if (v == root) return renamed ? clone_[root] : v;
   const NodeId id = g_.values[v].producer;
   if (!renamed && position_[id] < c.at) return v;

@@ -12,6 +12,7 @@
 #include "rutile/graph/compile.h"
 #include "rutile/nn/layers.h"
 #include "rutile/nn/train_step.h"
+#include "rutile/ops/control.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
@@ -109,6 +110,47 @@ TEST(Anomaly, CompiledFunctionsNameTheirParts) {
   EXPECT_THAT(error_of([&] { f({bad}); }),
               AllOf(HasSubstr("nan"), HasSubstr("log at tests/debug/anomaly_test.cc")));
   EXPECT_EQ(error_of([&] { f({fine}); }), "") << "the session is as good as before";
+}
+
+TEST(Anomaly, LooksIntoCompiledBodies) {
+  int line = 0;
+  graph::Compiled f = graph::compile([&](const std::vector<Tensor>& in) {
+    return ops::scan(
+               [&](const std::vector<Tensor>& c, const std::vector<Tensor>& x) -> ops::ScanStep {
+                 line = __LINE__ + 1;
+                 const Tensor y = ops::log(x[0]);
+                 return {{c[0] + ops::relu(y)}, {}};  // which hides a NaN of log
+               },
+               {in[0]}, {in[1]})
+        .carry;
+  });
+  const Tensor zero = Tensor::full({2}, 0.0);
+  const Tensor fine = Tensor::full({4, 2}, 2.0);
+  const Tensor bad = Tensor::from<float>({1, 2, 1, 2, 1, -2, 1, 2}, {4, 2});
+  f({zero, fine});
+  DetectAnomaly scope;
+  EXPECT_EQ(error_of([&] { f({zero, fine}); }), "");
+  EXPECT_THAT(error_of([&] {
+                f({zero, bad});
+              }),
+              AllOf(HasSubstr("nan"), HasSubstr(cat("log at tests/debug/anomaly_test.cc:", line)),
+                    HasSubstr("in iteration 2")));
+  EXPECT_EQ(error_of([&] { f({zero, fine}); }), "") << "the session is as good as before";
+}
+
+TEST(Anomaly, LooksIntoRecomputedBodies) {
+  DetectAnomaly scope;
+  const Tensor x = Tensor::from<float>({1, -1}, {2});
+  GradScope grad;
+  grad.watch(x);
+  EXPECT_THAT(error_of([&] {
+                ops::recompute(
+                    [](const std::vector<Tensor>& in) {
+                      return std::vector<Tensor>{ops::relu(ops::log(in[0]))};
+                    },
+                    {x});
+              }),
+              HasSubstr("[log] gives 1 nan"));
 }
 
 class AnomalyInSteps : public ::testing::TestWithParam<nn::Mode> {};

@@ -17,6 +17,7 @@
 #include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/unique.h"
 #include "rutile/ops/view.h"
 #include "rutile/tests/support/heap.h"
 
@@ -447,6 +448,31 @@ TEST(Control, Errors) {
         .carry;
   });
   expect([&] { f({ramp({3}), Tensor::from<int64_t>({0, 1, 7, 2}, {4, 1})}); }, "in iteration 2");
+}
+
+TEST(Control, ErrorsOfCompiledPartsNameWhatWasCalled) {
+  const Tensor labels = Tensor::from<int64_t>({0, 1, 7}, {3}), n = Tensor::full({}, 0.0);
+  const auto text_of = [](const std::function<void()>& f) -> std::string {
+    try {
+      f();
+    } catch (const Error& e) {
+      return e.message();
+    }
+    return "";
+  };
+  const ops::BincountAttrs attrs{.length = 4};
+  const auto call = [&](const Tensor& x) { return call1(ops::kBincount, &attrs, {x, Tensor()}); };
+  Compiled plain = compile([&](const Tensors& x) { return Tensors{call(x[0])}; });
+  EXPECT_NE(text_of([&] { plain({labels}); }).find("| in bincount"), std::string::npos)
+      << text_of([&] { plain({labels}); });
+  Compiled inside = compile([&](const Tensors& x) {
+    return ops::cond(
+        ops::less(ops::sum(x[1]), 1.0), [&](const Tensors& v) { return Tensors{call(v[0])}; },
+        [&](const Tensors& v) { return Tensors{call(v[0]) + 1}; }, x);
+  });
+  const std::string text = text_of([&] { inside({labels, n}); });
+  EXPECT_NE(text.find("| in bincount"), std::string::npos) << text;
+  EXPECT_NE(text.find("| in cond"), std::string::npos) << text;
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 // reduced and printed with its seed.
 //
 //   RUTILE_FUZZ_SECONDS=3600 RUTILE_FUZZ_SEED=7 test_graph --gtest_filter='Fuzz.*'
+//   RUTILE_FUZZ_PROGRAM=7000029 test_graph --gtest_filter='Fuzz.*'     the program of that seed
+//   alone
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -223,6 +225,15 @@ std::vector<std::string> pass_sets(uint64_t n) {
 
 TEST(Fuzz, CompiledProgramsDoWhatEagerOnesDo) {
   setenv("RUTILE_VERIFY", "1", 1);
+  if (const char* only = std::getenv("RUTILE_FUZZ_PROGRAM")) {
+    const uint64_t seed = std::strtoull(only, nullptr, 10);
+    const Program p = random_program(seed);
+    std::printf("%s\n", describe(p, seed).c_str());
+    for (const std::string& off : pass_sets(seed % 1'000'000)) {
+      if (!failure(p, seed, off).empty()) ADD_FAILURE() << report(p, seed, off);
+    }
+    return;
+  }
   const double seconds = option("RUTILE_FUZZ_SECONDS", 20);
   const auto first = static_cast<uint64_t>(option("RUTILE_FUZZ_SEED", 1)) * 1'000'000;
   const auto start = std::chrono::steady_clock::now();

@@ -4,14 +4,19 @@
 #include <gtest/gtest.h>
 
 #include "rutile/autograd/tape.h"
+#include "rutile/graph/compile.h"
 #include "rutile/nn/layers.h"
 #include "rutile/nn/losses.h"
 #include "rutile/nn/models/gpt.h"
 #include "rutile/nn/models/resnet.h"
 #include "rutile/nn/train_step.h"
+#include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
+#include "rutile/ops/matmul.h"
 #include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::nn {
 namespace {
@@ -119,6 +124,33 @@ TEST(Remat, ReportSaysWhatWasSaved) {
   const Outcome run = train([] { return resnet(2, 64); }, {.remat = "cheap"});
   EXPECT_LT(run.remat.bytes_after, run.remat.bytes_before);
   EXPECT_GT(run.remat.ms, 0);
+}
+
+// The longest chain that is made again keeps what a shorter one to the same value makes.
+TEST(Remat, ChainsOfAllLengthsToOneValue) {
+  const Tensor x = ops::random_normal({.shape = {64, 16}});
+  for (int length = 10; length < 22; ++length) {
+    const auto f = [length](const std::vector<Tensor>& in) {
+      const Tensor a = ops::tanh(ops::mean(in[0], {.axes = {1}, .keepdims = true}));
+      Tensor chain = in[0] * a;
+      for (int i = 0; i < length; ++i) chain = ops::sin(chain);
+      const Tensor value = chain + a;
+      const Tensor peak = ops::matmul(ops::exp(in[0]), ops::transpose(in[0], {1, 0}));
+      return std::vector<Tensor>{ops::sum(ops::matmul(peak, peak)), ops::exp(value) * 0.5};
+    };
+    const auto outputs = [&](const char* remat, std::string* dropped) {
+      graph::Compiled c =
+          graph::compile(f, {.passes_off = "all", .name = "chains", .remat = remat});
+      std::vector<std::vector<float>> all;
+      for (const Tensor& t : c({x})) all.push_back(t.to_vector<float>());
+      *dropped = c.report().remat.dropped;
+      return all;
+    };
+    std::string dropped;
+    const auto want = outputs("off", &dropped);
+    EXPECT_EQ(outputs("1", &dropped), want) << length;
+    EXPECT_EQ(dropped, "") << length;
+  }
 }
 
 TEST(Remat, WrongSizesAreErrors) {

@@ -11,8 +11,10 @@
 #include "rutile/autograd/tape.h"
 #include "rutile/core/error.h"
 #include "rutile/debug/anomaly.h"
+#include "rutile/graph/compile.h"
 #include "rutile/nn/models/mlp.h"
 #include "rutile/nn/train_step.h"
+#include "rutile/ops/control.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/softmax.h"
 #include "rutile/ops/tensor_ops.h"
@@ -153,6 +155,33 @@ TEST_P(ProfiledSteps, HaveCellsPhasesTablesAndATrace) {
   }
   EXPECT_EQ(complete, static_cast<int>(p.events().size()));
   EXPECT_THROW(p.write(dir.path() + "/no/such/folder/trace.json"), Error);
+}
+
+TEST(Profiler, LooksIntoCompiledBodies) {
+  using Tensors = std::vector<Tensor>;
+  graph::Compiled f = graph::compile([](const Tensors& in) {
+    return ops::scan(
+               [](const Tensors& c, const Tensors& x) -> ops::ScanStep {
+                 const Tensor y = ops::matmul(c[0], x[0]);
+                 return {{ops::softmax(y)}, {}};
+               },
+               {in[0]}, {in[1]})
+        .carry;
+  });
+  const Tensor c = Tensor::full({2, 2}, 0.5), x = Tensor::full({5, 2, 2}, 0.5);
+  f({c, x});
+  Profiler p({.max_events = 1000});
+  f({c, x});
+  p.stop();
+  EXPECT_EQ(count(p, "scan", EventKind::kKernel), 1);
+  EXPECT_EQ(count(p, "softmax", EventKind::kKernel), 5) << "one an iteration";
+  const Event &loop = event(p, "scan"), &inside = event(p, "softmax");
+  EXPECT_EQ(loop.depth, 1);
+  EXPECT_EQ(inside.depth, 2);
+  EXPECT_GE(inside.start_us, loop.start_us);
+  EXPECT_LE(inside.start_us + inside.us, loop.start_us + loop.us + 1e-6);
+  EXPECT_LT(loop.self_us, loop.us);
+  EXPECT_THAT(inside.place, HasSubstr("profiler_test.cc"));
 }
 
 TEST(Profiler, CrossesOthersAndStopsInItsThread) {
