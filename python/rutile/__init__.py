@@ -34,6 +34,7 @@ _tracebacks.install()
 from rutile import common, compat, context, ops  # noqa: E402
 from rutile.common import JitConfig  # noqa: E402
 from rutile.context import GRAPH_MODE, LAX, PYNATIVE_MODE, STRICT, get_context, set_context, set_device  # noqa: E402
+from rutile.ops.batching import get_grad, jacfwd, jacrev, vmap  # noqa: E402
 from rutile.ops.transform import grad, jvp, value_and_grad, vjp  # noqa: E402
 from rutile import _methods, debug, nn, profiler, train  # noqa: E402,F401
 from rutile import amp  # noqa: E402
@@ -48,7 +49,7 @@ __all__ = ["Error", "GRAPH_MODE", "JitConfig", "LAX", "PYNATIVE_MODE", "STRICT",
 
 
 __version__ = _rutile.__version__
-__all__ += ["__version__", "run_check", "tensor"]
+__all__ += ["__version__", "get_grad", "jacfwd", "jacrev", "run_check", "tensor", "vmap"]
 
 
 def __getattr__(name):

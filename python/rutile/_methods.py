@@ -88,6 +88,22 @@ def from_numpy(array):
     return _from_numpy(array)
 
 
+def register_hook(self, hook):
+    """hook(gradient) sees the gradient by this tensor, and may return another; a gradient scope must be open.
+
+    >>> import rutile
+    >>> def f(x):
+    ...     y = x * 3
+    ...     y.register_hook(lambda g: g * 10)
+    ...     return y
+    >>> float(rutile.grad(f)(rutile.Tensor(1.0)))
+    30.0
+    """
+    if not callable(hook):
+        raise _errors.TypeError(f"a hook is a function, got {type(hook).__name__}")
+    return _rutile.add_hook(self, hook)
+
+
 def numel(self):
     """The number of elements."""
     return self.size
@@ -132,6 +148,7 @@ def _install():
             return fn(size, dtype or self.dtype)
         new.__name__, new.__doc__ = name, f"{fn.__doc__[:-1]}, in this dtype unless given."
         setattr(Tensor, name, new)
+    Tensor.register_hook = register_hook
     Tensor.from_numpy = staticmethod(from_numpy)
     Tensor.numel, Tensor.dim, Tensor.ndimension = numel, dim, dim
     Tensor.itemsize = property(lambda self: self.dtype.itemsize, doc="Bytes of an element.")

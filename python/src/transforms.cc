@@ -182,10 +182,34 @@ py::object recompute(const py::function& fn, const py::tuple& args, const py::di
   return unflatten(body->results, &next);
 }
 
+// fn sees the finished gradient of t in whichever scope of this thread tracks it, and may return
+// another in its place; false if none does.
+bool add_hook(py::handle t, const py::function& fn) {
+  if (!is_tensor(t.ptr())) throw_error(ErrorCode::kType, "a hook belongs to a Tensor");
+  // The hook may be dropped on any thread, when the tape ends.
+  std::shared_ptr<py::function> kept(new py::function(fn), [](py::function* f) {
+    if (!Py_IsInitialized()) return;
+    py::gil_scoped_acquire gil;
+    delete f;
+  });
+  return GradScope::add_hook_if_tracked(as_tensor(t.ptr()), [kept](const Tensor& g) {
+    py::gil_scoped_acquire gil;
+    const py::object dy = py::reinterpret_steal<py::object>(checked(wrap(g)));
+    const py::object replaced = (*kept)(dy);
+    if (replaced.is_none()) return Tensor();
+    if (!is_tensor(replaced.ptr())) {
+      throw_error(ErrorCode::kType, cat("a hook returns a Tensor or None, got ",
+                                        Py_TYPE(replaced.ptr())->tp_name));
+    }
+    return as_tensor(replaced.ptr());
+  });
+}
+
 }  // namespace
 
 void add_transforms(py::module_& m) {
   m.def("_set_cell_type", &set_cell_type);
+  m.def("add_hook", &add_hook, "add_hook(tensor, fn): fn sees and may replace its gradient");
   m.def("recompute", &recompute, "recompute(fn, args, kwargs)");
   m.def("value_and_grad", &value_and_grad,
         "value_and_grad(fn, argnums, weights, has_aux, args, kwargs)");

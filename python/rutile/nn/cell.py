@@ -195,14 +195,21 @@ class Cell(CellMore):
         d = self.__dict__
         if d["_pre_hooks"] or d["_hooks"]:
             return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._with_hooks, *args, **kwargs)
-        if d["_recompute"]:
+        if d["_recompute"] or type(self).bprop is not None:
             return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._construct, *args, **kwargs)
         return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self.construct, *args, **kwargs)
 
     def _as_written(self, args, kwargs):
         return _in_cell(self._scope or type(self).__name__, self._precision, self._with_hooks, *args, **kwargs)
 
+    # A subclass may define bprop(self, *inputs, out, dout): the gradients of its inputs, in place of construct's own.
+    # Parameters that construct reads have none then.
+    bprop = None
+
     def _construct(self, *args, **kwargs):
+        if type(self).bprop is not None:
+            from rutile.ops.custom import with_gradient
+            return with_gradient(lambda *a: self.construct(*a, **kwargs), self.bprop, *args)
         if self._recompute:
             return _rutile.recompute(self.construct, args, kwargs)
         return self.construct(*args, **kwargs)

@@ -4,4 +4,5 @@
 from rutile.ops.composite import partial  # noqa: F401
 from rutile.ops.function import *  # noqa: F401,F403
 from rutile.ops.function import __all__  # noqa: F401
-from rutile.ops.transform import grad, value_and_grad  # noqa: F401
+from rutile.ops.batching import derivative, get_grad, jacfwd, jacrev, jet, linearize, vmap  # noqa: F401
+from rutile.ops.transform import grad, jvp, value_and_grad, vjp  # noqa: F401

@@ -15,7 +15,7 @@ def _weights(weights):
     return tuple(weights)
 
 
-def value_and_grad(fn, grad_position=0, weights=None, has_aux=False, return_ids=False, *, argnums=False):
+def value_and_grad(fn, grad_position=0, weights=None, has_aux=False, return_ids=False, sens_param=False, *, argnums=False):
     """A function that returns fn's result and its gradients.
 
     grad_position (also: argnums): the arguments to differentiate by, an int or a tuple of them (then the gradients
@@ -23,7 +23,8 @@ def value_and_grad(fn, grad_position=0, weights=None, has_aux=False, return_ids=
     the same structure. weights: a Parameter, or several, whose gradients come as a tuple; with grad_position as well
     the gradients are the pair (by arguments, by weights). has_aux: fn returns a tuple whose first entry is
     differentiated and the rest is passed on; without, all results are. What has several elements is differentiated as
-    its sum. return_ids: every gradient becomes (position or parameter's name, gradient).
+    its sum. return_ids: every gradient becomes (position or parameter's name, gradient). sens_param: the last argument of
+    the returned function is what the result is multiplied by before that.
 
     >>> import rutile
     >>> f = rutile.value_and_grad(lambda p, x: rutile.ops.sum(p["w"] * x + p["b"]))
@@ -36,11 +37,32 @@ def value_and_grad(fn, grad_position=0, weights=None, has_aux=False, return_ids=
     position = grad_position if argnums is False else argnums
     parameters = _weights(weights)
 
+    if sens_param:
+        return _named(_with_sens(fn, position, parameters, has_aux, return_ids), fn)
+
     def wrapped(*args, **kwargs):
         value, grads = _native(fn, position, parameters, has_aux, args, kwargs)
         return value, _with_ids(grads, position, parameters) if return_ids else grads
 
     return _named(wrapped, fn)
+
+
+def _with_sens(fn, position, parameters, has_aux, return_ids):
+    """The last argument is what the result is multiplied by, as in GradOperation."""
+    def wrapped(*args, **kwargs):
+        *args, sens = args
+        kept = []
+
+        def scaled(*a, **k):
+            out = fn(*a, **k)
+            kept.append(out)
+            main = _tuple(out[0] if has_aux else out)
+            return tuple(y * s for y, s in zip(main, _tuple(sens)))
+
+        _, grads = _native(scaled, position, parameters, False, tuple(args), kwargs)
+        return kept[0], _with_ids(grads, position, parameters) if return_ids else grads
+
+    return wrapped
 
 
 def _named(wrapped, fn):
@@ -64,9 +86,9 @@ def _with_ids(grads, position, weights):
     return by_position(grads[0]), by_weights(grads[1])
 
 
-def grad(fn, grad_position=0, weights=None, has_aux=False, return_ids=False, *, argnums=False):
+def grad(fn, grad_position=0, weights=None, has_aux=False, return_ids=False, sens_param=False, *, argnums=False):
     """As value_and_grad, without the value: the gradients, with has_aux (gradients, a tuple of the rest of the result)."""
-    both = value_and_grad(fn, grad_position, weights, has_aux, return_ids, argnums=argnums)
+    both = value_and_grad(fn, grad_position, weights, has_aux, return_ids, sens_param, argnums=argnums)
 
     def wrapped(*args, **kwargs):
         value, grads = both(*args, **kwargs)
