@@ -59,28 +59,37 @@ def fill(self, value):
     return _table.full(self.shape, value, self.dtype)
 
 
-def repeat(self, repeats, axis=None):
-    """Every element repeated."""
+def repeat(self, *repeats, axis=None):
+    """Every element repeated (along an axis, or of all); several numbers repeat the whole along each dimension."""
+    if len(repeats) == 2 and axis is None and self.ndim < 2 or len(repeats) > 2 or len(repeats) == 1 and isinstance(
+            repeats[0], (tuple, list)) and axis is None and len(repeats[0]) != self.size:
+        return _ops.tile(self, repeats[0] if len(repeats) == 1 else repeats)
+    repeats, axis = repeats[0], repeats[1] if len(repeats) == 2 else axis
     return _ops.repeat_interleave(self, repeats, axis)
 
 
-def maximum_of(self, axis=None, keepdims=False, *, return_indices=False):
+def maximum_of(self, axis=None, keepdims=False, *, initial=None, where=True, return_indices=False):
     """The largest over an axis (None: of all); with return_indices also its place."""
     if return_indices:
         return _ops.max(self, axis, keepdims)
+    if initial is not None or where is not True:
+        return _ops.amax(self, axis, keepdims, initial=initial, where=None if where is True else where)
     return _table.max(self, _axes(axis), bool(keepdims))
 
 
-def minimum_of(self, axis=None, keepdims=False, *, return_indices=False):
+def minimum_of(self, axis=None, keepdims=False, *, initial=None, where=True, return_indices=False):
     """The smallest over an axis (None: of all); with return_indices also its place."""
     if return_indices:
         return _ops.min(self, axis, keepdims)
+    if initial is not None or where is not True:
+        return _ops.amin(self, axis, keepdims, initial=initial, where=None if where is True else where)
     return _table.min(self, _axes(axis), bool(keepdims))
 
 
-def total(self, axis=None, dtype=None, keepdims=False):
-    """The sum over axes (None: all)."""
-    return _table.sum(self, _axes(axis), bool(keepdims), dtype)
+def total(self, axis=None, dtype=None, keepdims=False, initial=None, *, dim=None, keepdim=None):
+    """The sum over axes (None: all), and a number to begin with."""
+    y = _table.sum(self, _axes(axis if dim is None else dim), bool(keepdims if keepdim is None else keepdim), dtype)
+    return y if initial is None else y + initial
 
 
 def from_numpy(array):
@@ -157,3 +166,7 @@ def _install():
 
 
 _install()
+
+from rutile import _more_methods  # noqa: E402
+
+_more_methods.install()
