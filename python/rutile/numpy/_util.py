@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the functions share."""
+
+from rutile import _rutile
+from rutile._rutile import Tensor
+
+errors = _rutile.errors
+
+
+def tensor(x):
+    """A Tensor of what NumPy calls array-like; Python floats give float32, as everywhere in this package."""
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def is_float(x):
+    return x.dtype.name.startswith(("float", "bfloat", "complex"))
+
+
+def floating(x):
+    """x as floats: integers and bools become float32."""
+    x = tensor(x)
+    return x if is_float(x) else x.cast("float32")
+
+
+def axes(axis):
+    """An axis, several, or None (all), as the table's axes."""
+    return () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+
+
+def place(axis, rank, name="axis"):
+    if not isinstance(axis, int) or not -max(rank, 1) <= axis < max(rank, 1):
+        raise errors.ValueError(f"{name} {axis} is out of range for {rank} dimensions")
+    return axis % rank if rank else 0
+
+
+def cast(x, dtype):
+    return x if dtype is None else x.cast(dtype)
+
+
+def names(scope, imported):
+    return [n for n, v in list(scope.items()) if callable(v) and not n.startswith("_") and n not in imported]
