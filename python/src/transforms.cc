@@ -198,8 +198,8 @@ bool add_hook(py::handle t, const py::function& fn) {
     const py::object replaced = (*kept)(dy);
     if (replaced.is_none()) return Tensor();
     if (!is_tensor(replaced.ptr())) {
-      throw_error(ErrorCode::kType, cat("a hook returns a Tensor or None, got ",
-                                        Py_TYPE(replaced.ptr())->tp_name));
+      throw_error(ErrorCode::kType,
+                  cat("a hook returns a Tensor or None, got ", Py_TYPE(replaced.ptr())->tp_name));
     }
     return as_tensor(replaced.ptr());
   });
