@@ -163,8 +163,6 @@ def test_custom_python():
                        (lambda: ops.Custom("none.so:f", func_type="aot"), ValueError), (lambda: ops.Custom(ops.sin, func_type="tbe"), ValueError)):
         with pytest.raises(kind):
             call()
-    with pytest.raises(RuntimeError):
-        ms.jit(lambda v: two(v, v)[0])(x)
     assert ops.PyFunc(lambda a: a + 1, [ms.float32], [(2,)], [ms.float32], [(2,)])([Tensor([1.0, 2.0])])[0].asnumpy().tolist() == [2, 3]
 
 

@@ -35,7 +35,7 @@ MORE = {"power": [(P, B)], "float_power": [(P, 2.0)], "clip": [(A, -0.5, 0.5), (
         "dstack": [((A, B),)], "column_stack": [((V, V),)], "repeat": [(A, 2), (A, 2, 1), (A, [1, 2, 3], 0)], "take": [(A, [0, 2], 1), (A, [[1, 5]])], "take_along_axis": [(A, I[:, :2] % 4, 1)],
         "choose": [(np.array([0, 1, 1]), [V[:3], W])], "select": [([A > 1, A < 0], [A, B])], "ravel_multi_index": [((np.array([1, 2]), np.array([0, 3])), (3, 4))], "unravel_index": [(np.array([5, 7]), (3, 4))],
         "pad": [(A, 1), (A, ((1, 2), (0, 3)), "edge"), (A, 2, "reflect"), (A, 2, "symmetric"), (A, ((4, 5), (1, 0)), "wrap"), (A, 2, "maximum"), (A, ((1, 0), (0, 2)), "mean"), (A, 2, "linear_ramp")],
-        "array_split": [(V, 2)], "split": [(A, 2, 1), (A, [1, 3], 1)], "hsplit": [(A, 2)], "vsplit": [(A, 3)], "unique": [(I,)], "isin": [(I, [1, 2])], "in1d": [(I, [1, 2])],
+        "array_split": [(V, 2)], "split": [(A, 2, 1), (A, [1, 3], 1)], "hsplit": [(A, 2)], "vsplit": [(A, 3)], "unique": [(I,)], "isin": [(I, [1, 2])], "in1d": [(I[0], [1, 2])],
         "setdiff1d": [(I, [1])], "intersect1d": [(I, J)], "histogram": [(A, 4), (A, [-1.0, 0.0, 1.0]), (A, 3, (0.0, 1.0))], "histogram2d": [(V, V * 2, 3)], "histogram_bin_edges": [(A, 5)],
         "linspace": [(0.0, 1.0, 5), (0.0, 1.0, 4, False)], "logspace": [(0.0, 2.0, 3)], "geomspace": [(1.0, 8.0, 4)], "eye": [(3, 4, 1)], "identity": [(3,)], "tri": [(3, 4, -1)], "vander": [(W,), (W, 2, True)],
         "tril_indices": [(3,)], "triu_indices": [(3, 1, 4)], "diag_indices": [(3,)], "indices": [((2, 3),)], "bartlett": [(5,)], "blackman": [(6,)], "hamming": [(5,)], "hanning": [(5,)],

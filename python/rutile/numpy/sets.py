@@ -81,7 +81,7 @@ def histogram_bin_edges(a, bins=10, range=None, weights=None):
     low, high = (float(_table.min(x)), float(_table.max(x))) if range is None and x.size else (0.0, 1.0) if range is None else map(float, range)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    ends = _Tensor(low, x.dtype), _Tensor(high, x.dtype)
+    ends = _table.full((), low, x.dtype), _table.full((), high, x.dtype)
     edges = _linspace(*ends, bins + 1)
     return _table.concat([edges[:bins], ends[1].reshape(1)], axis=0)
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gradients of one's own, and ops made of Python functions and of C functions."""
 
-import ctypes as _ctypes
 import os as _os
 
 from rutile import _rutile
@@ -154,6 +153,7 @@ class Custom:
             raise _errors.ValueError(f"Custom: an aot function is named 'library.so:function', got {func!r}")
         if not _os.path.exists(path):
             raise _errors.ValueError(f"Custom: there is no library {path!r}")
+        import ctypes as _ctypes
         library = _ctypes.CDLL(_os.path.abspath(path))
         if hasattr(library, symbol):
             self._function = getattr(library, symbol)
@@ -196,6 +196,7 @@ class Custom:
         return tuple(results) if several else results[0]
 
     def _compiled(self, *inputs):
+        import ctypes as _ctypes
         import numpy as np
         shapes, dtypes, many = self._expected(inputs)
         if shapes is None:
