@@ -2,8 +2,8 @@
 """Complex numbers and Fourier transforms, by MindSpore's arguments.
 
 >>> from rutile import Tensor, ops
->>> ops.rfft(Tensor([1.0, 0.0, 0.0, 0.0])).asnumpy().tolist()
-[(1+0j), (1+0j), (1+0j)]
+>>> ops.abs(ops.rfft(Tensor([1.0, 0.0, 0.0, 0.0]))).asnumpy().tolist()
+[1.0, 1.0, 1.0]
 """
 
 import math as _math
