@@ -10,6 +10,7 @@
 
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
+#include "rutile/ops/integer_gradients.h"
 #include "rutile/ops/tensor_ops.h"
 
 namespace rutile {
@@ -172,7 +173,7 @@ void Tape::record(const OpDef& op, const void* attrs, std::span<const Tensor> in
   const bool save_all = !op.grad;
   for (size_t i = 0; i < in.size(); ++i) {
     const Tensor& t = in[i];
-    n.in_vars.push_back(t.defined() && is_differentiable(t.dtype()) ? var_of(t) : 0);
+    n.in_vars.push_back(t.defined() && ops::has_gradient(t.dtype()) ? var_of(t) : 0);
     n.in_metas.push_back(t.defined() ? t.meta() : TensorMeta());
     if (t.defined() && i < 32) n.given |= 1u << i;
   }
@@ -367,7 +368,7 @@ std::vector<Tensor> Tape::vjp(const Region::Function& fn, const std::vector<Tens
     const Tensor& t = operands[i];
     const bool again =
         std::any_of(xs.begin(), xs.end(), [&](const Tensor& x) { return x.impl() == t.impl(); });
-    if (!is_differentiable(t.dtype()) || again) continue;
+    if (!ops::has_gradient(t.dtype()) || again) continue;
     scope.watch(t);
     xs.push_back(t);
     place.push_back(i);
@@ -407,7 +408,7 @@ void GradScope::check_thread() const {
 
 void GradScope::watch(const Tensor& x) {
   check_thread();
-  if (!is_differentiable(x.dtype())) {
+  if (!ops::has_gradient(x.dtype())) {
     throw_error(ErrorCode::kType,
                 cat("only floating-point and complex tensors have gradients, got ", x.meta()));
   }
@@ -427,9 +428,9 @@ std::vector<Tensor> GradScope::gradient(const Tensor& y, std::span<const Tensor>
                                        ": only a tensor of one element has a default dy; reduce "
                                        "it (sum, mean) or pass dy"));
   }
-  if (!is_differentiable(y.dtype())) {
-    throw_error(ErrorCode::kType,
-                cat("gradient() of ", y.meta(), ": it must be floating point or complex"));
+  if (!ops::has_gradient(y.dtype())) {
+    throw_error(ErrorCode::kType, cat("gradient() of ", y.meta(),
+                                      ": it must be floating point or complex"));
   }
   if (dy.defined() && !(dy.shape() == y.shape())) {
     throw_error(ErrorCode::kValue, cat("dy is ", dy.meta(), ", y is ", y.meta()));

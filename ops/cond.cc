@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rutile/core/complex.h"
 #include "rutile/ops/body.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/index.h"
+#include "rutile/ops/integer_gradients.h"
 
 namespace rutile::ops {
 
@@ -57,7 +57,7 @@ GradResult grad_cond(GradCtx& ctx) {
   std::vector<Tensor> operands, dys;
   std::vector<size_t> wanted;
   for (int i = 1; i < ctx.num_inputs(); ++i) {
-    if (ctx.needs(i) && is_differentiable(ctx.in_meta(i).dtype)) wanted.push_back(operands.size());
+    if (ctx.needs(i) && has_gradient(ctx.in_meta(i).dtype)) wanted.push_back(operands.size());
     operands.push_back(ctx.in(i));
   }
   for (int i = 0; i < ctx.num_outputs(); ++i) dys.push_back(ctx.grad(i));

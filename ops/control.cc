@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "rutile/ops/amp.h"
+#include "rutile/ops/integer_gradients.h"
 #include "rutile/ops/state.h"
 
 namespace rutile::ops {
@@ -58,6 +59,11 @@ constinit const OpDef kRecompute = define({
     .compose = compose_recompute,
     .doc = "Runs a body; backward runs it again instead of keeping its intermediate results.",
 });
+
+bool& integer_gradients() {
+  static thread_local bool on = false;
+  return on;
+}
 
 Tensor stop_gradient(Arg x) { return call1(kStopGradient, nullptr, {x.tensor}, x.where); }
 

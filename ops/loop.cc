@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
-#include "rutile/core/complex.h"
 #include "rutile/ops/body.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
+#include "rutile/ops/integer_gradients.h"
 #include "rutile/ops/view.h"
 
 namespace rutile::ops {
@@ -132,7 +132,7 @@ class LoopGradient {
  private:
   ScanStep step(const std::vector<Tensor>& carry, const std::vector<Tensor>& xs) const;
   const TensorMeta& operand(int i) const { return ctx_.in_meta(first_ + i); }
-  bool wanted(int i) const { return is_differentiable(operand(i).dtype) && ctx_.needs(first_ + i); }
+  bool wanted(int i) const { return has_gradient(operand(i).dtype) && ctx_.needs(first_ + i); }
 
   GradCtx& ctx_;
   const LoopAttrs a_;
@@ -171,7 +171,7 @@ GradResult LoopGradient::run() {
   const int operands = ctx_.num_inputs() - first_;
   std::vector<Tensor> init, xs;
   for (int i = 0; i < carries_; ++i) {
-    if (!is_differentiable(operand(i).dtype)) continue;
+    if (!has_gradient(operand(i).dtype)) continue;
     float_carries_.push_back(i);
     const Tensor& d = ctx_.grad(i);
     init.push_back(d.defined() ? cast(d, operand(i).dtype) : zeros_of(operand(i)));

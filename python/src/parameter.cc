@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <new>
 
+#include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/python/src/convert.h"
 
@@ -68,6 +69,7 @@ PyObject* set_data(PyObject* self, PyObject* data) {
     const DType dtype = p->meta().dtype;
     Tensor t = tensor_from(data);
     if (t.dtype() != dtype) t = ops::cast(t, dtype);
+    if (call_modes().tape) t = ops::stop_gradient(t);  // an assignment is no part of a gradient
     p->set_value(t);
     return Py_NewRef(self);
   });

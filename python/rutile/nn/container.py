@@ -50,6 +50,8 @@ class _Ordered(Cell):
 
     def _at(self, index):
         n = len(self._cells)
+        if isinstance(index, _rutile.Tensor) and not _rutile.is_traced(index):
+            index = index.item()
         if isinstance(index, bool) or not isinstance(index, int):
             raise _errors.TypeError(f"{type(self).__name__} is indexed by int or slice, got {type(index).__name__}")
         if not -n <= index < n:

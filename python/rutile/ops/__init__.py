@@ -22,7 +22,7 @@ from rutile.ops.operations import *  # noqa: E402,F401,F403
 from rutile.ops import custom  # noqa: E402
 from rutile.ops.batching import derivative, get_grad, jacfwd, jacrev, jet, linearize, vmap  # noqa: E402,F401
 from rutile.ops.custom import Custom, HookBackward, InsertGradientOf, PyFunc  # noqa: E402,F401
-from rutile.ops.composite import HyperMap, Map, MultitypeFuncGraph, partial  # noqa: E402,F401
+from rutile.ops.composite import HyperMap, Map, MultitypeFuncGraph, make_list, make_tuple, partial, switch, tail, tuple_getitem  # noqa: E402,F401
 
 
 for _custom in (Custom, HookBackward, InsertGradientOf, PyFunc):

@@ -4,6 +4,58 @@
 from functools import partial  # noqa: F401
 
 from rutile import _rutile
+from rutile._rutile import Tensor as _Tensor
+from rutile.ops import function as _F
+from rutile.ops.function import *  # noqa: F401,F403
+from rutile.ops.transform import GradOperation  # noqa: F401
+
+
+def make_tuple(*values):
+    """The values as a tuple."""
+    return values
+
+
+def make_list(*values):
+    """The values as a list."""
+    return list(values)
+
+
+def tuple_getitem(values, index):
+    """values[index]."""
+    return values[index]
+
+
+list_getitem = tuple_getitem
+
+
+def tuple_to_array(values):
+    """A tuple of numbers as a Tensor of one dimension.
+
+    >>> from rutile.ops import functional as F
+    >>> F.tuple_to_array((1, 2, 3)).asnumpy().tolist()
+    [1, 2, 3]
+    """
+    return _Tensor(list(values))
+
+
+def tail(values):
+    """All but the first entry of a tuple or list."""
+    return values[1:]
+
+
+def switch(condition, then, other):
+    """then where the condition holds, other where not: values of one type, or functions of which one is chosen.
+
+    >>> import rutile
+    >>> from rutile.ops import functional as F
+    >>> F.switch(rutile.Tensor(False), rutile.Tensor(1), rutile.Tensor(5)).asnumpy().item()
+    5
+    """
+    if not isinstance(condition, _Tensor):
+        return then if condition else other
+    if _rutile.is_traced(condition) and isinstance(then, _Tensor) and isinstance(other, _Tensor):
+        return _F.select(condition.reshape(()) if condition.ndim else condition, then, other)
+    return then if bool(condition) else other
 
 
 class HyperMap:
