@@ -429,8 +429,8 @@ std::vector<Tensor> GradScope::gradient(const Tensor& y, std::span<const Tensor>
                                        "it (sum, mean) or pass dy"));
   }
   if (!ops::has_gradient(y.dtype())) {
-    throw_error(ErrorCode::kType, cat("gradient() of ", y.meta(),
-                                      ": it must be floating point or complex"));
+    throw_error(ErrorCode::kType,
+                cat("gradient() of ", y.meta(), ": it must be floating point or complex"));
   }
   if (dy.defined() && !(dy.shape() == y.shape())) {
     throw_error(ErrorCode::kValue, cat("dy is ", dy.meta(), ", y is ", y.meta()));

@@ -33,7 +33,8 @@ _tracebacks.install()
 
 from rutile import common, compat, context, ops  # noqa: E402
 from rutile.common import JitConfig  # noqa: E402
-from rutile.context import GRAPH_MODE, LAX, PYNATIVE_MODE, STRICT, get_context, set_context, set_device  # noqa: E402
+from rutile.context import GRAPH_MODE, LAX, PYNATIVE_MODE, STRICT, get_context, set_context, set_device, ParallelMode  # noqa: E402
+from rutile.context import get_auto_parallel_context, reset_auto_parallel_context, set_auto_parallel_context  # noqa: E402
 from rutile.ops.batching import get_grad, jacfwd, jacrev, vmap  # noqa: E402
 from rutile.ops.transform import grad, jvp, value_and_grad, vjp  # noqa: E402
 from rutile import _methods, debug, nn, profiler, train  # noqa: E402,F401
@@ -49,12 +50,13 @@ __all__ = ["Error", "GRAPH_MODE", "JitConfig", "LAX", "PYNATIVE_MODE", "STRICT",
 
 
 __version__ = _rutile.__version__
-__all__ += ["__version__", "get_grad", "jacfwd", "jacrev", "run_check", "tensor", "vmap"]
+__all__ += ["__version__", "get_grad", "jacfwd", "jacrev", "run_check", "tensor", "vmap", "ParallelMode", "get_auto_parallel_context", "lazy_inline", "ms_class", "mutable",
+            "no_inline", "reset_auto_parallel_context", "set_auto_parallel_context"]
 
 
 def __getattr__(name):
     # What needs NumPy or is seldom used is loaded when it is asked for.
-    if name in ("dataset", "experimental", "mint", "numpy"):
+    if name in ("communication", "dataset", "experimental", "mint", "numpy"):
         import importlib
         return importlib.import_module(f"rutile.{name}")
     # MindSpore's element types that are named as Python's types are.
@@ -144,6 +146,26 @@ def recompute(block, *args, **kwargs):
 ms_function = jit
 
 
+def mutable(input_data, dynamic_len=False):
+    """input_data itself: Tensors in it are inputs of compiled functions, numbers are part of what is compiled.
+
+    >>> import rutile
+    >>> rutile.mutable((1, 2))
+    (1, 2)
+    """
+    if not isinstance(input_data, (int, float, list, tuple, dict, Tensor)):
+        raise errors.TypeError(f"mutable takes a number, Tensor, tuple, list or dict, got {type(input_data).__name__}")
+    return input_data
+
+
+def lazy_inline(fn=None, attrs=None, policy=None):
+    """Decorates __init__ of a Cell; changes nothing here: every Cell is traced once per compilation."""
+    return (lambda f: f) if fn is None else fn
+
+
+no_inline = lazy_inline
+
+
 def jit_class(cls):
     """Decorates a class of one's own for use inside compiled functions, as MindSpore asks for; any class works there.
 
@@ -162,3 +184,6 @@ def jit_class(cls):
     if issubclass(cls, nn.Cell):
         raise errors.TypeError(f"Decorator jit_class is used for user-defined classes and cannot be used for nn.Cell: {cls}.")
     return cls
+
+
+ms_class = jit_class

@@ -6,6 +6,28 @@ import sys as _sys
 
 __all__ = ["install"]
 
+# Where MindSpore has more modules than we have.
+_NN = ("nn.layer.activation nn.layer.basic nn.layer.channel_shuffle nn.layer.combined nn.layer.container nn.layer.conv "
+       "nn.layer.dense nn.layer.embedding nn.layer.image nn.layer.math nn.layer.normalization nn.layer.padding "
+       "nn.layer.pooling nn.layer.rnn_cells nn.layer.rnns nn.layer.timedistributed nn.layer.transformer nn.loss.loss "
+       "nn.wrap.cell_wrapper nn.wrap.grad_reducer nn.wrap.loss_scale nn.dynamic_lr").split()
+_OPTIMIZERS = ("ada_grad adadelta adafactor adam adamax adasum asgd ftrl lamb lars lazyadam momentum optimizer "
+               "proximal_ada_grad rmsprop rprop sgd thor").split()
+_PRIMITIVES = ("_grad_ops _inner_ops array_ops comm_ops control_ops custom_ops debug_ops image_ops inner_ops linalg_ops "
+               "manually_defined math_ops nn_ops other_ops random_ops sparse_ops spectral_ops").split()
+_FUNCTIONS = ("array_func clip_func debug_func grad.grad_func image_func linalg_func math_func nn_func other_func "
+              "parameter_func random_func spectral_func").split()
+_MOVED = {
+    **dict.fromkeys(_NN, "nn"),
+    **{f"nn.optim.{name}": "nn.optim" for name in _OPTIMIZERS},
+    **{f"ops.operations.{name}": "ops.operations" for name in _PRIMITIVES},
+    **{f"ops.function.{name}": "ops" for name in _FUNCTIONS},
+    "common.mutable": "", "common.sparse_tensor": "", "common.tensor": "", "communication.management": "communication",
+    "nn.metrics": "train.metrics", "ops.auto_generate": "ops", "ops.composite.base": "ops.composite",
+    "train.callback._callback": "train.callback",
+}
+_FOLDERS = frozenset(m.rpartition(".")[0] for m in _MOVED)
+
 
 class _Alias:
     """Finds name.x.y as rutile.x.y: the same module under two names. A finder and loader of the import system (their
@@ -17,7 +39,10 @@ class _Alias:
     def find_spec(self, fullname, path=None, target=None):
         if fullname != self.name and not fullname.startswith(self.name + "."):
             return None
-        ours = "rutile" + fullname[len(self.name):]
+        below = fullname[len(self.name) + 1:]
+        if self.name == "rutile" and below not in _MOVED:
+            return None
+        ours = f"rutile.{_MOVED.get(below, below)}".rstrip(".")
         try:
             module = _importlib.import_module(ours)
         except ModuleNotFoundError as e:
@@ -25,7 +50,7 @@ class _Alias:
                 return None  # says that `fullname` is missing
             raise
         from importlib.util import spec_from_loader
-        spec = spec_from_loader(fullname, self, is_package=hasattr(module, "__path__"))
+        spec = spec_from_loader(fullname, self, is_package=hasattr(module, "__path__") or below in _FOLDERS)
         spec.loader_state = module
         return spec
 
@@ -47,5 +72,6 @@ def install(name="mindspore"):
         from rutile import errors
         raise errors.RuntimeError(f"{name} was imported already; call rutile.compat.install() before that")
     if not any(isinstance(f, _Alias) and f.name == name for f in _sys.meta_path):
-        _sys.meta_path.insert(0, _Alias(name))
+        # `from mindspore.x import y` asks for rutile.x.y, as module x is called.
+        _sys.meta_path[:0] = [_Alias(name), _Alias("rutile")]
     _importlib.import_module(name)

@@ -72,6 +72,49 @@ def get_context(name):
     return _settings[name]
 
 
+class ParallelMode:
+    """MindSpore's ways of training on several devices; there is one process, STAND_ALONE."""
+
+    STAND_ALONE, DATA_PARALLEL, HYBRID_PARALLEL = "stand_alone", "data_parallel", "hybrid_parallel"
+    SEMI_AUTO_PARALLEL, AUTO_PARALLEL = "semi_auto_parallel", "auto_parallel"
+    MODE_LIST = [STAND_ALONE, DATA_PARALLEL, HYBRID_PARALLEL, SEMI_AUTO_PARALLEL, AUTO_PARALLEL]
+
+
+_PARALLEL = {"device_num": 1, "global_rank": 0, "parallel_mode": ParallelMode.STAND_ALONE, "gradients_mean": False}
+_parallel = dict(_PARALLEL)
+
+
+def set_auto_parallel_context(**kwargs):
+    """Keeps MindSpore's settings for several devices. device_num is 1 and global_rank is 0: another is a ValueError.
+
+    >>> import rutile
+    >>> rutile.set_auto_parallel_context(parallel_mode=rutile.ParallelMode.DATA_PARALLEL, gradients_mean=True)
+    >>> rutile.get_auto_parallel_context("parallel_mode")
+    'data_parallel'
+    >>> rutile.reset_auto_parallel_context()
+    """
+    for name, value in kwargs.items():
+        if name == "parallel_mode":
+            _choice(name, value, ParallelMode.MODE_LIST)
+        elif name in ("device_num", "global_rank") and value != _PARALLEL[name]:
+            raise _rutile.errors.ValueError(f"set_auto_parallel_context: {name} is {_PARALLEL[name]}, there is one process; got "
+                                            f"{value!r}")
+    _parallel.update(kwargs)
+
+
+def get_auto_parallel_context(attr_key):
+    """The value of a setting of set_auto_parallel_context."""
+    if attr_key not in _parallel:
+        raise _rutile.errors.ValueError(f"get_auto_parallel_context: {attr_key!r} was not set")
+    return _parallel[attr_key]
+
+
+def reset_auto_parallel_context():
+    """The settings of set_auto_parallel_context as they were at first."""
+    _parallel.clear()
+    _parallel.update(_PARALLEL)
+
+
 def set_device(device_target, device_id=0):
     """set_context(device_target=..., device_id=...)"""
     set_context(device_target=device_target, device_id=device_id)

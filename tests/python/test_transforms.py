@@ -216,7 +216,7 @@ def test_derivatives_of_any_order():
 def test_wrong_uses():
     f = rutile.value_and_grad(lambda x, *a, **k: ops.sum(x))
     x = Tensor([1.0])
-    for call, kind in [(lambda: f(3), TypeError), (lambda: f("a"), TypeError), (lambda: f(Tensor([1])), TypeError),
+    for call, kind in [(lambda: f(3), TypeError), (lambda: f("a"), TypeError),
                        (lambda: f(), IndexError), (lambda: f({"a": {1}}), TypeError),
                        (lambda: rutile.value_and_grad(f, None)(x), ValueError),
                        (lambda: rutile.value_and_grad(f, 1.5)(x), TypeError),

@@ -10,3 +10,11 @@ from rutile.dtype import *  # noqa: F401,F403
 from rutile.common import dtype
 
 __all__ = ["JitConfig", "Parameter", "ParameterTuple", "Tensor", "dtype", "get_seed", "initializer", "set_seed"] + dtype.__all__
+
+
+def __getattr__(name):
+    # jit and its like stand in rutile itself.
+    if name in ("jit", "jit_class", "ms_class", "ms_function", "mutable"):
+        import rutile
+        return getattr(rutile, name)
+    raise AttributeError(f"module 'rutile.common' has no attribute {name!r}")

@@ -19,6 +19,7 @@ from rutile.ops.function import *  # noqa: E402,F401,F403
 from rutile.ops.transform import GradOperation, grad, jvp, value_and_grad, vjp  # noqa: E402,F401
 from rutile.ops import operations  # noqa: E402
 from rutile.ops.operations import *  # noqa: E402,F401,F403
+from rutile.ops.primitive import PrimitiveWithCheck, PrimitiveWithInfer  # noqa: E402,F401
 from rutile.ops import custom  # noqa: E402
 from rutile.ops.batching import derivative, get_grad, jacfwd, jacrev, jet, linearize, vmap  # noqa: E402,F401
 from rutile.ops.custom import Custom, HookBackward, InsertGradientOf, PyFunc  # noqa: E402,F401

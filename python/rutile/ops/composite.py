@@ -6,8 +6,14 @@ from functools import partial  # noqa: F401
 from rutile import _rutile
 from rutile._rutile import Tensor as _Tensor
 from rutile.ops import function as _F
-from rutile.ops.function import *  # noqa: F401,F403
 from rutile.ops.transform import GradOperation  # noqa: F401
+
+
+def __getattr__(name):
+    # MindSpore's scripts look for functions here, too.
+    if hasattr(_F, name) and not name.startswith("_"):
+        return getattr(_F, name)
+    raise AttributeError(f"module 'rutile.ops.composite' has no attribute {name!r}")
 
 
 def make_tuple(*values):

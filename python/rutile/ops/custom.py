@@ -8,7 +8,6 @@ from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
 
 _errors = _rutile.errors
-_FLOATS = ("float", "bfloat", "complex")
 
 
 def with_gradient(function, bprop, *args):
@@ -22,7 +21,7 @@ def with_gradient(function, bprop, *args):
     >>> rutile.grad(f)(rutile.Tensor([1.0])).asnumpy().tolist()
     [10.0]
     """
-    floats = [i for i, x in enumerate(args) if isinstance(x, Tensor) and x.size and x.dtype.name.startswith(_FLOATS)]
+    floats = [i for i, x in enumerate(args) if isinstance(x, Tensor) and x.size and x.dtype.name != "bool"]
     proxies = {i: _table.reshape(args[i], args[i].shape) for i in floats}
     out = function(*(_table.stop_gradient(x) if i in proxies else x for i, x in enumerate(args)))
     many = isinstance(out, (tuple, list))
@@ -56,7 +55,7 @@ def with_gradient(function, bprop, *args):
         return out
     never = Tensor(False)
     for k, y in enumerate(outs):
-        if not isinstance(y, Tensor) or not y.dtype.name.startswith(_FLOATS):
+        if not isinstance(y, Tensor) or y.dtype.name == "bool":
             continue
         for i in tracked:
             one = _table.reshape(proxies[i], (proxies[i].size,))[0].cast(y.dtype)
