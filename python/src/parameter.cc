@@ -19,16 +19,28 @@ PyObject* make(PyTypeObject* type, nn::ParameterPtr p) {
 }
 
 PyObject* parameter_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
-  static const char* kKeywords[] = {"default_input", "name", "requires_grad", nullptr};
+  // The last four are MindSpore's, for several devices; they change nothing.
+  static const char* kKeywords[] = {
+      "default_input",      "name",           "requires_grad", "layerwise_parallel",
+      "parallel_optimizer", "storage_format", "device",        nullptr};
   return guarded([&] {
-    PyObject *value, *name = Py_None;
-    int requires_grad = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|Op:Parameter", const_cast<char**>(kKeywords),
-                                     &value, &name, &requires_grad)) {
+    PyObject *value, *name = Py_None, *requires_grad = Py_True, *layerwise = Py_False;
+    PyObject *parallel = Py_True, *format = Py_None, *device = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOOOOO:Parameter",
+                                     const_cast<char**>(kKeywords), &value, &name, &requires_grad,
+                                     &layerwise, &parallel, &format, &device)) {
       throw_builtin_error();
     }
+    if (!PyBool_Check(requires_grad) || !PyBool_Check(layerwise) || !PyBool_Check(parallel)) {
+      throw_error(ErrorCode::kType,
+                  "Parameter: requires_grad, layerwise_parallel and parallel_optimizer are bools");
+    }
+    if (name != Py_None && !PyUnicode_Check(name)) {
+      throw_error(ErrorCode::kValue,
+                  cat("Parameter: name is a str or None, got ", Py_TYPE(name)->tp_name));
+    }
     auto p = std::make_shared<nn::Parameter>(name == Py_None ? "" : text_from(name),
-                                             tensor_from(value), !requires_grad);
+                                             tensor_from(value), requires_grad == Py_False);
     return make(type, std::move(p));
   });
 }

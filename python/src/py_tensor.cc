@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/python/src/py_tensor.h"
 
+#include <algorithm>
 #include <complex>
 #include <new>
+#include <vector>
 
 #include "rutile/ops/call.h"
 #include "rutile/ops/elementwise.h"
@@ -41,6 +43,16 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
       PyObject* made = checked(PyObject_CallFunction(init_hook, "OOO", init, shape, dtype));
       if (is_tensor(made)) t = as_tensor(made);
       Py_DECREF(made);
+    } else if ((!data || data == Py_None) && shape != Py_None) {
+      // MindSpore's placeholder for set_inputs(): a dimension that is not known has no elements.
+      std::vector<int64_t> dims;
+      PyObject* entries = checked(PySequence_Fast(shape, "Tensor: shape is a tuple or list"));
+      for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(entries); ++i) {
+        PyObject* d = PySequence_Fast_GET_ITEM(entries, i);
+        dims.push_back(d == Py_None ? 0 : std::max<int64_t>(int_from(d), 0));
+      }
+      Py_DECREF(entries);
+      t = Tensor::full(Shape(dims), 0, DType::kF32);
     } else {
       if (!data || data == Py_None) {
         throw_error(ErrorCode::kType, "Tensor takes the argument input_data");

@@ -15,6 +15,40 @@ class CellMore:
         """The name of the class."""
         return type(self).__name__
 
+    # ---- Hooks of gradients
+
+    def _with_back_hooks(self, args, kwargs):
+        """construct between two identities: one sees the outputs' gradients, one those of all inputs."""
+        from rutile.ops.custom import with_gradient
+        before = [fn for fn, first in self._back_hooks.values() if first]
+        after = [fn for fn, first in self._back_hooks.values() if not first]
+        seen = {}
+        tracked = [_rutile.add_hook(x, lambda dx: None) for x in args if isinstance(x, Tensor)]
+
+        def call(hooks, grads, *more):
+            for hook in hooks:
+                changed = hook(self, grads, *more)
+                if changed is not None:
+                    changed = changed if isinstance(changed, (tuple, list)) else (changed,)
+                    if len(changed) != len(grads):
+                        raise _errors.ValueError(f"a hook returns {len(grads)} gradients or None, got {len(changed)}")
+                    grads = tuple(changed)
+            return grads
+
+        def of_outputs(*given):
+            seen["outputs"] = call(before, given[-1])
+            if not any(tracked):
+                call(after, (None,) * len(args), seen["outputs"])
+            return seen["outputs"]
+
+        def of_inputs(*given):
+            return call(after, given[-1], seen.get("outputs", ()))
+
+        out = self._construct(*with_gradient(lambda *xs: xs, of_inputs, *args), **kwargs)
+        many = isinstance(out, tuple)
+        outs = with_gradient(lambda *ys: ys, of_outputs, *(out if many else (out,)))
+        return outs if many else outs[0]
+
     # ---- Flags and parts
 
     def get_flags(self):

@@ -58,6 +58,12 @@ class HookHandle:
             _changed(cell)
 
 
+class _BadName(_errors.ValueError, KeyError):
+    """MindSpore's KeyError; __str__ of KeyError would quote the text."""
+
+    __str__ = Exception.__str__
+
+
 class Cell(CellMore):
     """A layer or network.
 
@@ -80,7 +86,7 @@ class Cell(CellMore):
     def __new__(cls, *args, **kwargs):
         # Here, not in __init__: a subclass may forget to call that one.
         self = super().__new__(cls)
-        self.__dict__.update(_params={}, _cells={}, _pre_hooks={}, _hooks={}, _auto_prefix=True, _prefix="",
+        self.__dict__.update(_params={}, _cells={}, _pre_hooks={}, _hooks={}, _back_hooks={}, _auto_prefix=True, _prefix="",
                              _scope="", training=False, _requires_grad=False, _precision=None, _recompute=False, _jit=None, _key=None,
                              _key_at=None, _keys=None, _edition=next(_numbers))
         if cls.construct is Cell.construct and hasattr(cls, "forward"):
@@ -163,7 +169,7 @@ class Cell(CellMore):
     def insert_param_to_cell(self, param_name, param, check_name_contain_dot=True):
         """Adds a Parameter under a name; without a name of its own it takes this one."""
         if not param_name or (check_name_contain_dot and "." in param_name):
-            raise _errors.ValueError(f"{param_name!r} cannot name a parameter: it is empty or has a dot")
+            raise _BadName(f"{param_name!r} cannot name a parameter: it is empty or has a dot")
         if not isinstance(param, Parameter):
             raise _errors.TypeError(f"{param_name} must be a Parameter, got {type(param).__name__}")
         self.__dict__.pop(param_name, None)
@@ -176,7 +182,10 @@ class Cell(CellMore):
     def insert_child_to_cell(self, child_name, child_cell):
         """Adds a Cell under a name."""
         if not child_name or "." in child_name:
-            raise _errors.ValueError(f"{child_name!r} cannot name a Cell: it is empty or has a dot")
+            raise _BadName(f"{child_name!r} cannot name a Cell: it is empty or has a dot")
+        if child_cell is None:
+            self._cells[child_name] = None
+            return
         if not isinstance(child_cell, Cell):
             raise _errors.TypeError(f"{child_name} must be a Cell, got {type(child_cell).__name__}")
         if hasattr(self, child_name) and self._cells.get(child_name, self) is not None:
@@ -193,7 +202,7 @@ class Cell(CellMore):
         if _modes["mode"] == 0 and not _inside_transform():
             return self._call_compiled(args, kwargs)
         d = self.__dict__
-        if d["_pre_hooks"] or d["_hooks"]:
+        if d["_pre_hooks"] or d["_hooks"] or d["_back_hooks"]:
             return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._with_hooks, *args, **kwargs)
         if d["_recompute"] or type(self).bprop is not None:
             return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._construct, *args, **kwargs)
@@ -219,7 +228,7 @@ class Cell(CellMore):
             changed = hook(self, args)
             if changed is not None:
                 args = changed if isinstance(changed, tuple) else (changed,)
-        out = self._construct(*args, **kwargs)
+        out = self._with_back_hooks(args, kwargs) if self._back_hooks else self._construct(*args, **kwargs)
         for hook in tuple(self._hooks.values()):
             changed = hook(self, args, out)
             out = out if changed is None else changed
@@ -283,7 +292,7 @@ class Cell(CellMore):
             return self._key
         items = []
         for cell in self._walk():
-            items.append((cell._edition, cell.training, len(cell._hooks), len(cell._pre_hooks)))
+            items.append((cell._edition, cell.training, len(cell._hooks), len(cell._pre_hooks), len(cell._back_hooks)))
             items.extend((id(p), p.requires_grad) for p in cell._params.values() if p is not None)
         items = tuple(items)
         keys = self.__dict__["_keys"]
@@ -439,11 +448,20 @@ class Cell(CellMore):
         """hook_fn(cell, inputs, output) runs after construct; what it returns (unless None) replaces the output."""
         return self._register(self._hooks, hook_fn)
 
-    def _register(self, hooks, fn):
+    def register_backward_hook(self, hook_fn):
+        """hook_fn(cell, grad_inputs, grad_outputs) sees the gradients of the inputs and outputs as tuples, once both are
+        there; what it returns (unless None) replaces those of the inputs. Inputs that nobody differentiates by have None."""
+        return self._register(self._back_hooks, hook_fn, (False,))
+
+    def register_backward_pre_hook(self, hook_fn):
+        """hook_fn(cell, grad_outputs) sees the gradients of the outputs first; what it returns (unless None) replaces them."""
+        return self._register(self._back_hooks, hook_fn, (True,))
+
+    def _register(self, hooks, fn, kind=()):
         if not callable(fn):
             raise _errors.TypeError(f"a hook is a function, got {type(fn).__name__}")
         number = next(_numbers)
-        hooks[number] = fn
+        hooks[number] = (fn, *kind) if kind else fn
         _changed(self)
         return HookHandle(self, hooks, number)
 

@@ -28,6 +28,9 @@ class _Ordered(Cell):
         self._fill(cells)
         return self
 
+    def __iadd__(self, cells):
+        return self.extend(cells)
+
     def insert(self, index, cell):
         """Adds a Cell before a place."""
         rest = self.cells()
@@ -66,7 +69,7 @@ class _Ordered(Cell):
     def __setitem__(self, index, cell):
         if not isinstance(cell, Cell):
             raise _errors.TypeError(f"{type(self).__name__} holds Cells, got {type(cell).__name__}")
-        setattr(self, str(self._at(index)), cell)
+        setattr(self, list(self._cells)[self._at(index)], cell)
 
     def __delitem__(self, index):
         rest = self.cells()

@@ -282,6 +282,7 @@ def define(define, needed):
     corners = {"align_corners": False, "half_pixel_centers": False}
     define("ResizeNearestNeighbor", {"size": needed, **corners}, lambda self, x: _nearest(self, x, self.size), "The nearest pixels at a size.")
     define("ResizeNearestNeighborV2", corners, _nearest, "The nearest pixels at a size.")
+    define("ResizeBilinear", {"size": needed, **corners}, lambda self, x: _bilinear(self, x, self.size), "Linear between pixels at a size.")
     define("ResizeBilinearV2", corners, _bilinear, "Linear between pixels at a size.")
     define("ResizeArea", {"align_corners": False}, lambda self, x, size: _table.transpose(F.interpolate(
         _table.transpose(x.cast("float32"), (0, 3, 1, 2)), size=_ints(size), mode="area"), (0, 2, 3, 1)), "Means of areas of [n, h, w, c].")

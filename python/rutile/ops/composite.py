@@ -34,6 +34,21 @@ def tuple_getitem(values, index):
 list_getitem = tuple_getitem
 
 
+def tuple_len(values):
+    """len(values)."""
+    return len(values)
+
+
+def make_range(*bounds):
+    """range(*bounds) as a tuple.
+
+    >>> from rutile.ops import functional as F
+    >>> F.make_range(0, 3), F.tuple_len((1, 2))
+    ((0, 1, 2), 2)
+    """
+    return tuple(range(*bounds))
+
+
 def tuple_to_array(values):
     """A tuple of numbers as a Tensor of one dimension.
 

@@ -111,23 +111,38 @@ class GradOperation:
 
     def __call__(self, fn, weights=None):
         if self.get_by_list and weights is None:
-            weights = fn.trainable_params()
+            weights = fn.trainable_params() if hasattr(fn, "trainable_params") else ()
 
         def wrapped(*args, **kwargs):
             call = fn
             if self.sens_param:
                 *args, sens = args
-                if isinstance(sens, tuple):
-                    def call(*a, **k):
-                        return tuple(y * s for y, s in zip(fn(*a, **k), sens))
-                else:
-                    def call(*a, **k):
-                        return fn(*a, **k) * sens
-            position = tuple(range(len(args))) if self.get_all else None if self.get_by_list else 0
+
+                def call(*a, **k):
+                    return _weighed(fn(*a, **k), sens)
+            # As MindSpore has it: numbers, texts and None among the arguments have no entry.
+            position = tuple(i for i, x in enumerate(args) if _holds_tensors(x)) if self.get_all else None if self.get_by_list else 0
             return _native(call, position, _weights(weights) if self.get_by_list else None, False, tuple(args),
                            kwargs)[1]
 
         return _named(wrapped, fn)
+
+
+def _holds_tensors(x):
+    if isinstance(x, (tuple, list, dict)):
+        return any(_holds_tensors(v) for v in (x.values() if isinstance(x, dict) else x))
+    return isinstance(x, _rutile.Tensor)
+
+
+def _weighed(out, sens):
+    """A result times what its gradient is multiplied by, of the same structure."""
+    if isinstance(out, dict):
+        return {k: _weighed(v, sens[k]) for k, v in out.items()}
+    if isinstance(out, (tuple, list)):
+        if not isinstance(sens, (tuple, list)) or len(sens) != len(out):
+            raise _rutile.errors.ValueError(f"sens must have the structure of the result, a tuple of {len(out)}")
+        return tuple(_weighed(y, s) for y, s in zip(out, sens))
+    return out * sens
 
 
 def _tuple(x):
