@@ -4,16 +4,12 @@
 namespace rutile::nn {
 
 namespace {
-bool trainable(DType t) { return t == DType::kF32 || t == DType::kF64; }
+bool trainable(DType t) { return is_floating(t); }
 }  // namespace
 
 Parameter::Parameter(std::string name, Tensor value, bool frozen) {
   const bool trained = !frozen && value.defined() && trainable(value.dtype());
-  if (!value.defined() || (!frozen && is_floating(value.dtype()) && !trained)) {
-    throw_error(ErrorCode::kType, cat("parameter ", name, " must be f32 or f64, got ",
-                                      value.defined() ? to_string(value.meta()) : "an empty Tensor",
-                                      "; mixed precision casts where it is used"));
-  }
+  if (!value.defined()) throw_error(ErrorCode::kType, cat("parameter ", name, " got an empty Tensor"));
   requires_grad_ = trained;
   state_ = make_ref<State>(std::move(name), std::move(value));
 }

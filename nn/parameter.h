@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parameter: a trained State of a Cell. It is always full precision (f32 or f64); mixed precision
+// Parameter: a trained State of a Cell. Optimizers want full precision (f32, f64); mixed precision
 // casts where it is used. Integers and bools (counters, masks) are kept but not trained.
 //
 //   auto w = std::make_shared<nn::Parameter>("weight", init::normal({4, 3}, 0, 0.02));

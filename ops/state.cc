@@ -22,6 +22,15 @@ Tensor row_major(Tensor value) {
   return ops::contiguous(value);
 }
 
+// A handle of the State's own to elements that others hold too: two States made from one Tensor, or a
+// State whose Tensor is an input as well, are different variables to a gradient scope.
+Tensor own(Tensor value) {
+  TensorImpl* impl = value.impl();
+  if (impl == nullptr || impl->RefCounted::unique() || call_modes().tape != nullptr) return value;
+  Ref<RefCounted> owner = impl->owner ? impl->owner : Ref<RefCounted>(value.ref());
+  return Tensor::view_of(std::move(owner), impl->data, impl->meta);
+}
+
 Tensor clone(const Tensor& t) {
   Tensor copy = Tensor::empty(t.meta());
   const auto bytes = static_cast<size_t>(t.meta().nbytes());
@@ -38,7 +47,7 @@ bool lies_as(const Tensor& t, const Placement& p) {
 std::atomic<uint64_t> State::writes_{1};
 
 State::State(std::string name, Tensor value)
-    : name_(std::move(name)), value_(row_major(std::move(value))) {
+    : name_(std::move(name)), value_(own(row_major(std::move(value)))) {
   if (value_.defined()) meta_ = value_.meta();
 }
 
@@ -106,7 +115,7 @@ void State::write(const Tensor& value) {
 }
 
 void State::set_concrete(Tensor value) {
-  Tensor placed = row_major(std::move(value));
+  Tensor placed = own(row_major(std::move(value)));
   std::lock_guard lock(mutex_);
   value_ = std::move(placed);
   meta_ = value_.defined() ? value_.meta() : TensorMeta();

@@ -30,6 +30,24 @@ namespace {
 PyObject* init_hook = nullptr;  // (init, shape, dtype) -> Tensor
 PyObject* text_hook = nullptr;  // (Tensor, repr or str) -> str
 
+// Of Tensor(shape=[None, 32], dtype=...), which only says what set_inputs is to expect: dimensions
+// that are not known, and all of an unknown shape, have no elements.
+Shape shape_of_placeholder(PyObject* shape) {
+  if (shape == Py_None) return Shape{0};
+  if (PyLong_Check(shape)) return Shape{std::max<int64_t>(PyLong_AsLongLong(shape), 0)};
+  PyObject* list = checked(PySequence_List(shape));
+  Shape out;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
+    PyObject* n = PyList_GET_ITEM(list, i);
+    const int64_t v = n == Py_None ? 0 : PyLong_AsLongLong(n);
+    if (PyErr_Occurred()) break;
+    out.push_back(std::max<int64_t>(v, 0));
+  }
+  Py_DECREF(list);
+  if (PyErr_Occurred()) throw_builtin_error();
+  return out;
+}
+
 PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   static const char* kKeywords[] = {"input_data", "dtype", "shape", "init", nullptr};
   return guarded([&]() -> PyObject* {
@@ -43,16 +61,11 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
       PyObject* made = checked(PyObject_CallFunction(init_hook, "OOO", init, shape, dtype));
       if (is_tensor(made)) t = as_tensor(made);
       Py_DECREF(made);
-    } else if ((!data || data == Py_None) && shape != Py_None) {
-      // MindSpore's placeholder for set_inputs(): a dimension that is not known has no elements.
-      std::vector<int64_t> dims;
-      PyObject* entries = checked(PySequence_Fast(shape, "Tensor: shape is a tuple or list"));
-      for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(entries); ++i) {
-        PyObject* d = PySequence_Fast_GET_ITEM(entries, i);
-        dims.push_back(d == Py_None ? 0 : std::max<int64_t>(int_from(d), 0));
-      }
-      Py_DECREF(entries);
-      t = Tensor::full(Shape(dims), 0, DType::kF32);
+    } else if ((!data || data == Py_None) &&
+               (shape != Py_None ||
+                (dtype != Py_None && kwargs && PyDict_GetItemString(kwargs, "shape")))) {
+      t = Tensor::zeros(shape_of_placeholder(shape),
+                        dtype == Py_None ? DType::kF32 : dtype_from(dtype));
     } else {
       if (!data || data == Py_None) {
         throw_error(ErrorCode::kType, "Tensor takes the argument input_data");

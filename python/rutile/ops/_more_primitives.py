@@ -284,6 +284,7 @@ def define(define, needed):
     define("ResizeNearestNeighborV2", corners, _nearest, "The nearest pixels at a size.")
     define("ResizeBilinear", {"size": needed, **corners}, lambda self, x: _bilinear(self, x, self.size), "Linear between pixels at a size.")
     define("ResizeBilinearV2", corners, _bilinear, "Linear between pixels at a size.")
+    define("ResizeBilinear", {"size": needed, **corners}, lambda self, x: _bilinear(self, x, self.size), "Linear between pixels at a size.")
     define("ResizeArea", {"align_corners": False}, lambda self, x, size: _table.transpose(F.interpolate(
         _table.transpose(x.cast("float32"), (0, 3, 1, 2)), size=_ints(size), mode="area"), (0, 2, 3, 1)), "Means of areas of [n, h, w, c].")
     define("ResizeLinear1D", {"coordinate_transformation_mode": "align_corners"}, lambda self, x, size: F.interpolate(
@@ -312,6 +313,7 @@ def _matrices(define, needed):
     define("Qr", {"full_matrices": False}, lambda self, x: F.qr(x, "complete" if self.full_matrices else "reduced"), "(Q, R).")
     define("Svd", {"full_matrices": False, "compute_uv": True}, lambda self, x: F.svd(x, self.full_matrices, self.compute_uv) if self.compute_uv else (
         F.svd(x, compute_uv=False), Tensor(0.0), Tensor(0.0)), "(s, u, v).")
+    define("Trace", {}, lambda self, x: _table.trace(x).cast(x.dtype), "The sum of the diagonal.")
     define("TridiagonalMatMul", {}, _tridiagonal, "A matrix of three diagonals times another.")
     if hasattr(F, "eig"):
         define("Eig", {"compute_v": False}, lambda self, x: F.eig(x) if self.compute_v else (F.eigvals(x), Tensor(0.0)), "Eigenvalues (and vectors).")

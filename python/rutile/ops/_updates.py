@@ -78,7 +78,8 @@ def _ftrl_step(var, accum, linear, grad, lr, l1, l2, lr_power, shrinkage=0.0):
     linear = linear + g - (new ** power - accum ** power) / lr * var
     x = _table.sign(linear) * l1 - linear
     y = new ** power / lr + 2 * l2
-    return _table.where(_table.abs(linear) > l1, x / y, _table.full((), 0, var.dtype)), new, linear
+    x = x / y
+    return _table.where(_table.abs(linear) > l1, x, _table.full((), 0, x.dtype)), new, linear
 
 
 def _ftrl(p, var, accum, linear, grad, lr, l1, l2, lr_power):
@@ -132,7 +133,8 @@ def _sgd(p, parameters, gradient, learning_rate, accum, momentum, stat):
     if not p.nesterov and not isinstance(momentum, Tensor) and momentum == 0:
         return parameters - learning_rate * g, accum, stat * 0
     # The first update takes the gradient as it is: stat says where it has not been yet.
-    accum = _table.where(stat > 0, g, accum * momentum + (1 - p.dampening) * g)
+    moved = accum * momentum + (1 - p.dampening) * g
+    accum = _table.where(stat > 0, g.cast(moved.dtype), moved)
     return parameters - learning_rate * (g + momentum * accum if p.nesterov else accum), accum, stat * 0
 
 

@@ -73,9 +73,29 @@ def _define(name, attributes, call, doc):
     __all__.append(name)
 
 
-_DOCS = {"TruncateDiv": "The quotient cut off.", "DivNoNan": "x / y, zero where y is zero.", "Identity": "Its input.",
+_DOCS = {"TruncateDiv": "The quotient cut off.", "RealDiv": "x / y; of integers what is cut off.",
+         "Div": "x / y; of integers what is cut off.", "Inv": "1 / x; of integers what is cut off.", "DivNoNan": "x / y, zero where y is zero.", "Identity": "Its input.",
          "MatrixTranspose": "The last two dimensions exchanged."}
 _NEEDED = _inspect.Parameter.empty
+
+
+def _whole(x):
+    """Whether this holds integers."""
+    return x.dtype.name.startswith(("int", "uint")) if isinstance(x, Tensor) else type(x) is int
+
+
+def _quotient(x, y):
+    """As MindSpore's kernels on the CPU: integers divided by integers stay integers, cut off; ops.div gives floats."""
+    return _table.trunc_div(x, y) if _whole(x) and _whole(y) else _table.div(x, y)
+
+
+def _divide_no_nan(x, y):
+    q = _quotient(x, _table.where(y == 0, _table.full((), 1, y.dtype), y))
+    return _table.where(y == 0, _table.full((), 0, q.dtype), q)
+
+
+def _inverse(x):
+    return _table.trunc_div(_table.full((), 1, x.dtype), x) if _whole(x) else _table.reciprocal(x)
 
 
 def _plain(name, function):
@@ -92,30 +112,39 @@ for _name, _function in {
         "BitwiseXor": "bitwise_xor", "Ceil": "ceil", "Cos": "cos", "Cosh": "cosh", "Equal": "equal", "Erf": "erf",
         "Erfc": "erfc", "Exp": "exp", "Expm1": "expm1", "Floor": "floor", "FloorDiv": "floor_div",
         "FloorMod": "remainder", "Greater": "greater", "GreaterEqual": "greater_equal", "HSigmoid": "hsigmoid",
-        "HSwish": "hswish", "Inv": "reciprocal", "Invert": "bitwise_not", "IsFinite": "isfinite", "IsInf": "isinf",
+        "HSwish": "hswish", "Invert": "bitwise_not", "IsFinite": "isfinite", "IsInf": "isinf",
         "IsNan": "isnan", "Less": "less", "LessEqual": "less_equal", "Log": "log", "Log1p": "log1p",
         "LogicalAnd": "logical_and", "LogicalNot": "logical_not", "LogicalOr": "logical_or",
         "LogicalXor": "logical_xor", "Maximum": "maximum", "Minimum": "minimum", "Mod": "fmod", "Mul": "mul",
-        "Neg": "neg", "NotEqual": "not_equal", "Pow": "pow", "RealDiv": "div", "Div": "div", "Reciprocal": "reciprocal",
+        "Neg": "neg", "NotEqual": "not_equal", "Pow": "pow", "Reciprocal": "reciprocal",
         "ReLU": "relu", "ReLU6": "relu6", "Rint": "round", "Round": "round", "Rsqrt": "rsqrt", "SiLU": "silu",
         "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus", "Sqrt": "sqrt",
         "Square": "square", "Sub": "sub", "Tan": "tan", "Tanh": "tanh", "Trunc": "trunc"}.items():
     _plain(_name, getattr(_table, _function))
 for _name, _function in {
         "TensorAdd": _table.add, "Assign": F.assign, "AssignAdd": F.assign_add, "AssignSub": F.assign_sub,
-        "BroadcastTo": F.broadcast_to, "Cast": F.cast, "Depend": F.depend, "ExpandDims": F.expand_dims, "Fill": F.fill,
-        "Gather": F.gather, "GatherD": F.gather_elements, "GatherV2": F.gather, "LogSoftmaxV2": F.log_softmax,
+        "Cast": F.cast, "Depend": F.depend, "ExpandDims": F.expand_dims, "Fill": F.fill,
+        "GatherD": F.gather_elements, "GatherV2": F.gather, "LogSoftmaxV2": F.log_softmax,
         "MaskedFill": F.masked_fill, "Mish": F.mish, "OnesLike": F.ones_like, "PReLU": F.prelu, "Rank": F.rank,
         "Select": F.select, "SeLU": F.selu, "Shape": F.shape, "Size": F.size, "Softsign": F.softsign, "Tile": F.tile,
         "Transpose": F.transpose, "Xlogy": F.xlogy, "ZerosLike": F.zeros_like, "Zeros": F.zeros, "Ones": F.ones,
         "SquaredDifference": F.square_difference, "TruncateDiv": lambda x, y: F.div(x, y, rounding_mode="trunc"),
-        "DivNoNan": lambda x, y: _table.where(y == 0, F.zeros_like(x / y), x / _table.where(y == 0, F.ones_like(y), y)),
-        "BiasAdd": F.bias_add, "StopGradient": _table.stop_gradient, "IsClose": F.isclose, "Lerp": F.lerp, "NonZero": F.nonzero,
+        "DivNoNan": lambda x, y: _divide_no_nan(x, y),
+        "StopGradient": _table.stop_gradient, "Lerp": F.lerp, "NonZero": F.nonzero,
         "Addcmul": F.addcmul, "Addcdiv": F.addcdiv, "ScalarToTensor": F.scalar_to_tensor,
+        "RealDiv": _quotient, "Div": _quotient, "Inv": _inverse,
         "Identity": lambda x: x, "MatrixTranspose": lambda x: F.swapaxes(x, -1, -2)}.items():
     _plain(_name, _function)
 
 # Attributes that only say what the shapes are, which are known, are taken and not used.
+_define("BroadcastTo", {"shape": None}, lambda self, x, shape=None: F.broadcast_to(x, self.shape if shape is None else shape),
+        "Repeated to a shape.")
+_define("Gather", {"batch_dims": 0}, lambda self, x, indices, axis: F.gather(x, indices, int(axis), self.batch_dims),
+        "The slices along an axis that indices name.")
+_define("BiasAdd", {"data_format": "NCHW"}, lambda self, x, b: x + b if self.data_format == "NHWC" else F.bias_add(x, b),
+        "A number added to each channel.")
+_define("IsClose", {"rtol": 1e-05, "atol": 1e-08, "equal_nan": True}, lambda self, x, y: F.isclose(
+    x, y, self.rtol, self.atol, self.equal_nan), "Whether elements are close.")
 _define("Reshape", {"input_shape": None, "output_shape": None}, lambda self, x, shape: F.reshape(x, shape),
         "The elements in another shape.")
 _define("Flatten", {}, lambda self, x: F.flatten(x), "All dimensions but the first as one.")
@@ -155,7 +184,8 @@ def _strided(p, x, begin, end, strides):
 for _name, _function in {"ReduceSum": F.reduce_sum, "ReduceMean": F.mean, "ReduceMax": F.amax, "ReduceMin": F.amin,
                          "ReduceProd": F.prod, "ReduceAll": F.all, "ReduceAny": F.any}.items():
     def _call(self, x, axis=(), function=_function):
-        return function(x, axis, self.keep_dims)
+        y = function(x, axis, self.keep_dims)
+        return y.cast(x.dtype) if y.dtype != x.dtype and self.name in ("ReduceSum", "ReduceProd", "ReduceMean") else y
     _define(_name, {"keep_dims": False}, _call, f"{_function.__doc__}")
 _define("ArgMaxWithValue", {"axis": 0, "keep_dims": False}, lambda self, x: F.argmax_with_value(
     x, self.axis, self.keep_dims), "(place, value) of the largest.")
@@ -167,13 +197,19 @@ _define("Argmax", {"axis": -1, "output_type": "int32"}, lambda self, x: F.argmax
 _define("Argmin", {"axis": -1, "output_type": "int32"}, lambda self, x: F.argmin(x, self.axis).cast(
     self.output_type), "The place of the smallest.")
 _define("CumSum", {"exclusive": False, "reverse": False}, lambda self, x, axis: _table.cumsum(
-    x, axis, self.exclusive, self.reverse), "Running sums.")
+    x, int(axis), self.exclusive, self.reverse).cast(x.dtype), "Running sums.")
 _define("MatMul", {"transpose_a": False, "transpose_b": False}, lambda self, a, b: _table.matmul(
     a, b, self.transpose_a, self.transpose_b), "The product of two matrices.")
 _define("BatchMatMul", {"transpose_a": False, "transpose_b": False}, lambda self, a, b: _table.matmul(
     a, b, self.transpose_a, self.transpose_b), "The product of stacks of matrices.")
-_define("Softmax", {"axis": -1}, lambda self, x: _table.softmax(x, self.axis), "exp(x) / sum(exp(x)).")
-_define("LogSoftmax", {"axis": -1}, lambda self, x: _table.log_softmax(x, self.axis), "log(softmax).")
+
+
+def _one(axis):
+    return axis[0] if isinstance(axis, (tuple, list)) and len(axis) == 1 else axis
+
+
+_define("Softmax", {"axis": -1}, lambda self, x: _table.softmax(x, _one(self.axis)), "exp(x) / sum(exp(x)).")
+_define("LogSoftmax", {"axis": -1}, lambda self, x: _table.log_softmax(x, _one(self.axis)), "log(softmax).")
 _define("GeLU", {}, lambda self, x: _table.gelu(x, "tanh"), "The gelu of its cheaper form.")
 _define("Gelu", {}, lambda self, x: _table.gelu(x, "tanh"), "The gelu of its cheaper form.")
 _define("Elu", {"alpha": 1.0}, lambda self, x: _table.elu(x, self.alpha), "x, or alpha * (exp(x) - 1) below zero.")
@@ -182,18 +218,33 @@ _define("SoftShrink", {"lambd": 0.5}, lambda self, x: F.softshrink(x, self.lambd
 _define("OneHot", {"axis": -1}, lambda self, i, depth, on, off: F.one_hot(i, depth, on, off, self.axis),
         "on at each index, off elsewhere.")
 _define("TopK", {"sorted": True}, lambda self, x, k: F.topk(x, k), "(the k largest of the last dimension, places).")
-_define("Sort", {"axis": -1, "descending": False}, lambda self, x: F.sort(x, self.axis, self.descending),
+_define("Sort", {"axis": -1, "descending": False}, lambda self, x: _sorted(self, x),
         "(sorted values, their places).")
+
+
+def _sorted(p, x):
+    y, places = F.sort(x, p.axis, p.descending)
+    return y, places.cast("int32")
+
+
 _define("L2Normalize", {"axis": 0, "epsilon": 1e-4}, lambda self, x: F.l2_normalize(x, self.axis, self.epsilon),
         "x / sqrt(max(sum(x^2), epsilon)).")
 _define("Conv2D", {"out_channel": _NEEDED, "kernel_size": _NEEDED, "mode": 1, "pad_mode": "valid", "pad": 0,
-                   "stride": 1, "dilation": 1, "group": 1, "data_format": "NCHW"}, lambda self, x, w: F.conv2d(
-                       x, w, None, self.stride, self.pad_mode, self.pad, self.dilation, self.group),
+                   "stride": 1, "dilation": 1, "group": 1, "data_format": "NCHW"}, lambda self, x, w: _back(self, F.conv2d(
+                       _front(self, x), _front(self, w), None, self.stride, self.pad_mode, self.pad, self.dilation, self.group)),
         "2-D convolution.")
 _define("MaxPool", {"kernel_size": 1, "strides": 1, "pad_mode": "valid", "data_format": "NCHW"},
-        lambda self, x: _pool(x, self, "max"), "The largest of each window.")
+        lambda self, x: _back(self, _pool(_front(self, x), self, "max")), "The largest of each window.")
 _define("AvgPool", {"kernel_size": 1, "strides": 1, "pad_mode": "valid", "data_format": "NCHW"},
-        lambda self, x: _pool(x, self, "avg"), "The mean of each window.")
+        lambda self, x: _back(self, _pool(_front(self, x), self, "avg")), "The mean of each window.")
+
+
+def _front(p, x):
+    return _table.transpose(x, (0, 3, 1, 2)) if p.data_format == "NHWC" else x
+
+
+def _back(p, x):
+    return _table.transpose(x, (0, 2, 3, 1)) if p.data_format == "NHWC" else x
 
 
 def _pool(x, p, kind):
@@ -397,8 +448,8 @@ _define("AffineGrid", {"align_corners": False}, lambda self, theta, size: F.affi
 
 
 def _cumprod(p, x, axis):
-    axis = F._axis(axis, x.ndim)
-    return _running(p, x, axis, lambda v: _table.cumprod(v, axis=axis), 1)
+    axis = F._axis(int(axis), x.ndim)
+    return _running(p, x, axis, lambda v: _table.cumprod(v, axis=axis), 1).cast(x.dtype)
 
 
 def _running(p, x, axis, function, start):

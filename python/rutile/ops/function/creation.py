@@ -62,7 +62,8 @@ def arange(start=0, end=None, step=1, *, dtype=None):
 
 
 def range(start, end=None, step=1, maxlen=1000000):
-    """As arange."""
+    """As arange; scalar Tensors are taken too."""
+    start, end, step = (v.asnumpy().item() if isinstance(v, Tensor) else v for v in (start, end, step))
     return arange(start, end, step)
 
 

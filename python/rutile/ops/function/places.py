@@ -36,7 +36,10 @@ def tensor_scatter_sub(input_x, indices, updates):
 
 def tensor_scatter_div(input_x, indices, updates):
     """Divided by the updates at their places."""
-    return _table.tensor_scatter(input_x, indices, 1 / updates, reduce="mul")
+    if not input_x.dtype.name.startswith(("int", "uint")):
+        return _table.tensor_scatter(input_x, indices, 1 / updates, reduce="mul")
+    divisor = _table.tensor_scatter(_table.full(input_x.shape, 1, input_x.dtype), indices, updates, reduce="mul")
+    return _table.trunc_div(input_x, divisor)
 
 
 def _in_place(name, function, rows):

@@ -82,11 +82,15 @@ def _unique(op, input, inverse, counts):
 
 
 def unique(input, sorted=True, return_inverse=None, return_counts=False):
-    """(the distinct elements in ascending order, where each element stands). With return_inverse or return_counts given
-    the elements, followed by what they ask for."""
+    """(the distinct elements in the order in which they come, where each element stands). With return_inverse or
+    return_counts given the elements in ascending order, followed by what they ask for."""
     if return_inverse is None and not return_counts:
+        import numpy as np
         values, places = _unique(_table.unique, input, True, False)
-        return values, places.cast("int32")
+        first = np.unique(places.asnumpy(), return_index=True)[1]
+        order = np.argsort(first, kind="stable")
+        places = np.argsort(order)[places.asnumpy()].astype(np.int64 if input.dtype.name == "int64" else np.int32)
+        return _table.gather(values, Tensor(order.astype(np.int64)), axis=0), Tensor(places)
     return _unique(_table.unique, input, return_inverse, return_counts)
 
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What MindSpore's own tests of its operators rely on: dtypes of primitives, attributes, variables made of one tensor."""
+
+import numpy as np
+import pytest
+
+import rutile as ms
+from rutile import nn, ops
+from rutile.ops import operations as P
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8"])
+def test_integers_stay_integers(dtype):
+    x, y = np.array([7, 100, 9], dtype), np.array([2, 3, 10], dtype)
+    for primitive in (P.Div(), P.RealDiv(), P.DivNoNan()):
+        got = primitive(ms.Tensor(x), ms.Tensor(y)).asnumpy()
+        assert got.dtype == x.dtype and (got == x // y).all()
+    for got, want in ((P.ReduceSum()(ms.Tensor(y), 0), 15), (P.ReduceProd()(ms.Tensor(y), 0), 60), (P.ReduceMean()(ms.Tensor(y), 0), 5),
+                      (P.CumSum()(ms.Tensor(y), 0), [2, 5, 15]), (P.CumProd()(ms.Tensor(y), 0), [2, 6, 60]),
+                      (P.Trace()(ms.Tensor(np.full((3, 3), 5, dtype))), 15), (P.Inv()(ms.Tensor(y)), [0, 0, 0])):
+        assert got.asnumpy().dtype == x.dtype and (got.asnumpy() == np.array(want)).all()
+    assert (P.Div()(ms.Tensor(x), 2).asnumpy() == x // 2).all()
+    assert P.DivNoNan()(ms.Tensor(x), ms.Tensor(np.zeros(3, dtype))).asnumpy().tolist() == [0, 0, 0]
+    assert ops.tensor_scatter_div(ms.Tensor(x), ms.Tensor([[0], [0]], ms.int32), ms.Tensor(np.array([2, 2], dtype))).asnumpy().tolist() == [1, 100, 9]
+
+
+def test_attributes():
+    x = ms.Tensor(np.arange(24, dtype=np.float32).reshape(2, 3, 4))
+    assert P.BroadcastTo((2, -1, 4))(x[:1]).shape == (2, 3, 4)
+    rows = P.Gather(1)(x, ms.Tensor([[0, 2], [1, 1]], ms.int32), 1)
+    assert (rows.asnumpy()[1] == x.asnumpy()[1, [1, 1]]).all()
+    nan = ms.Tensor([np.nan, 1.0])
+    assert P.IsClose(equal_nan=True)(nan, nan).asnumpy().all() and not P.IsClose(equal_nan=False)(nan, nan).asnumpy().all()
+    assert np.allclose(P.BesselI0e()(ms.Tensor([1.0])).asnumpy(), 0.46575963)
+    assert np.allclose(P.Softmax((1,))(x).asnumpy().sum(1), 1)
+    assert P.Sort()(x)[1].dtype == ms.int32
+    values, places = P.Unique()(ms.Tensor([3, 1, 3, 2], ms.int32))
+    assert values.asnumpy().tolist() == [3, 1, 2] and places.asnumpy().tolist() == [0, 1, 0, 2]
+    assert P.Range()(ms.Tensor(10.0), ms.Tensor(0.0), ms.Tensor(-4.0)).asnumpy().tolist() == [10, 6, 2]
+
+
+def test_channels_last():
+    image = np.random.RandomState(0).rand(2, 6, 6, 3).astype(np.float32)
+    weight = np.random.RandomState(1).rand(4, 3, 3, 3).astype(np.float32)
+    last, first = ms.Tensor(image), ms.Tensor(image.transpose(0, 3, 1, 2).copy())
+    for a, b in ((P.MaxPool(2, 2, "valid", "NHWC")(last), P.MaxPool(2, 2)(first)), (P.AvgPool(3, 2, "same", "NHWC")(last), P.AvgPool(3, 2, "same")(first)),
+                 (P.Conv2D(4, 3, data_format="NHWC")(last, ms.Tensor(weight)), P.Conv2D(4, 3)(first, ms.Tensor(weight.transpose(0, 3, 1, 2).copy()))),
+                 (P.BiasAdd("NHWC")(last, ms.Tensor([1.0, 2.0, 3.0])), P.BiasAdd()(first, ms.Tensor([1.0, 2.0, 3.0])))):
+        np.testing.assert_allclose(a.asnumpy(), b.asnumpy().transpose(0, 2, 3, 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE])
+def test_variables_made_of_one_tensor_have_gradients_of_their_own(mode):
+    start = ms.Tensor(np.ones(3, np.float32))
+
+    class Net(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.w, self.b = ms.Parameter(start, name="w"), ms.Parameter(start, name="b")
+
+        def construct(self, x):
+            return (self.w * x + 3 * self.b).sum()
+
+    before = ms.get_context("mode")
+    ms.set_context(mode=mode)
+    try:
+        net = Net()
+        for x, scale in ((ms.Tensor(np.full(3, 2, np.float32)), 2), (start, 1)):
+            w, b = ops.grad(net, None, net.trainable_params())(x)
+            assert w.asnumpy().tolist() == [scale] * 3 and b.asnumpy().tolist() == [3] * 3
+        net.b.set_data(net.w.value())
+        w, b = ops.grad(net, None, net.trainable_params())(start)
+        assert w.asnumpy().tolist() == [1] * 3 and b.asnumpy().tolist() == [3] * 3
+    finally:
+        ms.set_context(mode=before)
+
+
+@pytest.mark.parametrize("dtype", [ms.float16, ms.bfloat16])
+def test_parameters_of_low_precision(dtype):
+    p = ms.Parameter(ms.ops.ones((2, 2), dtype), name="p")
+    P.AssignAdd()(p, ms.ops.ones((2, 2), dtype))
+    P.ApplyFtrl()(p, ms.Parameter(ops.ones((2, 2), dtype)), ms.Parameter(ops.ones((2, 2), dtype)), ms.ops.ones((2, 2), dtype),
+                  ms.Tensor(0.1), 0.0, 0.0, -0.5)
+    assert p.dtype == dtype
+
+
+def test_tensors_that_say_what_an_input_is():
+    net = nn.ReLU()
+    net.set_inputs(ms.Tensor(shape=[None, 3], dtype=ms.float32))
+    assert net(ms.Tensor(np.ones((2, 3), np.float32))).shape == (2, 3)
+    assert ms.Tensor(dtype=ms.float32, shape=None).dtype == ms.float32
+    with pytest.raises(TypeError):
+        ms.Tensor(dtype=ms.float32)
+    with pytest.raises(TypeError):
+        ms.Tensor(shape=["a"], dtype=ms.float32)
