@@ -9,7 +9,8 @@ bool trainable(DType t) { return is_floating(t); }
 
 Parameter::Parameter(std::string name, Tensor value, bool frozen) {
   const bool trained = !frozen && value.defined() && trainable(value.dtype());
-  if (!value.defined()) throw_error(ErrorCode::kType, cat("parameter ", name, " got an empty Tensor"));
+  if (!value.defined())
+    throw_error(ErrorCode::kType, cat("parameter ", name, " got an empty Tensor"));
   requires_grad_ = trained;
   state_ = make_ref<State>(std::move(name), std::move(value));
 }

@@ -22,8 +22,8 @@ Tensor row_major(Tensor value) {
   return ops::contiguous(value);
 }
 
-// A handle of the State's own to elements that others hold too: two States made from one Tensor, or a
-// State whose Tensor is an input as well, are different variables to a gradient scope.
+// A handle of the State's own to elements that others hold too: two States made from one Tensor, or
+// a State whose Tensor is an input as well, are different variables to a gradient scope.
 Tensor own(Tensor value) {
   TensorImpl* impl = value.impl();
   if (impl == nullptr || impl->RefCounted::unique() || call_modes().tape != nullptr) return value;
