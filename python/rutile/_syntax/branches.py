@@ -52,22 +52,59 @@ def _same(a, b):
     return type(a) is type(b) and isinstance(a, (str, bool, int, float, type(None))) and a == b
 
 
+def _same_items(a, b):
+    if type(a) is not type(b) or len(a) != len(b):
+        return False
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(_same(a[k], b[k]) for k in a)
+    return all(_same(v, w) for v, w in zip(a, b))
+
+
 def _number(value):
     return isinstance(value, (bool, int, float)) and not isinstance(value, _Unset)
 
 
-def _in_branch(function, *values):
+def _in_branch(function, *values, homes=()):
+    return _run(function, values, homes or values)[0]
+
+
+def _run(function, values, homes):
+    """What the function gives, and which of its results are the list or dict that was handed in.
+
+    A branch may not change what the other reads. Tensors get handles of their own. Lists and dicts stay the same objects,
+    as other names may stand for them too: they take the values (homes: the objects, values: what is in them now), and
+    what they held when it has run. Results hold copies.
+    """
     global _depth
+    homes = [h if type(h) in (list, dict) and type(h) is type(v) else None for h, v in zip(homes, values)]
+    before = {id(h): (h, h.copy()) for h in homes if h is not None}
+    inside = [_rutile.new_handle(v) if type(v) is Tensor else v for v in values]
     _depth += 1
     try:
-        return function(*_own(values))
+        for k, (h, v) in enumerate(zip(homes, values)):
+            if h is not None:
+                _fill(h, v)
+                inside[k] = h
+        out = function(*inside)
+        if not isinstance(out, tuple) or len(out) != len(values):
+            return out, set()  # a test
+        kept = {k for k, (h, v) in enumerate(zip(homes, out)) if h is not None and v is h}
+        return tuple(v.copy() if type(v) in (list, dict) else v for v in out), kept
     finally:
         _depth -= 1
+        for h, content in before.values():
+            _fill(h, content)
 
 
-def _own(values):
-    """Handles and containers that a branch may change without changing those of the other."""
-    return [_rutile.new_handle(v) if type(v) is Tensor else v.copy() if type(v) in (list, dict) else v for v in values]
+def _fill(container, content):
+    if container is content:
+        return
+    if isinstance(container, dict):
+        content = dict(content)
+        container.clear()
+        container.update(content)
+    else:
+        container[:] = list(content)
 
 
 def _leaves(value):
@@ -100,12 +137,16 @@ def _if(condition, then, other, values, names, impure):
 
     def probe():
         # What each branch gives, to find what is no tensor; the trace drops what nobody reads.
-        return _in_branch(then, *values), _in_branch(other, *values)
+        return _run(then, values, values), _run(other, values, values)
 
-    yes, no = _rutile.discard_traced(probe)
+    (yes, yes_kept), (no, no_kept) = _rutile.discard_traced(probe)
     wanted = []
     for k, (a, b) in enumerate(zip(yes, no)):
-        if _same(a, b):
+        if (k in yes_kept) != (k in no_kept) and not _same_items(values[k], a if k in yes_kept else b):
+            raise Refused(f"{names[k]} is changed in one branch and another object in the other")
+        if k in yes_kept and k in no_kept and _same_items(values[k], a) and _same_items(values[k], b):
+            kept[k] = values[k]
+        elif _same(a, b):
             kept[k] = a
         elif isinstance(a, _Unset) or isinstance(b, _Unset):
             kept[k] = _Unset(names[k])
@@ -124,6 +165,10 @@ def _if(condition, then, other, values, names, impure):
 
     out = _rutile.cond(_flag_of(condition), branch(then), branch(other), ())
     made = dict(zip((k for k, _ in wanted), out))
+    for k in made:
+        if k in yes_kept and k in no_kept:
+            _fill(values[k], made[k])
+            made[k] = values[k]
     return tuple(kept[k] if k in kept else made[k] for k in range(len(names)))
 
 
@@ -156,7 +201,7 @@ def _while(test, body, values, names, impure):
 def _traced_loop(test, body, values, names, impure):
     if impure:
         raise Refused(f"{impure} in a loop whose condition is a traced tensor")
-    after = _rutile.discard_traced(lambda: _in_branch(body, *values))
+    after, stay = _rutile.discard_traced(lambda: _run(body, values, values))
     carried = [k for k in range(len(names)) if not _same(values[k], after[k])]
     local = [k for k in carried if isinstance(values[k], _Unset)]
     carried = [k for k in carried if k not in local]
@@ -176,13 +221,16 @@ def _traced_loop(test, body, values, names, impure):
     first = tuple(_as_tensors(start[k], after[k]) for k in carried)
 
     def step(carry):
-        got = _in_branch(body, *full(carry))
+        got = _in_branch(body, *full(carry), homes=values)
         return tuple(_as_tensors(got[k], c) for k, c in zip(carried, carry))
 
-    last = _rutile.while_loop(lambda carry: _flag_of(_as_tensors(_in_branch(test, *full(carry)))), step, first, 0)
+    last = _rutile.while_loop(lambda carry: _flag_of(_as_tensors(_in_branch(test, *full(carry), homes=values))), step, first, 0)
     done = full(last)
     for k in local:
         done[k] = _Unset(names[k])
+    for k in stay:
+        _fill(values[k], done[k])
+        done[k] = values[k]
     return tuple(done)
 
 
@@ -207,7 +255,7 @@ def _for(items, body, values, names, stop, impure):
     if isinstance(items, _TracedRange):
         def test(i, *rest):
             inside = i < items.stop if items.step > 0 else i > items.stop
-            return _and(lambda: _not(rest[stop]), lambda: inside) if stop >= 0 else inside
+            return _and(_truth(ops.logical_and), lambda: _not(rest[stop]), lambda: inside) if stop >= 0 else inside
 
         def step(i, *rest):
             return (i + items.step, *body(i, *rest))
@@ -225,12 +273,34 @@ def _for(items, body, values, names, stop, impure):
     return values
 
 
-def _and(*parts):
+def _either(flag, yes, no, logical):
+    """yes where the flag holds, else no, of one shape and dtype."""
+    new = no if yes is flag else yes
+    if flag.dtype == dtype.bool_ and (isinstance(new, bool) or isinstance(new, Tensor) and new.dtype == dtype.bool_):
+        return logical(flag, _as_tensors(new))
+    if _number(new) and not isinstance(new, bool) and (isinstance(new, int) or "Float" in str(flag.dtype)) and flag.dtype != dtype.bool_:
+        yes, no = _as_tensors(yes, flag), _as_tensors(no, flag)
+    elif not isinstance(new, Tensor) or new.dtype != flag.dtype or new.shape != flag.shape:
+        raise Refused("'and' or 'or' of values of different shapes or dtypes")
+    if flag.size != 1:
+        raise Refused("'and' or 'or' of tensors of several elements")
+    return ops.where(_flag_of(flag), yes, no)
+
+
+def _truth(logical):
+    return lambda flag, yes, no: logical(_flag_of(flag), _flag_of(_as_tensors(no if yes is flag else yes)))
+
+
+def _value(logical):
+    return lambda flag, yes, no: _either(flag, yes, no, logical)
+
+
+def _and(join, *parts):
     value = True
     for part in parts:
         new = part()
         if _traced(value):
-            value = ops.logical_and(_flag_of(value), _flag_of(_as_tensors(new)))
+            value = join(value, new, value)
         elif not _traced(new) and not new:
             return new
         else:
@@ -238,12 +308,12 @@ def _and(*parts):
     return value
 
 
-def _or(*parts):
+def _or(join, *parts):
     value = False
     for part in parts:
         new = part()
         if _traced(value):
-            value = ops.logical_or(_flag_of(value), _flag_of(_as_tensors(new)))
+            value = join(value, value, new)
         elif not _traced(new) and new:
             return new
         else:
@@ -267,5 +337,7 @@ def _result(returned, value):
     return value
 
 
-HELPERS = {"if_": _if, "while_": _while, "for_": _for, "and_": _and, "or_": _or, "not_": _not, "choose": _choose,
+HELPERS = {"if_": _if, "while_": _while, "for_": _for, "and_": functools.partial(_and, _value(ops.logical_and)), "or_": functools.partial(_or, _value(ops.logical_or)),
+           "all_": functools.partial(_and, _truth(ops.logical_and)), "any_": functools.partial(_or, _truth(ops.logical_or)),
+           "not_": _not, "choose": _choose,
            "range_": _range, "result": _result, "unset": _Unset}

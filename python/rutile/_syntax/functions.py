@@ -111,9 +111,11 @@ def rewrite(function):
 def _of_rewritten(function):
     """grad(f) and its like, of the rewritten f."""
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or ()))
-    if "fn" not in cells:
+    inner = [name for name in ("fn", "both") if name in cells]
+    if not inner:
         raise Refused("not a Python function")
-    cells["fn"] = types.CellType(_called(cells["fn"].cell_contents))
+    for name in inner:
+        cells[name] = types.CellType(_called(cells[name].cell_contents))
     new = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__,
                              tuple(cells[n] for n in function.__code__.co_freevars))
     new.__kwdefaults__ = function.__kwdefaults__

@@ -37,6 +37,15 @@ class Rewriter(ast.NodeTransformer):
 
     def __init__(self):
         self.count = 0
+        self.tests = set()  # of which the truth alone is read
+
+    def _mark(self, node):
+        if isinstance(node, ast.BoolOp):
+            self.tests.add(node)
+            for v in node.values:
+                self._mark(v)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            self._mark(node.operand)
 
     def _name(self, what):
         self.count += 1
@@ -56,7 +65,8 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_BoolOp(self, node):
         self.generic_visit(node)
-        which = "and_" if isinstance(node.op, ast.And) else "or_"
+        which = ("all_", "any_") if node in self.tests else ("and_", "or_")
+        which = which[isinstance(node.op, ast.Or)]
         return helper(which, *[_lambda(v) for v in node.values])
 
     def visit_Call(self, node):
@@ -67,10 +77,12 @@ class Rewriter(ast.NodeTransformer):
         return node
 
     def visit_UnaryOp(self, node):
+        self._mark(node)
         self.generic_visit(node)
         return helper("not_", node.operand) if isinstance(node.op, ast.Not) else node
 
     def visit_IfExp(self, node):
+        self._mark(node.test)
         self.generic_visit(node)
         return helper("choose", node.test, _lambda(node.body), _lambda(node.orelse))
 
@@ -85,7 +97,7 @@ class Rewriter(ast.NodeTransformer):
         for op, right in zip(node.ops, node.comparators):
             parts.append(_lambda(ast.Compare(left, [op], [right])))
             left = right
-        return helper("and_", *parts)
+        return helper("all_", *parts)
 
     def _plain(self, node):
         return node  # a function of its own: it reads what is around it, and is no part of this one's flow
@@ -97,6 +109,7 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_If(self, node):
         impure = effects(node.body + node.orelse).impure
+        self._mark(node.test)
         self.generic_visit(node)
         names = effects(node.body + node.orelse).stored
         yes, no = self._name("then"), self._name("else")
@@ -109,6 +122,7 @@ class Rewriter(ast.NodeTransformer):
         if node.orelse:
             raise Refused("else of a while")
         impure = effects(node.body).impure
+        self._mark(node.test)
         self.generic_visit(node)
         names = effects(node.body).stored
         test, body = self._name("test"), self._name("body")
