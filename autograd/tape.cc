@@ -8,6 +8,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "rutile/ops/composition.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/integer_gradients.h"
@@ -108,6 +109,8 @@ class Tape final : public TapeHook {
   std::vector<Tensor> vjp(const Region::Function& fn, const std::vector<Tensor>& operands,
                           std::span<const Tensor> grads);
   GradResult rule(const Node& n, uint32_t needs, std::span<const Tensor> out_grads);
+  GradResult plain_rule(const Node& n, uint32_t needs, std::span<const Tensor> saved_in,
+                        std::span<const Tensor> saved_out, std::span<const Tensor> out_grads);
 
   // By var: a node, kLeaf or kGone. Numbers are not used again while a scope is open: a tensor
   // that outlives its scope must not be taken for a later one.
@@ -236,10 +239,73 @@ void Tape::finish(uint32_t var, Walk& w) {
   }
 }
 
+// Below it a call costs more than what it does: a rule's few calls are made as they stand.
+constexpr int64_t kRepeatElements = 2048;
+
+bool repeats(const OpDef& op, std::span<const Tensor> out_grads) {
+  const CallModes& modes = call_modes();
+  if (modes.trace || modes.tape || modes.run || modes.reference_kernels) return false;
+  const auto large = [&](const Tensor& t) {
+    return t.defined() && (!op.grad || t.numel() >= kRepeatElements);
+  };
+  return std::any_of(out_grads.begin(), out_grads.end(), large) && may_repeat(op);
+}
+
+uint64_t mask_of(std::span<const Tensor> tensors) {
+  uint64_t mask = 1;
+  for (const Tensor& t : tensors) mask = mask * 2 + t.defined();
+  return mask;
+}
+
+// The calls of the rule as they were made on the same metas before, in fewer passes over memory.
 GradResult Tape::rule(const Node& n, uint32_t needs, std::span<const Tensor> out_grads) {
+  if (n.in_metas.size() > 16 || !repeats(*n.op, out_grads)) {
+    return plain_rule(n, needs, n.saved_in, n.saved_out, out_grads);
+  }
+  std::vector<TensorMeta> metas(n.in_metas.begin(), n.in_metas.end());
+  std::vector<TensorMeta> operand_metas;
+  std::vector<Tensor> operands;
+  const std::span<const Tensor> groups[] = {n.saved_in, n.saved_out, out_grads};
+  uint64_t kind = detail::mix_hash(n.given, needs);
+  for (const uint32_t var : n.in_vars) kind = detail::mix_hash(kind, var != 0);
+  for (const auto& group : groups) {
+    kind = detail::mix_hash(kind, mask_of(group));
+    for (const Tensor& t : group) {
+      if (t.defined()) operands.push_back(t);
+    }
+  }
+  for (const Tensor& t : operands) metas.push_back(t.meta());
+  const CompositionKey key{n.op, n.attrs.get(), kind, metas};
+  bool known = false;
+  const Composition* found = find_composition(key, &known);
+  if (!known) {
+    const auto fn = [&](const std::vector<Tensor>& symbols) {
+      size_t next = 0;
+      std::vector<Tensor> parts[3];
+      for (int k = 0; k < 3; ++k) {
+        for (const Tensor& t : groups[k]) {
+          parts[k].push_back(t.defined() ? symbols[next++] : Tensor());
+        }
+      }
+      const GradResult r = plain_rule(n, needs, parts[0], parts[1], parts[2]);
+      std::vector<Tensor> all(r.begin(), r.end());
+      all.resize(static_cast<size_t>(n.in_metas.size()));
+      return all;
+    };
+    operand_metas.assign(metas.begin() + n.in_metas.size(), metas.end());
+    found = remember_composition(key, make_composition(fn, operand_metas));
+  }
+  if (!found) return plain_rule(n, needs, n.saved_in, n.saved_out, out_grads);
+  GradResult result;
+  result.resize(n.in_metas.size());
+  found->run(operands, result);
+  return result;
+}
+
+GradResult Tape::plain_rule(const Node& n, uint32_t needs, std::span<const Tensor> saved_in,
+                            std::span<const Tensor> saved_out, std::span<const Tensor> out_grads) {
   if (n.op->grad) {
-    GradCtx ctx(*n.op, n.attrs.get(), n.saved_in, n.saved_out, out_grads, n.in_metas, n.given,
-                needs,
+    GradCtx ctx(*n.op, n.attrs.get(), saved_in, saved_out, out_grads, n.in_metas, n.given, needs,
                 [](const Region::Function& body, const std::vector<Tensor>& in,
                    std::span<const Tensor> dy) { return Tape::current().vjp(body, in, dy); });
     return n.op->grad(ctx);
@@ -247,11 +313,11 @@ GradResult Tape::rule(const Node& n, uint32_t needs, std::span<const Tensor> out
   // No rule: differentiate the composition on the saved inputs.
   std::vector<Tensor> operands;
   std::vector<int> index;
-  std::vector<Tensor> all(n.saved_in.begin(), n.saved_in.end());
+  std::vector<Tensor> all(saved_in.begin(), saved_in.end());
   for (int i = 0; i < n.in_vars.size(); ++i) {
     if (!n.in_vars[i]) continue;
     index.push_back(i);
-    operands.push_back(n.saved_in[i]);
+    operands.push_back(all[static_cast<size_t>(i)]);
   }
   auto body = [&](const std::vector<Tensor>& xs) {
     std::vector<Tensor> args = all;

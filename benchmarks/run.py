@@ -3,6 +3,7 @@
 
     make bench                              the whole set, three rounds
     make bench ARGS="--quick --only gpt"    one round of fewer steps, the works that match
+    make bench ARGS="--ops"                 single ops instead: see compare_ops.py
 
 The sides run in turn, one process a run, and the order turns round every round, so that what else
 the machine does hits all of them. A number is the median over rounds of the median step.
@@ -448,6 +449,9 @@ def parse_arguments():
 
 
 def main():
+    if "--ops" in sys.argv:
+        command = [argument for argument in sys.argv[1:] if argument != "--ops"]
+        sys.exit(subprocess.run([sys.executable, ROOT / "benchmarks" / "compare_ops.py", *command]).returncode)
     options, wanted = parse_arguments()
     rounds = options.rounds or (1 if options.quick else 0)
     torch_python, torch_version = find_torch(options.torch_python)

@@ -200,9 +200,10 @@ RUTILE_UNARY_FN(Celu, Float, fn::choose(x > T(0), x, T(p[0]) * M::expm1(x / T(p[
 RUTILE_UNARY_FN(Mish, Float, fn::mish<M>(x))
 RUTILE_UNARY_FN(Softsign, Float, x / (T(1) + std::fabs(x)))
 RUTILE_UNARY_FN(LogSigmoid, Float, -fn::softplus<M>(-x))
-RUTILE_UNARY_FN(Threshold, Number, x <= fn::bound<T>(p[0], false) ? fn::bound<T>(p[1], false) : x)
+RUTILE_UNARY_FN(Threshold, Number,
+                fn::choose(x <= fn::bound<T>(p[0], false), fn::bound<T>(p[1], false), x))
 RUTILE_UNARY_FN(Softshrink, Float, fn::soft_shrink(x, T(p[0])))
-RUTILE_UNARY_FN(Hardshrink, Float, (x >= T(-p[0])) & (x <= T(p[0])) ? T(0) : x)
+RUTILE_UNARY_FN(Hardshrink, Float, fn::choose((x >= T(-p[0])) & (x <= T(p[0])), T(0), x))
 
 template <class M>
 struct Where {

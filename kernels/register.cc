@@ -35,6 +35,10 @@ void register_group_norm_cpu();
 void register_unfold_cpu();
 
 void register_linalg_cpu();
+void register_unique_cpu();
+void register_gemv_cpu();
+void register_creation_cpu();
+void register_search_cpu();
 
 void register_complex_cpu();
 void register_fft_cpu();
@@ -85,8 +89,12 @@ void register_all() {
   register_scan_cpu();
   register_ctc_cpu();
   register_order_cpu();
+  register_unique_cpu();
+  register_search_cpu();
   register_scatter_cpu();
   register_pad_grad_cpu();
+  register_gemv_cpu();
+  register_creation_cpu();
   register_matmul_cpu();
   register_conv_weight_cpu();
   register_conv_depthwise_cpu();

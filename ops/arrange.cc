@@ -58,21 +58,26 @@ int64_t diagonal_offset(const CallMeta& c, int) {
   return a.offset >= 0 ? a.offset * x.strides[second] : -a.offset * x.strides[first];
 }
 
-// [.., n] to [.., r, c] with it on a diagonal, zeros elsewhere.
+// [.., n] to [.., r, c] with it on a diagonal, zeros elsewhere: c + 1 places from one element to
+// the next in the matrix as a line.
 Tensor on_diagonal(const Tensor& x, int64_t r, int64_t c, int64_t offset) {
-  const int rank = x.rank();
-  const int64_t n = x.shape().back();
-  const bool above = offset >= 0;  // element k stands in row k, else in column k
-  Dims before = Dims::filled(rank, 0), after = before;
-  after[rank - 1] = (above ? r : c) - n;
-  Shape shape;
-  for (int i = 0; i < rank - 1; ++i) shape.push_back(x.dim(i));
-  shape.push_back(above ? r : 1);
-  shape.push_back(above ? 1 : c);
-  const Tensor lines = reshape(pad(x, before, after), shape);
-  const Tensor row = reshape(arange(0, r), {r, 1}), column = arange(0, c);
-  const Tensor hit = equal(column - row, Scalar(offset));
-  return where(hit, lines, full({}, 0, x.dtype()));
+  const int64_t n = x.shape().back(), first = offset >= 0 ? offset : -offset * c;
+  SliceGradAttrs a;
+  for (int i = 0; i < x.rank() - 1; ++i) {
+    a.shape.push_back(x.dim(i));
+    a.starts.push_back(0);
+    a.ends.push_back(x.dim(i));
+    a.steps.push_back(1);
+  }
+  Shape shape = a.shape;
+  shape.push_back(r);
+  shape.push_back(c);
+  if (n == 0) return full(shape, 0, x.dtype());
+  a.shape.push_back(r * c);
+  a.starts.push_back(first);
+  a.ends.push_back(first + (n - 1) * (c + 1) + 1);
+  a.steps.push_back(c + 1);
+  return reshape(call1(kSliceGrad, &a, {x}), shape);
 }
 
 // The last two dimensions moved to axes a and b.
@@ -201,7 +206,7 @@ Status infer_eye(const CallMeta& c, TensorMeta* out) {
 TensorList compose_eye(const void* attrs, In) {
   const auto& a = *static_cast<const EyeAttrs*>(attrs);
   const int64_t m = a.m == -1 ? a.n : a.m;
-  return {cast(equal(reshape(arange(0, a.n), {a.n, 1}), arange(0, m)), a.dtype)};
+  return {on_diagonal(full({std::min(a.n, m)}, 1, a.dtype), a.n, m, 0)};
 }
 
 Status check_ends(double start, double end, DType dtype) {
@@ -275,11 +280,11 @@ TensorList compose_rot90(const void* attrs, In in) {
   const Tensor& x = in[0];
   switch ((a.k % 4 + 4) % 4) {
     case 1:
-      return {contiguous(swapaxes(flip(x, {a.axes[1]}), a.axes[0], a.axes[1]))};
+      return {flip(contiguous(swapaxes(x, a.axes[0], a.axes[1])), {a.axes[0]})};
     case 2:
       return {flip(x, a.axes)};
     case 3:
-      return {flip(swapaxes(x, a.axes[0], a.axes[1]), {a.axes[1]})};
+      return {contiguous(swapaxes(flip(x, {a.axes[0]}), a.axes[0], a.axes[1]))};
     default:
       return {x};
   }

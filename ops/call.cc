@@ -218,13 +218,38 @@ Status run_planned(const OpDef& op, const PlanEntry& entry, std::span<const Tens
   return plan.run(plan, args);
 }
 
+// The composition's calls on tensors like these, to be repeated.
+std::shared_ptr<const Composition> composition_of(const OpDef& op, const void* attrs,
+                                                  std::span<const Tensor> in) {
+  if (!may_repeat(op)) return nullptr;
+  std::vector<TensorMeta> operands;
+  for (const Tensor& t : in) {
+    if (t.defined()) operands.push_back(t.meta());
+  }
+  const auto fn = [&](const std::vector<Tensor>& symbols) {
+    SmallVector<Tensor, 4> all;
+    size_t next = 0;
+    for (const Tensor& t : in) all.push_back(t.defined() ? symbols[next++] : Tensor());
+    const TensorList r = op.compose(attrs, all);
+    return std::vector<Tensor>(r.begin(), r.end());
+  };
+  return make_composition(fn, operands);
+}
+
 // Runs an op that has no kernel row through its definition; the tape records the op itself.
-void run_composed(const OpDef& op, const void* attrs, std::span<const Tensor> in,
-                  std::span<Tensor> out, std::source_location where) {
+void run_composed(const OpDef& op, const void* attrs, const Composition* known,
+                  std::span<const Tensor> in, std::span<Tensor> out, std::source_location where) {
   ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
   ScopedValue<TapeHook*> no_tape(call_modes().tape, nullptr);
   TensorList result;
   try {
+    if (known) {
+      SmallVector<Tensor, 4> given;
+      for (const Tensor& t : in) {
+        if (t.defined()) given.push_back(t);
+      }
+      return known->run(given, out);
+    }
     result = op.compose(attrs, in);
   } catch (const Error& e) {
     if (!e.message().starts_with('[')) {
@@ -256,6 +281,9 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
     if (view_needs_copy(op, s, in))
       return run_eager(op, attrs, with_plain_base(op, in), out, where);
     if (!s.ok()) throw_call_error(op, in, s, where);
+    if (!fresh.plan && !op.view_offset && !reference) {
+      fresh.composition = composition_of(op, attrs, in);
+    }
     entry = remember_entry(op, std::move(fresh));
   }
   if (op.view_offset) {
@@ -263,7 +291,9 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
     return;
   }
   if (!entry->plan) {
-    run_composed(op, attrs, in, out, where);
+    // Who watches the calls sees each of them.
+    const auto known = call_modes().run ? nullptr : entry->composition;
+    run_composed(op, attrs, known.get(), in, out, where);
     return;
   }
   Status s;

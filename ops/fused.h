@@ -51,7 +51,8 @@ inline constexpr int kMaxFusedSteps = 128;
 
 struct FusedElementwiseAttrs {
   std::string program;
-  RUTILE_REFLECT(program)
+  bool exact = false;  // the bits of the single ops: no multiplication and addition in one rounding
+  RUTILE_REFLECT(program, exact)
 };
 extern RUTILE_API const OpDef kFusedElementwise;
 RUTILE_API TensorList fused_elementwise(const FusedProgram& program, std::span<const Tensor> xs);

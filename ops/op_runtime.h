@@ -12,6 +12,7 @@ namespace rutile {
 
 struct OpRuntime {
   int id = -1;
+  std::atomic<int> repeats{-1};  // may_repeat(), -1 until it is asked for
   // By DeviceType. A plugin adds rows while others look them up: it makes a new list, and the old
   // ones stay for those who read them.
   std::atomic<const std::vector<KernelRow>*> rows[3] = {};
@@ -19,5 +20,6 @@ struct OpRuntime {
 };
 
 OpRuntime& op_runtime(const OpDef& op);
+bool is_library_op(const OpDef& op);  // of op_list.inc
 
 }  // namespace rutile

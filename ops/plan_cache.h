@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "rutile/ops/composition.h"
 #include "rutile/ops/kernel_table.h"
 
 namespace rutile {
@@ -16,8 +17,9 @@ struct PlanEntry {
   int threads = 0;
   bool reference = false;
   SmallVector<TensorMeta, 1> outputs;
-  uint32_t copy_mask = 0;            // inputs that must be made contiguous before
-  std::shared_ptr<const Plan> plan;  // null: view or composition
+  uint32_t copy_mask = 0;                          // inputs that must be made contiguous before
+  std::shared_ptr<const Plan> plan;                // null: view or composition
+  std::shared_ptr<const Composition> composition;  // of eager execution; null: run it op by op
 };
 
 // Inference, placement and plan of a call on the device, shared by eager execution and lowering:

@@ -30,7 +30,9 @@ struct Registry {
 #define RUTILE_OP(name) add(ops::name);
 #include "rutile/ops/op_list.inc"
 #undef RUTILE_OP
+    of_library = static_cast<int>(ops.size());
   }
+  int of_library = 0;
   void add(const OpDef& op) {
     if (!by_name.emplace(op.name, &op).second) {
       throw_error(ErrorCode::kValue, cat("an op named ", op.name, " is registered already"));
@@ -78,6 +80,8 @@ OpRuntime& op_runtime(const OpDef& op) {
   }
   return *op.runtime;
 }
+
+bool is_library_op(const OpDef& op) { return op_runtime(op).id < registry().of_library; }
 
 namespace {
 std::string_view without_mark(std::string_view s) {

@@ -209,6 +209,9 @@ int positive(int64_t axis, int rank) { return static_cast<int>(axis < 0 ? axis +
 TensorList compose_index_copy(const void* attrs, In in) {
   const Tensor& src = in[2];
   const int axis = positive(static_cast<const IndexAxisAttrs*>(attrs)->axis, src.rank());
+  if (axis == 0 && src.numel() > 0) {  // whole slices at one coordinate
+    return {tensor_scatter(in[0], reshape(in[1], {in[1].numel(), 1}), src)};
+  }
   const Tensor index = broadcast_to(along(in[1], axis, src.rank()), src.shape());
   return {scatter(in[0], index, src, axis)};
 }

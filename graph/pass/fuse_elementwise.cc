@@ -12,6 +12,7 @@
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/topological.h"
 #include "rutile/graph/pass/uses.h"
+#include "rutile/ops/elementwise.h"
 #include "rutile/ops/fused.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/reduce.h"
@@ -35,8 +36,9 @@ enum class Role : uint8_t {
 
 class ElementwiseFusion {
  public:
-  explicit ElementwiseFusion(Graph& g)
+  ElementwiseFusion(Graph& g, bool exact)
       : g_(g),
+        exact_(exact),
         group_of_(g.nodes.size(), kNone),
         role_(g.nodes.size(), Role::kNone),
         banned_(g.nodes.size(), 0),
@@ -76,6 +78,7 @@ class ElementwiseFusion {
   void remark_neighbours();
 
   Graph& g_;
+  const bool exact_;           // results are the bits of the single ops
   std::vector<int> group_of_;  // by node
   std::vector<Role> role_;
   std::vector<char> banned_;
@@ -92,6 +95,8 @@ class ElementwiseFusion {
 bool ElementwiseFusion::is_elementwise(const Node& n) const {
   SmallVector<const TensorMeta*, 6> in;
   SmallVector<TensorMeta, 2> out;
+  // Between the steps 16-bit floats are f32; only a cast rounds.
+  if (exact_ && n.op != &ops::kCast && is_low_precision(g_.meta(n.outputs[0]).dtype)) return false;
   return n.op->elementwise && n.outputs.size() == 1 && n.op->mutate_mask == 0 &&
          ops::fusible(g_.call_meta(n, &in, &out));
 }
@@ -99,7 +104,8 @@ bool ElementwiseFusion::is_elementwise(const Node& n) const {
 bool ElementwiseFusion::is_reduction(const Node& n, uint32_t* reduced) const {
   SmallVector<const TensorMeta*, 6> in;
   SmallVector<TensorMeta, 2> out;
-  return n.outputs.size() == 1 && ops::fusible_reduction(g_.call_meta(n, &in, &out), reduced);
+  return !exact_ && n.outputs.size() == 1 &&
+         ops::fusible_reduction(g_.call_meta(n, &in, &out), reduced);
 }
 
 // The reduced dimensions are the inner ones of memory.
@@ -340,7 +346,7 @@ Status ElementwiseFusion::draft(const Group& group, Draft* d) const {
     return refuse("too many results are read outside");
   }
   d->program = program.text();
-  const ops::FusedElementwiseAttrs attrs{d->program};
+  const ops::FusedElementwiseAttrs attrs{d->program, exact_};
   SmallVector<const TensorMeta*, 6> pointers;
   for (ValueId v : d->in) pointers.push_back(&g_.meta(v));
   std::shared_ptr<const Plan> plan;
@@ -378,7 +384,7 @@ bool ElementwiseFusion::drop_refused() {
 NodeId ElementwiseFusion::build(const Group& group, Renames* renames) {
   Draft d;
   if (!draft(group, &d).ok()) return kNone;
-  const ops::FusedElementwiseAttrs attrs{d.program};
+  const ops::FusedElementwiseAttrs attrs{d.program, exact_};
   const Node& first = g_.nodes[group.members[0]];
   const int32_t clones = first.clone_group;
   remark_done(g_, group.members);
@@ -456,6 +462,7 @@ Status ElementwiseFusion::run() {
 
 }  // namespace
 
-Status fuse_elementwise(Graph& g) { return ElementwiseFusion(g).run(); }
+Status fuse_elementwise(Graph& g) { return ElementwiseFusion(g, false).run(); }
+Status fuse_elementwise_exactly(Graph& g) { return ElementwiseFusion(g, true).run(); }
 
 }  // namespace rutile::graph

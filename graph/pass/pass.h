@@ -55,6 +55,8 @@ Status dce(Graph& g);
 Status prune_bodies(Graph& g);
 Status fold_casts(Graph& g);
 Status fuse_elementwise(Graph& g);
+// Without reductions and with the bits of the single ops, as eager execution needs it.
+Status fuse_elementwise_exactly(Graph& g);
 Status fuse_norm_act(Graph& g);
 Status fuse_optimizer(Graph& g);
 Status merge_sums(Graph& g);

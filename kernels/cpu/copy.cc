@@ -174,6 +174,10 @@ void CopyPlan::run_strided(const void* from, void* to) const {
     if (fs == 0) {
       const T v = *x;
       for (int64_t i = begin; i < end; ++i) y[i * ts] = v;
+    } else if (fs == -1 && ts == 1) {  // reversed; with constant strides the compiler makes vectors
+      for (int64_t i = begin; i < end; ++i) y[i] = x[-i];
+    } else if (ts == 1) {
+      for (int64_t i = begin; i < end; ++i) y[i] = x[i * fs];
     } else {
       for (int64_t i = begin; i < end; ++i) y[i * ts] = x[i * fs];
     }

@@ -109,6 +109,7 @@ bool chain(const CallMeta& c, TileProgram* program, Reason* reason) {
     add_shapes(*program, shape, slots.size(), &shapes);
     metas.push_back(out);
   }
+  program->exact = c.as<ops::FusedElementwiseAttrs>().exact;
   for (const int v : p.outputs) program->outputs.push_back(slot_of[static_cast<size_t>(v)]);
   if (reduces) program->shapes = std::move(shapes);
   return true;

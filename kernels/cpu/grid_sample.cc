@@ -43,9 +43,122 @@ double ns_per_row(const GridShape& s) {
   return (40 + 4 * static_cast<double>(s.c)) * static_cast<double>(s.out[2]);
 }
 
+// The pixels of a position inside a flat image, the weights by the same formulas as grid_pixels();
+// 0 for all other positions.
+template <class C>
+int inner_pixels(const GridShape& s, double column, double row, int64_t* offset, C* weight) {
+  const auto place = [&](double v, double n) {
+    return s.align_corners ? (v + 1) / 2 * (n - 1) : ((v + 1) * n - 1) / 2;
+  };
+  const double x = place(column, static_cast<double>(s.in[2]));
+  const double y = place(row, static_cast<double>(s.in[1]));
+  if (!(x >= 0 && y >= 0 && x < static_cast<double>(s.in[2] - 1) &&
+        y < static_cast<double>(s.in[1] - 1))) {
+    return 0;
+  }
+  if (s.mode == GridSampleMode::kNearest) {
+    constexpr double kWhole = 0x1.8p52;  // what is added to it loses its fraction
+    const auto i = static_cast<int64_t>((y + kWhole) - kWhole);
+    const auto j = static_cast<int64_t>((x + kWhole) - kWhole);
+    offset[0] = i * s.image[3] + j * s.image[4];
+    weight[0] = C(1);
+    return 1;
+  }
+  const auto i = static_cast<int64_t>(y), j = static_cast<int64_t>(x);
+  const double down = y - static_cast<double>(i), right = x - static_cast<double>(j);
+  const int64_t first = i * s.image[3] + j * s.image[4];
+  offset[0] = first;
+  offset[1] = first + s.image[4];
+  offset[2] = first + s.image[3];
+  offset[3] = offset[2] + s.image[4];
+  weight[0] = static_cast<C>((1 - down) * (1 - right));
+  weight[1] = static_cast<C>((1 - down) * right);
+  weight[2] = static_cast<C>(down * (1 - right));
+  weight[3] = static_cast<C>(down * right);
+  return 4;
+}
+
+// What up to kMost neighbouring positions read.
+template <class C>
+struct Reads {
+  static constexpr int64_t kMost = 32;
+  int64_t offset[kMost][kMostGridPixels];
+  C weight[kMost][kMostGridPixels];
+  int count[kMost];
+  int same = 0;  // the count of all; -1 where they differ
+};
+
+template <class T, class C>
+void find_reads(const GridShape& s, const T* grid, int64_t n, Reads<C>* r) {
+  const bool flat = s.spatial == 2 && s.mode != GridSampleMode::kBicubic;
+  for (int64_t i = 0; i < n; ++i, grid += s.grid[3]) {
+    r->count[i] = 0;
+    if (flat) {
+      r->count[i] = inner_pixels(s, static_cast<double>(grid[0]),
+                                 static_cast<double>(grid[s.grid[4]]), r->offset[i], r->weight[i]);
+    }
+    if (r->count[i] == 0) {
+      GridPixel pixels[kMostGridPixels];
+      r->count[i] = pixels_at(s, grid, pixels);
+      for (int k = 0; k < r->count[i]; ++k) {
+        r->offset[i][k] = pixels[k].offset;
+        r->weight[i][k] = static_cast<C>(pixels[k].weight);
+      }
+    }
+    r->same = i == 0 || r->same == r->count[i] ? r->count[i] : -1;
+  }
+}
+
+// One channel of n positions; kCount: pixels of each, 0: r says how many.
+template <int kCount, class T, class C>
+void sample_channel(const Reads<C>& r, const T* image, T* to, int64_t step, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const int count = kCount ? kCount : r.count[i];
+    C sum = 0;
+    for (int k = 0; k < count; ++k) {
+      sum += r.weight[i][k] * static_cast<C>(image[r.offset[i][k]]);
+    }
+    to[i * step] = static_cast<T>(sum);
+  }
+}
+
+// Images whose pixels lie closer than their channels: a run of positions in every channel.
+template <class T, class C>
+Status run_planes(const Plan& base, const KernelArgs& args) {
+  const GridShape& s = static_cast<const GridPlan&>(base).s;
+  const T* x = static_cast<const T*>(args.in[0]);
+  const T* grid = static_cast<const T*>(args.in[1]);
+  T* y = static_cast<T*>(args.out[0]);
+  parallel_for(0, s.rows(), grain_for(ns_per_row(s)), [&](int64_t begin, int64_t end) {
+    Reads<C> r;
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t h = row % s.out[1], d = row / s.out[1] % s.out[0];
+      const int64_t n = row / s.out[1] / s.out[0];
+      for (int64_t w = 0; w < s.out[2]; w += Reads<C>::kMost) {
+        const int64_t count = std::min(Reads<C>::kMost, s.out[2] - w);
+        find_reads(s, grid + n * s.grid[0] + d * s.grid[1] + h * s.grid[2] + w * s.grid[3], count,
+                   &r);
+        T* to = y + n * s.made[0] + d * s.made[2] + h * s.made[3] + w * s.made[4];
+        const T* image = x + n * s.image[0];
+        for (int64_t c = 0; c < s.c; ++c, image += s.image[1], to += s.made[1]) {
+          if (r.same == 4) {
+            sample_channel<4>(r, image, to, s.made[4], count);
+          } else if (r.same == 1) {
+            sample_channel<1>(r, image, to, s.made[4], count);
+          } else {
+            sample_channel<0>(r, image, to, s.made[4], count);
+          }
+        }
+      }
+    }
+  });
+  return Status();
+}
+
 template <class T, class C>
 Status run_sample(const Plan& base, const KernelArgs& args) {
   const GridShape& s = static_cast<const GridPlan&>(base).s;
+  if (s.image[1] > s.image[4]) return run_planes<T, C>(base, args);
   const T* x = static_cast<const T*>(args.in[0]);
   const T* grid = static_cast<const T*>(args.in[1]);
   T* y = static_cast<T*>(args.out[0]);

@@ -72,6 +72,32 @@ std::unique_ptr<IndexPlan> make_plan(const TensorMeta& index) {
 // ---- embedding, gather
 // ----------------------------------------------------------------------------
 
+// Slices of one element.
+void gather_elements(const IndexPlan& p, const void* px, const int64_t* rows, void* py) {
+  const auto with = [&](auto sample) {
+    using T = decltype(sample);
+    const T* x = static_cast<const T*>(px);
+    T* y = static_cast<T*>(py);
+    parallel_for(0, p.outer * p.m, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
+      while (begin < end) {
+        const int64_t o = begin / p.m, first = begin % p.m;
+        const int64_t count = std::min(end - begin, p.m - first);
+        const T* line = x + o * p.n;
+        for (int64_t j = 0; j < count; ++j) y[begin + j] = line[rows[first + j]];
+        begin += count;
+      }
+    });
+  };
+  struct Wide {
+    uint64_t half[2];
+  };
+  if (p.size == 1) return with(uint8_t());
+  if (p.size == 2) return with(uint16_t());
+  if (p.size == 4) return with(uint32_t());
+  if (p.size == 8) return with(uint64_t());
+  with(Wide());
+}
+
 Status run_gather(const Plan& plan, const KernelArgs& args) {
   const IndexPlan& p = index_plan(plan);
   auto* rows = static_cast<int64_t*>(args.workspace);
@@ -79,6 +105,10 @@ Status run_gather(const Plan& plan, const KernelArgs& args) {
   const int64_t row = p.inner * p.size;
   const char* x = static_cast<const char*>(args.in[p.x]);
   char* y = static_cast<char*>(args.out[0]);
+  if (p.inner == 1) {
+    gather_elements(p, x, rows, y);
+    return Status();
+  }
   const int64_t grain = grain_for(kByteNs * static_cast<double>(std::max<int64_t>(row, 16)));
   parallel_for(0, p.outer * p.m, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -256,18 +286,28 @@ std::unique_ptr<IndexPlan> plan_elements(const CallMeta& c) {
   return p;
 }
 
-template <class T>
+// Along lines of the index: those of the indexed axis where it is the last one, else those behind
+// it. `I` is the index's type.
+template <class T, class I>
 Status run_take_along_axis(const Plan& plan, const KernelArgs& args) {
   const IndexPlan& p = index_plan(plan);
   const T* x = static_cast<const T*>(args.in[0]);
+  const I* index = static_cast<const I*>(args.in[1]);
   T* y = static_cast<T*>(args.out[0]);
   FirstBad bad;
+  const int64_t width = p.inner == 1 ? p.m : p.inner;
   parallel_for(0, p.outer * p.m * p.inner, grain_for(kElementNs), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t at = resolve_index(p.value(args.in[1], i), p.n, p.wrap);
-      if (at < 0) return bad.report(i);
-      const int64_t o = i / (p.m * p.inner);
-      y[i] = x[(o * p.n + at) * p.inner + i % p.inner];
+    while (begin < end) {
+      const int64_t line = begin / width, first = begin % width;
+      const int64_t stop = begin + std::min(end - begin, width - first);
+      const int64_t o = p.inner == 1 ? line : line / p.m;
+      const T* from = x + o * p.n * p.inner + (p.inner == 1 ? 0 : first - begin);
+      for (int64_t i = begin; i < stop; ++i) {
+        const int64_t at = resolve_index(index[i], p.n, p.wrap);
+        if (at < 0) return bad.report(i);
+        y[i] = p.inner == 1 ? from[at] : from[at * p.inner + i];
+      }
+      begin = stop;
     }
   });
   return bad.any() ? p.error(args.in[1], bad.at()) : Status();
@@ -275,17 +315,19 @@ Status run_take_along_axis(const Plan& plan, const KernelArgs& args) {
 
 Status prepare_take_along_axis(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = plan_elements(c);
-  p->run = dispatch_size(c.in(0).dtype, [](auto id) -> RunFn {
-    return run_take_along_axis<typename decltype(id)::type>;
+  p->run = dispatch_size(c.in(0).dtype, [&](auto id) -> RunFn {
+    using T = typename decltype(id)::type;
+    return p->index64 ? run_take_along_axis<T, int64_t> : run_take_along_axis<T, int32_t>;
   });
   *plan = std::move(p);
   return Status();
 }
 
 // S as in run_index_add.
-template <class S, class T>
+template <class S, class T, class I>
 Status run_scatter_add(const Plan& plan, const KernelArgs& args) {
   const IndexPlan& p = index_plan(plan);
+  const I* index = static_cast<const I*>(args.in[1]);
   const T* x = static_cast<const T*>(args.in[0]);
   const T* src = static_cast<const T*>(args.in[2]);
   T* y = static_cast<T*>(args.out[0]);
@@ -302,10 +344,18 @@ Status run_scatter_add(const Plan& plan, const KernelArgs& args) {
                  for (int64_t o = begin / p.inner; o * p.inner < end; ++o) {
                    const int64_t c0 = std::max<int64_t>(begin - o * p.inner, 0);
                    const int64_t c1 = std::min(end - o * p.inner, p.inner);
-                   for (int64_t j = 0; j < p.m; ++j) {
+                   for (int64_t j = 0; p.inner == 1 && j < p.m; ++j) {
+                     const int64_t at = resolve_index(index[o * p.m + j], p.n, p.wrap);
+                     if (at < 0) {
+                       bad.report(o * p.m + j);
+                       continue;
+                     }
+                     add_plain<S, T>(sums + o * p.n + at, src + o * p.m + j, 1);
+                   }
+                   for (int64_t j = 0; p.inner != 1 && j < p.m; ++j) {
                      for (int64_t c = c0; c < c1; ++c) {
                        const int64_t i = (o * p.m + j) * p.inner + c;
-                       const int64_t at = resolve_index(p.value(args.in[1], i), p.n, p.wrap);
+                       const int64_t at = resolve_index(index[i], p.n, p.wrap);
                        if (at < 0) {
                          bad.report(i);
                          continue;
@@ -329,13 +379,11 @@ Status prepare_scatter_add(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   if (is_low_precision(c.out().dtype)) {
     p->workspace_bytes = static_cast<size_t>(c.out().numel()) * sizeof(float);
   }
-  p->run = dispatch_number(c.out().dtype, [](auto id) -> RunFn {
+  p->run = dispatch_number(c.out().dtype, [&](auto id) -> RunFn {
     using T = typename decltype(id)::type;
-    if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
-      return run_scatter_add<float, T>;
-    } else {
-      return run_scatter_add<T, T>;
-    }
+    constexpr bool kNarrow = std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>;
+    using S = std::conditional_t<kNarrow, float, T>;
+    return p->index64 ? run_scatter_add<S, T, int64_t> : run_scatter_add<S, T, int32_t>;
   });
   *plan = std::move(p);
   return Status();

@@ -189,6 +189,13 @@ struct IndexPlan : Plan {
   bool add = false;
   int64_t sums = 0;  // per thread in the workspace, of wider type than the result; 0: none
   int threads = 1;
+
+  // -1 stands for no place.
+  bool refuses(int64_t at, int64_t* bad) const {
+    if (at >= -1 && at < image_pixels) return false;
+    *bad = at;
+    return true;
+  }
 };
 
 Status out_of_range(int64_t index, int64_t pixels) {
@@ -222,13 +229,18 @@ Status run_gather(const Plan& base, const KernelArgs& args) {
     const int64_t first = p.walk.offset(task, p.index_pixels), count = p.walk.count(task);
     const I* indices = static_cast<const I*>(args.in[1]) + first;
     T* y = static_cast<T*>(args.out[0]) + first;
+    if (step == 1) {
+      for (int64_t i = 0; i < p.index_pixels; ++i) {
+        const int64_t at = indices[i];
+        if (p.refuses(at, bad)) return false;
+        y[i] = at < 0 ? T{} : x[at];
+      }
+      return true;
+    }
     for (int64_t i = 0; i < p.index_pixels; ++i) {
       for (int64_t c = 0; c < count; ++c) {
         const int64_t at = indices[i * step + c];
-        if (at < -1 || at >= p.image_pixels) {
-          *bad = at;
-          return false;
-        }
+        if (p.refuses(at, bad)) return false;
         y[i * step + c] = at < 0 ? T{} : x[at * step + c];
       }
     }
@@ -251,14 +263,22 @@ Status run_scatter(const Plan& base, const KernelArgs& args) {
     const int64_t width = kWide ? count : step;
     S* sums = reinterpret_cast<S*>(y);
     if constexpr (kWide) sums = static_cast<S*>(args.workspace) + thread * p.sums;
-    for (int64_t i = 0; i < p.image_pixels; ++i) std::fill_n(sums + i * width, count, S(0));
-    for (int64_t i = 0; i < p.index_pixels; ++i) {
+    if (count == width) {
+      std::fill_n(sums, p.image_pixels * width, S(0));
+    } else {
+      for (int64_t i = 0; i < p.image_pixels; ++i) std::fill_n(sums + i * width, count, S(0));
+    }
+    for (int64_t i = 0; step == 1 && i < p.index_pixels; ++i) {
+      const int64_t at = indices[i];
+      if (p.refuses(at, bad)) return false;
+      if (at < 0) continue;
+      const S from = static_cast<S>(v[i]);
+      sums[at] = p.add ? sums[at] + from : from;
+    }
+    for (int64_t i = 0; step != 1 && i < p.index_pixels; ++i) {
       for (int64_t c = 0; c < count; ++c) {
         const int64_t at = indices[i * step + c];
-        if (at < -1 || at >= p.image_pixels) {
-          *bad = at;
-          return false;
-        }
+        if (p.refuses(at, bad)) return false;
         if (at < 0) continue;
         S& to = sums[at * width + c];
         const S from = static_cast<S>(v[i * step + c]);

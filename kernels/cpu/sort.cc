@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "rutile/core/thread_cost.h"
+#include "rutile/kernels/cpu/radix_sort.h"
 #include "rutile/kernels/cpu/sort_key.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
@@ -27,7 +28,6 @@ struct SortPlan : Plan {
 template <class Element, class Less>
 void sort_first(uint64_t* out, int64_t n, int64_t k, Element element, Less less) {
   for (int64_t i = 0; i < k; ++i) out[i] = element(i);
-  if (k == n) return std::sort(out, out + k, less);
   if (k == 0) return;
   std::make_heap(out, out + k, less);
   for (int64_t i = k; i < n; ++i) {
@@ -64,6 +64,24 @@ void sort_line(const T* x, int64_t step, uint64_t* order, int64_t n, int64_t k, 
   }
 }
 
+// All of a line in order, the same way.
+template <class T>
+void sort_whole(const T* x, int64_t step, uint64_t* order, uint64_t* spare, int64_t n,
+                bool descending) {
+  if constexpr (sizeof(T) <= 4) {
+    const uint32_t flip = descending ? 0xffffffffu : 0;
+    for (int64_t i = 0; i < n; ++i) {
+      order[i] =
+          static_cast<uint64_t>(small_key(x[i * step]) ^ flip) << 32 | static_cast<uint64_t>(i);
+    }
+    sort_by_upper_half(order, spare, n);
+    for (int64_t i = 0; i < n; ++i) order[i] &= 0xffffffffu;
+  } else {
+    const uint64_t flip = descending ? ~uint64_t{0} : 0;
+    sort_order(order, spare, n, [=](int64_t i) { return sort_key(x[i * step]) ^ flip; });
+  }
+}
+
 template <class T>
 Status run_sort(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const SortPlan&>(plan);
@@ -74,7 +92,12 @@ Status run_sort(const Plan& plan, const KernelArgs& args) {
                    const int64_t o = line / p.inner, i = line % p.inner;
                    const T* x = static_cast<const T*>(args.in[0]) + o * p.n * p.inner + i;
                    uint64_t* order = workspace + line * p.k;
-                   sort_line(x, p.inner, order, p.n, p.k, p.descending);
+                   if (p.k == p.n) {
+                     uint64_t* spare = workspace + (p.outer * p.inner + line) * p.k;
+                     sort_whole(x, p.inner, order, spare, p.n, p.descending);
+                   } else {
+                     sort_line(x, p.inner, order, p.n, p.k, p.descending);
+                   }
                    T* values = static_cast<T*>(args.out[0]) + o * p.k * p.inner + i;
                    int64_t* at = static_cast<int64_t*>(args.out[1]) + o * p.k * p.inner + i;
                    for (int64_t j = 0; j < p.k; ++j) {
@@ -108,6 +131,7 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   if (c.out().numel() == 0) p->outer = 0;  // there may be many lines of nothing
   p->k = c.out().dim(d);
   p->workspace_bytes = static_cast<size_t>(c.out().numel()) * sizeof(uint64_t);
+  if (p->k == p->n) p->workspace_bytes *= 2;  // room to sort in
   p->run = dispatch_real(x.dtype,
                          [](auto id) -> RunFn { return run_sort<typename decltype(id)::type>; });
   *plan = std::move(p);

@@ -77,7 +77,7 @@ Status TileBuilder::build(std::unique_ptr<Plan>* plan) {
   for (size_t k = 0; k < program_.steps.size(); ++k)
     RUTILE_RETURN_IF_ERROR(add_step(static_cast<int>(k)));
   RUTILE_RETURN_IF_ERROR(add_outputs());
-  merge_pairs();
+  if (!program_.exact) merge_pairs();
   assign_buffers();
   RUTILE_RETURN_IF_ERROR(finish());
   *plan = std::move(plan_);

@@ -34,6 +34,7 @@ struct TileProgram {
   // With reductions only: by slot, reduced dimensions as 1. The largest is what the program runs
   // over; all others broadcast to it.
   std::vector<Shape> shapes;
+  bool exact = false;  // every step rounds as it does alone
   bool reduces() const { return !shapes.empty(); }
 };
 

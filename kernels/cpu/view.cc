@@ -54,8 +54,12 @@ struct Fill {
       parallel_for(0, elements, grain_for(kByteNs * sizeof v), [&](int64_t b, int64_t e) {
         if (bytes) {
           std::memset(out + b, value[0], static_cast<size_t>(e - b) * sizeof v);
-        } else {
-          std::fill(out + b, out + e, v);
+        } else {  // the first ones again and again, from the cache
+          const int64_t first = std::min<int64_t>(e - b, 8192 / sizeof v);
+          std::fill(out + b, out + b + first, v);
+          for (int64_t i = b + first; i < e; i += first) {
+            std::memcpy(out + i, out + b, static_cast<size_t>(std::min(first, e - i)) * sizeof v);
+          }
         }
       });
     };

@@ -7,6 +7,7 @@
 
 #include "rutile/kernels/cpu/isa/fast_exp.h"
 #include "rutile/kernels/cpu/isa/fast_power.h"
+#include "rutile/kernels/cpu/isa/fast_special.h"
 #include "rutile/kernels/cpu/isa/fast_trig.h"
 
 namespace rutile::kernels::RUTILE_ISA {
@@ -58,7 +59,7 @@ struct FastMath {
   RUTILE_FN static double atan2(double y, double x) { return __builtin_atan2(y, x); }
   RUTILE_FN static float hypot(float x, float y) { return hypot_f32(x, y); }
   RUTILE_FN static double hypot(double x, double y) { return __builtin_hypot(x, y); }
-  RUTILE_FN static float nextafter(float x, float y) { return __builtin_nextafterf(x, y); }
+  RUTILE_FN static float nextafter(float x, float y) { return nextafter_f32(x, y); }
   RUTILE_FN static double nextafter(double x, double y) { return __builtin_nextafter(x, y); }
 };
 

@@ -42,6 +42,24 @@ void add_turned(TileTable* t, Fn fn) {
   t->fn[static_cast<int>(fn)][static_cast<int>(TileType::kF32)][0] = turned_loop<kFast, kAny>;
 }
 
+template <float (*kFn)(float)>
+void f32_loop(const void* const* in, void* out, int64_t n, const double*) {
+  const float* a = static_cast<const float*>(in[0]);
+  float* y = static_cast<float*>(out);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = kFn(a[i]);
+}
+template <float (*kFn)(float)>
+void add_f32(TileTable* t, Fn fn) {
+  t->fn[static_cast<int>(fn)][static_cast<int>(TileType::kF32)][0] = f32_loop<kFn>;
+}
+
+void polygamma_loop(const void* const* in, void* out, int64_t n, const double* params) {
+  if (params[0] == 0) return f32_loop<digamma_f32>(in, out, n, params);
+  if (params[0] == 1) return f32_loop<trigamma_f32>(in, out, n, params);
+  unary_loop<Polygamma<FastMath>, float>(in, out, n, params);
+}
+
 }  // namespace
 
 void fill_unary(TileTable* t) {
@@ -63,6 +81,13 @@ void fill_unary(TileTable* t) {
   add_turned<sin_f32, FastMath::sin>(t, Fn::kSin);
   add_turned<cos_f32, FastMath::cos>(t, Fn::kCos);
   add_turned<tan_f32, FastMath::tan>(t, Fn::kTan);
+  add_f32<lgamma_f32>(t, Fn::kLgamma);
+  add_f32<digamma_f32>(t, Fn::kDigamma);
+  add_f32<erfinv_f32>(t, Fn::kErfinv);
+  add_f32<i0_f32>(t, Fn::kI0);
+  add_f32<i1_f32>(t, Fn::kI1);
+  const int f32 = static_cast<int>(TileType::kF32);
+  t->fn[static_cast<int>(Fn::kPolygamma)][f32][0] = polygamma_loop;
   TileFn(*gelu)[8] = t->fn[static_cast<int>(Fn::kGelu)];
   gelu[static_cast<int>(TileType::kF32)][0] = gelu_loop<float>;
   gelu[static_cast<int>(TileType::kF64)][0] = gelu_loop<double>;
