@@ -37,6 +37,7 @@ void register_unfold_cpu();
 void register_linalg_cpu();
 void register_unique_cpu();
 void register_gemv_cpu();
+void register_int_divide_cpu();
 void register_creation_cpu();
 void register_search_cpu();
 
@@ -94,6 +95,7 @@ void register_all() {
   register_scatter_cpu();
   register_pad_grad_cpu();
   register_gemv_cpu();
+  register_int_divide_cpu();
   register_creation_cpu();
   register_matmul_cpu();
   register_conv_weight_cpu();
