@@ -49,6 +49,9 @@ void for_each_sample(const OpDef& op, Findings& findings, const Body& body);
 // More elements than checks in a slow (sanitizer) build should repeat for every type.
 bool is_long(const Sample& s);
 
+// "conv2d(f32[2,3], none) stride=[2,2]", for findings.
+std::string describe_call(const OpDef& op, const AnyAttrs& attrs,
+                          const std::vector<TensorMeta>& metas);
 // Runs the op as a user does. Mutated inputs are copied first: their new values are outputs.
 std::vector<Tensor> run_op(const OpDef& op, const void* attrs, std::span<const Tensor> in);
 // The oracle: the reference row, or the composition with reference kernels inside.
