@@ -65,8 +65,18 @@ bool supports(const CallMeta& c, Reason* reason) {
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<FftPlan>();
   p->call = fft_call(c);
-  p->count = c.out().numel() == 0 ? 0 : p->call.lines.numel();
-  p->lines = make_fft_lines(p->call.spec, p->count);
+  p->count = p->call.lines.numel();
+  if (c.out().numel() == 0) {  // of lines of any length
+    p->run = [](const Plan&, const KernelArgs&) { return Status(); };
+    *plan = std::move(p);
+    return Status();
+  }
+  try {
+    p->lines = make_fft_lines(p->call.spec, p->count);
+  } catch (const std::bad_alloc&) {
+    return Status(ErrorCode::kOutOfMemory,
+                  cat("has no memory for the tables of ", p->call.spec.n, " points"));
+  }
   const int64_t lanes = p->lines->lanes(), groups = (p->count + lanes - 1) / lanes;
   const int wanted = threads_for(p->lines->ns() * static_cast<double>(groups));
   p->threads = static_cast<int>(std::clamp<int64_t>(groups, 1, wanted));
