@@ -99,6 +99,8 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
   o->mode = "graph";
   o->device = "cpu";
   o->remat = "off";
+  // The last one counts: ARGS of make come after the options that the Makefile gives.
+  app.option_defaults()->take_last();
   app.add_option("--dataset", o->dataset, cat(dataset_names(program), " [", first, "]"));
   app.add_option("--data", o->data,
                  "folder of the data set [fashion-mnist: where Debian's package "

@@ -197,6 +197,14 @@ TEST(Options, HelpShowsTheDefaults) {
   }
 }
 
+// `make resnet50 ARGS="--dataset synthetic"` adds to what the Makefile gives.
+TEST(Options, TheLastOneCounts) {
+  NEED_PROGRAM("lenet");
+  const Outcome o = run({"lenet", Args{"--dataset", "fashion-mnist", "--dataset", "synthetic",
+                                       "--steps", "1", "--batch-size", "2"}});
+  EXPECT_EQ(o.code, 0) << o.err;
+}
+
 TEST(Options, WrongOnesAreOneErrorAndCodeTwo) {
   const char* program = "mlp";
   NEED_PROGRAM(program);

@@ -14,15 +14,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def blocks():
-    for page in ("coming_from_mindspore", "coming_from_pytorch"):
+    for page in ("python", "coming_from_mindspore", "coming_from_pytorch"):
         text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
         for i, code in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)):
             yield pytest.param(code, id=f"{page}-{i}")
 
 
 @pytest.mark.parametrize("code", blocks())
-def test_programs_run(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+def test_programs_run(code, tmp_path):
+    (tmp_path / "page.py").write_text(code, encoding="utf-8")
+    done = subprocess.run([sys.executable, "page.py"], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
