@@ -29,7 +29,8 @@ def tensor_text(tensor, whole):
     options = {"threshold": 0 if cut else _LIMIT, "edgeitems": _EDGE}
     if not whole:
         return np.array2string(values, **options) if values.ndim else str(values)
-    formatter = {"float_kind": lambda v: f"{v: .8e}"}
+    digits = 4 if tensor.dtype.name == "float16" else 8
+    formatter = {"float_kind": lambda v: f"{v: .{digits}e}"}
     text = np.array2string(values, separator=", ", formatter=formatter, **options) if values.ndim else str(values)
     gap = "\n" if values.ndim > 1 else " "
     return f"Tensor(shape={list(tensor.shape)}, dtype={tensor.dtype}, value={gap}{text})"

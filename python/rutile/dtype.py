@@ -62,8 +62,8 @@ WORDS = {"bool": bool_, "int": int64, "float": float32, "long": int64, "ubyte": 
          "uintc": uint32, "intp": int64, "uintp": uint64, "cfloat": complex64, "cdouble": complex128, "string": str,
          "type_none": type(None), "tuple_": tuple, "list_": list}
 
-__all__ = ["DType", "bfloat16", "bool_", "byte", "complex128", "complex64", "double", "dtype_to_nptype", "float16",
-           "float32", "float64", "float_", "half", "int16", "int32", "int64", "int8", "int_", "pytype_to_dtype",
+__all__ = ["DType", "bfloat16", "bool_", "byte", "complex128", "complex64", "double", "dtype_to_nptype", "dtype_to_pytype", "float16",
+           "float32", "float64", "float_", "get_py_obj_dtype", "half", "int16", "int32", "int64", "int8", "int_", "pytype_to_dtype",
            "short", "single", "uint", "uint16", "uint32", "uint64", "uint8"]
 
 
@@ -72,6 +72,24 @@ def dtype_to_nptype(dtype):
     import numpy
     name = dtype.name if isinstance(dtype, DType) else dtype
     return numpy.dtype("float32" if name == "bfloat16" else name).type
+
+
+def dtype_to_pytype(dtype):
+    """The Python type of an element type: bool, int, float or complex."""
+    name = dtype.name if isinstance(dtype, DType) else str(dtype)
+    for start, kind in (("bool", bool), ("int", int), ("uint", int), ("float", float), ("bfloat", float), ("complex", complex)):
+        if name.startswith(start):
+            return kind
+    raise TypeError(f"dtype_to_pytype: expects an element type, got {dtype!r}")
+
+
+def get_py_obj_dtype(obj):
+    """The element type of a value: a Tensor's own, or the one that a Python number is stored as."""
+    own = getattr(obj, "dtype", None)
+    if isinstance(own, DType):
+        return own
+    kind = obj if isinstance(obj, type) else type(obj)
+    return {bool: bool_, int: int64, float: float64}.get(kind, kind)
 
 
 def pytype_to_dtype(kind):

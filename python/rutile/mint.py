@@ -198,6 +198,11 @@ def add(input, other, *, alpha=1):
     return _table.add(input, other if alpha == 1 else other * alpha)
 
 
+def cumsum(input, dim, dtype=None):
+    """Running sums along a dimension; those of integers are int64."""
+    return _table.cumsum(input if dtype is None else input.cast(dtype), axis=dim)
+
+
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements in order, where each stands, and how often each comes."""
     if dim is not None:

@@ -27,7 +27,7 @@ CASES = [
     ("cov", (X,), {"fweights": np.array([1, 2, 1, 3]), "aweights": np.array([.1, .2, .3, .4], np.float32)},
      np.cov(X, fweights=[1, 2, 1, 3], aweights=[.1, .2, .3, .4])),
     ("trapz", (X,), {"dx": 0.5}, np.trapz(X, dx=0.5) if hasattr(np, "trapz") else np.trapezoid(X, dx=0.5)),
-    ("unique", (I,), {}, np.unique(I, return_inverse=True)), ("msort", (X,), {}, np.sort(X, 0)),
+    ("unique", (I, True, True), {}, np.unique(I, return_inverse=True)), ("msort", (X,), {}, np.sort(X, 0)),
     ("searchsorted", (np.sort(V), X), {"side": "right"}, np.searchsorted(np.sort(V), X, "right")),
     ("bucketize", (X, [-0.5, 0.5]), {}, np.digitize(X, [-0.5, 0.5], right=True)),
     ("einsum", ("ij,kj->ik", X, Y), {}, X @ Y.T), ("tensor_dot", (X, Y, ((1,), (1,))), {}, X @ Y.T),

@@ -93,3 +93,33 @@ def test_tensors_that_say_what_an_input_is():
         ms.Tensor(dtype=ms.float32)
     with pytest.raises(TypeError):
         ms.Tensor(shape=["a"], dtype=ms.float32)
+
+
+def test_functions_on_edges():
+    i = ms.Tensor([[1, 2, 3], [4, 5, 6]], ms.int32)
+    assert ops.clamp(i, 2.5).asnumpy().tolist() == [[2.5, 2.5, 3], [4, 5, 6]] and ops.clamp(i, 2, 4).dtype == ms.int32
+    np.testing.assert_array_equal(ops.flatten(i, order="F").asnumpy(), [[1, 4], [2, 5], [3, 6]])
+    assert ops.logspace(ms.Tensor(0.0), ms.Tensor(2.0), 3).asnumpy().tolist() == [1, 10, 100]
+    assert ops.cumsum(i, 0).dtype == ms.int32 and ms.mint.cumsum(i, 0).dtype == ms.int64
+    assert ops.adjoint(ms.Tensor(np.array([[1 + 2j, 3]], np.complex64))).asnumpy().tolist() == [[1 - 2j], [3]]
+    assert np.allclose(ops.bessel_i1e(ms.Tensor([1.0])).asnumpy(), 0.20791042)
+    assert ms.dtype_to_pytype(ms.uint8) is int and ms.get_py_obj_dtype(1.5) == ms.float64
+    assert repr(ms.Tensor(np.float16([[1.5]]))) == "Tensor(shape=[1, 1], dtype=Float16, value=\n[[ 1.5000e+00]])"
+    assert ops.functional.scalar_add(1, 2) == 3 and ops.functional.in_dict("a", {"a": 1})
+    assert [v.shape for v in P.LayerNorm()(ops.ones((2, 3)), ops.ones(3), ops.zeros(3))] == [(2, 3), (2, 1), (2, 1)]
+
+
+def test_ctc_loss_of_logits():
+    """Against MindSpore 2.10's numbers."""
+    x = ms.Tensor(np.random.RandomState(0).rand(4, 2, 4).astype(np.float32))
+    labels = ms.Tensor([[0, 0], [0, 1], [1, 0]], ms.int64), ms.Tensor([2, 2, 1], ms.int32), ms.Tensor([4, 3], ms.int32)
+    loss, gradient = P.CTCLoss()(x, *labels)
+    np.testing.assert_allclose(loss.asnumpy(), [4.0315657, 1.9530811], rtol=1e-5)
+    want = [0.23626554, 0.2790336, -0.56101537, 0.0457163, 0.20576614, -0.18104762, 0.20865302, -0.2333715]
+    np.testing.assert_allclose(gradient.asnumpy().reshape(-1)[:8], want, rtol=1e-4, atol=1e-6)
+    assert np.allclose(P.CTCLoss(preprocess_collapse_repeated=True)(x, *labels)[0].asnumpy(), [2.9531689, 1.9530811])
+    volume = ms.Tensor(np.arange(54, dtype=np.float32).reshape(1, 2, 3, 3, 3))
+    patches = P.ExtractVolumePatches([1, 1, 2, 2, 2], [1, 1, 1, 1, 1], "VALID")(volume).asnumpy()
+    assert patches.shape == (1, 16, 2, 2, 2) and patches[0, :6, 0, 0, 0].tolist() == [0, 27, 1, 28, 3, 30]
+    same = P.ExtractVolumePatches([1, 1, 2, 2, 2], [1, 1, 2, 2, 2], "SAME")(volume).asnumpy()
+    assert same[0, :3, 1, 1, 1].tolist() == [26, 53, 0]

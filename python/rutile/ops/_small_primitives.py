@@ -219,6 +219,45 @@ def _lstm(p, x, h, c, w):
     return x, F.stack(hs), F.stack(cs), zero, zero
 
 
+def _ctc(p, logits, places, values, lengths):
+    """Losses and their gradients by the logits; the last class is the blank one."""
+    import numpy as np
+    if not p.ctc_merge_repeated:
+        raise _errors.UnsupportedError("CTCLoss: ctc_merge_repeated=False is not supported")
+    steps, n, classes = logits.shape
+    rows = [[] for _ in range(n)]
+    for row, label in zip(places.asnumpy()[:, 0], values.asnumpy()):
+        if not (p.preprocess_collapse_repeated and rows[row][-1:] == [label]):
+            rows[row].append(label)
+    if not p.ignore_longer_outputs_than_inputs and any(len(r) > k for r, k in zip(rows, lengths.asnumpy())):
+        raise _errors.ValueError("CTCLoss: a sequence of labels is longer than its input")
+    targets = np.zeros((n, max(1, *map(len, rows))), np.int64)
+    for row, labels in zip(targets, rows):
+        row[:len(labels)] = labels
+    counts = Tensor(np.array([len(r) for r in rows], np.int64))
+
+    def total(x):
+        loss = _table.ctc_loss(_table.log_softmax(x), Tensor(targets), lengths.cast("int64"), counts, blank=classes - 1,
+                               reduction="none", zero_infinity=p.ignore_longer_outputs_than_inputs)
+        return _table.sum(loss), loss
+
+    from rutile.ops.transform import value_and_grad
+    (_, loss), gradient = value_and_grad(total, 0, None, has_aux=True)(logits)
+    return loss, gradient
+
+
+def _volume_patches(p, x):
+    """Windows of [n, c, d, h, w] as channels, those of one place in a window side by side."""
+    kernel, stride = (tuple(v[-3:]) for v in (p.kernel_size, p.strides))
+    if p.padding.upper() == "SAME":
+        need = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(x.shape[2:], kernel, stride)]
+        x = _table.pad(x, before=(0, 0, *(v // 2 for v in need)), after=(0, 0, *(v - v // 2 for v in need)))
+    last = [n - k for n, k in zip(x.shape[2:], kernel)]
+    parts = [x[(slice(None), slice(None), *(slice(o, o + m + 1, s) for o, m, s in zip((a, b, c), last, stride)))]
+             for a in range(kernel[0]) for b in range(kernel[1]) for c in range(kernel[2])]
+    return _table.concat(parts, axis=1)
+
+
 def _checked(x):
     if not bool(_table.all(_table.isfinite(x))):
         raise _errors.RuntimeError("CheckNumerics: the tensor has infinities or NaN")
@@ -320,6 +359,9 @@ def define(define, needed):
     define("PadV3", {"mode": "constant", "paddings_contiguous": True}, _pad_v3, "As ops.pad, with paddings as a tensor.")
     define("LSTM", {"input_size": needed, "hidden_size": needed, "num_layers": needed, "has_bias": needed, "bidirectional": needed,
                     "dropout": needed, "proj_size": 0}, _lstm, "(outputs, last h, last c, 0, 0) with all weights in one vector.")
+    define("CTCLoss", {"preprocess_collapse_repeated": False, "ctc_merge_repeated": True, "ignore_longer_outputs_than_inputs": False},
+           _ctc, "(losses of label sequences, their gradients by the logits); labels are a sparse matrix, the last class is the blank.")
+    define("ExtractVolumePatches", {"kernel_size": needed, "strides": needed, "padding": needed}, _volume_patches, "Windows of volumes as channels.")
     define("CheckNumerics", {}, lambda self, x: _checked(x), "Its input; an error where it is not finite.")
     define("Assert", {"summarize": 3}, _assert, "An error with the inputs unless the condition holds.")
     define("DataFormatDimMap", {"src_format": "NHWC", "dst_format": "NCHW"}, _dim_map, "Dimensions of one format as those of another.")

@@ -1,7 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """MindSpore's older place for the functions of rutile.ops."""
 
+import operator as _operator
+
 from rutile._rutile import ops as _table
+
+# Python's operators under the names that graphs have for them.
+_SCALARS = {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "floordiv": "floordiv", "mod": "mod", "pow": "pow",
+            "eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "uadd": "pos", "usub": "neg"}
+globals().update({f"scalar_{n}": getattr(_operator, f) for n, f in _SCALARS.items()})
+is_, is_not, bool_not = _operator.is_, _operator.is_not, _operator.not_
+
+
+def bool_and(x, y):
+    """Whether both are true."""
+    return bool(x and y)
+
+
+def bool_or(x, y):
+    """Whether one is true."""
+    return bool(x or y)
+
+
+def in_dict(key, mapping):
+    """Whether a dict has a key."""
+    return key in mapping
+
+
+def not_in_dict(key, mapping):
+    """Whether a dict has not a key."""
+    return key not in mapping
+
 
 # The table first, as in rutile.ops.
 globals().update({n: f for n, f in vars(_table).items() if not n.startswith("_") and not n.endswith("_grad")})

@@ -295,7 +295,8 @@ _define("LayerNorm", {"begin_norm_axis": 1, "begin_params_axis": 1, "epsilon": 1
 def _layer_norm(p, x, gamma, beta):
     first = F._axis(p.begin_norm_axis, x.ndim)
     y, mean, rstd = _table.layer_norm(x, gamma, beta, axes=x.ndim - first, eps=p.epsilon)
-    return y, mean, 1 / _table.square(rstd) - p.epsilon
+    one = (*x.shape[:first], *[1] * (x.ndim - first))
+    return y, mean.reshape(one), (1 / _table.square(rstd) - p.epsilon).reshape(one)
 
 
 _define("SoftmaxCrossEntropyWithLogits", {}, lambda self, logits, labels: _softmax_cross_entropy(logits, labels),

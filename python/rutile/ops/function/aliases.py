@@ -20,6 +20,7 @@ tensor_floordiv, floordiv, floormod, tensor_mod = _table.floor_div, _table.floor
 tensor_ge, tensor_gt, tensor_le, tensor_lt = _table.greater_equal, _table.greater, _table.less_equal, _table.less
 truncate_div, truncate_mod, invert = _table.trunc_div, _table.fmod, _table.bitwise_not
 inv, matrix_determinant, log_matrix_determinant = _table.reciprocal, _table.det, _table.slogdet
+bessel_i0, bessel_i0e, bessel_i1, bessel_i1e = _table.i0, _table.i0e, _table.i1, _table.i1e
 tensor_range, float_power_ext = _c.range, _table.float_power
 einsum_ext, baddbmm_ext, mse_loss_ext = _s.einsum, _s.baddbmm, _n.mse_loss
 adaptive_avg_pool2d_ext, soft_shrink = _n.adaptive_avg_pool2d, _n.softshrink

@@ -106,6 +106,8 @@ def clamp(input, min=None, max=None):
         if min is not None:
             input = _table.maximum(input, min)
         return input if max is None else _table.minimum(input, max)
+    if input.dtype.name.startswith(("int", "uint")) and (type(min) is float or type(max) is float):
+        input = input.cast("float32")
     return _table.clip(input, min=-_math.inf if min is None else min, max=_math.inf if max is None else max)
 
 
@@ -339,7 +341,7 @@ def argmax_with_value(x, axis=0, keep_dims=False):
 
 def cumsum(x, axis, dtype=None):
     """Running sums along an axis."""
-    return _table.cumsum(x if dtype is None else x.cast(dtype), axis=axis)
+    return _table.cumsum(x if dtype is None else x.cast(dtype), axis=axis).cast(x.dtype if dtype is None else dtype)
 
 
 def count_nonzero(x, axis=(), keep_dims=False, dtype="int32"):

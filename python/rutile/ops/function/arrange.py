@@ -52,7 +52,11 @@ def squeeze(input, axis=None):
 
 
 def flatten(input, order="C", *, start_dim=1, end_dim=-1):
-    """Dimensions start_dim to end_dim as one."""
+    """Dimensions start_dim to end_dim as one; order "F": of the dimensions reversed."""
+    if order not in ("C", "F"):
+        raise _errors.ValueError(f"flatten: order is 'C' or 'F', got {order!r}")
+    if order == "F":
+        input = _table.transpose(input, tuple(_b.range(input.ndim))[::-1])
     if input.ndim == 0:
         return input.reshape(1)
     a, z = _axis(_b.min(start_dim, input.ndim - 1), input.ndim), _axis(end_dim, input.ndim)

@@ -67,6 +67,12 @@ def range(start, end=None, step=1, maxlen=1000000):
     return arange(start, end, step)
 
 
+def logspace(start, end, steps, base=10, *, dtype=None):
+    """base to the powers from start to end, `steps` of them."""
+    start, end = (v.asnumpy().item() if isinstance(v, Tensor) else v for v in (start, end))
+    return _table.logspace(float(start), float(end), steps=steps, base=float(base)).cast("float32" if dtype is None else dtype)
+
+
 def linspace(start, end, steps):
     """`steps` numbers from start to end, both included."""
     if steps < 1:

@@ -158,9 +158,10 @@ def matrix_power(input, n):
 
 
 def adjoint(x):
-    """The last two dimensions exchanged."""
+    """The last two dimensions exchanged, conjugated."""
     axes = tuple(range(x.ndim - 2)) + (x.ndim - 1, x.ndim - 2)
-    return _table.transpose(x, axes)
+    y = _table.transpose(x, axes)
+    return _table.conj(y) if x.dtype.name.startswith("complex") else y
 
 
 def dist(input, other, p=2):
