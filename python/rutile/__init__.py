@@ -158,9 +158,9 @@ def mutable(input_data, dynamic_len=False):
     return input_data
 
 
-def lazy_inline(fn=None, attrs=None, policy=None):
+def lazy_inline(function=None, attrs=None, policy=None):
     """Decorates __init__ of a Cell; changes nothing here: every Cell is traced once per compilation."""
-    return (lambda f: f) if fn is None else fn
+    return (lambda f: f) if function is None else function
 
 
 no_inline = lazy_inline

@@ -22,6 +22,12 @@ def _check(name, **values):
             raise _errors.ValueError(f"[{name}] {key} must be positive, got {v}")
 
 
+def _check_bool(name, **values):
+    for key, v in values.items():
+        if not isinstance(v, bool):
+            raise _errors.TypeError(f"[{name}] {key} must be a bool, got {type(v).__name__}")
+
+
 class LearningRateSchedule(Cell):
     """A learning rate that depends on the step: construct(global_step) gives it."""
 
@@ -33,6 +39,7 @@ class _Decay(LearningRateSchedule):
     def __init__(self, learning_rate, decay_rate, decay_steps, is_stair=False):
         super().__init__()
         _check(type(self).__name__, learning_rate=learning_rate, decay_rate=decay_rate, decay_steps=decay_steps)
+        _check_bool(type(self).__name__, is_stair=is_stair)
         self.learning_rate, self.decay_rate, self.decay_steps = learning_rate, decay_rate, decay_steps
         self.is_stair = is_stair
 
@@ -87,6 +94,7 @@ class PolynomialDecayLR(LearningRateSchedule):
         super().__init__()
         _check("PolynomialDecayLR", learning_rate=learning_rate, end_learning_rate=end_learning_rate,
                decay_steps=decay_steps, power=power)
+        _check_bool("PolynomialDecayLR", update_decay_steps=update_decay_steps)
         self.learning_rate, self.end_learning_rate = learning_rate, end_learning_rate
         self.decay_steps, self.power, self.update_decay_steps = decay_steps, power, update_decay_steps
 
@@ -130,6 +138,12 @@ def _stairs(epoch, decay_epoch, is_stair):
 
 def piecewise_constant_lr(milestone, learning_rates):
     """learning_rates[i] below step milestone[i]."""
+    for name, values, kinds in (("milestone", milestone, int), ("learning_rates", learning_rates, (int, float))):
+        if not isinstance(values, (tuple, list)):
+            raise _errors.TypeError(f"[piecewise_constant_lr] {name} must be a tuple or list, got {type(values).__name__}")
+        for v in values:
+            if isinstance(v, bool) or not isinstance(v, kinds):
+                raise _errors.TypeError(f"[piecewise_constant_lr] {name} holds {'ints' if kinds is int else 'numbers'}, got {v!r}")
     if len(milestone) != len(learning_rates) or list(milestone) != sorted(milestone):
         raise _errors.ValueError("piecewise_constant_lr: as many rates as milestones, which ascend")
     lr, last = [], 0
@@ -141,24 +155,31 @@ def piecewise_constant_lr(milestone, learning_rates):
 
 def exponential_decay_lr(learning_rate, decay_rate, total_step, step_per_epoch, decay_epoch, is_stair=False):
     """lr * decay_rate ^ (epoch / decay_epoch)"""
+    _check("exponential_decay_lr", learning_rate=learning_rate, decay_rate=decay_rate)
+    _check_bool("exponential_decay_lr", is_stair=is_stair)
     return [learning_rate * decay_rate ** _stairs(e, decay_epoch, is_stair)
             for e in _epochs(total_step, step_per_epoch, decay_epoch=decay_epoch)]
 
 
 def natural_exp_decay_lr(learning_rate, decay_rate, total_step, step_per_epoch, decay_epoch, is_stair=False):
     """lr * e ^ (-decay_rate * epoch)"""
+    _check("natural_exp_decay_lr", learning_rate=learning_rate, decay_rate=decay_rate)
+    _check_bool("natural_exp_decay_lr", is_stair=is_stair)
     return [learning_rate * _math.exp(-decay_rate * (e // decay_epoch * decay_epoch if is_stair else e))
             for e in _epochs(total_step, step_per_epoch, decay_epoch=decay_epoch)]
 
 
 def inverse_decay_lr(learning_rate, decay_rate, total_step, step_per_epoch, decay_epoch, is_stair=False):
     """lr / (1 + decay_rate * epoch / decay_epoch)"""
+    _check("inverse_decay_lr", learning_rate=learning_rate, decay_rate=decay_rate)
+    _check_bool("inverse_decay_lr", is_stair=is_stair)
     return [learning_rate / (1 + decay_rate * _stairs(e, decay_epoch, is_stair))
             for e in _epochs(total_step, step_per_epoch, decay_epoch=decay_epoch)]
 
 
 def cosine_decay_lr(min_lr, max_lr, total_step, step_per_epoch, decay_epoch):
     """From max_lr to min_lr over decay_epoch epochs, along a cosine."""
+    _check("cosine_decay_lr", min_lr=min_lr, max_lr=max_lr)
     return [min_lr + 0.5 * (max_lr - min_lr) * (1 + _math.cos(_math.pi * min(e, decay_epoch) / decay_epoch))
             for e in _epochs(total_step, step_per_epoch, decay_epoch=decay_epoch)]
 
@@ -166,6 +187,8 @@ def cosine_decay_lr(min_lr, max_lr, total_step, step_per_epoch, decay_epoch):
 def polynomial_decay_lr(learning_rate, end_learning_rate, total_step, step_per_epoch, decay_epoch, power,
                         update_decay_epoch=False):
     """From learning_rate to end_learning_rate over decay_epoch epochs, by a power."""
+    _check("polynomial_decay_lr", learning_rate=learning_rate, end_learning_rate=end_learning_rate, power=power)
+    _check_bool("polynomial_decay_lr", update_decay_epoch=update_decay_epoch)
     lr = []
     for e in _epochs(total_step, step_per_epoch, decay_epoch=decay_epoch):
         period = decay_epoch * max(_math.ceil(e / decay_epoch), 1) if update_decay_epoch else decay_epoch
@@ -176,5 +199,6 @@ def polynomial_decay_lr(learning_rate, end_learning_rate, total_step, step_per_e
 
 def warmup_lr(learning_rate, total_step, step_per_epoch, warmup_epoch):
     """From zero to learning_rate over warmup_epoch epochs, in a line."""
+    _check("warmup_lr", learning_rate=learning_rate)
     return [learning_rate * min(e, warmup_epoch) / warmup_epoch
             for e in _epochs(total_step, step_per_epoch, warmup_epoch=warmup_epoch)]

@@ -237,6 +237,8 @@ class ParameterUpdate(Cell):
 
     def __init__(self, param):
         super().__init__(auto_prefix=False)
+        if not isinstance(param, Parameter):
+            raise _errors.TypeError(f"[ParameterUpdate] param must be a Parameter, got {type(param).__name__}")
         self.param = param
 
     def construct(self, x):
