@@ -34,7 +34,7 @@ from typing_extensions import Self
 IMPORTS = {"rutile._types": ["DTypeLike", "Ints", "Number", "TensorLike"], "rutile.dtype": ["DType"],
            "rutile": ["Parameter", "Tensor"], "rutile.nn.cell": ["Cell"]}
 DUNDERS = {"__call__", "__len__", "__iter__", "__next__", "__getitem__", "__setitem__", "__delitem__", "__contains__", "__getattr__",
-           "__setattr__", "__delattr__", "__new__", "__del__", "__add__", "__radd__", "__enter__", "__exit__", "__eq__", "__hash__", "__bool__", "__init__", "__reversed__"}
+           "__setattr__", "__delattr__", "__new__", "__del__", "__add__", "__radd__", "__iadd__", "__enter__", "__exit__", "__eq__", "__hash__", "__bool__", "__init__", "__reversed__"}
 UNSEEN = {"rutile.__main__", "rutile._doctor", "rutile._types", "rutile._rutile"}
 # Decorators give back what they get.
 DECORATORS = {"jit", "ms_function"}
@@ -141,11 +141,11 @@ def is_alias(stub, name):
 
 def function_lines(package, f, name, module, indent=""):
     if name in DECORATORS and module == "rutile":
-        rest = guess.parameters(package, f, module)[1:]
-        rest = [p for p in rest if p != "*"]
-        tail = "".join(f", {p}" for p in ["*"] + rest) if rest else ""
-        return ["_F = TypeVar('_F', bound=Callable[..., Any])", "@overload", f"def {name}(fn: _F{tail}) -> _F: ...", "@overload",
-                f"def {name}(fn: None = ...{tail}) -> Callable[[_F], _F]: ..."]
+        first, *rest = guess.parameters(package, f, module)
+        first = first.split(":")[0].split("=")[0].strip()
+        tail = "".join(f", {p}" for p in rest)
+        return ["_F = TypeVar('_F', bound=Callable[..., Any])", "@overload", f"def {name}({first}: _F{tail}) -> _F: ...", "@overload",
+                f"def {name}({first}: None = ...{tail}) -> Callable[[_F], _F]: ..."]
     parameters = guess.parameters(package, f, module)
     if id(f) in package.of_table:
         result = guess.table_result(package.rows[package.of_table[id(f)]])
