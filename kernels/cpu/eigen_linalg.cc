@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decompositions and solves by Eigen, a matrix of the batch at a time. Eigen's decompositions keep
-// their factors on the heap: these rows take memory while they run.
+// Decompositions and solves by Eigen, a matrix of the batch at a time (svd: eigen_svd.inc). Eigen's
+// decompositions keep their factors on the heap: these rows take memory while they run.
 #define EIGEN_DONT_PARALLELIZE
 #include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
 #include <Eigen/LU>
 #include <Eigen/QR>
-#include <Eigen/SVD>
 #include <unsupported/Eigen/MatrixFunctions>
 
+#include "rutile/kernels/cpu/eigen_svd.h"
 #include "rutile/kernels/matrix_batch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/linalg.h"
@@ -177,42 +177,17 @@ Status run_qr(const Plan& plan, const KernelArgs& args) {
   });
 }
 
-// An orthonormal basis whose first columns are those of `thin`, up to rounding.
-template <class T>
-Mat<T> completed(const Mat<T>& thin) {
-  const Eigen::Index n = thin.rows(), k = thin.cols();
-  Mat<T> full = Mat<T>::Identity(n, n);
-  if (k > 0) full.applyOnTheLeft(Eigen::HouseholderQR<Mat<T>>(thin).householderQ());
-  full.leftCols(k) = thin;
-  return full;
-}
-
 template <class T>
 Status run_svd(const Plan& plan, const KernelArgs& args) {
   const MatrixPlan& p = matrices(plan);
   return for_each_matrix(p, true, [&](int64_t i) -> Fault {
-    const Mat<T> a = view<T>(p.input(args, 0, i));
-    auto u = view<T>(p.output(args, 0, i));
-    auto s = view<T>(p.output(args, 1, i));
-    auto vh = view<T>(p.output(args, 2, i));
-    if (a.size() == 0) {
-      u.setIdentity();
-      vh.setIdentity();
-      return {};
+    const Matrix a = p.input(args, 0, i), u = p.output(args, 0, i);
+    const Matrix s = p.output(args, 1, i), vh = p.output(args, 2, i);
+    if constexpr (std::is_same_v<T, float>) {
+      return eigen_svd_f32(a, u, s, vh);
+    } else {
+      return eigen_svd_f64(a, u, s, vh);
     }
-    if (!finite(a)) return {Fault::kNotFinite, 0};
-    Eigen::BDCSVD<Mat<T>> f(a, Eigen::ComputeThinU | Eigen::ComputeThinV);
-    if (f.info() != Eigen::Success) return {Fault::kNoConvergence, 0};
-    Mat<T> left = f.matrixU(), right = f.matrixV();
-    for (Eigen::Index k = 0; k < left.cols(); ++k) {
-      const T sign = T(positive_peak(left.rows(), [&](int64_t j) { return left(j, k); }));
-      left.col(k) *= sign;
-      right.col(k) *= sign;
-    }
-    s.col(0) = f.singularValues();
-    u = u.cols() > left.cols() ? completed(left) : left;
-    vh = (vh.rows() > right.cols() ? completed(right) : right).transpose();
-    return {};
   });
 }
 
@@ -289,6 +264,17 @@ Status prepare_solve(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   register_kernel(row(ops::constant, prepare<function<float>, function<double>, __VA_ARGS__>))
 
 }  // namespace
+
+template <class T>
+void complete_basis(int64_t n, int64_t k, const T* thin, T* full) {
+  const Mat<T> start = Eigen::Map<const Mat<T>>(thin, n, k);
+  Mat<T> y = Mat<T>::Identity(n, n);
+  if (k > 0) y.applyOnTheLeft(Eigen::HouseholderQR<Mat<T>>(start).householderQ());
+  y.leftCols(k) = start;
+  Eigen::Map<Mat<T>>(full, n, n) = y;
+}
+template void complete_basis(int64_t n, int64_t k, const float* thin, float* full);
+template void complete_basis(int64_t n, int64_t k, const double* thin, double* full);
 
 void register_linalg_cpu() {
   RUTILE_EIGEN_ROW(kCholesky, run_cholesky, 1, 2);
