@@ -100,6 +100,8 @@ def from_numpy(array):
 def register_hook(self, hook):
     """hook(gradient) sees the gradient by this tensor, and may return another; a gradient scope must be open.
 
+    A Parameter keeps its hooks: they see its gradients among those by weights, until remove() of what is returned here.
+
     >>> import rutile
     >>> def f(x):
     ...     y = x * 3
@@ -110,6 +112,9 @@ def register_hook(self, hook):
     """
     if not callable(hook):
         raise _errors.TypeError(f"a hook is a function, got {type(hook).__name__}")
+    if isinstance(self, _rutile.Parameter):
+        from rutile.ops.transform import ParameterHook
+        return ParameterHook(self, hook)
     return _rutile.add_hook(self, hook)
 
 

@@ -135,3 +135,42 @@ def test_resize_bilinear():
     x = Tensor(np.arange(4, dtype=np.float32).reshape(1, 1, 2, 2))
     assert P.ResizeBilinear((3, 3), align_corners=True)(x).asnumpy()[0, 0, 1].tolist() == [1, 1.5, 2]
     assert P.ResizeBilinear((1, 2))(x).asnumpy().tolist() == [[[[0, 1]]]]
+
+
+def test_parameters_keep_their_hooks():
+    net = nn.Dense(2, 1, weight_init="ones", has_bias=False)
+    weights = ParameterTuple(net.trainable_params())
+    by_list = ops.GradOperation(get_by_list=True)
+
+    class Grad(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def construct(self, x):
+            return by_list(self.net, weights)(x)
+
+    grad, x = Grad(), Tensor([[1.0, 3.0]])
+    assert grad(x)[0].asnumpy().tolist() == [[1, 3]]
+    double = net.weight.register_hook(lambda g: g * 2)
+    look = net.weight.register_hook(lambda g: None)
+    for _ in range(2):
+        assert grad(x)[0].asnumpy().tolist() == [[2, 6]]
+        assert rutile.grad(net, None, net.weight)(x).asnumpy().tolist() == [[2, 6]]
+    _, both = rutile.value_and_grad(net, 0, weights)(x)[1]
+    assert both[0].asnumpy().tolist() == [[2, 6]]
+    double.remove()
+    double.remove()
+    assert grad(x)[0].asnumpy().tolist() == [[1, 3]]
+    look.remove()
+    wrong = net.weight.register_hook(lambda g: g.sum())
+    with pytest.raises(ValueError):
+        rutile.grad(net, None, net.weight)(x)
+    wrong.remove()
+
+
+def test_model_says_what_it_takes():
+    model = rutile.Model(nn.Dense(2, 1), nn.MSELoss(), nn.SGD([Parameter(Tensor([1.0]), name="w")]))
+    for more in ({"dataset_sink_mode": "True"}, {"dataset_sink_mode": 1}, {"initial_epoch": "1"}, {"initial_epoch": True}):
+        with pytest.raises(TypeError):
+            model.train(2, [], **more)

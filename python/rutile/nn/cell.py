@@ -10,6 +10,7 @@ from rutile._rutile import Parameter, Tensor
 from rutile.common.parameter import ParameterTuple
 from rutile.dtype import DType
 from rutile.nn._cell_more import CellMore
+from rutile.ops import transform as _transform
 
 _in_cell, _inside_transform = _rutile.in_cell, _rutile.inside_transform
 _modes = _context._settings
@@ -287,10 +288,10 @@ class Cell(CellMore):
         self._compiled_function().prepare(self._tree_key(), args, kwargs)
 
     def _tree_key(self):
-        at = (_latest, _rutile.parameter_edition())
+        at = (_latest, _rutile.parameter_edition(), _transform.hooks_edition)
         if self._key_at == at:
             return self._key
-        items = []
+        items = [_transform.hooks_edition]
         for cell in self._walk():
             items.append((cell._edition, cell.training, len(cell._hooks), len(cell._pre_hooks), len(cell._back_hooks)))
             items.extend((id(p), p.requires_grad) for p in cell._params.values() if p is not None)

@@ -6,7 +6,49 @@ import functools as _functools
 from rutile import _rutile
 from rutile._rutile import Parameter
 
-_native = _rutile.value_and_grad
+hooks_edition = 0  # how often hooks of Parameters came and went
+_parameter_hooks = {}  # id -> (Parameter, {number: hook})
+
+
+class ParameterHook:
+    """A hook of a Parameter's gradient, until remove()."""
+
+    def __init__(self, parameter, hook):
+        global hooks_edition
+        hooks_edition += 1
+        self._at, self._number = id(parameter), hooks_edition
+        _parameter_hooks.setdefault(self._at, (parameter, {}))[1][self._number] = hook
+
+    def remove(self):
+        """Takes the hook away; a second time it does nothing."""
+        global hooks_edition
+        hooks = _parameter_hooks.get(self._at, (None, {}))[1]
+        if hooks.pop(self._number, None) is not None:
+            hooks_edition += 1
+            if not hooks:
+                del _parameter_hooks[self._at]
+
+
+def _native(fn, position, weights, has_aux, args, kwargs):
+    value, grads = _rutile.value_and_grad(fn, position, weights, has_aux, args, kwargs)
+    if not _parameter_hooks or weights is None:
+        return value, grads
+    by_weights = grads if position is None else grads[1]
+    if isinstance(weights, Parameter):
+        by_weights = _through_hooks(weights, by_weights)
+    else:
+        by_weights = tuple(_through_hooks(p, g) for p, g in zip(weights, by_weights))
+    return value, by_weights if position is None else (grads[0], by_weights)
+
+
+def _through_hooks(parameter, grad):
+    for hook in tuple(_parameter_hooks.get(id(parameter), (None, {}))[1].values()):
+        changed = hook(grad)
+        if changed is not None:
+            if not isinstance(changed, _rutile.Tensor) or changed.shape != grad.shape:
+                raise _rutile.errors.ValueError(f"a hook returns a Tensor {grad.shape} or None, got {changed!r}")
+            grad = changed
+    return grad
 
 
 def _weights(weights):

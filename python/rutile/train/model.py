@@ -159,6 +159,8 @@ class Model:
 
         dataset_sink_mode changes nothing on the CPU. sink_size limits the steps of an epoch where it is positive.
         """
+        if not isinstance(dataset_sink_mode, bool):
+            raise _errors.TypeError(f"[Model] dataset_sink_mode must be a bool, got {type(dataset_sink_mode).__name__}")
         return self._fit(epoch, train_dataset, None, 1, callbacks, initial_epoch,
                          sink_size if dataset_sink_mode else -1)
 
@@ -173,6 +175,8 @@ class Model:
     def _fit(self, epoch, dataset, valid, frequency, callbacks, initial_epoch, limit):
         if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch <= 0:
             raise _errors.ValueError(f"[Model] epoch must be a positive int, got {epoch!r}")
+        if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, int):
+            raise _errors.TypeError(f"[Model] initial_epoch must be an int, got {type(initial_epoch).__name__}")
         if not 0 <= initial_epoch < epoch:
             raise _errors.ValueError(f"[Model] initial_epoch {initial_epoch} must be below epoch {epoch}")
         if self._train_network is None:
