@@ -123,3 +123,46 @@ def test_ctc_loss_of_logits():
     assert patches.shape == (1, 16, 2, 2, 2) and patches[0, :6, 0, 0, 0].tolist() == [0, 27, 1, 28, 3, 30]
     same = P.ExtractVolumePatches([1, 1, 2, 2, 2], [1, 1, 2, 2, 2], "SAME")(volume).asnumpy()
     assert same[0, :3, 1, 1, 1].tolist() == [26, 53, 0]
+
+
+def test_gradient_primitives():
+    from rutile.ops import _grad_ops as G
+    rng = np.random.RandomState(0)
+    x, dy = ms.Tensor(rng.rand(2, 3).astype(np.float32) * 0.8 + 0.1), ms.Tensor(rng.randn(2, 3).astype(np.float32))
+
+    def want(forward, *inputs, sens=dy):
+        out = ops.GradOperation(get_all=True, sens_param=True)(forward)(*inputs, sens)
+        return out if len(out) > 1 else out[0]
+
+    def equal(got, expected):
+        for a, b in zip(got if isinstance(got, tuple) else (got,), expected if isinstance(expected, tuple) else (expected,)):
+            np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), rtol=1e-4, atol=1e-5)
+
+    for name in ("Sigmoid", "Tanh", "Sqrt", "Rsqrt", "Reciprocal", "Inv", "Asinh"):  # of the output
+        forward = getattr(P, name)()
+        equal(getattr(G, f"{name}Grad")()(forward(x), dy), want(forward, x))
+    for name in ("Asin", "ACos", "Atan", "Abs"):  # of the input
+        equal(getattr(G, f"{name}Grad")()(x, dy), want(getattr(P, name)(), x))
+    for name in ("ReLU", "ReLU6", "Softplus", "HSigmoid", "HSwish", "SiLU", "SoftShrink", "HShrink"):
+        equal(getattr(G, f"{name}Grad")()(dy, x), want(getattr(P, name)(), x))
+    equal(G.GeLUGrad()(dy, x, x), want(P.GeLU(), x))
+    equal(G.MaximumGrad()(x, dy, x), want(P.Maximum(), x, dy, sens=x))
+    equal(G.LogSoftmaxGrad()(P.LogSoftmax()(x), dy), want(P.LogSoftmax(), x))
+    gamma, beta = ms.Tensor([1.0, 2.0, 3.0]), ms.Tensor([0.0, 0.0, 0.0])
+    _, mean, variance = P.LayerNorm(epsilon=1e-12)(x, gamma, beta)
+    equal(G.LayerNormGrad()(x, dy, variance, mean, gamma), want(lambda *a: P.LayerNorm(epsilon=1e-12)(*a)[0], x, gamma, beta))
+    image, weight = ms.Tensor(rng.rand(2, 3, 6, 6).astype(np.float32)), ms.Tensor(rng.rand(4, 3, 3, 3).astype(np.float32))
+    ones = ops.ones((2, 4, 4, 4))
+    equal(G.Conv2DBackpropFilter(4, 3)(ones, image, (4, 3, 3, 3)), want(lambda w: P.Conv2D(4, 3)(image, w), weight, sens=ones))
+    pooled = P.MaxPool(2, 2)(image)
+    equal(G.MaxPoolGrad(2, 2)(image, pooled, pooled), want(P.MaxPool(2, 2), image, sens=pooled))
+    equal(G.BiasAddGrad()(image), image.sum((0, 2, 3)))
+
+
+def test_log(capfd, monkeypatch):
+    from rutile import log
+    monkeypatch.setenv("GLOG_v", "1")
+    log.info("epoch %d", 3)
+    log.debug("not written")
+    err = capfd.readouterr().err
+    assert "epoch 3" in err and "not written" not in err and log.get_level() == "1"

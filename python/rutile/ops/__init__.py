@@ -25,6 +25,8 @@ from rutile.ops.batching import derivative, get_grad, jacfwd, jacrev, jet, linea
 from rutile.ops.custom import Custom, HookBackward, InsertGradientOf, PyFunc  # noqa: E402,F401
 from rutile.ops.composite import HyperMap, Map, MultitypeFuncGraph, make_list, make_tuple, partial, switch, tail, tuple_getitem  # noqa: E402,F401
 
+from rutile.ops import functional  # noqa: E402,F401
+
 
 for _custom in (Custom, HookBackward, InsertGradientOf, PyFunc):
     setattr(operations, _custom.__name__, _custom)

@@ -362,6 +362,9 @@ def define(define, needed):
     define("CTCLoss", {"preprocess_collapse_repeated": False, "ctc_merge_repeated": True, "ignore_longer_outputs_than_inputs": False},
            _ctc, "(losses of label sequences, their gradients by the logits); labels are a sparse matrix, the last class is the blank.")
     define("ExtractVolumePatches", {"kernel_size": needed, "strides": needed, "padding": needed}, _volume_patches, "Windows of volumes as channels.")
+    define("NPUAllocFloatStatus", {}, lambda self: _table.full((8,), 0, "float32"), "The status of float arithmetic: 8 zeros, no error.")
+    for name in ("NPUGetFloatStatus", "NPUClearFloatStatus"):
+        define(name, {}, lambda self, status: status, "The status as it is: the CPU counts no errors of float arithmetic.")
     define("CheckNumerics", {}, lambda self, x: _checked(x), "Its input; an error where it is not finite.")
     define("Assert", {"summarize": 3}, _assert, "An error with the inputs unless the condition holds.")
     define("DataFormatDimMap", {"src_format": "NHWC", "dst_format": "NCHW"}, _dim_map, "Dimensions of one format as those of another.")

@@ -49,7 +49,13 @@ class Primitive:
 
 
 def _define(name, attributes, call, doc):
-    """A primitive with attributes (name -> default) and the function call(self, *inputs)."""
+    """A primitive of this module."""
+    globals()[name] = _made(name, attributes, call, doc)
+    __all__.append(name)
+
+
+def _made(name, attributes, call, doc, module=__name__):
+    """A class of primitives with attributes (name -> default) and the function call(self, *inputs)."""
     parameters = [_inspect.Parameter("self", _inspect.Parameter.POSITIONAL_OR_KEYWORD)]
     for key, default in attributes.items():
         parameters.append(_inspect.Parameter(key, _inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default))
@@ -68,9 +74,7 @@ def _define(name, attributes, call, doc):
         self.name = name
 
     __init__.__signature__ = signature
-    members = {"__init__": __init__, "__call__": call, "__doc__": doc, "__module__": __name__}
-    globals()[name] = type(name, (Primitive,), members)
-    __all__.append(name)
+    return type(name, (Primitive,), {"__init__": __init__, "__call__": call, "__doc__": doc, "__module__": module})
 
 
 _DOCS = {"TruncateDiv": "The quotient cut off.", "RealDiv": "x / y; of integers what is cut off.",
