@@ -52,18 +52,25 @@ std::string_view text_of(PyObject* dict, const char* key) {
   return utf8 ? utf8 : "";
 }
 
+// Never freed. Found when the module is made: an import gives up the interpreter's lock, which no
+// initialiser of a static in a function may do.
+const std::string* standard_library = nullptr;
+
 // Ours, NumPy's or Python's own, by the globals of the module: what it reads does not change.
 bool is_library(PyObject* globals) {
   const std::string_view name = text_of(globals, "__name__");
   const std::string_view top = name.substr(0, name.find('.'));
   if (top == "rutile" || top == "numpy" || top == "builtins") return true;
-  static const auto* const standard = new std::string(
-      py::str(py::module_::import("sysconfig").attr("get_path")("stdlib")).cast<std::string>());
   const std::string_view file = text_of(globals, "__file__");
-  return file.starts_with(*standard) && file.find("-packages/") == std::string_view::npos;
+  return file.starts_with(*standard_library) && file.find("-packages/") == std::string_view::npos;
 }
 
 }  // namespace
+
+void find_standard_library() {
+  standard_library = new std::string(
+      py::str(py::module_::import("sysconfig").attr("get_path")("stdlib")).cast<std::string>());
+}
 
 bool Around::operator==(const Around& o) const {
   if (tensors.size() != o.tensors.size() || cells.size() != o.cells.size() ||

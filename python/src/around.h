@@ -66,4 +66,7 @@ class AroundFinder {
   size_t visits_ = 0;
 };
 
+// Once, when the module is made.
+void find_standard_library();
+
 }  // namespace rutile::python

@@ -122,28 +122,35 @@ class JitFunction {
     if (calls_.front().way == Call::kAsWritten) {
       return only_prepare ? py::none() : as_written_(*args, **kwargs);
     }
-    std::shared_ptr<const Tree> results;
     const uint64_t refused = graph::refused_reads().count;
     try {
-      results = compile_and_run(in, variant, only_prepare ? nullptr : &out);
+      prepare_for(in, variant);
     } catch (...) {
       if (graph::refused_reads().count == refused) throw;
-      const std::string reason = graph::refused_reads().last;
-      results = try_rewritten(in, variant, only_prepare ? nullptr : &out);
-      if (!results && (strict_syntax || fullgraph_)) throw;
-      if (!results) give_up(variant, reason);
+      std::string reason = graph::refused_reads().last;
+      if (!try_rewritten(in, variant, &reason)) {
+        if (strict_syntax || fullgraph_) throw;
+        give_up(variant, reason);
+        return only_prepare ? py::none() : as_written_(*args, **kwargs);
+      }
     }
-    if (!results) return only_prepare ? py::none() : as_written_(*args, **kwargs);
-    const Tensor* next = out.data();
     if (only_prepare) return py::none();
+    const std::shared_ptr<const Tree> results = run_prepared(in, variant, &out);
+    const Tensor* next = out.data();
     return unflatten(*results, &next);
   }
 
-  // The structure of the results. out null: compiles alone.
-  std::shared_ptr<const Tree> compile_and_run(const std::vector<Tensor>& in,
-                                              const graph::Variant& variant,
-                                              std::vector<Tensor>* out) {
+  void prepare_for(const std::vector<Tensor>& in, const graph::Variant& variant) {
     // Nobody waits for the lock while holding the interpreter's: a trace needs that one too.
+    py::gil_scoped_release release;
+    std::lock_guard lock(mutex_);
+    compile_for(in, variant);
+  }
+
+  // The structure of the results.
+  std::shared_ptr<const Tree> run_prepared(const std::vector<Tensor>& in,
+                                           const graph::Variant& variant,
+                                           std::vector<Tensor>* out) {
     py::gil_scoped_release release;
     std::lock_guard lock(mutex_);
     graph::Session& session = compile_for(in, variant);
@@ -151,29 +158,35 @@ class JitFunction {
     // States are shared with eager calls, which hold the interpreter's lock.
     std::optional<py::gil_scoped_acquire> states;
     if (!session.program().graph->states.empty()) states.emplace();
-    if (out) *out = (*compiled_)(in, variant);
+    *out = (*compiled_)(in, variant);
     return results;
   }
 
-  // Null where that fails, too.
-  std::shared_ptr<const Tree> try_rewritten(const std::vector<Tensor>& in,
-                                            const graph::Variant& variant,
-                                            std::vector<Tensor>* out) {
+  // False where that fails, too; `reason` then says both.
+  bool try_rewritten(const std::vector<Tensor>& in, const graph::Variant& variant,
+                     std::string* reason) {
     Call* call = find_call(variant.id);
-    if (!call || call->way != Call::kTraced) return nullptr;
+    if (!call || call->way != Call::kTraced) return false;
+    std::string second;
     try {
       if (rewritten_.is_none()) {
         rewritten_ = py::module_::import("rutile._syntax").attr("rewrite")(fn_);
       }
       call->way = Call::kRewritten;
-      return compile_and_run(in, variant, out);
+      prepare_for(in, variant);
+      return true;
     } catch (py::error_already_set& e) {
       if (e.matches(PyExc_KeyboardInterrupt)) throw;
-    } catch (const Error&) {
-      // The first refusal tells the user what is wrong.
+      second = py::str(e.value()).cast<std::string>();
+    } catch (const Error& e) {
+      if (e.code() == ErrorCode::kInterrupted) throw;
+      second = e.message();
     }
     if ((call = find_call(variant.id))) call->way = Call::kTraced;
-    return nullptr;
+    if (second.find("needs the value of a tensor") == std::string::npos) {
+      *reason += cat(" (as ops: ", second, ")");
+    }
+    return false;
   }
 
   Call* find_call(uint64_t id) {
@@ -280,6 +293,7 @@ class JitFunction {
 }  // namespace
 
 void add_jit(py::module_& m) {
+  find_standard_library();
   m.def("set_strict_syntax", [](bool on) { strict_syntax = on; });
   py::class_<graph::Explanation>(
       m, "Explanation",

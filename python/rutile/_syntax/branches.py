@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rewritten statements call: Python's own flow for Python's values, ops for traced tensors."""
+"""What rewritten statements call: Python's own flow for Python's values, ops for traced tensors.
+
+Under a condition that is a traced tensor both branches are run, some of them twice. So what stands there may compute
+values and nothing else: names that a branch assigns hold tensors, numbers, strings, None or tuples of those before it,
+and what it calls is checked (functions.py). Everything else is Refused.
+"""
 
 import functools
+import threading
 
 from rutile import _rutile, dtype, ops
 from rutile._syntax.effects import Refused
-from rutile._syntax.flags import VALUE
+from rutile._syntax.flags import DONE, VALUE
 
 __all__ = ["HELPERS", "BranchRefused", "depth"]
 
 Tensor = _rutile.Tensor
 
-_depth = 0  # of branches on traced tensors, around what runs
+_MOST_TURNS = 10_000  # of a Python loop behind a traced break
+_thread = threading.local()
 
 
 def depth():
-    """How many branches on traced tensors are around what runs."""
-    return _depth
+    """How many branches on traced tensors are around what this thread runs."""
+    return getattr(_thread, "depth", 0)
 
 
 class BranchRefused(Exception):
@@ -41,6 +48,8 @@ def _traced(value):
 
 
 def _flag_of(value):
+    if value.size != 1:
+        raise Refused(f"the truth of a tensor of shape {tuple(value.shape)}")
     return value if value.dtype == dtype.bool_ else value != 0
 
 
@@ -52,162 +61,155 @@ def _same(a, b):
     return type(a) is type(b) and isinstance(a, (str, bool, int, float, type(None))) and a == b
 
 
-def _same_items(a, b):
-    if type(a) is not type(b) or len(a) != len(b):
-        return False
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(_same(a[k], b[k]) for k in a)
-    return all(_same(v, w) for v, w in zip(a, b))
-
-
 def _number(value):
-    return isinstance(value, (bool, int, float)) and not isinstance(value, _Unset)
-
-
-def _in_branch(function, *values, homes=()):
-    return _run(function, values, homes or values)[0]
-
-
-def _run(function, values, homes):
-    """What the function gives, and which of its results are the list or dict that was handed in.
-
-    A branch may not change what the other reads. Tensors get handles of their own. Lists and dicts stay the same objects,
-    as other names may stand for them too: they take the values (homes: the objects, values: what is in them now), and
-    what they held when it has run. Results hold copies.
-    """
-    global _depth
-    homes = [h if type(h) in (list, dict) and type(h) is type(v) else None for h, v in zip(homes, values)]
-    before = {id(h): (h, h.copy()) for h in homes if h is not None}
-    inside = [_rutile.new_handle(v) if type(v) is Tensor else v for v in values]
-    _depth += 1
-    try:
-        for k, (h, v) in enumerate(zip(homes, values)):
-            if h is not None:
-                _fill(h, v)
-                inside[k] = h
-        out = function(*inside)
-        if not isinstance(out, tuple) or len(out) != len(values):
-            return out, set()  # a test
-        kept = {k for k, (h, v) in enumerate(zip(homes, out)) if h is not None and v is h}
-        return tuple(v.copy() if type(v) in (list, dict) else v for v in out), kept
-    finally:
-        _depth -= 1
-        for h, content in before.values():
-            _fill(h, content)
-
-
-def _fill(container, content):
-    if container is content:
-        return
-    if isinstance(container, dict):
-        content = dict(content)
-        container.clear()
-        container.update(content)
-    else:
-        container[:] = list(content)
+    return type(value) in (bool, int, float)
 
 
 def _leaves(value):
     """Whether a value can be handed through a graph: tensors and numbers in tuples, lists and dicts."""
-    if isinstance(value, (list, tuple)):
+    if type(value) in (list, tuple):
         return all(_leaves(v) for v in value)
-    if isinstance(value, dict):
+    if type(value) is dict:
         return all(_leaves(v) for v in value.values())
-    return isinstance(value, Tensor) or _number(value)
+    return type(value) is Tensor or _number(value)
+
+
+def _unchangeable(value):
+    if type(value) is tuple:
+        return all(_unchangeable(v) for v in value)
+    return value is None or type(value) in (Tensor, str, _Unset) or _number(value)
+
+
+def _check_before(values, names, impure):
+    if impure:
+        raise Refused(f"{impure} under a condition that is a traced tensor")
+    for name, value in zip(names, values):
+        if not _unchangeable(value):
+            raise Refused(f"{name}, a {type(value).__name__}, is assigned under a condition that is a traced tensor")
+
+
+def _in_branch(function, *values):
+    _thread.depth = depth() + 1
+    try:
+        return function(*(_rutile.new_handle(v) if type(v) is Tensor else v for v in values))
+    finally:
+        _thread.depth -= 1
+
+
+_KINDS = (bool, int, float)
+
+
+def _kind(value):
+    if _number(value):
+        return _KINDS.index(type(value))
+    name = str(value.dtype)
+    return 0 if "Bool" in name or "bool" in name else 1 if "nt" in name else 2
 
 
 def _as_tensors(value, like=None):
-    if isinstance(value, (list, tuple)):
-        others = like if isinstance(like, (list, tuple)) and len(like) == len(value) else [None] * len(value)
+    """Numbers as tensors, of the dtype of what they meet; a float that meets an integer is Refused, as a bool is."""
+    if type(value) in (list, tuple):
+        if type(like) in (list, tuple) and len(like) != len(value):
+            raise Refused("tuples or lists of different lengths")
+        others = like if type(like) in (list, tuple) else [None] * len(value)
         return type(value)(_as_tensors(v, w) for v, w in zip(value, others))
-    if isinstance(value, dict):
-        others = like if isinstance(like, dict) else {}
+    if type(value) is dict:
+        others = like if type(like) is dict else {}
         return {k: _as_tensors(v, others.get(k)) for k, v in value.items()}
-    if _number(value):
-        return Tensor(value, like.dtype) if isinstance(like, Tensor) else Tensor(value)
-    return value
+    if not _number(value):
+        return value
+    if like is None or type(like) not in (Tensor, bool, int, float):
+        return Tensor(value)
+    a, b = _kind(value), _kind(like)
+    if a > b or (a == 0) != (b == 0):
+        raise Refused(f"{value!r} where another way has {like.dtype if type(like) is Tensor else like!r}")
+    return Tensor(value, like.dtype) if type(like) is Tensor else Tensor(float(value) if b == 2 else value)
+
+
+def _wider(a, b):
+    """What both are made like: the tensor of the two, else the number of the wider kind."""
+    if type(a) in (list, tuple) and type(b) is type(a) and len(a) == len(b):
+        return type(a)(_wider(v, w) for v, w in zip(a, b))
+    if type(a) is dict and type(b) is dict and list(a) == list(b):
+        return {k: _wider(a[k], b[k]) for k in a}
+    if _number(a) and _number(b):
+        return a if _kind(a) >= _kind(b) else b
+    return b if _number(a) else a
+
+
+def _zeros_like(like):
+    if type(like) in (list, tuple):
+        return type(like)(_zeros_like(v) for v in like)
+    if type(like) is dict:
+        return {k: _zeros_like(v) for k, v in like.items()}
+    t = like if isinstance(like, Tensor) else Tensor(like)
+    return ops.zeros(list(t.shape), t.dtype)
+
+
+def _not_returned(side, names):
+    return DONE in names and side[names.index(DONE)] is False
 
 
 def _if(condition, then, other, values, names, impure):
     if not _traced(condition):
         return then(*values) if condition else other(*values)
-    if impure:
-        raise Refused(f"{impure} under a condition that is a traced tensor")
-    kept = {}
-
-    def probe():
-        # What each branch gives, to find what is no tensor; the trace drops what nobody reads.
-        return _run(then, values, values), _run(other, values, values)
-
-    (yes, yes_kept), (no, no_kept) = _rutile.discard_traced(probe)
-    wanted = []
+    _check_before(values, names, impure)
+    # What each branch gives, to find what is no tensor; the trace drops what nobody reads.
+    yes, no = _rutile.discard_traced(lambda: (_in_branch(then, *values), _in_branch(other, *values)))
+    kept, wanted = {}, []
     for k, (a, b) in enumerate(zip(yes, no)):
-        if (k in yes_kept) != (k in no_kept) and not _same_items(values[k], a if k in yes_kept else b):
-            raise Refused(f"{names[k]} is changed in one branch and another object in the other")
-        if k in yes_kept and k in no_kept and _same_items(values[k], a) and _same_items(values[k], b):
-            kept[k] = values[k]
-        elif _same(a, b):
+        if _same(a, b):
             kept[k] = a
         elif isinstance(a, _Unset) or isinstance(b, _Unset):
             kept[k] = _Unset(names[k])
         elif names[k] == VALUE and (a is None or b is None):
-            wanted.append((k, a if b is None else b))  # set on one side: read only where its flag says so
+            # Set on one side alone: read only where its flag says so.
+            if not _not_returned(yes if a is None else no, names):
+                raise Refused("a function that returns a value on some ways and None on others")
+            wanted.append((k, b if a is None else a))
+        elif type(a) is bool and type(b) is bool and not names[k].startswith("__"):
+            raise Refused(f"{names[k]} is True or False: as a tensor it would add up otherwise")
         elif _leaves(a) and _leaves(b):
-            wanted.append((k, a if isinstance(a, Tensor) or not isinstance(b, Tensor) else b))
+            wanted.append((k, _wider(a, b)))
         else:
             raise Refused(f"{names[k]} is {type(a).__name__} in one branch and {type(b).__name__} in the other")
 
     def branch(function):
         def run():
             got = _in_branch(function, *values)
-            return tuple(_like(got[k], like) for k, like in wanted)
+            return tuple(_zeros_like(like) if got[k] is None else _as_tensors(got[k], like) for k, like in wanted)
         return run
 
     out = _rutile.cond(_flag_of(condition), branch(then), branch(other), ())
     made = dict(zip((k for k, _ in wanted), out))
-    for k in made:
-        if k in yes_kept and k in no_kept:
-            _fill(values[k], made[k])
-            made[k] = values[k]
     return tuple(kept[k] if k in kept else made[k] for k in range(len(names)))
-
-
-def _like(value, like):
-    if value is None:
-        return _zeros_like(like)
-    return _as_tensors(value, like)
-
-
-def _zeros_like(like):
-    if isinstance(like, (list, tuple)):
-        return type(like)(_zeros_like(v) for v in like)
-    if isinstance(like, dict):
-        return {k: _zeros_like(v) for k, v in like.items()}
-    t = like if isinstance(like, Tensor) else Tensor(like)
-    return ops.zeros(list(t.shape), t.dtype)
 
 
 def _while(test, body, values, names, impure):
     values = tuple(values)
-    while True:
+    for turn in range(_MOST_TURNS):
         go = test(*values)
         if _traced(go):
             return _traced_loop(test, body, values, names, impure)
         if not go:
             return values
         values = body(*values)
+    raise Refused(f"a loop of more than {_MOST_TURNS} turns")
 
 
 def _traced_loop(test, body, values, names, impure):
-    if impure:
-        raise Refused(f"{impure} in a loop whose condition is a traced tensor")
-    after, stay = _rutile.discard_traced(lambda: _run(body, values, values))
-    carried = [k for k in range(len(names)) if not _same(values[k], after[k])]
-    local = [k for k in carried if isinstance(values[k], _Unset)]
-    carried = [k for k in carried if k not in local]
+    _check_before(values, names, impure)
+    after = _rutile.discard_traced(lambda: _in_branch(body, *values))
+    # What the body assigns is carried, even where the first turn leaves it as it was.
+    local = [k for k, v in enumerate(values) if isinstance(v, _Unset)]
+    fixed = [k for k, v in enumerate(values) if _same(v, after[k]) and (
+        v is None or isinstance(v, str) or (type(v) is bool and not names[k].startswith("__")))]
+    carried = [k for k in range(len(names)) if k not in local and k not in fixed]
     start = list(values)
     for k in carried:
         if names[k] == VALUE and values[k] is None:
+            if not _not_returned(values, names):
+                raise Refused("a loop that returns a value on some ways and None on others")
             start[k] = _zeros_like(after[k])
         elif not _leaves(values[k]) or not _leaves(after[k]):
             raise Refused(f"{names[k]} is {type(values[k]).__name__} before the loop and {type(after[k]).__name__} in it")
@@ -218,19 +220,18 @@ def _traced_loop(test, body, values, names, impure):
             whole[k] = v
         return whole
 
-    first = tuple(_as_tensors(start[k], after[k]) for k in carried)
+    first = tuple(_as_tensors(start[k], _wider(start[k], after[k])) for k in carried)
 
     def step(carry):
-        got = _in_branch(body, *full(carry), homes=values)
+        got = _in_branch(body, *full(carry))
+        if any(not _same(got[k], start[k]) for k in fixed):
+            raise Refused("a string, a bool or None that changes in a loop")
         return tuple(_as_tensors(got[k], c) for k, c in zip(carried, carry))
 
-    last = _rutile.while_loop(lambda carry: _flag_of(_as_tensors(_in_branch(test, *full(carry), homes=values))), step, first, 0)
+    last = _rutile.while_loop(lambda carry: _flag_of(_as_tensors(_in_branch(test, *full(carry)))), step, first, 0)
     done = full(last)
     for k in local:
         done[k] = _Unset(names[k])
-    for k in stay:
-        _fill(values[k], done[k])
-        done[k] = values[k]
     return tuple(done)
 
 
@@ -262,14 +263,18 @@ def _for(items, body, values, names, stop, impure):
 
         first = items.start if isinstance(items.start, Tensor) else Tensor(items.start, items.stop.dtype)
         return _while(test, step, (first, *values), ("__index", *names), impure)[1:]
+    turns = 0
     for item in items:
-        if stop >= 0 and _traced(values[stop]):
-            flag, last = values[stop], values
-            values = _if(flag, lambda *v: v, functools.partial(body, item), last, names, impure)
-        elif stop >= 0 and values[stop] is True:
-            return values
+        flag = values[stop] if stop >= 0 else False
+        if _traced(flag):
+            turns += 1
+            if turns > _MOST_TURNS or not isinstance(items, (list, tuple, range, dict, str, Tensor, zip, enumerate, reversed)):
+                raise Refused("break over a traced tensor in a loop over an iterator")
+            values = _if(flag, lambda *v: v, functools.partial(body, item), values, names, impure)
         else:
             values = body(item, *values)
+            if stop >= 0 and values[stop] is True:
+                break
     return values
 
 
@@ -337,7 +342,8 @@ def _result(returned, value):
     return value
 
 
-HELPERS = {"if_": _if, "while_": _while, "for_": _for, "and_": functools.partial(_and, _value(ops.logical_and)), "or_": functools.partial(_or, _value(ops.logical_or)),
+HELPERS = {"if_": _if, "while_": _while, "for_": _for,
+           "and_": functools.partial(_and, _value(ops.logical_and)), "or_": functools.partial(_or, _value(ops.logical_or)),
            "all_": functools.partial(_and, _truth(ops.logical_and)), "any_": functools.partial(_or, _truth(ops.logical_or)),
            "not_": _not, "choose": _choose,
            "range_": _range, "result": _result, "unset": _Unset}

@@ -6,7 +6,7 @@ import ast
 __all__ = ["HELPERS", "MADE", "Refused", "effects", "has", "helper"]
 
 _CHANGING = frozenset(("append", "extend", "insert", "pop", "popitem", "setdefault", "appendleft"))
-_WRITING = frozenset(("print", "assign", "assign_add", "assign_sub"))  # statements that the graph has as well
+_WRITING = frozenset(("assign", "assign_add", "assign_sub"))  # statements that the graph has as well
 HELPERS = "__rutile_syntax"  # the name of branches.py in rewritten functions
 MADE = "__made_"  # what names of made functions begin with
 
@@ -39,10 +39,7 @@ class _Names(ast.NodeVisitor):
 
     def visit_Subscript(self, node):
         if isinstance(node.ctx, ast.Store):
-            if isinstance(node.value, ast.Name):
-                self._store(node.value.id)  # a tensor is a value: x[i] = v makes another x
-            else:
-                self._refuse(node, "an assignment to a part of an object")
+            self._refuse(node, "an assignment to a part of an object")
         self.generic_visit(node)
 
     def visit_Expr(self, node):
@@ -71,7 +68,14 @@ class _Names(ast.NodeVisitor):
     def visit_Lambda(self, node):
         pass
 
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_Lambda
+    def _comprehension(self, node):
+        inner = _Names()
+        for child in ast.iter_child_nodes(node):
+            inner.visit(child)
+        if inner.impure:
+            self.impure = self.impure or inner.impure
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
 
 
 def effects(statements):

@@ -2,6 +2,8 @@
 """Functions with rewritten control flow: same signature, closure, file and lines."""
 
 import ast
+import copy
+import dis
 import functools
 import inspect
 import sys
@@ -13,9 +15,11 @@ from rutile._syntax import branches
 from rutile._syntax.effects import HELPERS, Refused, effects, helper
 from rutile._syntax.flags import Flags
 from rutile.nn.cell import Cell
-from rutile._syntax.rewriter import Rewriter
+from rutile._syntax.rewriter import PURE, Rewriter
 
 __all__ = ["rewrite"]
+
+Tensor = _rutile.Tensor
 
 _TRANSFORMS = "rutile.ops.transform"
 _REFUSED = (ast.Yield, ast.YieldFrom, ast.Await, ast.Global, ast.Nonlocal, ast.NamedExpr, ast.Match, ast.AsyncFor,
@@ -57,7 +61,12 @@ def _rewritten_code(code):
     for node in ast.walk(function):
         if isinstance(node, _REFUSED):
             raise Refused(f"{type(node).__name__.lower()} in line {node.lineno}")
+    _check_inner_functions(function)
     function.decorator_list = []
+    _plain_arguments(function)
+    read = _compiled(copy.deepcopy(function), [n for n in code.co_freevars if n != HELPERS], code, first)
+    if _fingerprint(read) != _fingerprint(code):
+        raise Refused("its file holds another text now")
     impure = effects(function.body).impure
     function.body = Flags().function(function.body)
     rewriter = Rewriter()
@@ -69,21 +78,56 @@ def _rewritten_code(code):
     names = [n for n in effects(body).stored if n not in arguments]
     unset = [ast.Assign([ast.Name(n, ast.Store())], helper("unset", ast.Constant(n))) for n in names]
     function.body = unset + body
+    free = [n for n in code.co_freevars if n != HELPERS]
+    return _compiled(function, free + [HELPERS], code, first), impure
+
+
+def _fingerprint(code):
+    """Names, constants and operators: the same for the same text, whatever its lines."""
+    operators = sorted((i.opname, str(i.arg)) for i in dis.get_instructions(code)
+                       if i.opname.startswith(("BINARY", "INPLACE", "UNARY", "COMPARE")))
+    constants = {repr(c) for c in code.co_consts if not isinstance(c, types.CodeType)}
+    return set(code.co_names), code.co_varnames, constants, set(operators)
+
+
+def _plain_arguments(function):
+    """Defaults and annotations come from the function itself."""
     function.args.defaults = [ast.Constant(None) for _ in function.args.defaults]
     function.args.kw_defaults = [d and ast.Constant(None) for d in function.args.kw_defaults]
     for a in ast.walk(function.args):
         if isinstance(a, ast.arg):
             a.annotation = None
     function.returns = None
-    free = [n for n in code.co_freevars if n != HELPERS]
-    factory = ast.FunctionDef("__factory", ast.arguments([], [ast.arg(n) for n in free + [HELPERS]], None, [], [], None, []),
-                              [function], [], None, None)
+
+
+def _compiled(function, free, code, first):
+    """The code of a definition that finds these names around it."""
+    factory = ast.FunctionDef("__factory", ast.arguments([], [ast.arg(n) for n in free], None, [], [], None, []), [function],
+                              [], None, None)
     module = ast.Module([factory], [])
     _locate(module, function.lineno)
     ast.increment_lineno(module, first - 1)
-    outer = next(c for c in compile(module, code.co_filename, "exec").co_consts if isinstance(c, types.CodeType))
-    inner = next(c for c in outer.co_consts if isinstance(c, types.CodeType) and c.co_name == function.name)
-    return inner, impure
+    try:
+        outer = next(c for c in compile(module, code.co_filename, "exec").co_consts if isinstance(c, types.CodeType))
+    except SyntaxError as e:
+        raise Refused(str(e)) from None
+    return next(c for c in outer.co_consts if isinstance(c, types.CodeType) and c.co_name == function.name)
+
+
+def _check_inner_functions(function):
+    """Functions in the function must not read what a rewritten statement assigns: it is another variable then."""
+    stored = set()
+    for node in ast.walk(function):
+        if isinstance(node, (ast.If, ast.For, ast.While)):
+            stored.update(effects([node]).stored)
+    for node in ast.walk(function):
+        if node is function or not isinstance(node, (ast.FunctionDef, ast.Lambda, ast.GeneratorExp, ast.ClassDef)):
+            continue
+        own = {a.arg for a in ast.walk(node) if isinstance(a, ast.arg)}
+        own.update(n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+        for n in ast.walk(node):
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in stored - own:
+                raise Refused(f"a function in it reads {n.id}, which an if or a loop assigns")
 
 
 def rewrite(function):
@@ -123,18 +167,53 @@ def _of_rewritten(function):
 
 
 def _called(function):
-    """What is called instead: a user's function is rewritten as its caller was."""
+    """What is called instead: a user's function is rewritten as its caller was. In a branch it may only compute."""
     if not isinstance(function, (types.FunctionType, types.MethodType, type, _rutile.JitFunction, Cell)):
         method = getattr(type(function), "__call__", None)  # of an object
         if isinstance(method, types.FunctionType) and _is_users(method):
             function = method.__get__(function)
     plain = function.__func__ if isinstance(function, types.MethodType) else function
-    if not isinstance(plain, _rutile.JitFunction) and not (isinstance(plain, types.FunctionType) and _is_users(plain)):
-        return function
+    if isinstance(plain, _rutile.JitFunction) or (isinstance(plain, types.FunctionType) and _is_users(plain)):
+        try:
+            return rewrite(function)
+        except Refused as e:
+            if branches.depth():
+                raise branches.BranchRefused(str(e)) from None
+            return function
+    if branches.depth() and not _computes(function):
+        raise branches.BranchRefused(f"a call of {getattr(function, '__qualname__', type(function).__name__)}")
+    return function
+
+
+def _computes(function):
+    """Whether a call that is not rewritten is known to compute a value and nothing else."""
+    if isinstance(function, Cell):
+        return all(_cell_computes(c) for c in function._walk())
+    owner = getattr(function, "__self__", None)
+    if isinstance(function, types.BuiltinFunctionType) and owner is not None:
+        if isinstance(owner, types.ModuleType):
+            return owner.__name__ in ("math", "operator") or (owner.__name__ == "builtins" and function.__name__ in PURE)
+        if type(owner) in (list, dict):
+            return function.__name__ in ("get", "items", "keys", "values", "copy", "index", "count")
+        return isinstance(owner, (str, tuple, int, float, Tensor))
+    kind = function if isinstance(function, type) else type(function)
+    module = getattr(function, "__module__", None) if isinstance(function, (types.FunctionType, types.MethodType)) else kind.__module__
+    module = module or getattr(kind, "__module__", "") or ""
+    return module.split(".")[0] in ("rutile", "_rutile") or (isinstance(function, type) and kind.__module__ == "builtins"
+                                                              and kind.__name__ in PURE)
+
+
+def _cell_computes(cell):
+    if cell._hooks or cell._pre_hooks:
+        return False
+    construct = type(cell).construct
+    if type(cell).__module__.startswith("rutile."):
+        return True
+    construct = getattr(construct, "__wrapped__", construct)
     try:
-        return rewrite(function)
+        return isinstance(construct, types.FunctionType) and not _rewritten_code(construct.__code__)[1]
     except Refused:
-        return function
+        return False
 
 
 def _is_users(function):

@@ -2,11 +2,15 @@
 """Statements as calls of the helpers in branches.py."""
 
 import ast
-import builtins
 
 from rutile._syntax.effects import MADE, Refused, effects, helper
 
-__all__ = ["Rewriter"]
+__all__ = ["PURE", "Rewriter"]
+
+# Python's functions that compute a value and nothing else; super() finds its class by its own name.
+PURE = frozenset(("abs", "all", "any", "bool", "dict", "divmod", "enumerate", "float", "format", "getattr", "hasattr", "int",
+                  "isinstance", "issubclass", "len", "list", "max", "min", "pow", "range", "repr", "reversed", "round",
+                  "slice", "sorted", "str", "sum", "super", "tuple", "type", "zip"))
 
 
 def _load(name):
@@ -71,8 +75,7 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_Call(self, node):
         self.generic_visit(node)
-        known = isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)
-        if isinstance(node.func, (ast.Name, ast.Attribute)) and not known:
+        if not (isinstance(node.func, ast.Name) and node.func.id in PURE):
             node.func = helper("called", node.func)
         return node
 
