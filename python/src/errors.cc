@@ -129,7 +129,11 @@ bool add_error_types(PyObject* module) {
   PyObject* errors = PyImport_AddModule("rutile._rutile.errors");
   if (!errors || PyModule_AddObjectRef(module, "errors", errors) < 0) return false;
   for (const Named& n : kNames) {
-    PyObject* bases = PyTuple_Pack(2, error_base, builtin_for(n.code));
+    // An axis out of range is a ValueError to MindSpore's users, an IndexError to PyTorch's and
+    // both to NumPy's.
+    PyObject* bases = n.code == ErrorCode::kIndex
+                          ? PyTuple_Pack(3, error_base, PyExc_IndexError, PyExc_ValueError)
+                          : PyTuple_Pack(2, error_base, builtin_for(n.code));
     if (!bases) return false;
     PyObject* type = PyErr_NewException(n.name, bases, nullptr);
     Py_DECREF(bases);

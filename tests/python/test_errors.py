@@ -82,6 +82,7 @@ def test_kinds_are_importable():
     for name in ("TypeError", "ValueError", "IndexError", "RuntimeError"):
         kind = getattr(rutile.errors, name)
         assert issubclass(kind, rutile.Error) and issubclass(kind, __builtins__[name])
+    assert issubclass(rutile.errors.IndexError, ValueError)  # an axis out of range is both, as NumPy's
 
 
 def test_an_operator_leaves_other_types_to_python():

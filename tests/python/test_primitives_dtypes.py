@@ -166,3 +166,11 @@ def test_log(capfd, monkeypatch):
     log.debug("not written")
     err = capfd.readouterr().err
     assert "epoch 3" in err and "not written" not in err and log.get_level() == "1"
+
+
+def test_wrong_attributes():
+    x = ops.ones((2, 3))
+    for wrong, kind in ((lambda: P.ReduceSum(keep_dims=1), TypeError), (lambda: P.Conv2D(0, 3), ValueError), (lambda: P.Conv2D("a", 3), TypeError),
+                        (lambda: P.Argmax(output_type=ms.float16)(x), TypeError), (lambda: P.Concat(axis=5)((x, x)), ValueError)):
+        with pytest.raises(kind):
+            wrong()

@@ -71,6 +71,11 @@ def _made(name, attributes, call, doc, module=__name__):
             if bound.arguments[key] is _inspect.Parameter.empty:
                 raise _errors.TypeError(f"[{name}] needs the attribute {key}")
             setattr(self, key, bound.arguments[key])
+        if "keep_dims" in attributes and not isinstance(self.keep_dims, bool):
+            raise _errors.TypeError(f"[{name}] keep_dims is True or False, got {self.keep_dims!r}")
+        if "out_channel" in attributes and (not isinstance(self.out_channel, int) or self.out_channel < 1):
+            kind = _errors.ValueError if isinstance(self.out_channel, int) else _errors.TypeError
+            raise kind(f"[{name}] out_channel is a positive int, got {self.out_channel!r}")
         self.name = name
 
     __init__.__signature__ = signature
@@ -196,10 +201,18 @@ _define("ArgMaxWithValue", {"axis": 0, "keep_dims": False}, lambda self, x: F.ar
 _define("ArgMinWithValue", {"axis": 0, "keep_dims": False}, lambda self, x: (
     _table.argmin(x, (self.axis,), self.keep_dims), _table.min(x, (self.axis,), self.keep_dims)),
     "(place, value) of the smallest.")
+
+
+def _places(p):
+    if str(getattr(p.output_type, "name", p.output_type)) not in ("int32", "int64"):
+        raise _errors.TypeError(f"[{p.name}] output_type is int32 or int64, got {p.output_type}")
+    return p.output_type
+
+
 _define("Argmax", {"axis": -1, "output_type": "int32"}, lambda self, x: F.argmax(x, self.axis).cast(
-    self.output_type), "The place of the largest.")
+    _places(self)), "The place of the largest.")
 _define("Argmin", {"axis": -1, "output_type": "int32"}, lambda self, x: F.argmin(x, self.axis).cast(
-    self.output_type), "The place of the smallest.")
+    _places(self)), "The place of the smallest.")
 _define("CumSum", {"exclusive": False, "reverse": False}, lambda self, x, axis: _table.cumsum(
     x, int(axis), self.exclusive, self.reverse).cast(x.dtype), "Running sums.")
 _define("MatMul", {"transpose_a": False, "transpose_b": False}, lambda self, a, b: _table.matmul(
