@@ -174,3 +174,14 @@ def test_wrong_attributes():
                         (lambda: P.Argmax(output_type=ms.float16)(x), TypeError), (lambda: P.Concat(axis=5)((x, x)), ValueError)):
         with pytest.raises(kind):
             wrong()
+
+
+def test_batch_norm_of_plain_tensors():
+    x = ms.Tensor(np.random.RandomState(0).rand(4, 2, 3, 3).astype(np.float32))
+    one, zero = ms.Tensor([1.0, 1.0]), ms.Tensor([0.0, 0.0])
+    y = ops.batch_norm(x, zero, one, one, zero, training=True).asnumpy()
+    np.testing.assert_allclose(y.mean((0, 2, 3)), 0, atol=1e-5)
+    assert zero.asnumpy().tolist() == [0, 0]
+    mean, variance = ms.Parameter(zero), ms.Parameter(one)
+    ops.batch_norm(x, mean, variance, one, zero, training=True)
+    assert (mean.asnumpy() != 0).all()

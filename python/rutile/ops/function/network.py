@@ -199,13 +199,14 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 
 def batch_norm(input_x, running_mean, running_var, weight, bias, training=False, momentum=0.1, eps=1e-5):
-    """Normalised by channel; training: by the batch, and the running statistics (Parameters) move by `momentum`."""
+    """Normalised by channel; training: by the batch, and running statistics that are Parameters move by `momentum`."""
     if not training:
         return _table.batch_norm_inference(input_x, running_mean, running_var, weight, bias, eps=eps)
     y, mean, rstd = _table.batch_norm(input_x, weight, bias, eps=eps)
-    count = input_x.size // _b.max(input_x.shape[1], 1)
-    _rutile.updates.batch_norm_update_stats(running_mean, running_var, mean, rstd, momentum=momentum, eps=eps,
-                                            count=count)
+    if isinstance(running_mean, _rutile.Parameter) and isinstance(running_var, _rutile.Parameter):
+        count = input_x.size // _b.max(input_x.shape[1], 1)
+        _rutile.updates.batch_norm_update_stats(running_mean, running_var, mean, rstd, momentum=momentum, eps=eps,
+                                                count=count)
     return y
 
 
