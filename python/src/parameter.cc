@@ -75,13 +75,22 @@ PyObject* value(PyObject* self, PyObject*) {
   return guarded([&] { return wrap(as_tensor(self)); });
 }
 
+// MindSpore's gradients: an assignment is no part of them, what is read afterwards counts for the
+// parameter as what was read before.
+Tensor assigned(const Tensor& before, const Tensor& value) {
+  const Tensor t = ops::stop_gradient(value);
+  if (!is_floating(t.dtype()) || !call_modes().tape->tracked(before)) return t;
+  const Tensor zero = ops::sub(before, ops::stop_gradient(before));
+  return ops::add(t, ops::where(ops::equal(zero, zero), zero, 0.0));
+}
+
 PyObject* set_data(PyObject* self, PyObject* data) {
   return guarded([&] {
     const nn::ParameterPtr& p = as_parameter(self);
     const DType dtype = p->meta().dtype;
     Tensor t = tensor_from(data);
     if (t.dtype() != dtype) t = ops::cast(t, dtype);
-    if (call_modes().tape) t = ops::stop_gradient(t);  // an assignment is no part of a gradient
+    if (call_modes().tape) t = assigned(as_tensor(self), t);
     p->set_value(t);
     return Py_NewRef(self);
   });

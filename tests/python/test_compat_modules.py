@@ -102,6 +102,13 @@ def test_assignments_have_no_gradient(wrap):
 
     net = Net()
     assert float(wrap(rutile.grad(net))(Tensor(3.0))) == 6 and float(net.w) == 6
+    assert float(wrap(rutile.grad(net, None, net.w))(Tensor(3.0))) == 3 and float(net.w) == 6
+
+    def added(x):
+        ops.assign_add(net.w, x)
+        return net.w * x
+
+    assert float(wrap(rutile.grad(added, None, net.w))(Tensor(3.0))) == 3 and float(net.w) == 9
 
 
 def test_cell_lists_by_tensors():

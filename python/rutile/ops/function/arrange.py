@@ -359,7 +359,10 @@ def assign_add(variable, value):
     value = _tensor(value).cast(variable.dtype)
     if value.shape != variable.shape:
         value = _table.broadcast_to(value, variable.shape)
-    _rutile.updates.assign_add(variable, value)
+    if _rutile.add_hook(variable, lambda g: None):  # differentiated by: what is read afterwards counts
+        variable.set_data(variable + value)
+    else:
+        _rutile.updates.assign_add(variable, value)
     return variable
 
 
