@@ -159,6 +159,8 @@ def test_parameters_keep_their_hooks():
         assert rutile.grad(net, None, net.weight)(x).asnumpy().tolist() == [[2, 6]]
     _, both = rutile.value_and_grad(net, 0, weights)(x)[1]
     assert both[0].asnumpy().tolist() == [[2, 6]]
+    square = ops.GradOperation(get_all=True, get_by_list=True)(lambda: net.weight * net.weight, weights)()  # no arguments
+    assert square[0].asnumpy().tolist() == [[4, 4]]
     double.remove()
     double.remove()
     assert grad(x)[0].asnumpy().tolist() == [[1, 3]]

@@ -33,12 +33,13 @@ def _native(fn, position, weights, has_aux, args, kwargs):
     value, grads = _rutile.value_and_grad(fn, position, weights, has_aux, args, kwargs)
     if not _parameter_hooks or weights is None:
         return value, grads
-    by_weights = grads if position is None else grads[1]
+    alone = position is None or position in ((), [])
+    by_weights = grads if alone else grads[1]
     if isinstance(weights, Parameter):
         by_weights = _through_hooks(weights, by_weights)
     else:
         by_weights = tuple(_through_hooks(p, g) for p, g in zip(weights, by_weights))
-    return value, by_weights if position is None else (grads[0], by_weights)
+    return value, by_weights if alone else (grads[0], by_weights)
 
 
 def _through_hooks(parameter, grad):
