@@ -167,8 +167,8 @@ def _if(condition, then, other, values, names, impure):
             if not _not_returned(yes if a is None else no, names):
                 raise Refused("a function that returns a value on some ways and None on others")
             wanted.append((k, b if a is None else a))
-        elif type(a) is bool and type(b) is bool and not names[k].startswith("__"):
-            raise Refused(f"{names[k]} is True or False: as a tensor it would add up otherwise")
+        elif _number(a) and _number(b) and not names[k].startswith("__"):
+            raise Refused(f"{names[k]} is {a!r} or {b!r}: as a tensor it would compute otherwise")
         elif _leaves(a) and _leaves(b):
             wanted.append((k, _wider(a, b)))
         else:
@@ -211,6 +211,8 @@ def _traced_loop(test, body, values, names, impure):
             if not _not_returned(values, names):
                 raise Refused("a loop that returns a value on some ways and None on others")
             start[k] = _zeros_like(after[k])
+        elif type(values[k]) is float and type(after[k]) is float:
+            raise Refused(f"{names[k]} is a number of double precision, which a tensor would not be")
         elif not _leaves(values[k]) or not _leaves(after[k]):
             raise Refused(f"{names[k]} is {type(values[k]).__name__} before the loop and {type(after[k]).__name__} in it")
 
@@ -270,7 +272,9 @@ def _for(items, body, values, names, stop, impure):
             turns += 1
             if turns > _MOST_TURNS or not isinstance(items, (list, tuple, range, dict, str, Tensor, zip, enumerate, reversed)):
                 raise Refused("break over a traced tensor in a loop over an iterator")
-            values = _if(flag, lambda *v: v, functools.partial(body, item), values, names, impure)
+            # Counters go on as tensors behind a break that is one.
+            counts = [f"__{n}" if type(v) is int else n for n, v in zip(names, values)]
+            values = _if(flag, lambda *v: v, functools.partial(body, item), values, counts, impure)
         else:
             values = body(item, *values)
             if stop >= 0 and values[stop] is True:
