@@ -154,7 +154,7 @@ struct RUTILE_API DiceLoss {
 
 // -log P of label sequences over all their alignments (connectionist temporal classification).
 //   nn::CTCLoss loss{.blank = 0};
-//   Tensor l = loss(ops::log_softmax(logits), targets, input_lengths, target_lengths);
+//   Tensor l = loss(log_probs, targets, input_lengths, target_lengths);
 // log_probs [t, n, classes]; targets i64 [n, s], or all one after the other; lengths i64 [n].
 struct RUTILE_API CTCLoss {
   int64_t blank = 0;

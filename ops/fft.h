@@ -2,7 +2,7 @@
 // Discrete Fourier transforms (Cooley and Tukey, "An algorithm for the machine calculation of
 // complex Fourier series", 1965). Along an axis of n points, with w = exp(-2 pi i / n):
 //
-//   fft:   y[k] = sum_j x[j] w^(jk)              ifft:  y[k] = 1/n sum_j x[j] w^(-jk)
+// fft: y[k] = sum_j x[j] w^(jk); ifft: y[k] = 1/n sum_j x[j] w^(-jk).
 //
 //   Tensor y = ops::rfft(x);                       // f32[8,1000] -> c64[8,501]
 //   Tensor z = ops::irfft(y, {.n = 1000});         // f32[8,1000], x again

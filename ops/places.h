@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Further reading and writing at places; the results are new tensors, see scatter.h.
 //
-//   Tensor y = ops::scatter_reduce(x, ids, src, {.axis = 1, .reduce = ops::IndexReduce::kMean});
-//   Tensor z = ops::slice_scatter(x, part, {.axis = 0, .start = 2, .end = 4});   // x[2:4] = part
+//   Tensor y = ops::scatter_reduce(x, ids, src, {.axis = 1, .reduce = IndexReduce::kMean});
+//   Tensor z = ops::slice_scatter(x, src, {.axis = 0, .start = 2, .end = 4});   // x[2:4] = part
 //   Tensor bags = ops::embedding_bag(ids, table);       // i64[8,5], f32[100,16] -> f32[8,16]
 //
 // Indices are i32 or i64; negative ones count from the end where nothing else is said, one out of

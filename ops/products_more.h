@@ -2,7 +2,7 @@
 // Further products and distances, made of matmul and reductions; see einsum.h.
 //
 //   Tensor y = ops::addmv(x, a, v);                    // x + a v: f32[3], f32[3,5], f32[5]
-//   Tensor z = ops::bilinear(x1, x2, weight, bias);    // [8,4], [8,5], [3,4,5] -> [8,3]
+//   Tensor z = ops::bilinear(x, y, weight, bias);    // [8,4], [8,5], [3,4,5] -> [8,3]
 //
 // Inputs are promoted to their common dtype. Wrong shapes are kValue, wrong dtypes kType.
 #pragma once

@@ -3,8 +3,8 @@
 // training shows of a network's inside.
 //
 //   ops::start_recording();
-//   step(x, y);                                  // somewhere in it: ops::record("scalar", "norm",
-//   n) for (const ops::Recorded& r : ops::take_recorded()) use(r.tag, r.value);
+//   step(x, y);  // somewhere in it: ops::record("scalar", "norm", v)
+//   for (const ops::Recorded& r : ops::take_recorded()) use(r.tag, r.value);
 //   ops::stop_recording();
 #pragma once
 

@@ -21,7 +21,7 @@ TABLES = {"kernels/cpu/isa/reduce_loops.h", "ops/conv_rules.h", "ops/random.h:un
 
 NAMES = """
 extern const Tensor a, b, x, y, w, q, k, v, e, p, s, t, weight, bias, mean, rstd, logits, labels, dy, ids, table,
-    log_p, loss;
+    log_p, log_probs, loss, re, im, src, offsets, targets, input_lengths, target_lengths;
 extern std::vector<Tensor> grads;
 extern const std::vector<Tensor> parameters;
 extern const int64_t n, h, c;
@@ -32,9 +32,13 @@ OWN = {
     "core/interrupt.h": "int step = 0, steps = 1;",
     "dataset/pipeline.h": "extern void step(const Tensor&, const Tensor&);",
     "dataset/transform.h": "using namespace dataset;",
+    "io/event_file.h": "extern const int64_t step;",
     "io/ckpt.h": "extern void use(const std::string&, const Tensor&);",
     "io/protobuf.h": "extern Ref<io::Blob> blob; extern std::vector<std::string> names;",
     "io/file.h": "extern const void* data; extern size_t bytes;",
+    "ops/record.h": "extern void step(const Tensor&, const Tensor&); extern void use(const std::string&, const Tensor&);",
+    "train/summary.h": "extern train::Trainer& trainer;",
+    "train/graph_def.h": "extern nn::TrainStep step; extern io::EventFile& events;",
     "kernels/dispatch.h": "using namespace kernels; extern Plan* plan; const DType dtype{};",
     "kernels/walk.h": "using namespace kernels; extern TensorMeta meta; extern float* p; extern void use(float);",
     "nn/optim/loss_scaler.h": "using namespace nn; GradScope scope; extern std::shared_ptr<optim::Optimizer> optimizer;",
@@ -74,6 +78,8 @@ OWN = {
 
 # At namespace scope, behind the functions that it names.
 BEFORE = {
+    "ops/record.h": "extern void step(const Tensor&, const Tensor&); extern void use(const std::string&, const Tensor&);",
+    "train/graph_def.h": "extern nn::TrainStep step; extern io::EventFile& events;",
     "kernels/dispatch.h": "template <class T> Status run(const Plan&, const KernelArgs&);",
     "ops/op_def.h": "using ops::Conv2dAttrs; Status infer_conv2d(const CallMeta&, TensorMeta*); "
                     "GradResult grad_conv2d(GradCtx&);",

@@ -16,6 +16,11 @@ def is_float(x):
     return x.dtype.name.startswith(("float", "bfloat", "complex"))
 
 
+def has_nan(x):
+    """Whether there can be a NaN: integers and bools have none, and keep their dtype."""
+    return tensor(x).dtype.name.startswith(("float", "bfloat", "complex"))
+
+
 def floating(x):
     """x as floats: integers and bools become float32."""
     x = tensor(x)

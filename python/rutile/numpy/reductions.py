@@ -112,12 +112,16 @@ def cumprod(a, axis=None, dtype=None):
 
 def nancumsum(a, axis=None, dtype=None):
     """cumsum with NaN as 0."""
+    if not _u.has_nan(a):
+        return cumsum(a, axis, dtype)
     a = _u.floating(a)
     return cumsum(_ops.where(_table.isnan(a), _table.full((), 0, a.dtype), a), axis, dtype)
 
 
 def nansum(a, axis=None, dtype=None, keepdims=False):
     """The sum with NaN as 0."""
+    if not _u.has_nan(a):
+        return sum(a, axis, dtype, keepdims)
     return _u.cast(_table.nansum(_u.floating(a), _u.axes(axis), bool(keepdims)), dtype)
 
 
@@ -133,11 +137,15 @@ def _without_nan(a, value):
 
 def nanmax(a, axis=None, dtype=None, keepdims=False):
     """The largest without NaN."""
+    if not _u.has_nan(a):
+        return _u.cast(max(a, axis, keepdims), dtype)
     return _u.cast(_table.max(_without_nan(a, float("-inf")), _u.axes(axis), bool(keepdims)), dtype)
 
 
 def nanmin(a, axis=None, dtype=None, keepdims=False):
     """The smallest without NaN."""
+    if not _u.has_nan(a):
+        return _u.cast(min(a, axis, keepdims), dtype)
     return _u.cast(_table.min(_without_nan(a, float("inf")), _u.axes(axis), bool(keepdims)), dtype)
 
 
@@ -145,8 +153,9 @@ def nanvar(a, axis=None, dtype=None, ddof=0, keepdims=False):
     """The variance without NaN."""
     a = _u.floating(a)
     d = a - _table.nanmean(a, _u.axes(axis), True)
+    d = _ops.where(_table.isnan(a), _table.full((), 0, a.dtype), d)
     n = _table.sum(_table.logical_not(_table.isnan(a)).cast(a.dtype), _u.axes(axis), bool(keepdims))
-    return _u.cast(_table.nansum(d * d, _u.axes(axis), bool(keepdims)) / (n - float(ddof)), dtype)
+    return _u.cast(_table.sum(d * d, _u.axes(axis), bool(keepdims)) / (n - float(ddof)), dtype)
 
 
 def nanstd(a, axis=None, dtype=None, ddof=0, keepdims=False):
@@ -246,6 +255,8 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = _ops.movedim(a, axisa, -1), _ops.movedim(b, axisb, -1)
+    if a.shape[-1] not in (2, 3) or b.shape[-1] not in (2, 3):
+        raise _u.errors.ValueError(f"cross: vectors have 2 or 3 elements, got {a.shape[-1]} and {b.shape[-1]}")
     flat = a.shape[-1] == 2 and b.shape[-1] == 2
     part = lambda x, i: x[..., i] if i < x.shape[-1] else x[..., 0] * 0
     z = part(a, 0) * part(b, 1) - part(a, 1) * part(b, 0)

@@ -17,6 +17,10 @@ def _axes_of(axes, args, what):
         if not isinstance(axes, (tuple, list)) or len(axes) != len(args):
             raise _errors.ValueError(f"vmap: {what} {axes!r} does not fit {len(args)} of them")
         return [_axes_of(x, a, what) for x, a in zip(axes, args)]
+    if isinstance(args, dict):
+        if isinstance(axes, dict) and set(axes) != set(args):
+            raise _errors.ValueError(f"vmap: {what} {axes!r} does not fit the keys {list(args)}")
+        return {k: _axes_of(axes[k] if isinstance(axes, dict) else axes, a, what) for k, a in args.items()}
     if isinstance(axes, bool) or not (axes is None or isinstance(axes, int)):
         raise _errors.TypeError(f"vmap: {what} holds ints and None, got {axes!r}")
     return axes
@@ -26,6 +30,9 @@ def _leaves(axes, args):
     if isinstance(args, (tuple, list)):
         for x, a in zip(axes, args):
             yield from _leaves(x, a)
+    elif isinstance(args, dict):
+        for k, a in args.items():
+            yield from _leaves(axes[k], a)
     else:
         yield axes, args
 
@@ -33,6 +40,8 @@ def _leaves(axes, args):
 def _rebuilt(args, axes, next_leaf):
     if isinstance(args, (tuple, list)):
         return type(args)(_rebuilt(a, x, next_leaf) for a, x in zip(args, axes))
+    if isinstance(args, dict):
+        return {k: _rebuilt(a, axes[k], next_leaf) for k, a in args.items()}
     return args if axes is None or not isinstance(args, Tensor) else next_leaf()
 
 

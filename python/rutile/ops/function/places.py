@@ -3,6 +3,7 @@
 
 import builtins as _b
 
+from rutile import dtype as _dtype
 from rutile._rutile import Parameter, Tensor
 from rutile._rutile import ops as _table
 from rutile.ops.function._util import _axis, _errors, _tensor
@@ -38,8 +39,10 @@ def tensor_scatter_div(input_x, indices, updates):
     """Divided by the updates at their places."""
     if not input_x.dtype.name.startswith(("int", "uint")):
         return _table.tensor_scatter(input_x, indices, 1 / updates, reduce="mul")
-    divisor = _table.tensor_scatter(_table.full(input_x.shape, 1, input_x.dtype), indices, updates, reduce="mul")
-    return _table.trunc_div(input_x, divisor)
+    # Divisors of one place multiply: in their own dtype they would overflow.
+    wide = _dtype.int64
+    divisor = _table.tensor_scatter(_table.full(input_x.shape, 1, wide), indices, updates.cast(wide), reduce="mul")
+    return _table.trunc_div(input_x.cast(wide), divisor).cast(input_x.dtype)
 
 
 def _in_place(name, function, rows):
@@ -104,12 +107,15 @@ def take(input, index, axis=None, mode="clip"):
 def _segment(name, kind, doc, start=None):
     def function(x, segment_ids, num_segments):
         input_x, n = x, int(num_segments)
-        shape = (n, *input_x.shape[segment_ids.ndim:])
+        shape = (n + 1, *input_x.shape[segment_ids.ndim:])
         rows = input_x.reshape(segment_ids.size, *input_x.shape[segment_ids.ndim:])
         floating = input_x.dtype.name.startswith(("float", "bfloat"))
         value = start(input_x.dtype) if callable(start) else start
         base = _table.full(shape=shape, value=value if floating or not callable(start) else int(value), dtype=input_x.dtype)
-        return _table.tensor_scatter(base, segment_ids.reshape(-1, 1), rows, reduce=kind)
+        # Rows of negative ids go into a segment behind the last; what is too large stays out of range.
+        ids = segment_ids.reshape(-1, 1)
+        ids = _table.where(ids < 0, Tensor(n, ids.dtype), ids + (ids >= n).cast(ids.dtype))
+        return _table.tensor_scatter(base, ids, rows, reduce=kind)[:n]
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
