@@ -73,7 +73,10 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
       if (shape != Py_None) {
         throw_error(ErrorCode::kValue, "Tensor: shape goes with init, not with input_data");
       }
-      t = tensor_from(data);
+      // A float with a dtype is rounded once.
+      t = dtype != Py_None && PyFloat_CheckExact(data)
+              ? Tensor::full({}, PyFloat_AS_DOUBLE(data), DType::kF64)
+              : tensor_from(data);
     }
     if (dtype != Py_None) {
       const DType d = dtype_from(dtype);

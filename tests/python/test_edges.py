@@ -51,3 +51,8 @@ def test_negative_segments_are_left_out(name, none, both):
 def test_scatter_div_of_small_integers():
     got = ops.tensor_scatter_div(Tensor([100, 5], rutile.int8), Tensor([[0], [0]]), Tensor([100, 100], rutile.int8))
     assert got.asnumpy().tolist() == [0, 5] and got.dtype == rutile.int8
+
+
+def test_a_float_is_rounded_once():
+    assert Tensor(0.1, rutile.float64).asnumpy() == 0.1 and Tensor(0.1).dtype == rutile.float32
+    assert Tensor(2.0**24 + 1, rutile.int64).asnumpy() == 2**24 + 1
