@@ -6,6 +6,7 @@ The environment's GLOG_v chooses the least level that is written: 0 debug, 1 inf
 
 import logging as _logging
 import os as _os
+import sys as _sys
 
 __all__ = ["critical", "debug", "error", "get_level", "get_log_config", "info", "warning"]
 
@@ -28,10 +29,23 @@ def get_log_config():
     return {"GLOG_v": get_level(), "GLOG_logtostderr": "1"}
 
 
+class _Handler(_logging.StreamHandler):
+    """Writes to what stderr is at the time."""
+
+    @property
+    def stream(self):
+        return _sys.stderr
+
+    @stream.setter
+    def stream(self, value):
+        pass
+
+
 def _logger():
-    logger = _logging.getLogger("rutile")
+    # Not the package's own logger, whose records are its users' to route.
+    logger = _logging.getLogger("rutile.log")
     if not logger.handlers:
-        handler = _logging.StreamHandler()
+        handler = _Handler()
         handler.setFormatter(_logging.Formatter("[%(levelname)s] RUTILE(%(process)d):%(asctime)s %(message)s"))
         logger.addHandler(handler)
         logger.propagate = False
