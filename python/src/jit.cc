@@ -35,7 +35,7 @@ std::shared_ptr<const T> share(T value) {
 bool strict_syntax = false;
 
 // A traced and compiled Python function. Where it reads a value while it is traced, its text is
-// rewritten (rutile/_syntax.py) and traced again; what is refused then, too, runs as it is written,
+// rewritten (rutile/_syntax) and traced again; what is refused then, too, runs as it is written,
 // with one warning. `rewritten` and `as_written`: where those are not fn's own.
 class JitFunction {
  public:
@@ -123,9 +123,11 @@ class JitFunction {
       return only_prepare ? py::none() : as_written_(*args, **kwargs);
     }
     const uint64_t refused = graph::refused_reads().count;
+    std::shared_ptr<const Tree> results;
     try {
-      prepare_for(in, variant);
+      results = prepare_and_run(in, variant, only_prepare ? nullptr : &out);
     } catch (...) {
+      // Errors of a run, which reads no symbol, are the user's.
       if (graph::refused_reads().count == refused) throw;
       std::string reason = graph::refused_reads().last;
       if (!try_rewritten(in, variant, &reason)) {
@@ -135,26 +137,21 @@ class JitFunction {
       }
     }
     if (only_prepare) return py::none();
-    const std::shared_ptr<const Tree> results = run_prepared(in, variant, &out);
+    if (!results) results = prepare_and_run(in, variant, &out);  // rewritten just now
     const Tensor* next = out.data();
     return unflatten(*results, &next);
   }
 
-  void prepare_for(const std::vector<Tensor>& in, const graph::Variant& variant) {
+  // The structure of the results. out null: compiles alone.
+  std::shared_ptr<const Tree> prepare_and_run(const std::vector<Tensor>& in,
+                                              const graph::Variant& variant,
+                                              std::vector<Tensor>* out) {
     // Nobody waits for the lock while holding the interpreter's: a trace needs that one too.
-    py::gil_scoped_release release;
-    std::lock_guard lock(mutex_);
-    compile_for(in, variant);
-  }
-
-  // The structure of the results.
-  std::shared_ptr<const Tree> run_prepared(const std::vector<Tensor>& in,
-                                           const graph::Variant& variant,
-                                           std::vector<Tensor>* out) {
     py::gil_scoped_release release;
     std::lock_guard lock(mutex_);
     graph::Session& session = compile_for(in, variant);
     auto results = std::static_pointer_cast<const Tree>(session.note);
+    if (!out) return results;
     // States are shared with eager calls, which hold the interpreter's lock.
     std::optional<py::gil_scoped_acquire> states;
     if (!session.program().graph->states.empty()) states.emplace();
@@ -173,7 +170,7 @@ class JitFunction {
         rewritten_ = py::module_::import("rutile._syntax").attr("rewrite")(fn_);
       }
       call->way = Call::kRewritten;
-      prepare_for(in, variant);
+      prepare_and_run(in, variant, nullptr);
       return true;
     } catch (py::error_already_set& e) {
       if (e.matches(PyExc_KeyboardInterrupt)) throw;

@@ -206,9 +206,9 @@ def _computes(function):
 def _cell_computes(cell):
     if cell._hooks or cell._pre_hooks:
         return False
-    construct = type(cell).construct
     if type(cell).__module__.startswith("rutile."):
         return True
+    construct = type(cell).construct
     construct = getattr(construct, "__wrapped__", construct)
     try:
         return isinstance(construct, types.FunctionType) and not _rewritten_code(construct.__code__)[1]
