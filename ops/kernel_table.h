@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "rutile/core/device_plugin.h"
 #include "rutile/core/error.h"
 #include "rutile/core/meta.h"
 #include "rutile/core/placement.h"
@@ -19,11 +20,13 @@ namespace rutile {
 struct Plan;
 
 // Pointers of one execution. Absent optional inputs are null. For a mutated input the output that
-// aliases it has the same pointer. `workspace` is aligned to 64.
+// aliases it has the same pointer. `workspace` is aligned to 64. A row of a device with streams
+// queues its work on `stream` and returns; its pointers are the device's.
 struct KernelArgs {
   void* const* in;
   void* const* out;
   void* workspace;
+  Stream stream = nullptr;
 };
 // Does not throw. Fast rows take no memory from the heap either; reference rows may, and give
 // kOutOfMemory if there is none.
