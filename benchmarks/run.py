@@ -60,18 +60,20 @@ class Work:
 
 
 # Of benchmarks/networks: (name, also in bf16).
-NETWORKS = (
+CONVOLUTIONAL = (
     ("mobilenet", True), ("resnext", True), ("unet", True), ("convnext", True), ("vgg", True),
-    ("efficientnet", True), ("generator", True), ("tcn", False),
-    ("densenet", False), ("odd", False), ("vit", True), ("mixer", True), ("bert", True), ("llama", True),
-    ("lstm", False), ("gru", False), ("chain", False), ("autoencoder", False),
-    ("recommender", False), ("factorisation", False), ("inception", True), ("upsampler", False),
-    ("swin", True), ("nerf", True), ("graph", True),
+    ("efficientnet", True), ("generator", True), ("tcn", False), ("densenet", False), ("odd", False),
+    ("inception", True), ("upsampler", False),
+)  # fmt: skip
+OTHERS = (
+    ("vit", True), ("mixer", True), ("bert", True), ("llama", True), ("swin", True), ("nerf", True),
+    ("graph", True), ("lstm", False), ("gru", False), ("chain", False), ("autoencoder", False),
+    ("recommender", False), ("factorisation", False),
 )  # fmt: skip
 
 
-def networks():
-    for name, low in NETWORKS:
+def networks(listed):
+    for name, low in listed:
         for precision in ("fp32", "bf16") if low else ("fp32",):
             yield Work(
                 f"network-{name}-{precision}",
@@ -87,7 +89,7 @@ def networks():
 
 
 def inference():
-    """The compiled evaluation step; its rows stand among the networks'."""
+    """The compiled evaluation step."""
     for batch in (1, 16):
         for precision in ("fp32", "bf16"):
             sizes = {"batch-size": batch, "image-size": 224, "inference": 1}
@@ -140,6 +142,18 @@ def from_python():
         if work.key in twins:
             title = work.title.replace(", fp32", "")
             yield replace(work, key=f"python-{work.key}", title=title, steps=twins[work.key], modes=("graph",))
+
+
+TWINS = [*from_python()]
+# (title in the page, works, what makes the tables)
+SECTIONS = (
+    ("Training", [*works()], training_tables),
+    ("Convolutional networks", [*networks(CONVOLUTIONAL)], networks_table),
+    ("Transformers, recurrent and dense networks", [*networks(OTHERS)], networks_table),
+    ("Inference", [*inference()], networks_table),
+    ("From Python", TWINS, python_table),
+)
+CALLS = "Eager calls"
 
 
 @dataclass
@@ -249,7 +263,8 @@ class Planner:
             return side
         side.command = [self.torch_python, str(COMPARE / "torch_side.py"), *arguments]
         # An empty cache, so that the first round's first step holds the whole compilation.
-        side.env = {"TORCHINDUCTOR_CACHE_DIR": os.path.join(self.scratch, "inductor")}
+        cache = self.options.torch_cache or os.path.join(self.scratch, "inductor")
+        side.env = {"TORCHINDUCTOR_CACHE_DIR": str(cache)}
         return side
 
     def training(self, work):
@@ -419,7 +434,7 @@ def measure(groups, rounds):
 
 
 def parse_arguments():
-    keys = [work.key for work in [*works(), *networks(), *inference(), *from_python()]] + ["dispatch"]
+    keys = [work.key for _, listed, _ in SECTIONS for work in listed] + ["dispatch"]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -432,10 +447,12 @@ def parse_arguments():
         "--out",
         type=pathlib.Path,
         metavar="FILE",
-        help="default docs/benchmarks.md; with --only: none",
+        help="default docs/benchmarks.md; with --only: none. Sections that were not measured in full stay",
     )
     add("--build", type=pathlib.Path, metavar="DIR", default=ROOT / "build" / "release")
     add("--torch-python", metavar="PATH", help="a Python with torch and torchvision")
+    add("--torch-cache", type=pathlib.Path, metavar="DIR",
+        help="keep what torch.compile made (its first steps are then no longer whole compilations)")  # fmt: skip
     options = parser.parse_args()
     try:
         wanted = re.compile(options.only or "")
@@ -455,31 +472,33 @@ def main():
     options, wanted = parse_arguments()
     rounds = options.rounds or (1 if options.quick else 0)
     torch_python, torch_version = find_torch(options.torch_python)
-    heading = environment(options, torch_version, rounds or DEFAULT_ROUNDS)
+    heading = "\n".join(environment(options, torch_version, rounds or DEFAULT_ROUNDS))
+    groups = {}  # {section: the sides of each work}
     with tempfile.TemporaryDirectory(prefix="rutile-bench-") as scratch:
         planner = Planner(options, torch_python, scratch)
-        training = [planner.training(work) for work in works() if wanted.search(work.key)]
-        rest = [*networks(), *inference()]
-        others = [planner.training(work) for work in rest if wanted.search(work.key)]
-        twins = [planner.python(work) for work in from_python() if wanted.search(work.key)]
-        dispatch = planner.dispatch() if wanted.search("dispatch") else []
-        groups = training + others + twins + ([dispatch] if dispatch else [])
-        finished = measure(groups, rounds)
-    tables = [make(given) for make, given in ((training_tables, training),
-              (networks_table, others), (python_table, twins), (dispatch_table, dispatch)) if given]  # fmt: skip
-    text = "\n\n".join(["\n".join(heading), *tables])
-    print("\n" + text + "\n")
-    sides = [side for group in groups for side in group]
+        for title, listed, _ in SECTIONS:
+            sides = planner.python if listed is TWINS else planner.training
+            groups[title] = [sides(work) for work in listed if wanted.search(work.key)]
+        groups[CALLS] = [planner.dispatch()] if wanted.search("dispatch") else []
+        finished = measure([group for section in groups.values() for group in section], rounds)
+    texts, whole = {}, {}
+    for title, listed, make in [*SECTIONS, (CALLS, [None], lambda given: dispatch_table(given[0]))]:
+        if groups[title]:
+            texts[title] = f"{heading}\n\n{make(groups[title])}"
+            if len(groups[title]) == len(listed):
+                whole[title] = texts[title]
+    print("\n" + "\n\n".join(texts.values()) + "\n")
+    sides = [side for section in groups.values() for group in section for side in group]
     if not finished:
         sys.exit(130)
-    if options.out:
-        write_page(options.out, text)
-    elif options.only:
+    if options.only and not options.out:
         print("bench: a part only, no page written (--out FILE writes one)")
     elif not any(side.results for side in sides if side.is_rutile):
-        print("bench: no program of Rutile ran, docs/benchmarks.md stays as it is")
+        print("bench: no program of Rutile ran, no page written")
+    elif not whole:
+        print("bench: no section was measured in full, no page written")
     else:
-        write_page(DEFAULT_OUT, text)
+        write_page(options.out or DEFAULT_OUT, whole)
     if any(side.absent == "failed" for side in sides):
         sys.exit(1)
 
