@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/core/allocator.h"
 
-#include <atomic>
-
 #include "rutile/core/cpu_allocator.h"
+#include "rutile/core/device_runtime.h"
 #include "rutile/core/error.h"
 
 namespace rutile {
 namespace {
-
-constexpr int kNumDeviceTypes = 3;
-std::atomic<Allocator*> g_allocators[kNumDeviceTypes];
 
 void no_deleter(void*) {}
 
@@ -18,23 +14,21 @@ void no_deleter(void*) {}
 
 Allocator& allocator(Device device) {
   if (device.type == DeviceType::kCpu) return cpu_allocator();
-  Allocator* a = g_allocators[static_cast<int>(device.type)].load(std::memory_order_acquire);
-  if (a == nullptr) {
-    throw_error(ErrorCode::kUnsupported,
-                cat("no allocator for device ", to_string(device), ": its plugin is not loaded"));
-  }
-  return *a;
-}
-
-void register_allocator(DeviceType type, Allocator* a) {
-  RUTILE_CHECK(type != DeviceType::kCpu, "the host's allocator cannot be replaced");
-  g_allocators[static_cast<int>(type)].store(a, std::memory_order_release);
+  return device_runtime(device).memory();
 }
 
 Ref<Storage> Storage::allocate(size_t bytes, Device device) {
   Ref<Storage> s(new Storage);
   s->device_ = device;
   if (bytes > 0) s->data_ = rutile::allocator(device).allocate(bytes);
+  s->bytes_ = bytes;
+  return s;
+}
+
+Ref<Storage> Storage::adopt(void* data, size_t bytes, Device device) {
+  Ref<Storage> s(new Storage);
+  s->device_ = device;
+  s->data_ = data;
   s->bytes_ = bytes;
   return s;
 }

@@ -34,15 +34,16 @@ class RUTILE_API Allocator {
   virtual void set_limit(int64_t bytes) = 0;  // 0: no limit of ours
 };
 
-// The device's allocator, for the life of the process.
+// The device's allocator, for the life of the process. Opens the device's plugin where it is not
+// open yet (core/device_runtime.h); throws if that fails.
 RUTILE_API Allocator& allocator(Device device);
-// Plugins add theirs (ownership stays with the caller, which lives for ever).
-RUTILE_API void register_allocator(DeviceType type, Allocator* a);
 
 // A counted block of memory: from an allocator, or foreign with a deleter (NumPy, DLPack, mmap).
 class RUTILE_API Storage final : public RefCounted {
  public:
   static Ref<Storage> allocate(size_t bytes, Device device);
+  // Takes over what the device's allocator gave.
+  static Ref<Storage> adopt(void* data, size_t bytes, Device device);
   static Ref<Storage> borrow(void* data, size_t bytes, Device device, void (*deleter)(void*),
                              void* deleter_arg);
   void* data() const { return data_; }

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "rutile/core/api.h"
 
 namespace rutile {
 
 enum class DeviceType : uint8_t { kCpu, kCuda, kFake };
+inline constexpr int kNumDeviceTypes = 3;
 
 struct Device {
   DeviceType type = DeviceType::kCpu;
@@ -18,5 +20,8 @@ struct Device {
 inline constexpr Device kCpu{};
 
 RUTILE_API std::string to_string(Device d);  // "cpu", "cuda:0"
+RUTILE_API const char* device_type_name(DeviceType t);  // "cpu", "cuda"
+// "cpu", "cuda", "cuda:1"; false for anything else.
+RUTILE_API bool parse_device(std::string_view name, Device* out);
 
 }  // namespace rutile

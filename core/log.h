@@ -18,7 +18,8 @@ enum class LogTopic : uint8_t {
   kFusion,
   kMemory,
   kDataset,
-  kCheckpoint
+  kCheckpoint,
+  kSync  // every op waits for its device, so that its errors name it
 };
 
 // True if the user asked for the topic: guard expensive messages with it.

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <memory>
 #include <typeinfo>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/core/element.h"
 #include "rutile/core/freelist.h"
 
@@ -28,11 +30,31 @@ const TensorImpl& readable(const Tensor& t, const char* what) {
   const TensorMeta& m = t.meta();
   if (t.impl()->symbolic()) fail_symbolic(*t.impl(), what);
   if (m.device.type != DeviceType::kCpu) {
-    throw_error(ErrorCode::kRuntime,
-                cat(what, " needs a tensor on the cpu, got ", to_string(m), ": copy it first"));
+    throw_error(ErrorCode::kRuntime, cat(what, " needs a tensor on the cpu, got ", to_string(m),
+                                         ": copy it with to(kCpu) first"));
   }
   return *t.impl();
 }
+
+// The elements where the host can read them, copied from a device where they lie on one.
+class HostElements {
+ public:
+  HostElements(const Tensor& t, const char* what) {
+    const TensorMeta& m = t.meta();
+    if (t.impl()->symbolic()) fail_symbolic(*t.impl(), what);
+    data_ = static_cast<const char*>(t.impl()->data);
+    const size_t bytes = static_cast<size_t>(m.nbytes());
+    if (m.device.type == DeviceType::kCpu || bytes == 0) return;
+    copy_ = std::make_unique<char[]>(bytes);
+    throw_if_error(device_runtime(m.device).to_host(copy_.get(), data_, bytes));
+    data_ = copy_.get();
+  }
+  const char* data() const { return data_; }
+
+ private:
+  std::unique_ptr<char[]> copy_;
+  const char* data_;
+};
 
 void attach_memory(TensorImpl* impl, size_t bytes) {
   if (bytes == 0) return;
@@ -203,12 +225,12 @@ void Tensor::item_to(DType t, void* out) const {
     throw_error(ErrorCode::kValue,
                 cat("item() needs exactly one element, got shape ", to_string(shape())));
   }
-  const TensorImpl& impl = readable(*this, "item()");
-  if (t == impl.meta.dtype) {
-    std::memcpy(out, impl.data, dtype_size(t));
+  const HostElements element(*this, "item()");
+  if (t == dtype()) {
+    std::memcpy(out, element.data(), dtype_size(t));
     return;
   }
-  throw_if_error(store_element(load_element(impl.meta.dtype, impl.data), t, out));
+  throw_if_error(store_element(load_element(dtype(), element.data()), t, out));
 }
 
 void Tensor::copy_out(void* out, size_t bytes) const {
@@ -219,9 +241,9 @@ void Tensor::copy_out(void* out, size_t bytes) const {
     throw_error(ErrorCode::kValue, cat("copy_out of ", to_string(m), " writes ", expected,
                                        " bytes, got room for ", bytes));
   }
-  const TensorImpl& impl = readable(*this, "copy_out()");
+  const HostElements elements(*this, "copy_out()");
   if (bytes == 0) return;
-  const char* src = static_cast<const char*>(impl.data);
+  const char* const src = elements.data();
   if (m.is_contiguous()) {
     std::memcpy(out, src, bytes);
   } else if (m.layout != kStrided) {

@@ -122,8 +122,12 @@ class RUTILE_API Tensor {
       return v;
     }
   }
-  // Writes the elements in row-major order into `out` (`bytes` == numel * dtype size).
+  // Writes the elements in row-major order into `out` (`bytes` == numel * dtype size). From a
+  // device's memory: behind all work queued on it.
   void copy_out(void* out, size_t bytes) const;
+  // The same elements on a device; this tensor itself if it is there. Differentiable: the gradient
+  // is copied back. An error that says what is missing where the device cannot be used.
+  Tensor to(Device device) const;
   // Values (summarised beyond 1,000 elements), shape and dtype.
   std::string repr() const;
 

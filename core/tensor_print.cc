@@ -186,8 +186,12 @@ std::string Tensor::repr() const {
   if (m.device != kCpu) suffix += cat(", device=", to_string(m.device));
   suffix += ")";
   if (is_symbolic()) return cat("Tensor(<traced>", suffix);
-  if (m.device.type != DeviceType::kCpu) return cat("Tensor(...", suffix);
   if (m.numel() == 0) return cat("Tensor([]", suffix);
+  if (m.device != kCpu) {
+    const Tensor host = empty(m.shape, m.dtype);
+    copy_out(host.impl()->data, static_cast<size_t>(host.meta().nbytes()));
+    return Printer(host.meta(), host.impl()->data).print("Tensor(", suffix);
+  }
   return Printer(m, impl_->data).print("Tensor(", suffix);
 }
 

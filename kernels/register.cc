@@ -72,6 +72,7 @@ void register_scatter_ref();
 void register_distributions_ref();
 void register_complex_ref();
 void register_fft_ref();
+void register_transfer_ref();
 
 void register_all() {
   // fast; complex numbers first, so that the others need not know of them
@@ -139,6 +140,7 @@ void register_all() {
   register_record_ref();
   register_scatter_ref();
   register_distributions_ref();
+  register_transfer_ref();
 }
 
 namespace {

@@ -2,13 +2,14 @@
 #include "rutile/ops/call.h"
 
 #include <atomic>
-#include <cstring>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/core/log.h"
 #include "rutile/core/thread.h"
 #include "rutile/ops/amp.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/plan_cache.h"
+#include "rutile/ops/transfer.h"
 #include "rutile/ops/view.h"
 
 namespace rutile {
@@ -16,6 +17,11 @@ namespace rutile {
 CallModes& call_modes() {
   static thread_local constinit CallModes modes;
   return modes;
+}
+
+DeviceScope::DeviceScope(Device device) : saved_(call_modes().device) {
+  if (device.type != DeviceType::kCpu) (void)device_runtime(device);
+  call_modes().device = device;
 }
 
 CallStats& call_stats() {
@@ -141,6 +147,42 @@ SmallVector<Tensor, 4> cast_inputs(std::span<const Tensor> in, DType target, boo
   return cast;
 }
 
+bool on_several_devices(std::span<const Tensor> in) {
+  const TensorMeta* first = nullptr;
+  for (const Tensor& t : in) {
+    if (!t.defined()) continue;
+    if (first && !(first->device == t.meta().device)) return true;
+    first = &t.meta();
+  }
+  return false;
+}
+
+// Inputs on a device and on the cpu: numbers (0-d tensors) of the cpu follow the others, and all
+// tensors of the cpu do where that device is in force. The tape sees the copies.
+[[gnu::cold]] SmallVector<Tensor, 4> brought_over(const OpDef& op, std::span<const Tensor> in,
+                                                  std::source_location where) {
+  Device target = kCpu;
+  for (const Tensor& t : in) {
+    if (t.defined() && t.device() != kCpu && target == kCpu) target = t.device();
+  }
+  SmallVector<Tensor, 4> all;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const Tensor& t = in[i];
+    all.push_back(t);
+    if (!t.defined() || t.device() == target) continue;
+    const int named = std::min(static_cast<int>(i), op.num_inputs - 1);
+    const bool mutated = named >= 0 && (op.mutate_mask >> named & 1u);
+    if (t.device() != kCpu || mutated || (t.rank() > 0 && !(call_modes().device == target))) {
+      throw_call_error(op, in,
+                       value_error(cat("inputs are on different devices: ", target, " and ",
+                                       t.device(), "; copy one of them with to()")),
+                       where);
+    }
+    all.back() = ops::to_device(t, target);
+  }
+  return all;
+}
+
 void run_view(const OpDef& op, const CallMeta& call, std::span<const Tensor> in,
               std::span<Tensor> out) {
   for (int i = 0; i < static_cast<int>(out.size()); ++i) {
@@ -178,9 +220,8 @@ Tensor mutated_output(const Tensor& input, const TensorMeta& meta) {
   }
   Tensor copy = Tensor::empty(meta);
   const Tensor plain = input.meta() == meta ? input : ops::contiguous(input);
-  if (meta.nbytes() > 0) {  // an empty tensor has no memory
-    std::memcpy(copy.impl()->data, plain.impl()->data, static_cast<size_t>(meta.nbytes()));
-  }
+  throw_if_error(copy_bytes(copy.impl()->data, meta.device, plain.impl()->data, meta.device,
+                            static_cast<size_t>(meta.nbytes())));
   return copy;
 }
 
@@ -210,12 +251,16 @@ Status run_planned(const OpDef& op, const PlanEntry& entry, std::span<const Tens
     out_data.push_back(out[i].impl()->data);
   }
   Ref<Storage> workspace;
-  KernelArgs args{in_data.data(), out_data.data(), nullptr};
+  KernelArgs args{in_data.data(), out_data.data(), nullptr, entry.stream};
   if (plan.workspace_bytes) {
-    workspace = Storage::allocate(plan.workspace_bytes, kCpu);
+    workspace = Storage::allocate(plan.workspace_bytes, entry.device);
     args.workspace = workspace->data();
   }
-  return plan.run(plan, args);
+  Status s = plan.run(plan, args);
+  if (entry.stream && s.ok() && log_enabled(LogTopic::kSync)) [[unlikely]] {
+    return device_runtime(entry.device).synchronize();
+  }
+  return s;
 }
 
 // The composition's calls on tensors like these, to be repeated.
@@ -241,6 +286,8 @@ void run_composed(const OpDef& op, const void* attrs, const Composition* known,
                   std::span<const Tensor> in, std::span<Tensor> out, std::source_location where) {
   ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
   ScopedValue<TapeHook*> no_tape(call_modes().tape, nullptr);
+  const Device device = call_device(metas_of(in));
+  ScopedValue<Device> made_there(call_modes().device, device);
   TensorList result;
   try {
     if (known) {
@@ -259,10 +306,13 @@ void run_composed(const OpDef& op, const void* attrs, const Composition* known,
     throw_error(e.code(), cat(e.message(), " | in ", op.name));
   }
   RUTILE_CHECK(result.size() == static_cast<int>(out.size()), "compose gives every output");
-  for (int i = 0; i < result.size(); ++i) out[i] = result[i];
+  for (int i = 0; i < result.size(); ++i) {
+    out[i] = result[i].defined() ? ops::to_device(result[i], device) : result[i];
+  }
 }
 
-void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
+// False, and nothing done, where the inputs are on several devices.
+bool run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
                std::span<Tensor> out, std::source_location where) {
   const MetaPointers metas = metas_of(in);
   const bool reference = call_modes().reference_kernels;
@@ -274,10 +324,9 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
   ++call_stats().calls;
   const PlanEntry* entry = find_entry(op, attrs, metas, threads, reference);
   if (!entry) {
+    if (on_several_devices(in)) return false;
     PlanEntry fresh;
-    Status s = plan_call(op, attrs, metas,
-                         in.empty() || !metas[0] ? DeviceType::kCpu : metas[0]->device.type,
-                         reference, &fresh);
+    Status s = plan_call(op, attrs, metas, reference, &fresh);
     if (view_needs_copy(op, s, in))
       return run_eager(op, attrs, with_plain_base(op, in), out, where);
     if (!s.ok()) throw_call_error(op, in, s, where);
@@ -288,13 +337,13 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
   }
   if (op.view_offset) {
     run_view(op, CallMeta{&op, attrs, metas, entry->outputs}, in, out);
-    return;
+    return true;
   }
   if (!entry->plan) {
     // Who watches the calls sees each of them.
     const auto known = call_modes().run ? nullptr : entry->composition;
     run_composed(op, attrs, known.get(), in, out, where);
-    return;
+    return true;
   }
   Status s;
   if (entry->copy_mask == 0) [[likely]] {
@@ -316,14 +365,12 @@ void run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
     s = run_planned(op, held, in, copies, out);
   }
   if (!s.ok()) throw_call_error(op, in, s, where);
+  return true;
 }
 
 // What running the call eagerly would give: a trace places its values alike.
 Status infer_as_run(const CallMeta& c, SmallVector<TensorMeta, 1>* outputs) {
-  const bool placed = c.num_inputs() > 0 && c.inputs[0];
-  return infer_placed(*c.op, c.attrs, c.inputs,
-                      placed ? c.inputs[0]->device.type : DeviceType::kCpu,
-                      call_modes().reference_kernels, outputs);
+  return infer_placed(*c.op, c.attrs, c.inputs, call_modes().reference_kernels, outputs);
 }
 
 }  // namespace
@@ -343,6 +390,10 @@ void call(const OpDef& op, const void* attrs, std::span<const Tensor> in, std::s
     in = cast;
   }
   if (modes.trace) [[unlikely]] {
+    if (on_several_devices(in)) {
+      cast = brought_over(op, in, where);
+      in = cast;
+    }
     MetaPointers metas = metas_of(in);
     CallMeta meta{&op, attrs, metas, {}};
     SmallVector<TensorMeta, 1> out_metas;
@@ -368,16 +419,22 @@ void call(const OpDef& op, const void* attrs, std::span<const Tensor> in, std::s
     modes.trace->append(meta, placed, out_metas, out, where);
   } else if (modes.run) [[unlikely]] {
     RunHook* const hook = modes.run;
+    if (on_several_devices(in)) {
+      cast = brought_over(op, in, where);
+      in = cast;
+    }
     hook->before(op, in);
     try {
-      run_eager(op, attrs, in, out, where);
+      (void)run_eager(op, attrs, in, out, where);
     } catch (...) {
       hook->after(op, attrs, in, {}, where);  // no outputs: it failed
       throw;
     }
     hook->after(op, attrs, in, out, where);
-  } else {
-    run_eager(op, attrs, in, out, where);
+  } else if (!run_eager(op, attrs, in, out, where)) [[unlikely]] {
+    cast = brought_over(op, in, where);
+    in = cast;
+    (void)run_eager(op, attrs, in, out, where);
   }
   if (modes.tape) {
     for (const Tensor& t : in) {

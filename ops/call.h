@@ -117,6 +117,7 @@ struct CallModes {
   const CellScope* cell = nullptr;
   const CallPlace* forward = nullptr;  // while a gradient rule runs: the call it belongs to
   bool reference_kernels = false;      // tests: run the oracle
+  Device device;            // of ops without inputs; set by DeviceScope
   int32_t clone_group = 0;  // != 0 while recompute() repeats a body: keeps its clones apart
 };
 RUTILE_API CallModes& call_modes();
@@ -133,6 +134,19 @@ class ScopedValue {
  private:
   T& slot_;
   T saved_;
+};
+
+// Ops without inputs (creation) make their results on this device; other ops run where their
+// inputs are. Per thread. Opens the device.
+class RUTILE_API DeviceScope {
+ public:
+  explicit DeviceScope(Device device);
+  ~DeviceScope() { call_modes().device = saved_; }
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  Device saved_;
 };
 
 // The user's line where it is not the C++ caller's: Python names its own. Asked for in a trace and

@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/core/thread.h"
+#include "rutile/ops/call.h"
 #include "rutile/ops/op_runtime.h"
+#include "rutile/ops/transfer.h"
 
 namespace rutile {
 
@@ -30,6 +33,7 @@ bool matches(const PlanEntry& e, const void* attrs, std::span<const TensorMeta* 
       e.reference != reference) {
     return false;
   }
+  if (inputs.empty() && !(e.device == call_modes().device)) return false;
   for (int i = 0; i < e.inputs.size(); ++i) {
     const bool given = i >= 32 || (e.given >> i & 1u);
     if (given != (inputs[i] != nullptr)) return false;
@@ -122,6 +126,13 @@ Status check_inputs(const CallMeta& call) {
   return Status();
 }
 
+Device call_device(std::span<const TensorMeta* const> inputs) {
+  for (const TensorMeta* m : inputs) {
+    if (m) return m->device;
+  }
+  return call_modes().device;
+}
+
 Status infer_call(const CallMeta& call, SmallVector<TensorMeta, 1>* outputs) {
   RUTILE_RETURN_IF_ERROR(check_inputs(call));
   int n = call.op->num_outputs;
@@ -131,15 +142,21 @@ Status infer_call(const CallMeta& call, SmallVector<TensorMeta, 1>* outputs) {
   }
   outputs->resize(n);
   RUTILE_RETURN_IF_ERROR(call.op->infer(call, outputs->data()));
+  const bool moves = call.op == &ops::kToDevice;
+  const Device device = call_device(call.inputs);
   for (TensorMeta& m : *outputs) {
     int64_t numel = 0;
     RUTILE_RETURN_IF_ERROR(checked_numel(m.shape, &numel));
+    if (!moves) m.device = device;
   }
   return Status();
 }
 
 Status plan_call(const OpDef& op, const void* attrs, std::span<const TensorMeta* const> inputs,
-                 DeviceType device, bool reference_only, PlanEntry* entry) {
+                 bool reference_only, PlanEntry* entry) {
+  entry->device = call_device(inputs);
+  entry->stream = compute_stream(entry->device);
+  const DeviceType device = entry->device.type;
   entry->attrs = AnyAttrs(op.attrs, attrs);
   entry->threads = num_threads();
   entry->reference = reference_only;
@@ -171,7 +188,8 @@ Status plan_call(const OpDef& op, const void* attrs, std::span<const TensorMeta*
 }
 
 Status infer_placed(const OpDef& op, const void* attrs, std::span<const TensorMeta* const> inputs,
-                    DeviceType device, bool reference_only, SmallVector<TensorMeta, 1>* outputs) {
+                    bool reference_only, SmallVector<TensorMeta, 1>* outputs) {
+  const DeviceType device = call_device(inputs).type;
   const uint32_t uneven = uneven_inputs(op, inputs);
   if (!uneven || op.view_offset || kernel_rows(op, device).empty()) {
     return infer_call(CallMeta{&op, attrs, inputs, {}}, outputs);

@@ -16,26 +16,31 @@ struct PlanEntry {
   uint32_t given = 0;                 // which of the first 32 inputs are present
   int threads = 0;
   bool reference = false;
+  Device device;            // that the call runs on
+  Stream stream = nullptr;  // its compute stream
   SmallVector<TensorMeta, 1> outputs;
   uint32_t copy_mask = 0;                          // inputs that must be made contiguous before
   std::shared_ptr<const Plan> plan;                // null: view or composition
   std::shared_ptr<const Composition> composition;  // of eager execution; null: run it op by op
 };
 
-// Inference, placement and plan of a call on the device, shared by eager execution and lowering:
+// The device a call runs on: that of its inputs; without any, the one in force (DeviceScope).
+RUTILE_API Device call_device(std::span<const TensorMeta* const> inputs);
+
+// Inference, placement and plan of a call on its device, shared by eager execution and lowering:
 // when no fast row takes the inputs as placed, `copy_mask` names those to copy to contiguous
 // memory; when no row takes it at all, the plan is null and the op runs as its composition.
 RUTILE_API Status plan_call(const OpDef& op, const void* attrs,
-                            std::span<const TensorMeta* const> inputs, DeviceType device,
-                            bool reference_only, PlanEntry* entry);
+                            std::span<const TensorMeta* const> inputs, bool reference_only,
+                            PlanEntry* entry);
 // The outputs that plan_call would give, without preparing a plan: a trace places its values as
 // eager execution does.
 RUTILE_API Status infer_placed(const OpDef& op, const void* attrs,
-                               std::span<const TensorMeta* const> inputs, DeviceType device,
-                               bool reference_only, SmallVector<TensorMeta, 1>* outputs);
+                               std::span<const TensorMeta* const> inputs, bool reference_only,
+                               SmallVector<TensorMeta, 1>* outputs);
 // The number of inputs, and that required ones are there.
 Status check_inputs(const CallMeta& call);
-// Runs infer after checking the number of inputs.
+// Runs infer after checking the inputs; the outputs are on the call's device.
 RUTILE_API Status infer_call(const CallMeta& call, SmallVector<TensorMeta, 1>* outputs);
 
 // The calling thread's entry for this call, from the last-hit slot of the op or a bounded hash

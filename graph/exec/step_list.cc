@@ -54,7 +54,7 @@ Status StepList::copy_into(Place from, const TensorMeta& meta, Place to, NodeId 
   const TensorMeta* in = &meta;
   PlanEntry entry;
   RUTILE_RETURN_IF_ERROR(
-      plan_call(ops::kContiguous, nullptr, {&in, 1}, DeviceType::kCpu, false, &entry));
+      plan_call(ops::kContiguous, nullptr, {&in, 1}, false, &entry));
   add(entry.plan, {from}, {to}, node);
   p_.steps.back().copied = 2 * entry.outputs[0].nbytes();
   return Status();
@@ -66,7 +66,7 @@ Status StepList::reorder_into(Place from, const TensorMeta& meta, Place to,
   const TensorMeta* in = &meta;
   PlanEntry entry;
   RUTILE_RETURN_IF_ERROR(
-      plan_call(ops::kReorder, &attrs, {&in, 1}, DeviceType::kCpu, false, &entry));
+      plan_call(ops::kReorder, &attrs, {&in, 1}, false, &entry));
   if (!same_placement(entry.outputs[0], to_meta)) {
     return Status(ErrorCode::kUnsupported,
                   cat("no kernel writes ", to_meta, " here; it would write ", meta));

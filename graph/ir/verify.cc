@@ -6,6 +6,7 @@
 
 #include "rutile/graph/ir/body.h"
 #include "rutile/graph/ir/graph.h"
+#include "rutile/ops/call.h"
 #include "rutile/ops/plan_cache.h"
 
 namespace rutile::graph {
@@ -24,6 +25,7 @@ Status check_metas(const Graph& g, NodeId id) {
   SmallVector<TensorMeta, 2> out;
   const CallMeta call = g.call_meta(n, &in, &out);
   SmallVector<TensorMeta, 1> inferred;
+  ScopedValue<Device> there(call_modes().device, out.empty() ? kCpu : out[0].device);
   Status s = infer_call(call, &inferred);
   if (!s.ok()) return broken(g, id, cat("infer refuses it: ", s.message()));
   if (inferred.size() != out.size()) {
@@ -31,6 +33,9 @@ Status check_metas(const Graph& g, NodeId id) {
   }
   for (int i = 0; i < out.size(); ++i) {
     if (!(inferred[i].shape == out[i].shape) || inferred[i].dtype != out[i].dtype) {
+      return broken(g, id, cat("output ", i, " is ", out[i], ", infer gives ", inferred[i]));
+    }
+    if (!(inferred[i].device == out[i].device)) {
       return broken(g, id, cat("output ", i, " is ", out[i], ", infer gives ", inferred[i]));
     }
     // What shares memory lies as infer says; other outputs may be placed by the layout pass.

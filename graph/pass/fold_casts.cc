@@ -22,7 +22,7 @@ bool converts_fast(const Graph& g, const Node& cast, const Node& reorder) {
   const ops::ReorderAttrs attrs = converting(g, reorder);
   const TensorMeta *in = &g.meta(cast.inputs[0]), *in_list[] = {in};
   TensorMeta out = g.meta(reorder.outputs[0]);
-  return has_fast_kernel(CallMeta{&ops::kReorder, &attrs, in_list, {&out, 1}}, DeviceType::kCpu);
+  return has_fast_kernel(CallMeta{&ops::kReorder, &attrs, in_list, {&out, 1}}, out.device.type);
 }
 
 }  // namespace

@@ -350,8 +350,8 @@ Status ElementwiseFusion::draft(const Group& group, Draft* d) const {
   SmallVector<const TensorMeta*, 6> pointers;
   for (ValueId v : d->in) pointers.push_back(&g_.meta(v));
   std::shared_ptr<const Plan> plan;
-  return make_plan({&ops::kFusedElementwise, &attrs, pointers, d->metas}, DeviceType::kCpu, &plan,
-                   Rows::kFast);
+  return make_plan({&ops::kFusedElementwise, &attrs, pointers, d->metas},
+                   d->metas.front().device.type, &plan, Rows::kFast);
 }
 
 // Keeps out of groups what no kernel takes, its reductions first; true if there was something.

@@ -163,9 +163,10 @@ class PostOpFusion {
     const CallMeta fused{&op, attrs.get(), metas, {&out, 1}};
     SmallVector<const TensorMeta*, 6> in_alone;
     SmallVector<TensorMeta, 2> out_alone;
+    const DeviceType device = out.device.type;
     const KernelRow* alone =
-        first_row(g_.call_meta(layer, &in_alone, &out_alone), DeviceType::kCpu, Rows::kFast);
-    const KernelRow* together = first_row(fused, DeviceType::kCpu, Rows::kFast);
+        first_row(g_.call_meta(layer, &in_alone, &out_alone), device, Rows::kFast);
+    const KernelRow* together = first_row(fused, device, Rows::kFast);
     return alone && together && std::strcmp(alone->name, together->name) == 0;
   }
 

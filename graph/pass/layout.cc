@@ -69,7 +69,10 @@ Status LayoutPass::place_value(ValueId v, const Placement& p, const Node& like, 
 
 // A kernel row that states what it likes: the first fast one decides.
 Status LayoutPass::by_preference(NodeId id, bool* done) {
-  for (const KernelRow& row : kernel_rows(*g_.nodes[id].op, DeviceType::kCpu)) {
+  const std::vector<ValueId>& results = g_.nodes[id].outputs;
+  if (results.empty()) return Status();
+  for (const KernelRow& row :
+       kernel_rows(*g_.nodes[id].op, g_.meta(results.front()).device.type)) {
     if (!row.prefer || row.reference) continue;
     SmallVector<const TensorMeta*, 6> in;
     SmallVector<TensorMeta, 2> out;
@@ -122,7 +125,7 @@ Status LayoutPass::follow_inputs(NodeId id, bool* done) {
   SmallVector<TensorMeta, 1> outputs;
   if (!infer_call(call, &outputs).ok()) return Status();
   call.outputs = outputs;
-  if (!has_fast_kernel(call, DeviceType::kCpu)) return Status();
+  if (!has_fast_kernel(call, call_device(pointers).type)) return Status();
   std::vector<ValueId> inputs = like.inputs;
   for (ValueId& v : inputs) {
     if (v == kNone) continue;
@@ -162,8 +165,10 @@ Status LayoutPass::infer_outputs(NodeId id) {
   SmallVector<const TensorMeta*, 6> in;
   SmallVector<TensorMeta, 2> out;
   const CallMeta call = g_.call_meta(g_.nodes[id], &in, &out);
+  if (out.empty()) return Status();
   SmallVector<TensorMeta, 1> inferred;
-  RUTILE_RETURN_IF_ERROR(infer_placed(*call.op, call.attrs, call.inputs, DeviceType::kCpu,
+  ScopedValue<Device> there(call_modes().device, out[0].device);
+  RUTILE_RETURN_IF_ERROR(infer_placed(*call.op, call.attrs, call.inputs,
                                       call_modes().reference_kernels, &inferred));
   for (int i = 0; i < inferred.size(); ++i) {
     g_.values[g_.nodes[id].outputs[i]].meta = inferred[i];

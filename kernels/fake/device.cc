@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/kernels/fake/device.h"
+
+#include <cstdlib>
+#include <cstring>
+
+namespace rutile::fake {
+namespace {
+
+constexpr size_t kMemory = size_t{8} << 30;  // of addresses; pages come with their first use
+
+struct FakeEvent {
+  std::shared_ptr<EventState> state = std::make_shared<EventState>();
+};
+struct FakeGraph {
+  std::shared_ptr<const std::vector<Work>> work;
+};
+
+std::vector<std::unique_ptr<FakeDevice>>& devices() {
+  static auto* all = new std::vector<std::unique_ptr<FakeDevice>>();
+  return *all;
+}
+
+struct Pinned {
+  std::mutex mutex;
+  std::map<const char*, size_t> pieces;
+  bool has(const void* p) {
+    std::lock_guard lock(mutex);
+    auto it = pieces.upper_bound(static_cast<const char*>(p));
+    if (it == pieces.begin()) return false;
+    --it;
+    return static_cast<const char*>(p) < it->first + it->second;
+  }
+};
+Pinned& pinned() {
+  static auto* p = new Pinned;
+  return *p;
+}
+
+struct Streams {
+  std::mutex mutex;
+  std::unordered_set<Worker*> all;
+};
+Streams& streams() {
+  static auto* s = new Streams;
+  return *s;
+}
+
+// Static objects go when this returns: no thread may still work with them.
+void stop_workers() {
+  std::lock_guard lock(streams().mutex);
+  for (Worker* w : streams().all) w->stop();
+}
+
+int count() { return static_cast<int>(devices().size()); }
+
+Status describe(int device, DeviceInfo* out) {
+  out->name = "fake device";
+  int64_t free = 0;
+  devices()[static_cast<size_t>(device)]->memory.info(&free, &out->total_bytes);
+  out->multiprocessors = 1;
+  return Status();
+}
+
+Status allocate(int device, size_t bytes, void** out) {
+  return device_at(device)->memory.allocate(bytes, out);
+}
+Status release(int device, void* p) { return device_at(device)->memory.release(p); }
+Status memory_info(int device, int64_t* free_bytes, int64_t* total_bytes) {
+  device_at(device)->memory.info(free_bytes, total_bytes);
+  return Status();
+}
+
+Status host_allocate(size_t bytes, void** out) {
+  *out = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  if (!*out) return Status(ErrorCode::kOutOfMemory, "the host has no memory left");
+  std::lock_guard lock(pinned().mutex);
+  pinned().pieces[static_cast<char*>(*out)] = bytes;
+  return Status();
+}
+Status host_release(void* p) {
+  {
+    std::lock_guard lock(pinned().mutex);
+    pinned().pieces.erase(static_cast<char*>(p));
+  }
+  std::free(p);
+  return Status();
+}
+
+Status stream_create(int, StreamKind, Stream* out) {
+  auto* w = new Worker;
+  std::lock_guard lock(streams().mutex);
+  streams().all.insert(w);
+  *out = reinterpret_cast<Stream>(w);
+  return Status();
+}
+Status stream_destroy(int, Stream s) {
+  {
+    std::lock_guard lock(streams().mutex);
+    streams().all.erase(&worker(s));
+  }
+  delete &worker(s);
+  return Status();
+}
+Status stream_sync(int, Stream s) { return worker(s).sync(); }
+
+FakeEvent& event(Event e) { return *reinterpret_cast<FakeEvent*>(e); }
+
+Status event_create(int, Event* out) {
+  *out = reinterpret_cast<Event>(new FakeEvent);
+  return Status();
+}
+Status event_destroy(int, Event e) {
+  delete &event(e);
+  return Status();
+}
+Status event_record(int, Event e, Stream s) {
+  std::shared_ptr<EventState> state = event(e).state;
+  uint64_t number;
+  {
+    std::lock_guard lock(state->mutex);
+    number = ++state->recorded;
+  }
+  return worker(s).add([state, number] {
+    state->mark(number);
+    return Status();
+  });
+}
+uint64_t recorded(const FakeEvent& e) {
+  std::lock_guard lock(e.state->mutex);
+  return e.state->recorded;
+}
+Status stream_wait(int, Stream s, Event e) {
+  return worker(s).add([state = event(e).state, number = recorded(event(e))] {
+    state->wait(number);
+    return Status();
+  });
+}
+Status event_sync(int, Event e) {
+  event(e).state->wait(recorded(event(e)));
+  return Status();
+}
+Status event_done(int, Event e, bool* done) {
+  std::lock_guard lock(event(e).state->mutex);
+  *done = event(e).state->done >= event(e).state->recorded;
+  return Status();
+}
+Status event_ms(int, Event from, Event to, float* ms) {
+  std::scoped_lock lock(event(from).state->mutex, event(to).state->mutex);
+  *ms = std::chrono::duration<float, std::milli>(event(to).state->at - event(from).state->at).count();
+  return Status();
+}
+
+// `p` as the device's work sees it; null where it is no memory of `device`.
+char* inside(int device, const void* p) {
+  FakeDevice* d = device_at(device);
+  return d->memory.owns(p) ? static_cast<char*>(d->memory.translate(p)) : nullptr;
+}
+
+Status copy(int device, void* to, const void* from, size_t bytes, CopyKind kind, Stream s) {
+  char* target = static_cast<char*>(to);
+  const char* source = static_cast<const char*>(from);
+  if (kind != CopyKind::kToHost) target = inside(device, to);
+  if (kind != CopyKind::kToDevice) source = inside(device, from);
+  if (!target || !source) return Status(ErrorCode::kInternal, "a copy of memory that is elsewhere");
+  auto move = [target, source, bytes] {
+    std::memmove(target, source, bytes);
+    return Status();
+  };
+  const bool staged =
+      kind == CopyKind::kOnDevice || pinned().has(kind == CopyKind::kToHost ? to : from);
+  if (staged) return worker(s).add(move);
+  RUTILE_RETURN_IF_ERROR(worker(s).add(move));
+  return worker(s).sync();
+}
+
+Status fill(int device, void* to, int byte, size_t bytes, Stream s) {
+  char* target = inside(device, to);
+  if (!target) return Status(ErrorCode::kInternal, "fills memory that is elsewhere");
+  return worker(s).add([target, byte, bytes] {
+    std::memset(target, byte, bytes);
+    return Status();
+  });
+}
+
+Status capture_begin(int, Stream s) { return worker(s).begin_capture(); }
+Status capture_end(int, Stream s, CapturedGraph* out) {
+  auto work = std::make_shared<std::vector<Work>>();
+  RUTILE_RETURN_IF_ERROR(worker(s).end_capture(work.get()));
+  *out = reinterpret_cast<CapturedGraph>(new FakeGraph{std::move(work)});
+  return Status();
+}
+Status graph_launch(int, CapturedGraph g, Stream s) {
+  return worker(s).add([work = reinterpret_cast<FakeGraph*>(g)->work] {
+    for (const Work& w : *work) RUTILE_RETURN_IF_ERROR(w());
+    return Status();
+  });
+}
+Status graph_destroy(int, CapturedGraph g) {
+  delete reinterpret_cast<FakeGraph*>(g);
+  return Status();
+}
+
+constexpr DeviceFns kFns = {
+    .type = DeviceType::kFake,
+    .count = count,
+    .describe = describe,
+    .allocate = allocate,
+    .release = release,
+    .memory_info = memory_info,
+    .host_allocate = host_allocate,
+    .host_release = host_release,
+    .stream_create = stream_create,
+    .stream_destroy = stream_destroy,
+    .stream_sync = stream_sync,
+    .event_create = event_create,
+    .event_destroy = event_destroy,
+    .event_record = event_record,
+    .stream_wait = stream_wait,
+    .event_sync = event_sync,
+    .event_done = event_done,
+    .event_ms = event_ms,
+    .copy = copy,
+    .fill = fill,
+    .capture_begin = capture_begin,
+    .capture_end = capture_end,
+    .graph_launch = graph_launch,
+    .graph_destroy = graph_destroy,
+};
+
+Status start_devices() {
+  for (int i = 0; i < 2; ++i) {
+    auto d = std::make_unique<FakeDevice>(kMemory);
+    RUTILE_RETURN_IF_ERROR(d->memory.start());
+    devices().push_back(std::move(d));
+  }
+  std::atexit(stop_workers);
+  return Status();
+}
+
+const bool kSetUp = [] {
+  const char* delay = std::getenv("RUTILE_FAKE_DELAY_US");
+  if (delay) longest_delay() = std::atoi(delay);
+  return true;
+}();
+
+}  // namespace
+
+FakeDevice* device_at(int index) {
+  return index >= 0 && index < count() ? devices()[static_cast<size_t>(index)].get() : nullptr;
+}
+
+FakeDevice* owner_of(const void* p) {
+  for (const auto& d : devices()) {
+    if (d->memory.owns(p)) return d.get();
+  }
+  return nullptr;
+}
+
+const DeviceFns& device_fns() { return kFns; }
+
+Status start() {
+  (void)kSetUp;
+  return devices().empty() ? start_devices() : Status();
+}
+
+}  // namespace rutile::fake

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// A device of this machine that behaves like a GPU: memory that the host cannot read, streams whose
+// work a thread of their own does later, events, copies and capture. For tests.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "rutile/core/device_plugin.h"
+#include "rutile/kernels/fake/memory.h"
+
+namespace rutile::fake {
+
+using Work = std::function<Status()>;
+
+// Points of a stream; shared by the event and the work that waits for it.
+struct EventState {
+  std::mutex mutex;
+  std::condition_variable reached;
+  uint64_t recorded = 0, done = 0;  // how often
+  std::chrono::steady_clock::time_point at;
+  void mark(uint64_t number);
+  void wait(uint64_t number);
+};
+
+class Worker {
+ public:
+  Worker();
+  ~Worker();
+  // Runs behind all that came before; while capturing it is kept instead.
+  Status add(Work work);
+  Status sync();
+  Status begin_capture();
+  Status end_capture(std::vector<Work>* out);
+  void stop();  // when all is done; later work runs on the caller's thread
+
+ private:
+  void loop();
+  void run(Work& work);
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Work> queue_;
+  bool busy_ = false, stopping_ = false, stopped_ = false, capturing_ = false;
+  std::vector<Work> captured_;
+  Status error_;  // the first since it was last asked for
+  uint64_t random_;
+  std::thread thread_;
+};
+
+struct FakeDevice {
+  explicit FakeDevice(size_t bytes) : memory(bytes) {}
+  Memory memory;
+};
+
+// Null for an index that is none.
+FakeDevice* device_at(int index);
+// The device whose memory it is; null for memory of the host.
+FakeDevice* owner_of(const void* p);
+const DeviceFns& device_fns();
+inline Worker& worker(Stream s) { return *reinterpret_cast<Worker*>(s); }
+// The longest time in microseconds that work waits before it runs, by chance; 0: none.
+std::atomic<int>& longest_delay();
+
+// Rows of all ops that have rows of the cpu.
+void register_rows();
+
+}  // namespace rutile::fake

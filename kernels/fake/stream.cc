@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/kernels/fake/device.h"
+
+namespace rutile::fake {
+
+std::atomic<int>& longest_delay() {
+  static std::atomic<int> microseconds{0};
+  return microseconds;
+}
+
+void EventState::mark(uint64_t number) {
+  {
+    std::lock_guard lock(mutex);
+    done = std::max(done, number);
+    at = std::chrono::steady_clock::now();
+  }
+  reached.notify_all();
+}
+
+void EventState::wait(uint64_t number) {
+  std::unique_lock lock(mutex);
+  reached.wait(lock, [&] { return done >= number; });
+}
+
+Worker::Worker()
+    : random_(reinterpret_cast<uintptr_t>(this) | 1), thread_([this] { loop(); }) {}
+
+Worker::~Worker() { stop(); }
+
+void Worker::run(Work& work) {
+  if (const int longest = longest_delay().load(std::memory_order_relaxed); longest > 0) {
+    random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+    const auto n = static_cast<int>((random_ >> 33) % static_cast<uint64_t>(longest));
+    std::this_thread::sleep_for(std::chrono::microseconds(n));
+  }
+  Status s;
+  try {
+    s = work();
+  } catch (const Error& e) {
+    s = Status(e.code(), e.message());
+  } catch (const std::exception& e) {
+    s = Status(ErrorCode::kInternal, e.what());
+  }
+  if (s.ok()) return;
+  std::lock_guard lock(mutex_);
+  if (error_.ok()) error_ = std::move(s);
+}
+
+void Worker::loop() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) break;
+    Work work = std::move(queue_.front());
+    queue_.pop_front();
+    busy_ = true;
+    lock.unlock();
+    run(work);
+    work = nullptr;  // what it holds goes before anybody hears that it is done
+    lock.lock();
+    busy_ = false;
+    if (queue_.empty()) changed_.notify_all();
+  }
+  stopped_ = true;
+}
+
+Status Worker::add(Work work) {
+  {
+    std::lock_guard lock(mutex_);
+    if (capturing_) {
+      captured_.push_back(std::move(work));
+      return Status();
+    }
+    if (!stopped_ && !stopping_) {
+      queue_.push_back(std::move(work));
+      changed_.notify_all();
+      return Status();
+    }
+  }
+  run(work);
+  return Status();
+}
+
+Status Worker::sync() {
+  std::unique_lock lock(mutex_);
+  if (capturing_) return Status(ErrorCode::kRuntime, "a stream that is being captured cannot wait");
+  changed_.wait(lock, [&] { return queue_.empty() && !busy_; });
+  return std::exchange(error_, Status());
+}
+
+Status Worker::begin_capture() {
+  std::lock_guard lock(mutex_);
+  if (capturing_) return Status(ErrorCode::kRuntime, "the stream is being captured already");
+  capturing_ = true;
+  return Status();
+}
+
+Status Worker::end_capture(std::vector<Work>* out) {
+  std::lock_guard lock(mutex_);
+  if (!capturing_) return Status(ErrorCode::kRuntime, "the stream is not being captured");
+  capturing_ = false;
+  *out = std::exchange(captured_, {});
+  return Status();
+}
+
+void Worker::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace rutile::fake
