@@ -7,6 +7,7 @@
 #include "rutile/autograd/checker.h"
 #include "rutile/autograd/tape.h"
 #include "rutile/core/device.h"
+#include "rutile/core/device_runtime.h"
 #include "rutile/core/error.h"
 #include "rutile/core/log.h"
 #include "rutile/core/rng.h"
