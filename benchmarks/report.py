@@ -52,7 +52,9 @@ def training_tables(groups):
                 (number_text(side.rate) if side.rate else side.absent or "-") if side else ""
             )
         first = next(side for side in sides if side.is_rutile)
-        summary.append([*row, ratio(first, peers), ratio(first, limits) if limits else ""])
+        alike = by_name.get("Rutile graph, kernels alone")
+        summary.append([*row, ratio(first, peers), ratio(first, limits) if limits else "",
+                        ratio(alike, limits) if limits and alike else ""])  # fmt: skip
         for side in sides:
             if not side.results:
                 continue
@@ -67,7 +69,7 @@ def training_tables(groups):
                 number_text(side.results[0].get("first_step_s")), number_text(peak),
                 ratio(side, peers) if side.is_rutile else "",
             ])  # fmt: skip
-    text = table(["Work", *columns, "graph / PyTorch's best", "graph / convolutions alone"], summary)
+    text = table(["Work", *columns, "graph / PyTorch's best", "graph / convolutions alone", "its kernels / convolutions alone"], summary)
     if detail:
         head = ["Run", "median /s", "range of rounds", "best /s", "step ms"]
         text += "\n\n" + table([*head, "first step s", "peak RSS MB", "/ PyTorch's best"], detail)
@@ -169,7 +171,8 @@ def environment(options, torch_version, rounds):
         f"{', caches of torch.compile kept from earlier runs' if options.torch_cache else ''}: "
         'rates are the median over rounds of the median step, "best" the fastest step of all; '
         "the first step is that of the first round; peak RSS is the whole process; convolutions alone are "
-        "those of the network by oneDNN in its own layouts, one by one, each the best of four runs",
+        "those of the network by oneDNN in its own layouts, one by one, each the best of four runs; "
+        "'its kernels' are all of the compiled step in the same way, each the best of five",
     ]
 
 

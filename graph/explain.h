@@ -36,6 +36,7 @@ struct KernelTime {
   std::string operands;    // "f32[8,64,56,56] f32[64,64,1,1] -> f32[8,64,56,56]"
   Phase phase = Phase::kForward;
   double ms = 0;        // the median
+  double best_ms = 0;   // the fastest run's
   double limit_ms = 0;  // the larger of FLOPs / peak and bytes / bandwidth
   Cost cost;
   DType type = DType::kF32;    // what its products are computed from
@@ -74,8 +75,9 @@ struct RUTILE_API Explanation {
   int frozen_kernels = 0;
   int64_t frozen_bytes = 0;
 
-  double kernel_ms() const;  // sum over the kernels
-  double limit_ms() const;   // sum over the kernels' limits
+  double kernel_ms() const;       // sum over the kernels
+  double best_kernel_ms() const;  // sum over the kernels, each in its fastest run
+  double limit_ms() const;        // sum over the kernels' limits
   Cost cost() const;
   // Tables of at most 100 columns.
   std::string text() const;

@@ -30,6 +30,10 @@ double median(std::vector<double> v) {
   return *middle;
 }
 
+double best(const std::vector<double>& v) {
+  return v.empty() ? 0 : *std::min_element(v.begin(), v.end());
+}
+
 struct Times {
   std::vector<double> whole;               // of bare runs
   std::vector<std::vector<double>> steps;  // by step of the program
@@ -206,6 +210,12 @@ double Explanation::kernel_ms() const {
   return sum;
 }
 
+double Explanation::best_kernel_ms() const {
+  double sum = 0;
+  for (const KernelTime& k : kernels) sum += k.best_ms;
+  return sum;
+}
+
 double Explanation::limit_ms() const {
   double sum = 0;
   for (const KernelTime& k : kernels) sum += k.limit_ms;
@@ -270,10 +280,11 @@ Explanation explain(Compiled& f, const std::vector<Tensor>& inputs, const Explai
   }
   e.runs = static_cast<int>(times.whole.size());
   e.step_ms = median(times.whole);
-  e.best_ms = times.whole.empty() ? 0 : *std::min_element(times.whole.begin(), times.whole.end());
+  e.best_ms = best(times.whole);
   for (size_t i = 0; i < p.steps.size(); ++i) {
     e.kernels.push_back(describe(*p.graph, p.steps[i], e.peaks));
     e.kernels.back().ms = median(times.steps[i]);
+    e.kernels.back().best_ms = best(times.steps[i]);
   }
   e.reorders = find_reorders(p, e.kernels);
   e.buffers = describe_arena(p);
