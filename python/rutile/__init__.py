@@ -24,7 +24,10 @@ from rutile.dtype import *  # noqa: E402,F401,F403
 from rutile import dtype as _dtype  # noqa: E402
 from rutile.common.initializer import initializer as _initializer  # noqa: E402
 from rutile.common.parameter import ParameterTuple  # noqa: E402
+from rutile.common.sparse_tensor import COOTensor, CSRTensor, RowTensor, SparseTensor  # noqa: E402
 from rutile.common.seed import get_seed, set_seed  # noqa: E402
+from rutile.common.generator import (Generator, default_generator, get_rng_state, initial_seed, manual_seed,  # noqa: E402
+                                     seed, set_rng_state)
 from rutile._text import tensor_text as _tensor_text  # noqa: E402
 from rutile import _tracebacks  # noqa: E402
 
@@ -43,9 +46,9 @@ from rutile.debug import detect_anomaly, explain, summary, verify  # noqa: E402
 from rutile.profiler import Profiler  # noqa: E402
 from rutile.train import *  # noqa: E402,F401,F403
 
-__all__ = ["Error", "GRAPH_MODE", "JitConfig", "LAX", "PYNATIVE_MODE", "STRICT", "Parameter", "ParameterTuple", "Profiler", "Tensor", "amp", "common", "compat", "context",
-           "debug", "detect_anomaly", "errors", "explain", "from_dlpack", "from_numpy", "get_context", "get_seed", "grad", "jit", "jit_class", "ms_function", "nn",
-           "num_threads", "ops", "profiler", "recompute", "set_context", "set_device", "set_num_threads", "set_seed", "summary", "train",
+__all__ = ["COOTensor", "CSRTensor", "Error", "GRAPH_MODE", "Generator", "JitConfig", "LAX", "PYNATIVE_MODE", "STRICT", "Parameter", "ParameterTuple", "Profiler", "RowTensor", "SparseTensor", "Tensor", "amp", "common", "compat", "context",
+           "debug", "default_generator", "detect_anomaly", "errors", "explain", "frombuffer", "from_dlpack", "from_numpy", "get_context", "get_rng_state", "get_seed", "grad", "initial_seed", "is_tensor", "jit", "jit_class", "manual_seed", "ms_function", "nn",
+           "num_threads", "ops", "profiler", "recompute", "seed", "set_context", "set_device", "set_num_threads", "set_rng_state", "set_seed", "summary", "train",
            "value_and_grad", "verify", "jvp", "vjp"] + _dtype.__all__ + train.__all__
 
 
@@ -56,7 +59,7 @@ __all__ += ["__version__", "get_grad", "jacfwd", "jacrev", "run_check", "tensor"
 
 def __getattr__(name):
     # What needs NumPy or is seldom used is loaded when it is asked for.
-    if name in ("communication", "dataset", "experimental", "mint", "numpy"):
+    if name in ("communication", "dataset", "experimental", "mint", "numpy", "scipy"):
         import importlib
         return importlib.import_module(f"rutile.{name}")
     # MindSpore's element types that are named as Python's types are.
@@ -75,6 +78,28 @@ def run_check():
     """
     from rutile import _doctor
     _doctor.run_check()
+
+
+def is_tensor(obj):
+    """Whether it is a Tensor.
+
+    >>> import rutile
+    >>> rutile.is_tensor(rutile.Tensor([1])), rutile.is_tensor([1])
+    (True, False)
+    """
+    return isinstance(obj, Tensor)
+
+
+def frombuffer(buffer, dtype=None, count=-1, offset=0):
+    """A Tensor [count] of the bytes of a buffer from `offset` on (-1: all of them), as numpy.frombuffer.
+
+    >>> import rutile
+    >>> rutile.frombuffer(bytes([1, 0, 2, 0]), rutile.int16).asnumpy().tolist()
+    [1, 2]
+    """
+    import numpy
+    name = str(getattr(dtype, "name", dtype or "float32"))
+    return Tensor(numpy.frombuffer(buffer, numpy.dtype(name), count, offset).copy())
 
 
 def tensor(input_data=None, dtype=None, shape=None, init=None, const_arg=False):

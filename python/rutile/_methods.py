@@ -98,14 +98,15 @@ def from_numpy(array):
 
 
 def register_hook(self, hook):
-    """hook(gradient) sees the gradient by this tensor, and may return another; a gradient scope must be open.
+    """hook(gradient) sees the gradient by this tensor, and may return another, until remove() of what is returned here.
 
-    A Parameter keeps its hooks: they see its gradients among those by weights, until remove() of what is returned here.
+    Within a differentiated function the tensor is one that it made; outside, one that is handed to such functions as an argument
+    to differentiate by. A Parameter keeps its hooks: they see its gradients among those by weights.
 
     >>> import rutile
     >>> def f(x):
     ...     y = x * 3
-    ...     y.register_hook(lambda g: g * 10)
+    ...     handle = y.register_hook(lambda g: g * 10)
     ...     return y
     >>> float(rutile.grad(f)(rutile.Tensor(1.0)))
     30.0
@@ -115,7 +116,8 @@ def register_hook(self, hook):
     if isinstance(self, _rutile.Parameter):
         from rutile.ops.transform import ParameterHook
         return ParameterHook(self, hook)
-    return _rutile.add_hook(self, hook)
+    from rutile.ops.transform import TensorHook
+    return TensorHook(self, hook)
 
 
 def numel(self):

@@ -289,17 +289,17 @@ def col2im(self, output_size, kernel_size, dilation, padding_value, stride):
 
 
 def argmax_with_value(self, axis=0, keep_dims=False):
-    """(place, value) of the largest."""
+    """(value, place) of the largest."""
     if axis is None:
-        return _ops.argmax(self), _table.max(self)
-    return _ops.argmax_with_value(self, axis, keep_dims)
+        return _table.max(self), _ops.argmax(self)
+    return _table.max(self, (axis,), bool(keep_dims)), _table.argmax(self, (axis,), bool(keep_dims))
 
 
 def argmin_with_value(self, axis=0, keep_dims=False):
-    """(place, value) of the smallest."""
+    """(value, place) of the smallest."""
     if axis is None:
-        return _ops.argmin(self), _table.min(self)
-    return _table.argmin(self, (axis,), bool(keep_dims)), _table.min(self, (axis,), bool(keep_dims))
+        return _table.min(self), _ops.argmin(self)
+    return _table.min(self, (axis,), bool(keep_dims)), _table.argmin(self, (axis,), bool(keep_dims))
 
 
 def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False):
@@ -435,6 +435,16 @@ def remainder(self, other=None, divisor=None):
     return _table.remainder(self, other if divisor is None else divisor)
 
 
+def to_coo(self):
+    """What is not zero of a matrix as a COOTensor."""
+    return _ops.dense_to_sparse_coo(self)
+
+
+def to_csr(self):
+    """What is not zero of a matrix as a CSRTensor."""
+    return _ops.dense_to_sparse_csr(self)
+
+
 def convert_bytes_to_tensor(data, shape, dtype):
     """A Tensor of get_bytes()' bytes."""
     import numpy as np
@@ -487,7 +497,7 @@ def install():
     for name in ("add sub fill_diagonal scatter copy_ fill_ assign_value set_dtype itemset item choose ptp trace diagonal resize searchsorted sum_to_size "
                  "select where nonzero equal take unsqueeze squeeze round softmax sort topk new_empty new_full type uniform cauchy log_normal "
                  "transpose flatten gather std var set_ remainder triangular_solve col2im argmax_with_value argmin_with_value to tolist stride is_contiguous data_ptr get_bytes init_data "
-                 "set_const_arg").split():
+                 "set_const_arg to_coo to_csr").split():
         setattr(Tensor, name, here[name])
     if "value" not in vars(Tensor):
         Tensor.value = value
@@ -518,8 +528,44 @@ def install():
         setattr(Tensor, name, property(get, doc=doc))
     Tensor.convert_bytes_to_tensor = staticmethod(convert_bytes_to_tensor)
     _accept_twins()
+    _install_parameter()
     if not isinstance(getattr(Tensor, "data", None), property) and "data" not in vars(Tensor):
         Tensor.data = property(lambda self: self, doc="This tensor; of a Parameter its value now.")
+
+
+_settings = {}  # id of a Parameter -> (weak reference, {name: value})
+
+# MindSpore's settings of a Parameter for several devices: kept for scripts' sake, nothing reads them.
+_PARAMETER_SETTINGS = {"layerwise_parallel": False, "parallel_optimizer": True, "parallel_optimizer_comm_recompute": False, "comm_fusion": 1,
+                       "cache_enable": False, "cache_shape": [], "key": -1, "sliced": False, "param_info": None, "init_mode": None}
+
+
+def _setting(name, default):
+    def get(self):
+        return _settings.get(id(self), (None, {}))[1].get(name, default)
+
+    def set(self, value):
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise _errors.TypeError(f"Parameter.{name} is a bool, got {type(value).__name__}")
+        import weakref
+        at = id(self)
+        if at not in _settings:
+            _settings[at] = (weakref.ref(self, lambda _: _settings.pop(at, None)), {})
+        _settings[at][1][name] = value
+
+    return property(get, set, doc="A setting of MindSpore's for several devices: kept, and not used.")
+
+
+def _install_parameter():
+    for name, default in _PARAMETER_SETTINGS.items():
+        setattr(_rutile.Parameter, name, _setting(name, default))
+    _rutile.Parameter.inited_param = property(lambda self: None, doc="None: initializers have run.")
+    _rutile.Parameter.is_init = property(lambda self: True, doc="True: initializers have run.")
+
+    def set_value(self, value):
+        self.set_data(value if isinstance(value, Tensor) else Tensor(value, self.dtype))
+
+    _rutile.Parameter.default_input = property(lambda self: self.value(), set_value, doc="The value.")
 
 
 def _renamed(name, function, doc):

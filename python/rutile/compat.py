@@ -22,8 +22,8 @@ _MOVED = {
     **{f"nn.optim.{name}": "nn.optim" for name in _OPTIMIZERS},
     **{f"ops.operations.{name}": "ops.operations" for name in _PRIMITIVES},
     **{f"ops.function.{name}": "ops" for name in _FUNCTIONS},
-    "ops.operations._grad_ops": "ops._grad_ops", "common.mutable": "", "common.sparse_tensor": "", "common.tensor": "", "communication.management": "communication",
-    "nn.metrics": "train.metrics", "ops.auto_generate": "ops", "ops.composite.base": "ops.composite",
+    "ops.operations._grad_ops": "ops._grad_ops", "common.mutable": "", "common.tensor": "", "communication.management": "communication",
+    "nn.metrics": "train.metrics", "ops.auto_generate": "ops", "ops._primitive_cache": "ops", "ops.functional_overload": "ops", "ops.composite.base": "ops.composite",
     "train.callback._callback": "train.callback",
 }
 _FOLDERS = frozenset(m.rpartition(".")[0] for m in _MOVED)

@@ -17,6 +17,7 @@
 #include "rutile/python/src/jit.h"
 #include "rutile/python/src/op_functions.h"
 #include "rutile/python/src/op_table.h"
+#include "rutile/python/src/random.h"
 #include "rutile/python/src/tools.h"
 #include "rutile/python/src/transforms.h"
 
@@ -62,6 +63,7 @@ PYBIND11_MODULE(_rutile, m) {
   add_files(m);
   add_tools(m);
   add_op_table(m);
+  add_random(m);
   m.attr("__version__") = RUTILE_VERSION;
   m.def(
       "set_num_threads",

@@ -27,6 +27,18 @@ bool array(PyObject* o) {
          PySequence_Check(o);
 }
 
+// The parts of an object that is put together from Tensors and plain values: its type has the names
+// of the parts (_tree_fields), which it takes in that order. Null for anything else.
+py::object parts(PyObject* o) {
+  PyObject* type = reinterpret_cast<PyObject*>(Py_TYPE(o));
+  if (PyType_Check(o) || !PyObject_HasAttrString(type, "_tree_fields")) return {};
+  py::list made;
+  for (py::handle name : py::object(py::handle(type).attr("_tree_fields"))) {
+    made.append(py::handle(o).attr(name));
+  }
+  return py::tuple(made);
+}
+
 bool same_static(PyObject* a, PyObject* b) {
   if (a == b) return true;
   if (Py_TYPE(a) != Py_TYPE(b) || is_tensor(a)) return false;
@@ -67,6 +79,14 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
       t.children.push_back(flatten_at(child, allowed, what, leaves, depth + 1));
     }
     return t;
+  }
+  if (!plain(o)) {
+    if (const py::object of = parts(o)) {
+      const Leaves inside = allowed == Leaves::kTensors ? Leaves::kPlain : allowed;
+      t = flatten_at(of.ptr(), inside, what, leaves, depth + 1);
+      t.value = py::reinterpret_borrow<py::object>((PyObject*)Py_TYPE(o));
+      return t;
+    }
   }
   if (allowed != Leaves::kPlain && !plain(o) && array(o)) {
     leaves->push_back(tensor_from(o));
@@ -170,7 +190,9 @@ py::object unflatten(const Tree& tree, const Tensor** next) {
   py::tuple tuple(n);
   for (size_t i = 0; i < n; ++i) tuple[i] = unflatten(tree.children[i], next);
   if (tree.value.is(py::type::of(tuple))) return tuple;
-  if (py::hasattr(tree.value, "_fields")) return tree.value(*tuple);  // a named tuple
+  if (py::hasattr(tree.value, "_fields") || py::hasattr(tree.value, "_tree_fields")) {
+    return tree.value(*tuple);  // a named tuple, or put together from its parts
+  }
   return tree.value(tuple);
 }
 

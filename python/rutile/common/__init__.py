@@ -6,10 +6,11 @@ from rutile.common import initializer
 from rutile.common.jit_config import JitConfig
 from rutile.common.seed import get_seed, set_seed
 from rutile.common.parameter import ParameterTuple
+from rutile.common.sparse_tensor import COOTensor, CSRTensor, RowTensor, SparseTensor
 from rutile.dtype import *  # noqa: F401,F403
 from rutile.common import dtype
 
-__all__ = ["JitConfig", "Parameter", "ParameterTuple", "Tensor", "dtype", "get_seed", "initializer", "set_seed"] + dtype.__all__
+__all__ = ["COOTensor", "CSRTensor", "JitConfig", "Parameter", "ParameterTuple", "RowTensor", "SparseTensor", "Tensor", "dtype", "get_seed", "initializer", "set_seed"] + dtype.__all__
 
 
 def __getattr__(name):

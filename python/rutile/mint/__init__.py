@@ -13,6 +13,7 @@ from rutile import _rutile
 from rutile import ops as _ops
 from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
+from rutile.ops.function._util import _drawn
 
 _errors = _rutile.errors
 
@@ -20,12 +21,12 @@ _errors = _rutile.errors
 _SAME = """
 abs absolute acos acosh addbmm addcdiv addcmul addmm addmv all allclose amax amin any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argsort asin
 asinh atan atan2 atanh baddbmm bincount bitwise_and bitwise_not bitwise_or bitwise_xor bmm broadcast_to ceil chunk clamp clip concat cos cosh cross cummax cummin
-cumprod cumsum deepcopy diff div divide dot einsum eq equal erf erfc erfinv exp exp2 expm1 eye flatten flip float_power floor floor_divide fmod frac full full_like gcd ge
+cumprod cumsum deepcopy diff div divide dot einsum eq equal erf erfc erfinv exp exp2 expm1 eye flip float_power floor floor_divide fmod frac full full_like gcd ge
 greater greater_equal gt histc index_select inverse isclose isfinite isinf isnan isneginf le less less_equal lerp log log10 log1p log2 logaddexp logaddexp2
 logical_and logical_not logical_or logical_xor logsumexp lt masked_select matmul maximum mean meshgrid minimum mm mul mv nan_to_num nansum narrow ne neg negative
 nonzero not_equal ones ones_like outer permute pow prod ravel reciprocal remainder repeat_interleave reshape roll rsqrt scatter_add searchsorted sigmoid
-sign sin sinc sinh sort split sqrt square squeeze stack sub swapaxes t tan tanh tile topk tril triu trunc unbind unique_consecutive unsqueeze where xlogy zeros
-zeros_like conv2d kthvalue randperm round softmax real imag polar cdist
+sign sin sinc sinh sort split sqrt square squeeze stack swapaxes t tan tanh tile topk tril triu trunc unbind unique_consecutive unsqueeze where xlogy zeros
+zeros_like conv2d kthvalue round softmax real imag polar cdist
 """.split()
 _TWINS = {"dim": ("axis", "dims", "axes"), "keepdim": ("keepdims", "keep_dims"), "dims": ("axis", "dim"), "correction": ("ddof",), "size": ("shape",),
           "other": ("y", "vec2", "input2"), "input": ("x", "input_x"), "tensors": ("inputs",)}
@@ -63,6 +64,22 @@ def linspace(start, end, steps, *, dtype=None):
     """`steps` numbers from start to end."""
     y = _ops.linspace(start, end, steps)
     return y if dtype is None else y.cast(dtype)
+
+
+def flatten(input, start_dim=0, end_dim=-1):
+    """Dimensions start_dim to end_dim as one."""
+    return _ops.flatten(input, start_dim=start_dim, end_dim=end_dim)
+
+
+def sub(input, other, *, alpha=1):
+    """input - alpha * other"""
+    return _table.sub(input, other if alpha == 1 else other * alpha)
+
+
+def addr_(input, vec1, vec2, *, beta=1, alpha=1):
+    """beta * input + alpha * the outer product of two vectors, written into the tensor."""
+    y = _ops.addr(input, vec1, vec2, beta=beta, alpha=alpha)
+    return input._rebind(y.cast(input.dtype))
 
 
 def clone(input):
@@ -213,20 +230,18 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
 
 def bernoulli(input, *, generator=None):
     """1 with the probability of each element, else 0."""
-    return _ops.bernoulli_ext(input)
+    return _ops.bernoulli_ext(input, generator=generator)
 
 
 def multinomial(input, num_samples, replacement=False, *, generator=None):
     """Classes drawn by the weights of each row, int64."""
-    return _table.multinomial(input, num_samples, _b.bool(replacement))
+    return _drawn(_table.multinomial, generator, input, num_samples, _b.bool(replacement))
 
 
 def normal(mean=0.0, std=1.0, size=None, generator=None):
     """Normal numbers around mean; of a size, or of the shape of mean and std."""
-    if size is not None:
-        return _ops.randn(size) * std + mean
-    shape = (mean * 0 + std).shape
-    return _ops.randn(shape) * std + mean
+    shape = size if size is not None else (mean * 0 + std).shape
+    return randn(tuple(shape), generator=generator) * std + mean
 
 
 def _sizes(size):
@@ -235,34 +250,39 @@ def _sizes(size):
 
 def rand(*size, generator=None, dtype=None, device=None):
     """Uniform numbers in [0, 1)."""
-    return _ops.rand(_sizes(size), dtype=dtype)
+    return _drawn(_table.random_uniform, generator, _sizes(size), 0.0, 1.0, dtype or "float32")
 
 
 def randn(*size, generator=None, dtype=None, device=None):
     """Standard normal numbers."""
-    return _ops.randn(_sizes(size), dtype=dtype)
+    return _drawn(_table.random_normal, generator, _sizes(size), 0.0, 1.0, dtype or "float32")
 
 
 def rand_like(input, *, dtype=None, device=None):
     """Uniform numbers in another's shape."""
-    return _ops.rand(input.shape, dtype=dtype or input.dtype)
+    return rand(input.shape, dtype=dtype or input.dtype)
 
 
 def randn_like(input, *, dtype=None, device=None):
     """Standard normal numbers in another's shape."""
-    return _ops.randn(input.shape, dtype=dtype or input.dtype)
+    return randn(input.shape, dtype=dtype or input.dtype)
 
 
 def randint(*args, generator=None, dtype=None, device=None):
     """randint([low,] high, size): integers in [low, high)."""
     low, high, size = args if len(args) == 3 else (0, *args)
-    return _ops.randint(low, high, size, dtype=dtype)
+    return _drawn(_table.random_randint, generator, tuple(size), low, high, "int64").cast(dtype or "int64")
 
 
 def randint_like(input, *args, dtype=None, device=None):
     """randint_like(input, [low,] high): integers in another's shape."""
     low, high = args if len(args) == 2 else (0, *args)
     return _ops.randint_like(input, low, high, dtype=dtype)
+
+
+def randperm(n, *, generator=None, dtype=None):
+    """A random order of 0 ... n - 1."""
+    return _drawn(_table.randperm, generator, n, "int64").cast(dtype or "int64")
 
 
 def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What MindSpore's Cell has besides: flags, buffers, state dicts, and settings that mean nothing on one machine."""
 
+from collections import OrderedDict as _OrderedDict, namedtuple as _namedtuple
+
 from rutile import _rutile
 from rutile._rutile import Parameter, Tensor
 
 _errors = _rutile.errors
+_EXTRA = "_extra_state"
+_Loaded = _namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))
 
 
 class CellMore:
@@ -129,45 +133,104 @@ class CellMore:
     # ---- State dicts
 
     def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
-        """{path: Parameter or buffer}; the values alone (Tensors) unless keep_vars.
+        """An OrderedDict {path: Parameter or buffer}: the Parameters themselves, which go on changing.
 
         >>> from rutile import nn
         >>> sorted(nn.SequentialCell(nn.Dense(2, 1)).state_dict())
         ['0.bias', '0.weight']
         """
-        found = {} if destination is None else destination
-        for path, cell in self.cells_and_names():
-            start = prefix + (f"{path}." if path else "")
+        if args:
+            destination, prefix, keep_vars = (*args, prefix, keep_vars)[:3] if len(args) < 3 else args[:3]
+        found = _OrderedDict() if destination is None else destination
+        cells = [(prefix + (f"{path}." if path else ""), cell) for path, cell in self.cells_and_names()]
+        for start, cell in cells:
+            for hook in cell._state_hooks("before_saving"):
+                hook(cell, start, keep_vars)
             for name, p in cell._params.items():
                 if p is not None:
-                    found[start + name] = p if keep_vars else p.value()
+                    found[start + name] = p
             for name, persistent in cell.__dict__.get("_buffers", {}).items():
                 if persistent and getattr(cell, name) is not None:
                     found[start + name] = getattr(cell, name)
+            if type(cell).get_extra_state is not CellMore.get_extra_state:
+                found[start + _EXTRA] = cell.get_extra_state()
+        for start, cell in reversed(cells):
+            for hook in cell._state_hooks("after_saving"):
+                hook(cell, found, start, {})
         return found
 
     def load_state_dict(self, state_dict, strict=True):
-        """Takes values as state_dict() gives them; returns (missing, unexpected) paths, which strict makes an error."""
+        """Takes values as state_dict() gives them; returns (missing_keys, unexpected_keys), which strict makes an error."""
         if not isinstance(state_dict, dict):
             raise _errors.TypeError(f"load_state_dict takes a dict, got {type(state_dict).__name__}")
-        own = self.state_dict(keep_vars=True)
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own]
-        if strict and (missing or unexpected):
-            raise _errors.RuntimeError(f"load_state_dict: missing {missing}, unexpected {unexpected}")
+        state_dict = dict(state_dict)
+        cells = [(f"{path}." if path else "", cell) for path, cell in self.cells_and_names()]
+        told = _Loaded([], [])
+        for start, cell in cells:
+            for hook in cell._state_hooks("before_loading"):
+                hook(cell, state_dict, start, {}, strict, told.missing_keys, told.unexpected_keys, [])
+        own = self.state_dict()
+        told.missing_keys.extend(name for name in own if name not in state_dict)
+        told.unexpected_keys.extend(name for name in state_dict if name not in own)
         for name, value in state_dict.items():
-            if name in own and own[name].shape != value.shape:
+            if name in own and isinstance(own[name], Tensor) and own[name].shape != value.shape:
                 raise _errors.RuntimeError(f"load_state_dict: {name} has the shape {own[name].shape}, got {value.shape}")
-        for name, value in state_dict.items():
-            if name not in own:
-                continue
-            value = value.value() if isinstance(value, Parameter) else value
-            if isinstance(own[name], Parameter):
-                own[name].set_data(value)
-            else:
-                head, _, last = name.rpartition(".")
-                setattr(self.get_sub_cell(head), last, value)
-        return missing, unexpected
+        if not (strict and (told.missing_keys or told.unexpected_keys)):
+            for name, value in state_dict.items():
+                if name in own:
+                    self._take_state(name, own[name], value)
+        for _, cell in reversed(cells):
+            for hook in cell._state_hooks("after_loading"):
+                hook(cell, told)
+        if strict and (told.missing_keys or told.unexpected_keys):
+            raise _errors.RuntimeError(f"load_state_dict: missing {told.missing_keys}, unexpected {told.unexpected_keys}")
+        return told
+
+    def _take_state(self, name, own, value):
+        head, _, last = name.rpartition(".")
+        value = value.value() if isinstance(value, Parameter) else value
+        if isinstance(own, Parameter):
+            own.set_data(value)
+        elif last == _EXTRA:
+            self.get_sub_cell(head).set_extra_state(value)
+        else:
+            setattr(self.get_sub_cell(head), last, value)
+
+    def get_extra_state(self):
+        """What state_dict() holds besides Parameters and buffers; Cells that have such define this and set_extra_state."""
+        raise _errors.UnsupportedError(f"{type(self).__name__} has no extra state: define get_extra_state and set_extra_state")
+
+    def set_extra_state(self, state):
+        """Takes what get_extra_state() gave."""
+        raise _errors.UnsupportedError(f"{type(self).__name__} has no extra state: define get_extra_state and set_extra_state")
+
+    def _state_hooks(self, when):
+        return tuple(self.__dict__.get("_state_hook_lists", {}).get(when, {}).values())
+
+    def _add_state_hook(self, when, hook):
+        if not callable(hook):
+            raise _errors.TypeError(f"a hook is a function, got {type(hook).__name__}")
+        from rutile.nn.cell import HookHandle
+        hooks = self.__dict__.setdefault("_state_hook_lists", {}).setdefault(when, {})
+        number = max(hooks, default=0) + 1
+        hooks[number] = hook
+        return HookHandle(self, hooks, number)
+
+    def register_state_dict_pre_hook(self, hook):
+        """hook(cell, prefix, keep_vars) before state_dict() reads the Cell; returns a handle with remove()."""
+        return self._add_state_hook("before_saving", hook)
+
+    def register_state_dict_post_hook(self, hook):
+        """hook(cell, state_dict, prefix, local_metadata) after state_dict() has read all; returns a handle with remove()."""
+        return self._add_state_hook("after_saving", hook)
+
+    def register_load_state_dict_pre_hook(self, hook):
+        """hook(cell, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs) before load_state_dict()."""
+        return self._add_state_hook("before_loading", hook)
+
+    def register_load_state_dict_post_hook(self, hook):
+        """hook(cell, incompatible_keys) after load_state_dict(); it may empty the lists of missing_keys and unexpected_keys."""
+        return self._add_state_hook("after_loading", hook)
 
     # ---- What says how MindSpore compiles and spreads a Cell: there is one machine, and one way to compile
 

@@ -84,8 +84,7 @@ class Optimizer(Cell):
         self.weight_decay = weight_decay if isinstance(weight_decay, Cell) else float(weight_decay)
         if parameters is None:
             raise _errors.ValueError(f"[{name}] parameters must not be None")
-        parameters = [parameters] if isinstance(parameters, Parameter) else parameters
-        if not hasattr(parameters, "__iter__"):
+        if isinstance(parameters, Parameter) or not hasattr(parameters, "__iter__"):
             raise _errors.TypeError(f"[{name}] parameters must be iterable, got {type(parameters).__name__}")
         parameters = list(parameters)
         if not parameters:
@@ -95,6 +94,9 @@ class Optimizer(Cell):
         found, decays, rates, central = self._groups(parameters, learning_rate)
         if len({id(p) for p in found}) != len(found):
             raise _NoDuplicate(f"[{name}] a parameter is given twice")
+        names = [p.name for p in found if p.name]
+        if len(set(names)) != len(names):
+            raise _errors.ValueError(f"[{name}] two parameters are named {next(n for n in names if names.count(n) > 1)!r}")
         for i, p in enumerate(found):
             if not p.name:
                 p.name = f"parameter_{i}"
@@ -289,7 +291,9 @@ class Optimizer(Cell):
 
     # ---- A step
 
-    def construct(self, gradients):
+    def construct(self, gradients=None):
+        if type(self)._update is Optimizer._update:
+            raise NotImplementedError(f"{type(self).__name__} says not how it updates")
         gradients = [gradients] if isinstance(gradients, Tensor) else list(gradients)
         if len(gradients) != len(self._parameters):
             raise _errors.ValueError(f"[{type(self).__name__}] has {len(self._parameters)} parameters, got "

@@ -28,8 +28,33 @@ from rutile.ops.composite import HyperMap, Map, MultitypeFuncGraph, make_list, m
 from rutile.ops import functional  # noqa: E402,F401
 
 
+is_, is_not = functional.is_, functional.is_not
+operations.PrimitiveWithCheck, operations.PrimitiveWithInfer = PrimitiveWithCheck, PrimitiveWithInfer
 for _custom in (Custom, HookBackward, InsertGradientOf, PyFunc):
     setattr(operations, _custom.__name__, _custom)
+
+
+# MindSpore's modules of ops; functions and primitives stand in one place here.
+_PLACES = frozenset("array_func auto_generate clip_func debug_func functional_overload grad_func image_func linalg_func math_func nn_func other_func parameter_func "
+                    "random_func sparse_func spectral_func".split())
+
+
+def _get_cache_prim(cls):
+    """What makes a primitive: a new one costs nothing worth keeping."""
+    return cls
+
+
+def __getattr__(name):
+    # Names with _ext are those of mint, which are named after PyTorch's.
+    if name.endswith("_ext") and not name.startswith("_"):
+        from rutile import mint
+        short = name[:-4]
+        for module in (mint, mint.nn.functional, mint.linalg):
+            if hasattr(module, short):
+                return getattr(module, short)
+    if name in _PLACES:
+        return _sys.modules[__name__]
+    raise AttributeError(f"module 'rutile.ops' has no attribute {name!r}")
 
 
 def load_op_library(path):

@@ -75,6 +75,8 @@ TABLE = {
     "Real": ("real", ""), "Imag": ("imag", ""), "Conj": ("conj", ""), "Angle": ("angle", ""), "ComplexAbs": ("abs", ""), "Complex": ("complex", ""),
     "Polar": ("polar", ""), "Geqrf": ("geqrf", ""), "Orgqr": ("orgqr", ""), "Ormqr": ("ormqr", "left=True transpose=False"),
     "CTCLossV2": ("_ctc_loss_v2", "blank=0 reduction='none' zero_infinity=False"),
+    "Betainc": ("betainc", ""), "MatrixLogarithm": ("matrix_logarithm", ""), "Coalesce": ("coalesce", ""), "STFT": ("_stft",
+                "n_fft hop_length win_length normalized onesided return_complex"),
     "BesselI0e": ("i0e", ""), "BesselI1e": ("i1e", ""),
     **{f"Bessel{n}": (f"bessel_{n.lower()}", "") for n in ("J0", "J1", "K0", "K0e", "K1", "K1e", "Y0", "Y1")},
     "FFTWithSize": ("fft_with_size", "signal_ndim inverse real norm='backward' onesided=True signal_sizes=()"),

@@ -336,6 +336,7 @@ def _nll(p, logits, labels, weight):
 
 def define(define, needed):
     """Defines them: define(name, attributes, call, doc)."""
+    define("Eig", {"compute_v": False}, lambda p, x: F.eig(x) if p.compute_v else (F.eigvals(x), Tensor([], "complex64")), "(eigenvalues, eigenvectors).")
     for kind in ("Sum", "Mean", "Max", "Min", "Prod"):
         define(f"Segment{kind}", {}, lambda self, x, ids, r=kind.lower(): _segment(x, ids, r), f"The {kind.lower()} of each segment; ids rise.")
     define("LowerBound", {"out_type": "int32"}, lambda self, s, v: _bound(self, s, v, False), "The first place of values in sorted rows.")

@@ -40,3 +40,10 @@ from rutile.ops.function import *  # noqa: E402,F401,F403
 from rutile.ops.function import __all__  # noqa: E402,F401
 from rutile.ops.batching import derivative, get_grad, jacfwd, jacrev, jet, linearize, vmap  # noqa: E402,F401
 from rutile.ops.transform import grad, jvp, value_and_grad, vjp  # noqa: E402,F401
+
+
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    from rutile import ops
+    return getattr(ops, name)

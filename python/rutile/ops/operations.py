@@ -30,6 +30,40 @@ class Primitive:
         setattr(self, name, value)
         return self
 
+    @property
+    def attrs(self):
+        """The attributes as a dict."""
+        return {k: v for k, v in vars(self).items() if k not in ("name", "instance_name", "input_names", "output_names")}
+
+    def del_prim_attr(self, name):
+        """Takes an attribute away; returns the primitive."""
+        if name in vars(self):
+            delattr(self, name)
+        return self
+
+    def set_stage(self, stage):
+        """There is one pipeline stage: taken and kept as an attribute; returns the primitive."""
+        return self.add_prim_attr("stage", stage)
+
+    def set_device(self, device_target):
+        """The device is the CPU: another one is a ValueError; returns the primitive."""
+        if device_target != "CPU":
+            raise _errors.ValueError(f"{self.name}: there is no device {device_target!r}")
+        return self
+
+    def shard(self, in_strategy=None, out_strategy=None):
+        """There is one process: taken and not used; returns the primitive."""
+        return self
+
+    def place(self, role, rank_id):
+        """There is one process: taken and not used."""
+
+    def recompute(self, mode=True):
+        """Computed again in backward: that is decided for Cells (Cell.recompute) and by jit's remat; returns the primitive."""
+        if not isinstance(mode, bool):
+            raise _errors.TypeError(f"recompute is True or False, got {mode!r}")
+        return self
+
     def set_prim_instance_name(self, name):
         """Names this one; returns the primitive."""
         self.instance_name = name
@@ -402,7 +436,7 @@ def _define_from_table():
     from rutile.ops._primitives import TABLE
 
     def make(name, function, given):
-        fn = getattr(F, function, None) or getattr(F.exact, function, None) or getattr(_table, function)
+        fn = next(getattr(m, function) for m in (F, F.exact, F.factors, _table) if hasattr(m, function))
         attributes, names = {}, {}
         for item in given.split():
             item, _, argument = item.partition(":")
@@ -418,7 +452,7 @@ def _define_from_table():
             _define(name, attributes, __call__, (fn.__doc__ or name).split("--\n\n")[-1])
 
     for name, (function, given) in TABLE.items():
-        if hasattr(F, function) or hasattr(F.exact, function) or hasattr(_table, function):
+        if any(hasattr(m, function) for m in (F, F.exact, F.factors, _table)):
             make(name, function, given)
 
 

@@ -2,12 +2,14 @@
 """Differentiation by MindSpore's arguments."""
 
 import functools as _functools
+import weakref as _weakref
 
 from rutile import _rutile
 from rutile._rutile import Parameter
 
 hooks_edition = 0  # how often hooks of Parameters came and went
 _parameter_hooks = {}  # id -> (Parameter, {number: hook})
+_tensor_hooks = {}  # id -> (weak reference to a Tensor, {number: hook})
 
 
 class ParameterHook:
@@ -29,11 +31,53 @@ class ParameterHook:
                 del _parameter_hooks[self._at]
 
 
+class TensorHook:
+    """A hook of a Tensor's gradient, until remove()."""
+
+    def __init__(self, tensor, hook):
+        global hooks_edition
+        hooks_edition += 1
+        self._hook, self._at, self._number = hook, id(tensor), hooks_edition
+        # Within a gradient scope it belongs to the tape; a Tensor from outside keeps it for the functions that it is handed to.
+        if not _rutile.add_hook(tensor, lambda g: None if self._hook is None else self._hook(g)):
+            at = self._at
+            gone = _weakref.ref(tensor, lambda _: _tensor_hooks.pop(at, None))
+            _tensor_hooks.setdefault(at, (gone, {}))[1][self._number] = hook
+
+    def remove(self):
+        """Takes the hook away; a second time it does nothing."""
+        self._hook = None
+        hooks = _tensor_hooks.get(self._at, (None, {}))[1]
+        if hooks.pop(self._number, None) is not None and not hooks:
+            del _tensor_hooks[self._at]
+
+
+def _by_hooks(x, grad):
+    """The gradient of an argument, as the hooks of the Tensors in it give it."""
+    if isinstance(x, _rutile.Tensor):
+        return _through_hooks(x, grad, _tensor_hooks) if id(x) in _tensor_hooks else grad
+    if isinstance(x, dict):
+        return {k: _by_hooks(v, grad[k]) for k, v in x.items()}
+    if type(x) in (tuple, list):
+        return type(x)(_by_hooks(v, g) for v, g in zip(x, grad))
+    return grad
+
+
+def _arguments_by_hooks(position, args, grads):
+    if isinstance(position, (tuple, list)):
+        return tuple(_by_hooks(args[i], g) for i, g in zip(position, grads))
+    return _by_hooks(args[position], grads)
+
+
 def _native(fn, position, weights, has_aux, args, kwargs):
+    if isinstance(weights, tuple) and not all(p.requires_grad for p in weights):
+        return _with_frozen(fn, position, weights, has_aux, args, kwargs)
     value, grads = _rutile.value_and_grad(fn, position, weights, has_aux, args, kwargs)
+    alone = position is None or position in ((), [])
+    if _tensor_hooks and not alone:
+        grads = _arguments_by_hooks(position, args, grads) if weights is None else (_arguments_by_hooks(position, args, grads[0]), grads[1])
     if not _parameter_hooks or weights is None:
         return value, grads
-    alone = position is None or position in ((), [])
     by_weights = grads if alone else grads[1]
     if isinstance(weights, Parameter):
         by_weights = _through_hooks(weights, by_weights)
@@ -42,8 +86,22 @@ def _native(fn, position, weights, has_aux, args, kwargs):
     return value, by_weights if alone else (grads[0], by_weights)
 
 
-def _through_hooks(parameter, grad):
-    for hook in tuple(_parameter_hooks.get(id(parameter), (None, {}))[1].values()):
+def _with_frozen(fn, position, weights, has_aux, args, kwargs):
+    """Parameters that need no gradient have zeros, as MindSpore says."""
+    used = tuple(p for p in weights if p.requires_grad)
+    alone = position is None or position in ((), [])
+    if alone and not used:
+        value, mine = fn(*args, **kwargs), ()
+    else:
+        value, grads = _native(fn, position, used if used else None, has_aux, args, kwargs)
+        mine = grads if alone else grads[1] if used else ()
+    rest = iter(mine)
+    by_weights = tuple(next(rest) if p.requires_grad else _rutile.ops.full(p.shape, 0, p.dtype) for p in weights)
+    return value, by_weights if alone else (grads[0] if used else grads, by_weights)
+
+
+def _through_hooks(parameter, grad, hooks=_parameter_hooks):
+    for hook in tuple(hooks.get(id(parameter), (None, {}))[1].values()):
         changed = hook(grad)
         if changed is not None:
             if not isinstance(changed, _rutile.Tensor) or changed.shape != grad.shape:
@@ -174,7 +232,7 @@ class GradOperation:
 def _holds_tensors(x):
     if isinstance(x, (tuple, list, dict)):
         return any(_holds_tensors(v) for v in (x.values() if isinstance(x, dict) else x))
-    return isinstance(x, _rutile.Tensor)
+    return isinstance(x, _rutile.Tensor) or hasattr(type(x), "_tree_fields")
 
 
 def _weighed(out, sens):

@@ -19,9 +19,19 @@ from rutile.ops.function.exact import *  # noqa: F401,F403
 from rutile.ops.function.linear import *  # noqa: F401,F403
 from rutile.ops.function.windows import *  # noqa: F401,F403
 from rutile.ops.function.spectral import *  # noqa: F401,F403
-from rutile.ops.function import aliases, drawn, exact, images, linear, spectral, windows
+from rutile.ops.function.sparse import *  # noqa: F401,F403
+from rutile.ops.function.factors import *  # noqa: F401,F403
+from rutile.ops.function import aliases, drawn, exact, factors, images, linear, sparse, spectral, windows
 from rutile.ops.function import arithmetic, arrange, control, creation, network, places, selection, spatial, statistics
 
 __all__ = arithmetic.__all__ + arrange.__all__ + control.__all__ + creation.__all__ + network.__all__ + selection.__all__
 __all__ += spatial.__all__ + statistics.__all__ + places.__all__
-__all__ += aliases.__all__ + drawn.__all__ + exact.__all__ + images.__all__ + linear.__all__ + windows.__all__ + spectral.__all__
+__all__ += aliases.__all__ + drawn.__all__ + exact.__all__ + images.__all__ + linear.__all__ + windows.__all__ + spectral.__all__ + sparse.__all__ + factors.__all__
+
+
+def __getattr__(name):
+    # Functions of the table and of transforms, and MindSpore's modules of functions, stand in rutile.ops.
+    if name.startswith("__"):
+        raise AttributeError(name)
+    from rutile import ops
+    return getattr(ops, name)

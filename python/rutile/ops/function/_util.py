@@ -29,3 +29,26 @@ def _axis(axis, rank, name="axis"):
 
 def _pair(v):
     return (v, v) if isinstance(v, int) else tuple(v)
+
+
+def _key(seed):
+    """A key of its own for a seed, None for the default generator."""
+    if seed is None:
+        return None
+    if isinstance(seed, Tensor):
+        seed = int(seed.asnumpy().item())
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise _errors.TypeError(f"seed is an int or None, got {seed!r}")
+    if seed < 0:
+        raise _errors.ValueError(f"seed must not be negative, got {seed}")
+    return Tensor([seed], "uint64")
+
+
+def _seeded(op, *args, seed=None, **kwargs):
+    key = _key(seed)
+    return op(*args, **kwargs) if key is None else op(*args, **kwargs, key=key)
+
+
+def _drawn(op, generator, *args, **kwargs):
+    """A random op with the next key of a generator, None: of the default one."""
+    return op(*args, **kwargs) if generator is None else op(*args, **kwargs, key=generator.next_key())

@@ -5,7 +5,7 @@ import builtins as _b
 
 from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
-from rutile.ops.function._util import _INTEGERS, _axis, _errors, _tensor
+from rutile.ops.function._util import _INTEGERS, _axis, _errors, _tensor, _seeded
 
 _imported = set(globals())
 
@@ -103,27 +103,27 @@ def one_hot(indices, depth, on_value=1, off_value=0, axis=-1):
 
 def rand(*size, dtype=None, seed=None):
     """Uniform in [0, 1)."""
-    return _table.random_uniform(_shape(size[0] if len(size) == 1 else size), 0.0, 1.0, dtype or "float32")
+    return _seeded(_table.random_uniform, _shape(size[0] if len(size) == 1 else size), 0.0, 1.0, dtype or "float32", seed=seed)
 
 
 def randn(*size, dtype=None, seed=None):
     """Standard normal."""
-    return _table.random_normal(_shape(size[0] if len(size) == 1 else size), 0.0, 1.0, dtype or "float32")
+    return _seeded(_table.random_normal, _shape(size[0] if len(size) == 1 else size), 0.0, 1.0, dtype or "float32", seed=seed)
 
 
 def randint(low, high, size, seed=None, *, dtype=None):
     """Integers in [low, high)."""
-    return _table.random_randint(_shape(size), low, high, dtype or "int64")
+    return _seeded(_table.random_randint, _shape(size), low, high, dtype or "int64", seed=seed)
 
 
 def rand_like(input, seed=None, *, dtype=None):
     """rand with the shape of another."""
-    return rand(input.shape, dtype=dtype or input.dtype)
+    return rand(input.shape, dtype=dtype or input.dtype, seed=seed)
 
 
 def randn_like(input, seed=None, *, dtype=None):
     """randn with the shape of another."""
-    return randn(input.shape, dtype=dtype or input.dtype)
+    return randn(input.shape, dtype=dtype or input.dtype, seed=seed)
 
 
 def standard_normal(shape, seed=None):

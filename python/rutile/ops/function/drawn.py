@@ -5,28 +5,10 @@ import builtins as _b
 
 from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
-from rutile.ops.function._util import _errors, _tensor
+from rutile.ops.function._util import _drawn, _errors, _seeded, _tensor
 from rutile.ops.function.creation import _shape
 
 _imported = set(globals())
-
-
-def _key(seed):
-    """A key of its own for a seed, None for the default generator."""
-    if seed is None:
-        return None
-    if isinstance(seed, Tensor):
-        seed = int(seed.asnumpy().item())
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise _errors.TypeError(f"seed is an int or None, got {seed!r}")
-    if seed < 0:
-        raise _errors.ValueError(f"seed must not be negative, got {seed}")
-    return Tensor([seed], "uint64")
-
-
-def _seeded(op, *args, seed=None, **kwargs):
-    key = _key(seed)
-    return op(*args, **kwargs) if key is None else op(*args, **kwargs, key=key)
 
 
 def _wide(shape, *tensors):
@@ -74,7 +56,7 @@ def randint_like(input, low, high, seed=None, *, dtype=None):
 
 def bernoulli_ext(input, *, generator=None):
     """1 with the probability of each element, else 0."""
-    return _table.bernoulli(input).cast(input.dtype)
+    return _drawn(_table.bernoulli, generator, input).cast(input.dtype)
 
 
 def multinomial_with_replacement(x, seed, offset, numsamples, replacement=False):
@@ -167,35 +149,35 @@ def _put(input, index, source, accumulate=False):
     return flat.reshape(input.shape)
 
 
-def _whole(input, from_=0, to=None):
+def _whole(input, from_, to, generator):
     largest = {"float16": 2 ** 11, "bfloat16": 2 ** 8, "float32": 2 ** 24, "float64": 2 ** 53, "bool": 2, "uint8": 2 ** 8, "int8": 2 ** 7,
                "int16": 2 ** 15, "uint16": 2 ** 16, "int32": 2 ** 31, "uint32": 2 ** 32}
     to = largest.get(input.dtype.name, 2 ** 62) if to is None else to
     if from_ >= to:
         raise _errors.ValueError(f"random_: from_ {from_} must be below to {to}")
-    return _table.random_randint(input.shape, from_, to, "int64")
+    return _drawn(_table.random_randint, generator, input.shape, from_, to, "int64")
 
 
 def _float(input):
     return input.dtype if input.dtype.name.startswith("float") else "float32"
 
 
-bernoulli_ = _into("bernoulli_", lambda input, p=0.5, *, generator=None: _table.bernoulli(
-    p if isinstance(p, Tensor) else _table.full(input.shape, p, "float32")), "1 with probability p, else 0")
+bernoulli_ = _into("bernoulli_", lambda input, p=0.5, *, generator=None: _drawn(
+    _table.bernoulli, generator, p if isinstance(p, Tensor) else _table.full(input.shape, p, "float32")), "1 with probability p, else 0")
 clamp_ = _into("clamp_", _clamp, "Limited to [min, max]")
 erfinv_ = _into("erfinv_", _table.erfinv, "The inverse error function")
-exponential_ = _into("exponential_", lambda input, lambd=1, *, generator=None: _table.random_exponential(
-    input.shape, 1.0 / lambd, _float(input)), "Numbers of the exponential distribution of rate lambd")
+exponential_ = _into("exponential_", lambda input, lambd=1, *, generator=None: _drawn(
+    _table.random_exponential, generator, input.shape, 1.0 / lambd, _float(input)), "Numbers of the exponential distribution of rate lambd")
 inplace_sigmoid = _into("inplace_sigmoid", _table.sigmoid, "The sigmoid")
-normal_ = _into("normal_", lambda input, mean=0, std=1, *, generator=None: _table.random_normal(
-    input.shape, 0.0, 1.0, _float(input)) * std + mean, "Normally distributed numbers")
+normal_ = _into("normal_", lambda input, mean=0, std=1, *, generator=None: _drawn(
+    _table.random_normal, generator, input.shape, 0.0, 1.0, _float(input)) * std + mean, "Normally distributed numbers")
 put_ = _into("put_", _put, "Elements at the places of index, counted in row-major order, replaced or added to")
-random_ = _into("random_", lambda input, from_=0, to=None, *, generator=None: _whole(input, from_, to), "Integers in [from_, to)")
+random_ = _into("random_", lambda input, from_=0, to=None, *, generator=None: _whole(input, from_, to, generator), "Integers in [from_, to)")
 reshape_ = _into("reshape_", lambda input, shape: _table.reshape(input, tuple(shape)), "Another shape")
 stop_gradient_ = _into("stop_gradient_", _table.stop_gradient, "Without a gradient")
 tanh_ = _into("tanh_", _table.tanh, "The hyperbolic tangent")
-uniform_ = _into("uniform_", lambda input, from_=0, to=1, *, generator=None: _table.random_uniform(
-    input.shape, 0.0, 1.0, _float(input)) * (to - from_) + from_, "Uniform numbers in [from_, to)")
+uniform_ = _into("uniform_", lambda input, from_=0, to=1, *, generator=None: _drawn(
+    _table.random_uniform, generator, input.shape, 0.0, 1.0, _float(input)) * (to - from_) + from_, "Uniform numbers in [from_, to)")
 zero_ = _into("zero_", lambda input: _table.full(input.shape, 0, input.dtype), "Zeros")
 
 

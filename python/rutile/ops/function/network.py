@@ -4,6 +4,7 @@
 import builtins as _b
 
 from rutile import _rutile
+from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
 from rutile.ops.function._util import _INTEGERS, _axes, _errors, _pair
 from rutile.ops.function.creation import ones, zeros_like
@@ -235,6 +236,11 @@ def _reduce(x, reduction):
 
 def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
     """-log softmax(input) of the target class (integers [n]), or its sum against class probabilities [n, c]."""
+    for name, t in (("input", input), ("target", target), ("weight", weight)):
+        if not isinstance(t, Tensor) and not (name == "weight" and t is None):
+            raise _errors.TypeError(f"cross_entropy: {name} is a Tensor, got {type(t).__name__}")
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+        raise _errors.TypeError(f"cross_entropy: ignore_index is an int, got {ignore_index!r}")
     if target.dtype.name in _INTEGERS:
         return _by_class(input, target, weight, ignore_index, reduction, label_smoothing)
     logs = _table.log_softmax(input, 1 if input.ndim > 1 else 0)
@@ -259,7 +265,14 @@ def _by_class(logits, target, weight, ignore_index, reduction, smoothing):
 
 
 def nll_loss(inputs, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
-    """The negative log-probability of the target class."""
+    """The negative log-probability of the target class: inputs [c], [n, c] or [n, c, ...] with targets [], [n] or [n, ...]."""
+    if inputs.ndim == 1:
+        y = nll_loss(inputs.reshape(1, -1), target.reshape(1), weight, ignore_index, reduction, label_smoothing)
+        return y.reshape(()) if reduction == "none" else y
+    if inputs.ndim > 2:
+        rows = _table.transpose(inputs, (0, *_b.range(2, inputs.ndim), 1)).reshape(-1, inputs.shape[1])
+        y = nll_loss(rows, target.reshape(-1), weight, ignore_index, reduction, label_smoothing)
+        return y.reshape(target.shape) if reduction == "none" else y
     n, c = inputs.shape
     mask = target != ignore_index
     safe = _table.where(mask, target, zeros_like(target))

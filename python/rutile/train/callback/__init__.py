@@ -3,6 +3,7 @@
 
 from rutile.train.callback import _callback, _checkpoint, _plateau, _progress, _summary_collector
 from rutile.train.callback._callback import *  # noqa: F401,F403
+from rutile.train.callback._callback import _CallbackManager, _InternalCallbackParam  # noqa: F401
 from rutile.train.callback._checkpoint import *  # noqa: F401,F403
 from rutile.train.callback._plateau import *  # noqa: F401,F403
 from rutile.train.callback._progress import *  # noqa: F401,F403

@@ -25,10 +25,19 @@ class InternalCallbackParam(dict):
         self[name] = value
 
 
+class _InternalCallbackParam(InternalCallbackParam):
+    """The state of a run as scripts make one for callbacks that they call themselves: what they leave out is None."""
+
+    def __getattr__(self, name):
+        return self.get(name)
+
+
 class RunContext:
     """What a callback sees: original_args() has cur_epoch_num, cur_step_num, batch_num, net_outputs and others."""
 
     def __init__(self, original_args):
+        if isinstance(original_args, (int, float, str, type(None))):
+            raise _errors.TypeError(f"RunContext takes the state of a run, got {type(original_args).__name__}")
         self._args, self._stop = original_args, False
 
     def original_args(self):
@@ -129,9 +138,15 @@ def _loss_of(args):
 
 
 class LossMonitor(Callback):
-    """Prints the loss every per_print_times steps; a loss that is NaN or infinite ends the run with ValueError."""
+    """Prints the loss every per_print_times steps; a loss that is NaN or infinite ends the run with ValueError.
 
-    def __init__(self, per_print_times=1):
+    has_trained_epoch is added to the number of the epoch.
+    """
+
+    def __init__(self, per_print_times=1, has_trained_epoch=0):
+        if isinstance(has_trained_epoch, bool) or not isinstance(has_trained_epoch, int) or has_trained_epoch < 0:
+            raise _errors.ValueError(f"[LossMonitor] has_trained_epoch must be an int of at least 0, got {has_trained_epoch!r}")
+        self._trained = has_trained_epoch
         if isinstance(per_print_times, bool) or not isinstance(per_print_times, int) or per_print_times < 0:
             raise _errors.ValueError(f"[LossMonitor] per_print_times must be an int of at least 0, got {per_print_times!r}")
         self._every, self._last = per_print_times, 0
@@ -146,7 +161,7 @@ class LossMonitor(Callback):
         self._last = min(self._last, args.cur_step_num - 1)
         if self._every and args.cur_step_num - self._last >= self._every:
             self._last = args.cur_step_num
-            _say(f"epoch: {args.cur_epoch_num} step: {step}, loss is {loss}")
+            _say(f"epoch: {args.cur_epoch_num + self._trained} step: {step}, loss is {loss}")
 
     def on_train_begin(self, run_context):
         self._last = 0
@@ -220,3 +235,36 @@ class History(Callback):
         self.history.setdefault("net_output", []).append(_loss_of(args))
         for name, value in (args.get("metrics") or {}).items():
             self.history.setdefault(name, []).append(value)
+
+
+class _CallbackManager(Callback):
+    """Several callbacks as one: each method calls that of all, in order."""
+
+    def __init__(self, callbacks):
+        self._callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+        for c in self._callbacks:
+            if not isinstance(c, Callback):
+                raise _errors.TypeError(f"callbacks are Callbacks, got {type(c).__name__}")
+
+    def __enter__(self):
+        for c in self._callbacks:
+            c.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        for c in reversed(self._callbacks):
+            c.__exit__(*error)
+
+
+def _for_all(name):
+    def call(self, run_context):
+        for c in self._callbacks:
+            getattr(c, name)(run_context)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = getattr(Callback, name).__doc__
+    return call
+
+
+for _name in [n for n, f in vars(Callback).items() if callable(f) and not n.startswith("_")]:
+    setattr(_CallbackManager, _name, _for_all(_name))
