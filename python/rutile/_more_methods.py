@@ -546,7 +546,7 @@ def _setting(name, default):
 
     def set(self, value):
         if isinstance(default, bool) and not isinstance(value, bool):
-            raise _errors.TypeError(f"Parameter.{name} is a bool, got {type(value).__name__}")
+            raise _errors.TypeError(f"Parameter.{name} is a bool, got {value!r}")
         import weakref
         at = id(self)
         if at not in _settings:

@@ -140,3 +140,27 @@ def test_errors():
                          (lambda: nn.SGD([{"params": p}, {"params": p}]), RuntimeError)):
         with pytest.raises(error):
             wrong()
+
+
+@pytest.mark.parametrize("dtype", ("float16", "bfloat16"))
+@pytest.mark.parametrize("name", ("ASGD", "AdaFactor", "AdaMax", "Adadelta", "Adagrad", "Adam", "AdamWeightDecay", "FTRL", "Lamb", "Momentum",
+                                  "ProximalAdagrad", "RMSProp", "Rprop", "SGD"))
+def test_narrow_parameters(name, dtype):
+    rng = np.random.RandomState(1)
+    w0, grads = rng.randn(3, 4), rng.randn(4, 3, 4)
+    more = {"Momentum": {"learning_rate": 0.1, "momentum": 0.9}, "AdaFactor": {"learning_rate": None}, "Lamb": {"learning_rate": 0.1}}.get(name, {})
+
+    def trained(kind, compiled):
+        w = ms.Parameter(ms.Tensor(w0, kind), name="w")
+        opt = getattr(nn, name)([w], **more)
+        step = ms.jit(lambda g: opt((g,))) if compiled else lambda g: opt((g,))
+        for g in grads:
+            step(ms.Tensor(g, kind))
+        assert w.dtype == getattr(ms, kind)
+        return w.astype(ms.float32).asnumpy()
+
+    want = trained("float32", False)
+    tol = 2e-2 if dtype == "float16" else 1e-1
+    eager = trained(dtype, False)
+    np.testing.assert_allclose(eager, want, rtol=tol, atol=tol)
+    np.testing.assert_array_equal(trained(dtype, True), eager)

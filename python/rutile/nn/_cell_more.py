@@ -160,7 +160,10 @@ class CellMore:
         return found
 
     def load_state_dict(self, state_dict, strict=True):
-        """Takes values as state_dict() gives them; returns (missing_keys, unexpected_keys), which strict makes an error."""
+        """Takes values as state_dict() gives them; returns (missing_keys, unexpected_keys), which strict makes an error.
+
+        What fits is loaded also then, as in PyTorch; where a shape differs nothing is.
+        """
         if not isinstance(state_dict, dict):
             raise _errors.TypeError(f"load_state_dict takes a dict, got {type(state_dict).__name__}")
         state_dict = dict(state_dict)
@@ -175,10 +178,9 @@ class CellMore:
         for name, value in state_dict.items():
             if name in own and isinstance(own[name], Tensor) and own[name].shape != value.shape:
                 raise _errors.RuntimeError(f"load_state_dict: {name} has the shape {own[name].shape}, got {value.shape}")
-        if not (strict and (told.missing_keys or told.unexpected_keys)):
-            for name, value in state_dict.items():
-                if name in own:
-                    self._take_state(name, own[name], value)
+        for name, value in state_dict.items():
+            if name in own:
+                self._take_state(name, own[name], value)
         for _, cell in reversed(cells):
             for hook in cell._state_hooks("after_loading"):
                 hook(cell, told)

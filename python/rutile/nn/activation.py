@@ -104,13 +104,13 @@ class _NoActivation(_errors.ValueError, KeyError):
 
 
 def get_activation(name, prim_name=None):
-    """A new activation by its name; None for None.
+    """A new activation by its name; None for None and for no name.
 
     >>> from rutile import nn
     >>> nn.get_activation("relu")
     ReLU()
     """
-    if name is None:
+    if name is None or name == "":
         return None
     if name not in _ACTIVATIONS:
         raise _NoActivation(f"there is no activation {name!r}; known are {sorted(_ACTIVATIONS)}")

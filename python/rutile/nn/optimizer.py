@@ -4,6 +4,7 @@
 from rutile import _rutile
 from rutile._rutile import Parameter, Tensor, updates
 from rutile.common.parameter import ParameterTuple
+from rutile.nn import _low
 from rutile.nn.cell import Cell
 from rutile.nn.learning_rate_schedule import LearningRateSchedule
 from rutile.ops import operations as _P
@@ -101,6 +102,8 @@ class Optimizer(Cell):
             if not p.name:
                 p.name = f"parameter_{i}"
         self.__dict__["parameters"] = self.__dict__["_parameters"] = ParameterTuple(found)
+        self.__dict__["_wide"] = _low.Wide()
+        self._wide.prepare(found)
         self.__dict__["_decays"] = decays
         self.__dict__["_central"] = central
         self.dynamic_weight_decay = any(isinstance(d, Cell) for d in decays)
@@ -284,10 +287,7 @@ class Optimizer(Cell):
         return [rate.value() if isinstance(rate, Parameter) else rate(step).reshape(()) for rate in self._rate_list]
 
     def _slots(self, prefix, init="zeros"):
-        slots = self._parameters.clone(prefix, init)
-        for p in slots:
-            p.requires_grad = False
-        return slots
+        return _low.slots_of(self._parameters, prefix, init)
 
     # ---- A step
 
@@ -329,7 +329,8 @@ class Optimizer(Cell):
             if isinstance(decay, Tensor):
                 self._decay_apart(i, p, rates[self._rates[i]], skip, decay)
                 decay = 0.0
-            self._update(i, p, g, rates[self._rates[i]], skip, decay)
+            rate = rates[self._rates[i]]
+            self._wide.update(i, p, g, lambda p, g: self._update(i, p, g, rate, skip, decay))
         return True
 
     def _decay_apart(self, i, parameter, lr, skip, decay):

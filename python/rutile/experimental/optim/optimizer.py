@@ -4,6 +4,7 @@
 from rutile import _rutile
 from rutile._rutile import Parameter, Tensor
 from rutile.common.parameter import ParameterTuple
+from rutile.nn import _low
 from rutile.nn.cell import Cell
 from rutile.ops import table
 
@@ -45,7 +46,7 @@ class Optimizer(Cell):
             raise _errors.ValueError(f"[{name}] there are no parameters to optimize")
         self.defaults, self.state = defaults, {}
         self.param_groups, self.lrs, self.group_start_id = [], [], [0]
-        self.__dict__["parameters"] = ParameterTuple(())
+        self.__dict__["parameters"], self.__dict__["_wide"] = ParameterTuple(()), _low.Wide()
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
 
@@ -80,12 +81,10 @@ class Optimizer(Cell):
         self.param_groups.append(group)
         self.group_start_id.append(self.group_start_id[-1] + len(params))
         self.__dict__["parameters"] = ParameterTuple((*self.parameters, *params))
+        self._wide.prepare(params, len(self.parameters) - len(params))
 
     def _slots(self, prefix, init="zeros"):
-        slots = self.parameters.clone(prefix, init)
-        for p in slots:
-            p.requires_grad = False
-        return slots
+        return _low.slots_of(self.parameters, prefix, init)
 
     def construct(self, gradients):
         gradients = [gradients] if isinstance(gradients, Tensor) else list(gradients)
@@ -104,7 +103,7 @@ class Optimizer(Cell):
             rate = group["lr"]
             rate = rate.value() if isinstance(rate, Parameter) else Tensor(float(rate), "float32")
             for i, p in enumerate(group["params"], start):
-                self._update(i, p, gradients[i], rate, group, skip)
+                self._wide.update(i, p, gradients[i], lambda p, g: self._update(i, p, g, rate, group, skip))
         return True
 
     def _begin(self, skip):

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What MindSpore's own tests expect of Cells, Parameters, gradients, losses, optimizers and callbacks."""
+
+from unittest import mock
+
+import numpy as np
+import pytest
+
+import rutile as ms
+from rutile import Parameter, ParameterTuple, Tensor, errors, nn, ops
+from rutile.train import callback
+
+RNG = np.random.RandomState(0)
+
+
+def test_parameters_that_need_no_gradient_have_zeros():
+    class Net(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = (Parameter(Tensor([2.0]), name=n) for n in "ab")
+            self.a.requires_grad = False
+
+        def construct(self, x):
+            return x * self.a + self.b * 3
+
+    net = Net()
+    by_inputs, by_weights = ops.GradOperation(get_all=True, get_by_list=True)(net, ParameterTuple((net.a, net.b)))(Tensor([1.0]))
+    assert float(by_inputs[0]) == 2 and [float(g) for g in by_weights] == [0, 3]
+    value, grads = ms.value_and_grad(net, None, (net.a, net.b))(Tensor([1.0]))
+    assert float(value) == 8 and [float(g) for g in grads] == [0, 3]
+    assert [float(g) for g in ms.grad(net, None, (net.a,))(Tensor([1.0]))] == [0]
+    assert [float(g) for g in ms.jit(ms.grad(net, None, (net.a, net.b)))(Tensor([1.0]))] == [0, 3]
+
+
+def test_state_dict_gives_parameters_and_has_hooks():
+    class Extra(nn.Dense):
+        def get_extra_state(self):
+            return {"steps": 3}
+
+        def set_extra_state(self, state):
+            self.seen = state
+
+    net, seen = nn.SequentialCell(Extra(2, 2), nn.Dense(2, 1)), []
+    handles = [net[0].register_state_dict_pre_hook(lambda cell, prefix, keep: seen.append(("before", prefix))),
+               net.register_state_dict_post_hook(lambda cell, state, prefix, meta: seen.append(("after", len(state)))),
+               net.register_load_state_dict_pre_hook(lambda cell, state, *rest: state.pop("more", None)),
+               net.register_load_state_dict_post_hook(lambda cell, keys: keys.missing_keys.clear())]
+    state = net.state_dict()
+    assert list(state) == ["0.weight", "0.bias", "0._extra_state", "1.weight", "1.bias"] and state["0.weight"] is net[0].weight
+    assert seen == [("before", "0."), ("after", 5)]
+    other = {k: Tensor(np.ones(v.shape, np.float32)) if isinstance(v, Tensor) else v for k, v in state.items() if k != "1.bias"}
+    assert net.load_state_dict({**other, "more": 1}) == ([], [])
+    assert net[0].seen == {"steps": 3} and (net[0].weight == 1).all() and not (net[1].bias == 1).all()
+    for h in handles:
+        h.remove()
+    with pytest.raises(errors.RuntimeError):
+        net.load_state_dict(other)
+    with pytest.raises(errors.TypeError):
+        net.register_state_dict_pre_hook(1)
+
+
+def test_parameters_keep_settings_of_several_devices():
+    p, q = Parameter(Tensor([1.0]), name="p"), Parameter(Tensor([1.0]), name="q")
+    assert (p.layerwise_parallel, p.parallel_optimizer, p.comm_fusion, p.inited_param) == (False, True, 1, None)
+    p.comm_fusion = 2
+    assert p.comm_fusion == 2 and q.comm_fusion == 1
+    with pytest.raises(errors.TypeError):
+        p.layerwise_parallel = 1
+    p.default_input = Tensor([3.0])
+    assert float(p.default_input) == 3
+
+
+def test_losses_say_what_they_take():
+    x, t, w = RNG.randn(3, 5).astype(np.float32), Tensor(RNG.randint(0, 5, 3)), Tensor(RNG.rand(5).astype(np.float32))
+    for wrong in (lambda: ops.cross_entropy(x, t, w), lambda: ops.cross_entropy(Tensor(x), np.zeros(3, np.int64)),
+                  lambda: ops.cross_entropy(Tensor(x), t, np.ones(5)), lambda: ops.cross_entropy(Tensor(x), t, w, ignore_index="1")):
+        with pytest.raises(errors.TypeError):
+            wrong()
+    logs, at = RNG.randn(2, 4, 3).astype(np.float32), RNG.randint(0, 4, (2, 3))
+    want = -np.take_along_axis(logs, at[:, None], 1)[:, 0]
+    np.testing.assert_allclose(ops.nll_loss(Tensor(logs), Tensor(at), reduction="none").asnumpy(), want, rtol=1e-6)
+    np.testing.assert_allclose(nn.NLLLoss()(Tensor(logs), Tensor(at)).asnumpy(), want.mean(), rtol=1e-5)
+    np.testing.assert_allclose(ops.nll_loss(Tensor(logs[0, :, 0]), Tensor(at[0, 0])).asnumpy(), want[0, 0], rtol=1e-6)
+
+
+def test_optimizers_say_what_they_take():
+    def two():
+        return [Parameter(Tensor([1.0]), name="same") for _ in range(2)]
+
+    with pytest.raises(NotImplementedError):
+        nn.Optimizer(0.5, two()[:1]).construct()
+    with pytest.raises(errors.TypeError):
+        nn.SGD(two()[0])
+    with pytest.raises(errors.ValueError, match="same"):
+        nn.SGD(two())
+
+
+def test_places_and_values():
+    x = Tensor([[1.0, 3.0], [2.0, 0.0]])
+    value, place = x.argmax_with_value(1)
+    assert value.asnumpy().tolist() == [3, 2] and place.asnumpy().tolist() == [1, 0]
+    value, place = x.argmin_with_value(0, True)
+    assert value.asnumpy().tolist() == [[1, 0]] and place.asnumpy().tolist() == [[0, 1]]
+
+
+def test_callbacks_called_by_hand(capsys):
+    state = callback._InternalCallbackParam()
+    state.cur_epoch_num, state.epoch_num, state.cur_step_num, state.batch_num, state.net_outputs = 4, 4, 2, 2, Tensor(2.0)
+    run = callback.RunContext(state)
+    with callback._CallbackManager([callback.LossMonitor(1, has_trained_epoch=10)]) as call:
+        for name in ("begin", "epoch_begin", "step_begin", "step_end", "epoch_end", "end"):
+            getattr(call, name)(run)
+    assert "epoch: 14 step: 2, loss is 2.0" in capsys.readouterr().out
+    with mock.patch.object(callback.Callback, "__exit__", return_value=None) as left:
+        with pytest.raises(ValueError), callback._CallbackManager([callback.Callback(), callback.Callback()]):
+            raise ValueError
+    assert left.call_count == 2
+    for wrong in ([None], ["text"], [callback.LossMonitor(), 1]):
+        with pytest.raises(errors.TypeError):
+            callback._CallbackManager(wrong)
+    with pytest.raises(errors.TypeError):
+        callback.RunContext(666)
+
+
+def test_primitives_have_attributes_that_can_be_changed():
+    add = ops.operations.Add().add_prim_attr("x", 1)
+    assert add.attrs == {"x": 1} and add.del_prim_attr("x").attrs == {} and add.set_device("CPU") is add
+    assert float(add.shard(((1,), (1,))).set_stage(0)(Tensor(1.0), Tensor(2.0))) == 3
+    with pytest.raises(errors.ValueError):
+        add.set_device("GPU")
+
+
+def test_functions_under_other_names():
+    assert ms.is_tensor(Tensor([1])) and not ms.is_tensor(1)
+    x = Tensor([[1.0, 2.0]])
+    assert ops.sum_ext(x, 1).asnumpy().tolist() == [3] and ops.auto_generate.mean_ext(x, 1).asnumpy().tolist() == [1.5]
+    assert ops.function.math_func.add(x, x).asnumpy().tolist() == [[2, 4]]
+    with pytest.raises(AttributeError):
+        ops.no_such_name_ext
+    y = ops.zeros((2, 2))
+    ms.mint.addr_(y, Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
+    assert y.asnumpy().tolist() == [[3, 4], [6, 8]]
