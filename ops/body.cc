@@ -110,8 +110,8 @@ void check_carries(const char* op, std::span<const Tensor> carries,
   for (size_t i = 0; i < carries.size(); ++i) {
     const TensorMeta &in = carries[i].meta(), &out = results[i].meta();
     if (in.shape == out.shape && in.dtype == out.dtype) continue;
-    throw_error(ErrorCode::kValue,
-                cat("[", op, "] carry ", i, " enters the body as ", in, " and leaves it as ", out));
+    throw_error(ErrorCode::kValue, cat("[", op, "] carry ", i, " enters the body as ", in,
+                                       " and leaves it as ", out, " (RUTILE-E0105)"));
   }
 }
 

@@ -32,7 +32,7 @@ Status infer_cond(const CallMeta& call, TensorMeta* out) {
     const TensorMeta &y = a.then_body->results[i], &other = a.else_body->results[i];
     if (!(y.shape == other.shape) || y.dtype != other.dtype) {
       return value_error(cat("result ", i, " is ", y, " where the predicate holds, ", other,
-                             " where it does not"));
+                             " where it does not (RUTILE-E0106)"));
     }
     out[i] = plain_meta(y);
   }
@@ -86,14 +86,14 @@ void check_branches(const TracedBody (&bodies)[2]) {
   if (n[0] != n[1]) {
     throw_error(ErrorCode::kValue,
                 cat("[cond] gives ", n[0], " results where the predicate holds, ", n[1],
-                    " where it does not"));
+                    " where it does not (RUTILE-E0106)"));
   }
   for (size_t i = 0; i < n[0]; ++i) {
     const TensorMeta &y = bodies[0].body->results[i], &other = bodies[1].body->results[i];
     if (y.shape == other.shape && y.dtype == other.dtype) continue;
     throw_error(ErrorCode::kValue,
                 cat("[cond] result ", i, " is ", y, " where the predicate holds, ", other,
-                    " where it does not"));
+                    " where it does not (RUTILE-E0106)"));
   }
 }
 

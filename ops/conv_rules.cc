@@ -28,7 +28,8 @@ Status check_operands(const Shape& x, const Shape& w, const Geometry& a, const c
   const int spatial = a.stride.rank(), rank = spatial + 2;
   const char* dims = image_dims(spatial);
   if (x.rank() != rank) {
-    return value_error(cat("x expects rank ", rank, " (", dims, "), got ", x.rank()));
+    const char* hint = x.rank() == rank - 1 ? ": one image needs a first dimension of 1" : "";
+    return value_error(cat("x expects rank ", rank, " (", dims, "), got ", x.rank(), hint));
   }
   if (w.rank() != rank) {
     return value_error(

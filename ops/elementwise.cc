@@ -112,9 +112,10 @@ RUTILE_BINARY(kFloorDiv, floor_div, .infer = infer_number, .amp = Amp::kPromote,
 RUTILE_BINARY(kRemainder, remainder, .infer = infer_number, .grad = grad_remainder,
               .saves = {"x", "y"}, .amp = Amp::kPromote, .checks_values = true,
               .doc = "x - y * floor(x / y), with the sign of y; integer y = 0 is an error.")
-RUTILE_BINARY(kPow, pow, .infer = or_complex<infer_number>, .grad = holomorphic<grad_pow>,
-              .saves = {"x", "y", "z"}, .amp = Amp::kHigh,
-              .doc = "x to the power y. Integers wrap; negative powers of them are 0 or +-1.")
+RUTILE_BINARY(
+    kPow, pow, .infer = or_complex<infer_number>, .grad = holomorphic<grad_pow>,
+    .saves = {"x", "y", "z"}, .amp = Amp::kHigh,
+    .doc = "x to the power y. Integers wrap; a negative number as their power is an error.")
 RUTILE_BINARY(kMaximum, maximum, .infer = infer_same, .grad = grad_maximum, .saves = {"x", "y"},
               .amp = Amp::kPromote, .zero_preserving = true,
               .doc = "The larger of x and y, NaN if one is NaN. Equal inputs share the gradient.")

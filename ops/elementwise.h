@@ -39,7 +39,7 @@ RUTILE_BINARY(kDiv, div)  // true division: integers give f32
 // Python's // and %: rounded down, the remainder has y's sign. Integers: kValue for division by 0.
 RUTILE_BINARY(kFloorDiv, floor_div)
 RUTILE_BINARY(kRemainder, remainder)
-// x to the power y. Integers wrap; a negative power of one is 0 unless x is 1 or -1.
+// x to the power y. Integers wrap; an integer tensor to the power -1 (a number) is kValue.
 RUTILE_BINARY(kPow, pow)
 RUTILE_BINARY(kMaximum, maximum)
 RUTILE_BINARY(kMinimum, minimum)

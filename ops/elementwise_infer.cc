@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/elementwise_infer.h"
 
+#include "rutile/ops/exponent.h"
 #include "rutile/ops/grad_util.h"
 
 namespace rutile::ops {
@@ -122,7 +123,17 @@ Status infer_compare(const CallMeta& c, TensorMeta* out) {
 Tensor binary(const OpDef& op, Arg x, Arg y) {
   return call1(op, nullptr, {x.tensor, y.tensor}, x.where);
 }
+void check_exponent(const Tensor& x, Scalar y) {
+  const DType t = x.dtype();
+  if (y.kind != Scalar::Kind::kInt || y.i >= 0) return;
+  if (!is_integral(t) && t != DType::kBool) return;
+  throw_error(ErrorCode::kValue,
+              cat("[pow] integers have no negative powers: x ", x.meta(), " to the power ", y.i,
+                  "; cast x to f32, or write the power as a float"));
+}
+
 Tensor binary(const OpDef& op, Arg x, Scalar y) {
+  if (&op == &kPow) check_exponent(x.tensor, y);
   return call1(op, nullptr, {x.tensor, scalar_like(x.tensor, y)}, x.where);
 }
 Tensor binary(const OpDef& op, Scalar x, Arg y) {

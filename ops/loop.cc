@@ -124,7 +124,7 @@ class LoopGradient {
           ErrorCode::kValue,
           "[while_loop] its gradient in a traced function needs max_iterations, and no more of "
           "them than memory has room for: the carries of every iteration are kept for backward, "
-          "in memory that is planned beforehand");
+          "in memory that is planned beforehand (RUTILE-E0107)");
     }
   }
   GradResult run();

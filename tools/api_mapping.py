@@ -49,6 +49,14 @@ def find(name):
     return o
 
 
+def namesakes(name):
+    """What is called as a name of PyTorch's is, where users would look for it."""
+    home = next((h for h in HOMES if name.startswith(h)), None)
+    last = name.rpartition(".")[2]
+    return [o for o in dict.fromkeys(h + last for h in (HOMES.get(home, "rutile."), "rutile.ops.", "rutile."))
+            if find(o) is not None]
+
+
 def arguments(o):
     try:
         parameters = list(inspect.signature(o).parameters.values())
@@ -74,6 +82,8 @@ def rows():
                 ours = None
         elif ours is not None and find(ours) is None:
             sys.exit(f"api_mapping: {name}: there is no {ours}")
+        elif ours is None and (there := namesakes(name)):
+            sys.exit(f"api_mapping: {name} is null in pytorch_notes.json, but there is {there[0]}")
         ours_args = arguments(find(ours)) if ours and not inspect.ismodule(find(ours)) else None
         alike = lambda some: [ALIKE.get(a, a) for a in some if a != "self"]  # noqa: E731
         if ours is None:

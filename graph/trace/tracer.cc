@@ -2,7 +2,9 @@
 #include "rutile/graph/trace/tracer.h"
 
 #include <atomic>
+#include <fstream>
 #include <mutex>
+#include <string_view>
 
 #include "rutile/graph/ir/body.h"
 #include "rutile/graph/trace/replay.h"
@@ -24,29 +26,64 @@ std::string place(const std::string& file, int line, const std::string& cell) {
   return cell.empty() ? text : cat(text, " in Cell ", cell);
 }
 
+// The user's line as the file has it, for a message; empty where it cannot be read.
+std::string source_line(const std::string& file, int line) {
+  std::ifstream in(file);
+  std::string text;
+  for (int i = 0; i < line; ++i) {
+    if (!std::getline(in, text)) return "";
+  }
+  const size_t begin = text.find_first_not_of(" \t");
+  constexpr size_t kLongest = 120;
+  return begin == std::string::npos ? "" : text.substr(begin, kLongest);
+}
+
+// Where the tensor comes from; false where its trace has ended. `sized`: of an op that gives as
+// many elements as values say.
+bool describe_origin(const TensorImpl& impl, std::string* text, bool* sized) {
+  if (!active_graph || impl.trace_id != active_trace) return false;
+  const Value& v = active_graph->values[impl.trace_value];
+  if (v.producer == kNone) {
+    *text += cat("It is ", v.name.empty() ? "an input" : v.name, " of the traced function.");
+    return true;
+  }
+  const Node& n = active_graph->nodes[v.producer];
+  for (const char* op : {"nonzero", "unique", "unique_consecutive"}) {
+    *sized = *sized || op == std::string_view(n.op->name);
+  }
+  *text += cat("It comes from ", n.op->name);
+  if (!n.origins.empty()) {
+    const Origin& o = active_graph->origins[n.origins.back()];
+    *text += place(o.file, o.line, o.cell);
+  }
+  *text += ".";
+  return true;
+}
+
 [[noreturn]] void symbolic_read(const TensorImpl& impl, const char* what) {
   std::string file;
   int line = 0;
   user_location(&file, &line);
+  // Python's users know nothing of the C++ functions that read elements.
+  const std::string_view function = what;
+  const bool elements = function == "data()" || function == "copy_out()";
   std::string text =
-      cat(what, place(file, line, cell_path(call_modes().cell)), " needs the value of a tensor ",
+      cat(elements && file.ends_with(".py") ? "reading elements" : function,
+          place(file, line, cell_path(call_modes().cell)), " needs the value of a tensor ",
           impl.meta, ", but this is a trace: it has no value yet");
-  if (active_graph && impl.trace_id == active_trace) {
-    const Value& v = active_graph->values[impl.trace_value];
-    if (v.producer != kNone) {
-      const Node& n = active_graph->nodes[v.producer];
-      text += cat(". It comes from ", n.op->name);
-      if (!n.origins.empty()) {
-        const Origin& o = active_graph->origins[n.origins.back()];
-        text += place(o.file, o.line, o.cell);
-      }
-    } else {
-      text += cat(". It is ", v.name.empty() ? "an input" : v.name, " of the traced function");
-    }
+  if (const std::string code = source_line(file, line); !code.empty()) text += cat("\n    ", code);
+  text += "\n  ";
+  bool sized = elements && impl.meta.dtype == DType::kBool && impl.meta.rank() > 0;  // x[mask]
+  if (describe_origin(impl, &text, &sized)) {
+    text += sized ? " The number of elements would depend on values: keep the shape, by where(), "
+                    "or do it outside the traced function (RUTILE-E0103)"
+                  : " Choose by where() instead of branching on it, or read it outside the traced "
+                    "function (RUTILE-E0101)";
   } else {
-    text += ". It belongs to a trace that has ended; return it from the traced function instead";
+    text +=
+        "It belongs to a trace that has ended: return it from the traced function, or hold it in a "
+        "Parameter (RUTILE-E0102)";
   }
-  text += ". Choose by where() instead of branching on it, or read it outside the traced function";
   ++refused.count;
   refused.last = text;
   throw_error(ErrorCode::kRuntime, text);
@@ -107,7 +144,8 @@ ValueId Tracer::value_of(const Tensor& t) {
     throw_error(ErrorCode::kRuntime,
                 cat("a tensor ", impl->meta,
                     " of an earlier trace is used in this one; it was kept "
-                    "in a variable outside the traced function. Return it, or hold it in a State"));
+                    "in a variable outside the traced function. Return it, or hold it in a State "
+                    "(RUTILE-E0102)"));
   }
   auto [it, fresh] = constants_.emplace(impl, kNone);
   if (fresh) {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python -m rutile: --version, --cmake-dir, doctor."""
+"""python -m rutile: --version, --cmake-dir, doctor, explain."""
 
 import argparse
 import os
@@ -25,6 +25,8 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", metavar="command")
     doctor = commands.add_parser("doctor", help="what this installation runs on, and whether it computes right")
     doctor.add_argument("--json", action="store_true", help="the report as JSON")
+    explain = commands.add_parser("explain", help="what an error's code means and what helps: explain RUTILE-E0101")
+    explain.add_argument("code", nargs="?", help="as a message or a traceback names it; all of them without it")
     args = parser.parse_args(argv)
     import rutile
     if args.version:
@@ -44,6 +46,13 @@ def main(argv=None):
         else:
             print(_doctor.text(report))
         return 0 if report["ok"] else 1
+    elif args.command == "explain":
+        try:
+            codes = [args.code] if args.code else [code for code, _ in rutile.errors.topics()]
+            print("\n".join(rutile.errors.explain(c) for c in codes), end="")
+        except rutile.errors.ValueError as e:
+            print(e, file=sys.stderr)
+            return 1
     else:
         parser.print_help()
         return 2

@@ -5,6 +5,7 @@ import os
 import sys
 import types
 
+from rutile import _hints
 from rutile._rutile import Error
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -30,8 +31,12 @@ def _wrapped(previous):
             short = shortened(trace)
             value.__traceback__ = short
             if hasattr(value, "add_note"):
-                value.add_note("(without the frames inside rutile; RUTILE_TRACEBACK=full shows them)")
+                value.add_note(f"(python -m rutile explain {value.code}; RUTILE_TRACEBACK=full shows the frames inside rutile)")
             trace = short
+        elif trace is not None and isinstance(value, (TypeError, AttributeError)) and hasattr(value, "add_note"):
+            text = _hints.note(value, trace)
+            if text:
+                value.add_note(text)
         previous(kind, value, trace)
 
     return excepthook

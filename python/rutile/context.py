@@ -3,7 +3,7 @@
 
 import os as _os
 
-from rutile import _rutile
+from rutile import _hints, _rutile
 
 GRAPH_MODE = 0
 PYNATIVE_MODE = 1
@@ -34,7 +34,8 @@ _OTHERS = frozenset((
 
 def _choice(name, value, allowed):
     if value not in allowed:
-        raise _rutile.errors.ValueError(f"set_context: {name} must be one of {list(allowed)}, got {value!r}")
+        shown = {"mode": "GRAPH_MODE (0) or PYNATIVE_MODE (1)", "jit_syntax_level": "STRICT (0) or LAX (2)"}.get(name, f"one of {list(allowed)}")
+        raise _rutile.errors.ValueError(f"set_context: {name} must be {shown}, got {value!r}")
 
 
 def set_context(**kwargs):
@@ -60,8 +61,8 @@ def set_context(**kwargs):
             _choice(name, value, (STRICT, LAX))
             _rutile.set_strict_syntax(value == STRICT)
         elif name not in _settings and name not in _OTHERS:
-            raise _rutile.errors.ValueError(f"set_context: there is no setting {name!r}; known are "
-                                            f"{sorted(_settings)}")
+            raise _rutile.errors.ValueError(f"set_context: there is no setting {name!r}"
+                                            f"{_hints.close(name, (*_settings, *_OTHERS))}; known are {sorted(_settings)}")
         _settings[name] = value
 
 

@@ -159,7 +159,11 @@ DType dtype_from(PyObject* o) {
   Py_XDECREF(name);
   DType t{};
   if (!copy.empty() && parse_dtype(copy, &t)) return t;
-  if (PyUnicode_Check(o)) throw_error(ErrorCode::kType, cat("'", copy, "' is no dtype"));
+  if (PyUnicode_Check(o))
+    throw_error(ErrorCode::kType,
+                cat("'", copy,
+                    "' is no dtype: they are bool, int8 to int64, uint8 to uint64, float16, "
+                    "bfloat16, float32, float64, complex64, complex128"));
   throw_error(ErrorCode::kType, cat("expects a dtype, got ", type_name(o)));
 }
 

@@ -48,6 +48,16 @@ void save_ckpt(const std::string& path, const py::sequence& items, bool crc, uin
   io::save_ckpt(path, entries, {.crc = crc, .chunk_bytes = chunk_bytes});
 }
 
+// What a file calls something, as Python's text.
+py::str text_of(const std::string& text, const std::string& path) {
+  PyObject* made = PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), nullptr);
+  if (!made) {
+    PyErr_Clear();
+    throw_error(ErrorCode::kValue, cat(path, " is damaged: a name or text in it is not UTF-8"));
+  }
+  return py::reinterpret_steal<py::str>(made);
+}
+
 py::list load_ckpt(const std::string& path) {
   std::vector<io::CkptEntry> entries;
   {
@@ -56,8 +66,9 @@ py::list load_ckpt(const std::string& path) {
   }
   py::list out;
   for (io::CkptEntry& e : entries) {
-    const py::object value = e.is_text ? py::object(py::str(e.text)) : object_of(e.tensor);
-    out.append(py::make_tuple(py::str(e.name), value));
+    const py::object value =
+        e.is_text ? py::object(text_of(e.text, path)) : object_of(std::move(e.tensor));
+    out.append(py::make_tuple(text_of(e.name, path), value));
   }
   return out;
 }
@@ -98,10 +109,10 @@ py::tuple load_safetensors(const std::string& path) {
   }
   py::list list;
   for (auto& [name, tensor] : tensors) {
-    list.append(py::make_tuple(py::str(name), object_of(std::move(tensor))));
+    list.append(py::make_tuple(text_of(name, path), object_of(std::move(tensor))));
   }
   py::dict texts;
-  for (const auto& [key, value] : metadata) texts[py::str(key)] = py::str(value);
+  for (const auto& [key, value] : metadata) texts[text_of(key, path)] = text_of(value, path);
   return py::make_tuple(list, texts);
 }
 

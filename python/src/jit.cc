@@ -131,7 +131,7 @@ class JitFunction {
       if (graph::refused_reads().count == refused) throw;
       std::string reason = graph::refused_reads().last;
       if (!try_rewritten(in, variant, &reason)) {
-        if (strict_syntax || fullgraph_) throw;
+        if (strict_syntax || fullgraph_) throw_with(reason);
         give_up(variant, reason);
         return only_prepare ? py::none() : as_written_(*args, **kwargs);
       }
@@ -159,6 +159,20 @@ class JitFunction {
     return results;
   }
 
+  // The error that is being handled, with Python's traceback, saying this.
+  [[noreturn]] static void throw_with(const std::string& text) {
+    try {
+      throw;
+    } catch (py::error_already_set& e) {
+      if (e.matches(py::module_::import("rutile._rutile").attr("Error"))) {
+        e.value().attr("args") = py::make_tuple(text);
+      }
+      throw;
+    } catch (const Error& e) {
+      throw_error(e.code(), text);
+    }
+  }
+
   // False where that fails, too; `reason` then says both.
   bool try_rewritten(const std::vector<Tensor>& in, const graph::Variant& variant,
                      std::string* reason) {
@@ -181,7 +195,7 @@ class JitFunction {
     }
     if ((call = find_call(variant.id))) call->way = Call::kTraced;
     if (second.find("needs the value of a tensor") == std::string::npos) {
-      *reason += cat(" (as ops: ", second, ")");
+      *reason += cat("\n  as ops (RUTILE-E0104): ", second);
     }
     return false;
   }

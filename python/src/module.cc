@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "rutile/core/error_topics.h"
 #include "rutile/core/thread.h"
 #include "rutile/ops/custom.h"
 #include "rutile/ops/random.h"
@@ -72,6 +73,14 @@ PYBIND11_MODULE(_rutile, m) {
       },
       py::arg("n"));
   m.def("num_threads", &num_threads);
+  m.def(
+      "explain_error", [](const std::string& code) { return explain_error(code); },
+      py::arg("code"));
+  m.def("error_topics", [] {
+    std::vector<std::pair<std::string, std::string>> all;
+    for (const ErrorTopic& t : error_topics()) all.emplace_back(t.code, t.title);
+    return all;
+  });
   m.def(
       "set_seed",
       [](py::object seed) {

@@ -8,6 +8,7 @@
 #include <deque>
 
 #include "rutile/ops/call.h"
+#include "rutile/ops/exponent.h"
 #include "rutile/ops/random.h"
 #include "rutile/ops/state.h"
 #include "rutile/python/src/convert.h"
@@ -87,6 +88,9 @@ void set_input(const OpDef& op, int i, PyObject* value, Arguments* a) {
   if (value == Py_None) return;
   // A number is weak: it takes the dtype of the tensors beside it, wherever they stand.
   const Tensor* like = a->like.defined() ? &a->like : nullptr;
+  if (Scalar number; &op == &ops::kPow && i == 1 && like && scalar_from(value, &number)) {
+    ops::check_exponent(*like, number);
+  }
   a->inputs[i] = convert(op.input_name(i), [&] { return tensor_from(value, like); });
 }
 

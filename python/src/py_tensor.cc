@@ -68,7 +68,9 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
                         dtype == Py_None ? DType::kF32 : dtype_from(dtype));
     } else {
       if (!data || data == Py_None) {
-        throw_error(ErrorCode::kType, "Tensor takes the argument input_data");
+        throw_error(ErrorCode::kType,
+                    "Tensor: cannot be made from nothing (None): pass input_data, or shape, dtype "
+                    "and init");
       }
       if (shape != Py_None) {
         throw_error(ErrorCode::kValue, "Tensor: shape goes with init, not with input_data");
@@ -162,7 +164,15 @@ PyObject* tensor_absolute(PyObject* a) {
 }
 
 int tensor_bool(PyObject* a) {
-  return guarded_int([&] { return as_tensor(a).item<std::complex<double>>() != 0.0; });
+  return guarded_int([&] {
+    const Tensor& t = as_tensor(a);
+    if (t.numel() != 1) {
+      throw_error(ErrorCode::kValue, cat("the truth of a tensor of shape ", t.shape(),
+                                         " is ambiguous: bool() needs exactly one element, as "
+                                         "x.all() and x.any() give"));
+    }
+    return t.item<std::complex<double>>() != 0.0;
+  });
 }
 
 PyObject* item_object(const Tensor& t) {

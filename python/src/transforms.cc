@@ -77,7 +77,6 @@ class Differentiation {
     w.count = xs_.size() - w.first;
     if (w.count == 0) throw_error(ErrorCode::kType, cat("argument ", at, " is not a Tensor"));
     for (size_t k = w.first; k < xs_.size(); ++k) {
-      integers_ = integers_ || !is_differentiable(xs_[k].dtype());
       xs_[k] = ops::reshape(xs_[k], xs_[k].shape());
     }
     const Tensor* next = xs_.data() + w.first;
@@ -89,13 +88,14 @@ class Differentiation {
     w.first = xs_.size();
     w.tree = flatten(weights, Leaves::kTensors, "weights", &xs_);
     w.count = xs_.size() - w.first;
-    for (const Tensor& x : xs_) integers_ = integers_ || !is_differentiable(x.dtype());
     wanted_.push_back(std::move(w));
   }
   py::object run(const py::function& fn, const py::list& args, const py::dict& kwargs,
                  bool has_aux) {
     ScopedValue<graph::Phase> phase(graph::current_phase(), graph::Phase::kForward);
-    ScopedValue<bool> integers(ops::integer_gradients(), ops::integer_gradients() || integers_);
+    // Of every scope, not only where an integer is asked for: a cast hands gradients on, as
+    // MindSpore's does, and the gradient by x is one and the same whatever else is asked for.
+    ScopedValue<bool> integers(ops::integer_gradients(), true);
     GradScope scope;
     for (const Tensor& x : xs_) scope.watch(x);
     py::object result = fn(*py::tuple(args), **kwargs);
@@ -110,7 +110,6 @@ class Differentiation {
  private:
   std::vector<Tensor> xs_, grads_;
   std::vector<Wanted> wanted_;
-  bool integers_ = false;
 };
 
 // argnums: an int, a tuple of them or None; weights: a structure of parameters or None. The result

@@ -102,12 +102,13 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
     PyErr_Clear();
   }
   if (!fine) {
-    throw_error(ErrorCode::kType,
-                cat(what, " holds ", Py_TYPE(o)->tp_name, ", which is neither a Tensor nor ",
-                    allowed == Leaves::kAny       ? "a value that can be hashed"
-                    : allowed == Leaves::kTensors ? "None"
-                                                  : "None, bool, int, float or str",
-                    " (in tuples, lists and dicts)"));
+    throw_error(
+        ErrorCode::kType,
+        cat(what, " holds ", Py_TYPE(o)->tp_name, ", which is neither a Tensor nor ",
+            allowed == Leaves::kAny       ? "a value that can be hashed"
+            : allowed == Leaves::kTensors ? "None"
+                                          : "None, bool, int, float or str",
+            " (in tuples, lists and dicts)", allowed == Leaves::kTensors ? "" : " (RUTILE-E0108)"));
   }
   return t;
 }

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -28,6 +29,29 @@ def test_version():
     assert run("-m", "rutile", "--version") == rutile.__version__ + "\n"
     cmake = pathlib.Path(__file__).resolve().parents[2] / "CMakeLists.txt"
     assert f"project(rutile VERSION {rutile.__version__} " in cmake.read_text()
+
+
+def test_explain():
+    text = run("-m", "rutile", "explain", "RUTILE-E0101")
+    assert text.startswith("RUTILE-E0101: A traced function reads the value of a tensor\n") and "ops.cond" in text
+    assert run("-m", "rutile", "explain", "e101") == text
+    whole = run("-m", "rutile", "explain")
+    assert all(code in whole and title in whole for code, title in rutile.errors.topics())
+    assert run("-m", "rutile", "explain", "nonsense", code=1) == ""
+
+
+def test_every_code_that_a_message_names_is_explained():
+    root = pathlib.Path(__file__).resolve().parents[2]
+    known = {code for code, _ in rutile.errors.topics()}
+    named = set()
+    for folder in ("core", "ops", "graph", "nn", "python"):
+        for path in (root / folder).rglob("*"):
+            if path.suffix in (".cc", ".h", ".py"):
+                named.update(re.findall(r"RUTILE-E\d{4}", path.read_text(encoding="utf-8")))
+    assert named == known
+    page = (root / "docs/errors.md").read_text(encoding="utf-8")
+    assert page.split("<!-- codes -->\n")[1] == "".join(
+        "\n## {}\n\n```text\n{}\n```\n".format(*rutile.errors.explain(code).rstrip().split("\n\n", 1)) for code in sorted(known))
 
 
 def test_doctor():

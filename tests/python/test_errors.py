@@ -47,7 +47,7 @@ BAD = [
     (lambda: Tensor([1, [2]]), ValueError, "shapes"),
     (lambda: Tensor([[1], 2]), ValueError, "depths"),
     (lambda: Tensor(object()), TypeError, "object"),
-    (lambda: Tensor(), TypeError, "argument"),
+    (lambda: Tensor(), TypeError, "input_data"),
     (lambda: Tensor(np.array(["a"])), (TypeError, ValueError), ""),
     (lambda: len(Tensor(1.0)), TypeError, "length"),
     (lambda: iter(Tensor(1.0)), TypeError, "iterated"),

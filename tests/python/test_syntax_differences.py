@@ -2,6 +2,7 @@
 """Programs that rewriting could get wrong: compiled or not, they give what Python gives."""
 
 import collections
+import functools
 import itertools
 import threading
 
@@ -205,7 +206,69 @@ def stateful(x):
     return x + counts.n
 
 
-PROGRAMS = [previous, late, swapped, array, a_set, ordered, nested_list, alias, closure, lambda_in_a_loop, value_of_or,
+class Watched:
+    """Attributes that do something when they are read."""
+
+    def __init__(self):
+        self.n, self.size = 0.0, 3.0
+
+    @property
+    def counted(self):
+        self.n += 1
+        return self.n
+
+    @property
+    def double(self):
+        return self.size * 2 if self.size > 0 else 0.0
+
+    @functools.cached_property
+    def kept(self):
+        self.n += 1
+        return self.n
+
+    def __getattr__(self, name):
+        if name != "made":
+            raise AttributeError(name)
+        self.n += 1
+        return self.n
+
+
+def property_read(x):
+    o = Watched()
+    if x > 0:
+        x = x + o.counted
+    return x + o.n
+
+
+def cached_property_read(x):
+    o = Watched()
+    if x > 0:
+        x = x + o.kept
+    return x + o.n
+
+
+def made_attribute(x):
+    o = Watched()
+    if x > 0:
+        x = x + o.made
+    return x + o.n
+
+
+def pure_property(x):
+    o = Watched()
+    if x > 0:
+        x = x + o.double * o.size
+    return x + o.n
+
+
+def chained_attributes(x):
+    o = Watched()
+    if 0 < x < o.size:
+        x = x * 2
+    return x
+
+
+PROGRAMS = [property_read, cached_property_read, made_attribute, pure_property, chained_attributes, previous, late, swapped, array, a_set, ordered, nested_list, alias, closure, lambda_in_a_loop, value_of_or,
             returns_none, kinds, iterator, endless, next_in_a_branch, through_a_subscript, comprehension, second_name, bools,
             out_argument, stateful]
 
@@ -226,7 +289,7 @@ def test_gives_what_python_gives(f):
                 want if isinstance(want, float) else want.asnumpy()), (f.__name__, x)
 
 
-@pytest.mark.parametrize("f", [previous, late, swapped])
+@pytest.mark.parametrize("f", [previous, late, swapped, pure_property, chained_attributes])
 def test_loops_compile(f):
     compiled = rutile.jit(f, fullgraph=True)
     for x in (1.0, 3.0):

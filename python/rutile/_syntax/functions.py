@@ -185,6 +185,22 @@ def _called(function):
     return function
 
 
+def _attribute(value, name):
+    """value.name; in a branch a property may only compute, and is rewritten as a call is."""
+    if branches.depth() and type(value).__module__ != "builtins":
+        found = inspect.getattr_static(type(value), name, None)
+        getter = found.fget if isinstance(found, property) else getattr(found, "func", None)  # a cached_property
+        if isinstance(getter, types.FunctionType) and _is_users(getter):
+            if not isinstance(found, property):
+                raise branches.BranchRefused(f".{name}, which keeps its value,")
+            return _called(getter)(value)
+        if found is None and inspect.getattr_static(value, name, None) is None:
+            hook = getattr(type(value), "__getattr__", None)
+            if isinstance(hook, types.FunctionType) and _is_users(hook):
+                return _called(hook)(value, name)
+    return getattr(value, name)
+
+
 def _computes(function):
     """Whether a call that is not rewritten is known to compute a value and nothing else."""
     if isinstance(function, Cell):
@@ -223,4 +239,4 @@ def _is_users(function):
     return root not in ("rutile", "numpy") and root not in sys.stdlib_module_names or root == "__main__"
 
 
-_NAMESPACE = types.SimpleNamespace(called=_called, **branches.HELPERS)
+_NAMESPACE = types.SimpleNamespace(called=_called, attribute=_attribute, **branches.HELPERS)

@@ -79,6 +79,13 @@ class Rewriter(ast.NodeTransformer):
             node.func = helper("called", node.func)
         return node
 
+    def visit_Attribute(self, node):
+        self.generic_visit(node)
+        private = node.attr.startswith("__") and not node.attr.endswith("__")  # the compiler knows of what class
+        if private or not isinstance(node.ctx, ast.Load):
+            return node
+        return helper("attribute", node.value, ast.Constant(node.attr))
+
     def visit_UnaryOp(self, node):
         self._mark(node)
         self.generic_visit(node)
@@ -90,11 +97,12 @@ class Rewriter(ast.NodeTransformer):
         return helper("choose", node.test, _lambda(node.body), _lambda(node.orelse))
 
     def visit_Compare(self, node):
+        simple = all(isinstance(v, (ast.Name, ast.Constant, ast.Attribute)) for v in node.comparators[:-1])
         self.generic_visit(node)
         plain = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
         if len(node.ops) == 1 or not all(isinstance(op, plain) for op in node.ops):
             return node
-        if not all(isinstance(v, (ast.Name, ast.Constant, ast.Attribute)) for v in node.comparators[:-1]):
+        if not simple:
             return node  # would be computed twice
         left, parts = node.left, []
         for op, right in zip(node.ops, node.comparators):

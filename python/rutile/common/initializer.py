@@ -3,7 +3,7 @@
 
 import math as _math
 
-from rutile import _rutile
+from rutile import _hints, _rutile
 from rutile._rutile import Tensor
 
 _table = _rutile.ops
@@ -253,7 +253,7 @@ def initializer(init, shape=None, dtype="float32"):
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     if isinstance(init, str):
         if init.lower() not in _NAMES:
-            raise _error(f"there is no initializer {init!r}; known are {sorted(_NAMES)}")
+            raise _error(f"there is no initializer {init!r}{_hints.close(init, _NAMES)}; known are {sorted(_NAMES)}")
         init = _NAMES[init.lower()]()
     elif isinstance(init, (int, float)):
         init = Constant(init)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Activations, by MindSpore's names and defaults."""
 
-from rutile import _rutile
+from rutile import _hints, _rutile
 from rutile import ops
 from rutile._rutile import Parameter, Tensor
 from rutile.common.initializer import initializer
@@ -103,6 +103,9 @@ class _NoActivation(_errors.ValueError, KeyError):
     __str__ = _errors.ValueError.__str__
 
 
+_NoActivation.__name__ = _NoActivation.__qualname__ = "KeyError"
+
+
 def get_activation(name, prim_name=None):
     """A new activation by its name; None for None and for no name.
 
@@ -113,7 +116,7 @@ def get_activation(name, prim_name=None):
     if name is None or name == "":
         return None
     if name not in _ACTIVATIONS:
-        raise _NoActivation(f"there is no activation {name!r}; known are {sorted(_ACTIVATIONS)}")
+        raise _NoActivation(f"there is no activation {name!r}{_hints.close(name, _ACTIVATIONS)}; known are {sorted(_ACTIVATIONS)}")
     return _ACTIVATIONS[name]()
 
 

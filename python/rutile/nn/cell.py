@@ -4,7 +4,7 @@
 import itertools as _itertools
 import weakref as _weakref
 
-from rutile import _rutile
+from rutile import _hints, _rutile
 from rutile import context as _context
 from rutile._rutile import Parameter, Tensor
 from rutile.common.parameter import ParameterTuple
@@ -86,6 +86,8 @@ class Cell(CellMore):
 
     def __new__(cls, *args, **kwargs):
         # Here, not in __init__: a subclass may forget to call that one.
+        if kwargs:
+            _hints.check_keywords(cls.__name__, cls.__init__, kwargs, _errors.TypeError)
         self = super().__new__(cls)
         self.__dict__.update(_params={}, _cells={}, _pre_hooks={}, _hooks={}, _back_hooks={}, _auto_prefix=True, _prefix="",
                              _scope="", training=False, _requires_grad=False, _precision=None, _recompute=False, _jit=None, _key=None,
@@ -106,7 +108,7 @@ class Cell(CellMore):
         for kind in ("_params", "_cells"):
             if kind in d and name in d[kind]:
                 return d[kind][name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
 
     def __setattr__(self, name, value):
         d = self.__dict__
@@ -127,6 +129,9 @@ class Cell(CellMore):
                 for p in value:
                     if not any(q is p for q in d["_params"].values()):
                         self.insert_param_to_cell(p.name, p, check_name_contain_dot=False)
+            if d["_cells"].get(name) is not None:
+                raise _errors.TypeError(f"{type(self).__name__}.{name} is a Cell, {type(d['_cells'][name]).__name__}, and can "
+                                        f"become another Cell or None, not {type(value).__name__}")
             d["_params"].pop(name, None)
             d["_cells"].pop(name, None)
             prop = getattr(type(self), name, None)
@@ -197,7 +202,8 @@ class Cell(CellMore):
 
     def construct(self, *args, **kwargs):
         """What the Cell computes. Subclasses define it."""
-        raise AttributeError(f"{type(self).__name__} has no construct()")
+        raise AttributeError(f"{type(self).__name__} has no construct(): define construct(self, x), which computes the result, "
+                             "or call the Cells that it holds")
 
     def __call__(self, *args, **kwargs):
         if _modes["mode"] == 0 and not _inside_transform():

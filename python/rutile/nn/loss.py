@@ -42,7 +42,8 @@ class SoftmaxCrossEntropyWithLogits(LossBase):
         if not self.sparse:
             return self.get_loss(-table.sum(table.log_softmax(logits) * labels, (1,)))
         if labels.dtype.name not in ("int32", "int64"):
-            raise _errors.TypeError(f"[SoftmaxCrossEntropyWithLogits] labels must be int32 or int64, got {labels.dtype}")
+            raise _errors.TypeError(f"[SoftmaxCrossEntropyWithLogits] labels must be int32 or int64, got {labels.dtype}: "
+                                    "with sparse=True they are numbers of classes, probabilities go with sparse=False")
         return ops.cross_entropy(logits, labels, reduction=self.reduction)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Optimizers, by MindSpore's names, defaults and formulas. The update of a parameter is one op of the C++ table."""
 
-from rutile import _rutile
+from rutile import _hints, _rutile
 from rutile._rutile import Parameter, Tensor, updates
 from rutile.common.parameter import ParameterTuple
 from rutile.nn import _low
@@ -24,10 +24,16 @@ class _NoKey(_errors.ValueError, KeyError):
     __str__ = _errors.ValueError.__str__
 
 
+_NoKey.__name__ = _NoKey.__qualname__ = "KeyError"
+
+
 class _NoDuplicate(_errors.ValueError, RuntimeError):
     """MindSpore raises a RuntimeError here for groups, a ValueError else."""
 
     __str__ = _errors.ValueError.__str__
+
+
+_NoDuplicate.__name__ = _NoDuplicate.__qualname__ = "ValueError"
 
 
 class _ListOfRates(LearningRateSchedule):
@@ -86,7 +92,8 @@ class Optimizer(Cell):
         if parameters is None:
             raise _errors.ValueError(f"[{name}] parameters must not be None")
         if isinstance(parameters, Parameter) or not hasattr(parameters, "__iter__"):
-            raise _errors.TypeError(f"[{name}] parameters must be iterable, got {type(parameters).__name__}")
+            hint = ": pass its trainable_params()" if isinstance(parameters, Cell) else ""
+            raise _errors.TypeError(f"[{name}] parameters must be iterable, got {type(parameters).__name__}{hint}")
         parameters = list(parameters)
         if not parameters:
             raise _errors.ValueError(f"[{name}] there are no parameters to optimize")
@@ -183,7 +190,7 @@ class Optimizer(Cell):
     def _make_rate(self, rate, name):
         who = type(self).__name__
         if not isinstance(rate, LearningRateSchedule):
-            if isinstance(rate, bool) or isinstance(rate, Cell) or not (
+            if isinstance(rate, (bool, str, Cell)) or not (
                     isinstance(rate, (int, float, Tensor)) or hasattr(rate, "__iter__")):
                 raise _errors.TypeError(f"[{who}] learning_rate must be a number, a Tensor, an iterable or a "
                                         f"LearningRateSchedule, got {type(rate).__name__}")
@@ -431,7 +438,8 @@ class Adam(Optimizer):
         _check_betas(name, beta1, beta2, eps)
         for key in kwargs:
             if key not in ("use_lazy", "use_offload"):
-                raise _NoKey(f"[{name}] there is no argument {key!r}; others are use_lazy and use_offload")
+                hint = _hints.close(key, _hints.parameters_of(Adam.__init__, True))
+                raise _NoKey(f"[{name}] there is no argument {key!r}{hint or '; others are use_lazy and use_offload'}")
         flags = dict(use_locking=use_locking, use_nesterov=use_nesterov, use_amsgrad=use_amsgrad, use_lazy=False,
                      use_offload=False)
         flags.update(kwargs)

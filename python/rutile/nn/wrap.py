@@ -31,7 +31,10 @@ class WithLossCell(Cell):
         self._loss_fn = loss_fn
 
     def construct(self, data, label):
-        return self._loss_fn(self._backbone(data), label)
+        out = self._backbone(data)
+        if out is None:
+            raise _errors.TypeError(f"[WithLossCell] construct() of {type(self._backbone).__name__} returned None: has it no return?")
+        return self._loss_fn(out, label)
 
     @property
     def backbone_network(self):
@@ -174,6 +177,9 @@ class TrainOneStepWithLossScaleCell(TrainOneStepCell):
         super().__init__(network, optimizer)
         self.loss_scaling_manager = scale_sense if isinstance(scale_sense, Cell) else None
         value = scale_sense.get_loss_scale() if isinstance(scale_sense, Cell) else scale_sense
+        if isinstance(value, (bool, str)) or not isinstance(value, (int, float, Tensor)):
+            raise _errors.TypeError(f"[TrainOneStepWithLossScaleCell] scale_sense must be a Tensor, a number or a Cell that updates it, "
+                                    f"got {type(value).__name__}")
         self.scale_sense = Parameter(Tensor(float(value), "float32"), name="scale_sense", requires_grad=False)
         self.__dict__.update(_skipped=0, _in_a_row=0)  # no part of the network: a trace does not look at them
 

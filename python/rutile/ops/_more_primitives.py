@@ -284,7 +284,6 @@ def define(define, needed):
     define("ResizeNearestNeighborV2", corners, _nearest, "The nearest pixels at a size.")
     define("ResizeBilinear", {"size": needed, **corners}, lambda self, x: _bilinear(self, x, self.size), "Linear between pixels at a size.")
     define("ResizeBilinearV2", corners, _bilinear, "Linear between pixels at a size.")
-    define("ResizeBilinear", {"size": needed, **corners}, lambda self, x: _bilinear(self, x, self.size), "Linear between pixels at a size.")
     define("ResizeArea", {"align_corners": False}, lambda self, x, size: _table.transpose(F.interpolate(
         _table.transpose(x.cast("float32"), (0, 3, 1, 2)), size=_ints(size), mode="area"), (0, 2, 3, 1)), "Means of areas of [n, h, w, c].")
     define("ResizeLinear1D", {"coordinate_transformation_mode": "align_corners"}, lambda self, x, size: F.interpolate(

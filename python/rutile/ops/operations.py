@@ -9,7 +9,7 @@
 
 import inspect as _inspect
 
-from rutile import _rutile
+from rutile import _hints, _rutile
 from rutile._rutile import Parameter, Tensor
 from rutile._rutile import ops as _table
 from rutile.ops import function as F
@@ -84,6 +84,8 @@ class Primitive:
 
 def _define(name, attributes, call, doc):
     """A primitive of this module."""
+    if name in globals():
+        raise _errors.InternalError(f"the primitive {name} is defined twice")
     globals()[name] = _made(name, attributes, call, doc)
     __all__.append(name)
 
@@ -99,7 +101,8 @@ def _made(name, attributes, call, doc, module=__name__):
         try:
             bound = signature.bind(self, *args, **kwargs)
         except TypeError as e:
-            raise _errors.TypeError(f"[{name}] {e}") from None
+            wrong = [k for k in kwargs if k not in attributes]
+            raise _errors.TypeError(f"[{name}] {e}{_hints.close(wrong[0], attributes) if wrong else ''}") from None
         bound.apply_defaults()
         for key in attributes:
             if bound.arguments[key] is _inspect.Parameter.empty:
@@ -133,11 +136,17 @@ def _quotient(x, y):
 
 
 def _divide_no_nan(x, y):
+    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
+        raise _errors.TypeError(f"[DivNoNan] x or y must be a Tensor, got {type(x).__name__} and {type(y).__name__}")
+    if not isinstance(y, Tensor):
+        y = _table.full((), y, x.dtype if type(y) is int or not _whole(x) else "float32")
     q = _quotient(x, _table.where(y == 0, _table.full((), 1, y.dtype), y))
     return _table.where(y == 0, _table.full((), 0, q.dtype), q)
 
 
 def _inverse(x):
+    if not isinstance(x, Tensor):
+        raise _errors.TypeError(f"[Inv] x must be a Tensor, got {type(x).__name__}")
     return _table.trunc_div(_table.full((), 1, x.dtype), x) if _whole(x) else _table.reciprocal(x)
 
 
@@ -179,15 +188,24 @@ for _name, _function in {
         "Identity": lambda x: x, "MatrixTranspose": lambda x: F.swapaxes(x, -1, -2)}.items():
     _plain(_name, _function)
 
-# Attributes that only say what the shapes are, which are known, are taken and not used.
+
+def _add_bias(self, x, b):
+    at = -1 if self.data_format == "NHWC" else 1
+    if b.ndim != 1 or x.ndim < 2 or b.shape[0] != x.shape[at]:
+        raise _errors.ValueError(f"[BiasAdd] b has one number for each channel of x {x.shape} ({self.data_format}), "
+                                 f"got shape {b.shape}")
+    return x + b if at == -1 else F.bias_add(x, b)
+
+
 _define("BroadcastTo", {"shape": None}, lambda self, x, shape=None: F.broadcast_to(x, self.shape if shape is None else shape),
         "Repeated to a shape.")
 _define("Gather", {"batch_dims": 0}, lambda self, x, indices, axis: F.gather(x, indices, int(axis), self.batch_dims),
         "The slices along an axis that indices name.")
-_define("BiasAdd", {"data_format": "NCHW"}, lambda self, x, b: x + b if self.data_format == "NHWC" else F.bias_add(x, b),
+_define("BiasAdd", {"data_format": "NCHW"}, _add_bias,
         "A number added to each channel.")
 _define("IsClose", {"rtol": 1e-05, "atol": 1e-08, "equal_nan": True}, lambda self, x, y: F.isclose(
     x, y, self.rtol, self.atol, self.equal_nan), "Whether elements are close.")
+# Attributes that only say what the shapes are, which are known, are taken and not used.
 _define("Reshape", {"input_shape": None, "output_shape": None}, lambda self, x, shape: F.reshape(x, shape),
         "The elements in another shape.")
 _define("Flatten", {}, lambda self, x: F.flatten(x), "All dimensions but the first as one.")

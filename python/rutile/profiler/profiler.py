@@ -4,7 +4,7 @@
 import logging as _logging
 import os as _os
 
-from rutile import _rutile
+from rutile import _hints, _rutile
 
 _errors, _log = _rutile.errors, _logging.getLogger("rutile")
 
@@ -39,7 +39,8 @@ class Profiler:
     def __init__(self, output_path="./data", start_profile=True, shapes=True, max_events=1000000, **kwargs):
         for name in kwargs:
             if name not in _TAKEN:
-                raise _errors.TypeError(f"[Profiler] there is no argument {name!r}")
+                known = ("output_path", "start_profile", "shapes", "max_events", *_TAKEN)
+                raise _errors.TypeError(f"[Profiler] there is no argument {name!r}{_hints.close(name, known)}")
         if not isinstance(output_path, (str, _os.PathLike)):
             raise _errors.TypeError(f"[Profiler] output_path must be a string, got {type(output_path).__name__}")
         if not isinstance(start_profile, bool):

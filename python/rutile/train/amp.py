@@ -3,7 +3,7 @@
 
 import logging as _logging
 
-from rutile import _rutile
+from rutile import _hints, _rutile
 from rutile import dtype as _dtype
 from rutile import nn
 from rutile._rutile import Tensor
@@ -219,7 +219,8 @@ def build_train_network(network, optimizer, loss_fn=None, level="O0", boost_leve
     known = ("loss_scale_manager", "keep_batchnorm_fp32", "cast_model_type")
     for name in kwargs:
         if name not in known:
-            raise _errors.ValueError(f"build_train_network: there is no argument {name!r}; others are {list(known)}")
+            raise _errors.ValueError(f"build_train_network: there is no argument {name!r}{_hints.close(name, known)}; others are "
+                                     f"{list(known)}")
     if not isinstance(optimizer, nn.Optimizer):
         raise _errors.TypeError(f"build_train_network: optimizer must be an Optimizer, got {type(optimizer).__name__}")
     if level not in LEVELS:

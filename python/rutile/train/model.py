@@ -4,7 +4,7 @@
 import contextlib as _contextlib
 import logging as _logging
 
-from rutile import _rutile
+from rutile import _hints, _rutile
 from rutile import context as _context
 from rutile import nn
 from rutile._rutile import Tensor
@@ -103,7 +103,9 @@ class Model:
         known = ("loss_scale_manager", "keep_batchnorm_fp32", "boost_config_dict", "acc_level")
         for name in kwargs:
             if name not in known:
-                raise _errors.ValueError(f"[Model] there is no argument {name!r}; others are {list(known)}")
+                named = ("loss_fn", "optimizer", "metrics", "eval_network", "eval_indexes", "amp_level", *known)
+                raise _errors.ValueError(f"[Model] there is no argument {name!r}{_hints.close(name, named)}; others are "
+                                         f"{list(known)}")
         scaler = kwargs.get("loss_scale_manager")
         for name, value, kind in (("network", network, nn.Cell), ("loss_fn", loss_fn, nn.Cell),
                                   ("optimizer", optimizer, nn.Optimizer), ("eval_network", eval_network, nn.Cell),

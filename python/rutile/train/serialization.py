@@ -5,7 +5,7 @@ import os as _os
 import threading as _threading
 import warnings as _warnings
 
-from rutile import _rutile
+from rutile import _hints, _rutile
 from rutile._rutile import Parameter, Tensor
 
 _errors, _files = _rutile.errors, _rutile.files
@@ -153,7 +153,9 @@ def save_checkpoint(save_obj, ckpt_file_name, integrated_save=True, async_save=F
         raise _errors.ValueError(f"[save_checkpoint] async_save is a bool, 'process' or 'thread', got {async_save!r}")
     unknown = set(kwargs) - {"incremental", "global_step_num", "remove_redundancy"}
     if unknown:
-        raise _errors.TypeError(f"[save_checkpoint] there is no argument {sorted(unknown)[0]!r}")
+        known = ("integrated_save", "async_save", "append_dict", "enc_key", "enc_mode", "choice_func", "crc_check", "format")
+        raise _errors.TypeError(f"[save_checkpoint] there is no argument {sorted(unknown)[0]!r}"
+                                f"{_hints.close(sorted(unknown)[0], known)}")
     if _os.path.isdir(path):
         raise IsADirectoryError(f"[save_checkpoint] {path!r} is a folder")
     path = path if path.endswith("." + format) else f"{path}.{format}"
@@ -217,11 +219,16 @@ def load_checkpoint(ckpt_file_name, net=None, strict_load=False, filter_prefix=N
     take, leave = _prefixes("specify_prefix", specify_prefix), _prefixes("filter_prefix", filter_prefix)
     format = format or ("safetensors" if path.endswith(".safetensors") else "ckpt")
     if not path.endswith(format):
-        raise _errors.ValueError(f"[load_checkpoint] {path!r} is to be read as {format!r}, but does not end with it")
+        other = path.endswith((".pth", ".pt", ".bin"))
+        hint = ": save it from PyTorch with safetensors.torch.save_file(net.state_dict(), 'net.safetensors')" if other else ""
+        raise _errors.ValueError(f"[load_checkpoint] {path!r} is to be read as {format!r}, but does not end with it{hint}")
     _background.wait()
     if not _os.path.exists(path):
         raise _errors.ValueError(f"[load_checkpoint] the file {path!r} does not exist")
-    items = _files.load_ckpt(path) if format == "ckpt" else _files.load_safetensors(path)[0]
+    try:
+        items = _files.load_ckpt(path) if format == "ckpt" else _files.load_safetensors(path)[0]
+    except _errors.ValueError as e:
+        raise _errors.ValueError(f"[load_checkpoint] {path!r} is no {format} file, or damaged: {e}") from None
     if crc_check and not _has_checksum(path, format):
         _warnings.warn(f"[load_checkpoint] {path!r} has no checksum", stacklevel=2)
     chosen = {}
@@ -331,7 +338,8 @@ def load_param_into_net(net, parameter_dict, strict_load=False, remove_redundanc
     """
     from rutile.nn.cell import Cell
     if not isinstance(net, Cell):
-        raise _errors.TypeError(f"[load_param_into_net] net must be a Cell, got {type(net).__name__}")
+        swapped = ": the arguments are (net, parameter_dict)" if isinstance(parameter_dict, Cell) else ""
+        raise _errors.TypeError(f"[load_param_into_net] net must be a Cell, got {type(net).__name__}{swapped}")
     if not isinstance(parameter_dict, dict):
         raise _errors.TypeError(f"[load_param_into_net] parameter_dict must be a dict, got {type(parameter_dict).__name__}")
     for name, v in parameter_dict.items():
@@ -363,10 +371,25 @@ def load_param_into_net(net, parameter_dict, strict_load=False, remove_redundanc
         raise
     used = {source for _, source in plan}
     missing = [p.name for p in missing if not p.name.startswith("accu_grads")]
+    unused = [name for name in parameter_dict if name not in used]
     if missing:
-        _warnings.warn(f"[load_param_into_net] {len(missing)} parameters of the network are not in parameter_dict: "
-                       f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}", stacklevel=2)
-    return missing, [name for name in parameter_dict if name not in used]
+        _warnings.warn(_unmatched(missing, [name for name in unused if name in values]), stacklevel=2)
+    return missing, unused
+
+
+def _unmatched(missing, unused):
+    """What was not loaded, and the names in the file that may have been meant."""
+    def some(names):
+        return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+
+    text = f"[load_param_into_net] {len(missing)} parameters of the network are not in parameter_dict: {some(missing)}"
+    if not unused:
+        return text
+    import difflib
+    near = [(name, difflib.get_close_matches(name, unused, 1, 0.6)) for name in missing[:20]]
+    pairs = [f"{found[0]} for {name}" for name, found in near if found]
+    text += f"; {len(unused)} in parameter_dict are not in the network: {some(unused)}"
+    return text + (f"; perhaps {', '.join(pairs)}" if pairs else "")
 
 
 def _with_prefix(missing, values, plan):

@@ -4,6 +4,7 @@
 import builtins as _b
 import math as _math
 
+from rutile import _hints
 from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
 from rutile.ops.function._util import _INTEGERS, _axes, _errors, _tensor
@@ -115,10 +116,11 @@ clip = clamp
 
 
 def clip_by_value(x, clip_value_min=None, clip_value_max=None):
-    """Limited to [clip_value_min, clip_value_max]; a tuple or list of tensors gives one."""
+    """Limited to [clip_value_min, clip_value_max], in x's dtype; a tuple or list of tensors gives one."""
     if isinstance(x, (tuple, list)):
         return type(x)(clamp(v, clip_value_min, clip_value_max) for v in x)
-    return clamp(x, clip_value_min, clip_value_max)
+    y = clamp(x, clip_value_min, clip_value_max)
+    return y if y.dtype == x.dtype else y.cast(x.dtype)
 
 
 def clip_by_norm(x, max_norm, norm_type=2.0, error_if_nonfinite=False):
@@ -148,7 +150,10 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
 
 
 def bias_add(input_x, bias):
-    """A bias for dimension 1."""
+    """A bias [c] for dimension 1, of c channels."""
+    if bias.ndim != 1 or input_x.ndim < 2 or bias.shape[0] != input_x.shape[1]:
+        raise _errors.ValueError(f"bias_add: bias has one number for each channel (dimension 1) of input_x {input_x.shape}, "
+                                 f"got shape {bias.shape}")
     return input_x + bias.reshape((1, -1) + (1,) * (input_x.ndim - 2))
 
 
@@ -209,7 +214,8 @@ def _given(name, axis, keep, kwargs):
     keep = kwargs.pop("keepdims", kwargs.pop("keepdim", kwargs.pop("keep_dims", keep)))
     axis = kwargs.pop("dim", kwargs.pop("axis", axis))
     if kwargs:
-        raise _errors.TypeError(f"{name}: no argument {next(iter(kwargs))}")
+        wrong = next(iter(kwargs))
+        raise _errors.TypeError(f"[{name}] there is no argument {wrong!r}{_hints.close(wrong, ('axis', 'dim', 'keepdims'))}")
     return _axes(axis), bool(keep)
 
 
@@ -289,7 +295,8 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, **kwargs):
     """The sum over axes (None: all)."""
     dim, keepdim = kwargs.pop("axis", dim), kwargs.pop("keepdims", kwargs.pop("keep_dims", keepdim))
     if kwargs:
-        raise _errors.TypeError(f"sum: no argument {next(iter(kwargs))}")
+        wrong = next(iter(kwargs))
+        raise _errors.TypeError(f"[sum] there is no argument {wrong!r}{_hints.close(wrong, ('axis', 'dim', 'keepdims', 'dtype'))}")
     return _table.sum(input, _axes(dim), bool(keepdim), dtype)
 
 

@@ -105,6 +105,8 @@ def t(input):
 
 def concat(tensors, axis=0):
     """Joined along an axis; different dtypes take their common one."""
+    if isinstance(tensors, Tensor):
+        raise _errors.TypeError("[concat] takes a tuple or list of Tensors, got one Tensor: write concat((x, y), axis)")
     return _table.concat(list(tensors), axis=axis)
 
 
@@ -116,6 +118,9 @@ def stack(tensors, axis=0):
     tensors = [_tensor(x) for x in tensors]
     if not tensors:
         raise _errors.ValueError("stack: needs at least one tensor")
+    for i, x in enumerate(tensors):
+        if x.shape != tensors[0].shape:
+            raise _errors.ValueError(f"[stack] tensors have one shape, but number {i} has {x.shape} and the first {tensors[0].shape}")
     return _table.concat([expand_dims(x, axis) for x in tensors], axis=axis)
 
 
@@ -144,6 +149,10 @@ def _parts(tensor, sizes, axis):
 
 def chunk(input, chunks, axis=0):
     """At most `chunks` parts of equal size (the last may be smaller)."""
+    if not isinstance(chunks, int):
+        raise _errors.TypeError(f"chunk: chunks is an int, got {type(chunks).__name__}")
+    if chunks < 1:
+        raise _errors.ValueError(f"chunk: chunks must be positive, got {chunks}")
     n = input.shape[_axis(axis, input.ndim)]
     return split(input, _b.max(1, -(-n // chunks)), axis)
 
@@ -187,10 +196,17 @@ def tile(input, dims):
 
 
 def repeat_interleave(input, repeats, axis=None):
-    """Every element (slice) repeated."""
+    """Every element (slice) repeated: so often, or as often as its own entry of repeats says."""
     if axis is None:
         input, axis = input.reshape(-1), 0
     at = _axis(axis, input.ndim)
+    if not isinstance(repeats, int):
+        repeats = repeats.reshape(-1).asnumpy().tolist() if isinstance(repeats, Tensor) else list(repeats)
+        repeats = repeats[0] if len(repeats) == 1 else repeats
+    if _b.any(r < 0 for r in ([repeats] if isinstance(repeats, int) else repeats)):
+        raise _errors.ValueError(f"repeat_interleave: repeats must not be negative, got {repeats}")
+    if not isinstance(repeats, int) and len(repeats) != input.shape[at]:
+        raise _errors.ValueError(f"repeat_interleave: axis {axis} has {input.shape[at]} entries, repeats has {len(repeats)}")
     if isinstance(repeats, int):
         wide = expand_dims(input, at + 1)
         wide = broadcast_to(wide, wide.shape[:at + 1] + (repeats,) + wide.shape[at + 2:])

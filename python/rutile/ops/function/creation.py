@@ -91,6 +91,8 @@ def eye(n, m=None, dtype=None):
 def one_hot(indices, depth, on_value=1, off_value=0, axis=-1):
     """A one (on_value) at each index; rows of zeros (off_value) for an index outside [0, depth)."""
     indices = _tensor(indices)
+    if not indices.dtype.name.startswith(("int", "uint")):
+        raise _errors.TypeError(f"[one_hot] indices must be integers, got {indices.dtype}")
     rank = indices.ndim
     at = _axis(axis, rank + 1)
     dtype = on_value.dtype if isinstance(on_value, Tensor) else "int64" if isinstance(on_value, int) else "float32"
@@ -139,8 +141,18 @@ def uniform(shape, minval, maxval, seed=None, dtype="float32"):
 
 
 def normal(shape, mean, stddev, seed=None):
-    """Normal around mean."""
-    return randn(shape) * stddev + mean
+    """Normal around mean; a negative stddev is an error."""
+    return randn(shape) * _positive(stddev, "normal's stddev") + mean
+
+
+def _positive(value, what):
+    """A parameter of a distribution, a number or Tensor; ValueError where it is negative, when it runs."""
+    if isinstance(value, Tensor):
+        value = value if value.dtype.name.startswith(("float", "bfloat")) else value.cast("float32")
+        return _table.require_range(value, min=0.0, what=what)
+    if value < 0:
+        raise _errors.ValueError(f"{what} must not be negative, got {value}")
+    return value
 
 
 def randperm(n, seed=0, offset=0, dtype="int64"):

@@ -6,7 +6,7 @@ import builtins as _b
 from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
 from rutile.ops.function._util import _drawn, _errors, _seeded, _tensor
-from rutile.ops.function.creation import _shape
+from rutile.ops.function.creation import _positive, _shape
 
 _imported = set(globals())
 
@@ -26,15 +26,15 @@ def _wide(shape, *tensors):
 
 
 def gamma(shape, alpha, beta, seed=None):
-    """Numbers of the gamma distribution with shape alpha and rate beta, broadcast with `shape`."""
-    alpha, beta = _tensor(alpha), _tensor(beta)
+    """Numbers of the gamma distribution with shape alpha and rate beta, neither negative, broadcast with `shape`."""
+    alpha, beta = _positive(_tensor(alpha), "gamma's alpha"), _positive(_tensor(beta), "gamma's beta")
     wide = _table.broadcast_to(alpha, _wide(shape, alpha, beta))
     return _seeded(_table.random_gamma, wide, seed=seed) / beta
 
 
 def poisson(shape, mean, seed=None):
     """Whole numbers of Poisson's distribution around mean, float32, broadcast with `shape`."""
-    mean = _tensor(mean)
+    mean = _positive(_tensor(mean), "poisson's mean")
     return _seeded(_table.random_poisson, _table.broadcast_to(mean, _wide(shape, mean)), seed=seed).cast("float32")
 
 

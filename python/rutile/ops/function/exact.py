@@ -7,7 +7,7 @@ import math as _math
 from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
 from rutile.ops.function._util import _axes, _axis, _errors, _tensor
-from rutile.ops.function.creation import _shape
+from rutile.ops.function.creation import _positive, _shape
 from rutile.ops.function.drawn import _seeded, _wide
 
 _imported = set(globals())
@@ -203,15 +203,14 @@ def bernoulli(input, p=0.5, seed=None):
 
 
 def random_gamma(shape, alpha, seed=None):
-    """Numbers of the gamma distribution, scale 1: [*shape, *alpha's shape]."""
-    alpha = _tensor(alpha)
+    """Numbers of the gamma distribution, scale 1: [*shape, *alpha's shape]; alpha must not be negative."""
+    alpha = _positive(_tensor(alpha), "random_gamma's alpha")
     return _seeded(_table.random_gamma, _table.broadcast_to(alpha, (*_shape(shape), *alpha.shape)), seed=seed)
 
 
 def random_poisson(shape, rate, seed=None, dtype="float32"):
     """Whole numbers of Poisson's distribution: [*shape, *rate's shape]."""
-    rate = _tensor(rate)
-    rate = rate if rate.dtype.name.startswith(("float", "bfloat")) else rate.cast("float32")
+    rate = _positive(_tensor(rate), "random_poisson's rate")
     return _seeded(_table.random_poisson, _table.broadcast_to(rate, (*_shape(shape), *rate.shape)), seed=seed).cast(dtype)
 
 

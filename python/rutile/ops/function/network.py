@@ -265,25 +265,24 @@ def _by_class(logits, target, weight, ignore_index, reduction, smoothing):
 
 
 def nll_loss(inputs, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
-    """The negative log-probability of the target class: inputs [c], [n, c] or [n, c, ...] with targets [], [n] or [n, ...]."""
-    if inputs.ndim == 1:
-        y = nll_loss(inputs.reshape(1, -1), target.reshape(1), weight, ignore_index, reduction, label_smoothing)
-        return y.reshape(()) if reduction == "none" else y
-    if inputs.ndim > 2:
-        rows = _table.transpose(inputs, (0, *_b.range(2, inputs.ndim), 1)).reshape(-1, inputs.shape[1])
-        y = nll_loss(rows, target.reshape(-1), weight, ignore_index, reduction, label_smoothing)
-        return y.reshape(target.shape) if reduction == "none" else y
-    n, c = inputs.shape
+    """The negative log-probability of the target class: inputs [c], [n, c] or [n, c, ...] with targets [], [n] or [n, ...].
+
+    IndexError for a target outside [0, c) that is not ignore_index."""
+    if not label_smoothing:
+        return _table.nll_loss(inputs, target, weight, ignore_index=ignore_index, reduction=reduction)
+    per = _table.nll_loss(inputs, target, weight, ignore_index=ignore_index, reduction="none")
+    at = 1 if inputs.ndim > 1 else 0
+    shape = [1] * inputs.ndim
+    shape[at] = -1
     mask = target != ignore_index
+    classes = inputs if weight is None else inputs * weight.reshape(shape)
+    smooth = _table.where(mask, -_table.sum(classes, (at,)), zeros_like(per))
+    per = per * (1 - label_smoothing) + smooth * (label_smoothing / inputs.shape[at])
+    if reduction != "mean":
+        return _reduce(per, reduction)
     safe = _table.where(mask, target, zeros_like(target))
-    w = ones((n,), inputs.dtype) if weight is None else _table.gather(weight, safe, axis=0)
-    w = w * mask.cast(inputs.dtype)
-    picked = -_table.take_along_axis(inputs, safe.cast("int64").reshape(n, 1), axis=1).reshape(n) * w
-    if label_smoothing:
-        classes = inputs if weight is None else inputs * weight
-        smooth = -_table.sum(classes, (1,)) * mask.cast(inputs.dtype)
-        picked = picked * (1 - label_smoothing) + smooth * (label_smoothing / c)
-    return _table.sum(picked) / _table.sum(w) if reduction == "mean" else _reduce(picked, reduction)
+    weights = ones(safe.shape, inputs.dtype) if weight is None else _table.gather(weight, safe, axis=0)
+    return _table.sum(per) / _table.sum(_table.where(mask, weights, zeros_like(weights)))
 
 
 def mse_loss(input, target, reduction="mean"):

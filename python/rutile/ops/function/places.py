@@ -115,7 +115,11 @@ def _segment(name, kind, doc, start=None):
         # Rows of negative ids go into a segment behind the last; what is too large stays out of range.
         ids = segment_ids.reshape(-1, 1)
         ids = _table.where(ids < 0, Tensor(n, ids.dtype), ids + (ids >= n).cast(ids.dtype))
-        return _table.tensor_scatter(base, ids, rows, reduce=kind)[:n]
+        try:
+            return _table.tensor_scatter(base, ids, rows, reduce=kind)[:n]
+        except _errors.IndexError:
+            raise _errors.IndexError(f"[{name}] segment_ids must be below num_segments, {n}, got "
+                                     f"{int(_table.max(segment_ids))}") from None
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc

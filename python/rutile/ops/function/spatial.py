@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Convolutions, pools, sampling and norms beyond two dimensions, by MindSpore's arguments."""
 
+import builtins as _b
+
+from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
 from rutile.ops.function._util import _errors
 
@@ -174,18 +177,50 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
 
 
 def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None):
-    """Another size: mode "nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear" or "area"."""
+    """Another size: mode "nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear" or "area".
+
+    With scale_factor, a number or one for each dimension, positions follow from the factor as it is given, as in PyTorch;
+    from the sizes with recompute_scale_factor, as in MindSpore (which refuses some modes otherwise), and in mode "area".
+    """
     n = input.ndim - 2
+    if align_corners is not None and mode in ("nearest", "nearest-exact", "area"):
+        raise _errors.ValueError(f"interpolate: align_corners has no meaning in mode {mode!r}; leave it out")
+    if size is not None and recompute_scale_factor:
+        raise _errors.ValueError("interpolate: recompute_scale_factor needs scale_factor, but size was given")
     options = {"mode": mode, "align_corners": bool(align_corners), "recompute_scale_factor": bool(recompute_scale_factor)}
     if (size is None) == (scale_factor is None):
         raise _errors.ValueError("interpolate: needs either size or scale_factor")
     if size is not None:
         return _table.interpolate(input, size=_many(size, n), **options)
     factors = [float(f) for f in scale_factor] if isinstance(scale_factor, (tuple, list)) else [float(scale_factor)] * n
+    if len(factors) != n:
+        raise _errors.ValueError(f"interpolate: scale_factor has {len(factors)} numbers for {n} dimensions")
     if len(set(factors)) == 1:
         return _table.interpolate(input, scale_factor=factors[0], **options)
     size = tuple(int(s * f) for s, f in zip(input.shape[2:], factors))
-    return _table.interpolate(input, size=size, **options)
+    if recompute_scale_factor or align_corners or mode == "area" or _b.min(size) < 1:
+        return _table.interpolate(input, size=size, **options)
+    return _scaled(input, size, factors, mode)
+
+
+def _scaled(x, size, factors, mode):
+    """Positions by a factor of its own for each dimension."""
+    import numpy as np
+    if mode.startswith("nearest"):
+        for axis, (count, factor) in enumerate(zip(size, factors), 2):
+            offset = 0.5 if mode == "nearest-exact" else 0.0
+            at = np.floor((np.arange(count) + offset) * np.float32(1 / factor)).astype(np.int64)
+            x = _table.gather(x, Tensor(np.minimum(at, x.shape[axis] - 1)), axis=axis)
+        return x
+    lines = []
+    for before, count, factor in zip(x.shape[2:], size, factors):
+        at = (np.arange(count) + 0.5) / factor - 0.5
+        at = at if mode == "bicubic" else np.maximum(at, 0)
+        lines.append(at * 2 / _b.max(before - 1, 1) - 1)
+    grid = np.stack(np.meshgrid(*lines, indexing="ij")[::-1], -1)
+    grid = _table.broadcast_to(Tensor(grid[None], x.dtype), (x.shape[0], *grid.shape))
+    kind = "bicubic" if mode == "bicubic" else "bilinear"
+    return _table.grid_sample(x, grid, mode=kind, padding_mode="border", align_corners=True)
 
 
 upsample = interpolate

@@ -6,7 +6,7 @@
 2.0
 """
 
-from rutile import _rutile
+from rutile import _hints, _rutile
 from rutile.train.metrics import accuracy, confusion_matrix, regression, roc, surface, text  # noqa: F401
 from rutile.train.metrics._base import EvaluationBase, Metric, rearrange_inputs  # noqa: F401
 from rutile.train.metrics.accuracy import *  # noqa: F401,F403
@@ -39,6 +39,9 @@ class _NoMetric(_errors.ValueError, KeyError):
     __str__ = Exception.__str__
 
 
+_NoMetric.__name__ = _NoMetric.__qualname__ = "KeyError"
+
+
 def names():
     """The names that Model's metrics may have."""
     return sorted(_NAMES)
@@ -47,7 +50,7 @@ def names():
 def get_metric_fn(name, *args, **kwargs):
     """A new metric by its name."""
     if name not in _NAMES:
-        raise _NoMetric(f"there is no metric {name!r}; known are {names()}")
+        raise _NoMetric(f"there is no metric {name!r}{_hints.close(name, _NAMES)}; known are {names()}")
     return _NAMES[name](*args, **kwargs)
 
 

@@ -107,6 +107,10 @@ class SummaryRecord:
         if plugin in _VALUES:
             if not isinstance(name, str) or not name:
                 raise _errors.ValueError(f"[SummaryRecord] a name is a string that is not empty, got {name!r}")
+            try:
+                name.encode("utf-8")
+            except UnicodeEncodeError:
+                raise _errors.ValueError(f"[SummaryRecord] the name {name!r} cannot be written as UTF-8") from None
             if not isinstance(value, Tensor):
                 raise _errors.TypeError(f"[SummaryRecord] the value of {name!r} must be a Tensor, got {type(value).__name__}")
             self._check(plugin, name, value)
@@ -123,6 +127,8 @@ class SummaryRecord:
 
     @staticmethod
     def _check(plugin, name, value):
+        if value.dtype.name.startswith("complex"):
+            raise _errors.TypeError(f"[SummaryRecord] the value of {name!r} must be real, got {value.dtype}")
         if plugin == "scalar" and value.size != 1:
             raise _errors.ValueError(f"[SummaryRecord] the scalar {name!r} must have one element, got {list(value.shape)}")
         if plugin == "image" and (value.ndim not in (3, 4) or value.shape[-3] not in (1, 3) or value.size == 0):
