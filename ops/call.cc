@@ -95,6 +95,8 @@ MetaPointers metas_of(std::span<const Tensor> tensors) {
     int line = 0;
     call_location(where, &file, &line);
     text += cat(" | traced at ", file, ":", line);
+  } else if (!location_provider.load()) {  // else the provider's side names its own line
+    text += cat(" | at ", where.file_name(), ":", where.line());
   }
   throw_error(status.code(), text);
 }

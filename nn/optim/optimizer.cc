@@ -38,6 +38,9 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, double lr, double weigh
     }
   }
   if (parameters_.empty()) throw_error(ErrorCode::kValue, "an optimizer needs parameters");
+  if (!(lr >= 0)) {
+    throw_error(ErrorCode::kValue, cat("the learning rate must not be negative, got ", lr));
+  }
   states_ = {{"lr", lr_}, {"step", step_}};
 }
 Optimizer::~Optimizer() = default;

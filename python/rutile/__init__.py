@@ -46,26 +46,51 @@ from rutile.debug import detect_anomaly, explain, summary, verify  # noqa: E402
 from rutile.profiler import Profiler  # noqa: E402
 from rutile.train import *  # noqa: E402,F401,F403
 
-__all__ = ["COOTensor", "CSRTensor", "Error", "GRAPH_MODE", "Generator", "JitConfig", "LAX", "PYNATIVE_MODE", "STRICT", "Parameter", "ParameterTuple", "Profiler", "RowTensor", "SparseTensor", "Tensor", "amp", "common", "compat", "context",
-           "debug", "default_generator", "detect_anomaly", "errors", "explain", "frombuffer", "from_dlpack", "from_numpy", "get_context", "get_rng_state", "get_seed", "grad", "initial_seed", "is_tensor", "jit", "jit_class", "manual_seed", "ms_function", "nn",
-           "num_threads", "ops", "profiler", "recompute", "seed", "set_context", "set_device", "set_num_threads", "set_rng_state", "set_seed", "summary", "train",
+__all__ = ["COOTensor", "CSRTensor", "Error", "GRAPH_MODE", "Generator", "JitConfig", "LAX", "PYNATIVE_MODE", "STRICT",
+           "Parameter", "ParameterTuple", "Profiler", "RowTensor", "SparseTensor", "Tensor", "amp", "common", "compat",
+           "context", "debug", "default_generator", "detect_anomaly", "errors", "explain", "frombuffer", "from_dlpack",
+           "from_numpy", "get_context", "get_rng_state", "get_seed", "grad", "initial_seed", "is_tensor", "jit",
+           "jit_class", "manual_seed", "ms_function", "nn", "num_threads", "ops", "profiler", "recompute", "seed",
+           "set_context", "set_device", "set_num_threads", "set_rng_state", "set_seed", "summary", "train",
            "value_and_grad", "verify", "jvp", "vjp"] + _dtype.__all__ + train.__all__
 
 
 __version__ = _rutile.__version__
-__all__ += ["__version__", "get_grad", "jacfwd", "jacrev", "run_check", "tensor", "vmap", "ParallelMode", "get_auto_parallel_context", "lazy_inline", "ms_class", "mutable",
-            "no_inline", "reset_auto_parallel_context", "set_auto_parallel_context"]
+__all__ += ["__version__", "get_grad", "jacfwd", "jacrev", "run_check", "set_deterministic", "set_logs", "tensor", "vmap",
+            "ParallelMode", "get_auto_parallel_context", "lazy_inline", "ms_class", "mutable", "no_inline",
+            "reset_auto_parallel_context", "set_auto_parallel_context"]
 
 
 def __getattr__(name):
     # What needs NumPy or is seldom used is loaded when it is asked for.
-    if name in ("communication", "dataset", "experimental", "mint", "numpy", "scipy"):
+    if name in ("communication", "dataset", "experimental", "mint", "numpy", "runtime", "scipy"):
         import importlib
         return importlib.import_module(f"rutile.{name}")
     # MindSpore's element types that are named as Python's types are.
     if name in _dtype.WORDS:
         return _dtype.WORDS[name]
-    raise AttributeError(f"module 'rutile' has no attribute {name!r}")
+    import sys
+    raise AttributeError(f"module 'rutile' has no attribute {name!r}", name=name, obj=sys.modules["rutile"])
+
+
+def set_logs(topics):
+    """What is written to standard error, as RUTILE_LOG says it: "recompiles,passes", "" for nothing. docs/debugging.md has the list.
+
+    >>> import rutile
+    >>> rutile.set_logs("")
+    """
+    _rutile.set_log_topics(topics if isinstance(topics, str) else ",".join(topics))
+
+
+def set_deterministic(deterministic):
+    """Takes True or False: equal calls give equal bits either way, whatever the number of threads is at the time.
+
+    >>> import rutile
+    >>> rutile.set_deterministic(True)
+    """
+    if not isinstance(deterministic, bool):
+        raise errors.TypeError(f"set_deterministic takes a bool, got {type(deterministic).__name__}")
+    set_context(deterministic="ON" if deterministic else "OFF")
 
 
 def run_check():

@@ -34,7 +34,8 @@ _OTHERS = frozenset((
 
 def _choice(name, value, allowed):
     if value not in allowed:
-        shown = {"mode": "GRAPH_MODE (0) or PYNATIVE_MODE (1)", "jit_syntax_level": "STRICT (0) or LAX (2)"}.get(name, f"one of {list(allowed)}")
+        named = {"mode": "GRAPH_MODE (0) or PYNATIVE_MODE (1)", "jit_syntax_level": "STRICT (0) or LAX (2)"}
+        shown = named.get(name, f"one of {list(allowed)}")
         raise _rutile.errors.ValueError(f"set_context: {name} must be {shown}, got {value!r}")
 
 

@@ -260,15 +260,25 @@ class JitFunction {
     const Tensor* next = in.data();
     const py::tuple both = unflatten(*tree, &next);
     AroundFinder before(results_);
-    before.find(fn_.ptr(), *tree, /*keep=*/true);
+    const Around around = before.find(fn_.ptr(), *tree, /*keep=*/true);
     const py::object& fn = call->way == Call::kRewritten ? rewritten_ : fn_;
-    py::object result = fn(*py::tuple(both[0]), **py::dict(both[1]));
+    const py::object result = traced(fn, both, around);
     std::vector<Tensor> out;
     Tree results =
         flatten(result, Leaves::kPlain, cat("the result of the traced function ", name_), &out);
     forget_results(before.looked_into, *tree);
     traced_ = share(std::move(results));
     return out;
+  }
+
+  // Its Cells' versions learn what it reads of them.
+  static py::object traced(const py::object& fn, const py::tuple& arguments, const Around& around) {
+    CellReads reads;
+    py::object result = fn(*py::tuple(arguments[0]), **py::dict(arguments[1]));
+    for (const py::object& o : around.cells) {
+      if (is_cell_version(o)) reads.versions.append(o);
+    }
+    return result;
   }
 
   // What the function itself changed is no part of its key.

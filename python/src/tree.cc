@@ -12,7 +12,7 @@ namespace rutile::python {
 namespace {
 
 PyObject* cell_type = nullptr;
-py::handle key_type;
+py::handle key_type, begin_reads, end_reads;
 
 constexpr int kMaxDepth = 64;  // a list may hold itself
 
@@ -115,9 +115,25 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
 
 }  // namespace
 
-void set_cell_type(py::object type, py::object key) {
+void set_cell_type(py::object type, py::object key, py::object begin, py::object end) {
   cell_type = type.release().ptr();
   key_type = key.release();
+  begin_reads = begin.release();
+  end_reads = end.release();
+}
+
+CellReads::CellReads() {
+  if (begin_reads) names_ = begin_reads();
+}
+
+CellReads::~CellReads() {
+  if (!end_reads) return;
+  py::error_scope scope;  // an error may be set
+  try {
+    end_reads(names_, versions);
+  } catch (py::error_already_set& e) {
+    e.discard_as_unraisable("the end of a trace");
+  }
 }
 
 bool is_cell(py::handle o) {

@@ -27,7 +27,22 @@ struct Tree {
 };
 
 // The class of Cells; what a trace of one depends on (its _tree_key()), null for anything else.
-void set_cell_type(pybind11::object type, pybind11::object key);
+void set_cell_type(pybind11::object type, pybind11::object key, pybind11::object begin,
+                   pybind11::object end);
+
+// Finds out, as long as it lives, which attributes of Cells are read, and tells it to the versions.
+class CellReads {
+ public:
+  CellReads();
+  ~CellReads();
+  CellReads(const CellReads&) = delete;
+  CellReads& operator=(const CellReads&) = delete;
+  pybind11::list versions;
+
+ private:
+  pybind11::object names_;
+};
+
 bool is_cell(pybind11::handle o);
 pybind11::object cell_version(pybind11::handle o);
 // Whether the object is such a version.

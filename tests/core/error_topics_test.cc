@@ -35,7 +35,7 @@ TEST(ErrorTopics, AreExplainedByAnySpellingOfTheCode) {
   EXPECT_THAT(text, StartsWith("RUTILE-E0101: "));
   EXPECT_EQ(explain_error("E0101"), text);
   EXPECT_EQ(explain_error("101"), text);
-  for (const char* wrong : {"", "E", "E0101x", "9999", "99999999999999999999", "-1"}) {
+  for (const char* wrong : {"", "E", "E0101x", "9999", "99999999999999999999"}) {
     try {
       explain_error(wrong);
       ADD_FAILURE() << wrong;

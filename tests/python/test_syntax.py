@@ -21,197 +21,326 @@ def graph_mode():
 def check(fn, *cases, strict=True):
     f = jit(fn, fullgraph=strict)
     for args in cases:
-        want = fn(*[a for a in args]); got = f(*args)
-        w=[want] if not isinstance(want,(list,tuple)) else list(want); g=[got] if not isinstance(got,(list,tuple)) else list(got)
-        assert len(w)==len(g)
-        for a,b in zip(w,g): np.testing.assert_allclose(np.asarray(b.asnumpy() if isinstance(b,Tensor) else b), np.asarray(a.asnumpy() if isinstance(a,Tensor) else a), rtol=1e-6)
+        want = fn(*[a for a in args])
+        got = f(*args)
+        w = [want] if not isinstance(want, (list, tuple)) else list(want)
+        g = [got] if not isinstance(got, (list, tuple)) else list(got)
+        assert len(w) == len(g)
+        for a, b in zip(w, g):
+            np.testing.assert_allclose(
+                np.asarray(b.asnumpy() if isinstance(b, Tensor) else b),
+                np.asarray(a.asnumpy() if isinstance(a, Tensor) else a),
+                rtol=1e-6,
+            )
+
+
 def test_if():
     def f(x):
-        if x.sum() > 0: y = x*2
-        else: y = -x
+        if x.sum() > 0:
+            y = x * 2
+        else:
+            y = -x
         return y
-    check(f,(P,),(N,))
+
+    check(f, (P,), (N,))
+
+
 def test_early_return():
     def f(x):
-        if x.sum() > 0: return x*2
-        y = x-1
+        if x.sum() > 0:
+            return x * 2
+        y = x - 1
         if y.sum() < -4:
-            return y*3
+            return y * 3
         return y
-    check(f,(P,),(N,),(Tensor([-.1,-.1]),))
+
+    check(f, (P,), (N,), (Tensor([-0.1, -0.1]),))
+
+
 def test_elif_and():
-    def f(x,y):
-        if x.sum() > 0 and y.sum() > 0: z=x+y
-        elif x.sum() > 0 or not y.sum() > 0: z=x-y
-        else: z=x*y
+    def f(x, y):
+        if x.sum() > 0 and y.sum() > 0:
+            z = x + y
+        elif x.sum() > 0 or not y.sum() > 0:
+            z = x - y
+        else:
+            z = x * y
         return z
-    check(f,(P,P),(P,N),(N,P),(N,N))
-def test_ifexp(): check(lambda_f,(P,),(N,))
-def lambda_f(x): return x*2 if x.sum()>0 else x*3
+
+    check(f, (P, P), (P, N), (N, P), (N, N))
+
+
+def test_ifexp():
+    check(lambda_f, (P,), (N,))
+
+
+def lambda_f(x):
+    return x * 2 if x.sum() > 0 else x * 3
+
+
 def test_while():
-    def f(x,n):
-        i=0
-        while i<n:
-            x=x*2
-            i+=1
-        return x,i
-    check(f,(P,Tensor(3)),(P,Tensor(0)))
+    def f(x, n):
+        i = 0
+        while i < n:
+            x = x * 2
+            i += 1
+        return x, i
+
+    check(f, (P, Tensor(3)), (P, Tensor(0)))
+
+
 def test_while_break_continue():
     def f(x):
-        i=0
-        s=x*0
-        while i<10:
-            i+=1
-            if i==3: continue
-            s=s+x*i
-            if s.sum()>20: break
+        i = 0
+        s = x * 0
+        while i < 10:
+            i += 1
+            if i == 3:
+                continue
+            s = s + x * i
+            if s.sum() > 20:
+                break
         return s
-    check(f,(P,),(N,))
+
+    check(f, (P,), (N,))
+
+
 def test_while_tensor_break():
-    def f(x,n):
-        i=Tensor(0)
-        s=x*0
-        while i<n:
-            i=i+1
-            if i==3: continue
-            s=s+x*i
-            if s.sum()>20: break
-        return s,i
-    check(f,(P,Tensor(20)),(N,Tensor(5)))
+    def f(x, n):
+        i = Tensor(0)
+        s = x * 0
+        while i < n:
+            i = i + 1
+            if i == 3:
+                continue
+            s = s + x * i
+            if s.sum() > 20:
+                break
+        return s, i
+
+    check(f, (P, Tensor(20)), (N, Tensor(5)))
+
+
 def test_for_break():
-    def f(x,y,z):
-        out=z
+    def f(x, y, z):
+        out = z
         for _ in range(5):
-            if 2*x<y:
-                if 3*x<y:
-                    out=out+out; x=x+1
-                out=ops.relu(out)
-            if x+6==y: break
+            if 2 * x < y:
+                if 3 * x < y:
+                    out = out + out
+                    x = x + 1
+                out = ops.relu(out)
+            if x + 6 == y:
+                break
         return ops.relu(out)
-    check(f,(Tensor(2),Tensor(10),Tensor(np.ones([4,4],np.float32))),(Tensor(1),Tensor(7),P))
+
+    check(f, (Tensor(2), Tensor(10), Tensor(np.ones([4, 4], np.float32))), (Tensor(1), Tensor(7), P))
+
+
 def test_for_range_tensor():
-    def f(x,n):
-        for i in range(n): x=x+i
+    def f(x, n):
+        for i in range(n):
+            x = x + i
         return x
-    check(lambda x,n: x, (P,Tensor(3)))
-    g=jit(f,fullgraph=True); np.testing.assert_allclose(g(P,Tensor(4)).asnumpy(),[7,8])
+
+    check(lambda x, n: x, (P, Tensor(3)))
+    g = jit(f, fullgraph=True)
+    np.testing.assert_allclose(g(P, Tensor(4)).asnumpy(), [7, 8])
+
+
 def test_return_in_loop():
-    def f(x,n):
+    def f(x, n):
         for i in range(4):
-            x=x*2
-            if x.sum()>n: return x
+            x = x * 2
+            if x.sum() > n:
+                return x
         return -x
-    check(f,(P,Tensor(10.)),(P,Tensor(1000.)))
+
+    check(f, (P, Tensor(10.0)), (P, Tensor(1000.0)))
+
+
 def test_return_in_while():
-    def f(x,n):
-        i=Tensor(0)
-        while i<n:
-            x=x*2
-            i=i+1
-            if x.sum()>20: return x+100
+    def f(x, n):
+        i = Tensor(0)
+        while i < n:
+            x = x * 2
+            i = i + 1
+            if x.sum() > 20:
+                return x + 100
         return x
-    check(f,(P,Tensor(2)),(P,Tensor(9)))
+
+    check(f, (P, Tensor(2)), (P, Tensor(9)))
+
+
 def test_nested_while():
-    def f(x,n):
-        i=Tensor(0)
-        while i<n:
-            j=Tensor(0)
-            while j<i:
-                x=x+j
-                j=j+1
-            i=i+1
+    def f(x, n):
+        i = Tensor(0)
+        while i < n:
+            j = Tensor(0)
+            while j < i:
+                x = x + j
+                j = j + 1
+            i = i + 1
         return x
-    check(f,(P,Tensor(4)))
+
+    check(f, (P, Tensor(4)))
+
+
 def test_cell():
     class Net(nn.Cell):
         def __init__(s):
-            super().__init__(); s.w=Parameter(Tensor([2.,3.]),name="w"); s.d=nn.Dense(2,2)
-        def construct(s,x):
-            if x.sum()>0:
-                y=s.d(x*s.w)
+            super().__init__()
+            s.w = Parameter(Tensor([2.0, 3.0]), name="w")
+            s.d = nn.Dense(2, 2)
+
+        def construct(s, x):
+            if x.sum() > 0:
+                y = s.d(x * s.w)
             else:
-                y=s.d(x)-s.w
+                y = s.d(x) - s.w
             return y
+
     class Outer(nn.Cell):
-        def __init__(s): super().__init__(); s.n=Net()
-        def construct(s,x): return s.n(x)*2
-    net=Outer(); rutile.set_context(jit_syntax_level=rutile.STRICT)
+        def __init__(s):
+            super().__init__()
+            s.n = Net()
+
+        def construct(s, x):
+            return s.n(x) * 2
+
+    net = Outer()
+    rutile.set_context(jit_syntax_level=rutile.STRICT)
     try:
-        a=net(Tensor([[1.,2.]])),net(Tensor([[-1.,-2.]]))
-    finally: rutile.set_context(jit_syntax_level=rutile.LAX)
+        a = net(Tensor([[1.0, 2.0]])), net(Tensor([[-1.0, -2.0]]))
+    finally:
+        rutile.set_context(jit_syntax_level=rutile.LAX)
     rutile.set_context(mode=rutile.PYNATIVE_MODE)
-    b=net(Tensor([[1.,2.]])),net(Tensor([[-1.,-2.]]))
+    b = net(Tensor([[1.0, 2.0]])), net(Tensor([[-1.0, -2.0]]))
     rutile.set_context(mode=rutile.GRAPH_MODE)
-    for u,v in zip(a,b): np.testing.assert_allclose(u.asnumpy(),v.asnumpy(),rtol=1e-6)
-    assert net._jit.compilations==1
-    np.testing.assert_allclose(net(Tensor([[1.,2.]])).asnumpy(),b[0].asnumpy(),rtol=1e-6)
-    assert net._jit.compilations==1
+    for u, v in zip(a, b):
+        np.testing.assert_allclose(u.asnumpy(), v.asnumpy(), rtol=1e-6)
+    assert net._jit.compilations == 1
+    np.testing.assert_allclose(net(Tensor([[1.0, 2.0]])).asnumpy(), b[0].asnumpy(), rtol=1e-6)
+    assert net._jit.compilations == 1
+
+
 def test_closure_defaults_kw():
-    k=3.
-    def f(x,*,s=2.,t=k):
-        if x.sum()>0: x=x*s
-        return x*t*k
-    g=jit(f,fullgraph=True)
-    np.testing.assert_allclose(g(P).asnumpy(),f(P).asnumpy()); np.testing.assert_allclose(g(P,s=5.).asnumpy(),f(P,s=5.).asnumpy())
+    k = 3.0
+
+    def f(x, *, s=2.0, t=k):
+        if x.sum() > 0:
+            x = x * s
+        return x * t * k
+
+    g = jit(f, fullgraph=True)
+    np.testing.assert_allclose(g(P).asnumpy(), f(P).asnumpy())
+    np.testing.assert_allclose(g(P, s=5.0).asnumpy(), f(P, s=5.0).asnumpy())
+
+
 def test_refused_runs_as_written(capfd):
     def f(x):
-        out=[]
-        if x.sum()>0: out.append(x)
-        else: out.append(-x)
+        out = []
+        if x.sum() > 0:
+            out.append(x)
+        else:
+            out.append(-x)
         return out[0]
-    check(f,(P,),(N,),strict=False)
-    err=capfd.readouterr().err
+
+    check(f, (P,), (N,), strict=False)
+    err = capfd.readouterr().err
     assert "runs as it is written" in err and "test_syntax.py" in err, err
-    with pytest.raises(RuntimeError): jit(f,fullgraph=True)(P)
+    with pytest.raises(RuntimeError):
+        jit(f, fullgraph=True)(P)
+
+
 def test_dynamic():
-    check(lambda x: ops.masked_select(x,x>0), (P,),(N,), strict=False)
-    check(lambda x: x[x>0], (P,),(N,), strict=False)
+    check(lambda x: ops.masked_select(x, x > 0), (P,), (N,), strict=False)
+    check(lambda x: x[x > 0], (P,), (N,), strict=False)
+
+
 def test_raise():
     def f(x):
-        if x.sum()<0: raise ValueError("negative")
-        return x*2
-    g=jit(f); assert g(P).asnumpy().tolist()==[2,4]
-    with pytest.raises(ValueError,match="negative"): g(N)
+        if x.sum() < 0:
+            raise ValueError("negative")
+        return x * 2
+
+    g = jit(f)
+    assert g(P).asnumpy().tolist() == [2, 4]
+    with pytest.raises(ValueError, match="negative"):
+        g(N)
+
+
 def test_grad_of_cell():
     class Net(nn.Cell):
-        def construct(s,x):
-            if x.sum()>0: return (x*x).sum()
-            return (x*3).sum()
+        def construct(s, x):
+            if x.sum() > 0:
+                return (x * x).sum()
+            return (x * 3).sum()
+
     class G(nn.Cell):
-        def __init__(s,n): super().__init__(); s.n=n
-        def construct(s,x): return rutile.grad(s.n)(x)
-    g=G(Net())
-    assert g(P).asnumpy().tolist()==[2,4] and g(N).asnumpy().tolist()==[3,3]
-    assert g._jit.compilations==1
+        def __init__(s, n):
+            super().__init__()
+            s.n = n
+
+        def construct(s, x):
+            return rutile.grad(s.n)(x)
+
+    g = G(Net())
+    assert g(P).asnumpy().tolist() == [2, 4] and g(N).asnumpy().tolist() == [3, 3]
+    assert g._jit.compilations == 1
+
+
 def test_vars_in_one_branch():
     def f(x):
-        if x.sum()>0:
-            t=x*2
-            y=t+1
+        if x.sum() > 0:
+            t = x * 2
+            y = t + 1
         else:
-            y=x
+            y = x
         return y
-    check(f,(P,),(N,))
+
+    check(f, (P,), (N,))
+
+
 def test_subscript():
     def f(x):
-        if x.sum()>0: x[0]=5.
+        if x.sum() > 0:
+            x[0] = 5.0
         return x
-    g=jit(f); assert g(Tensor([1.,2.])).asnumpy().tolist()==[5,2]; assert g(Tensor([-1.,-2.])).asnumpy().tolist()==[-1,-2]
+
+    g = jit(f)
+    assert g(Tensor([1.0, 2.0])).asnumpy().tolist() == [5, 2]
+    assert g(Tensor([-1.0, -2.0])).asnumpy().tolist() == [-1, -2]
+
+
 def test_tree_recursion():
-    def f(x,n):
-        return x if n.sum()<=0 else f(x*2,n-1)
-    check(f,(P,Tensor(3)),strict=False)
+    def f(x, n):
+        return x if n.sum() <= 0 else f(x * 2, n - 1)
+
+    check(f, (P, Tensor(3)), strict=False)
+
+
 def test_assign_param():
     class Net(nn.Cell):
-        def __init__(s): super().__init__(); s.n=Parameter(Tensor(0.),name="n")
-        def construct(s,x):
-            if x.sum()>0:
+        def __init__(s):
+            super().__init__()
+            s.n = Parameter(Tensor(0.0), name="n")
+
+        def construct(s, x):
+            if x.sum() > 0:
                 s.n += 1
-                y=x
+                y = x
             else:
-                ops.assign(s.n, s.n-10); y=-x
+                ops.assign(s.n, s.n - 10)
+                y = -x
             return y
-    net=Net(); net(P); net(P); net(N); assert float(net.n.asnumpy())==-8
+
+    net = Net()
+    net(P)
+    net(P)
+    net(N)
+    assert float(net.n.asnumpy()) == -8
+
 
 def positive(v):
     if v.sum() > 0:

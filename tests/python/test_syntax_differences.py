@@ -268,9 +268,10 @@ def chained_attributes(x):
     return x
 
 
-PROGRAMS = [property_read, cached_property_read, made_attribute, pure_property, chained_attributes, previous, late, swapped, array, a_set, ordered, nested_list, alias, closure, lambda_in_a_loop, value_of_or,
-            returns_none, kinds, iterator, endless, next_in_a_branch, through_a_subscript, comprehension, second_name, bools,
-            out_argument, stateful]
+PROGRAMS = [property_read, cached_property_read, made_attribute, pure_property, chained_attributes, previous, late, swapped,
+            array, a_set, ordered, nested_list, alias, closure, lambda_in_a_loop, value_of_or, returns_none, kinds,
+            iterator, endless, next_in_a_branch, through_a_subscript, comprehension, second_name, bools, out_argument,
+            stateful]
 
 
 @pytest.mark.parametrize("f", PROGRAMS)

@@ -3,8 +3,8 @@
 
 rewrite(function) gives a function of the same signature, closure and lines whose statements are calls of the helpers in
 branches.py: they run as Python does where a condition is a Python value, and become cond and while_loop where
-it is a traced tensor. What such a function calls is rewritten, too. Names that a statement assigns are handed in and out, as values. A function is rewritten only
-after its trace was refused the value of a tensor. What cannot be said this way raises Refused, and the function runs as
+it is a traced tensor. What such a function calls, and properties that it reads, are rewritten, too. Names that a statement
+assigns are handed in and out, as values. A function is rewritten only after its trace was refused the value of a tensor. What cannot be said this way raises Refused, and the function runs as
 it is written: assignments to attributes, calls that change a list or dict, raise, try and with under a condition of a
 traced tensor, generators, globals.
 """

@@ -287,7 +287,8 @@ def _either(flag, yes, no, logical):
     new = no if yes is flag else yes
     if flag.dtype == dtype.bool_ and (isinstance(new, bool) or isinstance(new, Tensor) and new.dtype == dtype.bool_):
         return logical(flag, _as_tensors(new))
-    if _number(new) and not isinstance(new, bool) and (isinstance(new, int) or "Float" in str(flag.dtype)) and flag.dtype != dtype.bool_:
+    fits = isinstance(new, int) or "Float" in str(flag.dtype)
+    if _number(new) and not isinstance(new, bool) and fits and flag.dtype != dtype.bool_:
         yes, no = _as_tensors(yes, flag), _as_tensors(no, flag)
     elif not isinstance(new, Tensor) or new.dtype != flag.dtype or new.shape != flag.shape:
         raise Refused("'and' or 'or' of values of different shapes or dtypes")

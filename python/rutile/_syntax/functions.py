@@ -213,7 +213,8 @@ def _computes(function):
             return function.__name__ in ("get", "items", "keys", "values", "copy", "index", "count")
         return isinstance(owner, (str, tuple, int, float, Tensor))
     kind = function if isinstance(function, type) else type(function)
-    module = getattr(function, "__module__", None) if isinstance(function, (types.FunctionType, types.MethodType)) else kind.__module__
+    python = isinstance(function, (types.FunctionType, types.MethodType))
+    module = getattr(function, "__module__", None) if python else kind.__module__
     module = module or getattr(kind, "__module__", "") or ""
     return module.split(".")[0] in ("rutile", "_rutile") or (isinstance(function, type) and kind.__module__ == "builtins"
                                                               and kind.__name__ in PURE)

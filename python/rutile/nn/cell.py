@@ -9,6 +9,7 @@ from rutile import context as _context
 from rutile._rutile import Parameter, Tensor
 from rutile.common.parameter import ParameterTuple
 from rutile.dtype import DType
+from rutile.nn import _reads
 from rutile.nn._cell_more import CellMore
 from rutile.ops import transform as _transform
 
@@ -22,11 +23,14 @@ _latest = 0
 _tracing = 0
 
 
-def _changed(cell):
+def _changed(cell, name=None):
+    """name: of the attribute, where nothing but its value is another."""
     global _latest
     if _tracing == 0:
         _latest = next(_numbers)
         cell.__dict__["_edition"] = _latest
+        if name is None:
+            cell.__dict__["_structure"] = _latest
 
 
 # Attributes that change only by being set.
@@ -36,11 +40,12 @@ _FIXED = (type(None), bool, int, float, complex, str, bytes, type, Tensor)
 class _Key:
     """What a trace of a Cell depends on; equal ones are the same object."""
 
-    __slots__ = ("items", "number", "around", "__weakref__")
+    __slots__ = ("structure", "number", "around", "reads", "root", "__weakref__")
 
-    def __init__(self, items, number, around):
+    def __init__(self, root, structure, number, around):
         # around: what a trace reads besides the Cells, which may change without their knowledge.
-        self.items, self.number, self.around = items, number, around
+        self.structure, self.number, self.around = structure, number, around
+        self.root, self.reads = _weakref.ref(root), _reads.Reads()
 
     def __repr__(self):
         return f"<network, change {self.number}>"
@@ -91,7 +96,7 @@ class Cell(CellMore):
         self = super().__new__(cls)
         self.__dict__.update(_params={}, _cells={}, _pre_hooks={}, _hooks={}, _back_hooks={}, _auto_prefix=True, _prefix="",
                              _scope="", training=False, _requires_grad=False, _precision=None, _recompute=False, _jit=None, _key=None,
-                             _key_at=None, _keys=None, _edition=next(_numbers))
+                             _key_at=None, _keys=None, _edition=next(_numbers), _structure=0)
         if cls.construct is Cell.construct and hasattr(cls, "forward"):
             self.__dict__["construct"] = self.forward
         return self
@@ -132,15 +137,18 @@ class Cell(CellMore):
             if d["_cells"].get(name) is not None:
                 raise _errors.TypeError(f"{type(self).__name__}.{name} is a Cell, {type(d['_cells'][name]).__name__}, and can "
                                         f"become another Cell or None, not {type(value).__name__}")
-            d["_params"].pop(name, None)
-            d["_cells"].pop(name, None)
+            there = d["_params"].pop(name, self) is not self or d["_cells"].pop(name, self) is not self
+            there = there or isinstance(value, ParameterTuple)
             prop = getattr(type(self), name, None)
             if isinstance(prop, property):
                 prop.__set__(self, value)
+                there = True  # wherever it keeps the value
             elif name in d and d[name] is value:
                 return
             else:
                 d[name] = value
+            _changed(self, None if there else name)
+            return
         _changed(self)
 
     def __delattr__(self, name):
@@ -297,20 +305,24 @@ class Cell(CellMore):
         at = (_latest, _rutile.parameter_edition(), _transform.hooks_edition)
         if self._key_at == at:
             return self._key
-        items = [_transform.hooks_edition]
-        for cell in self._walk():
-            items.append((cell._edition, cell.training, len(cell._hooks), len(cell._pre_hooks), len(cell._back_hooks)))
-            items.extend((id(p), p.requires_grad) for p in cell._params.values() if p is not None)
-        items = tuple(items)
+        cells, structure, editions = list(self._walk()), [_transform.hooks_edition], []
+        for cell in cells:
+            editions.append(cell._edition)
+            structure.append((cell._structure, cell.training, len(cell._hooks), len(cell._pre_hooks), len(cell._back_hooks)))
+            structure.extend((id(p), p.requires_grad) for p in cell._params.values() if p is not None)
+        structure = tuple(structure)
+        items = (structure, tuple(editions))
         keys = self.__dict__["_keys"]
         if keys is None:
             keys = self.__dict__["_keys"] = {}
         if items not in keys:
+            by_id = {id(c): c for c in cells}
+            same = (k for k in reversed(keys.values()) if k.structure == structure and k.reads.hold(by_id))
+            key = next(same, None) or _Key(self, structure, at[0], ())
             if len(keys) >= 64:
                 keys.pop(next(iter(keys)))
-            keys[items] = _Key(items, at[0], self._around())
-        else:
-            keys[items].around = self._around()
+            keys[items] = key
+        keys[items].around = self._around()
         self.__dict__.update(_key=keys[items], _key_at=at)
         return self._key
 
@@ -489,4 +501,12 @@ class Cell(CellMore):
         return f"{type(self).__name__}(\n  {body}\n)"
 
 
-_rutile._set_cell_type(Cell, _Key)
+def _end_trace(names, keys):
+    _reads.end(Cell, names)
+    for key in keys:
+        root = key.root()
+        if root is not None:
+            key.reads.add(names, {id(c): c for c in root._walk()})
+
+
+_rutile._set_cell_type(Cell, _Key, lambda: _reads.begin(Cell), _end_trace)

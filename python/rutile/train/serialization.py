@@ -199,11 +199,36 @@ def _prefixes(name, prefix):
     return tuple(prefix)
 
 
+_INDEX = ".safetensors.index.json"
+
+
+def _in_parts(path):
+    """The entries of the files that an index names, in its order."""
+    import json
+    with open(path, encoding="utf-8") as f:
+        try:
+            index = json.load(f)
+        except ValueError as e:
+            raise _errors.ValueError(str(e)) from None
+    where = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(where, dict) or not all(isinstance(v, str) for v in where.values()):
+        raise _errors.ValueError("an index has a weight_map: the file of each name")
+    parts = {}
+    for name in dict.fromkeys(where.values()):
+        if _os.path.basename(name) != name:
+            raise _errors.ValueError(f"the files of an index lie beside it, got {name!r}")
+        parts[name] = dict(_files.load_safetensors(_os.path.join(_os.path.dirname(path), name))[0])
+    for key, name in where.items():
+        if key not in parts[name]:
+            raise _errors.ValueError(f"{name!r} holds no {key!r}")
+    return [(key, parts[name][key]) for key, name in where.items()]
+
+
 def load_checkpoint(ckpt_file_name, net=None, strict_load=False, filter_prefix=None, dec_key=None, dec_mode="AES-GCM",
                     specify_prefix=None, choice_func=None, crc_check=False, remove_redundancy=False, format=None):
     """What a weight file holds: a dict of Parameters (and str, for appended text) by name, in the order of the file.
 
-    ckpt_file_name: a .ckpt of MindSpore or Rutile, or a .safetensors. net: a Cell to load it into, as load_param_into_net
+    ckpt_file_name: a .ckpt of MindSpore or Rutile, a .safetensors, or the .safetensors.index.json of several. net: a Cell to load it into, as load_param_into_net
     does with strict_load. choice_func(name) says what to take; filter_prefix leaves out, specify_prefix takes only names
     that begin so (a string or several; then choice_func is not asked). A checksum in the file is always verified;
     crc_check warns where there is none. Parameters that are not float32 or float64 have requires_grad False. Encrypted files (dec_key) are not supported.
@@ -217,8 +242,8 @@ def load_checkpoint(ckpt_file_name, net=None, strict_load=False, filter_prefix=N
     if remove_redundancy:
         raise _errors.UnsupportedError("[load_checkpoint] files of which devices hold parts are not supported")
     take, leave = _prefixes("specify_prefix", specify_prefix), _prefixes("filter_prefix", filter_prefix)
-    format = format or ("safetensors" if path.endswith(".safetensors") else "ckpt")
-    if not path.endswith(format):
+    format = format or ("safetensors" if path.endswith((".safetensors", _INDEX)) else "ckpt")
+    if not path.endswith((format, _INDEX)):
         other = path.endswith((".pth", ".pt", ".bin"))
         hint = ": save it from PyTorch with safetensors.torch.save_file(net.state_dict(), 'net.safetensors')" if other else ""
         raise _errors.ValueError(f"[load_checkpoint] {path!r} is to be read as {format!r}, but does not end with it{hint}")
@@ -226,7 +251,8 @@ def load_checkpoint(ckpt_file_name, net=None, strict_load=False, filter_prefix=N
     if not _os.path.exists(path):
         raise _errors.ValueError(f"[load_checkpoint] the file {path!r} does not exist")
     try:
-        items = _files.load_ckpt(path) if format == "ckpt" else _files.load_safetensors(path)[0]
+        items = _in_parts(path) if path.endswith(_INDEX) else (
+            _files.load_ckpt(path) if format == "ckpt" else _files.load_safetensors(path)[0])
     except _errors.ValueError as e:
         raise _errors.ValueError(f"[load_checkpoint] {path!r} is no {format} file, or damaged: {e}") from None
     if crc_check and not _has_checksum(path, format):
