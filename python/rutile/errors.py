@@ -38,6 +38,7 @@ Error.code = property(_code)
 def explain(code):
     """What an error of this code means and what helps, as text; ValueError for a code that there is not.
 
+    >>> import rutile
     >>> print(rutile.errors.explain("E0105").splitlines()[0])
     RUTILE-E0105: A loop's carry changes its shape or dtype
     """
@@ -47,6 +48,7 @@ def explain(code):
 def topics():
     """Each code with its title.
 
+    >>> import rutile
     >>> rutile.errors.topics()[0][0]
     'RUTILE-E0001'
     """
