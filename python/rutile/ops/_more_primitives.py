@@ -314,8 +314,6 @@ def _matrices(define, needed):
         F.svd(x, compute_uv=False), Tensor(0.0), Tensor(0.0)), "(s, u, v).")
     define("Trace", {}, lambda self, x: _table.trace(x).cast(x.dtype), "The sum of the diagonal.")
     define("TridiagonalMatMul", {}, _tridiagonal, "A matrix of three diagonals times another.")
-    if hasattr(F, "eig"):
-        define("Eig", {"compute_v": False}, lambda self, x: F.eig(x) if self.compute_v else (F.eigvals(x), Tensor(0.0)), "Eigenvalues (and vectors).")
 
 
 def _numbers(define, needed):
