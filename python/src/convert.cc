@@ -107,7 +107,8 @@ struct Nested {
   }
   bool empty() const { return f.empty() && tensors.empty(); }
 
-  Tensor result() {
+  // wide: floats as f64 and complex numbers as c128, for a dtype that is asked for.
+  Tensor result(bool wide) {
     if (!tensors.empty()) {  // a list of tensors: stacked
       if (!f.empty()) throw_error(ErrorCode::kType, "Tensor: a list of tensors and numbers");
       Shape full = shape;
@@ -118,9 +119,13 @@ struct Nested {
       return ops::reshape(ops::stack(tensors, 0), full);
     }
     if (complexes) {
-      return ops::cast(Tensor::from<std::complex<double>>(z, shape), DType::kC64);
+      Tensor whole = Tensor::from<std::complex<double>>(z, shape);
+      return wide ? whole : ops::cast(whole, DType::kC64);
     }
-    if (floats || i.empty()) return ops::cast(Tensor::from<double>(f, shape), DType::kF32);
+    if (floats || i.empty()) {
+      Tensor whole = Tensor::from<double>(f, shape);
+      return wide ? whole : ops::cast(whole, DType::kF32);
+    }
     Tensor whole = Tensor::from<int64_t>(i, shape);
     return bools ? ops::cast(whole, DType::kBool) : whole;
   }
@@ -249,7 +254,19 @@ Tensor tensor_from(PyObject* o, const Tensor* like) {
   }
   Nested nested;
   nested.append(o, 0);
-  return nested.result();
+  return nested.result(false);
+}
+
+Tensor wide_tensor_from(PyObject* o) {
+  if (PyFloat_CheckExact(o)) return Tensor::full({}, PyFloat_AS_DOUBLE(o), DType::kF64);
+  if (PyComplex_CheckExact(o)) {
+    const std::complex<double> z(PyComplex_RealAsDouble(o), PyComplex_ImagAsDouble(o));
+    return Tensor::from<std::complex<double>>({z}, {});
+  }
+  if (!PyList_Check(o) && !PyTuple_Check(o)) return tensor_from(o);
+  Nested nested;
+  nested.append(o, 0);
+  return nested.result(true);
 }
 
 AttrValue attr_from(PyObject* o) {

@@ -25,6 +25,9 @@ bool scalar_from(PyObject* o, Scalar* out);
 // A Tensor from a Tensor, number, nested list or array (through the buffer protocol). `like` gives
 // the dtype of plain numbers where it has one.
 Tensor tensor_from(PyObject* o, const Tensor* like = nullptr);
+// The same with Python's floats in f64 and its complex numbers in c128: to be cast to a dtype,
+// once.
+Tensor wide_tensor_from(PyObject* o);
 
 // x[key] as NumPy has it (indexing.cc): integers, slices, Ellipsis, None, arrays of integers and
 // bools, and tuples of them. Basic keys give views.

@@ -39,6 +39,9 @@ PyObject* parameter_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
       throw_error(ErrorCode::kValue,
                   cat("Parameter: name is a str or None, got ", Py_TYPE(name)->tp_name));
     }
+    if (PyBool_Check(value)) {
+      throw_error(ErrorCode::kValue, "Parameter: the value is a Tensor or a number, got a bool");
+    }
     auto p = std::make_shared<nn::Parameter>(name == Py_None ? "" : text_from(name),
                                              tensor_from(value), requires_grad == Py_False);
     return make(type, std::move(p));
@@ -46,6 +49,7 @@ PyObject* parameter_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
 }
 
 void parameter_dealloc(PyObject* self) {
+  forget_weak(self);
   reinterpret_cast<PyParameter*>(self)->parameter.~shared_ptr();
   reinterpret_cast<PyTensor*>(self)->tensor.~Tensor();
   PyTypeObject* type = Py_TYPE(self);

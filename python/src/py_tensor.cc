@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/python/src/py_tensor.h"
 
+#include <structmember.h>
+
 #include <algorithm>
 #include <complex>
 #include <new>
@@ -17,6 +19,9 @@
 namespace rutile::python {
 
 PyTypeObject* tensor_type = nullptr;
+
+PyMemberDef kTensorMembers[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PyTensor, weak), READONLY, nullptr}, {}};
 
 PyObject* wrap(Tensor t) {
   PyObject* o = tensor_type->tp_alloc(tensor_type, 0);
@@ -75,10 +80,8 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
       if (shape != Py_None) {
         throw_error(ErrorCode::kValue, "Tensor: shape goes with init, not with input_data");
       }
-      // A float with a dtype is rounded once.
-      t = dtype != Py_None && PyFloat_CheckExact(data)
-              ? Tensor::full({}, PyFloat_AS_DOUBLE(data), DType::kF64)
-              : tensor_from(data);
+      // Floats with a dtype are rounded once.
+      t = dtype != Py_None ? wide_tensor_from(data) : tensor_from(data);
     }
     if (dtype != Py_None) {
       const DType d = dtype_from(dtype);
@@ -91,6 +94,7 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
 }
 
 void tensor_dealloc(PyObject* self) {
+  forget_weak(self);
   reinterpret_cast<PyTensor*>(self)->tensor.~Tensor();
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);
@@ -423,6 +427,7 @@ bool add_tensor_type(PyObject* module) {
       {Py_tp_richcompare, slot(tensor_compare)},
       {Py_tp_methods, kMethods},
       {Py_tp_getset, kProperties},
+      {Py_tp_members, kTensorMembers},
       {Py_tp_doc,
        const_cast<char*>(
            "Tensor(input_data=None, dtype=None, shape=None, init=None): an n-dimensional "

@@ -17,7 +17,14 @@ namespace rutile::python {
 
 struct PyTensor {
   PyObject_HEAD Tensor tensor;
+  PyObject* weak;  // who refers to it weakly
 };
+// For the members of the type.
+extern PyMemberDef kTensorMembers[];
+// To be called first when one goes.
+inline void forget_weak(PyObject* o) {
+  if (reinterpret_cast<PyTensor*>(o)->weak) PyObject_ClearWeakRefs(o);
+}
 
 // A Tensor whose value is that of a State: what an op reads is the current one.
 struct PyParameter {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What MindSpore's own tests expect of Cells, Parameters, gradients, losses, optimizers and callbacks."""
 
+import weakref
 from unittest import mock
 
 import numpy as np
@@ -140,3 +141,69 @@ def test_functions_under_other_names():
     y = ops.zeros((2, 2))
     ms.mint.addr_(y, Tensor([1.0, 2.0]), Tensor([3.0, 4.0]))
     assert y.asnumpy().tolist() == [[3, 4], [6, 8]]
+
+
+@pytest.mark.parametrize("wrong", (
+    lambda: nn.LayerNorm(3), lambda: nn.Dense(3, 2, has_bias=1), lambda: nn.GroupNorm(2, 4, eps="small"), lambda: nn.Softmax("x"), lambda: nn.Norm(axis="x"),
+    lambda: ops.operations.TopK(sorted=1), lambda: nn.Adam([Parameter(Tensor([1.0]), name="a")], beta1="x")))
+def test_wrong_types_of_attributes(wrong):
+    with pytest.raises(errors.TypeError):
+        wrong()
+
+
+def test_tensors_from_outside_have_hooks():
+    x, seen = Tensor([1.0, 2.0]), []
+    handle = x.register_hook(lambda g: g * 2)
+    assert ms.grad(lambda v: v ** 2 + v + 1)(x).asnumpy().tolist() == [6, 10]
+    by_x, by_y = ops.GradOperation(get_all=True)(lambda a, b: a * b)(x, Tensor([3.0, 4.0]))
+    assert by_x.asnumpy().tolist() == [6, 8] and by_y.asnumpy().tolist() == [1, 2]
+    watch = x.register_hook(lambda g: seen.append(g.asnumpy().tolist()))
+    nested = ms.grad(lambda p: p["a"][0] * 3)({"a": (x,)})
+    assert nested["a"][0].asnumpy().tolist() == [6, 6] and seen == [[6, 6]]
+    handle.remove()
+    handle.remove()
+    watch.remove()
+    assert ms.grad(lambda v: v * 3)(x).asnumpy().tolist() == [3, 3] and len(seen) == 1
+    with pytest.raises(errors.TypeError):
+        x.register_hook(3)
+
+    def inside(v):
+        y = v * 3
+        gone = y.register_hook(lambda g: g * 100)
+        kept = y.register_hook(lambda g: g * 10)
+        gone.remove()
+        assert kept is not None
+        return y
+
+    assert ms.grad(inside)(x).asnumpy().tolist() == [30, 30]
+
+
+def test_hooks_go_with_their_tensor():
+    from rutile.ops import transform
+    before = len(transform._tensor_hooks)
+    x = Tensor([1.0])
+    x.register_hook(lambda g: g)
+    assert len(transform._tensor_hooks) == before + 1
+    del x
+    assert len(transform._tensor_hooks) == before
+
+
+def test_tensors_are_referred_to_weakly():
+    gone = []
+    for make in (lambda: Tensor([1.0]), lambda: Parameter(Tensor([1.0]), name="p"), lambda: ops.ones(2) + 1):
+        t = make()
+        ref = weakref.ref(t, lambda _: gone.append(1))
+        assert ref() is t
+        del t
+        assert ref() is None
+    assert gone == [1, 1, 1]
+
+
+def test_floats_in_lists_are_rounded_once():
+    for dtype in ("float64", "float32", "float16", "bfloat16"):
+        assert (Tensor([0.3, [0.1][0]], dtype) == Tensor(np.array([0.3, 0.1]), dtype)).all()
+    assert Tensor([[0.3]], ms.float64).asnumpy()[0, 0] == 0.3 and Tensor((0.1,), ms.float64).asnumpy()[0] == 0.1
+    assert Tensor([0.1 + 0.2j], ms.complex128).asnumpy()[0] == 0.1 + 0.2j and Tensor(0.1 + 0.2j, ms.complex128).asnumpy() == 0.1 + 0.2j
+    assert Tensor([0.3]).dtype == ms.float32 and Tensor([1j]).dtype == ms.complex64 and Tensor([1, 2], ms.float64).dtype == ms.float64
+    with pytest.raises(errors.ValueError):
+        Parameter(True, name="flag")

@@ -14,12 +14,18 @@ _errors = _rutile.errors
 _NEEDED = object()
 
 
+def _check_axis(name, axis):
+    if isinstance(axis, bool) or not isinstance(axis, (int, tuple, list)):
+        raise _errors.TypeError(f"[{name}] axis is an int, got {axis!r}")
+
+
 def constructor(attributes):
     """An __init__ that takes attributes and keeps them; those whose default is _NEEDED must be given."""
     arguments = "".join(f", {k}" if d is _NEEDED else f", {k}=_defaults[{k!r}]" for k, d in attributes.items())
     kept = "".join(f"\n    self.{k} = {k}" for k in attributes)
-    space = {"_Cell": Cell, "_defaults": attributes}
-    exec(f"def __init__(self{arguments}):\n    _Cell.__init__(self){kept}", space)
+    space = {"_Cell": Cell, "_defaults": attributes, "_check": _check_axis}
+    checked = "\n    _check(type(self).__name__, axis)" if "axis" in attributes else ""
+    exec(f"def __init__(self{arguments}):\n    _Cell.__init__(self){checked}{kept}", space)
     return space["__init__"]
 
 

@@ -45,6 +45,8 @@ class Dense(Cell):
                  dtype="float32"):
         super().__init__()
         _positive("Dense", in_channels=in_channels, out_channels=out_channels)
+        if not isinstance(has_bias, bool):
+            raise _errors.TypeError(f"[Dense] has_bias must be a bool, got {has_bias!r}")
         self.in_channels, self.out_channels, self.has_bias = in_channels, out_channels, has_bias
         weight_init = HeUniform(_math.sqrt(5)) if weight_init is None else weight_init
         self.weight = Parameter(initializer(weight_init, (out_channels, in_channels), dtype))
@@ -217,7 +219,9 @@ class LayerNorm(Cell):
     def __init__(self, normalized_shape, begin_norm_axis=-1, begin_params_axis=-1, gamma_init="ones", beta_init="zeros",
                  epsilon=1e-7, dtype="float32"):
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        if not isinstance(normalized_shape, (tuple, list)):
+            raise _errors.TypeError(f"[LayerNorm] normalized_shape is a tuple or list, got {normalized_shape!r}")
+        shape = tuple(normalized_shape)
         _positive("LayerNorm", normalized_shape=shape)
         self.normalized_shape, self.begin_norm_axis, self.epsilon = shape, begin_norm_axis, epsilon
         self.gamma = Parameter(initializer(gamma_init, shape, dtype))
@@ -240,6 +244,8 @@ class GroupNorm(Cell):
         _positive("GroupNorm", num_groups=num_groups, num_channels=num_channels)
         if num_channels % num_groups:
             raise _errors.ValueError(f"[GroupNorm] {num_groups} groups do not divide {num_channels} channels")
+        if not isinstance(eps, float):
+            raise _errors.TypeError(f"[GroupNorm] eps is a float, got {eps!r}")
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.gamma = Parameter(initializer(gamma_init, (num_channels,), dtype), requires_grad=affine)
         self.beta = Parameter(initializer(beta_init, (num_channels,), dtype), requires_grad=affine)

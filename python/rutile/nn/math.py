@@ -214,6 +214,8 @@ class Norm(Cell):
         super().__init__()
         if not isinstance(keep_dims, bool):
             raise _errors.TypeError(f"[Norm] keep_dims must be a bool, got {type(keep_dims).__name__}")
+        if isinstance(axis, str):
+            raise _errors.TypeError(f"[Norm] axis is an int or a tuple of them, got {axis!r}")
         self.axis, self.keep_dims = axis, keep_dims
 
     def construct(self, x):

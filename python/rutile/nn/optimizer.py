@@ -417,7 +417,9 @@ _NO_CORRECTION = 10**9
 
 def _check_betas(name, beta1, beta2, eps):
     for key, v in {"beta1": beta1, "beta2": beta2}.items():
-        if not isinstance(v, float) or not 0 < v < 1:
+        if not isinstance(v, float):
+            raise _errors.TypeError(f"[{name}] {key} must be a float in (0, 1), got {v!r}")
+        if not 0 < v < 1:
             raise _errors.ValueError(f"[{name}] {key} must be a float in (0, 1), got {v!r}")
     if not isinstance(eps, (int, float)) or eps <= 0:
         raise _errors.ValueError(f"[{name}] eps must be positive, got {eps!r}")

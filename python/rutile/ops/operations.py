@@ -110,6 +110,8 @@ def _made(name, attributes, call, doc, module=__name__):
             setattr(self, key, bound.arguments[key])
         if "keep_dims" in attributes and not isinstance(self.keep_dims, bool):
             raise _errors.TypeError(f"[{name}] keep_dims is True or False, got {self.keep_dims!r}")
+        if "sorted" in attributes and not isinstance(self.sorted, bool):
+            raise _errors.TypeError(f"[{name}] sorted is True or False, got {self.sorted!r}")
         if "out_channel" in attributes and (not isinstance(self.out_channel, int) or self.out_channel < 1):
             kind = _errors.ValueError if isinstance(self.out_channel, int) else _errors.TypeError
             raise kind(f"[{name}] out_channel is a positive int, got {self.out_channel!r}")
