@@ -87,7 +87,9 @@ def minimum_of(self, axis=None, keepdims=False, *, initial=None, where=True, ret
 
 
 def total(self, axis=None, dtype=None, keepdims=False, initial=None, *, dim=None, keepdim=None):
-    """The sum over axes (None: all), and a number to begin with."""
+    """The sum over axes (None: all), and a number to begin with; sum(dim, keepdim) with a bool second as well."""
+    if isinstance(dtype, bool):
+        dtype, keepdims = None, dtype
     y = _table.sum(self, _axes(axis if dim is None else dim), bool(keepdims if keepdim is None else keepdim), dtype)
     return y if initial is None else y + initial
 

@@ -10,7 +10,7 @@ _errors = _rutile.errors
 
 # Methods that are the function of ops of the same name with the tensor as its first argument.
 _SAME = """
-acos acosh addbmm addmm addmv addr adjoint allclose angle approximate_equal arccos arccosh arcsin arcsinh arctan arctan2 arctanh argwhere baddbmm
+aminmax argmin argsort frac acos acosh addbmm addmm addmv addr adjoint allclose angle approximate_equal arccos arccosh arcsin arcsinh arctan arctan2 arctanh argwhere baddbmm
 bernoulli bincount bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor cholesky cholesky_inverse cholesky_solve
 conj copysign cov cross cummax cummin cumprod deg2rad det diag diagflat diagonal_scatter diff digamma dsplit eig eigvals erfinv fills fliplr flipud
 float_power fmax fmin fmod fold frac gather_nd gcd geqrf ger greater greater_equal heaviside histc hsplit hypot i0 igamma igammac imag index_fill index_put

@@ -176,3 +176,27 @@ def test_model_says_what_it_takes():
     for more in ({"dataset_sink_mode": "True"}, {"dataset_sink_mode": 1}, {"initial_epoch": "1"}, {"initial_epoch": True}):
         with pytest.raises(TypeError):
             model.train(2, [], **more)
+
+
+def test_hooks_with_keywords_first_and_after_errors():
+    class Scale(nn.Cell):
+        def construct(self, x, factor=1.0):
+            if factor is None:
+                raise ValueError("no factor")
+            return x * factor
+
+    net, seen = Scale(), []
+    net.register_forward_pre_hook(lambda cell, args: (args[0] + 1,))
+    net.register_forward_pre_hook(lambda cell, args: (args[0] * 10,), prepend=True)
+    keyed = net.register_forward_pre_hook(lambda cell, args, kwargs: (args, {"factor": 2.0}), with_kwargs=True)
+    assert float(net(Tensor(1.0), factor=3.0)) == 22
+    keyed.remove()
+    net.register_forward_hook(lambda cell, args, kwargs, out: seen.append((kwargs, out)), with_kwargs=True, always_call=True)
+    net.register_forward_hook(lambda cell, args, out: out + 0.5)
+    assert float(net(Tensor(1.0), factor=3.0)) == 33.5 and seen[0][0] == {"factor": 3.0} and seen[0][1].shape == ()
+    with pytest.raises(ValueError, match="no factor"):
+        net(Tensor(1.0), factor=None)
+    assert seen[-1] == ({"factor": None}, None)
+    net.register_forward_pre_hook(lambda cell, args, kwargs: args, with_kwargs=True)
+    with pytest.raises(RuntimeError, match="with_kwargs"):
+        net(Tensor(1.0))

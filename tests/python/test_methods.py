@@ -16,7 +16,7 @@ CASES = {
     "sum": (lambda: a.sum(1), A.sum(1)), "sum_keep": (lambda: a.sum((0, 2), keepdims=True), A.sum((0, 2), keepdims=True)),
     "mean": (lambda: a.mean(), A.mean()), "mean_axis": (lambda: a.mean(axis=-1, keep_dims=True), A.mean(-1, keepdims=True)),
     "max": (lambda: a.max(), A.max()), "max_axis": (lambda: a.max(1), A.max(1)), "min": (lambda: a.min(axis=0), A.min(0)),
-    "argmax": (lambda: a.argmax(1), A.argmax(1)), "argmin": (lambda: a.argmin(), A.argmin()), "std": (lambda: a.std(0), A.std(0)),
+    "argmax": (lambda: a.argmax(1), A.argmax(1)), "argmin": (lambda: a.argmin(), np.int32(A.argmin())), "std": (lambda: a.std(0), A.std(0)),
     "var": (lambda: a.var(0, 1), A.var(0, ddof=1)), "prod": (lambda: a.prod(2), A.prod(2)), "cumsum": (lambda: a.cumsum(0), A.cumsum(0)),
     "reshape": (lambda: a.reshape(6, -1), A.reshape(6, -1)), "view": (lambda: a.view((4, 6)), A.reshape(4, 6)),
     "view_as": (lambda: a.view_as(Tensor(np.zeros((6, 4)))), A.reshape(6, 4)), "transpose": (lambda: a.transpose(2, 0, 1), A.transpose(2, 0, 1)),

@@ -207,3 +207,15 @@ def test_floats_in_lists_are_rounded_once():
     assert Tensor([0.3]).dtype == ms.float32 and Tensor([1j]).dtype == ms.complex64 and Tensor([1, 2], ms.float64).dtype == ms.float64
     with pytest.raises(errors.ValueError):
         Parameter(True, name="flag")
+
+
+def test_dtypes_are_mindspores():
+    x, i, small = Tensor([[1.5, -2.0], [0.5, 3.0]]), Tensor([[1, -2], [3, 4]], ms.int32), Tensor([[1, 2], [3, 4]], ms.uint8)
+    for got, dtype in ((ops.argmin(x, 1), ms.int32), (x.argmin(), ms.int32), (ops.argsort(x), ms.int32), (ops.sort(x)[1], ms.int32), (x.sort()[1], ms.int32),
+                       (ops.cummin(x, 0)[1], ms.int32), (ops.argmax(x), ms.int64), (ops.trace(i), ms.int32), (ops.nansum(small), ms.uint8),
+                       (i.std(), ms.float32), (ops.norm(i), ms.float32), (ops.frac(i), ms.int32), (ms.mint.argmin(x), ms.int64),
+                       (ms.mint.sort(x, dim=0)[1], ms.int64), (ms.mint.argsort(x), ms.int64), (ms.mint.cummin(x, 0)[1], ms.int64)):
+        assert got.dtype == dtype
+    assert x.sum(0, True).shape == (1, 2) and x.aminmax()[0].asnumpy().tolist() == [0.5, -2]
+    np.testing.assert_allclose(i.var(0).asnumpy(), i.asnumpy().var(0), rtol=1e-6)
+    assert ops.frac(x).asnumpy().tolist() == [[0.5, 0], [0.5, 0]]

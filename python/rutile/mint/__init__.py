@@ -19,13 +19,13 @@ _errors = _rutile.errors
 
 # The function of ops of the same name, which may call dim axis, keepdim keepdims or keep_dims.
 _SAME = """
-abs absolute acos acosh addbmm addcdiv addcmul addmm addmv all allclose amax amin any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argsort asin
-asinh atan atan2 atanh baddbmm bincount bitwise_and bitwise_not bitwise_or bitwise_xor bmm broadcast_to ceil chunk clamp clip concat cos cosh cross cummax cummin
+abs absolute acos acosh addbmm addcdiv addcmul addmm addmv all allclose amax amin any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax asin
+asinh atan atan2 atanh baddbmm bincount bitwise_and bitwise_not bitwise_or bitwise_xor bmm broadcast_to ceil chunk clamp clip concat cos cosh cross cummax
 cumprod cumsum deepcopy diff div divide dot einsum eq equal erf erfc erfinv exp exp2 expm1 eye flip float_power floor floor_divide fmod frac full full_like gcd ge
 greater greater_equal gt histc index_select inverse isclose isfinite isinf isnan isneginf le less less_equal lerp log log10 log1p log2 logaddexp logaddexp2
 logical_and logical_not logical_or logical_xor logsumexp lt masked_select matmul maximum mean meshgrid minimum mm mul mv nan_to_num nansum narrow ne neg negative
 nonzero not_equal ones ones_like outer permute pow prod ravel reciprocal remainder repeat_interleave reshape roll rsqrt scatter_add searchsorted sigmoid
-sign sin sinc sinh sort split sqrt square squeeze stack swapaxes t tan tanh tile topk tril triu trunc unbind unique_consecutive unsqueeze where xlogy zeros
+sign sin sinc sinh split sqrt square squeeze stack swapaxes t tan tanh tile topk tril triu trunc unbind unique_consecutive unsqueeze where xlogy zeros
 zeros_like conv2d kthvalue round softmax real imag polar cdist
 """.split()
 _TWINS = {"dim": ("axis", "dims", "axes"), "keepdim": ("keepdims", "keep_dims"), "dims": ("axis", "dim"), "correction": ("ddof",), "size": ("shape",),
@@ -121,7 +121,22 @@ min = _extreme("min", _table.min, _table.argmin, _table.minimum)
 
 def argmin(input, dim=None, keepdim=False):
     """The place of the smallest along a dimension (None: of all)."""
-    return _ops.argmin(input, dim, keepdim)
+    return _table.argmin(input.reshape(-1)) if dim is None else _table.argmin(input, (dim,), _b.bool(keepdim))
+
+
+def argsort(input, dim=-1, descending=False, stable=False):
+    """The order that sorts; equal elements keep theirs."""
+    return _table.sort(input, dim, _b.bool(descending))[1]
+
+
+def sort(input, *, dim=-1, descending=False, stable=False):
+    """(sorted values, their places); equal elements keep their order."""
+    return tuple(_table.sort(input, dim, _b.bool(descending)))
+
+
+def cummin(input, dim):
+    """(running minimum, its place)"""
+    return tuple(_table.cummin(input, axis=dim))
 
 
 def median(input, dim=None, keepdim=False):

@@ -19,6 +19,40 @@ class CellMore:
         """The name of the class."""
         return type(self).__name__
 
+    # ---- Hooks
+
+    def _with_hooks(self, *args, **kwargs):
+        called = set()
+        try:
+            for hook, with_kwargs in tuple(self._pre_hooks.values()):
+                changed = hook(self, args, kwargs) if with_kwargs else hook(self, args)
+                if changed is None:
+                    continue
+                if not with_kwargs:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+                elif isinstance(changed, tuple) and len(changed) == 2:
+                    args, kwargs = changed
+                else:
+                    raise _errors.RuntimeError(f"a hook with_kwargs returns (inputs, kwargs) or None, got {changed!r}")
+            out = self._with_back_hooks(args, kwargs) if self._back_hooks else self._construct(*args, **kwargs)
+            for number, (hook, with_kwargs, _) in tuple(self._hooks.items()):
+                called.add(number)
+                changed = hook(self, args, kwargs, out) if with_kwargs else hook(self, args, out)
+                out = out if changed is None else changed
+            return out
+        except Exception:
+            for number, (hook, with_kwargs, always) in tuple(self._hooks.items()):
+                if always and number not in called:
+                    self._call_after_error(hook, args, kwargs, with_kwargs)
+            raise
+
+    def _call_after_error(self, hook, args, kwargs, with_kwargs):
+        try:
+            hook(self, args, kwargs, None) if with_kwargs else hook(self, args, None)
+        except Exception as e:  # the first error is the user's
+            import warnings
+            warnings.warn(f"a hook of {type(self).__name__} failed after an error: {e}", stacklevel=4)
+
     # ---- Hooks of gradients
 
     def _with_back_hooks(self, args, kwargs):

@@ -238,17 +238,6 @@ class Cell(CellMore):
             return _rutile.recompute(self.construct, args, kwargs)
         return self.construct(*args, **kwargs)
 
-    def _with_hooks(self, *args, **kwargs):
-        for hook in tuple(self._pre_hooks.values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        out = self._with_back_hooks(args, kwargs) if self._back_hooks else self._construct(*args, **kwargs)
-        for hook in tuple(self._hooks.values()):
-            changed = hook(self, args, out)
-            out = out if changed is None else changed
-        return out
-
     def _compiled_function(self):
         if self._jit is None:
             # The function must not keep the Cell alive: the Cell keeps it.
@@ -459,13 +448,20 @@ class Cell(CellMore):
 
     # ---- Hooks
 
-    def register_forward_pre_hook(self, hook_fn):
-        """hook_fn(cell, inputs) runs before construct; what it returns (unless None) replaces the inputs."""
-        return self._register(self._pre_hooks, hook_fn)
+    def register_forward_pre_hook(self, hook_fn, *, prepend=False, with_kwargs=False):
+        """hook_fn(cell, inputs) runs before construct; what it returns (unless None) replaces the inputs.
 
-    def register_forward_hook(self, hook_fn):
-        """hook_fn(cell, inputs, output) runs after construct; what it returns (unless None) replaces the output."""
-        return self._register(self._hooks, hook_fn)
+        with_kwargs: hook_fn(cell, inputs, kwargs), which may return (inputs, kwargs). prepend: before the hooks there are.
+        """
+        return self._register(self._pre_hooks, hook_fn, (with_kwargs,), prepend)
+
+    def register_forward_hook(self, hook_fn, *, prepend=False, with_kwargs=False, always_call=False):
+        """hook_fn(cell, inputs, output) runs after construct; what it returns (unless None) replaces the output.
+
+        with_kwargs: hook_fn(cell, inputs, kwargs, output). always_call: also after an error, with None as output. prepend:
+        before the hooks there are.
+        """
+        return self._register(self._hooks, hook_fn, (with_kwargs, always_call), prepend)
 
     def register_backward_hook(self, hook_fn):
         """hook_fn(cell, grad_inputs, grad_outputs) sees the gradients of the inputs and outputs as tuples, once both are
@@ -476,11 +472,14 @@ class Cell(CellMore):
         """hook_fn(cell, grad_outputs) sees the gradients of the outputs first; what it returns (unless None) replaces them."""
         return self._register(self._back_hooks, hook_fn, (True,))
 
-    def _register(self, hooks, fn, kind=()):
+    def _register(self, hooks, fn, kind, prepend=False):
         if not callable(fn):
             raise _errors.TypeError(f"a hook is a function, got {type(fn).__name__}")
-        number = next(_numbers)
-        hooks[number] = (fn, *kind) if kind else fn
+        number, before = next(_numbers), dict(hooks) if prepend else {}
+        if prepend:
+            hooks.clear()
+        hooks[number] = (fn, *kind)
+        hooks.update(before)
         _changed(self)
         return HookHandle(self, hooks, number)
 

@@ -305,14 +305,19 @@ def reduce_sum(x, axis=None, keep_dims=False):
     return _table.sum(x, _axes(axis), bool(keep_dims))
 
 
+def _floating(x):
+    """Integers and bools as float32."""
+    return x.cast("float32") if x.dtype.name.startswith(("int", "uint", "bool")) else x
+
+
 def std(input, axis=None, ddof=0, keepdims=False):
     """The standard deviation over axes, divided by n - ddof."""
-    return _table.std(input, _axes(axis), bool(keepdims), int(ddof))
+    return _table.std(_floating(input), _axes(axis), bool(keepdims), int(ddof))
 
 
 def var(input, axis=None, ddof=0, keepdims=False):
     """The variance over axes, divided by n - ddof."""
-    return _table.var(input, _axes(axis), bool(keepdims), int(ddof))
+    return _table.var(_floating(input), _axes(axis), bool(keepdims), int(ddof))
 
 
 def max(input, axis=None, keepdims=False, *, initial=None, where=None):
@@ -337,8 +342,9 @@ def argmax(input, dim=None, keepdim=False):
 
 
 def argmin(input, axis=None, keepdims=False):
-    """The place of the smallest along an axis (None: of all)."""
-    return _table.argmin(input.reshape(-1)) if axis is None else _table.argmin(input, (axis,), bool(keepdims))
+    """The place of the smallest along an axis (None: of all), int32 as in MindSpore."""
+    places = _table.argmin(input.reshape(-1)) if axis is None else _table.argmin(input, (axis,), bool(keepdims))
+    return places.cast("int32")
 
 
 def argmax_with_value(x, axis=0, keep_dims=False):
@@ -363,13 +369,25 @@ def topk(input, k, dim=None, largest=True, sorted=True):
 
 
 def sort(input_x, axis=-1, descending=False):
-    """(sorted values, their places)"""
-    return tuple(_table.sort(input_x, axis, bool(descending)))
+    """(sorted values, their places in int32)"""
+    values, places = _table.sort(input_x, axis, bool(descending))
+    return values, places.cast("int32")
 
 
 def argsort(input, axis=-1, descending=False):
-    """The order that sorts."""
-    return _table.sort(input, axis, bool(descending))[1]
+    """The order that sorts, int32."""
+    return _table.sort(input, axis, bool(descending))[1].cast("int32")
+
+
+def frac(input):
+    """What follows the point; zeros of integers."""
+    return input * 0 if input.dtype.name.startswith(("int", "uint")) else _table.frac(input)
+
+
+def trace(input):
+    """The sum of a matrix's diagonal, in its dtype."""
+    y = _table.trace(input)
+    return y.cast(input.dtype) if input.dtype.name.startswith(("int", "uint")) else y
 
 
 __all__ = [_n for _n, _v in list(globals().items()) if callable(_v) and not _n.startswith("_") and _n not in _imported]

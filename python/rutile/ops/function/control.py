@@ -18,7 +18,7 @@ def _tensors(value):
     return value
 
 
-def cond(pred, true_fn=None, false_fn=None, *operands, p=None):
+def cond(pred=None, true_fn=None, false_fn=None, *operands, A=None, p=None):
     """true_fn(*operands) where pred, one bool, holds, else false_fn(*operands): only that one runs.
 
     In a compiled function both return tensors of equal shapes and dtypes, in the same structure.
@@ -28,9 +28,11 @@ def cond(pred, true_fn=None, false_fn=None, *operands, p=None):
     >>> rutile.ops.cond(x.sum() > 0, lambda v: v * 2, lambda v: v, x).asnumpy().tolist()
     [2.0, 4.0]
     """
+    if pred is None and A is None:
+        raise TypeError("cond takes a condition and functions, or a matrix")
     if not callable(true_fn):
         # MindSpore's condition number of matrices has the same name: cond(A, p=None).
-        return _condition(pred, p if true_fn is None else true_fn)
+        return _condition(pred if A is None else A, p if true_fn is None else true_fn)
     if isinstance(pred, (bool, int)):
         return true_fn(*operands) if pred else false_fn(*operands)
     return _rutile.cond(pred, true_fn, false_fn, operands)

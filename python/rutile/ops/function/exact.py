@@ -103,6 +103,7 @@ def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
     (5.0, [7.0, 0.0])
     """
     A = A if dtype is None else A.cast(dtype)
+    A = A.cast("float32") if A.dtype.name.startswith(("int", "uint")) else A
     if ord is None:
         return _table.norm(A, _axes(dim), bool(keepdim))
     axes = tuple(_axis(a, A.ndim) for a in _axes(dim))

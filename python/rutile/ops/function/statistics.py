@@ -15,7 +15,8 @@ def nanmean(input, axis=None, keepdims=False, *, dtype=None):
 
 def nansum(input, axis=None, keepdims=False, *, dtype=None):
     """The sum without NaNs."""
-    return _table.nansum(input, axes=_axes(axis), keepdims=bool(keepdims), dtype=dtype)
+    y = _table.nansum(input, axes=_axes(axis), keepdims=bool(keepdims), dtype=dtype)
+    return y.cast(input.dtype) if dtype is None and input.dtype.name.startswith(("int", "uint")) else y
 
 
 def aminmax(input, *, axis=0, keepdims=False):
@@ -29,8 +30,9 @@ def cummax(input, axis):
 
 
 def cummin(input, axis):
-    """(running minimum, its place)"""
-    return _table.cummin(input, axis=axis)
+    """(running minimum, its place in int32)"""
+    values, places = _table.cummin(input, axis=axis)
+    return values, places.cast("int32")
 
 
 def cumprod(input, dim, dtype=None):
