@@ -18,10 +18,11 @@ _settings = {
     "save_graphs": False,
     "save_graphs_path": ".",
     "jit_syntax_level": LAX,
+    "check_bprop": False,
 }
 # Of MindSpore, about devices, files and compilers that are not here: kept, and without effect.
 _OTHERS = frozenset((
-    "aoe_config", "aoe_tune_mode", "ascend_config", "auto_tune_mode", "check_bprop", "compile_cache_path",
+    "aoe_config", "aoe_tune_mode", "ascend_config", "auto_tune_mode", "compile_cache_path",
     "debug_level", "disable_format_transform", "enable_auto_mixed_precision", "enable_compile_cache", "enable_dump",
     "enable_graph_kernel", "enable_loop_sink", "enable_mem_reuse", "enable_profiling", "enable_reduce_precision",
     "enable_sparse", "enable_task_sink", "env_config_path", "gpu_config", "grad_for_scalar", "graph_kernel_flags",
@@ -47,7 +48,8 @@ def set_context(**kwargs):
     modes. device_target: "CPU". deterministic: "ON" or "OFF"; on the CPU results are the same in both. device_id: 0.
     save_graphs (bool, or MindSpore's levels 0 to 3), save_graphs_path: writes the text of every compiled graph of a Cell
     below the path. jit_syntax_level: LAX (the default) runs what cannot be compiled as it is written, with a warning;
-    STRICT makes it an error. MindSpore's settings of other devices and compilers are kept and have no effect.
+    STRICT makes it an error. check_bprop: what a Cell's bprop returns must be Tensors of the arguments' dtypes.
+    MindSpore's settings of other devices and compilers are kept and have no effect.
     """
     for name, value in kwargs.items():
         if name == "mode":

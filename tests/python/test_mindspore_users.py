@@ -219,3 +219,41 @@ def test_dtypes_are_mindspores():
     assert x.sum(0, True).shape == (1, 2) and x.aminmax()[0].asnumpy().tolist() == [0.5, -2]
     np.testing.assert_allclose(i.var(0).asnumpy(), i.asnumpy().var(0), rtol=1e-6)
     assert ops.frac(x).asnumpy().tolist() == [[0.5, 0], [0.5, 0]]
+
+
+def test_bprop_is_checked():
+    class Wrong(nn.Cell):
+        def __init__(self, gradients):
+            super().__init__()
+            self.gradients = gradients
+
+        def construct(self, x, y):
+            return x + y
+
+        def bprop(self, x, y, out, dout):
+            return self.gradients
+
+    x = Tensor(np.ones(2, np.float32))
+    g = ops.GradOperation(get_all=True)
+    with pytest.raises(TypeError, match="2 arguments, got 1"):
+        g(Wrong((x,)))(x, x)
+    wide = x.astype(ms.float64)
+    assert g(Wrong((wide, x)))(x, x)[0].dtype == ms.float32
+    ms.set_context(check_bprop=True)
+    try:
+        with pytest.raises(TypeError, match="gradient of float64"):
+            g(Wrong((wide, x)))(x, x)
+        with pytest.raises(TypeError, match="gradient of int"):
+            g(Wrong((2, 3)))(x, x)
+    finally:
+        ms.set_context(check_bprop=False)
+
+
+@pytest.mark.parametrize("f", ["assign", "assign_add", "assign_sub"])
+def test_assign_keeps_the_kind(f):
+    p = Parameter(Tensor([1, 2], ms.int32), name="p")
+    with pytest.raises(TypeError, match="float32 Tensor for a Parameter of int32"):
+        getattr(ms.ops, f)(p, Tensor([1.5, 2]))
+    assert p.asnumpy().tolist() == [1, 2]
+    getattr(ms.ops, f)(p, Tensor([1, 1], ms.int32))
+    assert p.asnumpy().tolist() == {"assign": [1, 1], "assign_add": [2, 3], "assign_sub": [0, 1]}[f]

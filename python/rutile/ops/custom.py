@@ -4,6 +4,7 @@
 import os as _os
 
 from rutile import _rutile
+from rutile import context as _context
 from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
 
@@ -33,7 +34,12 @@ def with_gradient(function, bprop, *args):
         got = bprop(*args, tuple(outs) if many else outs[0], tuple(given) if many else given[0])
         got = got if isinstance(got, (tuple, list)) else (got,)
         if len(got) < len(args):
-            raise _errors.ValueError(f"bprop returns a gradient for each of {len(args)} arguments, got {len(got)}")
+            raise _errors.TypeError(f"bprop returns a gradient for each of {len(args)} arguments, got {len(got)}")
+        if _context.get_context("check_bprop"):
+            for i in floats:
+                if not isinstance(got[i], Tensor) or got[i].dtype != args[i].dtype:
+                    what = got[i].dtype.name if isinstance(got[i], Tensor) else type(got[i]).__name__
+                    raise _errors.TypeError(f"bprop gives argument {i} of {args[i].dtype.name} a gradient of {what}")
         return got
 
     def of_argument(i):

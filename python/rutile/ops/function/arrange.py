@@ -364,14 +364,24 @@ def tensor_scatter_elements(input_x, indices, updates, axis=0, reduction="none")
 
 # ---- Parameters
 
+def _fits(name, variable, value):
+    """Refuses a Tensor of floats for a Parameter of integers, and any but bools for one of bools."""
+    if isinstance(value, Tensor) and value.dtype != variable.dtype:
+        to, of = variable.dtype.name, value.dtype.name
+        if to == "bool" or "int" in to and "int" not in of and of != "bool":
+            raise _errors.TypeError(f"{name}: a {of} Tensor for a Parameter of {to}; cast() it first")
+
+
 def assign(variable, value):
     """Gives a Parameter another value; returns it."""
+    _fits("assign", variable, value)
     variable.set_data(value)
     return variable
 
 
 def assign_add(variable, value):
     """Adds to a Parameter; returns it."""
+    _fits("assign_add", variable, value)
     value = _tensor(value).cast(variable.dtype)
     if value.shape != variable.shape:
         value = _table.broadcast_to(value, variable.shape)
@@ -384,6 +394,7 @@ def assign_add(variable, value):
 
 def assign_sub(variable, value):
     """Subtracts from a Parameter; returns it."""
+    _fits("assign_sub", variable, value)
     variable.set_data(variable - value)
     return variable
 
