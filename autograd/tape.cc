@@ -7,6 +7,7 @@
 #include <deque>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "rutile/ops/composition.h"
 #include "rutile/ops/elementwise.h"
@@ -103,6 +104,8 @@ class Tape final : public TapeHook {
   };
   bool watched_elsewhere(uint32_t var, const GradScope* scope) const;
   void drop_nodes(const GradScope& scope, bool keep);
+  std::vector<std::pair<size_t, uint32_t>> first_readers(size_t first_node,
+                                                         std::span<const uint32_t> vars) const;
   void step(Node& n, Walk& w);
   void finish(uint32_t var, Walk& w);
   void accumulate(uint32_t var, const Tensor& g, Walk& w);
@@ -363,6 +366,22 @@ void Tape::step(Node& n, Walk& w) {
   }
 }
 
+// The leaves among these with a hook, by the first node that reads them; ascending.
+std::vector<std::pair<size_t, uint32_t>> Tape::first_readers(size_t first_node,
+                                                             std::span<const uint32_t> vars) const {
+  std::unordered_set<uint32_t> open;
+  for (const uint32_t v : vars) {
+    if (producers_[v] == kLeaf && hooks_.count(v)) open.insert(v);
+  }
+  std::vector<std::pair<size_t, uint32_t>> found;
+  for (size_t i = first_node; i < nodes_.size() && !open.empty(); ++i) {
+    for (const uint32_t v : nodes_[i].in_vars) {
+      if (open.erase(v)) found.emplace_back(i, v);
+    }
+  }
+  return found;
+}
+
 std::vector<Tensor> Tape::backward(const GradScope& scope, std::span<const Tensor> ys,
                                    std::span<const Tensor> xs, std::span<const Tensor> dys,
                                    bool retain) {
@@ -396,6 +415,9 @@ std::vector<Tensor> Tape::backward(const GradScope& scope, std::span<const Tenso
     const uint32_t y_var = var_of(ys[i]);
     if (w.wanted(y_var)) accumulate(y_var, dys[i], w);
   }
+  // Hooks see the gradient of a leaf as soon as it is complete: they may send it away meanwhile.
+  std::vector<std::pair<size_t, uint32_t>> complete;
+  if (!hooks_.empty() && !scope.partial_) complete = first_readers(first_node, x_vars);
   for (size_t i = last; i-- > first_node;) {
     Node& n = nodes_[i];
     for (uint32_t x : x_vars) {
@@ -407,6 +429,9 @@ std::vector<Tensor> Tape::backward(const GradScope& scope, std::span<const Tenso
     if (!retain) {
       n.saved_in.clear();
       n.saved_out.clear();
+    }
+    for (; !complete.empty() && complete.back().first == i; complete.pop_back()) {
+      finish(complete.back().second, w);
     }
   }
   std::vector<Tensor> result;

@@ -25,6 +25,12 @@ else()
   install(TARGETS rutile LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endif()
 
+# Plugins lie beside the library, which looks for them there. A wheel cannot bring Gloo along.
+if(TARGET rutile_gloo AND NOT RUTILE_WHEEL)
+  set_target_properties(rutile_gloo PROPERTIES INSTALL_RPATH "$ORIGIN")
+  install(TARGETS rutile_gloo LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endif()
+
 # A oneDNN that is no part of the system, such as that of .venv, comes along.
 if(RUTILE_ONEDNN)
   get_target_property(location DNNL::dnnl IMPORTED_LOCATION_RELEASE)

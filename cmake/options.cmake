@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 option(RUTILE_ONEDNN "CPU kernels from oneDNN (else the reference and own SIMD kernels do the work)" ON)
 option(RUTILE_OPENMP "Run CPU kernels on several threads through OpenMP" ON)
+set(RUTILE_GLOO AUTO CACHE STRING "Communication between processes by Gloo: ON, OFF, or AUTO (where it is installed)")
+set(RUTILE_NCCL AUTO CACHE STRING "Communication between GPUs by NCCL: ON, OFF, or AUTO (where it is installed)")
 option(RUTILE_PYTHON "Build the Python extension" ON)
 option(RUTILE_PYTHON_DEVELOP "Let the interpreter of .venv import rutile from this build" OFF)
 option(RUTILE_WHEEL "Lay the install out as the Python package (pip sets this)" OFF)

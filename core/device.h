@@ -19,7 +19,7 @@ struct Device {
 };
 inline constexpr Device kCpu{};
 
-RUTILE_API std::string to_string(Device d);  // "cpu", "cuda:0"
+RUTILE_API std::string to_string(Device d);             // "cpu", "cuda:0"
 RUTILE_API const char* device_type_name(DeviceType t);  // "cpu", "cuda"
 // "cpu", "cuda", "cuda:1"; false for anything else.
 RUTILE_API bool parse_device(std::string_view name, Device* out);

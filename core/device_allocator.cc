@@ -11,9 +11,9 @@ namespace rutile {
 namespace {
 
 constexpr size_t kGrain = 512;
-constexpr size_t kSmall = 1 << 20;          // below: cut from shared segments
+constexpr size_t kSmall = 1 << 20;  // below: cut from shared segments
 constexpr size_t kSmallSegment = 2 << 20;
-constexpr size_t kMedium = 10 << 20;        // below: several share a segment
+constexpr size_t kMedium = 10 << 20;  // below: several share a segment
 constexpr size_t kMediumSegment = 20 << 20;
 constexpr size_t kLargeGrain = 2 << 20;
 constexpr size_t kMaxRequest = size_t{1} << 47;
@@ -50,7 +50,8 @@ DeviceAllocator::~DeviceAllocator() {
   for (Event e : events_) (void)fns_.event_destroy(index_, e);
 }
 
-// The smallest block that is large enough. A large one is not given away for a much smaller request.
+// The smallest block that is large enough. A large one is not given away for a much smaller
+// request.
 DeviceAllocator::Block* DeviceAllocator::find(size_t bytes, Stream stream, bool small) {
   auto& free = pool_of(stream, small).free;
   Block key;
@@ -93,10 +94,9 @@ DeviceAllocator::Block* DeviceAllocator::add_segment(size_t bytes, Stream stream
   b->stream = stream;
   b->small = small;
   if (log_enabled(LogTopic::kMemory)) {
-    log_line(LogTopic::kMemory,
-             cat(device_type_name(fns_.type), ":", index_, ": segment of ",
-                 detail::format_bytes(static_cast<int64_t>(size)), ", now ",
-                 detail::format_bytes(reserved_)));
+    log_line(LogTopic::kMemory, cat(device_type_name(fns_.type), ":", index_, ": segment of ",
+                                    detail::format_bytes(static_cast<int64_t>(size)), ", now ",
+                                    detail::format_bytes(reserved_)));
   }
   return b;
 }
@@ -288,8 +288,8 @@ void DeviceAllocator::fail(size_t requested, const Status& refused) {
   using detail::format_bytes;
   const MemoryStats s = stats_locked();
   const bool absurd = requested > kMaxRequest;
-  std::string text = cat("out of memory on ", device_type_name(fns_.type), ":", index_,
-                         ": requested ");
+  std::string text =
+      cat("out of memory on ", device_type_name(fns_.type), ":", index_, ": requested ");
   text += absurd ? cat(requested, " bytes, more than any device has")
                  : cat(format_bytes(static_cast<int64_t>(requested)), " (", requested, " bytes)");
   text += cat(" | live ", format_bytes(s.live_bytes), " in ", live_.size(), " blocks, peak ",

@@ -9,7 +9,7 @@
 namespace rutile {
 namespace {
 
-constexpr int kMaxDevices = 16;  // of a type
+constexpr int kMaxDevices = 16;     // of a type
 constexpr size_t kPiece = 8 << 20;  // of a copy through pinned memory
 
 std::atomic<DeviceRuntime*> g_runtimes[kNumDeviceTypes][kMaxDevices];

@@ -12,7 +12,7 @@
 namespace rutile {
 namespace {
 
-constexpr std::string_view kNames[] = {"dispatch", "recompiles", "passes",    "fusion",
+constexpr std::string_view kNames[] = {"dispatch", "recompiles", "passes",     "fusion",
                                        "memory",   "dataset",    "checkpoint", "sync"};
 constexpr uint32_t kUnread = 1u << 31;  // RUTILE_LOG has not been looked at
 std::atomic<uint32_t> g_topics{kUnread};

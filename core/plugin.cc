@@ -19,7 +19,8 @@ using InitFn = Status (*)(PluginHost&) noexcept;
 // The folder that this code was loaded from.
 std::string own_folder() {
   Dl_info info{};
-  if (dladdr(reinterpret_cast<void*>(&build_id), &info) == 0 || info.dli_fname == nullptr) return "";
+  if (dladdr(reinterpret_cast<void*>(&build_id), &info) == 0 || info.dli_fname == nullptr)
+    return "";
   const std::string file = info.dli_fname;
   const size_t slash = file.rfind('/');
   return slash == std::string::npos ? "." : file.substr(0, slash);
@@ -52,7 +53,8 @@ class Keeper final : public PluginHost {
   explicit Keeper(DeviceType type) : type_(type) {}
   Status add_device(const DeviceFns* fns) override {
     if (fns == nullptr || fns->type != type_) {
-      return Status(ErrorCode::kUnsupported, cat("gives no device of type ", device_type_name(type_)));
+      return Status(ErrorCode::kUnsupported,
+                    cat("gives no device of type ", device_type_name(type_)));
     }
     fns_ = fns;
     return Status();

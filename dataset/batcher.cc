@@ -50,7 +50,12 @@ Batcher::Batcher(SourcePtr source, const PipelineOptions& options)
   for (const TransformPtr& t : options.transforms) {
     if (!t) refuse("a transform is null");
   }
-  batches_ = n / options.batch_size + (!options.drop_last && n % options.batch_size != 0);
+  if (options.shards < 1 || options.shard < 0 || options.shard >= options.shards) {
+    throw_error(ErrorCode::kValue, cat("shard expects a number below ", options.shards,
+                                       ", the shards, got ", options.shard));
+  }
+  rows_ = options.drop_last ? n / options.shards : (n + options.shards - 1) / options.shards;
+  batches_ = rows_ / options.batch_size + (!options.drop_last && rows_ % options.batch_size != 0);
   if (batches_ == 0) {
     refuse(cat("drop_last leaves nothing: ", n, " samples make no batch of ", options.batch_size));
   }
@@ -158,10 +163,12 @@ Batch Batcher::make(int64_t ticket, Scratch* s, Activity* activity,
   const Permutation order(source_->size(), fold_in(order_key_, epoch));
   const PhiloxKey epoch_key = fold_in(random_key_, epoch);
   const int64_t first = batch.index * options_.batch_size;
-  const int64_t n = std::min(options_.batch_size, source_->size() - first);
+  const int64_t n = std::min(options_.batch_size, rows_ - first);
   std::vector<unsigned char*> data;
   for (int64_t i = 0; i < n && !stop(); ++i) {
-    const int64_t index = options_.shuffle ? order(first + i) : first + i;
+    // Every shards-th sample of the epoch's order; the last ones begin at its front again.
+    const int64_t at = ((first + i) * options_.shards + options_.shard) % source_->size();
+    const int64_t index = options_.shuffle ? order(at) : at;
     std::string problem;
     ErrorCode code = ErrorCode::kRuntime;
     try {

@@ -25,6 +25,7 @@ class Batcher {
   const Source& source() const { return *source_; }
   const PipelineOptions& options() const { return options_; }
   int64_t batches_per_epoch() const { return batches_; }
+  int64_t rows() const { return rows_; }
 
   // Memory that one thread reuses.
   struct Scratch {
@@ -46,6 +47,7 @@ class Batcher {
 
   SourcePtr source_;
   PipelineOptions options_;
+  int64_t rows_ = 0;  // of this shard
   int64_t batches_ = 0;
   PhiloxKey order_key_, random_key_;
 };

@@ -267,7 +267,7 @@ Pipeline& Pipeline::operator=(Pipeline&&) noexcept = default;
 
 bool Pipeline::next(Batch* batch) { return impl_->next(batch); }
 int64_t Pipeline::batches_per_epoch() const { return impl_->batcher().batches_per_epoch(); }
-int64_t Pipeline::samples() const { return source().size(); }
+int64_t Pipeline::samples() const { return impl_->batcher().rows(); }
 const Source& Pipeline::source() const { return impl_->batcher().source(); }
 const PipelineOptions& Pipeline::options() const { return impl_->options(); }
 double Pipeline::wait_seconds() const { return impl_->waited(); }

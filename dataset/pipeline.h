@@ -46,6 +46,9 @@ struct PipelineOptions {
   int prefetch = 2;            // batches made ahead, at least one for each worker
   bool channels_last = false;  // x in NHWC order, for images [C,H,W]
   std::vector<TransformPtr> transforms = {};  // of the first field
+  // Which part of each epoch this process reads: every shards-th sample of its order. All parts are
+  // equally long: with drop_last what is left over is left out, else the first samples come again.
+  int64_t shards = 1, shard = 0;
 };
 
 // Order, contents and random transforms depend on the source, the seed and the epoch only: any
@@ -67,7 +70,7 @@ class RUTILE_API Pipeline {
   bool next(Batch* batch);
 
   int64_t batches_per_epoch() const;
-  int64_t samples() const;
+  int64_t samples() const;  // of this shard
   const Source& source() const;
   const PipelineOptions& options() const;
   // Seconds that next() has waited: what training lost to its input.

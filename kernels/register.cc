@@ -44,6 +44,8 @@ void register_search_cpu();
 void register_complex_cpu();
 void register_fft_cpu();
 
+void register_collective_cpu();
+
 // Reference rows.
 void register_linalg_ref();
 void register_resample_ref();
@@ -73,6 +75,7 @@ void register_distributions_ref();
 void register_complex_ref();
 void register_fft_ref();
 void register_transfer_ref();
+void register_collective_ref();
 
 void register_all() {
   // fast; complex numbers first, so that the others need not know of them
@@ -112,6 +115,7 @@ void register_all() {
   register_unfold_cpu();
   register_linalg_cpu();
   register_fft_cpu();
+  register_collective_cpu();
   // reference
   register_complex_ref();
   register_fft_ref();
@@ -138,6 +142,7 @@ void register_all() {
   register_unique_ref();
   register_require_ref();
   register_record_ref();
+  register_collective_ref();
   register_scatter_ref();
   register_distributions_ref();
   register_transfer_ref();

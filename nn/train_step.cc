@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "rutile/autograd/tape.h"
+#include "rutile/dist/replicas.h"
 #include "rutile/ops/amp.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/optim.h"
@@ -64,6 +65,8 @@ struct TrainStep::Impl {
   Ref<State> batches = {};
   std::vector<Ref<State>> sums = {};
   Part part = Part::kWhole;  // of the call that runs or is traced
+  std::unique_ptr<dist::GradientReducer> reducer = {};
+  bool together = false;  // states have been made rank 0's
 
   void make_sums() {
     batches = make_ref<State>("batches", Tensor::scalar(int64_t{0}, DType::kI64));
@@ -71,6 +74,28 @@ struct TrainStep::Impl {
       const TensorMeta& m = p->meta();
       sums.push_back(make_ref<State>(p->name(), Tensor::zeros(m.shape, m.dtype)));
     }
+  }
+
+  void make_reducer() {
+    std::vector<TensorMeta> metas;
+    for (const ParameterPtr& p : optimizer->parameters()) metas.push_back(p->meta());
+    reducer = std::make_unique<dist::GradientReducer>(std::move(metas), *options.data_parallel);
+  }
+  void start_together() {
+    if (!reducer || together) return;
+    dist::NamedStates states = net->named_states();
+    const auto& more = optimizer->named_states();
+    states.insert(states.end(), more.begin(), more.end());
+    dist::broadcast_states(states, 0, options.data_parallel->group);
+    together = true;
+  }
+  void compare_replicas() {
+    const int64_t every = reducer ? options.data_parallel->check_every : 0;
+    if (every <= 0 || optimizer->steps() % every != 0) return;
+    dist::NamedStates states;
+    for (const ParameterPtr& p : optimizer->parameters())
+      states.emplace_back(p->name(), p->state());
+    dist::check_replicas(states, options.data_parallel->group);
   }
 
   // Which part of an accumulated step the next call is.
@@ -125,6 +150,7 @@ struct TrainStep::Impl {
       }
       const Tensor total = forward(batch[0], batch[1], &results);
       graph::current_phase() = graph::Phase::kBackward;
+      if (reducer && part == Part::kWhole) reducer->attach(scope, watched, index);
       std::vector<Tensor> found = scope.gradient(total, watched);
       for (size_t k = 0; k < index.size(); ++k) grads[index[k]] = std::move(found[k]);
     }
@@ -152,6 +178,7 @@ struct TrainStep::Impl {
     ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
     if (part != Part::kWhole) accumulate(grads);
     if (part == Part::kFirst || part == Part::kMiddle) return;
+    if (reducer) reducer->finish(grads);
     if (options.centralize) optim::centralize(grads);
     const optim::Prepared p =
         optim::prepare(*grads, options.loss_scaler.get(), options.clip_norm, options.accumulate);
@@ -188,7 +215,7 @@ struct TrainStep::Impl {
     for (const ParameterPtr& p : optimizer->parameters()) {
       v = detail::mix_hash(v, p->requires_grad());
     }
-    return v;
+    return reducer ? detail::mix_hash(v, communicator_edition()) : v;
   }
 };
 
@@ -204,6 +231,7 @@ TrainStep::TrainStep(CellPtr net, LossFn loss, std::shared_ptr<optim::Optimizer>
   *impl_ = {std::move(net), std::move(loss), std::move(optimizer), std::move(options), nullptr};
   impl_->policy = policy_of(impl_->options);
   if (impl_->options.accumulate > 1) impl_->make_sums();
+  if (impl_->options.data_parallel) impl_->make_reducer();
   if (impl_->options.mode == Mode::kGraph) {
     Impl* p = impl_.get();
     impl_->compiled = std::make_unique<graph::Compiled>(
@@ -217,12 +245,15 @@ TrainStep::TrainStep(TrainStep&&) noexcept = default;
 
 StepResult TrainStep::operator()(const Tensor& x, const Tensor& y) {
   impl_->check_parameters();
+  impl_->start_together();
   impl_->optimizer->before_step();
   impl_->part = impl_->next_part();
   const std::vector<Tensor> batch{x, y};
   std::vector<Tensor> r =
       impl_->compiled ? (*impl_->compiled)(batch, impl_->variant()) : impl_->step(batch);
+  const bool updated = impl_->part == Part::kWhole || impl_->part == Part::kLast;
   impl_->count_batch();
+  if (updated) impl_->compare_replicas();
   return {r[0], r.size() > 1 ? r[1] : Tensor()};
 }
 

@@ -10,8 +10,10 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "rutile/dist/reducer.h"
 #include "rutile/graph/explain.h"
 #include "rutile/nn/cell.h"
 #include "rutile/nn/losses.h"
@@ -41,6 +43,9 @@ struct StepOptions {
   int64_t accumulate = 1;
   bool centralize = false;               // optim::centralize
   std::shared_ptr<optim::EMA> ema = {};  // updated after the optimizer
+  // Data parallelism: every rank of the group (dist/group.h) has batches of its own and takes the
+  // mean gradient of all. The first step starts from rank 0's states.
+  std::optional<dist::ReducerOptions> data_parallel = {};
 };
 
 struct StepResult {

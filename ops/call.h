@@ -117,7 +117,7 @@ struct CallModes {
   const CellScope* cell = nullptr;
   const CallPlace* forward = nullptr;  // while a gradient rule runs: the call it belongs to
   bool reference_kernels = false;      // tests: run the oracle
-  Device device;            // of ops without inputs; set by DeviceScope
+  Device device;                       // of ops without inputs; set by DeviceScope
   int32_t clone_group = 0;  // != 0 while recompute() repeats a body: keeps its clones apart
 };
 RUTILE_API CallModes& call_modes();

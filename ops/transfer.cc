@@ -20,9 +20,7 @@ Status infer_to_device(const CallMeta& c, TensorMeta* out) {
   return Status();
 }
 
-GradResult grad_to_device(GradCtx& ctx) {
-  return {to_device(ctx.grad(), ctx.in_meta(0).device)};
-}
+GradResult grad_to_device(GradCtx& ctx) { return {to_device(ctx.grad(), ctx.in_meta(0).device)}; }
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "rutile/core/rng.h"
+#include "rutile/dist/group.h"
 #include "rutile/ops/view.h"
 #include "rutile/train/text.h"
 
@@ -90,6 +91,8 @@ void set_sources(const Options& o, dataset::SourcePtr train, dataset::SourcePtr 
   options.workers = o.workers;
   options.prefetch = 2 + o.workers;
   dataset::PipelineOptions test_options = options;
+  options.shards = dist::size();
+  options.shard = dist::rank();
   options.transforms = std::move(train_transforms);
   options.shuffle = options.drop_last = true;
   options.repeat = 0;

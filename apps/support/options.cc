@@ -6,10 +6,15 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <new>
 
 #include "rutile/core/interrupt.h"
+#include "rutile/core/rng.h"
 #include "rutile/core/thread.h"
+#include "rutile/dist/group.h"
+#include "rutile/dist/spawn.h"
 #include "rutile/ops/random.h"
 #include "rutile/train/text.h"
 
@@ -136,6 +141,10 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
       ->check(positive_number());
   app.add_option("--seed", o->seed, "of initial values, order and random transforms [0]")
       ->check(whole_number(0, std::numeric_limits<int64_t>::max()));
+  app.add_option("--ranks", o->ranks,
+                 "processes to start on this machine, which train together; each takes batches of "
+                 "its own [1, or what torchrun, mpirun or srun started]")
+      ->check(whole_number(1, 4096));
   app.add_option("--threads", o->threads, "compute threads [what this process may use]")
       ->check(whole_number(1, 4096));
   app.add_option("--workers", o->workers, "threads that prepare batches; 0: none of their own [1]")
@@ -202,17 +211,33 @@ int fail(const std::string& program, int code, std::string message) {
     }
   }
   std::fflush(stdout);
+  dist::report_failure(line);
   const char* kind = code == kExitInterrupted ? "" : "error: ";
   std::fprintf(stderr, "%s: %s%s\n", program.c_str(), kind, line.c_str());
   return code;
 }
 
+// This program again, once for each rank.
+int start_ranks(const Options& o, int argc, char** argv) {
+  try {
+    std::vector<std::string> command{std::filesystem::read_symlink("/proc/self/exe")};
+    command.insert(command.end(), argv + 1, argv + argc);
+    return dist::spawn_ranks({.ranks = o.ranks, .command = std::move(command)});
+  } catch (const std::exception& e) {
+    return fail(o.program, kExitError, e.what());
+  }
+}
+
 int run_body(const Options& o, const std::function<void(const Options&)>& body) {
   try {
     install_interrupt_handler();
+    dist::init();
     if (o.threads > 0) set_num_threads(o.threads);
-    set_seed(o.seed);
+    // Ranks draw their own random numbers; what they begin with is rank 0's.
+    const auto rank = static_cast<uint64_t>(dist::rank());
+    set_seed(rank == 0 ? o.seed : fold_in({o.seed}, rank).value);
     body(o);
+    dist::finalize();
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
       return fail(o.program, kExitError, "standard output cannot be written to");
     }
@@ -240,6 +265,7 @@ nn::StepOptions Options::step_options() const {
   s.mode = graph() ? nn::Mode::kGraph : nn::Mode::kEager;
   if (precision == "bf16") s.amp = DType::kBF16;
   s.remat = remat;
+  if (dist::size() > 1) s.data_parallel = dist::ReducerOptions();
   return s;
 }
 
@@ -265,6 +291,7 @@ int run_program(int argc, char** argv, const Program& program,
   } catch (const std::exception& e) {
     return fail(program.name, kExitUsage, e.what());
   }
+  if (o.ranks > 1 && !std::getenv("RANK")) return start_ranks(o, argc, argv);
   return run_body(o, body);
 }
 

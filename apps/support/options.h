@@ -35,7 +35,7 @@ struct Options {
   int64_t image_size = 0, batch_size = 0, epochs = 0, steps = 0, checkpoint_steps = 0;
   double lr = 0;
   uint64_t seed = 0;
-  int threads = 0, workers = 1;
+  int threads = 0, workers = 1, ranks = 0;
   bool resume = false;
   bool explain = false;
   std::string explain_folder;  // for its files; may be empty

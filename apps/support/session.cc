@@ -10,6 +10,7 @@
 #include "rutile/apps/support/build_info.h"
 #include "rutile/core/log.h"
 #include "rutile/core/thread.h"
+#include "rutile/dist/group.h"
 #include "rutile/train/callbacks.h"
 #include "rutile/train/report.h"
 #include "rutile/train/text.h"
@@ -21,7 +22,11 @@ using train::Evaluation;
 using train::fixed;
 using train::grouped;
 
+bool first_rank() { return dist::rank() == 0; }
+
+// Rank 0 speaks for all.
 void say(const std::string& line) {
+  if (!first_rank()) return;
   std::printf("%s\n", line.c_str());
   std::fflush(stdout);
 }
@@ -65,7 +70,8 @@ class Session {
     check_places();
     say(cat(o_.program, ": ", work_.network, " with ", grouped(work_.net->num_elements()),
             " parameters; ", o_.dataset, ": ", data_.description, "; ", o_.mode, ", ", o_.precision,
-            ", ", num_threads(), " thread(s)"));
+            ", ", num_threads(), " thread(s)",
+            dist::size() > 1 ? cat(", ", dist::size(), " ranks") : ""));
     if (o_.explain) return explain();
     if (folder_) prepare_checkpoints();
     add_callbacks();
@@ -105,6 +111,7 @@ class Session {
 
   void prepare_checkpoints() {
     if (!o_.resume) {
+      if (!first_rank()) return;
       if (const int n = folder_->set_aside(); n > 0) {
         say(cat("moved ", n, " checkpoint(s) of an earlier run to '", folder_->path(),
                 "/previous'"));
@@ -142,8 +149,10 @@ class Session {
   }
 
   void add_callbacks() {
-    trainer_.add(std::make_shared<train::ProgressCallback>(progress_, work_.unit));
-    if (folder_) {
+    if (first_rank()) {
+      trainer_.add(std::make_shared<train::ProgressCallback>(progress_, work_.unit));
+    }
+    if (folder_ && first_rank()) {
       checkpoints_ = std::make_shared<train::CheckpointCallback>(
           *folder_, train::CheckpointCallbackOptions{.every_steps = o_.checkpoint_steps,
                                                      .metadata = manifest_});
@@ -173,6 +182,7 @@ class Session {
     const double in_training = history.seconds - test_seconds_;
     if (data_.test && evaluated_at_ != trainer_.steps_done()) evaluate();
     const train::RunReport r = report(history, in_training);
+    if (!first_rank()) return;
     std::fputs(train::table(r).c_str(), stdout);
     if (!o_.json.empty()) train::write_json(o_.json, r);
     if (work_.before_last_line) work_.before_last_line();
@@ -197,8 +207,8 @@ class Session {
     r.steps = done - std::max<int64_t>(skip, 0);
     r.total_steps = trainer_.steps_done();
     if (done > 0) {
-      r.items_per_second = h.median_items_per_second(skip);
-      r.best_items_per_second = h.best_items_per_second(skip);
+      r.items_per_second = h.median_items_per_second(skip) * dist::size();
+      r.best_items_per_second = h.best_items_per_second(skip) * dist::size();
       r.step_ms = 1e3 * h.median_seconds(skip);
       r.first_step_s = h.step_seconds[0];
       r.final_loss = h.losses.back();

@@ -163,8 +163,7 @@ Status Lowering::lower_kernel(NodeId id) {
   if (!plan) {
     // The same decision as eager execution: copies let a fast row in, or the reference runs.
     PlanEntry entry;
-    RUTILE_RETURN_IF_ERROR(
-        plan_call(*n.op, n.attrs.get(), in, reference, &entry));
+    RUTILE_RETURN_IF_ERROR(plan_call(*n.op, n.attrs.get(), in, reference, &entry));
     if (!entry.plan) {
       return Status(ErrorCode::kUnsupported, "has no kernel and was not expanded");
     }

@@ -5,6 +5,7 @@
 
 #include "rutile/core/thread.h"
 #include "rutile/ops/call.h"
+#include "rutile/ops/communicator.h"
 
 namespace rutile::graph {
 
@@ -219,7 +220,12 @@ std::vector<Tensor> Session::run_with(const std::vector<Tensor>& inputs, const O
   } give_back{*this};
   bind(inputs, &outputs);
   if (started) started();
-  run_steps(after, hook);
+  try {
+    run_steps(after, hook);
+  } catch (...) {
+    drain_communicators();  // which may be at work in the arena
+    throw;
+  }
   finish();
   return outputs;
 }

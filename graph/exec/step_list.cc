@@ -53,8 +53,7 @@ void StepList::add(std::shared_ptr<const Plan> plan, const std::vector<Place>& i
 Status StepList::copy_into(Place from, const TensorMeta& meta, Place to, NodeId node) {
   const TensorMeta* in = &meta;
   PlanEntry entry;
-  RUTILE_RETURN_IF_ERROR(
-      plan_call(ops::kContiguous, nullptr, {&in, 1}, false, &entry));
+  RUTILE_RETURN_IF_ERROR(plan_call(ops::kContiguous, nullptr, {&in, 1}, false, &entry));
   add(entry.plan, {from}, {to}, node);
   p_.steps.back().copied = 2 * entry.outputs[0].nbytes();
   return Status();
@@ -65,8 +64,7 @@ Status StepList::reorder_into(Place from, const TensorMeta& meta, Place to,
   const ops::ReorderAttrs attrs{{to_meta.layout, to_meta.is_channels_last()}};
   const TensorMeta* in = &meta;
   PlanEntry entry;
-  RUTILE_RETURN_IF_ERROR(
-      plan_call(ops::kReorder, &attrs, {&in, 1}, false, &entry));
+  RUTILE_RETURN_IF_ERROR(plan_call(ops::kReorder, &attrs, {&in, 1}, false, &entry));
   if (!same_placement(entry.outputs[0], to_meta)) {
     return Status(ErrorCode::kUnsupported,
                   cat("no kernel writes ", to_meta, " here; it would write ", meta));

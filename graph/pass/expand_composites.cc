@@ -38,8 +38,8 @@ void expand(Graph& g, NodeId id, Renames* renames) {
 bool needs_expansion(const Graph& g, const Node& n) {
   if (n.op->view_offset || !n.op->compose || n.op->runs_bodies) return false;
   PlanEntry entry;
-  const Status s = plan_call(*n.op, n.attrs.get(), g.input_metas(n),
-                             call_modes().reference_kernels, &entry);
+  const Status s =
+      plan_call(*n.op, n.attrs.get(), g.input_metas(n), call_modes().reference_kernels, &entry);
   return s.ok() && !entry.plan;
 }
 

@@ -71,8 +71,7 @@ Status LayoutPass::place_value(ValueId v, const Placement& p, const Node& like, 
 Status LayoutPass::by_preference(NodeId id, bool* done) {
   const std::vector<ValueId>& results = g_.nodes[id].outputs;
   if (results.empty()) return Status();
-  for (const KernelRow& row :
-       kernel_rows(*g_.nodes[id].op, g_.meta(results.front()).device.type)) {
+  for (const KernelRow& row : kernel_rows(*g_.nodes[id].op, g_.meta(results.front()).device.type)) {
     if (!row.prefer || row.reference) continue;
     SmallVector<const TensorMeta*, 6> in;
     SmallVector<TensorMeta, 2> out;
@@ -168,8 +167,8 @@ Status LayoutPass::infer_outputs(NodeId id) {
   if (out.empty()) return Status();
   SmallVector<TensorMeta, 1> inferred;
   ScopedValue<Device> there(call_modes().device, out[0].device);
-  RUTILE_RETURN_IF_ERROR(infer_placed(*call.op, call.attrs, call.inputs,
-                                      call_modes().reference_kernels, &inferred));
+  RUTILE_RETURN_IF_ERROR(
+      infer_placed(*call.op, call.attrs, call.inputs, call_modes().reference_kernels, &inferred));
   for (int i = 0; i < inferred.size(); ++i) {
     g_.values[g_.nodes[id].outputs[i]].meta = inferred[i];
   }

@@ -48,6 +48,7 @@ RUTILE_API Status run_pipeline(Graph& g, std::string_view off, std::vector<PassR
 RUTILE_API Status check_pass_names(std::string_view off);
 
 // Each stands in a file of its name, whose head says what it does, requires and guarantees.
+Status bucket_allreduce(Graph& g);
 Status canonicalize(Graph& g);
 Status constant_fold(Graph& g);
 Status cse(Graph& g);

@@ -19,6 +19,7 @@ constexpr Pass kTraining[] = {
     {"merge_sums", merge_sums, true, "sums of many gradients become one product or copy"},
     {"fuse_norm_act", fuse_norm_act, true, "batch norm, add and ReLU in one kernel, both ways"},
     {"fuse_post_ops", fuse_post_ops, true, "layer, residual and activation in one kernel"},
+    {"bucket_allreduce", bucket_allreduce, true, "gradients travel together while backward runs"},
     {"fuse_optimizer", fuse_optimizer, true, "one update kernel for all parameters"},
     {"schedule", schedule, true, "States are updated as soon as their gradients are there"},
     {"expand_composites", expand_composites, false, "ops without a kernel become their definition"},

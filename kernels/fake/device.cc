@@ -147,7 +147,8 @@ Status event_done(int, Event e, bool* done) {
 }
 Status event_ms(int, Event from, Event to, float* ms) {
   std::scoped_lock lock(event(from).state->mutex, event(to).state->mutex);
-  *ms = std::chrono::duration<float, std::milli>(event(to).state->at - event(from).state->at).count();
+  *ms =
+      std::chrono::duration<float, std::milli>(event(to).state->at - event(from).state->at).count();
   return Status();
 }
 

@@ -22,7 +22,8 @@ class Memory {
   // Less than the region: requests beyond it fail. 0: the whole region.
   void set_limit(size_t bytes);
   bool owns(const void* p) const {
-    return p >= static_cast<const void*>(device_) && p <= static_cast<const void*>(device_ + bytes_);
+    return p >= static_cast<const void*>(device_) &&
+           p <= static_cast<const void*>(device_ + bytes_);
   }
   // Where the device's own work finds what the host calls `p`.
   void* translate(const void* p) const { return host_ + (static_cast<const char*>(p) - device_); }

@@ -22,8 +22,7 @@ void EventState::wait(uint64_t number) {
   reached.wait(lock, [&] { return done >= number; });
 }
 
-Worker::Worker()
-    : random_(reinterpret_cast<uintptr_t>(this) | 1), thread_([this] { loop(); }) {}
+Worker::Worker() : random_(reinterpret_cast<uintptr_t>(this) | 1), thread_([this] { loop(); }) {}
 
 Worker::~Worker() { stop(); }
 

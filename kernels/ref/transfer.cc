@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies between devices: the same row for the tensors of each of them.
+#include "rutile/ops/transfer.h"
 #include "rutile/core/device_runtime.h"
 #include "rutile/kernels/ref/ref_plan.h"
-#include "rutile/ops/transfer.h"
 
 namespace rutile::kernels {
 namespace {

@@ -77,19 +77,32 @@ def get_context(name):
 
 
 class ParallelMode:
-    """MindSpore's ways of training on several devices; there is one process, STAND_ALONE."""
+    """MindSpore's ways of training on several devices. STAND_ALONE and DATA_PARALLEL do something here."""
 
     STAND_ALONE, DATA_PARALLEL, HYBRID_PARALLEL = "stand_alone", "data_parallel", "hybrid_parallel"
     SEMI_AUTO_PARALLEL, AUTO_PARALLEL = "semi_auto_parallel", "auto_parallel"
     MODE_LIST = [STAND_ALONE, DATA_PARALLEL, HYBRID_PARALLEL, SEMI_AUTO_PARALLEL, AUTO_PARALLEL]
 
 
-_PARALLEL = {"device_num": 1, "global_rank": 0, "parallel_mode": ParallelMode.STAND_ALONE, "gradients_mean": False}
+_PARALLEL = {"parallel_mode": ParallelMode.STAND_ALONE, "gradients_mean": False, "gradient_fp32_sync": True, "all_reduce_fusion_config": [],
+             "parameter_broadcast": True, "comm_fusion": None}
 _parallel = dict(_PARALLEL)
 
 
+def _whole_numbers(name, value):
+    if not isinstance(value, (list, tuple)) or any(isinstance(v, bool) or not isinstance(v, int) or v < 0 for v in value):
+        raise _rutile.errors.TypeError(f"set_auto_parallel_context: {name} must be a list of whole numbers, got {value!r}")
+
+
 def set_auto_parallel_context(**kwargs):
-    """Keeps MindSpore's settings for several devices. device_num is 1 and global_rank is 0: another is a ValueError.
+    """What training in several processes does; each process says the same.
+
+    parallel_mode: ParallelMode.DATA_PARALLEL makes TrainOneStepCell and Model.train reduce the gradients over all processes;
+    gradients_mean: to their mean, else (the default) to their sum. all_reduce_fusion_config: the numbers of the parameters
+    behind which a message ends, [85, 160] makes three; comm_fusion={"allreduce": {"mode": "size", "config": 10}} gives their
+    size in MB, "index" is all_reduce_fusion_config, "auto" 25 MB. gradient_fp32_sync=False sends gradients in bfloat16.
+    parameter_broadcast: training starts with rank 0's parameters (the default). device_num and global_rank must be those of
+    the processes. MindSpore's further settings are kept and have no effect.
 
     >>> import rutile
     >>> rutile.set_auto_parallel_context(parallel_mode=rutile.ParallelMode.DATA_PARALLEL, gradients_mean=True)
@@ -100,14 +113,44 @@ def set_auto_parallel_context(**kwargs):
     for name, value in kwargs.items():
         if name == "parallel_mode":
             _choice(name, value, ParallelMode.MODE_LIST)
-        elif name in ("device_num", "global_rank") and value != _PARALLEL[name]:
-            raise _rutile.errors.ValueError(f"set_auto_parallel_context: {name} is {_PARALLEL[name]}, there is one process; got "
-                                            f"{value!r}")
+        elif name in ("device_num", "global_rank"):
+            want = _rutile.dist.size() if name == "device_num" else _rutile.dist.rank()
+            if value != want:
+                raise _rutile.errors.ValueError(f"set_auto_parallel_context: {name} is {want} (communication.init() says so), got {value!r}")
+        elif name in ("gradients_mean", "parameter_broadcast", "gradient_fp32_sync") and not isinstance(value, bool):
+            raise _rutile.errors.TypeError(f"set_auto_parallel_context: {name} must be a bool, got {value!r}")
+        elif name == "all_reduce_fusion_config":
+            _whole_numbers(name, value)
+        elif name == "comm_fusion" and value is not None:
+            _fusion(value)
     _parallel.update(kwargs)
+
+
+def _fusion(value):
+    """(MB of a message or None, where messages end) of comm_fusion."""
+    group = value.get("allreduce", {}) if isinstance(value, dict) else None
+    if not isinstance(group, dict) or group.get("mode", "auto") not in ("auto", "size", "index"):
+        raise _rutile.errors.ValueError('set_auto_parallel_context: comm_fusion must be {"allreduce": {"mode": "auto", "size" or "index", '
+                                        f'"config": ...}}}}, got {value!r}')
+    mode, config = group.get("mode", "auto"), group.get("config")
+    if mode == "index":
+        _whole_numbers("comm_fusion", config)
+        return None, list(config)
+    if mode == "size" and (isinstance(config, bool) or not isinstance(config, (int, float)) or config <= 0):
+        raise _rutile.errors.ValueError(f"set_auto_parallel_context: the size of comm_fusion is a number of MB, got {config!r}")
+    return (float(config) if mode == "size" else None), []
+
+
+def gradient_messages():
+    """(MB of a message, where messages end, dtype that is sent or None) as set."""
+    mb, split = _fusion(_parallel["comm_fusion"]) if _parallel.get("comm_fusion") else (None, [])
+    return mb or 25.0, split or list(_parallel["all_reduce_fusion_config"]), None if _parallel["gradient_fp32_sync"] else "bfloat16"
 
 
 def get_auto_parallel_context(attr_key):
     """The value of a setting of set_auto_parallel_context."""
+    if attr_key in ("device_num", "global_rank"):
+        return _rutile.dist.size() if attr_key == "device_num" else _rutile.dist.rank()
     if attr_key not in _parallel:
         raise _rutile.errors.ValueError(f"get_auto_parallel_context: {attr_key!r} was not set")
     return _parallel[attr_key]

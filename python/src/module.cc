@@ -15,6 +15,7 @@
 #include "rutile/python/src/cell.h"
 #include "rutile/python/src/control.h"
 #include "rutile/python/src/convert.h"
+#include "rutile/python/src/dist.h"
 #include "rutile/python/src/files.h"
 #include "rutile/python/src/interop.h"
 #include "rutile/python/src/jit.h"
@@ -65,6 +66,7 @@ PYBIND11_MODULE(_rutile, m) {
   add_control(m);
   add_files(m);
   add_tools(m);
+  add_dist(m);
   add_op_table(m);
   add_random(m);
   m.attr("__version__") = RUTILE_VERSION;

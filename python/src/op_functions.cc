@@ -52,6 +52,7 @@ class ReleaseGil {
 // the lock; a view only makes a handle.
 bool runs_long(const OpDef& op, std::span<const Tensor> in) {
   if (op.view_offset || call_modes().trace) return false;
+  if (op.effects & kCollective) return true;  // it waits for other processes
   int64_t elements = 0;
   for (const Tensor& t : in) {
     if (t.defined()) elements += t.numel();

@@ -4,6 +4,7 @@
 from rutile import _rutile
 from rutile import ops
 from rutile._rutile import Parameter
+from rutile._rutile import dist as _dist
 from rutile.common.initializer import initializer
 from rutile.nn.cell import Cell
 from rutile.nn.layer import _BatchNorm, _positive
@@ -64,7 +65,11 @@ class InstanceNorm3d(_InstanceNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation of [n, c] or [n, c, h, w] over the batches of all processes; this one process is all of them."""
+    """Batch normalisation of [n, c] or [n, c, h, w] by the statistics of the batches of all processes together.
+
+    process_groups: lists of ranks that share theirs; every process is in one of them. None: all share. Running statistics move
+    as if every process had as many samples as this one.
+    """
 
     _ranks = (2, 4)
 
@@ -76,10 +81,38 @@ class SyncBatchNorm(_BatchNorm):
         process_groups = process_groups or None
         if process_groups is not None and not isinstance(process_groups, list):
             raise _errors.TypeError(f"[SyncBatchNorm] process_groups must be a list of lists of ranks, got {process_groups!r}")
-        for group in process_groups or []:
-            if list(group) != [0]:
-                raise _errors.ValueError(f"[SyncBatchNorm] there is one process, of rank 0, got the group {group}")
         self.process_groups = process_groups
+        self.group = "world" if process_groups is None else self._group(process_groups)
+        self.group_size = _dist.size(self.group)
+
+    @staticmethod
+    def _group(process_groups):
+        """The name of the group that this process is in, made where it is not there."""
+        size, rank = _dist.size(), _dist.rank()
+        ranks = [r for group in process_groups for r in group]
+        if sorted(ranks) != list(range(size)):
+            raise _errors.ValueError(f"[SyncBatchNorm] process_groups must hold every rank from 0 to {size - 1} once, got {process_groups}")
+        mine = next(list(group) for group in process_groups if rank in group)
+        if len(mine) == size:
+            return "world"
+        name = "sync_batch_norm_" + "_".join(map(str, mine))
+        if name not in _made:
+            _dist.create_group(name, mine)
+            _made.add(name)
+        return name
+
+    def construct(self, x):
+        by_batch = self.training if self.use_batch_statistics is None else self.use_batch_statistics
+        if not by_batch or self.group_size == 1 or x.ndim not in self._ranks:
+            return super().construct(x)
+        y, mean, rstd = table.sync_batch_norm(x, self.gamma, self.beta, eps=self.eps, group=self.group)
+        count = x.size // max(x.shape[1], 1) * self.group_size
+        _rutile.updates.batch_norm_update_stats(self.moving_mean, self.moving_variance, mean, rstd, momentum=1 - self.momentum,
+                                                eps=self.eps, count=count)
+        return y
+
+
+_made = set()  # groups of SyncBatchNorm
 
 
 class LayerNormExt(Cell):

@@ -2,7 +2,7 @@
 """Cells around a network: with its loss, as a training step, for evaluation."""
 
 from rutile import _rutile
-from rutile import ops
+from rutile import context, ops
 from rutile._rutile import Parameter, Tensor, updates
 from rutile.nn.cell import Cell
 from rutile.ops import table
@@ -104,6 +104,10 @@ class TrainOneStepCell(Cell):
         # For steps of one's own, written on this one.
         self.grad, self.grad_no_sens = ops.GradOperation(get_by_list=True, sens_param=True), ops.GradOperation(get_by_list=True)
         self.hyper_map, self.reducer_flag = ops.HyperMap(), False
+        self.__dict__.update(_together=True, _reducer=None)
+        if context.get_auto_parallel_context("parallel_mode") in (context.ParallelMode.DATA_PARALLEL, context.ParallelMode.HYBRID_PARALLEL):
+            self.reducer_flag = True
+            self.__dict__.update(_together=False, _reducer=DistributedGradReducer(self.weights))
 
     @property
     def weights(self):
@@ -111,8 +115,21 @@ class TrainOneStepCell(Cell):
         return self.optimizer.parameters
 
     def grad_reducer(self, grads):
-        """The mean over all processes, of which there is one."""
-        return grads
+        """In data parallel training the sum or mean over all processes (set_auto_parallel_context), else the gradients."""
+        return self._reducer(grads) if self.reducer_flag else grads
+
+    def _start_together(self):
+        """All processes begin with the values of rank 0."""
+        if self._together or _rutile.inside_transform():
+            return
+        self.__dict__["_together"] = True
+        if _rutile.dist.size() > 1 and context.get_auto_parallel_context("parameter_broadcast"):
+            own = {id(p): p for p in (*self.get_parameters(), *self.weights)}
+            _rutile.dist.broadcast_states([(p.name, p) for p in own.values()])
+
+    def __call__(self, *inputs, **kwargs):
+        self._start_together()
+        return super().__call__(*inputs, **kwargs)
 
     def _loss_and_grads(self, inputs, scale):
         """The network's result and the gradients of it (its first entry) times scale."""
@@ -128,6 +145,7 @@ class TrainOneStepCell(Cell):
     def construct(self, *inputs):
         scale = None if self.sens == 1.0 else Tensor(float(self.sens))
         loss, grads = self._loss_and_grads(inputs, scale)
+        grads = self.grad_reducer(grads)
         self.optimizer(grads)
         return (loss, {p.name: g for p, g in zip(self.weights, grads)}) if self.return_grad else loss
 
@@ -232,7 +250,7 @@ class TrainOneStepWithLossScaleCell(TrainOneStepCell):
     def construct(self, *inputs):
         scale = self.scale_sense.value()
         loss, grads = self._loss_and_grads(inputs, scale)
-        overflow, *grads = table.unscale_and_check(scale, list(grads))
+        overflow, *grads = table.unscale_and_check(scale, list(self.grad_reducer(grads)))
         self.optimizer.step_unless(overflow, grads)
         self.process_loss_scale(overflow)
         return loss, overflow, scale
@@ -359,13 +377,31 @@ class GradAccumulationCell(Cell):
 
 
 class DistributedGradReducer(Cell):
-    """Gradients averaged (mean) or summed over all processes; this one process is all of them, so they stay."""
+    """Gradients added up or (mean) averaged over the processes of a group, in few large messages.
+
+    parameters: those that the gradients are of. mean: None takes that of set_auto_parallel_context, whose settings of messages
+    count too. degree: the number of processes, or None. Called with the gradients, in the order of the parameters.
+
+    >>> import rutile
+    >>> from rutile import nn
+    >>> reducer = nn.DistributedGradReducer(nn.Dense(1, 1).trainable_params(), mean=True)
+    >>> [g.asnumpy().tolist() for g in reducer((rutile.Tensor([2.0]),))]
+    [[2.0]]
+    """
 
     def __init__(self, parameters, mean=None, degree=None, fusion_type=1, group="world"):
         super().__init__(auto_prefix=False)
-        if degree not in (None, 1):
-            raise _errors.ValueError(f"[DistributedGradReducer] there is one process, got the degree {degree}")
-        self.mean, self.degree = bool(mean), 1
+        from rutile import communication, context
+        name = communication._name(group)
+        size = _rutile.dist.size(name)
+        if degree is not None and degree != size:
+            raise _errors.ValueError(f"[DistributedGradReducer] the group {name!r} has {size} processes, got the degree {degree}")
+        self.degree = size
+        self.mean = context.get_auto_parallel_context("gradients_mean") if mean is None else bool(mean)
+        mb, split, wire = context.gradient_messages()
+        self.__dict__["_reducer"] = _rutile.dist.Reducer(self.mean, name, mb, split, wire)
 
     def construct(self, grads):
-        return grads
+        present = [g for g in grads if g is not None]
+        reduced = iter(self._reducer.reduce(present))
+        return tuple(g if g is None else next(reduced) for g in grads)

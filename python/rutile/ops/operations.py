@@ -544,3 +544,8 @@ from rutile.ops import _summary  # noqa: E402
 from rutile.ops._summary import *  # noqa: E402,F401,F403
 
 __all__ += _summary.__all__
+
+from rutile.ops import _collectives  # noqa: E402
+from rutile.ops._collectives import *  # noqa: E402,F401,F403
+
+__all__ += _collectives.__all__

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// A store in a folder that all ranks see: a file per key, made elsewhere and renamed, so that it is
+// whole or not there. The folder is the job's own and empty at its start.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "rutile/core/interrupt.h"
+#include "rutile/dist/sha256.h"
+#include "rutile/dist/store.h"
+
+namespace rutile::dist {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// A key as the name of a file.
+std::string file_name(const std::string& key) {
+  std::string name;
+  for (const char c : key) {
+    if (std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_') {
+      name.push_back(c);
+    } else {
+      constexpr char kHex[] = "0123456789abcdef";
+      name += {'%', kHex[static_cast<unsigned char>(c) >> 4], kHex[c & 15]};
+    }
+  }
+  return name;
+}
+
+class FileStore final : public Store {
+ public:
+  explicit FileStore(const StoreOptions& o) : o_(o), folder_(o.folder) {}
+  ~FileStore() override { leave(); }
+
+  Status open() {
+    std::error_code error;
+    fs::create_directories(folder_, error);
+    if (!fs::is_directory(folder_)) {
+      return Status(ErrorCode::kIo, cat("'", o_.folder, "' is no folder: ", error.message()));
+    }
+    Status s = set(cat("rank ", o_.rank), cat(host_name(), " ", getpid()));
+    if (!s.ok()) {
+      return Status(s.code(), cat("rank ", o_.rank, " is in the folder '", o_.folder,
+                                  "' already: every job needs an empty one"));
+    }
+    watcher_ = std::thread([this] { watch(); });
+    return Status();
+  }
+
+  Status set(const std::string& key, const std::string& value) override {
+    const fs::path to = folder_ / file_name(key);
+    const fs::path made = folder_ / cat(".", o_.rank, ".", getpid(), ".", counter_++);
+    {
+      std::ofstream out(made, std::ios::binary);
+      out << value;
+      out.close();
+      if (!out) return Status(ErrorCode::kIo, cat("cannot write '", made.string(), "'"));
+    }
+    // Unlike a renaming, a link fails where the key is there.
+    const bool linked = ::link(made.c_str(), to.c_str()) == 0;
+    ::unlink(made.c_str());
+    if (!linked) return Status(ErrorCode::kRuntime, cat("'", key, "' is set already"));
+    return Status();
+  }
+
+  Status get(const std::string& key, Deadline deadline, std::string* value) override {
+    for (int pause = 1;; pause = std::min(pause * 2, 50)) {
+      if (read(key, value)) return Status();
+      if (stop_requested()) return Status(ErrorCode::kInterrupted, "interrupted");
+      if (std::string failure; key != "failed" && pause >= 50 && read("failed", &failure)) {
+        return Status(ErrorCode::kRuntime, failure.substr(failure.find(' ') + 1));
+      }
+      if (left_ms(deadline) == 0) {
+        return Status(ErrorCode::kRuntime,
+                      cat("nobody set '", key, "' in the folder '", o_.folder, "' in time"));
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(pause));
+    }
+  }
+
+  void fail(const std::string& text) override {
+    if (!stopping_) (void)set("failed", cat(o_.rank, " ", text)).ok();
+  }
+  void leave() override {
+    if (stopping_.exchange(true)) return;
+    if (watcher_.joinable()) watcher_.join();
+  }
+  std::string local_address() const override { return ""; }
+
+ private:
+  bool read(const std::string& key, std::string* value) const {
+    std::ifstream in(folder_ / file_name(key), std::ios::binary);
+    if (!in) return false;
+    std::ostringstream text;
+    text << in.rdbuf();
+    *value = text.str();
+    return true;
+  }
+
+  void watch() {
+    for (int round = 0; !stopping_; ++round) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      std::string text;
+      if (round % 10 != 0 || !read("failed", &text)) continue;
+      const size_t space = text.find(' ');
+      const int rank = std::atoi(text.c_str());
+      if (rank != o_.rank && o_.on_failure && !stopping_) {
+        o_.on_failure(rank, text.substr(space == std::string::npos ? 0 : space + 1));
+      }
+      return;
+    }
+  }
+
+  const StoreOptions o_;
+  const fs::path folder_;
+  std::atomic<int> counter_{0};
+  std::atomic<bool> stopping_{false};
+  std::thread watcher_;
+};
+
+}  // namespace
+
+Status open_file_store(const StoreOptions& options, std::unique_ptr<Store>* store) {
+  auto s = std::make_unique<FileStore>(options);
+  RUTILE_RETURN_IF_ERROR(s->open());
+  *store = std::move(s);
+  return Status();
+}
+
+}  // namespace rutile::dist

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// librutile_nccl.so: collectives between GPUs by NCCL. Calls with a stream are put into it; without
+// one they return when their result is there.
+#include <cuda_runtime_api.h>
+#include <nccl.h>
+
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "rutile/dist/backend.h"
+#include "rutile_build_id.h"
+
+namespace rutile::dist {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Comm {
+  ncclComm_t comm = nullptr;
+  cudaStream_t own = nullptr;
+  int size = 1;
+  std::chrono::milliseconds timeout{0};
+};
+
+Status failed(ncclResult_t r) { return Status(ErrorCode::kRuntime, ncclGetErrorString(r)); }
+Status failed(cudaError_t e) { return Status(ErrorCode::kRuntime, cudaGetErrorString(e)); }
+
+bool good(ncclResult_t r) { return r == ncclSuccess; }
+bool good(cudaError_t e) { return e == cudaSuccess; }
+
+#define RUTILE_TRY(expr)                               \
+  do {                                                 \
+    if (const auto result_ = (expr); !good(result_)) { \
+      return failed(result_);                          \
+    }                                                  \
+  } while (0)
+
+// Communicators are non-blocking, so that a time-out can end what a lost peer would keep for ever.
+Status settle(ncclComm_t comm, ncclResult_t r, Clock::time_point deadline) {
+  while (r == ncclInProgress) {
+    if (Clock::now() > deadline) {
+      ncclCommAbort(comm);
+      return Status(ErrorCode::kRuntime, "Timed out");
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    RUTILE_TRY(ncclCommGetAsyncError(comm, &r));
+  }
+  return r == ncclSuccess ? Status() : failed(r);
+}
+
+std::chrono::milliseconds milliseconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+}
+
+Status connect(const CommOptions& o, void** comm) noexcept {
+  ncclUniqueId id;
+  if (o.rank == 0) {
+    RUTILE_TRY(ncclGetUniqueId(&id));
+    RUTILE_RETURN_IF_ERROR(
+        o.meeting.set(o.meeting.store, "nccl", std::string(id.internal, sizeof id.internal)));
+  } else {
+    std::string value;
+    RUTILE_RETURN_IF_ERROR(o.meeting.get(o.meeting.store, "nccl", o.connect_timeout, &value));
+    if (value.size() != sizeof id.internal) {
+      return Status(ErrorCode::kRuntime, "rank 0 uses another version of NCCL");
+    }
+    std::memcpy(id.internal, value.data(), value.size());
+  }
+  RUTILE_TRY(cudaSetDevice(o.device));
+  auto c = std::make_unique<Comm>();
+  c->size = o.size;
+  c->timeout = milliseconds(o.timeout);
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;
+  const ncclResult_t r = ncclCommInitRankConfig(&c->comm, o.size, id, o.rank, &config);
+  RUTILE_RETURN_IF_ERROR(settle(c->comm, r, Clock::now() + milliseconds(o.connect_timeout)));
+  RUTILE_TRY(cudaStreamCreateWithFlags(&c->own, cudaStreamNonBlocking));
+  *comm = c.release();
+  return Status();
+}
+
+void abort(void* comm) noexcept {
+  auto& c = *static_cast<Comm*>(comm);
+  if (c.comm) ncclCommAbort(c.comm);
+}
+
+void destroy(void* comm) noexcept {
+  auto* c = static_cast<Comm*>(comm);
+  if (c->own) cudaStreamDestroy(c->own);
+  if (c->comm) ncclCommDestroy(c->comm);
+  delete c;
+}
+
+Status dtype_of(DType t, ncclDataType_t* out) {
+  switch (t) {
+    case DType::kBool:
+    case DType::kU8:
+      return *out = ncclUint8, Status();
+    case DType::kI8:
+      return *out = ncclInt8, Status();
+    case DType::kI32:
+      return *out = ncclInt32, Status();
+    case DType::kU32:
+      return *out = ncclUint32, Status();
+    case DType::kI64:
+      return *out = ncclInt64, Status();
+    case DType::kU64:
+      return *out = ncclUint64, Status();
+    case DType::kF16:
+      return *out = ncclFloat16, Status();
+    case DType::kBF16:
+      return *out = ncclBfloat16, Status();
+    case DType::kF32:
+      return *out = ncclFloat32, Status();
+    case DType::kF64:
+      return *out = ncclFloat64, Status();
+    default:
+      return Status(ErrorCode::kUnsupported, cat("NCCL has no ", t));
+  }
+}
+
+ncclRedOp_t reduction(Reduce r) {
+  constexpr ncclRedOp_t kOps[] = {ncclSum, ncclAvg, ncclMax, ncclMin, ncclProd};
+  return kOps[static_cast<int>(r)];
+}
+
+// Runs what `f` enqueues; waits for it unless it went into the caller's stream.
+template <class F>
+Status enqueue(void* comm, void* stream, F&& f) noexcept {
+  auto& c = *static_cast<Comm*>(comm);
+  const auto deadline = Clock::now() + c.timeout;
+  cudaStream_t s = stream ? static_cast<cudaStream_t>(stream) : c.own;
+  RUTILE_RETURN_IF_ERROR(settle(c.comm, f(c, s), deadline));
+  if (stream) return Status();
+  for (;;) {
+    const cudaError_t e = cudaStreamQuery(s);
+    if (e == cudaSuccess) return Status();
+    if (e != cudaErrorNotReady) return failed(e);
+    ncclResult_t r = ncclSuccess;
+    RUTILE_TRY(ncclCommGetAsyncError(c.comm, &r));
+    if (r != ncclSuccess && r != ncclInProgress) return failed(r);
+    if (Clock::now() > deadline) {
+      ncclCommAbort(c.comm);
+      return Status(ErrorCode::kRuntime, "Timed out");
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
+}
+
+Status all_reduce(void* comm, const void* in, void* out, int64_t count, DType dtype, Reduce reduce,
+                  void* stream) noexcept {
+  ncclDataType_t t;
+  RUTILE_RETURN_IF_ERROR(dtype_of(dtype, &t));
+  return enqueue(comm, stream, [&](Comm& c, cudaStream_t s) {
+    return ncclAllReduce(in, out, static_cast<size_t>(count), t, reduction(reduce), c.comm, s);
+  });
+}
+
+Status reduce_scatter(void* comm, const void* in, void* out, int64_t count, DType dtype,
+                      Reduce reduce, void* stream) noexcept {
+  ncclDataType_t t;
+  RUTILE_RETURN_IF_ERROR(dtype_of(dtype, &t));
+  return enqueue(comm, stream, [&](Comm& c, cudaStream_t s) {
+    const size_t part = static_cast<size_t>(count) / static_cast<size_t>(c.size);
+    return ncclReduceScatter(in, out, part, t, reduction(reduce), c.comm, s);
+  });
+}
+
+// What only moves, moves as bytes.
+size_t bytes_of(int64_t count, DType dtype) {
+  return static_cast<size_t>(count) * dtype_size(dtype);
+}
+
+Status all_gather(void* comm, const void* in, void* out, int64_t count, DType dtype,
+                  void* stream) noexcept {
+  return enqueue(comm, stream, [&](Comm& c, cudaStream_t s) {
+    return ncclAllGather(in, out, bytes_of(count, dtype), ncclUint8, c.comm, s);
+  });
+}
+
+Status all_to_all(void* comm, const void* in, void* out, int64_t count, DType dtype,
+                  void* stream) noexcept {
+  return enqueue(comm, stream, [&](Comm& c, cudaStream_t s) {
+    const size_t part = bytes_of(count, dtype) / static_cast<size_t>(c.size);
+    ncclResult_t r = ncclGroupStart();
+    for (int p = 0; p < c.size && r == ncclSuccess; ++p) {
+      const size_t at = static_cast<size_t>(p) * part;
+      r = ncclSend(static_cast<const char*>(in) + at, part, ncclUint8, p, c.comm, s);
+      if (r == ncclSuccess) {
+        r = ncclRecv(static_cast<char*>(out) + at, part, ncclUint8, p, c.comm, s);
+      }
+    }
+    const ncclResult_t end = ncclGroupEnd();
+    return r == ncclSuccess ? end : r;
+  });
+}
+
+Status broadcast(void* comm, void* data, int64_t count, DType dtype, int root,
+                 void* stream) noexcept {
+  return enqueue(comm, stream, [&](Comm& c, cudaStream_t s) {
+    return ncclBroadcast(data, data, bytes_of(count, dtype), ncclUint8, root, c.comm, s);
+  });
+}
+
+Status send(void* comm, const void* data, int64_t count, DType dtype, int peer,
+            void* stream) noexcept {
+  return enqueue(comm, stream, [&](Comm& c, cudaStream_t s) {
+    return ncclSend(data, bytes_of(count, dtype), ncclUint8, peer, c.comm, s);
+  });
+}
+
+Status recv(void* comm, void* data, int64_t count, DType dtype, int peer, void* stream) noexcept {
+  return enqueue(comm, stream, [&](Comm& c, cudaStream_t s) {
+    return ncclRecv(data, bytes_of(count, dtype), ncclUint8, peer, c.comm, s);
+  });
+}
+
+}  // namespace
+}  // namespace rutile::dist
+
+extern "C" RUTILE_API const rutile::dist::CommPlugin* rutile_comm_plugin() noexcept {
+  using namespace rutile::dist;
+  static const CommPlugin plugin{.abi = kCommAbi,
+                                 .build = RUTILE_BUILD_ID,
+                                 .name = "nccl",
+                                 .device = rutile::DeviceType::kCuda,
+                                 .functions = {.connect = connect,
+                                               .destroy = destroy,
+                                               .abort = abort,
+                                               .exchange = nullptr,
+                                               .all_reduce = all_reduce,
+                                               .reduce_scatter = reduce_scatter,
+                                               .all_gather = all_gather,
+                                               .all_to_all = all_to_all,
+                                               .broadcast = broadcast,
+                                               .send = send,
+                                               .recv = recv}};
+  return &plugin;
+}

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/dist/process_group.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "rutile/core/interrupt.h"
+#include "rutile/core/thread.h"
+#include "rutile/dist/socket.h"
+
+namespace rutile::dist {
+
+namespace {
+
+// What every rank shows the others before a collective.
+struct Header {
+  uint32_t magic = 0;  // 0: has not come
+  uint8_t kind = 0, reduce = 0, dtype = 0, rank = 0;
+  int32_t peer = 0;
+  int32_t unused = 0;
+  uint64_t number = 0;
+  int64_t dims[kMaxRank] = {};
+};
+constexpr uint32_t kHeaderMagic = 0x52544c31;
+
+Header header_of(const Collective& c, uint64_t number) {
+  Header h;
+  h.magic = kHeaderMagic;
+  h.kind = static_cast<uint8_t>(c.kind);
+  h.reduce = static_cast<uint8_t>(c.reduce);
+  h.dtype = static_cast<uint8_t>(c.dtype);
+  h.rank = static_cast<uint8_t>(c.shape.rank());
+  h.peer = c.peer;
+  h.number = number;
+  for (int i = 0; i < c.shape.rank(); ++i) h.dims[i] = c.shape[i];
+  return h;
+}
+
+std::string text_of(const Header& h) {
+  if (h.kind > static_cast<uint8_t>(CollectiveKind::kRecv) || h.dtype >= kNumDTypes ||
+      h.rank > kMaxRank) {
+    return "something unreadable";
+  }
+  const auto kind = static_cast<CollectiveKind>(h.kind);
+  std::string text = collective_name(kind);
+  if (kind == CollectiveKind::kAllReduce || kind == CollectiveKind::kReduceScatter) {
+    text += cat(" (", EnumNames<Reduce>::value[std::min<int>(h.reduce, 4)], ")");
+  }
+  if (kind == CollectiveKind::kBroadcast) text += cat(" from rank ", h.peer);
+  if (kind == CollectiveKind::kBarrier) return text;
+  Shape shape;
+  for (int i = 0; i < h.rank; ++i) shape.push_back(h.dims[i]);
+  return cat(text, " of ", dtype_name(static_cast<DType>(h.dtype)), shape);
+}
+
+bool one_to_one(const Collective& c) {
+  return c.kind == CollectiveKind::kSend || c.kind == CollectiveKind::kRecv;
+}
+
+}  // namespace
+
+namespace {
+
+// A plugin that waits for peers cannot be told that one of them is gone. So it waits in a thread of
+// its own, which is left alone then, with all that it uses: the program is about to end.
+struct Attempt {
+  ProcessGroup::Options o;
+  void* comm = nullptr;
+  Status status;
+  bool done = false;
+  std::mutex mutex;
+  std::condition_variable changed;
+};
+
+Status connect_plugin(const ProcessGroup::Options& o, void** comm) {
+  auto attempt = std::make_shared<Attempt>();
+  attempt->o = o;
+  std::thread([attempt] {
+    void* made = nullptr;
+    Status s = attempt->o.plugin->functions.connect(attempt->o.comm, &made);
+    const std::lock_guard lock(attempt->mutex);
+    attempt->comm = made;
+    attempt->status = std::move(s);
+    attempt->done = true;
+    attempt->changed.notify_all();
+  }).detach();
+  std::unique_lock lock(attempt->mutex);
+  while (!attempt->changed.wait_for(lock, std::chrono::milliseconds(100),
+                                    [&] { return attempt->done; })) {
+    if (const std::string text = o.others_failure(); !text.empty()) {
+      return Status(ErrorCode::kRuntime, text);
+    }
+    if (stop_requested()) return Status(ErrorCode::kInterrupted, "interrupted");
+  }
+  *comm = attempt->comm;
+  return std::move(attempt->status);
+}
+
+}  // namespace
+
+Status ProcessGroup::connect(Options options, std::shared_ptr<ProcessGroup>* group) {
+  std::shared_ptr<ProcessGroup> g(new ProcessGroup(std::move(options)));
+  if (Status s = connect_plugin(g->o_, &g->comm_); !s.ok()) {
+    // Whose fault it is comes a moment later.
+    for (int i = 0; i < 20 && s.code() == ErrorCode::kRuntime && g->o_.others_failure().empty();
+         ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    const std::string theirs = g->o_.others_failure();
+    return Status(s.code(),
+                  cat("rank ", g->o_.rank, " did not connect to the other ranks of group '",
+                      g->o_.name, "': ", theirs.empty() ? s.message() : theirs));
+  }
+  g->thread_ = std::thread([p = g.get()] { p->serve(); });
+  *group = std::move(g);
+  return Status();
+}
+
+ProcessGroup::~ProcessGroup() {
+  drain();
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  if (comm_) o_.plugin->functions.destroy(comm_);
+}
+
+std::string ProcessGroup::who(int rank) const {
+  const Member& m = o_.members[static_cast<size_t>(rank)];
+  return cat("rank ", m.rank, " (", m.host, ")");
+}
+
+uint64_t ProcessGroup::enqueue(const Collective& c) {
+  const std::lock_guard lock(mutex_);
+  queue_.push_back({c, one_to_one(c) ? 0 : ++collectives_, ++started_});
+  changed_.notify_all();
+  return started_;
+}
+
+Status ProcessGroup::wait_for(uint64_t ticket) {
+  std::unique_lock lock(mutex_);
+  while (finished_ < ticket) {
+    if (changed_.wait_for(lock, std::chrono::milliseconds(100)) == std::cv_status::no_timeout) {
+      continue;
+    }
+    lock.unlock();
+    const bool stop = stop_requested();
+    if (stop) fail("interrupted");
+    lock.lock();
+    if (!stop) continue;
+    changed_.wait(lock, [&] { return finished_ >= ticket; });
+    return Status(ErrorCode::kInterrupted, "interrupted");
+  }
+  return failure_.ok() ? Status() : Status(failure_.code(), failure_.message());
+}
+
+Status ProcessGroup::run(const Collective& c) { return wait_for(enqueue(c)); }
+
+Status ProcessGroup::start(const Collective& c) {
+  const uint64_t ticket = enqueue(c);
+  const std::lock_guard lock(mutex_);
+  pending_.emplace_back(c.out, ticket);
+  return Status();
+}
+
+Status ProcessGroup::wait(const void* out) {
+  uint64_t ticket = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = std::find_if(pending_.begin(), pending_.end(),
+                                 [&](const auto& p) { return p.first == out; });
+    if (it == pending_.end()) {
+      return Status(ErrorCode::kRuntime, "nothing was started that gives this tensor");
+    }
+    ticket = it->second;
+    pending_.erase(it);
+  }
+  return wait_for(ticket);
+}
+
+void ProcessGroup::drain() {
+  std::unique_lock lock(mutex_);
+  const uint64_t last = started_;
+  changed_.wait(lock, [&] { return finished_ >= last; });
+  std::erase_if(pending_, [&](const auto& p) { return p.second <= last; });
+}
+
+void ProcessGroup::fail(const std::string& text) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!told_.empty() || !failure_.ok()) return;
+    told_ = text;
+  }
+  changed_.notify_all();
+  o_.plugin->functions.abort(comm_);
+}
+
+CollectiveStats ProcessGroup::stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void ProcessGroup::serve() {
+  ThreadCountScope one(1);
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    const Work w = queue_.front();
+    queue_.pop_front();
+    const bool broken = !failure_.ok();
+    lock.unlock();
+    const auto begin = Clock::now();
+    Status s = broken ? Status() : carry_out(w);
+    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    lock.lock();
+    if (!s.ok() && failure_.ok()) failure_ = std::move(s);
+    ++stats_.calls;
+    stats_.bytes += w.c.shape.numel() * static_cast<int64_t>(dtype_size(w.c.dtype));
+    stats_.seconds += seconds;
+    finished_ = w.ticket;
+    changed_.notify_all();
+  }
+}
+
+std::string ProcessGroup::describe(const Work& w) const {
+  const std::string what = text_of(header_of(w.c, w.number));
+  if (w.c.kind == CollectiveKind::kSend) return cat(what, " to ", who(w.c.peer));
+  if (w.c.kind == CollectiveKind::kRecv) return cat(what, " from ", who(w.c.peer));
+  return cat("collective ", w.number, " of group '", o_.name, "', ", what);
+}
+
+Status ProcessGroup::carry_out(const Work& w) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!told_.empty()) {
+      return Status(ErrorCode::kRuntime, cat(told_, " | ", who(o_.rank), " was at ", describe(w)));
+    }
+  }
+  if (o_.check && o_.plugin->functions.exchange && !one_to_one(w.c)) {
+    RUTILE_RETURN_IF_ERROR(compare(w));
+  }
+  Status s = perform(w.c);
+  return s.ok() ? Status() : explain(w, s, nullptr);
+}
+
+// All ranks see the same headers and come to the same judgement.
+Status ProcessGroup::compare(const Work& w) {
+  const Header mine = header_of(w.c, w.number);
+  std::vector<char> bytes(sizeof(Header) * o_.members.size(), 0);
+  Status s = o_.plugin->functions.exchange(comm_, &mine, sizeof mine, bytes.data());
+  if (!s.ok()) return explain(w, s, &bytes);
+  std::string differ;
+  Header first;
+  std::memcpy(&first, bytes.data(), sizeof first);
+  for (int r = 0; r < size(); ++r) {
+    Header h;
+    std::memcpy(&h, bytes.data() + static_cast<size_t>(r) * sizeof h, sizeof h);
+    if (std::memcmp(&h, &first, sizeof h) == 0) continue;
+    differ += cat("; ", who(r), " calls ", text_of(h));
+    if (h.number != first.number) differ += cat(" as its collective ", h.number);
+  }
+  if (differ.empty()) return Status();
+  const std::string text = cat("the ranks disagree about collective ", first.number, " of group '",
+                               o_.name, "': ", who(0), " calls ", text_of(first), differ);
+  if (o_.on_failure) o_.on_failure(text);
+  return Status(ErrorCode::kRuntime, text);
+}
+
+Status ProcessGroup::perform(const Collective& c) {
+  const CommFunctions& f = o_.plugin->functions;
+  const int64_t n = c.shape.numel();
+  if (n == 0 && !one_to_one(c)) return Status();
+  switch (c.kind) {
+    case CollectiveKind::kAllReduce:
+      return f.all_reduce(comm_, c.in, c.out, n, c.dtype, c.reduce, nullptr);
+    case CollectiveKind::kAllGather:
+      return f.all_gather(comm_, c.in, c.out, n, c.dtype, nullptr);
+    case CollectiveKind::kReduceScatter:
+      return f.reduce_scatter(comm_, c.in, c.out, n, c.dtype, c.reduce, nullptr);
+    case CollectiveKind::kAllToAll:
+      return f.all_to_all(comm_, c.in, c.out, n, c.dtype, nullptr);
+    case CollectiveKind::kBroadcast:
+      if (c.in != c.out) {
+        std::memcpy(c.out, c.in, static_cast<size_t>(n) * dtype_size(c.dtype));
+      }
+      return f.broadcast(comm_, c.out, n, c.dtype, c.peer, nullptr);
+    case CollectiveKind::kBarrier: {
+      int32_t one = 1;
+      return f.all_reduce(comm_, &one, &one, 1, DType::kI32, Reduce::kSum, nullptr);
+    }
+    case CollectiveKind::kSend: {
+      const Header h = header_of(c, 0);
+      RUTILE_RETURN_IF_ERROR(f.send(comm_, &h, sizeof h, DType::kU8, c.peer, nullptr));
+      return f.send(comm_, c.in, n, c.dtype, c.peer, nullptr);
+    }
+    case CollectiveKind::kRecv: {
+      Header h;
+      RUTILE_RETURN_IF_ERROR(f.recv(comm_, &h, sizeof h, DType::kU8, c.peer, nullptr));
+      if (h.dtype != static_cast<uint8_t>(c.dtype) || h.rank != c.shape.rank() ||
+          !std::equal(c.shape.begin(), c.shape.end(), h.dims)) {
+        return Status(ErrorCode::kRuntime, cat(who(c.peer), " sends ", text_of(h)));
+      }
+      return f.recv(comm_, c.out, n, c.dtype, c.peer, nullptr);
+    }
+  }
+  return Status();
+}
+
+// The connection's own words say little; who is gone is known a moment later.
+Status ProcessGroup::explain(const Work& w, const Status& status,
+                             const std::vector<char>* headers) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, std::chrono::seconds(3), [&] { return !told_.empty(); });
+  const std::string told = told_;
+  lock.unlock();
+  const std::string here = cat(who(o_.rank), " was at ", describe(w));
+  if (told == "interrupted") return Status(ErrorCode::kInterrupted, "interrupted");
+  if (!told.empty()) return Status(ErrorCode::kRuntime, cat(told, " | ", here));
+  std::string absent, left;
+  for (int r = 0; r < size(); ++r) {
+    if (o_.has_left && o_.has_left(o_.members[static_cast<size_t>(r)].rank)) {
+      left += cat(left.empty() ? "" : ", ", who(r));
+    }
+  }
+  for (int r = 0; headers && r < size(); ++r) {
+    Header h;
+    std::memcpy(&h, headers->data() + static_cast<size_t>(r) * sizeof h, sizeof h);
+    if (h.magic != kHeaderMagic) absent += cat(absent.empty() ? "" : ", ", who(r));
+  }
+  std::string text = cat(here, ": ", status.message());
+  if (!absent.empty()) {
+    text = cat(here, "; it waited for ", absent, ", up to ", o_.comm.timeout,
+               " s: ", status.message());
+  }
+  if (!left.empty()) text = cat(here, ", but has ended or left the group: ", left);
+  o_.plugin->functions.abort(comm_);
+  if (o_.on_failure) o_.on_failure(text);
+  return Status(ErrorCode::kRuntime, text);
+}
+
+}  // namespace rutile::dist

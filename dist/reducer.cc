@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/dist/reducer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/view.h"
+
+namespace rutile::dist {
+
+namespace {
+
+struct Bucket {
+  std::vector<size_t> members;   // parameters, the last of forward first
+  std::vector<int64_t> offsets;  // elements
+  int64_t numel = 0;
+  DType dtype = DType::kF32;
+};
+
+struct Filling {
+  Tensor flat;
+  std::vector<char> there;  // by member
+  size_t missing = 0;
+  bool started = false;
+};
+
+}  // namespace
+
+struct GradientReducer::Impl : std::enable_shared_from_this<GradientReducer::Impl> {
+  std::vector<TensorMeta> metas;
+  ReducerOptions options;
+  std::vector<Bucket> buckets;
+  std::vector<std::vector<size_t>> members;
+  std::vector<std::pair<size_t, size_t>> place;  // by parameter: bucket, member
+  // Of this step.
+  std::shared_ptr<Communicator> group;
+  std::vector<Filling> filling;
+  size_t next = 0;  // buckets start in their order, which all ranks share
+
+  void make_buckets();
+  int64_t segment_of(size_t parameter) const;
+  void begin();
+  void add(size_t parameter, const Tensor& grad);
+  void start_ready();
+  void start(size_t b);
+  void drain();
+};
+
+int64_t GradientReducer::Impl::segment_of(size_t parameter) const {
+  const auto& s = options.split;
+  return std::upper_bound(s.begin(), s.end(), static_cast<int64_t>(parameter)) - s.begin();
+}
+
+void GradientReducer::Impl::make_buckets() {
+  place.resize(metas.size());
+  double room = 0;
+  int64_t segment = -1;
+  for (size_t i = metas.size(); i-- > 0;) {
+    const TensorMeta& m = metas[i];
+    const double mb =
+        static_cast<double>(m.numel()) * static_cast<double>(dtype_size(m.dtype)) / 1e6;
+    const bool full = options.split.empty() ? mb > room : segment_of(i) != segment;
+    if (buckets.empty() || full || buckets.back().dtype != m.dtype) {
+      room = buckets.empty() ? options.first_bucket_mb : options.bucket_mb;
+      segment = segment_of(i);
+      buckets.emplace_back().dtype = m.dtype;
+    }
+    Bucket& b = buckets.back();
+    place[i] = {buckets.size() - 1, b.members.size()};
+    b.members.push_back(i);
+    b.offsets.push_back(b.numel);
+    b.numel += m.numel();
+    room -= mb;
+  }
+  for (const Bucket& b : buckets) members.push_back(b.members);
+}
+
+void GradientReducer::Impl::begin() {
+  drain();
+  group = communicator(options.group);
+  filling.assign(buckets.size(), {});
+  for (size_t b = 0; b < buckets.size(); ++b) {
+    filling[b].there.assign(buckets[b].members.size(), 0);
+    filling[b].missing = buckets[b].members.size();
+  }
+  next = 0;
+}
+
+void GradientReducer::Impl::add(size_t parameter, const Tensor& grad) {
+  const auto [b, k] = place[parameter];
+  const Bucket& bucket = buckets[b];
+  Filling& f = filling[b];
+  if (f.there[k]) return;
+  f.there[k] = 1;
+  --f.missing;
+  const DType sent =
+      options.wire.set && is_floating(bucket.dtype) ? options.wire.value : bucket.dtype;
+  if (!f.flat.defined()) f.flat = Tensor::empty({bucket.numel}, sent);
+  const Tensor plain = ops::contiguous(grad.dtype() == sent ? grad : ops::cast(grad, sent));
+  const size_t size = dtype_size(sent);
+  if (plain.numel() > 0) {
+    std::memcpy(
+        static_cast<char*>(f.flat.impl()->data) + static_cast<size_t>(bucket.offsets[k]) * size,
+        plain.data(), static_cast<size_t>(plain.numel()) * size);
+  }
+}
+
+void GradientReducer::Impl::start(size_t b) {
+  Filling& f = filling[b];
+  void* data = f.flat.impl()->data;
+  throw_if_error(group->start({.kind = CollectiveKind::kAllReduce,
+                               .reduce = options.reduce,
+                               .dtype = f.flat.dtype(),
+                               .shape = f.flat.shape(),
+                               .in = data,
+                               .out = data}));
+  f.started = true;
+}
+
+void GradientReducer::Impl::start_ready() {
+  for (; next < buckets.size() && filling[next].missing == 0; ++next) start(next);
+}
+
+// Nobody reads or writes the buckets any more.
+void GradientReducer::Impl::drain() {
+  const bool any =
+      std::any_of(filling.begin(), filling.end(), [](const Filling& f) { return f.started; });
+  if (any && group) group->drain();
+  filling.clear();
+}
+
+GradientReducer::GradientReducer(std::vector<TensorMeta> parameters, ReducerOptions options)
+    : impl_(std::make_shared<Impl>()) {
+  if (options.reduce != Reduce::kMean && options.reduce != Reduce::kSum) {
+    throw_error(ErrorCode::kValue, "gradients are averaged or added up");
+  }
+  if (options.bucket_mb < 0 || options.first_bucket_mb < 0) {
+    throw_error(ErrorCode::kValue, "the size of a bucket expects 0 or more");
+  }
+  if (options.wire.set && !is_floating(options.wire.value)) {
+    throw_error(ErrorCode::kType, cat("gradients are sent as floats, not as ", options.wire.value));
+  }
+  impl_->metas = std::move(parameters);
+  impl_->options = std::move(options);
+  std::sort(impl_->options.split.begin(), impl_->options.split.end());
+  impl_->make_buckets();
+}
+
+GradientReducer::~GradientReducer() { impl_->drain(); }
+
+const std::vector<std::vector<size_t>>& GradientReducer::buckets() const { return impl_->members; }
+const ReducerOptions& GradientReducer::options() const { return impl_->options; }
+
+void GradientReducer::attach(GradScope& scope, std::span<const Tensor> watched,
+                             std::span<const size_t> index) {
+  if (call_modes().trace || communicator(impl_->options.group)->size() == 1) return;
+  impl_->begin();
+  for (size_t k = 0; k < watched.size(); ++k) {
+    const size_t parameter = index.empty() ? k : index[k];
+    // A hook that outlives the step it was made for does nothing.
+    scope.add_hook(watched[k], [p = std::weak_ptr<Impl>(impl_), parameter](const Tensor& g) {
+      const std::shared_ptr<Impl> impl = p.lock();
+      if (!impl || impl->filling.empty() || g.is_symbolic()) return Tensor();
+      impl->add(parameter, g);
+      impl->start_ready();
+      return Tensor();
+    });
+  }
+}
+
+namespace {
+
+void record(const ReducerOptions& o, const std::vector<std::pair<size_t, size_t>>& place,
+            std::vector<Tensor>* grads) {
+  // From the last on: that is the order in which they become ready.
+  for (size_t i = grads->size(); i-- > 0;) {
+    Tensor& g = (*grads)[i];
+    if (!g.defined()) continue;
+    const int64_t fusion = o.split.empty() ? -1 : static_cast<int64_t>(place[i].first) + 1;
+    const OptionalDType wire = is_floating(g.dtype()) ? o.wire : OptionalDType();
+    g = ops::all_reduce(g, {.reduce = o.reduce,
+                            .group = o.group,
+                            .wire = wire,
+                            .fusion = fusion,
+                            .bucket_mb = o.bucket_mb});
+  }
+}
+
+}  // namespace
+
+void GradientReducer::finish(std::vector<Tensor>* grads) {
+  Impl& m = *impl_;
+  if (grads->size() != m.metas.size()) {
+    throw_error(ErrorCode::kValue,
+                cat("expects ", m.metas.size(), " gradients, got ", grads->size()));
+  }
+  const bool traced = call_modes().trace != nullptr;
+  if (traced) return record(m.options, m.place, grads);
+  if (communicator(m.options.group)->size() == 1) return;
+  if (m.filling.empty()) m.begin();
+  for (size_t b = 0; b < m.buckets.size(); ++b) {
+    for (const size_t i : m.buckets[b].members) {
+      const Tensor& g = (*grads)[i];
+      if (!m.filling[b].there[m.place[i].second]) {
+        m.add(i, g.defined() ? g : Tensor::zeros(m.metas[i].shape, m.metas[i].dtype));
+      }
+    }
+    m.start_ready();
+  }
+  for (size_t b = 0; b < m.buckets.size(); ++b) {
+    const Bucket& bucket = m.buckets[b];
+    Filling& f = m.filling[b];
+    throw_if_error(m.group->wait(f.flat.impl()->data));
+    f.started = false;
+    const Tensor flat = f.flat.dtype() == bucket.dtype ? f.flat : ops::cast(f.flat, bucket.dtype);
+    for (size_t k = 0; k < bucket.members.size(); ++k) {
+      const size_t i = bucket.members[k];
+      if (!(*grads)[i].defined()) continue;
+      const int64_t at = bucket.offsets[k], n = m.metas[i].numel();
+      (*grads)[i] = ops::reshape(ops::slice_axis(flat, 0, at, at + n), m.metas[i].shape);
+    }
+  }
+  m.filling.clear();
+}
+
+}  // namespace rutile::dist

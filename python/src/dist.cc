@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Groups of processes and what data parallelism needs of them, for rutile.communication.
+#include "rutile/python/src/dist.h"
+
+#include <pybind11/stl.h>
+
+#include <optional>
+
+#include "rutile/dist/backend.h"
+#include "rutile/dist/group.h"
+#include "rutile/dist/reducer.h"
+#include "rutile/dist/replicas.h"
+#include "rutile/dist/spawn.h"
+#include "rutile/ops/collective.h"
+#include "rutile/python/src/convert.h"
+#include "rutile/python/src/py_tensor.h"
+
+namespace py = pybind11;
+
+namespace rutile::python {
+namespace {
+
+std::vector<Tensor> tensors_from(const py::sequence& items) {
+  std::vector<Tensor> v;
+  for (const py::handle item : items) v.push_back(tensor_from(item.ptr()));
+  return v;
+}
+
+// The reducer of a list of gradients of these metas.
+class PyReducer {
+ public:
+  PyReducer(bool mean, std::string group, double bucket_mb, std::vector<int64_t> split,
+            std::optional<std::string> wire) {
+    options_.reduce = mean ? Reduce::kMean : Reduce::kSum;
+    options_.group = std::move(group);
+    options_.bucket_mb = bucket_mb;
+    options_.split = std::move(split);
+    if (wire) {
+      DType t;
+      if (!parse_dtype(*wire, &t))
+        throw_error(ErrorCode::kType, cat("there is no dtype '", *wire, "'"));
+      options_.wire = t;
+    }
+  }
+  py::list reduce(const py::sequence& items) {
+    std::vector<Tensor> grads = tensors_from(items);
+    std::vector<TensorMeta> metas;
+    for (const Tensor& g : grads) metas.push_back(g.meta());
+    if (!reducer_ || !(metas == metas_)) {
+      reducer_ = std::make_unique<dist::GradientReducer>(metas, options_);
+      metas_ = std::move(metas);
+    }
+    if (call_modes().trace) {
+      reducer_->finish(&grads);
+    } else {
+      py::gil_scoped_release release;
+      reducer_->finish(&grads);
+    }
+    py::list out;
+    for (Tensor& g : grads)
+      out.append(py::reinterpret_steal<py::object>(checked(wrap(std::move(g)))));
+    return out;
+  }
+
+ private:
+  dist::ReducerOptions options_;
+  std::unique_ptr<dist::GradientReducer> reducer_;
+  std::vector<TensorMeta> metas_;
+};
+
+dist::NamedStates states_from(const py::sequence& items) {
+  dist::NamedStates states;
+  for (const py::handle item : items) {
+    const auto pair = py::cast<py::sequence>(item);
+    const py::object value = pair[1];
+    if (!is_parameter(value.ptr()))
+      throw_error(ErrorCode::kType, "expects (name, Parameter) pairs");
+    states.emplace_back(py::cast<std::string>(pair[0]), as_parameter(value.ptr())->state());
+  }
+  return states;
+}
+
+void add_groups(py::module_& m) {
+  const auto free = py::call_guard<py::gil_scoped_release>();
+  m.def(
+      "init", [](const std::string& backend) { dist::init({.backend = backend}); }, free,
+      py::arg("backend") = "gloo");
+  m.def("initialized", &dist::initialized, free);
+  m.def("finalize", &dist::finalize, free);
+  m.def("report_failure", &dist::report_failure, free, py::arg("text"));
+  m.def("rank", &dist::rank, free, py::arg("group") = "world");
+  m.def("size", &dist::size, free, py::arg("group") = "world");
+  m.def("local_rank", [] { return dist::launch_info().local_rank; });
+  m.def("local_size", [] { return dist::launch_info().local_size; });
+  m.def("launcher", [] { return dist::launch_info().launcher; });
+  m.def("create_group", &dist::create_group, free, py::arg("name"), py::arg("ranks"));
+  m.def("destroy_group", &dist::destroy_group, free, py::arg("name"));
+  m.def("world_rank", &dist::world_rank, free, py::arg("group"), py::arg("rank"));
+  m.def("group_rank", &dist::group_rank, free, py::arg("group"), py::arg("rank"));
+  m.def("group_ranks", &dist::group_ranks, free, py::arg("group") = "world");
+  m.def("barrier", &dist::barrier, free, py::arg("group") = "world");
+  m.def("plugin_paths", &dist::comm_plugin_paths, py::arg("name"));
+  m.def(
+      "plugin_error",
+      [](const std::string& name) {
+        const dist::CommPlugin* plugin = nullptr;
+        return dist::load_comm_plugin(name, &plugin).message();
+      },
+      py::arg("name"), "Why a plugin cannot be used; empty if it can.");
+  m.def(
+      "stats",
+      [](const std::string& group) {
+        const dist::CollectiveStats s = dist::collective_stats(group);
+        py::dict d;
+        d["calls"] = s.calls;
+        d["bytes"] = s.bytes;
+        d["seconds"] = s.seconds;
+        return d;
+      },
+      py::arg("group") = "world");
+}
+
+}  // namespace
+
+void add_dist(py::module_& module) {
+  py::module_ m = module.def_submodule("dist", "Groups of processes.");
+  add_groups(m);
+  m.def(
+      "send",
+      [](const py::object& x, int to, const std::string& group) {
+        const Tensor t = tensor_from(x.ptr());
+        py::gil_scoped_release release;
+        dist::send(t, to, group);
+      },
+      py::arg("x"), py::arg("to"), py::arg("group") = "world");
+  m.def(
+      "receive",
+      [](const std::vector<int64_t>& shape, const py::object& dtype, int from,
+         const std::string& group) {
+        const DType t = dtype_from(dtype.ptr());
+        Tensor x;
+        {
+          py::gil_scoped_release release;
+          x = dist::receive(Shape(std::span<const int64_t>(shape)), t, from, group);
+        }
+        return py::reinterpret_steal<py::object>(checked(wrap(std::move(x))));
+      },
+      py::arg("shape"), py::arg("dtype"), py::arg("source"), py::arg("group") = "world");
+  m.def(
+      "broadcast_states",
+      [](const py::sequence& items, int root, const std::string& group) {
+        const dist::NamedStates states = states_from(items);
+        py::gil_scoped_release release;
+        dist::broadcast_states(states, root, group);
+      },
+      py::arg("states"), py::arg("root") = 0, py::arg("group") = "world");
+  m.def(
+      "check_replicas",
+      [](const py::sequence& items, const std::string& group) {
+        const dist::NamedStates states = states_from(items);
+        py::gil_scoped_release release;
+        dist::check_replicas(states, group);
+      },
+      py::arg("states"), py::arg("group") = "world");
+  m.def(
+      "spawn",
+      [](std::vector<std::string> command, int ranks, int hosts, int host, std::string address,
+         int port, bool prefix) {
+        py::gil_scoped_release release;
+        return dist::spawn_ranks({.ranks = ranks,
+                                  .command = std::move(command),
+                                  .hosts = hosts,
+                                  .host = host,
+                                  .address = std::move(address),
+                                  .port = port,
+                                  .prefix = prefix});
+      },
+      py::arg("command"), py::arg("ranks"), py::arg("hosts") = 1, py::arg("host") = 0,
+      py::arg("address") = "127.0.0.1", py::arg("port") = 0, py::arg("prefix") = true);
+  py::class_<PyReducer>(m, "Reducer")
+      .def(py::init<bool, std::string, double, std::vector<int64_t>, std::optional<std::string>>(),
+           py::arg("mean") = true, py::arg("group") = "world", py::arg("bucket_mb") = 25.0,
+           py::arg("split") = std::vector<int64_t>(), py::arg("wire") = py::none())
+      .def("reduce", &PyReducer::reduce, py::arg("grads"));
+}
+
+}  // namespace rutile::python

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// Collectives between processes over Gloo: every op, reduction and dtype, eager, compiled and
+// differentiated; groups, messages.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "rutile/autograd/tape.h"
+#include "rutile/dist/group.h"
+#include "rutile/dist/replicas.h"
+#include "rutile/graph/compile.h"
+#include "rutile/ops/collective.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/norm.h"
+#include "rutile/ops/reduce.h"
+#include "rutile/ops/sync_norm.h"
+#include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
+#include "rutile/tests/dist/ranks.h"
+
+namespace rutile {
+namespace {
+
+using test::require;
+using test::require_equal;
+using test::run_ranks;
+
+void expect_all_well(const std::vector<test::Outcome>& outcomes) {
+  for (size_t r = 0; r < outcomes.size(); ++r) {
+    EXPECT_EQ(outcomes[r].error, "") << "rank " << r;
+    EXPECT_EQ(outcomes[r].status, 0) << "rank " << r;
+  }
+}
+
+std::vector<double> values(const Tensor& t) {
+  return ops::cast(t, DType::kF64).to_vector<double>();
+}
+
+// 1 + rank + i, i below n: exact in every dtype, and so are sums and products of a few.
+Tensor ramp(int rank, int64_t n, DType t) {
+  std::vector<double> v;
+  for (int64_t i = 0; i < n; ++i) v.push_back(1 + rank + static_cast<double>(i % 2));
+  return ops::cast(Tensor::from<double>(std::span<const double>(v), {n}), t);
+}
+
+double reduced(Reduce how, int ranks, int64_t i) {
+  double sum = 0, prod = 1, high = 0, low = 1e9;
+  for (int r = 0; r < ranks; ++r) {
+    const double v = 1 + r + static_cast<double>(i % 2);
+    sum += v, prod *= v, high = std::max(high, v), low = std::min(low, v);
+  }
+  switch (how) {
+    case Reduce::kSum:
+      return sum;
+    case Reduce::kMean:
+      return sum / ranks;
+    case Reduce::kMax:
+      return high;
+    case Reduce::kMin:
+      return low;
+    case Reduce::kProd:
+      return prod;
+  }
+  return 0;
+}
+
+constexpr DType kDTypes[] = {DType::kU8,  DType::kI8,  DType::kI16,  DType::kI32, DType::kI64,
+                             DType::kU64, DType::kF16, DType::kBF16, DType::kF32, DType::kF64};
+
+void every_collective(int rank) {
+  dist::init();
+  const int n = dist::size();
+  require(dist::rank() == rank, "rank");
+  for (const DType t : kDTypes) {
+    for (const int64_t count : {0, 1, 7, 1000}) {
+      for (const Reduce how :
+           {Reduce::kSum, Reduce::kMean, Reduce::kMax, Reduce::kMin, Reduce::kProd}) {
+        if (how == Reduce::kMean && !is_floating(t)) continue;
+        std::vector<double> want, part;
+        for (int64_t i = 0; i < count; ++i) want.push_back(reduced(how, n, i));
+        const std::string what =
+            cat(dtype_name(t), " ", EnumNames<Reduce>::value[int(how)], " ", count);
+        // The mean of three is rounded once in f16 and bf16.
+        const double slack = how == Reduce::kMean ? (is_low_precision(t) ? 0.02 : 1e-6) : 0;
+        require_equal(values(ops::all_reduce(ramp(rank, count, t), {.reduce = how})), want,
+                      "all_reduce " + what, slack);
+        std::vector<double> whole;
+        for (int64_t i = 0; i < count * n; ++i) whole.push_back(reduced(how, n, i));
+        part.assign(whole.begin() + rank * count, whole.begin() + (rank + 1) * count);
+        require_equal(values(ops::reduce_scatter(ramp(rank, count * n, t), {.reduce = how})), part,
+                      "reduce_scatter " + what, slack);
+      }
+      std::vector<double> gathered, exchanged, first;
+      for (int r = 0; r < n; ++r) {
+        for (const double v : values(ramp(r, count, t))) gathered.push_back(v);
+        const std::vector<double> theirs = values(ramp(r, count * n, t));
+        exchanged.insert(exchanged.end(), theirs.begin() + rank * count,
+                         theirs.begin() + (rank + 1) * count);
+      }
+      const std::string what = cat(dtype_name(t), " ", count);
+      require_equal(values(ops::all_gather(ramp(rank, count, t))), gathered, "all_gather " + what);
+      require_equal(values(ops::all_to_all(ramp(rank, count * n, t))), exchanged,
+                    "all_to_all " + what);
+      require_equal(values(ops::broadcast(ramp(rank, count, t), {.root = n - 1})),
+                    values(ramp(n - 1, count, t)), "broadcast " + what);
+    }
+  }
+  const Tensor mine = Tensor::from<bool>({rank == 0, true, false}, {3});
+  require(ops::all_reduce(mine, {.reduce = Reduce::kMax}).to_vector<bool>() ==
+              std::vector<bool>({true, true, false}),
+          "any");
+  require(ops::all_reduce(mine, {.reduce = Reduce::kMin}).to_vector<bool>() ==
+              std::vector<bool>({false, true, false}),
+          "all");
+  dist::barrier();
+  dist::finalize();
+}
+
+TEST(Collectives, OfTwoThreeAndFourRanks) {
+  for (const int n : {2, 3, 4}) expect_all_well(run_ranks(n, every_collective));
+}
+
+TEST(Collectives, OfStridedTensors) {
+  expect_all_well(run_ranks(2, [](int rank) {
+    dist::init();
+    const Tensor x = Tensor::from<float>({1, 2, 3, 4, 5, 6}, {2, 3}) * Tensor::scalar(rank + 1.0f);
+    require_equal(values(ops::all_reduce(ops::transpose(x))), {3, 12, 6, 15, 9, 18}, "all_reduce");
+    require_equal(values(ops::all_gather(ops::transpose(x))),
+                  {1, 4, 2, 5, 3, 6, 2, 8, 4, 10, 6, 12}, "all_gather");
+  }));
+}
+
+// The gradient of the sum over all ranks of sum(f(x) * weight).
+void gradients(int rank) {
+  dist::init();
+  const int n = dist::size();
+  auto grad = [&](const std::function<Tensor(const Tensor&)>& f, const Tensor& x) {
+    GradScope scope;
+    scope.watch(x);
+    const Tensor y = f(x);
+    const Tensor w = Tensor::scalar(rank + 1.0, DType::kF64);
+    return values(scope.gradient(ops::sum(y * w), {x})[0]);
+  };
+  const double total = n * (n + 1) / 2.0;
+  const Tensor x = ramp(rank, 2 * n, DType::kF64);
+  const std::vector<double> ones(static_cast<size_t>(2 * n), 1.0);
+  auto times = [&](double v) {
+    std::vector<double> r = ones;
+    for (double& e : r) e *= v;
+    return r;
+  };
+  require_equal(grad([](const Tensor& v) { return ops::all_reduce(v); }, x), times(total), "sum");
+  require_equal(
+      grad([](const Tensor& v) { return ops::all_reduce(v, {.reduce = Reduce::kMean}); }, x),
+      times(total / n), "mean", 1e-12);
+  require_equal(
+      grad([](const Tensor& v) { return ops::all_reduce(v, {.reduce = Reduce::kMax}); }, x),
+      times(rank == n - 1 ? total : 0), "max");
+  require_equal(grad([](const Tensor& v) { return ops::all_gather(v); }, x), times(total),
+                "gather");
+  require_equal(grad([](const Tensor& v) { return ops::broadcast(v, {.root = 1}); }, x),
+                times(rank == 1 ? total : 0), "broadcast");
+  std::vector<double> by_rank;
+  for (int r = 0; r < n; ++r) by_rank.insert(by_rank.end(), 2, r + 1.0);
+  require_equal(grad([](const Tensor& v) { return ops::reduce_scatter(v); }, x), by_rank,
+                "scatter");
+  require_equal(grad([](const Tensor& v) { return ops::all_to_all(v); }, x), by_rank, "to_all");
+}
+
+TEST(Collectives, Differentiated) { expect_all_well(run_ranks(3, gradients)); }
+
+TEST(Collectives, CompiledAsEager) {
+  expect_all_well(run_ranks(2, [](int rank) {
+    dist::init();
+    auto fn = [](const std::vector<Tensor>& in) {
+      const Tensor a = ops::all_reduce(in[0] * in[0]);
+      const Tensor b = ops::all_gather(a - in[0]);
+      const Tensor c = ops::reduce_scatter(b, {.reduce = Reduce::kMax});
+      const Tensor d = ops::all_reduce(c, {.wire = DType::kBF16});
+      return std::vector<Tensor>{a, b, c, d};
+    };
+    const Tensor x = ramp(rank, 12, DType::kF32);
+    const std::vector<Tensor> want = fn({x});
+    for (const char* off : {"", "all"}) {
+      graph::Compiled compiled(fn, {.passes_off = off});
+      for (int step = 0; step < 3; ++step) {
+        const std::vector<Tensor> got = compiled({x});
+        for (size_t i = 0; i < want.size(); ++i) {
+          require_equal(values(got[i]), values(want[i]), cat("result ", i, " without ", off));
+        }
+      }
+    }
+  }));
+}
+
+// Fused ones: what is in a bucket, on a wire of its own, and what is not.
+TEST(Collectives, BucketsOfCompiledFunctions) {
+  expect_all_well(run_ranks(2, [](int rank) {
+    dist::init();
+    auto fn = [](const std::vector<Tensor>& in) {
+      std::vector<Tensor> out;
+      for (const OptionalDType wire : {OptionalDType(), OptionalDType(DType::kBF16)}) {
+        for (int k = 0; k < 5; ++k) {
+          const Tensor g = in[0] * Tensor::scalar(k + 1.0f);
+          out.push_back(ops::all_reduce(g, {.reduce = Reduce::kMean,
+                                            .wire = wire,
+                                            .fusion = k < 3 ? -1 : 7,
+                                            .bucket_mb = 1e-4}));
+        }
+      }
+      out.push_back(ops::all_reduce(out[0] + in[0], {.fusion = -1}));
+      out.push_back(ops::all_reduce(in[0]));
+      return out;
+    };
+    const Tensor x = ops::reshape(ramp(rank, 12, DType::kF32), {3, 4});
+    const std::vector<Tensor> want = fn({x});
+    graph::Compiled compiled(fn, {});
+    for (int step = 0; step < 2; ++step) {
+      const std::vector<Tensor> got = compiled({x});
+      for (size_t i = 0; i < want.size(); ++i) {
+        require_equal(values(got[i]), values(want[i]), cat("result ", i));
+      }
+    }
+  }));
+}
+
+// Parts of a batch are normalised as the whole of it, and so are their gradients.
+void sync_norm(int rank) {
+  dist::init();
+  const Shape shape{6, 3, 4};
+  std::vector<double> v;
+  for (int64_t i = 0; i < shape.numel(); ++i)
+    v.push_back(std::sin(0.7 * static_cast<double>(i)) + 2);
+  const Tensor whole = Tensor::from<double>(std::span<const double>(v), shape);
+  const Tensor w = Tensor::from<double>({0.5, 1, 2}, {3}),
+               b = Tensor::from<double>({0, 1, -1}, {3});
+  const Tensor dy = ops::cos(whole * Tensor::scalar(3.0, DType::kF64));
+  const int64_t first = rank == 0 ? 0 : 2, last = rank == 0 ? 2 : 6;  // parts differ in size
+  auto part = [&](const Tensor& t) { return ops::contiguous(ops::slice_axis(t, 0, first, last)); };
+  auto run = [&](bool sync, const Tensor& x, const Tensor& g) {
+    GradScope scope;
+    for (const Tensor& t : {x, w, b}) scope.watch(t);
+    const Tensor y = sync ? ops::sync_batch_norm(x, w, b).y : ops::batch_norm(x, w, b).y;
+    std::vector<Tensor> r = scope.gradient(ops::sum(y * g), {x, w, b});
+    r.push_back(y);
+    return r;
+  };
+  const std::vector<Tensor> want = run(false, whole, dy);
+  auto fn = [&](const std::vector<Tensor>& in) { return run(true, in[0], in[1]); };
+  graph::Compiled compiled(fn, {});
+  const std::vector<Tensor> in{part(whole), part(dy)};
+  for (const std::vector<Tensor>& got : {fn(in), compiled(in)}) {
+    require_equal(values(got[0]), values(part(want[0])), "dx", 1e-9);
+    require_equal(values(got[3]), values(part(want[3])), "y", 1e-9);
+    for (const size_t i : {1, 2}) {
+      require_equal(values(ops::all_reduce(got[i])), values(want[i]), "dweight, dbias", 1e-9);
+    }
+  }
+}
+
+TEST(Collectives, NormsOverAllRanks) { expect_all_well(run_ranks(2, sync_norm)); }
+
+TEST(Groups, OfSomeRanks) {
+  expect_all_well(run_ranks(4, [](int rank) {
+    dist::init();
+    dist::create_group("even", {0, 2});
+    dist::create_group("odd", {3, 1});
+    const std::string mine = rank % 2 ? "odd" : "even", other = rank % 2 ? "even" : "odd";
+    const int place = rank % 2 ? (rank == 3 ? 0 : 1) : rank / 2;
+    require(dist::rank(mine) == place && dist::rank(other) == -1, "rank");
+    require(dist::size(mine) == 2 && dist::size(other) == 2, "size");
+    require(dist::world_rank("odd", 0) == 3 && dist::group_rank("odd", 1) == 1, "ranks");
+    const Tensor x = ops::all_reduce(Tensor::scalar(static_cast<double>(rank)), {.group = mine});
+    require(x.item() == (rank % 2 ? 4 : 2), cat("sum is ", x.item()));
+    dist::destroy_group(mine);
+    dist::barrier();
+  }));
+}
+
+TEST(Groups, SendAndReceive) {
+  expect_all_well(run_ranks(3, [](int rank) {
+    dist::init();
+    const int next = (rank + 1) % 3, before = (rank + 2) % 3;
+    for (const int64_t n : {0, 1, 100000}) {
+      const Tensor x = ramp(rank, n, DType::kF32);
+      Tensor y;
+      if (rank == 0) {
+        dist::send(x, next);
+        y = dist::receive({n}, DType::kF32, before);
+      } else {
+        y = dist::receive({n}, DType::kF32, before);
+        dist::send(x, next);
+      }
+      require_equal(values(y), values(ramp(before, n, DType::kF32)), "what came");
+    }
+  }));
+}
+
+TEST(Groups, OfOneProcessNeedNoPlugin) {
+  unsetenv("RANK");
+  unsetenv("WORLD_SIZE");
+  setenv("RUTILE_PLUGIN_PATH", "/nowhere", 1);
+  dist::init();
+  EXPECT_EQ(dist::size(), 1);
+  EXPECT_EQ(ops::all_gather(Tensor::zeros({2})).dim(0), 2);
+  dist::finalize();
+  unsetenv("RUTILE_PLUGIN_PATH");
+}
+
+TEST(Replicas, BecomeRankZerosAndAreCompared) {
+  const auto outcomes = run_ranks(3, [](int rank) {
+    dist::init();
+    dist::NamedStates states;
+    for (int k = 0; k < 4; ++k) {
+      const DType t = k == 2 ? DType::kI64 : DType::kF32;
+      states.emplace_back(cat("w", k), make_ref<State>(cat("w", k), ramp(rank + k, 5 + k, t)));
+    }
+    dist::broadcast_states(states);
+    for (int k = 0; k < 4; ++k) {
+      require_equal(values(states[k].second->concrete()),
+                    values(ramp(k, 5 + k, states[k].second->meta().dtype)), cat("w", k));
+    }
+    dist::check_replicas(states);
+    if (rank == 2) states[3].second->write(ramp(9, 8, DType::kF32));
+    dist::check_replicas(states);
+  });
+  for (const auto& o : outcomes) {
+    EXPECT_NE(o.error.find("w3 of rank 0 differs from that of rank 2"), std::string::npos)
+        << o.error;
+  }
+}
+
+}  // namespace
+}  // namespace rutile

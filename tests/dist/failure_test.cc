@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes wrong between processes, and what every rank then says of it, within seconds.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include "rutile/dist/backend.h"
+#include "rutile/dist/group.h"
+#include "rutile/dist/sha256.h"
+#include "rutile/dist/socket.h"
+#include "rutile/dist/store.h"
+#include "rutile/ops/collective.h"
+#include "rutile/ops/tensor_ops.h"
+#include "rutile/tests/dist/ranks.h"
+
+namespace rutile {
+namespace {
+
+using test::Outcome;
+using test::require;
+using test::run_ranks;
+
+void expect_text(const Outcome& o, std::initializer_list<const char*> parts) {
+  for (const char* part : parts) {
+    EXPECT_NE(o.error.find(part), std::string::npos) << "'" << part << "' is not in: " << o.error;
+  }
+}
+
+void work(int steps) {
+  for (int k = 0; k < steps; ++k) {
+    ops::all_reduce(Tensor::full({1000}, 1.0));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+TEST(Failures, AKilledRankEndsTheOthers) {
+  for (int round = 0; round < 5; ++round) {
+    const auto outcomes =
+        run_ranks(3, [](int) { dist::init(), work(4000); },
+                  {.seconds = 40, .meanwhile = [&](std::vector<int> pids) {
+                     std::this_thread::sleep_for(std::chrono::milliseconds(100 + 150 * round));
+                     kill(pids[static_cast<size_t>(round) % 3], SIGKILL);
+                   }});
+    for (int r = 0; r < 3; ++r) {
+      const Outcome& o = outcomes[static_cast<size_t>(r)];
+      EXPECT_LT(o.seconds, 30);
+      if (r == round % 3) continue;
+      EXPECT_EQ(o.status, 1);
+      expect_text(o, {cat("rank ", round % 3).c_str()});
+    }
+  }
+}
+
+TEST(Failures, ARankThatThrewIsNamed) {
+  const auto outcomes = run_ranks(3, [](int rank) {
+    dist::init();
+    work(5);
+    if (rank == 1) {
+      dist::report_failure("the disk is full");
+      require(false, "the disk is full");
+    }
+    work(1000);
+  });
+  for (const int r : {0, 2}) {
+    expect_text(
+        outcomes[static_cast<size_t>(r)],
+        {"rank 1 (", "the disk is full", "was at collective", "all_reduce (sum) of f32[1000]"});
+  }
+}
+
+TEST(Failures, ARankThatLeftIsNamed) {
+  const auto outcomes = run_ranks(2, [](int rank) {
+    dist::init();
+    work(5);
+    if (rank == 1) return;
+    work(1000);
+  });
+  EXPECT_EQ(outcomes[1].error, "");
+  expect_text(outcomes[0],
+              {"has ended or left the group: rank 1", "all_reduce (sum) of f32[1000]"});
+  EXPECT_LT(outcomes[0].seconds, 30);
+}
+
+TEST(Failures, AnotherShapeDtypeOrOpIsToldToAll) {
+  const auto fn = [](int rank) {
+    dist::init();
+    work(2);
+    const std::string what = std::getenv("WHAT");
+    if (what == "shape") ops::all_reduce(Tensor::zeros({rank == 1 ? 7 : 5}));
+    if (what == "dtype") ops::all_reduce(Tensor::zeros({5}, rank == 1 ? DType::kF64 : DType::kF32));
+    if (what == "reduce") {
+      ops::all_reduce(Tensor::zeros({5}), {.reduce = rank == 1 ? Reduce::kMax : Reduce::kSum});
+    }
+    if (what == "op" && rank == 1) ops::all_gather(Tensor::zeros({5}));
+    if (what == "op" && rank != 1) ops::broadcast(Tensor::zeros({5}), {.root = 2});
+  };
+  const std::pair<const char*, std::vector<const char*>> cases[] = {
+      {"shape", {"all_reduce (sum) of f32[5]", "all_reduce (sum) of f32[7]"}},
+      {"dtype", {"all_reduce (sum) of f32[5]", "all_reduce (sum) of f64[5]"}},
+      {"reduce", {"all_reduce (sum) of f32[5]", "all_reduce (max) of f32[5]"}},
+      {"op", {"broadcast from rank 2 of f32[5]", "all_gather of f32[5]"}},
+  };
+  for (const auto& [what, parts] : cases) {
+    const auto outcomes = run_ranks(3, fn, {.variables = {{"WHAT", what}}});
+    for (const Outcome& o : outcomes) {
+      expect_text(o, {"the ranks disagree about collective 3 of group 'world'", "rank 1 ("});
+      for (const char* part : parts) expect_text(o, {part});
+    }
+  }
+}
+
+TEST(Failures, AMessageOfAnotherShapeIsTold) {
+  const auto outcomes = run_ranks(2, [](int rank) {
+    dist::init();
+    if (rank == 0) dist::send(Tensor::zeros({5}), 1);
+    if (rank == 1) dist::receive({6}, DType::kF32, 0);
+    dist::barrier();
+  });
+  expect_text(outcomes[1], {"recv of f32[6] from rank 0", "sends send of f32[5]"});
+}
+
+TEST(Failures, ARankThatIsLateIsNamed) {
+  const auto outcomes = run_ranks(3,
+                                  [](int rank) {
+                                    dist::init();
+                                    work(2);
+                                    if (rank == 2)
+                                      std::this_thread::sleep_for(std::chrono::seconds(7));
+                                    work(2);
+                                  },
+                                  {.variables = {{"RUTILE_TIMEOUT", "2"}}});
+  expect_text(outcomes[0], {"waited for rank 2 (", "collective 3 of group 'world'"});
+  expect_text(outcomes[1], {"rank 2 ("});
+  EXPECT_LT(outcomes[0].seconds, 7);
+}
+
+TEST(Failures, ARankThatNeverComes) {
+  const auto outcomes =
+      run_ranks(3, [](int) { dist::init(); },
+                {.variables = {{"RUTILE_RENDEZVOUS_TIMEOUT", "2"}}, .absent = {2}});
+  for (const int r : {0, 1}) {
+    const Outcome& o = outcomes[static_cast<size_t>(r)];
+    expect_text(o, {"2"});
+    EXPECT_EQ(o.status, 1);
+    EXPECT_LT(o.seconds, 10);
+  }
+  expect_text(outcomes[0], {"of 3 ranks there did not come: 2"});
+  const auto others = run_ranks(2, [](int) { dist::init(); },
+                                {.variables = {{"RUTILE_RENDEZVOUS_TIMEOUT", "2"}}, .absent = {0}});
+  expect_text(others[1], {"did not reach rank 0's store at 127.0.0.1", "MASTER_PORT"});
+}
+
+TEST(Failures, APortInUse) {
+  dist::Socket taken;
+  ASSERT_TRUE(dist::listen_at("127.0.0.1", 0, &taken).ok());
+  const std::string port = std::to_string(dist::port_of(taken));
+  const auto outcomes =
+      run_ranks(2, [](int) { dist::init(); },
+                {.variables = {{"MASTER_PORT", port}, {"RUTILE_RENDEZVOUS_TIMEOUT", "3"}}});
+  expect_text(outcomes[0], {"port", port.c_str(), "is in use by another process"});
+  EXPECT_EQ(outcomes[1].status, 1);
+}
+
+TEST(Failures, AnotherSecretIsRefused) {
+  const auto outcomes = run_ranks(2,
+                                  [](int rank) {
+                                    setenv("RUTILE_SECRET", rank == 0 ? "one" : "two", 1);
+                                    dist::init();
+                                  },
+                                  {.variables = {{"RUTILE_RENDEZVOUS_TIMEOUT", "3"}}});
+  expect_text(outcomes[1], {"the secret is another one than rank 0's"});
+  const auto same = run_ranks(2, [](int) { dist::init(), work(2); },
+                              {.variables = {{"RUTILE_SECRET", "sesame"}}});
+  for (const Outcome& o : same) EXPECT_EQ(o.error, "");
+}
+
+TEST(Failures, WithoutThePluginTheErrorSaysWhereItWasLookedFor) {
+  const dist::CommPlugin* plugin = nullptr;
+  const Status s = dist::load_comm_plugin("smoke_signals", &plugin);
+  EXPECT_EQ(s.code(), ErrorCode::kUnsupported);
+  EXPECT_NE(s.message().find("librutile_smoke_signals.so: no such file"), std::string::npos)
+      << s.message();
+}
+
+TEST(Store, InAFolder) {
+  const std::string folder = cat("/tmp/rutile_store_", getpid());
+  const auto outcomes = run_ranks(3, [](int) { dist::init(), work(5); },
+                                  {.variables = {{"RUTILE_STORE", "file://" + folder}}});
+  for (const Outcome& o : outcomes) EXPECT_EQ(o.error, "");
+  const auto again = run_ranks(2, [](int) { dist::init(); },
+                               {.variables = {{"RUTILE_STORE", "file://" + folder}}});
+  for (const Outcome& o : again) expect_text(o, {"every job needs an empty one"});
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Store, OnANamedInterface) {
+  const auto outcomes = run_ranks(2, [](int) { dist::init(), work(2); },
+                                  {.variables = {{"RUTILE_SOCKET_IFNAME", "lo"}}});
+  for (const Outcome& o : outcomes) EXPECT_EQ(o.error, "");
+  std::string address;
+  EXPECT_NE(dist::interface_address("no0", &address).message().find("there are:"),
+            std::string::npos);
+}
+
+// Whatever strangers send, the job goes on.
+TEST(Store, StrangersDoNoHarm) {
+  const auto outcomes = run_ranks(2, [](int rank) {
+    if (rank == 1) {
+      const int port = std::atoi(std::getenv("MASTER_PORT"));
+      for (const char* text : {"GET / HTTP/1.1\r\n\r\n", "", "\1\0\0\0\xff", "\xff\xff\xff\x7f"}) {
+        dist::Socket s;
+        require(dist::connect_to("127.0.0.1", port, "", dist::deadline_in(20), &s).ok(), "connect");
+        (void)dist::send_all(s, text, dist::deadline_in(1)).ok();
+      }
+    }
+    dist::init();
+    work(3);
+  });
+  for (const Outcome& o : outcomes) EXPECT_EQ(o.error, "");
+}
+
+std::string hex(const dist::Digest& d) {
+  std::string s;
+  char text[3];
+  for (const unsigned char c : d) std::snprintf(text, sizeof text, "%02x", c), s += text;
+  return s;
+}
+
+// FIPS 180-4 and RFC 4231.
+TEST(Sha256, KnownAnswers) {
+  EXPECT_EQ(hex(dist::sha256("abc")),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(hex(dist::sha256("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq")),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  EXPECT_EQ(hex(dist::hmac_sha256("Jefe", "what do ya want for nothing?")),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
+}  // namespace
+}  // namespace rutile

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several processes, started by rutile.launch: groups, data parallel training, failures."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import rutile
+from rutile import _rutile
+
+needs_gloo = pytest.mark.skipif(bool(_rutile.dist.plugin_error("gloo")), reason="Gloo is not installed")
+
+
+def launch(tmp_path, ranks, text, *arguments, **variables):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(text))
+    command = [sys.executable, "-m", "rutile.launch", "-n", str(ranks), str(script), *arguments]
+    env = {**os.environ, "RUTILE_NUM_THREADS": "1", **variables}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+
+
+def lines_of(done, rank):
+    return [line[4:] for line in done.stdout.splitlines() if line.startswith(f"[{rank}] ")]
+
+
+@needs_gloo
+def test_groups_and_functions(tmp_path):
+    done = launch(tmp_path, 3, """
+        import rutile as ms
+        from rutile import Tensor, ops, communication as comm
+        from rutile.communication import comm_func
+        comm.init()
+        comm.init()
+        r, n = comm.get_rank(), comm.get_group_size()
+        assert (n, comm.get_local_rank(), comm.get_local_rank_size()) == (3, r, 3)
+        x = Tensor([float(r), 1.0])
+        for wrap in (lambda f: f, ms.jit):
+            assert wrap(ops.AllReduce())(x).asnumpy().tolist() == [3.0, 3.0]
+            assert wrap(ops.AllReduce(ops.ReduceOp.MAX))(x).asnumpy().tolist() == [2.0, 1.0]
+            assert wrap(ops.AllGather())(x).asnumpy().tolist() == [0.0, 1.0, 1.0, 1.0, 2.0, 1.0]
+            assert wrap(ops.ReduceScatter())(ops.AllGather()(x)).asnumpy().tolist() == [3.0 * r, 3.0]
+            assert wrap(ops.Broadcast(2))((x,))[0].asnumpy().tolist() == [2.0, 1.0]
+            assert wrap(ops.AlltoAll(3, 0, 1))(Tensor([[10.0 * r], [10.0 * r + 1], [10.0 * r + 2]])).asnumpy().tolist() == [
+                [float(r), 10.0 + r, 20.0 + r]]
+        assert comm_func.all_reduce(x, "prod")[0].asnumpy().tolist() == [0.0, 1.0]
+        assert comm_func.all_gather_into_tensor(x)[0].shape == (6,)
+        assert comm_func.broadcast(x, 1).asnumpy().tolist() == [1.0, 1.0]
+        comm.create_group("pair", [2, 0])
+        assert comm.get_rank("pair") == {0: 1, 1: -1, 2: 0}[r] and comm.get_group_size("pair") == 2
+        assert comm.get_process_group_ranks("pair") == [2, 0] and comm.get_world_rank_from_group_rank("pair", 1) == 0
+        if r != 1:
+            assert ops.AllReduce(group="pair")(x).asnumpy().tolist() == [2.0, 2.0]
+        if r == 0:
+            comm_func.send(x, 1)
+        if r == 1:
+            assert comm_func.recv(x, 0).asnumpy().tolist() == [0.0, 1.0]
+        comm_func.barrier()
+        grad = ms.grad(lambda x: (ops.AllReduce()(x) * (r + 1)).sum())(x)
+        assert grad.asnumpy().tolist() == [6.0, 6.0]
+        ms.set_auto_parallel_context(device_num=3, global_rank=r)
+        print("well", ms.get_auto_parallel_context("device_num"))
+    """)
+    assert done.returncode == 0, done.stderr
+    assert all(lines_of(done, r) == ["well 3"] for r in range(3))
+
+
+@needs_gloo
+def test_sync_batch_norm(tmp_path):
+    done = launch(tmp_path, 2, """
+        import numpy as np
+        import rutile as ms
+        from rutile import nn, communication as comm
+        comm.init()
+        r = comm.get_rank()
+        x = np.sin(np.arange(4 * 3 * 2 * 2, dtype=np.float32)).reshape(4, 3, 2, 2)
+        whole, sync, own = nn.BatchNorm2d(3), nn.SyncBatchNorm(3), nn.SyncBatchNorm(3, process_groups=[[0], [1]])
+        for net in (whole, sync, own):
+            net.set_train()
+        want = whole(ms.Tensor(x)).asnumpy()
+        for f in (sync, ms.jit(sync)):
+            np.testing.assert_allclose(f(ms.Tensor(x[2 * r:2 * r + 2])).asnumpy(), want[2 * r:2 * r + 2], atol=1e-5)
+        whole(ms.Tensor(x))
+        np.testing.assert_allclose(sync.moving_variance.asnumpy(), whole.moving_variance.asnumpy(), atol=1e-6)
+        alone = nn.BatchNorm2d(3).set_train()(ms.Tensor(x[r:r + 1])).asnumpy()
+        np.testing.assert_allclose(own(ms.Tensor(x[r:r + 1])).asnumpy(), alone, atol=1e-6)
+    """)
+    assert done.returncode == 0, done.stderr
+
+
+TRAIN = """
+    import sys
+    import numpy as np
+    import rutile as ms
+    from rutile import nn, communication as comm
+    import rutile.dataset as ds
+
+    mode, ranks = sys.argv[1], int(sys.argv[2])
+    ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
+    if ranks > 1:
+        comm.init()
+        ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True,
+                                     all_reduce_fusion_config=[1, 3] if mode == "graph" else [])
+    ms.set_seed(1 + comm.get_rank())
+    x = np.sin(np.arange(16 * 12, dtype=np.float32)).reshape(16, 12)
+    y = (np.arange(16) % 3).astype(np.int32)
+    net = nn.SequentialCell(nn.Dense(12, 8), nn.ReLU(), nn.Dense(8, 3))
+    rng = np.random.default_rng(5)
+    if comm.get_rank() == 0:
+        for p in net.trainable_params():
+            p.set_data(ms.Tensor(rng.normal(0, 0.3, p.shape).astype(np.float32)))
+    data = ds.NumpySlicesDataset({"x": x, "y": y}, shuffle=False, num_shards=comm.get_group_size(), shard_id=comm.get_rank())
+    data = data.batch(8 // comm.get_group_size())
+    model = ms.Model(net, nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"),
+                     nn.Momentum(net.trainable_params(), 0.1, 0.9))
+    model.train(3, data, dataset_sink_mode=False)
+    if comm.get_rank() == ranks - 1:
+        np.save(sys.argv[3], np.concatenate([p.asnumpy().reshape(-1) for p in net.trainable_params()]))
+"""
+
+
+@needs_gloo
+@pytest.mark.parametrize("mode", ["graph", "pynative"])
+def test_model_train_gives_the_parameters_of_one_process(tmp_path, mode):
+    import numpy as np
+    results = []
+    for ranks in (1, 2, 4):
+        path = tmp_path / f"{mode}{ranks}.npy"
+        done = launch(tmp_path, ranks, TRAIN, mode, str(ranks), str(path))
+        assert done.returncode == 0, done.stderr
+        results.append(np.load(path))
+    for other in results[1:]:
+        np.testing.assert_allclose(other, results[0], rtol=0, atol=1e-6)
+
+
+@needs_gloo
+def test_a_rank_that_fails_ends_the_job_and_is_named(tmp_path):
+    done = launch(tmp_path, 2, """
+        from rutile import Tensor, ops, communication as comm
+        comm.init()
+        for step in range(100):
+            if step == 3 and comm.get_rank() == 1:
+                raise LookupError("no such file")
+            ops.AllReduce()(Tensor([1.0, 2.0]))
+    """)
+    assert done.returncode == 1
+    assert re.search(r"\[0\] .*rank 1 \(.*\) ended: LookupError: no such file", done.stderr), done.stderr
+    assert "was at collective 4 of group 'world', all_reduce (sum) of f32[2]" in done.stderr
+
+
+@needs_gloo
+def test_ranks_that_disagree_are_told_how(tmp_path):
+    done = launch(tmp_path, 2, """
+        from rutile import Tensor, ops, communication as comm
+        comm.init()
+        ops.AllReduce()(ops.zeros((2 + comm.get_rank(),), "float32"))
+    """)
+    assert done.returncode != 0
+    for rank in range(2):
+        text = "".join(line for line in done.stderr.splitlines() if line.startswith(f"[{rank}] "))
+        assert "all_reduce (sum) of f32[2]" in text and "all_reduce (sum) of f32[3]" in text
+
+
+def test_launch_passes_output_status_and_signals(tmp_path):
+    done = launch(tmp_path, 2, """
+        import os, sys
+        print("rank", os.environ["RANK"], "of", os.environ["WORLD_SIZE"], *sys.argv[1:])
+        sys.exit(7 if os.environ["LOCAL_RANK"] == "1" else 0)
+    """, "-x", "1")
+    assert done.returncode == 7
+    assert sorted(done.stdout.splitlines()) == ["[0] rank 0 of 2 -x 1", "[1] rank 1 of 2 -x 1"]
+    assert "rank 1 (process" in done.stderr and "exit status 7" in done.stderr
+
+
+def test_a_missing_variable_is_named(tmp_path):
+    env = {k: v for k, v in os.environ.items() if k not in ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE")}
+    run = lambda **more: subprocess.run([sys.executable, "-c", "import rutile; rutile.communication.init()"],  # noqa: E731
+                                        capture_output=True, text=True, env={**env, **more}).stderr
+    assert "WORLD_SIZE is not set, but RANK is" in run(RANK="0")
+    assert "MASTER_ADDR is not set" in run(RANK="0", WORLD_SIZE="2")
+    assert "MASTER_PORT is not set" in run(RANK="0", WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
+    assert "RANK='two' is no number" in run(RANK="two", WORLD_SIZE="2")
+
+
+def test_settings_are_checked():
+    with pytest.raises(TypeError):
+        rutile.set_auto_parallel_context(all_reduce_fusion_config=[1, -2])
+    with pytest.raises(ValueError):
+        rutile.set_auto_parallel_context(comm_fusion={"allreduce": {"mode": "often"}})
+    with pytest.raises(ValueError):
+        rutile.ops.AllReduce("mode")
+    with pytest.raises(ValueError):
+        rutile.ops.AllReduce(group="nobody")(rutile.Tensor([1.0]))
+    with pytest.raises(ValueError):
+        rutile.communication.init("carrier pigeons")
