@@ -267,7 +267,8 @@ Status run_planned(const OpDef& op, const PlanEntry& entry, std::span<const Tens
 
 // The composition's calls on tensors like these, to be repeated.
 std::shared_ptr<const Composition> composition_of(const OpDef& op, const void* attrs,
-                                                  std::span<const Tensor> in) {
+                                                  std::span<const Tensor> in,
+                                                  std::span<const TensorMeta> metas) {
   if (!may_repeat(op)) return nullptr;
   std::vector<TensorMeta> operands;
   for (const Tensor& t : in) {
@@ -278,14 +279,19 @@ std::shared_ptr<const Composition> composition_of(const OpDef& op, const void* a
     size_t next = 0;
     for (const Tensor& t : in) all.push_back(t.defined() ? symbols[next++] : Tensor());
     const TensorList r = op.compose(attrs, all);
-    return std::vector<Tensor>(r.begin(), r.end());
+    std::vector<Tensor> results;
+    for (int i = 0; i < r.size(); ++i) results.push_back(placed_like(r[i], metas[i]));
+    return results;
   };
   return make_composition(fn, operands);
 }
 
 // Runs an op that has no kernel row through its definition; the tape records the op itself.
-void run_composed(const OpDef& op, const void* attrs, const Composition* known,
+void run_composed(const OpDef& op, const void* attrs, const PlanEntry& entry,
                   std::span<const Tensor> in, std::span<Tensor> out, std::source_location where) {
+  // The calls below go through the cache that holds the entry. Who watches sees each of them.
+  const auto known = call_modes().run ? nullptr : entry.composition;
+  const SmallVector<TensorMeta, 1> metas = known ? SmallVector<TensorMeta, 1>() : entry.outputs;
   ScopedValue<AmpState> no_amp(call_modes().amp, AmpState{});
   ScopedValue<TapeHook*> no_tape(call_modes().tape, nullptr);
   const Device device = call_device(metas_of(in));
@@ -309,7 +315,8 @@ void run_composed(const OpDef& op, const void* attrs, const Composition* known,
   }
   RUTILE_CHECK(result.size() == static_cast<int>(out.size()), "compose gives every output");
   for (int i = 0; i < result.size(); ++i) {
-    out[i] = result[i].defined() ? ops::to_device(result[i], device) : result[i];
+    const Tensor r = result[i].defined() ? ops::to_device(result[i], device) : result[i];
+    out[i] = op.dynamic ? r : placed_like(r, metas[i]);
   }
 }
 
@@ -333,7 +340,7 @@ bool run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
       return run_eager(op, attrs, with_plain_base(op, in), out, where);
     if (!s.ok()) throw_call_error(op, in, s, where);
     if (!fresh.plan && !op.view_offset && !reference) {
-      fresh.composition = composition_of(op, attrs, in);
+      fresh.composition = composition_of(op, attrs, in, fresh.outputs);
     }
     entry = remember_entry(op, std::move(fresh));
   }
@@ -342,9 +349,7 @@ bool run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
     return true;
   }
   if (!entry->plan) {
-    // Who watches the calls sees each of them.
-    const auto known = call_modes().run ? nullptr : entry->composition;
-    run_composed(op, attrs, known.get(), in, out, where);
+    run_composed(op, attrs, *entry, in, out, where);
     return true;
   }
   Status s;

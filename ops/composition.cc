@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <numeric>
 #include <unordered_map>
 
 #include "rutile/core/thread.h"
 #include "rutile/ops/op_runtime.h"
+#include "rutile/ops/view.h"
 
 namespace rutile {
 
@@ -58,6 +60,29 @@ std::shared_ptr<const Composition> make_composition(const Region::Function& fn,
                                                     const std::vector<TensorMeta>& operands) {
   const CompositionMaker make = maker.load();
   return make ? make(fn, operands) : nullptr;
+}
+
+Tensor placed_like(const Tensor& t, const TensorMeta& meta) {
+  if (!t.defined() || same_placement(t.meta(), meta)) return t;
+  if (meta.is_contiguous()) return ops::contiguous(t);
+  Tensor moved;
+  if (meta.layout != kStrided || meta.is_channels_last()) {
+    moved = ops::reorder(t, placement_of(meta));
+  } else {  // dense, its dimensions in another order
+    std::vector<int> order(static_cast<size_t>(meta.rank()));
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int a, int b) { return meta.strides[a] > meta.strides[b]; });
+    Dims there, back = Dims::filled(meta.rank(), 0);
+    for (const int axis : order) {
+      back[axis] = there.rank();
+      there.push_back(axis);
+    }
+    moved = ops::transpose(ops::contiguous(ops::transpose(t, there)), back);
+  }
+  RUTILE_CHECK(meta.numel() == 0 || same_placement(moved.meta(), meta),
+               "a composition places its results as infer says");
+  return moved;
 }
 
 bool may_repeat(const OpDef& op) {

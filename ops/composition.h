@@ -29,6 +29,10 @@ RUTILE_API void set_composition_maker(CompositionMaker maker);
 std::shared_ptr<const Composition> make_composition(const Region::Function& fn,
                                                     const std::vector<TensorMeta>& operands);
 
+// The result of a composition placed as infer said of the op's output: what follows, views of it
+// and the order of sums, is the same eagerly and in a graph.
+Tensor placed_like(const Tensor& t, const TensorMeta& meta);
+
 // Whether calls of the op depend on its attributes and on metas alone: an op of the library that
 // has no effects, runs no bodies and checks no values.
 bool may_repeat(const OpDef& op);

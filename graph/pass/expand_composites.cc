@@ -5,22 +5,12 @@
 #include "rutile/graph/pass/append.h"
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/uses.h"
+#include "rutile/ops/composition.h"
 #include "rutile/ops/plan_cache.h"
-#include "rutile/ops/view.h"
 
 namespace rutile::graph {
 
 namespace {
-
-// The result of a composition as the op's output was placed: views of it rely on that.
-Tensor placed_like(const Tensor& t, const TensorMeta& meta) {
-  if (same_placement(t.meta(), meta)) return t;
-  if (meta.is_contiguous()) return ops::contiguous(t);
-  const Tensor moved = ops::reorder(t, placement_of(meta));
-  RUTILE_CHECK(same_placement(moved.meta(), meta),
-               "a composition places its results as infer says");
-  return moved;
-}
 
 // Appends the composition of `n` to the end of g.order.
 void expand(Graph& g, NodeId id, Renames* renames) {

@@ -324,6 +324,10 @@ bool supports(const CallMeta& call, Reason* reason) {
   if (!dnnl_has(call.in(0).dtype) || !dnnl_has(call.out().dtype)) {
     return refuse(reason, "takes f32, and bf16 where the machine has AVX-512");
   }
+  if (call.op == &ops::kConv2dAct &&
+      !takes_activation(call.as<ops::Conv2dActAttrs>().act, reason)) {
+    return false;
+  }
   const Joined join = joined(conv_shape(call));
   const ConvShape& s = join.s;
   if (s.empty()) return refuse(reason, "an input is empty");

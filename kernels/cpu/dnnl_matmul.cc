@@ -114,6 +114,10 @@ bool supports(const CallMeta& call, Reason* reason) {
     reason->text = "the residual is not row-major";
     return false;
   }
+  if (call.op == &ops::kLinearAct &&
+      !takes_activation(call.as<ops::LinearActAttrs>().act, reason)) {
+    return false;
+  }
   dnnl::matmul::primitive_desc pd;
   bool made = false;
   const Status s = dnnl_try(threads_for(call), [&] { made = make(call, &pd, &reason->text); });

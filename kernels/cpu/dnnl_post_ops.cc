@@ -14,6 +14,7 @@ dnnl::primitive_attr post_ops_attr(bool residual, Activation act) {
   if (residual) after.append_sum(1.0f);
   switch (act) {
     case Activation::kNone:
+    case Activation::kGelu:  // refused
       break;
     case Activation::kRelu:
       after.append_eltwise(algorithm::eltwise_relu, 0.0f, 0.0f);
@@ -32,9 +33,6 @@ dnnl::primitive_attr post_ops_attr(bool residual, Activation act) {
       break;
     case Activation::kTanh:
       after.append_eltwise(algorithm::eltwise_tanh, 0.0f, 0.0f);
-      break;
-    case Activation::kGelu:
-      after.append_eltwise(algorithm::eltwise_gelu_erf, 0.0f, 0.0f);
       break;
     case Activation::kGeluTanh:
       after.append_eltwise(algorithm::eltwise_gelu_tanh, 0.0f, 0.0f);

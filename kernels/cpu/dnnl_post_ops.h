@@ -8,6 +8,14 @@
 
 namespace rutile::kernels {
 
+// oneDNN's GELU by erf doubles its argument on the way: what is beyond half the largest number
+// becomes infinity and infinity NaN. The op then runs as its composition.
+inline bool takes_activation(ops::Activation act, Reason* reason) {
+  if (act != ops::Activation::kGelu) return true;
+  reason->text = "oneDNN's GELU is not that of large numbers";
+  return false;
+}
+
 // The sum with what the result holds already (the residual), then the activation.
 dnnl::primitive_attr post_ops_attr(bool residual, ops::Activation act);
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Eager against traced: the same bits with the optional passes off, close with them on.
+// Eager against traced: the same bits with the optional passes off, close with them on. What is
+// placed otherwise in a trace shows in the order of the sums behind it, so placements are compared
+// too.
 #include "rutile/autograd/tape.h"
 #include "rutile/core/complex.h"
 #include "rutile/graph/compile.h"
@@ -36,10 +38,22 @@ struct Present {
 void check_compiled(const std::string& what, const Sample& s, const Tensors& all,
                     const Function& fn, bool bits, Findings& findings) {
   const Present present(all);
-  const Function on_present = [&](const Tensors& given) { return fn(present.restore(given)); };
-  const Tensors want = fn(all);
+  std::vector<TensorMeta> metas;  // of the last results, in a trace as eagerly
+  const Function on_present = [&](const Tensors& given) {
+    const Tensors results = fn(present.restore(given));
+    metas.clear();
+    for (const Tensor& t : results) metas.push_back(t.meta());
+    return results;
+  };
+  const Tensors want = on_present(present.in);
+  const std::vector<TensorMeta> eager = metas;
   graph::Compiled plain = graph::compile(on_present, {.passes_off = "all", .name = what});
   const Tensors traced = plain(present.in);
+  for (size_t i = 0; i < eager.size(); ++i) {
+    if (eager[i].numel() == 0 || same_placement(eager[i], metas[i])) continue;
+    findings.add(
+        cat(what, ": output ", i, " is ", eager[i], " eagerly, ", metas[i], " in a trace"));
+  }
   if (bits) {
     compare_bits(cat(what, ", traced"), traced, want, findings);
   } else {

@@ -10,6 +10,7 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/pool.h"
+#include "rutile/ops/post_ops.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/softmax.h"
 #include "rutile/ops/view.h"
@@ -195,6 +196,48 @@ TEST(Integers, SumsAreExact) {
   }
   EXPECT_EQ(sum(full({100}, 200, DType::kU8)).item<int64_t>(), 20000);
   EXPECT_EQ(mean(full({100}, 200, DType::kU8)).item<float>(), 200);
+}
+
+// `got` and `want` hold 16 results for each special number, which the text calls `what`.
+void expect_alike(const std::vector<float>& got, const std::vector<float>& want,
+                  const std::vector<float>& specials, bool hides_nan, const std::string& what) {
+  for (size_t i = 0; i < got.size(); ++i) {
+    const float x = specials[i / 16];
+    if (std::isnan(x) && hides_nan) continue;
+    if (std::isnan(want[i])) {
+      EXPECT_THAT(got[i], IsNan()) << what << " of " << x;
+    } else if (std::isinf(want[i])) {
+      EXPECT_EQ(got[i], want[i]) << what << " of " << x;
+    } else {
+      EXPECT_NEAR(got[i], want[i], std::abs(want[i]) * 1e-2 + 1e-6) << what << " of " << x;
+    }
+  }
+}
+
+// What a layer's kernel does behind the product is what the activation alone does. Those that turn
+// NaN into a number are taken in inference alone (graph/pass/fuse_post_ops.cc).
+TEST(SpecialNumbers, FusedActivationsDoAsTheyDoAlone) {
+  const std::vector<float> specials = {kInf, -kInf, kNan, 3e38f, -3e38f, 1e5f, -1e5f, 90, -90, 6};
+  const auto n = static_cast<int64_t>(specials.size());
+  for (int k = 0; k <= static_cast<int>(Activation::kGeluTanh); ++k) {
+    const auto act = static_cast<Activation>(k);
+    const bool hides_nan = act == Activation::kRelu || act == Activation::kRelu6;
+    for (const DType t : {DType::kF32, DType::kBF16}) {
+      // Each product is of one number with one.
+      const Tensor x = cast(reshape(vec(specials), {n, 1}), t), w = full({16, 1}, 1, t);
+      const Tensor image = reshape(x, {n, 1, 1, 1}), filter = reshape(w, {16, 1, 1, 1});
+      std::vector<float> want;
+      {
+        ScopedValue<bool> reference(call_modes().reference_kernels, true);
+        want = floats(linear_act(x, w, {}, {}, {act}));
+      }
+      const std::string what = cat(EnumNames<Activation>::value[k], " in ", t);
+      expect_alike(floats(linear_act(x, w, {}, {}, {act})), want, specials, hides_nan,
+                   cat("linear with ", what));
+      expect_alike(floats(conv2d_act(image, filter, {}, {}, {.act = act})), want, specials,
+                   hides_nan, cat("conv2d with ", what));
+    }
+  }
 }
 
 }  // namespace
