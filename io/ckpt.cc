@@ -41,8 +41,8 @@ void append_utf32(std::string* out, char32_t c) {
   for (int shift = 0; shift < 32; shift += 8) out->push_back(static_cast<char>(c >> shift));
 }
 
-std::string utf32_of(std::string_view utf8, const std::string& name) {
-  std::string out;
+// False where the text is not UTF-8; `out` may be null.
+bool to_utf32(std::string_view utf8, std::string* out) {
   for (size_t i = 0; i < utf8.size();) {
     const auto byte = [&](size_t k) { return static_cast<uint8_t>(utf8[k]); };
     const uint8_t lead = byte(i);
@@ -59,11 +59,17 @@ std::string utf32_of(std::string_view utf8, const std::string& name) {
       if (good) c = c << 6 | (byte(i + static_cast<size_t>(k)) & 0x3F);
     }
     constexpr char32_t kLowest[] = {0, 0x80, 0x800, 0x10000};
-    if (!good || c < kLowest[more] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) {
-      throw_error(ErrorCode::kValue, cat("the text of '", name, "' is not valid UTF-8"));
-    }
-    append_utf32(&out, c);
+    if (!good || c < kLowest[more] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) return false;
+    if (out) append_utf32(out, c);
     i += static_cast<size_t>(more) + 1;
+  }
+  return true;
+}
+
+std::string utf32_of(std::string_view utf8, const std::string& name) {
+  std::string out;
+  if (!to_utf32(utf8, &out)) {
+    throw_error(ErrorCode::kValue, cat("the text of '", name, "' is not valid UTF-8"));
   }
   return out;
 }
@@ -324,6 +330,10 @@ std::vector<CkptEntry> parse_ckpt(const Ref<Blob>& blob) {
   while (in.next()) {
     if (in.field() != 1) continue;
     Value v = read_value(in.message());
+    // Names of types stand in errors as those of tensors do.
+    if (!to_utf32(v.name, nullptr) || !to_utf32(v.type, nullptr)) {
+      in.fail("a name that is not valid UTF-8");
+    }
     if (v.map) {
       throw_error(ErrorCode::kUnsupported,
                   cat("'", blob->name(), "': '", v.name.substr(0, 200),

@@ -28,6 +28,20 @@ def safetensors(header, data):
     return struct.pack("<Q", len(text)) + text + data
 
 
+def record(data):
+    """A record as TFRecord and event files frame it, with the CRC-32C of Castagnoli's polynomial."""
+    def masked(text):
+        crc = 0xFFFFFFFF
+        for byte in text:
+            crc ^= byte
+            for _ in range(8):
+                crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        crc ^= 0xFFFFFFFF
+        return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+    size = struct.pack("<Q", len(data))
+    return size + masked(size) + data + masked(data)
+
+
 def seeds():
     """Reader -> valid files."""
     entry = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
@@ -47,6 +61,8 @@ def seeds():
         "safetensors": files,
         "checkpoint": [safetensors({"__metadata__": marks}, b""), safetensors({"__metadata__": marks, "a": entry}, bytes(24))],
         "ckpt": [mindspore, mindspore[:-17]],
+        "protobuf": [mindspore[:-17], b"\x08\x96\x01\x12\x03abc\x1a\x02\x08\x01\x25\0\0\x80\x3f\x29" + bytes(8)],
+        "records": [record(b"abc") + record(b"") + record(b"x" * 300), record(b"brain.Event:2")[:-3]],
         "text": ["the quick brown fox, \u00e4\u4e2d\U0001f600".encode(), b"\xff\xfe\x80abc"],
     }
 

@@ -170,6 +170,15 @@ void throw_builtin_error() {
   throw_error(code, message);
 }
 
+// Text of a file, or a file's name, may be no UTF-8: what is not stands escaped.
+static void set_error(ErrorCode code, const std::string& text) {
+  PyObject* message =
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace");
+  if (!message) return;  // no memory: that is the error
+  PyErr_SetObject(error_types[static_cast<int>(code)], message);
+  Py_DECREF(message);
+}
+
 void set_error_from_exception(const OpDef* op) {
   try {
     throw;
@@ -188,11 +197,11 @@ void set_error_from_exception(const OpDef* op) {
       named = named || text.find(mark) != std::string::npos;
     }
     if (!named && user_location(&file, &line)) text += cat(" | at ", file, ":", line);
-    PyErr_SetString(error_types[static_cast<int>(e.code())], text.c_str());
+    set_error(e.code(), text);
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::exception& e) {
-    PyErr_SetString(error_types[static_cast<int>(ErrorCode::kInternal)], e.what());
+    set_error(ErrorCode::kInternal, e.what());
   }
 }
 

@@ -112,6 +112,9 @@ TEST(Ckpt, RefusesWhatIsWrong) {
   refused(value("w", std::vector<uint64_t>(99, 1), "Float32", four), "dimensions");
   refused(value("w", {1}, "Float31", four), "the element type 'Float31', which is not supported");
   refused(value("w", {4}, "Bool", four), "truth values");
+  refused(value("w\xff", {1}, "Float32", four), "'net.ckpt' at offset");
+  refused(value("w\xff", {1}, "Float32", four), "a name that is not valid UTF-8");
+  refused(value("w", {1}, "\xc0\x80", four), "a name that is not valid UTF-8");
   refused(value("s", {0}, "str", "abc"), "not UTF-32");
   refused(value("s", {0}, "str", std::string(4, '\xff')), "not UTF-32");
   refused(value("w", {1}, "Float32", four) + value("v", {1}, "Float32", four) +
