@@ -224,8 +224,9 @@ bool scalar_from(PyObject* o, Scalar* out) {
 
 Tensor tensor_from(PyObject* o, const Tensor* like) {
   if (is_tensor(o)) return as_tensor(o);
-  // np.float64 is a float too; alone it keeps its dtype.
-  if (!like && PyFloat_Check(o) && !PyFloat_CheckExact(o) && PyObject_CheckBuffer(o)) {
+  // NumPy's numbers, also those that are ints or floats too, keep their dtype when alone.
+  if (!like && !PyFloat_CheckExact(o) && !PyLong_CheckExact(o) && PyObject_CheckBuffer(o) &&
+      (PyFloat_Check(o) || PyIndex_Check(o))) {
     return tensor_from_buffer(o);
   }
   Scalar s;

@@ -221,6 +221,14 @@ def test_dtypes_are_mindspores():
     assert ops.frac(x).asnumpy().tolist() == [[0.5, 0], [0.5, 0]]
 
 
+def test_numpys_numbers_keep_their_dtype():
+    for kind in ("int8", "uint8", "int32", "int64", "float16", "float32", "float64"):
+        assert Tensor(getattr(np, kind)(3)).dtype == getattr(ms, kind)
+    assert (ops.ones(2) * np.int64(2)).dtype == ms.float32 and Tensor(3).dtype == ms.int64
+    counts = Tensor([1, 2, 1], ms.int32).histc(4, 0.0, 3.0)
+    assert counts.asnumpy().tolist() == [0, 2, 1, 0] and counts.dtype == ms.int32
+
+
 def test_bprop_is_checked():
     class Wrong(nn.Cell):
         def __init__(self, gradients):
@@ -257,3 +265,15 @@ def test_assign_keeps_the_kind(f):
     assert p.asnumpy().tolist() == [1, 2]
     getattr(ms.ops, f)(p, Tensor([1, 1], ms.int32))
     assert p.asnumpy().tolist() == {"assign": [1, 1], "assign_add": [2, 3], "assign_sub": [0, 1]}[f]
+
+
+def test_model_checks_what_it_is_given():
+    net, loss = nn.ReLU(), nn.MSELoss()
+    for wrong in ([], (1, 2, 3), [1, 2]):
+        with pytest.raises(ValueError, match="list of three"):
+            ms.Model(net, eval_network=net, eval_indexes=wrong, metrics={"mse"})
+    dense = nn.Dense(1, 1)
+    model = ms.Model(dense, loss, nn.SGD(dense.trainable_params(), 0.1))
+    for wrong, error in (("2", TypeError), (True, TypeError), (1.0, TypeError), (0, ValueError), (-1, ValueError)):
+        with pytest.raises(error, match="epoch must be a positive int"):
+            model.train(wrong, [(Tensor([[1.0]]), Tensor([[2.0]]))])

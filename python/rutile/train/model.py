@@ -121,6 +121,8 @@ class Model:
         self._network, self._loss_fn, self._optimizer = network, loss_fn, optimizer
         self._metrics, self._eval_indexes, self._scaler = get_metrics(metrics), eval_indexes, scaler
         self._amp_level = amp_level
+        if eval_indexes is not None and (not isinstance(eval_indexes, list) or len(eval_indexes) != 3):
+            raise _errors.ValueError(f"[Model] eval_indexes is a list of three: loss, output and label; got {eval_indexes!r}")
         if amp_level != "O0":
             if optimizer is None:
                 raise _errors.ValueError(f"[Model] amp_level {amp_level!r} needs an optimizer")
@@ -176,7 +178,8 @@ class Model:
 
     def _fit(self, epoch, dataset, valid, frequency, callbacks, initial_epoch, limit):
         if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch <= 0:
-            raise _errors.ValueError(f"[Model] epoch must be a positive int, got {epoch!r}")
+            kind = _errors.ValueError if type(epoch) is int else _errors.TypeError
+            raise kind(f"[Model] epoch must be a positive int, got {epoch!r}")
         if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, int):
             raise _errors.TypeError(f"[Model] initial_epoch must be an int, got {type(initial_epoch).__name__}")
         if not 0 <= initial_epoch < epoch:

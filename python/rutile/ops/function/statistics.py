@@ -48,6 +48,8 @@ def diff(x, n=1, axis=-1, prepend=None, append=None):
 
 def histc(input, bins=100, min=0.0, max=0.0):
     """Counts in equal bins between min and max (equal ones: of the data)."""
+    if "int" in input.dtype.name:
+        return _table.histc(input.cast("float64"), bins=bins, min=float(min), max=float(max)).cast(input.dtype)
     return _table.histc(input, bins=bins, min=float(min), max=float(max))
 
 
