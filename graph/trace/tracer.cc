@@ -63,12 +63,12 @@ bool describe_origin(const TensorImpl& impl, std::string* text, bool* sized) {
 [[noreturn]] void symbolic_read(const TensorImpl& impl, const char* what) {
   std::string file;
   int line = 0;
-  user_location(&file, &line);
-  // Python's users know nothing of the C++ functions that read elements.
+  const bool python = user_location(&file, &line);
+  // Its users know nothing of the C++ functions that read elements.
   const std::string_view function = what;
   const bool elements = function == "data()" || function == "copy_out()";
   std::string text =
-      cat(elements && file.ends_with(".py") ? "reading elements" : function,
+      cat(elements && python ? "reading elements" : function,
           place(file, line, cell_path(call_modes().cell)), " needs the value of a tensor ",
           impl.meta, ", but this is a trace: it has no value yet");
   if (const std::string code = source_line(file, line); !code.empty()) text += cat("\n    ", code);

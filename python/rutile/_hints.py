@@ -2,6 +2,7 @@
 """What messages add for those who mistyped a name or come from another framework."""
 
 import re
+import sys
 
 # What PyTorch's tensors have, and what is done here instead.
 _TENSOR = {
@@ -62,8 +63,21 @@ def _inside(trace):
     return (trace.tb_frame.f_globals.get("__name__") or "").split(".")[0] == __name__.split(".")[0]
 
 
+def _of_module(error):
+    """The near name of a module of this package that lacks one. Python itself looks through 750 names at most, and not for imports."""
+    found = re.match(r"module '(rutile[\w.]*)' has no attribute '(\w+)'|cannot import name '(\w+)' from '(rutile[\w.]*)'", str(error))
+    module = found and sys.modules.get(found.group(1) or found.group(4))
+    names = [n for n in dir(module) if not n.startswith("_")] if module else []
+    if found and (isinstance(error, ImportError) or len(names) > 700):
+        return close(found.group(2) or found.group(3), names)[2:]
+    return ""
+
+
 def note(error, trace):
     """A line for below an uncaught error of Python's own, or None."""
+    near = _of_module(error) if isinstance(error, (AttributeError, ImportError)) else ""
+    if near:
+        return f"({near})"
     if isinstance(error, AttributeError):
         from rutile import Tensor
         if isinstance(getattr(error, "obj", None), Tensor) and error.name in _TENSOR:

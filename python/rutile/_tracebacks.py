@@ -33,7 +33,7 @@ def _wrapped(previous):
             if hasattr(value, "add_note"):
                 value.add_note(f"(python -m rutile explain {value.code}; RUTILE_TRACEBACK=full shows the frames inside rutile)")
             trace = short
-        elif trace is not None and isinstance(value, (TypeError, AttributeError)) and hasattr(value, "add_note"):
+        elif trace is not None and isinstance(value, (TypeError, AttributeError, ImportError)) and hasattr(value, "add_note"):
             text = _hints.note(value, trace)
             if text:
                 value.add_note(text)

@@ -119,6 +119,7 @@ class JitFunction {
   py::object run(const py::args& args, const py::kwargs& kwargs, bool only_prepare) {
     std::vector<Tensor> in, out;
     const graph::Variant variant = find_variant(args, kwargs, &in);
+    if (calls_.front().way == Call::kAsWritten && strict_syntax) calls_.front().way = Call::kTraced;
     if (calls_.front().way == Call::kAsWritten) {
       return only_prepare ? py::none() : as_written_(*args, **kwargs);
     }
@@ -211,7 +212,7 @@ class JitFunction {
     if (Call* call = find_call(variant.id)) call->way = Call::kAsWritten;
     if (std::exchange(gave_up_, true)) return;
     log_warning(cat(name_, " runs as it is written, not compiled: ", reason,
-                    ". cond(), while_loop() and scan() of rutile.ops are compiled; "
+                    "\n  cond(), while_loop() and scan() of rutile.ops are compiled; "
                     "set_context(jit_syntax_level=STRICT) makes this an error"));
   }
 

@@ -282,3 +282,25 @@ def test_H2_memory():
     assert ops.ones((1 << 20,)).size == 1 << 20
     with pytest.raises(ValueError, match="max_size"):
         runtime.set_memory(max_size="much")
+
+
+def test_G8_strict_is_an_error_where_it_ran_as_written_before():
+    seen = []
+
+    @rutile.jit
+    def f(x):
+        if x.sum() > 0:
+            seen.append(1)
+        return x
+
+    f(X)
+    rutile.set_context(jit_syntax_level=rutile.STRICT)
+    try:
+        with pytest.raises(RuntimeError) as info:
+            f(X)
+    finally:
+        rutile.set_context(jit_syntax_level=rutile.LAX)
+    line = f.__wrapped__.__code__.co_firstlineno + 3
+    assert f"append() as a statement in line {line}" in str(info.value)
+    f(X)
+    assert seen == [1, 1]

@@ -165,6 +165,8 @@ MISTAKES = {
     "no folder": (lambda: rutile.save_checkpoint(NET, "/nonexistent/x.ckpt"), OSError, "cannot save '/nonexistent/x.ckpt'"),
     # Data and Model
     "three columns": (lambda: training(data(a=np.ones(4), b=np.ones(4), c=np.ones(4)).batch(2)), ValueError, "a batch is (data, label), got 3 entries"),
+    "arrays": (lambda: training(np.ones((4, 3))), TypeError, "a dataset gives batches of columns, got ndarray|NumpySlicesDataset"),
+    "no loss_fn": (lambda: training(loss=None), TypeError, "without a loss_fn Net.construct() takes all 2 columns of the dataset and returns the loss"),
     "not batched": (lambda: training(data()), ValueError, "rank 4 (NCHW), got 3: one image|conv"),
     "labels of a Model": (lambda: training(data(10).batch(2)), IndexError, "label 10 at [0] is out of range: expects 0 to 9"),
     "no optimizer": (lambda: Model(NET, LOSS).train(1, data().batch(2)), ValueError, "[Model] training needs an optimizer"),
@@ -235,9 +237,13 @@ def own(first, second=1):
     return first
 
 
+def imported():
+    from rutile.nn import Conv2D  # noqa: F401
+
+
 @pytest.mark.parametrize("mistake, text", [
     (misspelled, "did you mean 'mode'?"), (lambda: ops.relu(inptu=X), "did you mean 'input'?"), (lambda: own(1, secnd=2), "did you mean 'second'?"),
-    (lambda: X.backward(), "value_and_grad"), (lambda: X.grad, "value_and_grad"), (lambda: X.cuda(), "CPU"), (lambda: X.detach(), "stop_gradient"),
+    (lambda: ops.sofmax(X), "did you mean 'softmax'?"), (imported, "did you mean 'Conv2d'?"), (lambda: X.backward(), "value_and_grad"), (lambda: X.grad, "value_and_grad"), (lambda: X.cuda(), "CPU"), (lambda: X.detach(), "stop_gradient"),
     (lambda: np.sin(X), "rutile.numpy"), (lambda: NET([[1.0, 2.0]]), "rutile.Tensor(value)")])
 def test_notes_below_an_uncaught_error(mistake, text):
     assert text in (noted(mistake) or ""), noted(mistake)

@@ -55,6 +55,7 @@ def _rewritten_code(code):
         tree = ast.parse(textwrap.dedent("".join(lines)))
     except (OSError, TypeError, SyntaxError, IndentationError) as e:
         raise Refused(f"no source text: {e}") from None
+    ast.increment_lineno(tree, first - 1)
     function = _lambda_of(tree, code) if code.co_name == "<lambda>" else tree.body[0]
     if not isinstance(function, ast.FunctionDef) or function.name != code.co_name.strip("<>"):
         raise Refused("no function of its own")
@@ -64,7 +65,7 @@ def _rewritten_code(code):
     _check_inner_functions(function)
     function.decorator_list = []
     _plain_arguments(function)
-    read = _compiled(copy.deepcopy(function), [n for n in code.co_freevars if n != HELPERS], code, first)
+    read = _compiled(copy.deepcopy(function), [n for n in code.co_freevars if n != HELPERS], code)
     if _fingerprint(read) != _fingerprint(code):
         raise Refused("its file holds another text now")
     impure = effects(function.body).impure
@@ -79,7 +80,7 @@ def _rewritten_code(code):
     unset = [ast.Assign([ast.Name(n, ast.Store())], helper("unset", ast.Constant(n))) for n in names]
     function.body = unset + body
     free = [n for n in code.co_freevars if n != HELPERS]
-    return _compiled(function, free + [HELPERS], code, first), impure
+    return _compiled(function, free + [HELPERS], code), impure
 
 
 def _fingerprint(code):
@@ -100,13 +101,12 @@ def _plain_arguments(function):
     function.returns = None
 
 
-def _compiled(function, free, code, first):
+def _compiled(function, free, code):
     """The code of a definition that finds these names around it."""
     factory = ast.FunctionDef("__factory", ast.arguments([], [ast.arg(n) for n in free], None, [], [], None, []), [function],
                               [], None, None)
     module = ast.Module([factory], [])
     _locate(module, function.lineno)
-    ast.increment_lineno(module, first - 1)
     try:
         outer = next(c for c in compile(module, code.co_filename, "exec").co_consts if isinstance(c, types.CodeType))
     except SyntaxError as e:

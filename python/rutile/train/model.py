@@ -186,6 +186,9 @@ class Model:
             raise _errors.ValueError(f"[Model] initial_epoch {initial_epoch} must be below epoch {epoch}")
         if self._train_network is None:
             raise _errors.ValueError("[Model] training needs an optimizer")
+        if isinstance(dataset, Tensor) or type(dataset).__module__ == "numpy":
+            raise _errors.TypeError(f"[Model] a dataset gives batches of columns, got {type(dataset).__name__}: "
+                                    "dataset.NumpySlicesDataset({'data': x, 'label': y}).batch(n)")
         history = History()
         callbacks = callbacks if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
         call = _Callbacks([history, *callbacks])
@@ -227,6 +230,8 @@ class Model:
                 break
             if self._loss_fn is not None and len(batch) != 2:
                 raise _errors.ValueError(f"[Model] with a loss_fn a batch is (data, label), got {len(batch)} entries")
+            if self._loss_fn is None and i == 0:
+                self._check_columns(batch)
             args.cur_step_num += 1
             args.train_dataset_element = batch
             call("on_train_step_begin", context)
@@ -234,6 +239,14 @@ class Model:
             call("on_train_step_end", context)
             if context.get_stop_requested():
                 break
+
+    def _check_columns(self, batch):
+        import inspect
+        try:
+            inspect.signature(self._network.construct).bind(*batch)
+        except TypeError as e:
+            raise _errors.TypeError(f"[Model] without a loss_fn {type(self._network).__name__}.construct() takes all {len(batch)} columns "
+                                    f"of the dataset and returns the loss: {e}") from None
 
     def eval(self, valid_dataset, callbacks=None, dataset_sink_mode=False):
         """The metrics over a dataset, by their names."""
