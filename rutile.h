@@ -9,6 +9,7 @@
 #include "rutile/core/device.h"
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/error.h"
+#include "rutile/core/error_topics.h"
 #include "rutile/core/log.h"
 #include "rutile/core/rng.h"
 #include "rutile/core/system_info.h"

@@ -89,6 +89,31 @@ bool Around::operator==(const Around& o) const {
   return true;
 }
 
+std::string Around::difference(const Around& before) const {
+  const auto text = [](const py::object& o) {
+    constexpr size_t kLongest = 60;
+    std::string whole = Py_TYPE(o.ptr())->tp_name;
+    try {
+      whole = py::repr(o).cast<std::string>();
+    } catch (py::error_already_set&) {  // a user's own may fail
+    }
+    return whole.size() <= kLongest ? whole : whole.substr(0, kLongest) + "...";
+  };
+  for (size_t i = 0; i < std::min(cells.size(), before.cells.size()); ++i) {
+    if (!cells[i].is(before.cells[i]))
+      return is_cell_version(cells[i]) ? text(cells[i]) : "another Parameter around";
+  }
+  if (values.size() == before.values.size()) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (values[i].is(before.values[i]) || same(values[i].ptr(), before.values[i].ptr())) continue;
+      return cat("a value around, ", text(before.values[i]), " before, ", text(values[i]), " now");
+    }
+  }
+  return tensors.size() == before.tensors.size() && cells.size() == before.cells.size()
+             ? "another tensor or value around"
+             : "other tensors, Cells or values around";
+}
+
 void Containers::add(PyObject* o) {
   objects.push_back(py::reinterpret_borrow<py::object>(o));
   contents.push_back(py::reinterpret_steal<py::object>(PyDict_CheckExact(o) ? PyDict_Copy(o)

@@ -21,6 +21,8 @@ struct Around {
   std::vector<pybind11::object> values;
 
   bool operator==(const Around& o) const;
+  // What is another than it was there, in words.
+  std::string difference(const Around& before) const;
 };
 
 // Lists and dicts that a function changes while it is traced are its results, not its arguments.

@@ -244,8 +244,9 @@ class JitFunction {
       return it->variant;
     }
     std::string reason = tree.children[0].text();
-    if (!calls_.empty() && *calls_.front().arguments == tree)
-      reason += " with other tensors, Cells or values around";
+    if (!calls_.empty() && *calls_.front().arguments == tree) {
+      reason += cat(" with ", around.difference(*calls_.front().around));
+    }
     calls_.push_front(
         {{next_id_++, std::move(reason)}, share(std::move(tree)), share(std::move(around))});
     if (calls_.size() > kMaxVariants) calls_.pop_back();

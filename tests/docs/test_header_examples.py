@@ -36,6 +36,7 @@ OWN = {
     "io/ckpt.h": "extern void use(const std::string&, const Tensor&);",
     "io/protobuf.h": "extern Ref<io::Blob> blob; extern std::vector<std::string> names;",
     "io/file.h": "extern const void* data; extern size_t bytes;",
+    "core/error_topics.h": "extern void step(const Tensor&, const Tensor&);",
     "ops/record.h": "extern void step(const Tensor&, const Tensor&); extern void use(const std::string&, const Tensor&);",
     "train/summary.h": "extern train::Trainer& trainer;",
     "train/graph_def.h": "extern nn::TrainStep step; extern io::EventFile& events;",

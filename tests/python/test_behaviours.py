@@ -140,6 +140,39 @@ assert f.compilations == 14
         rutile.set_logs("nonsense")
 
 
+def test_G2_reasons_name_what_changed():
+    program = """
+import numpy as np, rutile
+from rutile import Tensor, nn
+class Net(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.scale = nn.Dense(2, 2), 1.0
+    def construct(self, x):
+        return self.fc(x) * self.scale
+net, x = Net(), Tensor(np.ones((1, 2), np.float32))
+rutile.set_logs("recompiles")
+rutile.set_context(mode=rutile.GRAPH_MODE)
+for change in (lambda: None, lambda: setattr(net, "scale", 2.0), net.set_train, lambda: setattr(net.fc.weight, "requires_grad", False),
+               lambda: setattr(net, "fc", nn.Dense(2, 2))):
+    change()
+    net(x)
+rutile.set_context(mode=rutile.PYNATIVE_MODE)
+factor = 3
+f = rutile.jit(lambda x: net(x) * factor)
+f(x)
+factor = 4
+f(x)
+net.scale = 5.0
+f(x)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    reasons = [line for line in run.stderr.splitlines() if "compiled again" in line]
+    parts = ["<Net: scale 1.0 -> 2.0>", "<Net: training False -> True>", "<Net: fc.weight requires_grad True -> False>",
+             "<Net: its layers, parameters or hooks>", "a value around, 3 before, 4 now", "<Net: scale 2.0 -> 5.0>"]
+    assert len(reasons) == len(parts) and all(part in line for part, line in zip(parts, reasons)), run.stderr
+
+
 def plain(cell, x):
     return ops.relu(x)
 

@@ -62,17 +62,53 @@ class Reads:
 
     def hold(self, cells):
         """Whether a trace was there, and these Cells still have those values."""
-        if not self._any:
-            return False
+        return self._any and self.first_change(cells) is None
+
+    def first_change(self, cells):
+        """(id of a Cell, attribute, value then, value now) of one that is another now; None: all are the same."""
         for (number, name), value in self._values.items():
             if number not in cells:
-                return False
+                return number, name, value, _MISSING
             found = cells[number].__dict__
             if name == "__dict__":
                 now = {k: v for k, v in found.items() if not k.startswith("_")}
                 then = {k: v for k, v in value.items() if not k.startswith("_")}
-                if now.keys() != then.keys() or not all(_same(now[k], then[k]) for k in now):
-                    return False
+                for k in {**then, **now}:
+                    if not _same(then.get(k, _MISSING), now.get(k, _MISSING)):
+                        return number, k, then.get(k, _MISSING), now.get(k, _MISSING)
             elif not _same(found.get(name, _MISSING), value):
-                return False
-        return True
+                return number, name, value, found.get(name, _MISSING)
+        return None
+
+
+def _shown(value):
+    text = "nothing" if value is _MISSING else repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def difference(root, structure, before):
+    """": scale 1.0 -> 2.0": how a network differs from what its version before stands for; "" without one."""
+    if before is None:
+        return ""
+    paths = {id(cell): path + "." if path else "" for path, cell in root.cells_and_names()}
+    if len(structure) != len(before.structure) or structure[0] != before.structure[0]:
+        return ": other layers, parameters or hooks"
+    walk = iter(root._walk())
+    cell, parameters = None, iter(())
+    for now, then in zip(structure[1:], before.structure[1:]):
+        if len(now) == 2:
+            name, p = next(parameters)
+            if now != then:
+                what = f"requires_grad {then[1]} -> {now[1]}" if now[0] == then[0] else "another Parameter"
+                return f": {paths[id(cell)]}{name} {what}"
+            continue
+        cell = next(walk)
+        parameters = ((name, p) for name, p in cell._params.items() if p is not None)
+        if now != then:
+            other = f"{paths[id(cell)]}training {then[1]} -> {now[1]}"
+            return f": {other}" if now[1] != then[1] else f": {paths[id(cell)] or 'its '}layers, parameters or hooks"
+    changed = before.reads.first_change({id(c): c for c in root._walk()})
+    if changed is None:
+        return ": another attribute"
+    number, name, then, now = changed
+    return f": {paths.get(number, '')}{name} {_shown(then)} -> {_shown(now)}"

@@ -40,15 +40,16 @@ _FIXED = (type(None), bool, int, float, complex, str, bytes, type, Tensor)
 class _Key:
     """What a trace of a Cell depends on; equal ones are the same object."""
 
-    __slots__ = ("structure", "number", "around", "reads", "root", "__weakref__")
+    __slots__ = ("structure", "around", "reads", "root", "text", "__weakref__")
 
-    def __init__(self, root, structure, number, around):
+    def __init__(self, root, structure, before):
         # around: what a trace reads besides the Cells, which may change without their knowledge.
-        self.structure, self.number, self.around = structure, number, around
+        self.structure, self.around = structure, ()
         self.root, self.reads = _weakref.ref(root), _reads.Reads()
+        self.text = f"<{type(root).__name__}{_reads.difference(root, structure, before)}>"
 
     def __repr__(self):
-        return f"<network, change {self.number}>"
+        return self.text
 
 
 class HookHandle:
@@ -307,7 +308,7 @@ class Cell(CellMore):
         if items not in keys:
             by_id = {id(c): c for c in cells}
             same = (k for k in reversed(keys.values()) if k.structure == structure and k.reads.hold(by_id))
-            key = next(same, None) or _Key(self, structure, at[0], ())
+            key = next(same, None) or _Key(self, structure, self._key)
             if len(keys) >= 64:
                 keys.pop(next(iter(keys)))
             keys[items] = key
