@@ -277,3 +277,50 @@ def test_model_checks_what_it_is_given():
     for wrong, error in (("2", TypeError), (True, TypeError), (1.0, TypeError), (0, ValueError), (-1, ValueError)):
         with pytest.raises(error, match="epoch must be a positive int"):
             model.train(wrong, [(Tensor([[1.0]]), Tensor([[2.0]]))])
+
+
+def test_initializers_of_ones_own():
+    from rutile.common import initializer as init
+
+    @init._register("a_pair")
+    class Two(init.Initializer):
+        def __init__(self, value=2):
+            super().__init__(value=value)
+            self.value = value
+
+        def _initialize(self, arr):
+            init._assignment(arr, self.value)
+
+    for dtype in (ms.int32, ms.float16, ms.bfloat16, ms.bool_):
+        made = init.initializer(Two(1), [2, 3], dtype)
+        assert made.shape == (2, 3) and made.dtype == dtype and bool((made == 1).all())
+    assert init.initializer("two", (1,)).asnumpy().tolist() == init.initializer("a_pair", (1,)).asnumpy().tolist() == [2.0]
+    assert nn.Dense(2, 2, weight_init=Two(3)).weight.asnumpy().tolist() == [[3.0, 3.0]] * 2
+    half = init.initializer("XavierUniform", (2, 2), ms.float16)
+    assert init.initializer(half).dtype == ms.float16
+    with pytest.raises(NotImplementedError, match="_initialize"):
+        init.initializer(init.Initializer(), (2,))
+
+
+def test_summary_collector_checks(tmp_path):
+    from rutile.train.callback import SummaryCollector
+    a_file = tmp_path / "file"
+    a_file.write_text("x")
+    for error, args in ((ValueError, {"summary_dir": ""}), (TypeError, {"summary_dir": None}), (NotADirectoryError, {"summary_dir": str(a_file)}),
+                        (TypeError, {"collect_specified_data": {1: True}}), (ValueError, {"collect_specified_data": {"x": True}}),
+                        (ValueError, {"collect_specified_data": {"histogram_regular": "*"}})):
+        with pytest.raises(error):
+            SummaryCollector(**{"summary_dir": str(tmp_path), **args})
+
+
+def test_mint_flatten_and_cumsum():
+    x = ops.ones((2, 3, 4))
+    with pytest.raises(ValueError, match="comes after"):
+        ms.mint.flatten(x, 2, 1)
+    assert ms.mint.flatten(x, -2, -1).shape == (2, 12) and ms.mint.flatten(Tensor(1.0)).shape == (1,)
+    twice = ms.mint.repeat_interleave(x, Tensor([1, 0, 2]), dim=1, output_size=3)
+    assert twice.shape == (2, 3, 4) and ms.mint.repeat_interleave(x, 2).shape == (48,)
+    with pytest.raises(ValueError, match="3 entries, not 4"):
+        ms.mint.repeat_interleave(x, Tensor([1, 0, 2]), 1, output_size=4)
+    counts = Tensor([1, 2, 3], ms.int32)
+    assert ms.mint.cumsum(counts, 0).dtype == ms.int64 and ms.mint.cumsum(counts, 0, dtype=ms.int32).dtype == ms.int32

@@ -17,10 +17,29 @@ def _error(text):
 
 
 class Initializer:
-    """Makes a tensor of some shape and dtype: __call__(shape, dtype)."""
+    """Makes a tensor of some shape and dtype: __call__(shape, dtype). One's own has __call__, or as MindSpore's
+    _initialize(arr), which fills a NumPy array.
+
+    >>> from rutile.common.initializer import Initializer, initializer
+    >>> class Two(Initializer):
+    ...     def _initialize(self, arr):
+    ...         arr[:] = 2
+    >>> initializer(Two(), (2,)).asnumpy().tolist()
+    [2.0, 2.0]
+    """
+
+    def __init__(self, **kwargs):
+        self._kwargs = kwargs
+
+    def _initialize(self, arr):
+        raise NotImplementedError(f"{type(self).__name__} has neither __call__(shape, dtype) nor _initialize(arr)")
 
     def __call__(self, shape, dtype):
-        raise NotImplementedError
+        import numpy as np
+        empty = _table.full(tuple(shape), 0, dtype)
+        arr = np.array((empty.cast("float32") if empty.dtype.name == "bfloat16" else empty).asnumpy())
+        made = self._initialize(arr)
+        return Tensor(arr if made is None else made, empty.dtype)
 
     def __repr__(self):
         return type(self).__name__
@@ -237,6 +256,21 @@ _NAMES.update(ones=One, zeros=Zero, he_normal=HeNormal, he_uniform=HeUniform, xa
               xavier_uniform=XavierUniform)
 
 
+def _register(*aliases):
+    """A decorator: the class's name in small letters, and these, become names that initializer() takes."""
+    def named(cls):
+        for name in (cls.__name__.lower(), *aliases):
+            _NAMES.setdefault(name, cls)
+        return cls
+    return named
+
+
+def _assignment(arr, num):
+    """Fills a NumPy array."""
+    arr[...] = num
+    return arr
+
+
 def initializer(init, shape=None, dtype="float32"):
     """A tensor by an Initializer, its name in any case, a number or a tensor of that shape.
 
@@ -247,7 +281,7 @@ def initializer(init, shape=None, dtype="float32"):
     if isinstance(init, Tensor):
         if shape is not None and tuple(shape) != init.shape:
             raise _error(f"the initial value has shape {init.shape}, expected {tuple(shape)}")
-        return init.cast(dtype)
+        return init if shape is None else init.cast(dtype)
     if shape is None:
         raise _error("initializer needs a shape")
     shape = (shape,) if isinstance(shape, int) else tuple(shape)

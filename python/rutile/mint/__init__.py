@@ -24,7 +24,7 @@ asinh atan atan2 atanh baddbmm bincount bitwise_and bitwise_not bitwise_or bitwi
 cumprod cumsum deepcopy diff div divide dot einsum eq equal erf erfc erfinv exp exp2 expm1 eye flip float_power floor floor_divide fmod frac full full_like gcd ge
 greater greater_equal gt histc index_select inverse isclose isfinite isinf isnan isneginf le less less_equal lerp log log10 log1p log2 logaddexp logaddexp2
 logical_and logical_not logical_or logical_xor logsumexp lt masked_select matmul maximum mean meshgrid minimum mm mul mv nan_to_num nansum narrow ne neg negative
-nonzero not_equal ones ones_like outer permute pow prod ravel reciprocal remainder repeat_interleave reshape roll rsqrt scatter_add searchsorted sigmoid
+nonzero not_equal ones ones_like outer permute pow prod ravel reciprocal remainder reshape roll rsqrt scatter_add searchsorted sigmoid
 sign sin sinc sinh split sqrt square squeeze stack swapaxes t tan tanh tile topk tril triu trunc unbind unique_consecutive unsqueeze where xlogy zeros
 zeros_like conv2d kthvalue round softmax real imag polar cdist
 """.split()
@@ -68,6 +68,9 @@ def linspace(start, end, steps, *, dtype=None):
 
 def flatten(input, start_dim=0, end_dim=-1):
     """Dimensions start_dim to end_dim as one."""
+    n = _b.max(input.ndim, 1)
+    if start_dim % n > end_dim % n:
+        raise _errors.ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     return _ops.flatten(input, start_dim=start_dim, end_dim=end_dim)
 
 
@@ -230,9 +233,18 @@ def add(input, other, *, alpha=1):
     return _table.add(input, other if alpha == 1 else other * alpha)
 
 
+def repeat_interleave(input, repeats, dim=None, *, output_size=None):
+    """Each entry along a dimension several times in a row; without one, of the flat tensor."""
+    out = _ops.repeat_interleave(input, repeats, dim)
+    if output_size is not None and out.shape[0 if dim is None else dim] != output_size:
+        raise _errors.ValueError(f"repeat_interleave: the result has {out.shape[0 if dim is None else dim]} entries, not "
+                                 f"{output_size}")
+    return out
+
+
 def cumsum(input, dim, dtype=None):
     """Running sums along a dimension; those of integers are int64."""
-    return _table.cumsum(input if dtype is None else input.cast(dtype), axis=dim)
+    return _table.cumsum(input, axis=dim) if dtype is None else _table.cumsum(input.cast(dtype), axis=dim).cast(dtype)
 
 
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):

@@ -96,7 +96,7 @@ class Optimizer(Cell):
             raise _errors.TypeError(f"[{name}] parameters must be iterable, got {type(parameters).__name__}{hint}")
         parameters = list(parameters)
         if not parameters:
-            raise _errors.ValueError(f"[{name}] there are no parameters to optimize")
+            raise _errors.ValueError(f"[{name}] there are no parameters to optimize: Optimizer got an empty parameter list")
         self.is_group = isinstance(parameters[0], dict)
         self.is_group_lr = self.is_group and any("lr" in g for g in parameters)
         found, decays, rates, central = self._groups(parameters, learning_rate)
@@ -171,7 +171,7 @@ class Optimizer(Cell):
                 raise _errors.ValueError(f"[{name}] order_params must name the parameters of the groups")
             rows = [place[id(p)] for p in order]
         if not rows:
-            raise _errors.ValueError(f"[{name}] there are no parameters to optimize")
+            raise _errors.ValueError(f"[{name}] there are no parameters to optimize: Optimizer got an empty parameter list")
         return tuple(list(column) for column in zip(*rows))
 
     def _make_rates(self, rates):

@@ -47,8 +47,12 @@ class SummaryCollector(Callback):
     def __init__(self, summary_dir, collect_freq=10, num_process=32, collect_specified_data=None, keep_default_action=True,
                  custom_lineage_data=None, collect_tensor_freq=None, max_file_size=None, export_options=None):
         from rutile.train.summary.summary_record import check_export
-        if not isinstance(summary_dir, (str, _os.PathLike)) or not _os.fspath(summary_dir):
+        if not isinstance(summary_dir, (str, _os.PathLike)):
             raise _errors.TypeError(f"[SummaryCollector] summary_dir must be a string, got {summary_dir!r}")
+        if not _os.fspath(summary_dir):
+            raise _errors.ValueError("[SummaryCollector] summary_dir must be the path of a folder, got an empty string")
+        if _os.path.isfile(summary_dir):
+            raise NotADirectoryError(f"[SummaryCollector] summary_dir is a file: {_os.fspath(summary_dir)}")
         _positive("collect_freq", collect_freq)
         _positive("collect_tensor_freq", collect_tensor_freq, True)
         _positive("max_file_size", max_file_size, True)
@@ -70,6 +74,8 @@ class SummaryCollector(Callback):
         if not isinstance(given, dict):
             raise _errors.TypeError(f"[SummaryCollector] collect_specified_data must be a dict, got {type(given).__name__}")
         for name, value in given.items():
+            if not isinstance(name, str):
+                raise _errors.TypeError(f"[SummaryCollector] collect_specified_data has names, got {name!r}")
             if name in _SWITCHES:
                 if not isinstance(value, bool):
                     raise _errors.TypeError(f"[SummaryCollector] {name} must be a bool, got {value!r}")
@@ -77,7 +83,10 @@ class SummaryCollector(Callback):
             elif name == "histogram_regular":
                 if not isinstance(value, (str, type(None))):
                     raise _errors.TypeError(f"[SummaryCollector] histogram_regular must be a string, got {value!r}")
-                wanted.update(histograms=True, histogram_regular=value and _re.compile(value))
+                try:
+                    wanted.update(histograms=True, histogram_regular=value and _re.compile(value))
+                except _re.error as e:
+                    raise _errors.ValueError(f"[SummaryCollector] histogram_regular {value!r} is no expression: {e}") from None
             elif name != "collect_landscape":
                 raise _errors.ValueError(f"[SummaryCollector] collect_specified_data has no {name!r}; there are "
                                          f"{[*_SWITCHES, 'histogram_regular']}")
