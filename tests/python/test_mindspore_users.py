@@ -304,6 +304,8 @@ def test_initializers_of_ones_own():
 
 def test_summary_collector_checks(tmp_path):
     from rutile.train.callback import SummaryCollector
+    with pytest.raises(ValueError, match="empty string"):
+        ms.train.SummaryRecord("")
     a_file = tmp_path / "file"
     a_file.write_text("x")
     for error, args in ((ValueError, {"summary_dir": ""}), (TypeError, {"summary_dir": None}), (NotADirectoryError, {"summary_dir": str(a_file)}),
@@ -324,3 +326,13 @@ def test_mint_flatten_and_cumsum():
         ms.mint.repeat_interleave(x, Tensor([1, 0, 2]), 1, output_size=4)
     counts = Tensor([1, 2, 3], ms.int32)
     assert ms.mint.cumsum(counts, 0).dtype == ms.int64 and ms.mint.cumsum(counts, 0, dtype=ms.int32).dtype == ms.int32
+
+
+def test_products_with_jacobians_take_tensors():
+    def cube(x):
+        return x ** 3
+
+    with pytest.raises(TypeError, match="are Tensors, got int"):
+        ops.vjp(cube, Tensor([1.0]))[1](1)
+    with pytest.raises(TypeError, match="are Tensors, got int"):
+        ops.jvp(cube, 1, 1)

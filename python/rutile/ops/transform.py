@@ -266,6 +266,12 @@ def _pulled(fn, inputs, vectors, weights, has_aux):
     return _native(scalar, position, _weights(weights), False, tuple(inputs), {})[1]
 
 
+def _tensors(name, *values):
+    for x in values:
+        if not isinstance(x, _rutile.Tensor):
+            raise _rutile.errors.TypeError(f"{name}: a vector and what it differentiates are Tensors, got {type(x).__name__}")
+
+
 def vjp(fn, *inputs, weights=None, has_aux=False):
     """(outputs, a function of vectors like the outputs that gives vectors times the Jacobian: one gradient per input).
 
@@ -280,6 +286,7 @@ def vjp(fn, *inputs, weights=None, has_aux=False):
     out = fn(*inputs)
 
     def pull(*vectors):
+        _tensors("vjp", *(x for v in vectors for x in _tuple(v)))
         return _pulled(fn, inputs, vectors, weights, has_aux)
 
     return (out[0], pull, out[1] if len(out) == 2 else out[1:]) if has_aux else (out, pull)
@@ -294,6 +301,7 @@ def jvp(fn, inputs, v, has_aux=False):
     [3.0, 6.0]
     """
     inputs, v = _tuple(inputs), _tuple(v)
+    _tensors("jvp", *inputs, *v)
     if [x.shape for x in inputs] != [t.shape for t in v]:
         raise _rutile.errors.ValueError("jvp: v must have the shapes of the inputs")
     out = fn(*inputs)

@@ -66,6 +66,8 @@ class SummaryRecord:
                                    ("raise_exception", raise_exception, bool)):
             if not isinstance(value, kinds) or (name == "max_file_size" and isinstance(value, bool)):
                 raise _errors.TypeError(f"[SummaryRecord] {name} must not be {value!r}")
+        if not _os.fspath(log_dir):
+            raise _errors.ValueError("[SummaryRecord] log_dir must be the path of a folder, got an empty string")
         self._export = check_export(export_options)
         self._folder, self._network, self._has_graph, self._mode = _os.path.realpath(log_dir), network, False, "train"
         self._pool = {}
