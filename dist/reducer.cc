@@ -195,9 +195,8 @@ void GradientReducer::finish(std::vector<Tensor>* grads) {
     throw_error(ErrorCode::kValue,
                 cat("expects ", m.metas.size(), " gradients, got ", grads->size()));
   }
-  const bool traced = call_modes().trace != nullptr;
-  if (traced) return record(m.options, m.place, grads);
   if (communicator(m.options.group)->size() == 1) return;
+  if (call_modes().trace) return record(m.options, m.place, grads);
   if (m.filling.empty()) m.begin();
   for (size_t b = 0; b < m.buckets.size(); ++b) {
     for (const size_t i : m.buckets[b].members) {

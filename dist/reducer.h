@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gradients of data-parallel training: the mean over all ranks, sent in buckets while backward
-// still runs. In a trace it records all_reduce of each gradient, which bucket_allreduce joins.
+// still runs. In a trace it records all_reduce of each gradient, which bucket_allreduce joins. In a
+// group of one it does nothing.
 //
 //   dist::GradientReducer reducer({w.meta(), v.meta()});
 //   {

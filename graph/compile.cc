@@ -9,6 +9,7 @@
 #include "rutile/core/thread.h"
 #include "rutile/graph/dump.h"
 #include "rutile/ops/amp.h"
+#include "rutile/ops/communicator.h"
 
 namespace rutile::graph {
 
@@ -25,6 +26,7 @@ struct Key {
   AmpPolicyPtr policy;
   bool reference = false;
   int threads = 1;
+  uint64_t groups = 0;  // communicator_edition()
   uint64_t version = 0;
   Variant variant;
 };
@@ -48,6 +50,7 @@ std::string difference(const Key& a, const Key& b) {
     return "mixed precision changed";
   }
   if (a.threads != b.threads) return cat("threads were ", a.threads, " and are ", b.threads);
+  if (a.groups != b.groups) return "groups of processes were made or ended";
   if (a.reference != b.reference) return "reference kernels were switched";
   if (a.version != b.version) return "the network or its parameters were changed";
   if (a.variant.id != b.variant.id) {
@@ -133,6 +136,7 @@ struct Compiled::State {
     k.policy = amp_policy();
     k.reference = m.reference_kernels;
     k.threads = num_threads();
+    k.groups = communicator_edition();
     k.version = version ? version() : 0;
     k.variant = variant;
     return k;

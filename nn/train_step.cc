@@ -215,7 +215,7 @@ struct TrainStep::Impl {
     for (const ParameterPtr& p : optimizer->parameters()) {
       v = detail::mix_hash(v, p->requires_grad());
     }
-    return reducer ? detail::mix_hash(v, communicator_edition()) : v;
+    return v;
   }
 };
 

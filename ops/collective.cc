@@ -181,13 +181,20 @@ GradResult grad_all_to_all(GradCtx& ctx) {
 
 GradResult grad_reduce_scatter(GradCtx& ctx) {
   const auto& a = ctx.attrs<ReduceScatterAttrs>();
-  Tensor g = all_gather(ctx.grad(), {.group = a.group, .size = a.size});
-  if (a.reduce == Reduce::kMean) {
-    g = g * Tensor::scalar(1.0 / communicator(a.group)->size(), g.dtype());
-  } else if (a.reduce != Reduce::kSum) {
-    throw_error(ErrorCode::kUnsupported, "has a gradient for sum and mean only");
+  const GroupAttrs group{.group = a.group, .size = a.size};
+  const Tensor g = all_gather(ctx.grad(), group);
+  switch (a.reduce) {
+    case Reduce::kSum:
+      return {g};
+    case Reduce::kMean:
+      return {g * Tensor::scalar(1.0 / communicator(a.group)->size(), g.dtype())};
+    case Reduce::kMax:
+    case Reduce::kMin:
+      return {g * cast(equal(ctx.in(0), all_gather(ctx.out(), group)), g.dtype())};
+    case Reduce::kProd:
+      return {g * all_gather(ctx.out(), group) / ctx.in(0)};
   }
-  return {g};
+  return {};
 }
 
 // The root's x reaches every rank; what the others gave reaches none.
@@ -237,6 +244,7 @@ constinit const OpDef kReduceScatter = define({
     .infer = infer_reduce_scatter,
     .flops = flops_per_input<0>,
     .grad = grad_reduce_scatter,
+    .saves = {"x", "y"},
     .effects = kCollective,
     .doc = "Rank r gets the r-th part along dimension 0 of what all_reduce gives.",
 });

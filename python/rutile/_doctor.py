@@ -30,13 +30,13 @@ def _installations():
 
 def _plugins():
     """For each device or communication plugin: where it is, or where it was looked for."""
-    folders = [os.path.join(_PACKAGE, "lib"), os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "lib")]
     found = {}
     for name in _BACKENDS:
-        paths = [os.path.join(folder, f"librutile_{name}.so") for folder in folders]
+        paths = _rutile.dist.plugin_paths(name)
         there = [p for p in paths if os.path.exists(p)]
+        cure = "apt-get install libgloo-dev, then build Rutile again" if name == "gloo" else "this version comes for CPUs only"
         found[name] = {"found": bool(there), "path": there[0] if there else None,
-                       "why": None if there else "no file " + " or ".join(paths) + "; this version comes for CPUs only"}
+                       "why": None if there else "no file " + " or ".join(paths) + "; " + cure}
     return found
 
 

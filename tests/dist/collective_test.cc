@@ -164,6 +164,8 @@ void gradients(int rank) {
   for (int r = 0; r < n; ++r) by_rank.insert(by_rank.end(), 2, r + 1.0);
   require_equal(grad([](const Tensor& v) { return ops::reduce_scatter(v); }, x), by_rank,
                 "scatter");
+  auto largest = [](const Tensor& v) { return ops::reduce_scatter(v, {.reduce = Reduce::kMax}); };
+  require_equal(grad(largest, x), rank == n - 1 ? by_rank : times(0), "scatter max");
   require_equal(grad([](const Tensor& v) { return ops::all_to_all(v); }, x), by_rank, "to_all");
 }
 

@@ -39,11 +39,11 @@ void work(int steps) {
 }
 
 TEST(Failures, AKilledRankEndsTheOthers) {
-  for (int round = 0; round < 5; ++round) {
+  for (int round = 0; round < 10; ++round) {
     const auto outcomes =
         run_ranks(3, [](int) { dist::init(), work(4000); },
                   {.seconds = 40, .meanwhile = [&](std::vector<int> pids) {
-                     std::this_thread::sleep_for(std::chrono::milliseconds(100 + 150 * round));
+                     std::this_thread::sleep_for(std::chrono::milliseconds(40 + 83 * round));
                      kill(pids[static_cast<size_t>(round) % 3], SIGKILL);
                    }});
     for (int r = 0; r < 3; ++r) {

@@ -62,9 +62,10 @@ RUTILE_SAMPLES(all_to_all) {
 RUTILE_SAMPLES(reduce_scatter) {
   add_shapes(s, ReduceScatterAttrs{}, joined(kNumbers, kComplexes));
   add_shapes(s, ReduceScatterAttrs{.reduce = Reduce::kMean}, kFloats);
-  s.add({in({6, 5})}, ReduceScatterAttrs{.reduce = Reduce::kMax})
-      .dtypes(kEveryType)
-      .no_gradient("of sum and mean only");
+  for (const Reduce r : {Reduce::kMax, Reduce::kMin}) {
+    s.add({in({6, 5}).distinct()}, ReduceScatterAttrs{.reduce = r}).dtypes(kEveryType);
+  }
+  s.add({in({6, 5}).positive()}, ReduceScatterAttrs{.reduce = Reduce::kProd}).dtypes(kNumbers);
   s.error({in({})}, ReduceScatterAttrs{}, ErrorCode::kValue, "at least 1 dimension");
   s.error({in({3})}, ReduceScatterAttrs{.size = 2}, ErrorCode::kValue, "a group of 2 ranks");
 }
