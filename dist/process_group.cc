@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/dist/process_group.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -62,6 +64,14 @@ bool one_to_one(const Collective& c) {
 
 namespace {
 
+// Gloo writes to connections whose other end may be gone, which is an error and no signal.
+void ignore_broken_pipes() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
 // A plugin that waits for peers cannot be told that one of them is gone. So it waits in a thread of
 // its own, which is left alone then, with all that it uses: the program is about to end.
 struct Attempt {
@@ -77,6 +87,7 @@ Status connect_plugin(const ProcessGroup::Options& o, void** comm) {
   auto attempt = std::make_shared<Attempt>();
   attempt->o = o;
   std::thread([attempt] {
+    ignore_broken_pipes();  // in the plugin's own threads too, which are made here
     void* made = nullptr;
     Status s = attempt->o.plugin->functions.connect(attempt->o.comm, &made);
     const std::lock_guard lock(attempt->mutex);
@@ -204,6 +215,7 @@ CollectiveStats ProcessGroup::stats() const {
 }
 
 void ProcessGroup::serve() {
+  ignore_broken_pipes();
   ThreadCountScope one(1);
   std::unique_lock lock(mutex_);
   for (;;) {

@@ -42,7 +42,10 @@ TEST(Failures, AKilledRankEndsTheOthers) {
   for (int round = 0; round < 10; ++round) {
     const auto outcomes =
         run_ranks(3, [](int) { dist::init(), work(4000); },
-                  {.seconds = 40, .meanwhile = [&](std::vector<int> pids) {
+                  {.seconds = 40,
+                   .variables = {{"RUTILE_RENDEZVOUS_TIMEOUT",
+                                  "15"}},  // of a rank 0 that dies before it listens
+                   .meanwhile = [&](std::vector<int> pids) {
                      std::this_thread::sleep_for(std::chrono::milliseconds(40 + 83 * round));
                      kill(pids[static_cast<size_t>(round) % 3], SIGKILL);
                    }});
