@@ -84,6 +84,12 @@ foreach(folder IN LISTS rutile_folders)
   list(APPEND rutile_private_libraries ${rutile_uses_${folder}})
 endforeach()
 target_include_directories(rutile_core PRIVATE "${CMAKE_BINARY_DIR}/generated/id")
+# Loops of the fast kernels become vectors also where their length is not known.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND TARGET rutile_kernels)
+  file(GLOB rutile_cpu_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cpu/*.cc)
+  list(FILTER rutile_cpu_sources EXCLUDE REGEX "/eigen_[^/]*$")
+  set_source_files_properties(${rutile_cpu_sources} PROPERTIES COMPILE_OPTIONS -fvect-cost-model=dynamic)
+endif()
 foreach(folder core kernels)  # core/thread sets the number of threads
   if(RUTILE_OPENMP AND TARGET rutile_${folder})
     target_link_libraries(rutile_${folder} PRIVATE OpenMP::OpenMP_CXX)

@@ -40,6 +40,8 @@ void register_gemv_cpu();
 void register_int_divide_cpu();
 void register_creation_cpu();
 void register_search_cpu();
+void register_require_cpu();
+void register_nll_loss_cpu();
 
 void register_complex_cpu();
 void register_fft_cpu();
@@ -96,6 +98,8 @@ void register_all() {
   register_order_cpu();
   register_unique_cpu();
   register_search_cpu();
+  register_require_cpu();
+  register_nll_loss_cpu();
   register_scatter_cpu();
   register_pad_grad_cpu();
   register_gemv_cpu();

@@ -271,20 +271,24 @@ Status infer_rot90(const CallMeta& c, TensorMeta* out) {
   int first = 0, second = 0;
   RUTILE_RETURN_IF_ERROR(two_axes(a.axes[0], a.axes[1], x.rank(), &first, &second));
   Shape shape = x.shape;
-  if (a.k % 2 != 0) std::swap(shape[first], shape[second]);
-  *out = TensorMeta(shape, x.dtype, x.device);
+  *out = TensorMeta(x.shape, x.dtype, x.device);
+  if (a.k % 2 != 0) {  // a turned view of what was flipped
+    std::swap(shape[first], shape[second]);
+    std::swap(out->strides[first], out->strides[second]);
+    out->shape = shape;
+  }
   return Status();
 }
 TensorList compose_rot90(const void* attrs, In in) {
   const auto& a = *static_cast<const Rot90Attrs*>(attrs);
-  const Tensor& x = in[0];
+  const Tensor x = contiguous(in[0]);
   switch ((a.k % 4 + 4) % 4) {
     case 1:
-      return {flip(contiguous(swapaxes(x, a.axes[0], a.axes[1])), {a.axes[0]})};
+      return {swapaxes(flip(x, {a.axes[1]}), a.axes[0], a.axes[1])};
     case 2:
       return {flip(x, a.axes)};
     case 3:
-      return {contiguous(swapaxes(flip(x, {a.axes[0]}), a.axes[0], a.axes[1]))};
+      return {swapaxes(flip(x, {a.axes[0]}), a.axes[0], a.axes[1])};
     default:
       return {x};
   }

@@ -62,12 +62,36 @@ Status infer_smooth_l1(const CallMeta& c, TensorMeta* out) {
   return infer_elements<SmoothL1LossAttrs>(c, out);
 }
 
+// limit * |d| - limit^2 / 2 beyond the limit, d^2 / 2 up to it.
+Tensor limited_square(const Tensor& d, double limit) {
+  const Tensor inside = clip(d, {-limit, limit});
+  return inside * (d - inside * 0.5);
+}
+// The gradient of the reduced sum of `scale` times that.
+GradResult limited_gradient(GradCtx& ctx, Reduction reduction, double limit, double scale) {
+  const TensorMeta& x = ctx.in_meta(0);
+  if (reduction == Reduction::kMean) scale /= static_cast<double>(x.numel());
+  const Tensor d = wide(ctx.in(0)) - wide(ctx.in(1));
+  const Tensor g = clip(d, {-limit, limit}) * (ctx.grad() * scale);
+  GradResult r{Tensor(), Tensor()};
+  if (ctx.needs(0)) r[0] = cast(g, x.dtype);
+  if (ctx.needs(1)) r[1] = cast(-g, ctx.in_meta(1).dtype);
+  return r;
+}
+
 TensorList compose_smooth_l1(const void* attrs, In in) {
   const auto& a = *static_cast<const SmoothL1LossAttrs*>(attrs);
-  const Tensor d = wide(in[0]) - wide(in[1]), size = abs(d);
-  if (a.beta == 0) return {reduce_loss(size, a.reduction)};
-  return {reduce_loss(where(less(size, a.beta), square(d) * (0.5 / a.beta), size - 0.5 * a.beta),
-                      a.reduction)};
+  const Tensor d = wide(in[0]) - wide(in[1]);
+  if (a.beta == 0) return {reduce_loss(abs(d), a.reduction)};
+  return {reduce_loss(limited_square(d, a.beta) * (1 / a.beta), a.reduction)};
+}
+GradResult grad_smooth_l1(GradCtx& ctx) {
+  const auto& a = ctx.attrs<SmoothL1LossAttrs>();
+  if (a.beta != 0) return limited_gradient(ctx, a.reduction, a.beta, 1 / a.beta);
+  const Tensor d = wide(ctx.in(0)) - wide(ctx.in(1));
+  const double scale = a.reduction == Reduction::kMean ? 1 / static_cast<double>(d.numel()) : 1;
+  const Tensor g = sign(d) * (ctx.grad() * scale);
+  return {cast(g, ctx.in_meta(0).dtype), cast(-g, ctx.in_meta(1).dtype)};
 }
 
 Status infer_huber(const CallMeta& c, TensorMeta* out) {
@@ -77,10 +101,11 @@ Status infer_huber(const CallMeta& c, TensorMeta* out) {
 
 TensorList compose_huber(const void* attrs, In in) {
   const auto& a = *static_cast<const HuberLossAttrs*>(attrs);
-  const Tensor d = wide(in[0]) - wide(in[1]), size = abs(d);
-  return {reduce_loss(
-      where(less_equal(size, a.delta), square(d) * 0.5, (size - 0.5 * a.delta) * a.delta),
-      a.reduction)};
+  return {reduce_loss(limited_square(wide(in[0]) - wide(in[1]), a.delta), a.reduction)};
+}
+GradResult grad_huber(GradCtx& ctx) {
+  const auto& a = ctx.attrs<HuberLossAttrs>();
+  return limited_gradient(ctx, a.reduction, a.delta, 1);
 }
 
 // ---- Probabilities ------------------------------------------------------------------------------
@@ -283,6 +308,8 @@ constinit const OpDef kSmoothL1Loss = define(element_loss({
     .attrs = attrs_of<SmoothL1LossAttrs>(),
     .infer = infer_smooth_l1,
     .flops = flops_per_input<6>,
+    .grad = grad_smooth_l1,
+    .saves = {"x", "target"},
     .compose = compose_smooth_l1,
     .doc = "Half the square over beta below beta, the distance minus beta / 2 above.",
 }));
@@ -293,6 +320,8 @@ constinit const OpDef kHuberLoss = define(element_loss({
     .attrs = attrs_of<HuberLossAttrs>(),
     .infer = infer_huber,
     .flops = flops_per_input<6>,
+    .grad = grad_huber,
+    .saves = {"x", "target"},
     .compose = compose_huber,
     .doc = "Half the square up to delta, delta times the distance minus delta / 2 above.",
 }));

@@ -275,7 +275,7 @@ Status infer_take_along_axis(const CallMeta& c, TensorMeta* out) {
 GradResult grad_take_along_axis(GradCtx& ctx) {
   const TensorMeta& x = ctx.in_meta(0);
   const auto& a = ctx.attrs<TakeAlongAttrs>();
-  const Tensor zero = full(x.shape, 0, x.dtype);
+  const Tensor zero = broadcast_to(full({}, 0, x.dtype), x.shape);
   return {call1(kScatterAdd, &a, {zero, ctx.in(1), ctx.grad()}), Tensor()};
 }
 
@@ -380,7 +380,7 @@ Status infer_sort(const CallMeta& c, TensorMeta* out) {
 GradResult scatter_back(GradCtx& ctx, int64_t axis) {
   const TensorMeta& x = ctx.in_meta(0);
   if (!ctx.grad().defined()) return {Tensor()};
-  return {scatter_add(full(x.shape, 0, x.dtype), ctx.out(1), ctx.grad(), axis)};
+  return {scatter_add(broadcast_to(full({}, 0, x.dtype), x.shape), ctx.out(1), ctx.grad(), axis)};
 }
 
 GradResult grad_topk(GradCtx& ctx) { return scatter_back(ctx, ctx.attrs<TopkAttrs>().axis); }

@@ -83,7 +83,7 @@ GradResult put_back(GradCtx& c, int axis) {
   const TensorMeta& x = c.in_meta(0);
   if (!c.grad().defined()) return {Tensor()};
   if (axis < 0) {
-    const Tensor zeros = full({x.numel()}, 0, x.dtype);
+    const Tensor zeros = broadcast_to(full({}, 0, x.dtype), {x.numel()});
     const Tensor flat = scatter_add(zeros, reshape(c.out(1), {1}), reshape(c.grad(), {1}), 0);
     return {reshape(flat, x.shape)};
   }
@@ -92,7 +92,7 @@ GradResult put_back(GradCtx& c, int axis) {
   kept[axis] = 1;
   if (line.numel() == 0) kept[axis] = 0;  // nothing was chosen
   const Tensor places = reshape(c.out(1), kept), g = reshape(c.grad(), kept);
-  return {scatter_add(full(x.shape, 0, x.dtype), places, g, axis)};
+  return {scatter_add(broadcast_to(full({}, 0, x.dtype), x.shape), places, g, axis)};
 }
 int positive(int64_t axis, const TensorMeta& x) {
   int a = -1;

@@ -174,9 +174,23 @@ Status infer_cross(const CallMeta& c, TensorMeta* out) {
 }
 TensorList compose_cross(const void* attrs, In in) {
   const int64_t axis = static_cast<const CrossAttrs*>(attrs)->axis;
-  const Tensor x1 = roll(in[0], -1, axis), x2 = roll(in[0], -2, axis);
-  const Tensor y1 = roll(in[1], -1, axis), y2 = roll(in[1], -2, axis);
-  return {x1 * y2 - x2 * y1};
+  const auto part = [&](int t, int64_t i) { return slice_axis(in[t], axis, i, i + 1); };
+  std::vector<Tensor> parts;
+  for (int64_t i = 0; i < 3; ++i) {
+    const int64_t j = (i + 1) % 3, k = (i + 2) % 3;
+    parts.push_back(part(0, j) * part(1, k) - part(0, k) * part(1, j));
+  }
+  return {concat(parts, axis)};
+}
+GradResult grad_cross(GradCtx& c) {
+  const CrossAttrs& a = c.attrs<CrossAttrs>();
+  const auto of = [&](const Tensor& x, const Tensor& y, int i) {
+    return unbroadcast(call1(kCross, &a, {x, y}), c.in_meta(i));
+  };
+  GradResult r{Tensor(), Tensor()};
+  if (c.needs(0)) r[0] = of(c.in(1), c.grad(), 0);
+  if (c.needs(1)) r[1] = of(c.grad(), c.in(0), 1);
+  return r;
 }
 
 // ---- cdist --------------------------------------------------------------------------------------
@@ -281,16 +295,16 @@ double addmm_flops(const CallMeta& c) {
 
 }  // namespace
 
-#define RUTILE_PRODUCT(constant, op_name, Attrs, cost, precision, text)  \
-  constinit const OpDef constant = define({.name = #op_name,             \
-                                           .inputs = {"x", "y"},         \
-                                           .outputs = {"z"},             \
-                                           .attrs = Attrs,               \
-                                           .infer = infer_##op_name,     \
-                                           .flops = cost,                \
-                                           .compose = compose_##op_name, \
-                                           .amp = precision,             \
-                                           .promote = true,              \
+#define RUTILE_PRODUCT(constant, op_name, Attrs, cost, precision, text, ...)        \
+  constinit const OpDef constant = define({.name = #op_name,                        \
+                                           .inputs = {"x", "y"},                    \
+                                           .outputs = {"z"},                        \
+                                           .attrs = Attrs,                          \
+                                           .infer = infer_##op_name,                \
+                                           .flops = cost,                           \
+                                           __VA_ARGS__.compose = compose_##op_name, \
+                                           .amp = precision,                        \
+                                           .promote = true,                         \
                                            .doc = text})
 RUTILE_PRODUCT(kTensordot, tensordot, attrs_of<TensordotAttrs>(), product_flops, Amp::kLow,
                "The sum over pairs of axes of x and y.");
@@ -299,7 +313,8 @@ RUTILE_PRODUCT(kInner, inner, nullptr, product_flops, Amp::kLow,
 RUTILE_PRODUCT(kKron, kron, nullptr, flops_per_output<1>, Amp::kPromote,
                "Each element of x times all of y.");
 RUTILE_PRODUCT(kCross, cross, attrs_of<CrossAttrs>(), flops_per_output<3>, Amp::kPromote,
-               "The vector product along an axis of size 3.");
+               "The vector product along an axis of size 3.", .grad = holomorphic<grad_cross>,
+               .saves = {"x", "y"}, );
 RUTILE_PRODUCT(kCdist, cdist, attrs_of<CdistAttrs>(), cdist_flops, Amp::kHigh,
                "The distances of all rows of x and y.");
 

@@ -7,6 +7,7 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/lines.h"
+#include "rutile/ops/statistics.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
 
@@ -205,26 +206,7 @@ GradResult grad_extremum(GradCtx& c) {
   return {spread(c.grad() / ties, a.axes, a.keepdims, m) * hit};
 }
 
-// x with dimension 1 of two moved by `by` places towards its end (its beginning, if negative), ones
-// behind it.
-Tensor shifted(const Tensor& x, int64_t by) {
-  const int64_t n = x.dim(1), kept = n - std::abs(by);
-  const Tensor rest =
-      by > 0 ? slice(x, {0, 0}, {kEnd, kept}) : slice(x, {0, n - kept}, {kEnd, kEnd});
-  return by > 0 ? pad(rest, {0, by}, {0, 0}, PadMode::kConstant, 1.0)
-                : pad(rest, {0, 0}, {0, -by}, PadMode::kConstant, 1.0);
-}
-
-// By element of dimension 1 the product of the elements in front of it (behind it, backwards).
-Tensor product_before(const Tensor& x, bool backwards) {
-  const int64_t n = x.dim(1), way = backwards ? -1 : 1;
-  Tensor p = shifted(x, way);
-  for (int64_t d = 1; d < n - 1; d *= 2) p = p * shifted(p, way * d);
-  return p;
-}
-
-// The product of the others, without dividing by zeros: those in front times those behind. So the
-// gradient's own gradient is right at zeros too.
+// Without dividing, so that the gradient's own gradient is right at zeros too.
 GradResult grad_prod(GradCtx& c) {
   const auto& a = c.attrs<ReduceAttrs>();
   const TensorMeta& m = c.in_meta(0);
@@ -244,7 +226,7 @@ GradResult grad_prod(GradCtx& c) {
     }
   }
   const Tensor x = reshape(permute(wide(c.in(0)), order), {m.numel() / n, n});
-  const Tensor others = product_before(x, false) * product_before(x, true);
+  const Tensor others = product_of_others(x);
   return {g * cast(permute(reshape(others, turned), inverse), m.dtype)};
 }
 

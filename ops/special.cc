@@ -178,6 +178,14 @@ TensorList compose_lerp(const void*, In in) {
   const Tensor x = wide(in[0]), end = wide(in[1]), w = wide(in[2]), d = end - x;
   return {cast(where(less(abs(w), 0.5), x + w * d, end - d * (1 - w)), in[0].dtype())};
 }
+GradResult grad_lerp(GradCtx& c) {
+  const Tensor g = wide(c.grad()), w = wide(c.in(2));
+  GradResult r{Tensor(), Tensor(), Tensor()};
+  if (c.needs(0)) r[0] = unbroadcast(g * (1 - w), c.in_meta(0));
+  if (c.needs(1)) r[1] = unbroadcast(g * w, c.in_meta(1));
+  if (c.needs(2)) r[2] = unbroadcast(g * (wide(c.in(1)) - wide(c.in(0))), c.in_meta(2));
+  return r;
+}
 // Integers stay integers.
 Tensor times(const Tensor& x, double value) {
   if (is_floating(x.dtype()) || value != std::floor(value)) return x * value;
@@ -286,6 +294,8 @@ constinit const OpDef kLerp = define({.name = "lerp",
                                       .inputs = {"x", "end", "weight"},
                                       .infer = infer_floats,
                                       .flops = flops_per_output<5>,
+                                      .grad = grad_lerp,
+                                      .saves = {"x", "end", "weight"},
                                       .compose = compose_lerp,
                                       .amp = Amp::kPromote,
                                       .promote = true,

@@ -16,14 +16,7 @@
 
 namespace rutile::ops {
 
-#define RUTILE_UNARY(constant, function)  \
-  extern RUTILE_API const OpDef constant; \
-  RUTILE_API Tensor function(Arg x);
-#define RUTILE_BINARY(constant, function)      \
-  extern RUTILE_API const OpDef constant;      \
-  RUTILE_API Tensor function(Arg x, Arg y);    \
-  RUTILE_API Tensor function(Arg x, Scalar y); \
-  RUTILE_API Tensor function(Scalar x, Arg y);
+#include "rutile/ops/declare_elementwise.inc"
 
 // The larger and the smaller number; the other one where one is NaN (maximum gives NaN). Any real
 // dtype. The gradient goes to x where both are equal.

@@ -123,6 +123,41 @@ TensorList compose_corrcoef(const void*, In in) {
   const Tensor limited = clip(r, {-1, 1});
   return {cast(of_variables(limited), in[0].dtype())};
 }
+// x with dimension 1 of two moved by `by` places towards its end (its beginning, if negative), ones
+// behind it.
+Tensor shifted(const Tensor& x, int64_t by) {
+  const int64_t n = x.dim(1), kept = n - std::abs(by);
+  const Tensor rest =
+      by > 0 ? slice(x, {0, 0}, {kEnd, kept}) : slice(x, {0, n - kept}, {kEnd, kEnd});
+  return by > 0 ? pad(rest, {0, by}, {0, 0}, PadMode::kConstant, 1.0)
+                : pad(rest, {0, 0}, {0, -by}, PadMode::kConstant, 1.0);
+}
+
+// By element of dimension 1 the product of the elements in front of it (behind it, backwards).
+Tensor product_before(const Tensor& x, bool backwards) {
+  const int64_t n = x.dim(1), way = backwards ? -1 : 1;
+  Tensor p = shifted(x, way);
+  for (int64_t d = 1; d < n - 1; d *= 2) p = p * shifted(p, way * d);
+  return p;
+}
+
+Status infer_others(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta& x = c.in(0);
+  if (!is_floating(x.dtype) && !is_complex(x.dtype)) {
+    return type_error(cat("expects floats or complex numbers, got ", x.dtype));
+  }
+  if (x.rank() < 1) return value_error("expects at least rank 1");
+  *out = TensorMeta(x.shape, x.dtype, x.device);
+  return Status();
+}
+// Those in front times those behind.
+TensorList compose_others(const void*, In in) {
+  const Shape& shape = in[0].shape();
+  const int64_t n = shape.back();
+  if (shape.numel() == 0 || n == 1) return {full(shape, 1, in[0].dtype())};
+  const Tensor x = reshape(wide(in[0]), {shape.numel() / n, n});
+  return {cast(reshape(product_before(x, false) * product_before(x, true), shape), in[0].dtype())};
+}
 double cov_flops(const CallMeta& c) {
   const double n = c.in(0).rank() > 0 ? static_cast<double>(c.in(0).shape.back()) : 1;
   return 2 * n * elements(c.out()) + 3 * elements(c.in(0));
@@ -139,6 +174,16 @@ constinit const OpDef kNansum = define({.name = "nansum",
                                         .amp = Amp::kHigh,
                                         .doc = "Sum over axes, NaN counting as 0."});
 Tensor nansum(Arg x, SumAttrs attrs) { return call1(kNansum, &attrs, {x.tensor}, x.where); }
+
+constinit const OpDef kProductOfOthers = define({.name = "product_of_others",
+                                                 .inputs = {"x"},
+                                                 .infer = infer_others,
+                                                 .flops = flops_per_input<3>,
+                                                 .compose = compose_others,
+                                                 .amp = Amp::kHigh,
+                                                 .doc = "By element of the last axis the product "
+                                                        "of the axis' other elements."});
+Tensor product_of_others(Arg x) { return call1(kProductOfOthers, nullptr, {x.tensor}, x.where); }
 
 constinit const OpDef kNanmean = define({.name = "nanmean",
                                          .inputs = {"x"},

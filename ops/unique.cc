@@ -83,14 +83,15 @@ Status infer_bincount(const CallMeta& c, TensorMeta* out) {
 
 Tensor counted(const Tensor& index, const Tensor& weights, int64_t length) {
   const TakeAlongAttrs strict{0, false};
-  return call1(kScatterAdd, &strict, {full({length}, 0, weights.dtype()), index, weights});
+  const Tensor none = broadcast_to(full({}, 0, weights.dtype()), {length});
+  return call1(kScatterAdd, &strict, {none, index, weights});
 }
 
 TensorList compose_bincount(const void* attrs, In in) {
   const int64_t length = static_cast<const BincountAttrs*>(attrs)->length, n = in[0].numel();
   const Tensor index = cast(reshape(in[0], {n}), DType::kI64), weights = operand(in, 1);
-  return {counted(index, weights.defined() ? reshape(weights, {n}) : full({n}, 1, DType::kI64),
-                  length)};
+  if (weights.defined()) return {counted(index, reshape(weights, {n}), length)};
+  return {counted(index, broadcast_to(full({}, 1, DType::kI64), {n}), length)};
 }
 
 Status infer_histc(const CallMeta& c, TensorMeta* out) {

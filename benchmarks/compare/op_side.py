@@ -54,6 +54,7 @@ def shared_arrays():
     return {
         "GRID": np.sort(rng.standard_normal(1000).astype("f4")),
         "QUANTILE": np.array([0.3], "f4"),
+        "ONE": np.array(1.0, "f4"),
         "UNPOOL": np.broadcast_to(unpool, (8, 32, 28, 28)).astype("i8").copy(),
     }
 

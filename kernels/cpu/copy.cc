@@ -14,6 +14,17 @@ namespace {
 
 constexpr double kByteNs = 0.02;
 constexpr int64_t kPieceBytes = 1 << 14;  // long rows are divided into such pieces
+constexpr int64_t kMostRepeats = 16;
+
+// Each of n elements kTimes times (`times`, for 0).
+template <int64_t kTimes, class T>
+void repeat_each(const T* x, T* y, int64_t n, int64_t times) {
+  if constexpr (kTimes > 0) times = kTimes;
+  for (int64_t i = 0; i < n; ++i) {
+    const T v = x[i];
+    for (int64_t j = 0; j < times; ++j) y[i * times + j] = v;
+  }
+}
 
 template <class T>
 void transpose_plain(const T* from, int64_t fs, T* to, int64_t ts, int64_t rows, int64_t cols) {
@@ -67,6 +78,11 @@ CopyPlan::CopyPlan(const Shape& shape, const Strides& from, const Strides& to, i
   kind_ = Kind::kStrided;
   if (inner_.to == element_ && inner_.from == element_) kind_ = Kind::kRows;
   if (inner_.to == element_ && inner_.from == 0) kind_ = Kind::kFill;
+  if (kind_ == Kind::kFill && k > 0 && inner_.size <= kMostRepeats &&
+      dims[k - 1].from == element_ && dims[k - 1].to == inner_.size * element_) {
+    second_ = dims[--k];
+    kind_ = Kind::kRepeat;
+  }
   if (kind_ == Kind::kStrided && inner_.to == element_) {
     for (int i = k - 1; i >= 0; --i) {
       if (dims[i].from != element_) continue;
@@ -166,6 +182,26 @@ void CopyPlan::run_transpose(const void* from, void* to) const {
 }
 
 template <class T>
+void CopyPlan::run_repeat(const void* from, void* to) const {
+  const int64_t times = inner_.size, n = second_.size;
+  const auto each = times == 2   ? repeat_each<2, T>
+                    : times == 3 ? repeat_each<3, T>
+                    : times == 4 ? repeat_each<4, T>
+                                 : repeat_each<0, T>;
+  const double ns = kByteNs * static_cast<double>(element_ * times);
+  parallel_for(0, outer_count_ * n, grain_for(ns), [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t o = begin / n, at = begin % n, count = std::min(end - begin, n - at);
+      for_outer(o, o + 1, from, to, [&](const char* in, char* out) {
+        each(reinterpret_cast<const T*>(in) + at, reinterpret_cast<T*>(out) + at * times, count,
+             times);
+      });
+      begin += count;
+    }
+  });
+}
+
+template <class T>
 void CopyPlan::run_strided(const void* from, void* to) const {
   const int64_t n = inner_.size, fs = inner_.from / element_, ts = inner_.to / element_;
   auto line = [n, fs, ts](const char* in, char* out, int64_t begin, int64_t end) {
@@ -173,6 +209,7 @@ void CopyPlan::run_strided(const void* from, void* to) const {
     T* y = reinterpret_cast<T*>(out);
     if (fs == 0) {
       const T v = *x;
+      if (ts == 1) return std::fill(y + begin, y + end, v);
       for (int64_t i = begin; i < end; ++i) y[i * ts] = v;
     } else if (fs == -1 && ts == 1) {  // reversed; with constant strides the compiler makes vectors
       for (int64_t i = begin; i < end; ++i) y[i] = x[-i];
@@ -195,6 +232,10 @@ void CopyPlan::run_strided(const void* from, void* to) const {
 }
 
 void CopyPlan::run(const void* from, void* to) const {
+  const auto with = [&](auto id) {
+    using T = typename decltype(id)::type;
+    return kind_ == Kind::kRepeat ? run_repeat<T>(from, to) : run_strided<T>(from, to);
+  };
   switch (kind_) {
     case Kind::kNothing:
       return;
@@ -203,20 +244,21 @@ void CopyPlan::run(const void* from, void* to) const {
     case Kind::kTranspose:
       return run_transpose(from, to);
     case Kind::kFill:
+    case Kind::kRepeat:
     case Kind::kStrided:
       break;
   }
   switch (element_) {
     case 1:
-      return run_strided<uint8_t>(from, to);
+      return with(std::type_identity<uint8_t>{});
     case 2:
-      return run_strided<uint16_t>(from, to);
+      return with(std::type_identity<uint16_t>{});
     case 4:
-      return run_strided<uint32_t>(from, to);
+      return with(std::type_identity<uint32_t>{});
     case 8:
-      return run_strided<uint64_t>(from, to);
+      return with(std::type_identity<uint64_t>{});
     default:
-      return run_strided<Bytes16>(from, to);
+      return with(std::type_identity<Bytes16>{});
   }
 }
 

@@ -18,7 +18,7 @@ class CopyPlan {
   void run(const void* from, void* to) const;
 
  private:
-  enum class Kind : uint8_t { kNothing, kRows, kFill, kTranspose, kStrided };
+  enum class Kind : uint8_t { kNothing, kRows, kFill, kRepeat, kTranspose, kStrided };
   struct Dim {
     int64_t size = 1, from = 0, to = 0;  // strides in bytes
   };
@@ -27,6 +27,8 @@ class CopyPlan {
   void run_rows(const void* from, void* to) const;
   void run_transpose(const void* from, void* to) const;
   template <class T>
+  void run_repeat(const void* from, void* to) const;
+  template <class T>
   void run_strided(const void* from, void* to) const;
 
   Kind kind_ = Kind::kNothing;
@@ -34,7 +36,7 @@ class CopyPlan {
   int outer_rank_ = 0;
   Dim outer_[kMaxRank];  // slowest first
   Dim inner_;            // kTranspose: the result's fastest
-  Dim second_;           // kTranspose: the source's fastest
+  Dim second_;           // kTranspose, kRepeat: the source's fastest
   int64_t outer_count_ = 1;
 };
 

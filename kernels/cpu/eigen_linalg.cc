@@ -6,6 +6,8 @@
 #include <Eigen/Eigenvalues>
 #include <Eigen/LU>
 #include <Eigen/QR>
+#include <limits>
+#include <type_traits>
 #include <unsupported/Eigen/MatrixFunctions>
 
 #include "rutile/kernels/cpu/eigen_svd.h"
@@ -192,14 +194,90 @@ Status run_svd(const Plan& plan, const KernelArgs& args) {
 }
 
 template <class T>
+Status run_svdvals(const Plan& plan, const KernelArgs& args) {
+  const MatrixPlan& p = matrices(plan);
+  return for_each_matrix(p, true, [&](int64_t i) -> Fault {
+    const Matrix a = p.input(args, 0, i), s = p.output(args, 0, i);
+    return std::is_same_v<T, float> ? eigen_svdvals_f32(a, s) : eigen_svdvals_f64(a, s);
+  });
+}
+
+// The lower triangle of the input, or its upper one, on both sides.
+template <class T>
+Mat<T> symmetric(const Matrix& m, bool upper) {
+  Mat<T> a = view<T>(m);
+  if (upper) a.transposeInPlace();
+  a.template triangularView<Eigen::StrictlyUpper>() = a.transpose();
+  return a;
+}
+
+template <class T>
+Status run_eigvalsh(const Plan& plan, const KernelArgs& args) {
+  const MatrixPlan& p = matrices(plan);
+  const bool upper = p.as<ops::EighAttrs>().upper;
+  return for_each_matrix(p, true, [&](int64_t i) -> Fault {
+    const Mat<T> a = symmetric<T>(p.input(args, 0, i), upper);
+    if (a.size() == 0) return {};
+    if (!finite(a)) return {Fault::kNotFinite, 0};
+    Eigen::SelfAdjointEigenSolver<Mat<T>> f(a, Eigen::EigenvaluesOnly);
+    if (f.info() != Eigen::Success) return {Fault::kNoConvergence, 0};
+    view<T>(p.output(args, 0, i)).col(0) = f.eigenvalues();
+    return {};
+  });
+}
+
+// The solution of smallest norm through singular values, for systems without full rank.
+template <class T>
+Mat<T> solve_by_svd(Mat<T> a, const Mat<T>& b) {
+  const Eigen::Index k = std::min(a.rows(), a.cols());
+  Mat<T> u(a.rows(), k), s(k, 1), vh(k, a.cols());
+  const auto plain = [](Mat<T>& m) { return Matrix{m.data(), m.rows(), m.cols(), 1, m.rows()}; };
+  if constexpr (std::is_same_v<T, float>) {
+    eigen_svd_f32(plain(a), plain(u), plain(s), plain(vh));
+  } else {
+    eigen_svd_f64(plain(a), plain(u), plain(s), plain(vh));
+  }
+  const T limit =
+      s(0, 0) * std::numeric_limits<T>::epsilon() * static_cast<T>(std::max(a.rows(), a.cols()));
+  Mat<T> y = u.transpose() * b;
+  for (Eigen::Index i = 0; i < k; ++i) y.row(i) *= s(i, 0) > limit ? 1 / s(i, 0) : T(0);
+  return vh.transpose() * y;
+}
+
+template <class T>
+Status run_lstsq(const Plan& plan, const KernelArgs& args) {
+  const MatrixPlan& p = matrices(plan);
+  return for_each_matrix(p, true, [&](int64_t i) -> Fault {
+    const Mat<T> a = view<T>(p.input(args, 0, i)), b = view<T>(p.input(args, 1, i));
+    auto x = view<T>(p.output(args, 0, i));
+    if (a.size() == 0 || b.size() == 0) {
+      x.setZero();
+      return {};
+    }
+    if (!finite(a)) return {Fault::kNotFinite, 0};
+    Eigen::CompleteOrthogonalDecomposition<Mat<T>> f(a);
+    if (f.rank() == std::min(a.rows(), a.cols())) {
+      x = f.solve(b);
+    } else {
+      x = solve_by_svd<T>(a, b);
+    }
+    return {};
+  });
+}
+
+bool supports_lstsq(const CallMeta& c, Reason* reason) {
+  if (c.as<ops::LstsqAttrs>().rcond < 0) return true;
+  reason->text = "cuts off singular values at the usual limit only";
+  return false;
+}
+
+template <class T>
 Status run_eigh(const Plan& plan, const KernelArgs& args) {
   const MatrixPlan& p = matrices(plan);
   const bool upper = p.as<ops::EighAttrs>().upper;
   return for_each_matrix(p, true, [&](int64_t i) -> Fault {
-    Mat<T> a = view<T>(p.input(args, 0, i));
+    const Mat<T> a = symmetric<T>(p.input(args, 0, i), upper);
     if (a.size() == 0) return {};
-    if (upper) a.transposeInPlace();
-    a.template triangularView<Eigen::StrictlyUpper>() = a.transpose();
     if (!finite(a)) return {Fault::kNotFinite, 0};
     Eigen::SelfAdjointEigenSolver<Mat<T>> f(a);
     if (f.info() != Eigen::Success) return {Fault::kNoConvergence, 0};
@@ -283,8 +361,13 @@ void register_linalg_cpu() {
   RUTILE_EIGEN_ROW(kSolveTriangular, run_triangular, 2, 2);
   RUTILE_EIGEN_ROW(kQr, run_qr, 1, 2, 2);
   RUTILE_EIGEN_ROW(kSvd, run_svd, 1, 2, 1, 2);
+  RUTILE_EIGEN_ROW(kSvdvals, run_svdvals, 1, 1);
   RUTILE_EIGEN_ROW(kEigh, run_eigh, 1, 1, 2);
+  RUTILE_EIGEN_ROW(kEigvalsh, run_eigvalsh, 1, 1);
   RUTILE_EIGEN_ROW(kMatrixExp, run_matrix_exp, 1, 2);
+  KernelRow lstsq = row(ops::kLstsq, prepare<run_lstsq<float>, run_lstsq<double>, 2, 2>);
+  lstsq.supports = supports_lstsq;
+  register_kernel(lstsq);
   register_kernel(row(ops::kSolve, prepare_solve<run_solve<float>, run_solve<double>>));
 }
 

@@ -7,4 +7,6 @@ Fault eigen_svd_f32(const Matrix& a, const Matrix& u, const Matrix& s, const Mat
   return svd<float>(a, u, s, vh);
 }
 
+Fault eigen_svdvals_f32(const Matrix& a, const Matrix& s) { return svd_values<float>(a, s); }
+
 }  // namespace rutile::kernels

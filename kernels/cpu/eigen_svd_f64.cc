@@ -7,4 +7,6 @@ Fault eigen_svd_f64(const Matrix& a, const Matrix& u, const Matrix& s, const Mat
   return svd<double>(a, u, s, vh);
 }
 
+Fault eigen_svdvals_f64(const Matrix& a, const Matrix& s) { return svd_values<double>(a, s); }
+
 }  // namespace rutile::kernels

@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <limits>
 
-#include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
+#include "rutile/kernels/cpu/line_choice.h"
 #include "rutile/kernels/cpu/sort_key.h"
 #include "rutile/kernels/dispatch.h"
-#include "rutile/kernels/index_range.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/kernel_table.h"
 
@@ -18,8 +17,7 @@ namespace {
 
 enum class Choice : uint8_t { kKth, kMedian, kNanmedian };
 
-struct OrderPlan : Plan {
-  int64_t outer = 1, n = 0, inner = 1;
+struct OrderPlan : LinePlan {
   int64_t k = 0;  // from 0
   Choice choice = Choice::kKth;
 };
@@ -29,6 +27,25 @@ int64_t wanted(const OrderPlan& p, int64_t numbers) {
   if (p.choice == Choice::kKth) return p.k;
   if (numbers < p.n && (p.choice == Choice::kMedian || numbers == 0)) return numbers;
   return (numbers - 1) / 2;
+}
+
+constexpr int64_t kManyElements = 256;
+
+// Keeps the numbers that have the same upper digit as the one at place *k of their order; how many
+// those are, and its place among them.
+int64_t keep_digit(uint64_t* numbers, int64_t n, int64_t* k) {
+  constexpr int kBits = 11, kShift = 64 - kBits;
+  uint32_t counts[1 << kBits] = {};
+  for (int64_t i = 0; i < n; ++i) ++counts[numbers[i] >> kShift];
+  uint64_t digit = 0;
+  for (; *k >= counts[digit]; ++digit) *k -= counts[digit];
+  int64_t kept = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const uint64_t v = numbers[i];
+    numbers[kept] = v;
+    kept += v >> kShift == digit;
+  }
+  return kept;
 }
 
 // The position of the wanted one of n elements `step` apart; `order` has room for n.
@@ -41,8 +58,9 @@ int64_t select_place(const OrderPlan& p, const T* x, int64_t step, uint64_t* ord
       numbers += v == v;
       order[i] = static_cast<uint64_t>(small_key(v)) << 32 | static_cast<uint64_t>(i);
     }
-    const int64_t k = wanted(p, numbers);
-    std::nth_element(order, order + k, order + p.n);
+    int64_t k = wanted(p, numbers), n = p.n;
+    if (n >= kManyElements) n = keep_digit(order, n, &k);
+    std::nth_element(order, order + k, order + n);
     return static_cast<int64_t>(order[k] & 0xffffffffu);
   } else {
     for (int64_t i = 0; i < p.n; ++i) {
@@ -62,17 +80,8 @@ int64_t select_place(const OrderPlan& p, const T* x, int64_t step, uint64_t* ord
 template <class T>
 Status run(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const OrderPlan&>(plan);
-  auto* workspace = static_cast<uint64_t*>(args.workspace);
-  constexpr double kElementNs = 8;
-  const int64_t grain = grain_for(kElementNs * static_cast<double>(p.n));
-  parallel_for(0, p.outer * p.inner, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t line = begin; line < end; ++line) {
-      const T* x =
-          static_cast<const T*>(args.in[0]) + line / p.inner * p.n * p.inner + line % p.inner;
-      const int64_t place = select_place(p, x, p.inner, workspace + line * p.n);
-      static_cast<T*>(args.out[0])[line] = x[place * p.inner];
-      static_cast<int64_t*>(args.out[1])[line] = place;
-    }
+  choose_in_lines<T>(p, args, [&](const T* x, int64_t step, uint64_t* order) {
+    return select_place(p, x, step, order);
   });
   return Status();
 }
@@ -80,14 +89,8 @@ Status run(const Plan& plan, const KernelArgs& args) {
 Status make(const CallMeta& c, int axis, std::unique_ptr<OrderPlan> p,
             std::unique_ptr<Plan>* plan) {
   const TensorMeta& x = c.in(0);
-  p->n = x.numel();
-  if (axis >= 0) {
-    p->outer = product(x.shape, 0, axis);
-    p->n = x.dim(axis);
-    p->inner = product(x.shape, axis + 1, x.rank());
-  }
+  p->set_lines(x, axis);
   if (c.out().numel() == 0) p->outer = 0;
-  p->workspace_bytes = static_cast<size_t>(x.numel()) * sizeof(uint64_t);
   p->run =
       dispatch_real(x.dtype, [](auto id) -> RunFn { return run<typename decltype(id)::type>; });
   *plan = std::move(p);

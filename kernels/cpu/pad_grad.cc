@@ -8,6 +8,7 @@
 #include "rutile/kernels/complex_pairs.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/dispatch.h"
+#include "rutile/kernels/pad_source.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/view.h"
@@ -28,22 +29,6 @@ struct PadGradPlan : Plan {
   bool folds = false;  // the row has padding
   int64_t grain = 1;
 };
-
-// The position that padded position i shows.
-int64_t source_of(int64_t i, int64_t n, PadMode mode) {
-  if (i >= 0 && i < n) return i;
-  switch (mode) {
-    case PadMode::kConstant:
-      return -1;
-    case PadMode::kReflect:
-      return i < 0 ? -i : 2 * (n - 1) - i;
-    case PadMode::kReplicate:
-      return i < 0 ? 0 : n - 1;
-    case PadMode::kCircular:
-      return i < 0 ? i + n : i - n;
-  }
-  return -1;
-}
 
 // Adds the rows of dy behind index `row` of the outer dimensions.
 template <class T>
@@ -115,7 +100,7 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
     s.size = dx.shape[d];
     s.at.resize(static_cast<size_t>(s.size));
     for (int64_t i = 0; i < dy.shape[d]; ++i) {
-      const int64_t from = source_of(i - a.before[d], s.size, a.mode);
+      const int64_t from = pad_source(i - a.before[d], s.size, a.mode);
       if (from >= 0) s.at[static_cast<size_t>(from)].push_back(i);
     }
     p->dims.push_back(std::move(s));

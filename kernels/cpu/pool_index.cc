@@ -3,7 +3,6 @@
 // them.
 #include <algorithm>
 #include <atomic>
-#include <limits>
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/axis_taps.h"
@@ -12,6 +11,7 @@
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/cpu/resample.h"
 #include "rutile/kernels/dispatch.h"
+#include "rutile/kernels/extremes.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/adaptive_pool.h"
 #include "rutile/ops/pool3d.h"
@@ -20,24 +20,6 @@
 namespace rutile::kernels {
 
 namespace {
-
-template <class T>
-T smallest() {
-  if constexpr (std::is_integral_v<T>) {
-    return std::numeric_limits<T>::lowest();
-  } else {
-    return convert<T>(-std::numeric_limits<double>::infinity());
-  }
-}
-
-template <class T>
-bool is_nan(T v) {
-  if constexpr (std::is_integral_v<T>) {
-    return false;
-  } else {
-    return v != v;
-  }
-}
 
 // Half types compare as float.
 template <class T>
@@ -88,6 +70,30 @@ void max_window(const MaxPlan& p, const T* x, int64_t count, const int64_t (*ran
   }
 }
 
+// One image alone: what a window has is kept in registers.
+template <class T>
+void max_window1(const MaxPlan& p, const T* x, const int64_t (*range)[2], T* y, int32_t* at) {
+  using C = Compared<T>;
+  const int32_t *depths = p.axes[0].pixel.data(), *rows = p.axes[1].pixel.data(),
+                *columns = p.axes[2].pixel.data();
+  C best = static_cast<C>(smallest<T>());
+  int64_t where = -1;
+  for (int64_t i = range[0][0]; i < range[0][1]; ++i) {
+    for (int64_t j = range[1][0]; j < range[1][1]; ++j) {
+      const int64_t line = (depths[i] * p.axes[1].in + rows[j]) * p.axes[2].in;
+      for (int64_t k = range[2][0]; k < range[2][1]; ++k) {
+        const int64_t pixel = line + columns[k];
+        const C v = static_cast<C>(x[pixel]);
+        const bool beats = (v > best) | is_nan(v) | (where < 0);
+        best = beats ? v : best;
+        where = beats ? pixel : where;
+      }
+    }
+  }
+  *y = static_cast<T>(best);
+  *at = static_cast<int32_t>(where);
+}
+
 // Sixteen channels of f32 or bf16 at once.
 void max_window16(const MaxPlan& p, const void* x, const int64_t (*range)[2], void* y,
                   int32_t* at) {
@@ -128,6 +134,8 @@ Status run_max(const Plan& base, const KernelArgs& args) {
         int32_t* indices = static_cast<int32_t*>(args.out[1]) + at;
         if (p.vectors && count == ChannelWalk::kMost) {
           max_window16(p, x, window, y, indices);
+        } else if (p.walk.channels == 1) {
+          max_window1(p, x, window, y, indices);
         } else {
           max_window(p, x, count, window, y, indices);
         }

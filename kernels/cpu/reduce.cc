@@ -16,6 +16,7 @@
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/statistics.h"
 
 namespace rutile::kernels {
 namespace {
@@ -182,10 +183,11 @@ bool choose(const CallMeta& c, ReduceKernels* kernels, ReduceKernels* shift, Fin
   const auto to_float = [&](auto&& pick) {
     *finish = is_floating(out) ? dispatch_float(out, pick) : nullptr;
   };
-  if (c.op == &ops::kSum || c.op == &ops::kMean || c.op == &ops::kSumToShape ||
-      c.op == &ops::kProd) {
+  const bool sum = c.op == &ops::kSum || c.op == &ops::kMean || c.op == &ops::kSumToShape;
+  const bool numbers = c.op == &ops::kNansum && is_floating(in);
+  if (sum || numbers || c.op == &ops::kProd) {
     const bool wide = is_floating(out) && (out == DType::kF64 || !is_floating(in));
-    sums(c.op == &ops::kProd ? ReduceKind::kProd : ReduceKind::kSum, wide);
+    sums(sum ? ReduceKind::kSum : numbers ? ReduceKind::kSumNumbers : ReduceKind::kProd, wide);
     const bool floats = is_floating(in) || wide;
     *finish = dispatch_real(out, [&](auto t) -> Finish {
       using Out = typename decltype(t)::type;
@@ -262,9 +264,9 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 }  // namespace
 
 void register_reduce_cpu() {
-  for (const OpDef* op :
-       {&ops::kSum, &ops::kMean, &ops::kSumToShape, &ops::kProd, &ops::kMax, &ops::kMin,
-        &ops::kArgmax, &ops::kArgmin, &ops::kAny, &ops::kAll, &ops::kNorm, &ops::kLogSumExp}) {
+  for (const OpDef* op : {&ops::kSum, &ops::kMean, &ops::kSumToShape, &ops::kProd, &ops::kMax,
+                          &ops::kMin, &ops::kArgmax, &ops::kArgmin, &ops::kAny, &ops::kAll,
+                          &ops::kNorm, &ops::kLogSumExp, &ops::kNansum}) {
     register_kernel({.op = op, .name = "simd", .supports = supports, .prepare = prepare});
   }
 }

@@ -16,10 +16,11 @@ enum class ReduceKind : uint8_t {
   kMin,
   kArgmax,
   kArgmin,
-  kAny,      // slot: is one element nonzero
-  kAll,      // slot: is one element zero
-  kSquares,  // sum of squares
-  kSumExp,   // sum of exp(x - shift)
+  kAny,         // slot: is one element nonzero
+  kAll,         // slot: is one element zero
+  kSquares,     // sum of squares
+  kSumNumbers,  // sum of what is not NaN
+  kSumExp,      // sum of exp(x - shift)
 };
 
 // Slots: double for sums and products of floats, uint64_t for those of integers, int64_t for any

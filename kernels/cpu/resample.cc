@@ -35,23 +35,32 @@ struct ResamplePlan : Plan {
   size_t second = 0;  // where the second buffer begins in the workspace
 };
 
+// kRows rows at once: weights are fetched once, and the sums do not wait for each other.
+template <int64_t kRows, class C, class From, class To>
+void sum_rows(const Pass<C>& p, const From* from, To* to) {
+  const int64_t* first = p.first.data();
+  const int32_t* pixel = p.pixel.data();
+  const C* weight = p.weight.data();
+  for (int64_t o = 0; o < p.out; ++o) {
+    C sum[kRows] = {};
+    for (int64_t k = first[o]; k < first[o + 1]; ++k) {
+      const From* at = from + pixel[k];
+      const C w = weight[k];
+      for (int64_t r = 0; r < kRows; ++r) sum[r] += w * static_cast<C>(at[r * p.in]);
+    }
+    for (int64_t r = 0; r < kRows; ++r) to[r * p.out + o] = static_cast<To>(sum[r]);
+  }
+}
+
 template <class C, class From, class To>
 void along_last(const Pass<C>& p, const From* x, To* y) {
+  constexpr int64_t kRows = 8;
   const auto work = static_cast<double>(static_cast<int64_t>(p.pixel.size()) + p.out);
-  parallel_for(0, p.outer, grain_for(0.7 * work), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const From* from = x + row * p.in;
-      To* to = y + row * p.out;
-      const int64_t* first = p.first.data();
-      for (int64_t o = 0; o < p.out; ++o) {
-        C sum = 0;
-        for (int64_t k = first[o]; k < first[o + 1]; ++k) {
-          sum += p.weight[static_cast<size_t>(k)] *
-                 static_cast<C>(from[p.pixel[static_cast<size_t>(k)]]);
-        }
-        to[o] = static_cast<To>(sum);
-      }
+  parallel_for(0, p.outer, grain_for(0.3 * work), [&](int64_t begin, int64_t end) {
+    for (; begin + kRows <= end; begin += kRows) {
+      sum_rows<kRows>(p, x + begin * p.in, y + begin * p.out);
     }
+    for (; begin < end; ++begin) sum_rows<1>(p, x + begin * p.in, y + begin * p.out);
   });
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Running sums, products and extremes. Columns of neighbours go side by side; a line of neighbours
-// goes alone.
+// Running sums, products and extremes, and products of all others. Columns of neighbours go side by
+// side; a line of neighbours goes alone.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -8,11 +8,14 @@
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/complex_pairs.h"
 #include "rutile/kernels/convert.h"
+#include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/product_rows.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/scan.h"
+#include "rutile/ops/statistics.h"
 
 namespace rutile::kernels {
 namespace {
@@ -115,8 +118,12 @@ struct RunningExtreme {
   static constexpr double kNs = 2.7;  // per element
   template <class In>
   using Out = In;
+  // One line alone: what is best so far stays in a register.
+  template <class In>
+  static void run_line(const ScanPlan& p, const In* x, In* y, int64_t* places);
   template <class In>
   static void run(const ScanPlan& p, const In* x, In* y, int64_t* places, int64_t width) {
+    if (width == 1) return run_line(p, x, y, places);
     using C = Compared<In>;
     C best[kColumns];
     int64_t place[kColumns] = {};
@@ -136,6 +143,22 @@ struct RunningExtreme {
     }
   }
 };
+
+template <bool kMax>
+template <class In>
+void RunningExtreme<kMax>::run_line(const ScanPlan& p, const In* x, In* y, int64_t* places) {
+  using C = Compared<In>;
+  In best = x[0];
+  int64_t place = 0;
+  for (int64_t k = 0, at = 0; k < p.n; ++k, at += p.inner) {
+    const C v = static_cast<C>(x[at]), b = static_cast<C>(best);
+    const bool newer = (kMax ? v >= b : v <= b) | (v != v);
+    best = newer ? x[at] : best;
+    place = newer ? k : place;
+    y[at] = best;
+    places[at] = place;
+  }
+}
 
 struct RunningLogSumExp {
   static constexpr double kNs = 30;  // per element
@@ -233,6 +256,46 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   return make<Scan>(c, c.as<ops::ScanAttrs>().axis, std::make_unique<ScanPlan>(), plan);
 }
 
+// ---- The product of the others ------------------------------------------------------------------
+
+struct OthersPlan : Plan {
+  int64_t rows = 0, n = 0, element = 4;  // bytes
+  void (*line)(const void* x, void* y, int64_t rows, int64_t n) = nullptr;
+};
+
+Status run_others(const Plan& plan, const KernelArgs& args) {
+  const auto& p = static_cast<const OthersPlan&>(plan);
+  constexpr double kElementNs = 0.3;
+  const int64_t grain = grain_for(10 + kElementNs * static_cast<double>(p.n));
+  const int64_t row = p.n * p.element;
+  parallel_for(0, p.rows, grain, [&](int64_t begin, int64_t end) {
+    p.line(static_cast<const char*>(args.in[0]) + begin * row,
+           static_cast<char*>(args.out[0]) + begin * row, end - begin, p.n);
+  });
+  return Status();
+}
+
+Status prepare_others(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  const TensorMeta& x = c.in(0);
+  auto p = std::make_unique<OthersPlan>();
+  p->n = x.shape.back();
+  p->rows = x.numel() / p->n;
+  p->element = static_cast<int64_t>(dtype_size(x.dtype));
+  const ProductRows kernels = RUTILE_CHOOSE_ISA(product_rows);
+  p->line = x.dtype == DType::kF64 ? kernels.f64 : kernels.f32;
+  p->run = run_others;
+  *plan = std::move(p);
+  return Status();
+}
+
+bool supports_others(const CallMeta& c, Reason* reason) {
+  const TensorMeta& x = c.in(0);
+  const bool fits = isa() != Isa::kBaseline && x.is_contiguous() && x.numel() > 0 &&
+                    (x.dtype == DType::kF32 || x.dtype == DType::kF64);
+  if (!fits) reason->text = "takes row-major f32 and f64, with AVX2";
+  return fits;
+}
+
 }  // namespace
 
 void register_scan_cpu() {
@@ -244,6 +307,10 @@ void register_scan_cpu() {
   add(ops::kCummax, prepare<RunningExtreme<true>>);
   add(ops::kCummin, prepare<RunningExtreme<false>>);
   add(ops::kLogcumsumexp, prepare_logcumsumexp);
+  register_kernel({.op = &ops::kProductOfOthers,
+                   .name = "simd",
+                   .supports = supports_others,
+                   .prepare = prepare_others});
 }
 
 }  // namespace rutile::kernels

@@ -5,6 +5,7 @@
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
+#include "rutile/kernels/cpu/line_choice.h"
 #include "rutile/kernels/cpu/radix_sort.h"
 #include "rutile/kernels/cpu/sort_key.h"
 #include "rutile/kernels/dispatch.h"
@@ -84,10 +85,6 @@ Status prepare_search(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 // ---- mode ---------------------------------------------------------------------------------------
 
-struct ModePlan : Plan {
-  int64_t outer = 1, n = 0, inner = 1;
-};
-
 // The last place of the longest run of equal keys, the first of several.
 template <class T>
 int64_t mode_place(const T* x, int64_t step, int64_t n, uint64_t* order) {
@@ -109,30 +106,18 @@ int64_t mode_place(const T* x, int64_t step, int64_t n, uint64_t* order) {
 
 template <class T>
 Status run_mode(const Plan& plan, const KernelArgs& args) {
-  const auto& p = static_cast<const ModePlan&>(plan);
-  auto* workspace = static_cast<uint64_t*>(args.workspace);
-  constexpr double kElementNs = 8;
-  const int64_t grain = grain_for(kElementNs * static_cast<double>(p.n));
-  parallel_for(0, p.outer * p.inner, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t line = begin; line < end; ++line) {
-      const T* x =
-          static_cast<const T*>(args.in[0]) + line / p.inner * p.n * p.inner + line % p.inner;
-      const int64_t place = mode_place(x, p.inner, p.n, workspace + 2 * line * p.n);
-      static_cast<T*>(args.out[0])[line] = x[place * p.inner];
-      static_cast<int64_t*>(args.out[1])[line] = place;
-    }
+  const auto& p = static_cast<const LinePlan&>(plan);
+  choose_in_lines<T>(p, args, [&](const T* x, int64_t step, uint64_t* order) {
+    return mode_place(x, step, p.n, order);
   });
   return Status();
 }
 
 Status prepare_mode(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   const TensorMeta& x = c.in(0);
-  const int axis = axis_of(c.as<ops::ModeAttrs>().axis, x.rank());
-  auto p = std::make_unique<ModePlan>();
-  p->outer = product(x.shape, 0, axis);
-  p->n = x.rank() == 0 ? 1 : x.dim(axis);
-  p->inner = product(x.shape, axis + 1, x.rank());
-  p->workspace_bytes = 2 * static_cast<size_t>(x.numel()) * sizeof(uint64_t);
+  auto p = std::make_unique<LinePlan>();
+  p->places = 2;
+  p->set_lines(x, axis_of(c.as<ops::ModeAttrs>().axis, x.rank()));
   p->run = dispatch_real(x.dtype,
                          [](auto id) -> RunFn { return run_mode<typename decltype(id)::type>; });
   *plan = std::move(p);

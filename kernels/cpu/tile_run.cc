@@ -4,51 +4,11 @@
 #include <type_traits>
 
 #include "rutile/core/thread.h"
+#include "rutile/kernels/cpu/tile_fill.h"
 #include "rutile/kernels/cpu/tile_program.h"
 
 namespace rutile::kernels {
 namespace {
-
-template <class T>
-void fill(void* to, const void* value, int64_t n) {
-  T v;
-  std::memcpy(&v, value, sizeof(T));
-  std::fill_n(static_cast<T*>(to), n, v);
-}
-void fill(void* to, const void* value, int64_t size, int64_t n) {
-  switch (size) {
-    case 1:
-      return fill<uint8_t>(to, value, n);
-    case 2:
-      return fill<uint16_t>(to, value, n);
-    case 4:
-      return fill<uint32_t>(to, value, n);
-    default:
-      return fill<uint64_t>(to, value, n);
-  }
-}
-
-template <class T>
-void copy_strided(const char* from, int64_t step, char* to, int64_t n) {
-  const T* x = reinterpret_cast<const T*>(from);
-  T* y = reinterpret_cast<T*>(to);
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i * step];
-}
-void copy_strided(const char* from, int64_t step, char* to, int64_t size, int64_t n) {
-  if (step == 1) {
-    std::memcpy(to, from, static_cast<size_t>(n * size));
-  } else if (step == 0) {
-    fill(to, from, size, n);
-  } else if (size == 1) {
-    copy_strided<uint8_t>(from, step, to, n);
-  } else if (size == 2) {
-    copy_strided<uint16_t>(from, step, to, n);
-  } else if (size == 4) {
-    copy_strided<uint32_t>(from, step, to, n);
-  } else {
-    copy_strided<uint64_t>(from, step, to, n);
-  }
-}
 
 // What the slots of a reduction come to, as elements of the result's tile type.
 template <class Slot>
@@ -94,23 +54,41 @@ class RowCounter {
       row /= p.outer_dims[d];
     }
   }
-  // Calls f(i, offset) for n rows from the first on.
+  // Calls f(i, count, offset) for the n rows from the first on, in runs along the innermost of the
+  // dimensions: `count` rows from number i on.
   template <class F>
-  void each(const int64_t* step, int64_t n, F&& f) const {
+  void runs(const int64_t* step, int64_t n, F&& f) const {
+    const int last = p_.outer_rank - 1;
+    if (last < 0) return f(int64_t{0}, n, int64_t{0});
     int64_t index[kMaxTileRank], at = 0;
-    for (int d = 0; d < p_.outer_rank; ++d) {
+    for (int d = 0; d <= last; ++d) {
       index[d] = index_[d];
       at += index[d] * step[d];
     }
-    for (int64_t i = 0; i < n; ++i) {
-      f(i, at);
-      for (int d = p_.outer_rank - 1; d >= 0; --d) {
-        at += step[d];
-        if (++index[d] < p_.outer_dims[d]) break;
-        at -= p_.outer_dims[d] * step[d];
+    for (int64_t i = 0; i < n;) {
+      const int64_t count = std::min(n - i, p_.outer_dims[last] - index[last]);
+      f(i, count, at);
+      i += count;
+      at += count * step[last];
+      index[last] += count;
+      for (int d = last; d > 0 && index[d] == p_.outer_dims[d]; --d) {
+        at += step[d - 1] - p_.outer_dims[d] * step[d];
         index[d] = 0;
+        ++index[d - 1];
       }
     }
+  }
+  // Calls f(i, offset) for n rows from the first on.
+  template <class F>
+  void each(const int64_t* step, int64_t n, F&& f) const {
+    const int64_t by = inner(step);
+    runs(step, n, [&](int64_t i, int64_t count, int64_t at) {
+      for (int64_t k = 0; k < count; ++k, at += by) f(i + k, at);
+    });
+  }
+  // The step from a row of a run to the next.
+  int64_t inner(const int64_t* step) const {
+    return p_.outer_rank > 0 ? step[p_.outer_rank - 1] : 0;
   }
   int64_t first(const int64_t* step) const {
     int64_t at = 0;
@@ -190,10 +168,7 @@ class TileRun {
       spread_single(i);
     } else if (s.feed == Feed::kRepeat) {
       load(s, args_.in[i], tile_[i], p_.row);
-      const int64_t all = p_.tile_rows * p_.row * size;
-      for (int64_t have = p_.row * size; have < all; have *= 2) {
-        std::memcpy(tile_[i] + have, tile_[i], static_cast<size_t>(std::min(have, all - have)));
-      }
+      repeat(tile_[i], p_.row * size, p_.tile_rows * p_.row * size);
     }
   }
   void spread_single(int slot) {
@@ -202,9 +177,15 @@ class TileRun {
     if (row_[slot]) fill(row_[slot], single_[slot], size, p_.tile_rows);
   }
   void spread_rows(int slot, int64_t rows, int64_t n) {
-    const int64_t size = p_.slot_size[slot];
-    for (int64_t i = 0; i < rows; ++i) {
-      fill(tile_[slot] + i * n * size, row_[slot] + i * size, size, n);
+    switch (p_.slot_size[slot]) {
+      case 1:
+        return spread<uint8_t>(row_[slot], tile_[slot], rows, n);
+      case 2:
+        return spread<uint16_t>(row_[slot], tile_[slot], rows, n);
+      case 4:
+        return spread<uint32_t>(row_[slot], tile_[slot], rows, n);
+      default:
+        return spread<uint64_t>(row_[slot], tile_[slot], rows, n);
     }
   }
 
@@ -312,16 +293,23 @@ class TileRun {
           tile_[i] = const_cast<char*>(base) + counter.first(s.outer_step);
           return;
         }
-        const int64_t pitch = n * p_.slot_size[i];
-        counter.each(s.outer_step, rows, [&](int64_t r, int64_t offset) {
-          load(s, base + offset, tile_[i] + r * pitch, n);
+        const int64_t pitch = n * p_.slot_size[i], by = counter.inner(s.outer_step);
+        counter.runs(s.outer_step, rows, [&](int64_t r, int64_t count, int64_t offset) {
+          char* to = tile_[i] + r * pitch;
+          if (by == 0) {  // one row again and again
+            load(s, base + offset, to, n);
+            repeat(to, pitch, count * pitch);
+            return;
+          }
+          for (int64_t k = 0; k < count; ++k) load(s, base + offset + k * by, to + k * pitch, n);
         });
         return;
       }
       case Feed::kRowValue: {
         char* to = s.load ? raw : row_[i];
-        counter.each(s.outer_step, rows, [&](int64_t r, int64_t offset) {
-          std::memcpy(to + r * s.size, base + offset, static_cast<size_t>(s.size));
+        const int64_t by = counter.inner(s.outer_step) / s.size;
+        counter.runs(s.outer_step, rows, [&](int64_t r, int64_t count, int64_t offset) {
+          copy_strided(base + offset, by, to + r * s.size, s.size, count);
         });
         if (s.load) s.load(raw, row_[i], rows);
         if (s.spread) spread_rows(i, rows, n);

@@ -15,11 +15,13 @@
 #include "rutile/kernels/register.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/kernel_table.h"
+#include "rutile/ops/scatter.h"
 
 namespace rutile::kernels {
 namespace {
 
 constexpr double kElementNs = 0.5;
+constexpr int64_t kChunk = 4096;
 
 struct UniquePlan : Plan {
   int64_t n = 0, value_bytes = 0;
@@ -204,7 +206,6 @@ Status run_nonzero(const Plan& plan, const KernelArgs& args) {
 }
 
 Status prepare_nonzero(const CallMeta& c, std::unique_ptr<Plan>* plan) {
-  constexpr int64_t kChunk = 4096;
   auto p = std::make_unique<NonzeroPlan>();
   p->shape = c.in(0).shape;
   p->n = c.in(0).numel();
@@ -218,6 +219,23 @@ Status prepare_nonzero(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 // ---- masked_select ------------------------------------------------------------------------------
 
+// How many are chosen in front of each chunk; how many in all.
+int64_t count_chunks(const NonzeroPlan& p, const uint8_t* mask, int64_t* first) {
+  const int64_t chunks = (p.n + p.chunk - 1) / p.chunk;
+  const int64_t grain = std::max<int64_t>(1, grain_for(0.1) / p.chunk);
+  parallel_for(0, chunks, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      int count = 0;
+      const int64_t stop = std::min(p.n, (k + 1) * p.chunk);
+      for (int64_t i = k * p.chunk; i < stop; ++i) count += mask[i];
+      first[k] = count;
+    }
+  });
+  int64_t count = 0;
+  for (int64_t k = 0; k < chunks; ++k) count += std::exchange(first[k], count);
+  return count;
+}
+
 // T: unsigned numbers of the elements' size.
 template <class T>
 Status run_masked_select(const Plan& plan, const KernelArgs& args) {
@@ -228,16 +246,7 @@ Status run_masked_select(const Plan& plan, const KernelArgs& args) {
   T* y = static_cast<T*>(args.out[0]);
   const int64_t chunks = (p.n + p.chunk - 1) / p.chunk;
   const int64_t grain = std::max<int64_t>(1, grain_for(kElementNs) / p.chunk);
-  parallel_for(0, chunks, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      int64_t count = 0;
-      const int64_t stop = std::min(p.n, (k + 1) * p.chunk);
-      for (int64_t i = k * p.chunk; i < stop; ++i) count += mask[i];
-      first[k] = count;
-    }
-  });
-  int64_t count = 0;
-  for (int64_t k = 0; k < chunks; ++k) count += std::exchange(first[k], count);
+  const int64_t count = count_chunks(p, mask, first);
   parallel_for(0, chunks, grain, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
       // Written always and kept where the mask is true, but not over the next chunk's.
@@ -258,7 +267,6 @@ Status run_masked_select(const Plan& plan, const KernelArgs& args) {
 }
 
 Status prepare_masked_select(const CallMeta& c, std::unique_ptr<Plan>* plan) {
-  constexpr int64_t kChunk = 4096;
   auto p = std::make_unique<NonzeroPlan>();
   p->n = c.in(0).numel();
   p->chunk = kChunk;
@@ -276,6 +284,59 @@ bool supports_masked_select(const CallMeta& c, Reason* reason) {
                     x.numel() > 0 && mask.dtype == DType::kBool;
   if (!fits) reason->text = "takes a row-major tensor and a mask of its shape";
   return fits;
+}
+
+// ---- masked_scatter -----------------------------------------------------------------------------
+
+struct FillInPlan : NonzeroPlan {
+  int64_t have = 0;  // elements of src
+};
+
+// T as in run_masked_select.
+template <class T>
+Status run_masked_scatter(const Plan& plan, const KernelArgs& args) {
+  const auto& p = static_cast<const FillInPlan&>(plan);
+  const T* x = static_cast<const T*>(args.in[0]);
+  const auto* mask = static_cast<const uint8_t*>(args.in[1]);
+  const T* src = static_cast<const T*>(args.in[2]);
+  T* y = static_cast<T*>(args.out[0]);
+  auto* first = static_cast<int64_t*>(args.workspace);
+  const int64_t wanted = count_chunks(p, mask, first);
+  if (wanted > p.have) {
+    return index_error(cat("mask takes ", wanted, " elements, src has only ", p.have));
+  }
+  const int64_t chunks = (p.n + p.chunk - 1) / p.chunk;
+  const int64_t grain = std::max<int64_t>(1, grain_for(1) / p.chunk);
+  parallel_for(0, chunks, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const int64_t start = k * p.chunk, stop = std::min(p.n, start + p.chunk);
+      const int64_t last = k + 1 < chunks ? first[k + 1] : wanted;
+      int64_t at = first[k], i = start;
+      for (; i < stop && at < last; ++i) {  // there is one more to come, so src[at] is there
+        y[i] = mask[i] ? src[at] : x[i];
+        at += mask[i];
+      }
+      std::memcpy(static_cast<void*>(y + i), x + i, static_cast<size_t>(stop - i) * sizeof(T));
+    }
+  });
+  return Status();
+}
+
+Status prepare_masked_scatter(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  auto p = std::make_unique<FillInPlan>();
+  p->n = c.in(0).numel();
+  p->have = c.in(2).numel();
+  p->chunk = kChunk;
+  p->workspace_bytes = static_cast<size_t>(p->n / kChunk + 1) * sizeof(int64_t);
+  p->run = dispatch_size(c.in(0).dtype, [](auto id) -> RunFn {
+    return run_masked_scatter<typename decltype(id)::type>;
+  });
+  *plan = std::move(p);
+  return Status();
+}
+
+bool supports_masked_scatter(const CallMeta& c, Reason* reason) {
+  return supports_masked_select(c, reason) && c.in(2).is_contiguous();
 }
 
 bool supports(const CallMeta& c, Reason* reason) {
@@ -299,6 +360,10 @@ void register_unique_cpu() {
                    .name = "chunks",
                    .supports = supports_masked_select,
                    .prepare = prepare_masked_select});
+  register_kernel({.op = &ops::kMaskedScatter,
+                   .name = "chunks",
+                   .supports = supports_masked_scatter,
+                   .prepare = prepare_masked_scatter});
 }
 
 }  // namespace rutile::kernels

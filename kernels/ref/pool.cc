@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pooling, one window at a time.
 #include <algorithm>
-#include <limits>
 
+#include "rutile/kernels/extremes.h"
 #include "rutile/kernels/ref/ref_plan.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/pool.h"
@@ -69,24 +69,6 @@ void for_each_element(const Images<T>& m, F&& f) {
     for (int64_t i = 0; i < m.height(); ++i) {
       for (int64_t j = 0; j < m.width(); ++j) f(p, i, j);
     }
-  }
-}
-
-template <class T>
-T smallest() {
-  if constexpr (std::is_integral_v<T>) {
-    return std::numeric_limits<T>::lowest();
-  } else {
-    return convert<T>(-std::numeric_limits<double>::infinity());
-  }
-}
-
-template <class T>
-bool is_nan(T v) {
-  if constexpr (std::is_integral_v<T>) {
-    return false;
-  } else {
-    return v != v;
   }
 }
 

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/require.h"
 
-#include <limits>
-#include <string>
-
+#include "rutile/kernels/range_error.h"
 #include "rutile/kernels/ref/ref_plan.h"
 #include "rutile/kernels/register.h"
 
 namespace rutile::kernels {
 namespace {
-
-std::string range_text(const ops::RequireRangeAttrs& a) {
-  using Limits = std::numeric_limits<double>;
-  if (a.max < Limits::max()) return cat("numbers from ", a.min, " to ", a.max);
-  return a.min > Limits::lowest() ? cat("finite numbers from ", a.min, " on") : "finite numbers";
-}
 
 Status run_range(const Plan& plan, const KernelArgs& args) {
   const RefPlan& p = ref_plan(plan);
@@ -29,16 +21,11 @@ Status run_range(const Plan& plan, const KernelArgs& args) {
     for (Walk w(x); !w.done(); w.next(), ++at) {
       const T value = from[w.offset()];
       const double v = convert<double>(value);
-      if (!(v >= a.min && v <= a.max)) {
-        return value_error(cat(a.what, " expects ", range_text(a), ", got ", v));
-      }
+      if (!(v >= a.min && v <= a.max)) return out_of_range(a, v);
       to[at] = value;
       positive += v > 0;
       if ((at + 1) % line != 0) continue;
-      if (positive < a.positive) {
-        return value_error(cat(a.what, " expects ", a.positive,
-                               " or more numbers above 0 in a line, got ", positive));
-      }
+      if (positive < a.positive) return too_few_positive(a, positive);
       positive = 0;
     }
     return Status();

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "rutile/kernels/index_range.h"
+#include "rutile/kernels/pad_source.h"
 #include "rutile/kernels/ref/ref_plan.h"
 #include "rutile/kernels/register.h"
 
@@ -71,29 +72,11 @@ Status run_slice_grad(const Plan& plan, const KernelArgs& args) {
   return Status();
 }
 
-// Where padded position i comes from on an axis of size n with `before` elements in front; -1 for
-// the constant.
-int64_t pad_source(int64_t i, int64_t before, int64_t n, PadMode mode) {
-  i -= before;
-  if (i >= 0 && i < n) return i;
-  switch (mode) {
-    case PadMode::kConstant:
-      return -1;
-    case PadMode::kReflect:
-      return i < 0 ? -i : 2 * (n - 1) - i;
-    case PadMode::kReplicate:
-      return i < 0 ? 0 : n - 1;
-    case PadMode::kCircular:
-      return i < 0 ? i + n : i - n;
-  }
-  return -1;
-}
-
 // The index in x that padded index `at` shows; false for the constant.
-bool pad_source(const Dims& at, const ops::PadAttrs& a, const Shape& x, Dims* from) {
+bool padded_source(const Dims& at, const ops::PadAttrs& a, const Shape& x, Dims* from) {
   *from = at;
   for (int d = 0; d < x.rank(); ++d) {
-    (*from)[d] = pad_source(at[d], a.before[d], x[d], a.mode);
+    (*from)[d] = pad_source(at[d] - a.before[d], x[d], a.mode);
     if ((*from)[d] < 0) return false;
   }
   return true;
@@ -118,7 +101,7 @@ Status run_pad(const Plan& plan, const KernelArgs& args) {
   const TensorMeta &x = p.in[0], &y = p.out[0];
   for (Walk w(y); !w.done(); w.next()) {
     Dims from;
-    if (pad_source(w.index(), a, x.shape, &from)) {
+    if (padded_source(w.index(), a, x.shape, &from)) {
       move_element(y.dtype, args.out[0], w.offset(), args.in[0], offset_at(x.strides, from));
     } else {
       put_scalar(y.dtype, args.out[0], w.offset(), a.value);
@@ -136,7 +119,7 @@ Status run_pad_grad(const Plan& plan, const KernelArgs& args) {
   const Strides plain = contiguous_strides(x.shape);
   for (Walk w(p.in[0]); !w.done(); w.next()) {
     Dims from;
-    if (pad_source(w.index(), a, x.shape, &from)) {
+    if (padded_source(w.index(), a, x.shape, &from)) {
       sums[static_cast<size_t>(offset_at(plain, from))] += g.get(w.offset());
     }
   }

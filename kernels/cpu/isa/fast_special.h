@@ -5,6 +5,7 @@
 #pragma once
 
 #include "rutile/kernels/cpu/isa/fast_exp.h"
+#include "rutile/kernels/special_math.h"
 
 namespace rutile::kernels::RUTILE_ISA {
 namespace {
@@ -193,23 +194,13 @@ RUTILE_FN float erfinv_f32(float x) {
   return x != x ? x : __builtin_copysignf(y, x);
 }
 
-// Chebyshev's series of exp(-|x|) I(x), as far as f32 needs them, by Clenshaw's rule.
-template <int kTerms>
-RUTILE_FN double chebyshev(double x, const double (&c)[kTerms]) {
-  double b0 = c[0], b1 = 0, b2 = 0;
-  for (int i = 1; i < kTerms; ++i) {
-    b2 = b1;
-    b1 = b0;
-    b0 = fma(x, b1, c[i] - b2);
-  }
-  return 0.5 * (b0 - b2);
-}
+// The series of kernels/special_math.h as far as f32 needs them.
 template <int kNearTerms, int kFarTerms>
 RUTILE_FN float bessel(float a, double factor, const double (&near)[kNearTerms],
                        const double (&far)[kFarTerms]) {
   const double d = a, safe = a < 8.0f ? 8.0 : d;
-  const double below = chebyshev(0.5 * d - 2.0, near) * factor;
-  const double above = chebyshev(32.0 / safe - 2.0, far) / __builtin_sqrt(safe);
+  const double below = special::chebyshev(0.5 * d - 2.0, near) * factor;
+  const double above = special::chebyshev(32.0 / safe - 2.0, far) / __builtin_sqrt(safe);
   // In two factors: the result is finite where exp(a) is not.
   const double half = exp_f32(0.5f * a);
   const float y = static_cast<float>((a <= 8.0f ? below : above) * half * half);
@@ -217,33 +208,16 @@ RUTILE_FN float bessel(float a, double factor, const double (&near)[kNearTerms],
 }
 
 RUTILE_FN float i0_f32(float x) {
-  constexpr double kNear[] = {
-      -1.300025009986248e-08, 6.046995022541919e-08,   -2.670793853940612e-07,
-      1.1173875391201037e-06, -4.4167383584587505e-06, 1.6448448070728896e-05,
-      -5.754195010082104e-05, 0.00018850288509584165,  -0.0005763755745385824,
-      0.0016394756169413357,  -0.004324309995050576,   0.010546460394594998,
-      -0.02373741480589947,   0.04930528423967071,     -0.09490109704804764,
-      0.17162090152220877,    -0.3046826723431984,     0.6767952744094761};
-  constexpr double kFar[] = {3.3962320257083865e-09, 2.266668990498178e-08, 2.0489185894690638e-07,
-                             2.8913705208347567e-06, 6.889758346916825e-05, 0.0033691164782556943,
-                             0.8044904110141088};
-  return bessel(__builtin_fabsf(x), 1.0, kNear, kFar);
+  constexpr auto kNear = special::kI0eNear.last<18>();
+  constexpr auto kFar = special::kI0eFar.last<7>();
+  return bessel(__builtin_fabsf(x), 1.0, kNear.c, kFar.c);
 }
 
 RUTILE_FN float i1_f32(float x) {
-  constexpr double kNear[] = {
-      9.381537386495773e-09,  -4.445059128796328e-08,  2.0032947535521353e-07,
-      -8.568720264695455e-07, 3.4702513081376785e-06,  -1.3273163656039436e-05,
-      4.781565107550054e-05,  -0.00016176081582589674, 0.0005122859561685758,
-      -0.0015135724506312532, 0.004156422944312888,    -0.010564084894626197,
-      0.024726449030626516,   -0.05294598120809499,    0.1026436586898471,
-      -0.17641651835783406,   0.25258718644363365};
-  constexpr double kFar[] = {-3.835380385964237e-09,  -2.6314688468895196e-08,
-                             -2.512236237870209e-07,  -3.882564808877691e-06,
-                             -0.00011058893876262371, -0.009761097491361469,
-                             0.7785762350182801};
+  constexpr auto kNear = special::kI1eNear.last<17>();
+  constexpr auto kFar = special::kI1eFar.last<7>();
   const float a = __builtin_fabsf(x);
-  return __builtin_copysignf(bessel(a, static_cast<double>(a), kNear, kFar), x);
+  return __builtin_copysignf(bessel(a, static_cast<double>(a), kNear.c, kFar.c), x);
 }
 
 }  // namespace

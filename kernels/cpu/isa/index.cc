@@ -14,8 +14,14 @@ void add(float* sum, const void* px, int64_t n) {
   });
 }
 
+template <class I>
+bool resolve(const I* index, int64_t n, int64_t size, bool wrap, int64_t* rows) {
+  return resolve_all(index, n, size, wrap, rows);
+}
+
 }  // namespace
 
 AddKernels add_kernels() { return {add<float>, add<BFloat16>}; }
+ResolveKernels resolve_kernels() { return {resolve<int32_t>, resolve<int64_t>}; }
 
 }  // namespace rutile::kernels::RUTILE_ISA

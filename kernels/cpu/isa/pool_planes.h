@@ -86,6 +86,32 @@ void max_along(const PoolWindows& w, const float* values, const int32_t* at, T* 
   }
 }
 
+// One row without padding: as many windows as whole vectors take without reading behind `readable`
+// elements; how many that are.
+template <class T>
+int64_t max_row(const PoolWindows& w, const T* x, int64_t readable, int32_t first, T* y,
+                int32_t* indices) {
+  if constexpr (!__is_same(T, float)) return 0;
+  int64_t column = 0;
+  const auto step = static_cast<int32_t>(w.stride), tap = static_cast<int32_t>(w.dilation);
+  const int64_t reach = (w.kernel - 1) * w.dilation + 16 * w.stride + 16;
+  for (; column + 16 <= w.out && column * w.stride + reach <= readable; column += 16) {
+    const float* from = reinterpret_cast<const float*>(x) + column * w.stride;
+    V16 best = load_strided(from, w.stride);
+    I16 at = (Lanes<16>::kIota + static_cast<int32_t>(column)) * step + first, index = at;
+    for (int64_t k = 1; k < w.kernel; ++k) {
+      const V16 v = load_strided(from + k * w.dilation, w.stride);
+      at += tap;
+      const I16 take = (v > best) | (v != v);
+      best = take ? v : best;
+      index = take ? at : index;
+    }
+    put<16>(reinterpret_cast<float*>(y) + column, best, 16);
+    put_index<16>(indices + column, index, 16);
+  }
+  return column;
+}
+
 template <class T>
 void max_planes(const PoolShape& s, const T* x, T* y, int32_t* indices, float* line, int64_t begin,
                 int64_t end) {
@@ -95,10 +121,20 @@ void max_planes(const PoolShape& s, const T* x, T* y, int32_t* indices, float* l
     line[i] = kLowest;
     at[i] = kNowhere;
   }
+  const bool alone = s.rows.kernel == 1 && s.rows.pad == 0 && pad == 0;
+  const int64_t out = s.columns.out, pixels = s.rows.in * s.columns.in;
   for (int64_t task = begin; task < end; ++task) {
     const int64_t image = task / s.rows.out, row = task % s.rows.out;
-    max_columns(s, x + image * s.rows.in * s.columns.in, row, line + pad, at + pad);
-    max_along(s.columns, line, at, y + task * s.columns.out, indices + task * s.columns.out);
+    const T* plane = x + image * pixels;
+    if (alone) {
+      const int64_t first = row * s.rows.stride * s.columns.in;
+      const int64_t readable = (s.images - image) * pixels - first;
+      const int64_t done = max_row(s.columns, plane + first, readable, static_cast<int32_t>(first),
+                                   y + task * out, indices + task * out);
+      if (done == out) continue;
+    }
+    max_columns(s, plane, row, line + pad, at + pad);
+    max_along(s.columns, line, at, y + task * out, indices + task * out);
   }
 }
 
@@ -183,9 +219,20 @@ void average_grad_planes(const PoolShape& s, const T* dy, T* dx, float* line, in
   const PoolWindows &rows = s.rows, &columns = s.columns;
   const int64_t length = pool_line(s), out = columns.out, stride = columns.stride;
   float* spread = line + length;
+  const auto write = [&](int64_t task) {
+    for (int64_t j = 0; j < columns.in; j += 16) {
+      const int64_t n = columns.in - j < 16 ? columns.in - j : 16;
+      put<16>(dx + task * columns.in + j, load(spread + columns.pad + j), n);
+    }
+  };
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t image = task / rows.in;
-    const PoolRange oh = rows.covers[task % rows.in];
+    const int64_t image = task / rows.in, down = task % rows.in;
+    const PoolRange oh = rows.covers[down];
+    if (task > begin && down > 0 && oh.begin == rows.covers[down - 1].begin &&
+        oh.end == rows.covers[down - 1].end) {
+      write(task);  // the row above has the same windows
+      continue;
+    }
     for (int64_t column = 0; column < out; column += 16) {
       const int64_t n = out - column < 16 ? out - column : 16;
       V16 sum{};
@@ -208,10 +255,7 @@ void average_grad_planes(const PoolShape& s, const T* dy, T* dx, float* line, in
         }
       }
     }
-    for (int64_t j = 0; j < columns.in; j += 16) {
-      const int64_t n = columns.in - j < 16 ? columns.in - j : 16;
-      put<16>(dx + task * columns.in + j, load(spread + columns.pad + j), n);
-    }
+    write(task);
   }
 }
 

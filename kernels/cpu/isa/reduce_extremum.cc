@@ -38,7 +38,7 @@ struct Extremum {
   using C = Type;
   using Slot = C;
   static constexpr C kFill = kLargest ? lowest<C>() : highest<C>();
-  static constexpr bool kShifts = false;
+  static constexpr bool kShifts = false, kMerges = true;
   static constexpr int64_t kRun = kUnbounded;
   struct Acc {
     VecOf<C> v;
@@ -80,7 +80,7 @@ struct ArgExtremum {
   using Slot = ArgSlot;
   using Number = typename Lanes<C>::Number;
   static constexpr C kFill = kLargest ? lowest<C>() : highest<C>();
-  static constexpr bool kShifts = false;
+  static constexpr bool kShifts = false, kMerges = false;
   static constexpr int64_t kRun = kUnbounded;
   struct Acc {
     VecOf<C> v;
@@ -136,7 +136,7 @@ struct Found {
   using C = Type;
   using Slot = int64_t;
   static constexpr C kFill = kZero ? 1 : 0;
-  static constexpr bool kShifts = false;
+  static constexpr bool kShifts = false, kMerges = false;
   static constexpr int64_t kRun = kUnbounded;
   struct Acc {
     MaskOf<C> m;

@@ -8,6 +8,7 @@
 //   spread  adds the first n lanes of an Acc to n slots (each lane is a column)
 //   gather  adds all lanes of an Acc to one slot (lanes are neighbours of a row)
 //   merge   adds one slot to another; kEmpty is the slot of nothing
+//   kMerges an element is a slot of its own
 #pragma once
 
 #include "rutile/kernels/cpu/isa/vec_math.h"
@@ -124,12 +125,29 @@ void merge_slots(void* into, const void* from, int64_t n) {
   for (int64_t i = 0; i < n; ++i) Op::merge(a[i], b[i]);
 }
 
+constexpr int64_t kFew = 8;  // not worth a vector
+
+template <class Op, class In>
+void few_rows(const In* x, int64_t step, int64_t count, int64_t n, void* slots) {
+  using Slot = typename Op::Slot;
+  for (int64_t row = 0; row < count; ++row, x += step) {
+    Slot slot = static_cast<Slot*>(slots)[row];
+    for (int64_t i = 0; i < n; ++i) {
+      Op::merge(slot, static_cast<Slot>(static_cast<typename Op::C>(x[i])));
+    }
+    static_cast<Slot*>(slots)[row] = slot;
+  }
+}
+
 template <class Op, class In>
 void rows(const void* px, int64_t step, int64_t count, int64_t n, int64_t first,
           const float* shifts, void* slots) {
   using C = typename Op::C;
   constexpr int64_t w = Lanes<C>::kCount;
   constexpr int64_t block = Op::kRun * 4 * w;
+  if constexpr (Op::kMerges) {
+    if (n < kFew) return few_rows<Op, In>(static_cast<const In*>(px), step, count, n, slots);
+  }
   for (int64_t row = 0; row < count; ++row) {
     const In* x = static_cast<const In*>(px) + row * step;
     auto& slot = static_cast<typename Op::Slot*>(slots)[row];

@@ -23,7 +23,7 @@ struct Fold {
   using C = Type;
   using Slot = typename SlotFor<C>::type;
   static constexpr C kFill = kProduct ? 1 : 0;
-  static constexpr bool kShifts = false;
+  static constexpr bool kShifts = false, kMerges = true;
   static constexpr int64_t kRun = kShortRun;
   struct Acc {
     VecOf<C> v;
@@ -50,7 +50,21 @@ struct Fold {
   }
 };
 
+// NaN count as 0.
+template <class Type>
+struct SumNumbers : Fold<Type, false> {
+  static constexpr bool kMerges = false;
+  struct Acc : Fold<Type, false>::Acc {
+    template <class S>
+    RUTILE_INLINE void take(VecOf<Type> x, int64_t, S) {
+      this->v += x == x ? x : VecOf<Type>{};
+    }
+    RUTILE_INLINE void join(const Acc& o) { this->v += o.v; }
+  };
+};
+
 struct SumSquares : Fold<double, false> {
+  static constexpr bool kMerges = false;
   struct Acc : Fold<double, false>::Acc {
     template <class S>
     RUTILE_INLINE void take(VecOf<double> x, int64_t, S) {
@@ -62,7 +76,7 @@ struct SumSquares : Fold<double, false> {
 };
 
 struct SumExp : Fold<float, false> {
-  static constexpr bool kShifts = true;
+  static constexpr bool kShifts = true, kMerges = false;
   static constexpr float kFill = -__builtin_inff();
   struct Acc : Fold<float, false>::Acc {
     template <class S>
@@ -124,6 +138,9 @@ ReduceKernels sum_kernels(ReduceKind kind, DType in, bool wide) {
       return fold<false>(in, wide);
     case ReduceKind::kProd:
       return fold<true>(in, wide);
+    case ReduceKind::kSumNumbers:
+      if (in == DType::kF64) return kernels_of<SumNumbers<double>, double>();
+      return wide ? of_floats<SumNumbers<double>>(in) : of_floats<SumNumbers<float>>(in);
     case ReduceKind::kSquares:
       return of_floats<SumSquares>(in);
     case ReduceKind::kSumExp:

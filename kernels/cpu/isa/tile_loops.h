@@ -3,6 +3,8 @@
 // same memory but never overlap otherwise, which the pragma tells the vectoriser.
 #pragma once
 
+#include <immintrin.h>
+
 #include "rutile/kernels/cpu/isa/fast_math.h"
 #include "rutile/kernels/cpu/tile.h"
 
@@ -48,12 +50,6 @@ void binary_loop(const void* const* in, void* out, int64_t n, const double* para
   for (int64_t i = 0; i < n; ++i) y[i] = f(kMask & 1 ? a0 : a[i], kMask & 2 ? b0 : b[i]);
 }
 
-// Sixteen elements of any type as one value.
-template <class T>
-struct Sixteen {
-  typedef T V __attribute__((vector_size(16 * sizeof(T))));
-  typedef T Unaligned __attribute__((vector_size(16 * sizeof(T)), aligned(sizeof(T)), may_alias));
-};
 // Bits of T: what is chosen between is copied, whatever it means.
 template <int kSize>
 struct BitsOf;
@@ -70,22 +66,56 @@ struct BitsOf<8> {
   using type = int64_t;
 };
 
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#else
+constexpr int kVectorBytes = 32;
+#endif
+
+// A vector register of any type.
+template <class T>
+struct Whole {
+  static constexpr int64_t kCount = kVectorBytes / sizeof(T);
+  typedef T V __attribute__((vector_size(kVectorBytes)));
+  typedef T Unaligned __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
+};
+
+// Bytes as elements of T, as many as a register has: what the compiler makes of
+// __builtin_convertvector goes byte by byte.
+template <class T>
+RUTILE_FN typename Whole<T>::V widened(const int8_t* c) {
+  using V = typename Whole<T>::V;
+  if constexpr (sizeof(T) == 1) return *reinterpret_cast<const typename Whole<T>::Unaligned*>(c);
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return V(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(c))));
+  } else {
+    return V(_mm512_cvtepi8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(c))));
+  }
+#else
+  if constexpr (sizeof(T) == 4) {
+    return V(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(c))));
+  } else {
+    return V(_mm256_cvtepi8_epi64(_mm_loadu_si32(c)));
+  }
+#endif
+}
+
 // The compiler makes branches of a plain loop, which guess wrong half the time.
 template <class T, int kMask>
 void where_loop(const void* const* in, void* out, int64_t n, const double*) {
   using B = typename BitsOf<sizeof(T)>::type;
-  using V = typename Sixteen<B>::V;
-  using U = typename Sixteen<B>::Unaligned;
-  using Bytes = typename Sixteen<int8_t>::Unaligned;
+  using V = typename Whole<B>::V;
+  using U = typename Whole<B>::Unaligned;
+  constexpr int64_t kCount = Whole<B>::kCount;
   const int8_t* c = static_cast<const int8_t*>(in[0]);
   const B* a = static_cast<const B*>(in[1]);
   const B* b = static_cast<const B*>(in[2]);
   B* y = static_cast<B*>(out);
   const V a0 = V{} + (kMask & 2 ? a[0] : B()), b0 = V{} + (kMask & 4 ? b[0] : B());
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    const typename Sixteen<int8_t>::V bytes = *reinterpret_cast<const Bytes*>(c + i);
-    const V chosen = __builtin_convertvector(bytes, V) != 0;
+  for (; i + kCount <= n; i += kCount) {
+    const V chosen = widened<B>(c + i) != 0;
     const V av = kMask & 2 ? a0 : V(*reinterpret_cast<const U*>(a + i));
     const V bv = kMask & 4 ? b0 : V(*reinterpret_cast<const U*>(b + i));
     *reinterpret_cast<U*>(y + i) = (av & chosen) | (bv & ~chosen);

@@ -253,6 +253,13 @@ RUTILE_SAMPLES(lstsq) {
   s.add({in({3, 5}).filled(regular(3, 5, 1)), in({3, 1})}, LstsqAttrs{})
       .tolerance(DType::kF32, 1e-4);
   s.add({in({0, 3}), in({0, 2})}, LstsqAttrs{}).name("no equation");
+  s.add({in({4, 3}).values({1, 2, 3}), in({4, 2})}, LstsqAttrs{})
+      .tolerance(DType::kF32, 1e-4)
+      .name("rank 1")
+      .no_gradient("the rank is not full");
+  s.add({in({5, 3}).filled(regular(5, 3, 1)), in({2, 5, 2})}, LstsqAttrs{1e-3})
+      .tolerance(DType::kF32, 1e-4)
+      .name("rcond");
   s.error({in({5, 3}), in({4, 3})}, kValue, "5 rows");
 }
 

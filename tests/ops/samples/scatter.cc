@@ -153,6 +153,7 @@ RUTILE_SAMPLES(masked_scatter) {
           "[masked_scatter] mask takes 3 elements, src has only 2");
   s.error({in({3}), bool_in({2}), in({2})}, kValue, "broadcast");
   s.add({in({3}), bool_in({2, 3}), in({6})}).name("x broadcasts");
+  s.add({in({97, 131}), bool_in({97, 131}), in({97 * 131})}).name("chunks");
   s.error({in({3}), in({3}), in({3})}, kType, "mask expects bool");
 }
 

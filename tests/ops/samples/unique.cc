@@ -69,6 +69,25 @@ RUTILE_SAMPLES(nansum) {
   s.add({in({3, 0})}, SumAttrs{{1}}).name("empty");
   s.error({in({3})}, SumAttrs{{1}}, kIndex, "axis 1");
   s.add({in({3, 4})}, SumAttrs{{1}}).dtypes(kComplexes).no_second_order("the op is linear");
+  for (const Shape& shape : {Shape{67, 1033}, Shape{1033, 67}}) {
+    s.add({in(shape).values({1, NAN, 2, 3, 0.5, NAN, -1})}, SumAttrs{{1}})
+        .dtypes({DType::kF32, DType::kF64, DType::kBF16})
+        .name("long")
+        .no_gradient("NaN");
+  }
+  s.add({in({1033, 67}).values({1, NAN, 2})}, SumAttrs{{0}}).name("long").no_gradient("NaN");
+}
+RUTILE_SAMPLES(product_of_others) {
+  s.add({in({3, 5})}).dtypes(kFloats);
+  s.add({in({3, 5}).values({1, 0, 2, 3, 0, 0, 4})}).name("zeros");
+  s.add({in({2, 3, 4}).transposed()});
+  for (const int64_t n : {1, 2, 15, 16, 17, 33, 100}) s.add({in({3, n}).uniform(0.7, 1.4)});
+  s.add({in({67, 131}).uniform(0.9, 1.1)}).dtypes({DType::kF32, DType::kF64}).name("long");
+  s.add({in({3, 0})}).name("empty");
+  s.add({in({0, 3})}).name("empty");
+  s.add({in({3, 4})}).dtypes(kComplexes);
+  s.error({in({})}, kValue, "at least rank 1");
+  s.error({in({3}).as(DType::kI32)}, kType, "floats");
 }
 RUTILE_SAMPLES(nanmean) {
   s.add({in({4, 9})}, SumAttrs{}).dtypes(kFloats).no_second_order("the op is linear");

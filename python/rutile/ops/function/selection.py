@@ -85,12 +85,12 @@ def unique(input, sorted=True, return_inverse=None, return_counts=False):
     """(the distinct elements in the order in which they come, where each element stands). With return_inverse or
     return_counts given the elements in ascending order, followed by what they ask for."""
     if return_inverse is None and not return_counts:
-        import numpy as np
         values, places = _unique(_table.unique, input, True, False)
-        first = np.unique(places.asnumpy(), return_index=True)[1]
-        order = np.argsort(first, kind="stable")
-        places = np.argsort(order)[places.asnumpy()].astype(np.int64 if input.dtype.name == "int64" else np.int32)
-        return _table.gather(values, Tensor(order.astype(np.int64)), axis=0), Tensor(places)
+        n, flat = values.size, _table.reshape(places, shape=(-1,))
+        first = _table.scatter(_table.full(shape=(n,), value=flat.size, dtype="i64"), flat, _table.arange(stop=flat.size), axis=0, reduce="amin")
+        order = _table.sort(first)[1]
+        places = _table.gather(_table.scatter(order, order, _table.arange(stop=n), axis=0), places)
+        return _table.gather(values, order, axis=0), places if input.dtype.name == "int64" else _table.cast(places, dtype="i32")
     return _unique(_table.unique, input, return_inverse, return_counts)
 
 
@@ -118,10 +118,11 @@ def masked_select(input, mask):
 def bincount(input, weights=None, minlength=0):
     """How often each number from 0 on comes, or the sums of their weights."""
     largest = int(_table.max(input)) if input.size else -1
-    if input.size and int(_table.min(input)) < 0:
-        raise _errors.ValueError("bincount: numbers must not be negative")
-    length = largest + 1 if largest + 1 > minlength else minlength
-    return _table.bincount(input, weights, length=length)
+    length = max(largest + 1, minlength)
+    try:
+        return _table.bincount(input, weights, length=length)
+    except IndexError:
+        raise _errors.ValueError("bincount: numbers must not be negative") from None
 
 
 # ---- Arranging
