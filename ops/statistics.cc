@@ -45,10 +45,10 @@ TensorList compose_nansum(const void* attrs, In in) {
 TensorList compose_nanmean(const void* attrs, In in) {
   SumAttrs a = *static_cast<const SumAttrs*>(attrs);
   const DType dtype = a.dtype.set ? a.dtype.value : in[0].dtype();
-  const Tensor x = cast(in[0], wide(dtype)), none = isnan(x);
+  const Tensor x = cast(in[0], wide(dtype));
   a.dtype = {};
-  const Tensor n = sum(cast(logical_not(none), x.dtype()), a);
-  return {cast(sum(where(none, 0.0, x), a) / n, dtype)};
+  const Tensor n = cast(sum(logical_not(isnan(x)), a), x.dtype());
+  return {cast(nansum(x, a) / n, dtype)};
 }
 TensorList compose_count_nonzero(const void* attrs, In in) {
   const auto& a = *static_cast<const ReduceAttrs*>(attrs);

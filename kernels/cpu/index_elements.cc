@@ -79,33 +79,6 @@ std::unique_ptr<IndexPlan> plan_elements(const CallMeta& c) {
   return p;
 }
 
-// Calls f(first, line, column, rows, n) for the elements [begin, end) of the index, piece by piece:
-// the n of them from number `first` on lie in one line of the index (along the axis where that is
-// the last one, else behind it), and `rows` are their positions on the axis.
-template <class F>
-void for_resolved(const IndexPlan& p, const void* index, int64_t begin, int64_t end, FirstBad* bad,
-                  F&& f) {
-  constexpr int64_t kPiece = 512;
-  if (begin >= end) return;
-  int64_t rows[kPiece];
-  const int64_t width = p.inner == 1 ? p.m : p.inner;
-  int64_t line = begin / width, column = begin % width;
-  while (begin < end) {
-    const int64_t stop = std::min(begin + kPiece, end);
-    if (!p.resolve(index, begin, stop, rows, bad)) return;
-    for (const int64_t* row = rows; begin < stop;) {
-      const int64_t n = std::min(stop - begin, width - column);
-      f(begin, line, column, row, n);
-      begin += n;
-      row += n;
-      column += n;
-      if (column < width) continue;
-      column = 0;
-      ++line;
-    }
-  }
-}
-
 template <class T>
 Status run_take_along_axis(const Plan& plan, const KernelArgs& args) {
   const IndexPlan& p = index_plan(plan);
@@ -162,41 +135,22 @@ Status run_scatter_add(const Plan& plan, const KernelArgs& args) {
   S* sums = kApart ? static_cast<S*>(args.workspace) : reinterpret_cast<S*>(y);
   start_sums(p, static_cast<const T*>(args.in[0]), sums);
   FirstBad bad;
-  // Threads divide the columns, each keeps the order of the index.
-  const int64_t columns = p.outer * p.inner, inner = p.inner;
-  const auto add = [&](int64_t begin, int64_t end) {
-    for_resolved(p, args.in[1], begin, end, &bad,
-                 [&](int64_t first, int64_t line, int64_t column, const int64_t* rows, int64_t n) {
-                   const int64_t o = inner == 1 ? line : line / p.m;
-                   S* to = sums + o * p.n * inner;
-                   const T* from = src + (p.one_src ? 0 : first);
-                   if (inner == 1 && p.one_src) {
-                     for (int64_t i = 0; i < n; ++i) add_to(to[rows[i]], *from);
-                   } else if (p.one_src) {
-                     for (int64_t i = 0; i < n; ++i) {
-                       add_to(to[rows[i] * inner + column + i], *from);
-                     }
-                   } else if (inner == 1) {
-                     for (int64_t i = 0; i < n; ++i) add_to(to[rows[i]], from[i]);
-                   } else {
-                     for (int64_t i = 0; i < n; ++i) {
-                       add_to(to[rows[i] * inner + column + i], from[i]);
-                     }
-                   }
-                 });
-  };
-  const int64_t grain = grain_for(kIndexNs * static_cast<double>(p.m));
-  parallel_for(0, columns, inner == 1 ? grain : std::max<int64_t>(16, grain),
-               [&](int64_t begin, int64_t end) {
-                 if (inner == 1) return add(begin * p.m, end * p.m);
-                 for (int64_t o = begin / inner; o * inner < end; ++o) {
-                   const int64_t c0 = std::max<int64_t>(begin - o * inner, 0);
-                   const int64_t c1 = std::min(end - o * inner, inner);
-                   for (int64_t j = o * p.m; j < (o + 1) * p.m; ++j) {
-                     add(j * inner + c0, j * inner + c1);
-                   }
-                 }
-               });
+  const int64_t inner = p.inner;
+  in_columns(p, args.in[1], kIndexNs, &bad,
+             [&](int64_t first, int64_t line, int64_t column, const int64_t* rows, int64_t n) {
+               const int64_t o = inner == 1 ? line : line / p.m;
+               S* to = sums + o * p.n * inner;
+               const T* from = src + (p.one_src ? 0 : first);
+               if (inner == 1 && p.one_src) {
+                 for (int64_t i = 0; i < n; ++i) add_to(to[rows[i]], *from);
+               } else if (p.one_src) {
+                 for (int64_t i = 0; i < n; ++i) add_to(to[rows[i] * inner + column + i], *from);
+               } else if (inner == 1) {
+                 for (int64_t i = 0; i < n; ++i) add_to(to[rows[i]], from[i]);
+               } else {
+                 for (int64_t i = 0; i < n; ++i) add_to(to[rows[i] * inner + column + i], from[i]);
+               }
+             });
   if (bad.any()) return p.error(args.in[1], bad.at());
   if constexpr (kApart) {
     parallel_for(0, p.outer * p.n * inner, grain_for(kIndexNs), [&](int64_t begin, int64_t end) {

@@ -67,6 +67,56 @@ inline const IndexPlan& index_plan(const Plan& p) { return static_cast<const Ind
 // Without sizes.
 std::unique_ptr<IndexPlan> make_index_plan(const TensorMeta& index);
 
+// Calls f(first, line, column, rows, n) for the elements [begin, end) of the index, piece by piece:
+// the n of them from number `first` on lie in one line of the index (along the axis where that is
+// the last one, else behind it), and `rows` are their positions on the axis.
+template <class F>
+void for_resolved(const IndexPlan& p, const void* index, int64_t begin, int64_t end, FirstBad* bad,
+                  F&& f) {
+  constexpr int64_t kPiece = 512;
+  if (begin >= end) return;
+  int64_t rows[kPiece];
+  const int64_t width = p.inner == 1 ? p.m : p.inner;
+  int64_t line = begin / width, column = begin % width;
+  while (begin < end) {
+    const int64_t stop = std::min(begin + kPiece, end);
+    if (!p.resolve(index, begin, stop, rows, bad)) return;
+    for (const int64_t* row = rows; begin < stop;) {
+      const int64_t n = std::min(stop - begin, width - column);
+      f(begin, line, column, row, n);
+      begin += n;
+      row += n;
+      column += n;
+      if (column < width) continue;
+      column = 0;
+      ++line;
+    }
+  }
+}
+
+// The same for all elements of the index. Threads divide the columns of what is written, so that
+// every place sees its updates in the order of the index.
+template <class F>
+void in_columns(const IndexPlan& p, const void* index, double element_ns, FirstBad* bad, F&& f) {
+  const int64_t columns = p.outer * p.inner, inner = p.inner;
+  const int64_t grain = grain_for(element_ns * static_cast<double>(p.m));
+  if (inner == 1) {
+    parallel_for(0, columns, grain, [&](int64_t begin, int64_t end) {
+      for_resolved(p, index, begin * p.m, end * p.m, bad, f);
+    });
+    return;
+  }
+  parallel_for(0, columns, std::max<int64_t>(16, grain), [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin / inner; o * inner < end; ++o) {
+      const int64_t c0 = std::max<int64_t>(begin - o * inner, 0);
+      const int64_t c1 = std::min(end - o * inner, inner);
+      for (int64_t j = o * p.m; j < (o + 1) * p.m; ++j) {
+        for_resolved(p, index, j * inner + c0, j * inner + c1, bad, f);
+      }
+    }
+  });
+}
+
 // Integers modulo their range.
 template <class S, class T>
 void add_to(S& sum, T x) {

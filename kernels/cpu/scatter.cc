@@ -8,6 +8,7 @@
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
+#include "rutile/kernels/cpu/index_plan.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/index_range.h"
 #include "rutile/kernels/register.h"
@@ -22,15 +23,18 @@ struct ScatterPlan : Plan {
   ScatterReduce reduce = ScatterReduce::kNone;
   bool index64 = true;
   Shape index_shape;
-  int64_t numel = 0;                           // of the result
-  int64_t rows = 0, size = 0, bytes = 0;       // coordinates, elements and bytes of a slice
-  Shape dims;                                  // that coordinates name
-  Strides strides;                             // of them, in slices
-  int64_t outer = 1, n = 0, m = 0, inner = 1;  // along an axis: x and index
+  int64_t numel = 0;                      // of the result
+  int64_t rows = 0, size = 0, bytes = 0;  // coordinates, elements and bytes of a slice
+  Shape dims;                             // that coordinates name
+  Strides strides;                        // of them, in slices
 
   int64_t value(const void* p, int64_t i) const {
     return index64 ? static_cast<const int64_t*>(p)[i] : static_cast<const int32_t*>(p)[i];
   }
+};
+
+struct LineScatterPlan : IndexPlan {
+  int64_t numel = 0;  // of the result
 };
 
 // Slice numbers that the rows of coordinates name, into `places`.
@@ -80,17 +84,17 @@ S combined(S old, S next) {
 // Calls write(sums) between filling `sums` with x and storing them: in the result itself, or in f32
 // for 16-bit floats that are combined.
 template <class T, class S, class F>
-void with_sums(const ScatterPlan& p, const KernelArgs& args, void* workspace, F&& write) {
+void with_sums(int64_t numel, const KernelArgs& args, void* workspace, F&& write) {
   const T* x = static_cast<const T*>(args.in[0]);
   T* y = static_cast<T*>(args.out[0]);
   constexpr bool kApart = !std::is_same_v<T, S>;
   S* sums = kApart ? static_cast<S*>(workspace) : reinterpret_cast<S*>(y);
-  parallel_for(0, p.numel, grain_for(0.3), [&](int64_t begin, int64_t end) {
+  parallel_for(0, numel, grain_for(0.3), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) sums[i] = static_cast<S>(x[i]);
   });
   write(sums);
   if constexpr (kApart) {
-    parallel_for(0, p.numel, grain_for(0.5), [&](int64_t begin, int64_t end) {
+    parallel_for(0, numel, grain_for(0.5), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) y[i] = convert<T>(sums[i]);
     });
   }
@@ -102,7 +106,7 @@ Status run_tensor_scatter(const Plan& plan, const KernelArgs& args) {
   auto* places = static_cast<int64_t*>(args.workspace);
   RUTILE_RETURN_IF_ERROR(resolve_rows(p, args.in[1], places));
   const T* src = static_cast<const T*>(args.in[2]);
-  with_sums<T, S>(p, args, places + p.rows, [&](S* sums) {
+  with_sums<T, S>(p.numel, args, places + p.rows, [&](S* sums) {
     const double column_ns = kElementNs * static_cast<double>(p.rows);
     parallel_for(0, p.size, std::max<int64_t>(16, grain_for(column_ns)),
                  [&](int64_t begin, int64_t end) {
@@ -120,34 +124,22 @@ Status run_tensor_scatter(const Plan& plan, const KernelArgs& args) {
 
 template <class T, class S, ScatterReduce kReduce>
 Status run_scatter(const Plan& plan, const KernelArgs& args) {
-  const auto& p = static_cast<const ScatterPlan&>(plan);
+  const auto& p = static_cast<const LineScatterPlan&>(plan);
   const T* src = static_cast<const T*>(args.in[2]);
-  const void* index = args.in[1];
+  const int64_t inner = p.inner;
   FirstBad bad;
-  with_sums<T, S>(p, args, args.workspace, [&](S* sums) {
-    const double column_ns = 2 * kElementNs * static_cast<double>(p.m);
-    parallel_for(0, p.outer * p.inner, grain_for(column_ns), [&](int64_t begin, int64_t end) {
-      for (int64_t o = begin / p.inner; o * p.inner < end; ++o) {
-        const int64_t c0 = std::max<int64_t>(begin - o * p.inner, 0);
-        const int64_t c1 = std::min(end - o * p.inner, p.inner);
-        for (int64_t i = 0; i < p.m; ++i) {
-          for (int64_t c = c0; c < c1; ++c) {
-            const int64_t at = (o * p.m + i) * p.inner + c;
-            const int64_t row = resolve_index(p.value(index, at), p.n, true);
-            if (row < 0) {
-              bad.report(at);
-              continue;
-            }
-            S& to = sums[(o * p.n + row) * p.inner + c];
-            to = combined<kReduce>(to, static_cast<S>(src[at]));
-          }
-        }
-      }
-    });
+  with_sums<T, S>(p.numel, args, args.workspace, [&](S* sums) {
+    in_columns(p, args.in[1], 2 * kElementNs, &bad,
+               [&](int64_t first, int64_t line, int64_t column, const int64_t* rows, int64_t n) {
+                 S* to = sums + (inner == 1 ? line : line / p.m) * p.n * inner;
+                 const T* from = src + first;
+                 for (int64_t i = 0; i < n; ++i) {
+                   S& place = to[inner == 1 ? rows[i] : rows[i] * inner + column + i];
+                   place = combined<kReduce>(place, static_cast<S>(from[i]));
+                 }
+               });
   });
-  if (!bad.any()) return Status();
-  const int64_t at = bad.at();
-  return index_out_of_range("index", p.value(index, at), position_of(at, p.index_shape), p.n, true);
+  return bad.any() ? p.error(args.in[1], bad.at()) : Status();
 }
 
 // The kernel for a type and a way to combine. Unsigned integers of its size stand for every type
@@ -217,18 +209,16 @@ Status prepare_tensor_scatter(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 }
 
 Status prepare_scatter(const CallMeta& c, std::unique_ptr<Plan>* plan) {
-  auto p = std::make_unique<ScatterPlan>();
   const auto& a = c.as<ops::ScatterAttrs>();
   const TensorMeta &x = c.in(0), &index = c.in(1);
   const int axis = axis_of(a.axis, x.rank());
-  p->index64 = index.dtype == DType::kI64;
-  p->index_shape = index.shape;
+  auto p = std::make_unique<LineScatterPlan>();
+  static_cast<IndexPlan&>(*p) = std::move(*make_index_plan(index));
   p->numel = x.numel();
   p->outer = product(x.shape, 0, axis);
   p->n = x.dim(axis);
   p->m = index.dim(axis);
   p->inner = product(x.shape, axis + 1, x.rank());
-  p->reduce = a.reduce;
   p->workspace_bytes = sums_bytes(a.reduce, c.out());
   p->run = choose(a.reduce, c.out().dtype, []<class T, class S, ScatterReduce kReduce>() -> RunFn {
     return run_scatter<T, S, kReduce>;

@@ -108,9 +108,11 @@ Status TileBuilder::split_rows() {
   p.row = g_.dims[g_.rank - 1];
   for (int d = 0; d < p.outer_rank; ++d) p.rows *= p.outer_dims[d] = g_.dims[d];
   p.total = g_.total;
-  bool row_values = false, whole = false;
+  bool row_values = false, whole = false, lines = false;
   for (int i = 0; i < num_in(); ++i) {
-    row_values = row_values || (g_.stride[i][g_.rank - 1] == 0 && p.row > 1 && !still(i));
+    const int64_t inner = g_.stride[i][g_.rank - 1];
+    row_values = row_values || (inner == 0 && p.row > 1 && !still(i));
+    lines = lines || (inner == 1 && !still(i) && !g_.flat(i));  // read in place row by row
   }
   for (size_t r = 0; r < placed_.results.size(); ++r) {
     const int64_t* step = g_.stride[num_in() + static_cast<int>(r)];
@@ -134,7 +136,8 @@ Status TileBuilder::split_rows() {
   }
   if (p.row <= kMaxTile || whole) {
     p.tile = p.row;
-    p.tile_rows = row_values && p.row >= kLongRow ? 1 : kMaxTile / std::max<int64_t>(p.row, 1);
+    const bool by_row = (row_values || lines) && p.row >= kLongRow;
+    p.tile_rows = by_row ? 1 : kMaxTile / std::max<int64_t>(p.row, 1);
     p.tile_rows =
         std::clamp<int64_t>(p.tile_rows, 1, std::min(kMaxRows, std::max<int64_t>(p.rows, 1)));
     whole_rows_ = whole;
