@@ -79,7 +79,7 @@ TEST(CrossEntropy, ProbabilitiesAsTargets) {
 TEST(CrossEntropy, NamesTheLabelThatIsNoClass) {
   EXPECT_RUTILE_ERROR(cross_entropy(logits(), labels({0, 3, 0})), kIndex,
                       "[cross_entropy] label 3 at [1] is out of range: expects 0 to 2");
-  EXPECT_RUTILE_ERROR(nll_loss(logits(), labels({0, -1, 0})), kIndex, "index -1 at [1,0]");
+  EXPECT_RUTILE_ERROR(nll_loss(logits(), labels({0, -1, 0})), kIndex, "index -1 at [1]");
 }
 
 TEST(CrossEntropy, SecondOutputHasAGradientToo) {
