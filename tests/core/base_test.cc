@@ -98,7 +98,7 @@ TEST(Log, ShowsWhatWasAskedFor) {
     EXPECT_EQ(
         e.message(),
         "unknown log topic 'pases'; known topics: dispatch, recompiles, passes, fusion, memory, "
-        "dataset, checkpoint");
+        "dataset, checkpoint, sync");
   }
   EXPECT_FALSE(log_enabled(LogTopic::kMemory)) << "an error changes nothing";
   set_log_topics("");
