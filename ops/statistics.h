@@ -20,7 +20,7 @@ RUTILE_API Tensor count_nonzero(Arg x, ReduceAttrs attrs = {});
 
 // y[..., i] = the product of x[..., j] over j != i, without dividing: what a product's gradient is
 // made of. Floats and complex numbers of at least rank 1; an axis of one element gives 1.
-//   product_of_others({2, 3, 4});   // {12, 8, 6}
+//   Tensor others = ops::product_of_others(x);   // {2, 3, 4} gives {12, 8, 6}
 extern RUTILE_API const OpDef kProductOfOthers;
 RUTILE_API Tensor product_of_others(Arg x);
 

@@ -86,7 +86,7 @@ BEFORE = {
                     "GradResult grad_conv2d(GradCtx&);",
 }
 # Types and definitions, which stand in a namespace of their own instead of a function.
-DEFINITIONS = {"core/error.h", "dataset/source.h", "ops/attrs.h", "ops/op_def.h"}
+DEFINITIONS = {"core/device_plugin.h", "core/error.h", "dataset/source.h", "ops/attrs.h", "ops/op_def.h"}
 
 
 def examples(text):
