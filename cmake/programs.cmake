@@ -8,6 +8,7 @@
 
 # These tests see what a user sees: they link librutile.so. All others reach internals.
 set(rutile_shared_tests dist e2e plugin)
+list(APPEND rutile_shared_tests cuda_plugin gpu)
 
 # Calls <function>(<name> <sources>...) for each folder below <root> that has sources.
 function(rutile_each_program root function)

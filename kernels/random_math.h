@@ -91,14 +91,14 @@ RUTILE_FN float erfinv(float x) {
 }
 
 // The double versions are for one-off use (tests, f64 training) and go through libm.
-inline void box_muller(uint64_t v0, uint64_t v1, double* n0, double* n1) {
+RUTILE_FN void box_muller(uint64_t v0, uint64_t v1, double* n0, double* n1) {
   const double u = static_cast<double>((v0 >> 11) + 1) * 0x1p-53;
   const double t = static_cast<double>(v1 >> 11) * 0x1p-53 * 6.28318530717958647693;
   const double r = std::sqrt(-2 * std::log(u));
   *n0 = r * std::cos(t);
   *n1 = r * std::sin(t);
 }
-inline double erfinv(double x) {
+RUTILE_FN double erfinv(double x) {
   double y = erfinv(static_cast<float>(x < -0.999999 ? -0.999999 : x > 0.999999 ? 0.999999 : x));
   for (int i = 0; i < 4; ++i) {  // Newton; f32 is a good start
     y -= (std::erf(y) - x) / (1.12837916709551257390 * std::exp(-y * y));

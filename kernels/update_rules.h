@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The optimizers' updates, each written once for one element: the reference kernel instantiates
-// them for double, the vector kernels for sixteen floats, device code may for float. A rule says
+// them for double, the vector kernels for sixteen floats, device code for float and double. A rule
+// says
 //
 //   kSlots                  how many slots stand beside the parameter
 //   numbers(attrs, lr, step, k)   what a step needs, worked out once in double
@@ -46,7 +47,7 @@ RUTILE_FN V sign_of(V v) {
 struct Sgd {
   using Attrs = ops::SgdAttrs;
   static constexpr int kSlots = 0;
-  static void numbers(const Attrs&, double lr, double, double* k) { k[0] = lr; }
+  RUTILE_FN static void numbers(const Attrs&, double lr, double, double* k) { k[0] = lr; }
   template <class M, class V, class K>
   RUTILE_FN static void apply(V& p, V*, V g, const K* k) {
     p = p - g * k[0];
@@ -56,7 +57,7 @@ struct Sgd {
 struct Momentum {
   using Attrs = ops::MomentumAttrs;
   static constexpr int kSlots = 1;
-  static void numbers(const Attrs& a, double lr, double step, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double step, double* k) {
     const bool first = step == 1;
     k[0] = lr;
     k[1] = first && a.dampening != 0 ? 0 : a.momentum;
@@ -73,7 +74,7 @@ struct Momentum {
 struct Asgd {
   using Attrs = ops::AsgdAttrs;
   static constexpr int kSlots = 1;
-  static void numbers(const Attrs& a, double lr, double step, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double step, double* k) {
     k[0] = lr / std::pow(1 + a.lambd * lr * (step - 1), a.alpha);
     k[1] = 1 - a.lambd * k[0];
     k[2] = 1 / std::fmax(1, step - 1 - a.t0);
@@ -88,7 +89,7 @@ struct Asgd {
 struct Rprop {
   using Attrs = ops::RpropAttrs;
   static constexpr int kSlots = 2;
-  static void numbers(const Attrs& a, double, double, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double, double, double* k) {
     k[0] = a.eta_minus, k[1] = a.eta_plus, k[2] = a.min_step, k[3] = a.max_step;
   }
   template <class M, class V, class K>
@@ -107,7 +108,7 @@ struct Lion {
   using Attrs = ops::LionAttrs;
   static constexpr int kSlots = 1;
   static constexpr bool kDecoupled = true;
-  static void numbers(const Attrs& a, double lr, double, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double, double* k) {
     k[0] = lr, k[1] = a.beta1, k[2] = 1 - a.beta1, k[3] = a.beta2, k[4] = 1 - a.beta2;
   }
   template <class M, class V, class K>
@@ -121,7 +122,7 @@ struct Lion {
 // -----------------------
 
 template <class A>
-void moments(const A& a, double* k) {
+RUTILE_FN void moments(const A& a, double* k) {
   k[1] = a.beta1, k[2] = 1 - a.beta1, k[3] = a.beta2, k[4] = 1 - a.beta2;
 }
 template <class V, class K>
@@ -135,7 +136,7 @@ struct AdamRule {
   using Attrs = ops::AdamAttrs;
   static constexpr int kSlots = kAmsgrad ? 3 : 2;
   static constexpr bool kDecoupled = kAdamW;
-  static void numbers(const Attrs& a, double lr, double step, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double step, double* k) {
     moments(a, k);
     k[0] = lr / (1 - std::pow(a.beta1, step));
     k[5] = 1 / std::sqrt(1 - std::pow(a.beta2, step));
@@ -157,7 +158,7 @@ using AdamWAmsgrad = AdamRule<true, true>;
 struct Adamax {
   using Attrs = ops::AdamAttrs;
   static constexpr int kSlots = 2;
-  static void numbers(const Attrs& a, double lr, double step, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double step, double* k) {
     moments(a, k);
     k[0] = lr / (1 - std::pow(a.beta1, step));
     k[5] = a.eps;
@@ -173,7 +174,7 @@ struct Adamax {
 struct NAdam {
   using Attrs = ops::NAdamAttrs;
   static constexpr int kSlots = 2;
-  static void numbers(const Attrs& a, double lr, double step, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double step, double* k) {
     auto mu = [&a](double t) { return a.beta1 * (1 - 0.5 * std::pow(0.96, t * a.momentum_decay)); };
     double product = 1;  // of mu of all steps; below rounding it no longer matters
     for (double t = 1; t <= step && product > 1e-18; ++t) product *= mu(t);
@@ -194,7 +195,7 @@ struct NAdam {
 struct RAdam {
   using Attrs = ops::RAdamAttrs;
   static constexpr int kSlots = 2;
-  static void numbers(const Attrs& a, double lr, double step, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double step, double* k) {
     const double power = std::pow(a.beta2, step), limit = 2 / (1 - a.beta2) - 1;
     const double rho = limit - 2 * step * power / (1 - power);
     moments(a, k);
@@ -219,7 +220,7 @@ struct RAdam {
 struct Adagrad {
   using Attrs = ops::AdagradAttrs;
   static constexpr int kSlots = 1;
-  static void numbers(const Attrs& a, double lr, double step, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double step, double* k) {
     k[0] = a.lr_decay == 0 ? lr : lr / (1 + (step - 1) * a.lr_decay);
     k[1] = a.eps;
   }
@@ -233,7 +234,7 @@ struct Adagrad {
 struct Adadelta {
   using Attrs = ops::AdadeltaAttrs;
   static constexpr int kSlots = 2;
-  static void numbers(const Attrs& a, double lr, double, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double, double* k) {
     k[0] = lr, k[1] = a.rho, k[2] = 1 - a.rho, k[3] = a.eps;
   }
   template <class M, class V, class K>
@@ -249,7 +250,7 @@ template <bool kCentered, bool kMomentum>
 struct RmspropRule {
   using Attrs = ops::RmspropAttrs;
   static constexpr int kSlots = 1 + kCentered + kMomentum;
-  static void numbers(const Attrs& a, double lr, double, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double, double* k) {
     k[0] = lr, k[1] = a.alpha, k[2] = 1 - a.alpha, k[3] = a.eps, k[4] = a.momentum;
   }
   template <class M, class V, class K>
@@ -272,7 +273,7 @@ using RmspropCenteredMomentum = RmspropRule<true, true>;
 struct Ftrl {
   using Attrs = ops::FtrlAttrs;
   static constexpr int kSlots = 2;
-  static void numbers(const Attrs& a, double lr, double, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double, double* k) {
     k[0] = 1 / lr, k[1] = a.l1, k[2] = 2 * a.l2, k[3] = -a.lr_power;
   }
   template <class M, class V, class K>
@@ -299,7 +300,7 @@ struct Lamb {
   using Attrs = ops::LambAttrs;
   static constexpr int kSlots = 2;
   static constexpr bool kNorms = true, kOwnDecay = true, kMeasureWrites = true;
-  static void numbers(const Attrs& a, double lr, double step, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double step, double* k) {
     moments(a, k);
     k[0] = lr;
     k[5] = 1 / (1 - std::pow(a.beta1, step));
@@ -317,7 +318,7 @@ struct Lamb {
     *a = p;
     *b = direction<M>(p, s, k);
   }
-  static double trust(double param, double step, const double*) {
+  RUTILE_FN static double trust(double param, double step, const double*) {
     return param > 0 && step > 0 ? param / step : 1;
   }
   template <class M, class V, class K>
@@ -330,7 +331,7 @@ struct Lars {
   using Attrs = ops::LarsAttrs;
   static constexpr int kSlots = 1;
   static constexpr bool kNorms = true, kOwnDecay = true, kMeasureWrites = false;
-  static void numbers(const Attrs& a, double lr, double, double* k) {
+  RUTILE_FN static void numbers(const Attrs& a, double lr, double, double* k) {
     k[0] = lr, k[1] = a.momentum, k[2] = a.weight_decay, k[3] = a.coefficient, k[4] = a.eps;
   }
   template <class M, class V, class K>
@@ -338,7 +339,7 @@ struct Lars {
     *a = p;
     *b = g;
   }
-  static double trust(double param, double grad, const double* k) {
+  RUTILE_FN static double trust(double param, double grad, const double* k) {
     return param > 0 && grad > 0 ? k[3] * param / (grad + k[2] * param + k[4]) : 1;
   }
   template <class M, class V, class K>
@@ -367,7 +368,7 @@ struct Numbers {
 };
 
 template <class R>
-Numbers numbers_of(const void* attrs, double lr, double step, double grad_scale) {
+RUTILE_FN Numbers numbers_of(const void* attrs, double lr, double step, double grad_scale) {
   const auto& a = *static_cast<const typename R::Attrs*>(attrs);
   Numbers n;
   lr *= a.lr_scale;

@@ -24,7 +24,7 @@ struct BatchNormResult {
   Tensor rstd;  // [c]
 };
 
-extern const OpDef kBatchNorm, kBatchNormRelu, kBatchNormAddRelu;
+extern RUTILE_API const OpDef kBatchNorm, kBatchNormRelu, kBatchNormAddRelu;
 // weight and bias [c] may be empty: ones and zeros. Pure: running statistics are a separate op.
 RUTILE_API BatchNormResult batch_norm(Arg x, const Tensor& weight = {}, const Tensor& bias = {},
                                       BatchNormAttrs attrs = {});
@@ -41,10 +41,10 @@ RUTILE_API BatchNormResult batch_norm_add_relu(Arg x, const Tensor& residual,
 // - batch_norm_relu_grad(dy, x, mean, rstd, weight?, bias?): the ReLU's mask is computed again
 // - batch_norm_add_relu_grad(dy, x, y, mean, rstd, weight?, dy2?): also the residual's gradient;
 //   y's own is dy, or dy + dy2
-extern const OpDef kBatchNormGrad, kBatchNormReluGrad, kBatchNormAddReluGrad;
+extern RUTILE_API const OpDef kBatchNormGrad, kBatchNormReluGrad, kBatchNormAddReluGrad;
 
 // y = (x - mean) / sqrt(var + eps) * weight + bias with given statistics [c].
-extern const OpDef kBatchNormInference;
+extern RUTILE_API const OpDef kBatchNormInference;
 RUTILE_API Tensor batch_norm_inference(Arg x, const Tensor& mean, const Tensor& var,
                                        const Tensor& weight = {}, const Tensor& bias = {},
                                        BatchNormAttrs attrs = {});
@@ -55,7 +55,7 @@ struct BatchNormApplyAttrs {
 };
 // y = (x - mean) * rstd * weight + bias (+ residual), behind a ReLU if asked, from the statistics
 // that batch_norm gave: the same bits as its y. The remat pass rebuilds y with it.
-extern const OpDef kBatchNormApply;
+extern RUTILE_API const OpDef kBatchNormApply;
 
 struct BatchNormStatsAttrs {
   double momentum = 0.1;  // weight of the new value
@@ -63,7 +63,7 @@ struct BatchNormStatsAttrs {
   int64_t count = 0;      // elements that each statistic is over: n * h * w
   RUTILE_REFLECT(momentum, eps, count)
 };
-extern const OpDef kBatchNormUpdateStats;
+extern RUTILE_API const OpDef kBatchNormUpdateStats;
 // running = (1 - momentum) * running + momentum * batch, in place; the variance goes in unbiased
 // (times count / (count - 1)), as PyTorch does it.
 RUTILE_API void batch_norm_update_stats(State& running_mean, State& running_var, const Tensor& mean,

@@ -124,7 +124,7 @@ struct NanToNumAttrs {
 extern RUTILE_API const OpDef kNanToNum;
 RUTILE_API Tensor nan_to_num(Arg x, NanToNumAttrs attrs = {});
 // The three numbers for a dtype, for kernels.
-void nan_to_num_values(const NanToNumAttrs& attrs, DType dtype, double* values);
+RUTILE_API void nan_to_num_values(const NanToNumAttrs& attrs, DType dtype, double* values);
 
 #undef RUTILE_UNARY
 #undef RUTILE_BINARY

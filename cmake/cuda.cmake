@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+# librutile_cuda.so: kernels/cuda compiled by nvcc for the GPUs of RUTILE_CUDA_ARCHS, where there is one. Nothing of it is needed to
+# use the CPU, and nothing of CUDA is in librutile.so. tests/cuda runs the same kernels on the host.
+
+file(GLOB rutile_cuda_kernels CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu")
+file(GLOB rutile_cuda_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/kernels/cuda/*.cc")
+# Helpers of the CPU kernels that the plugin uses too.
+set(rutile_cuda_shared kernels/conv_shape.cc kernels/matmul_shape.cc)
+list(TRANSFORM rutile_cuda_shared PREPEND "${CMAKE_SOURCE_DIR}/")
+
+# ---- The plugin -------------------------------------------------------------------------------------------------------
+
+set(RUTILE_CUDA_VERSION "off")
+# A sanitizer's library is for the CPU's code.
+if(NOT RUTILE_CUDA STREQUAL "OFF" AND NOT RUTILE_SANITIZE AND TARGET rutile)
+  find_program(RUTILE_NVCC nvcc HINTS ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin)
+  if(RUTILE_NVCC)
+    execute_process(COMMAND "${RUTILE_NVCC}" --version OUTPUT_VARIABLE text)
+    string(REGEX MATCH "release ([0-9]+\\.[0-9]+)" _ "${text}")
+    set(RUTILE_CUDA_VERSION "${CMAKE_MATCH_1}")
+    file(REAL_PATH "${RUTILE_NVCC}" real)
+    cmake_path(GET real PARENT_PATH bin)
+    cmake_path(GET bin PARENT_PATH RUTILE_CUDA_ROOT)
+  endif()
+  set(missing "")
+  if(NOT RUTILE_NVCC OR RUTILE_CUDA_VERSION VERSION_LESS 13.0)
+    set(missing "nvcc 13.0 or newer")
+  else()
+    find_path(RUTILE_CUDA_INCLUDE cublasLt.h HINTS "${RUTILE_CUDA_ROOT}/include"
+              "${RUTILE_CUDA_ROOT}/targets/x86_64-linux/include" NO_DEFAULT_PATH)
+    find_library(RUTILE_CUDART cudart_static HINTS "${RUTILE_CUDA_ROOT}/lib64" "${RUTILE_CUDA_ROOT}/lib")
+    if(NOT RUTILE_CUDA_INCLUDE OR NOT RUTILE_CUDART)
+      set(missing "cublasLt.h and libcudart_static.a of the CUDA toolkit")
+    endif()
+  endif()
+  if(missing AND RUTILE_CUDA STREQUAL "ON")
+    rutile_missing("${missing}" "the CUDA toolkit 13.0 (developer.nvidia.com/cuda-downloads)" RUTILE_CUDA)
+  elseif(missing)
+    set(RUTILE_CUDA_VERSION "off (no ${missing})")
+  else()
+    set(RUTILE_CUDA_BUILT ON)
+  endif()
+endif()
+
+# cuDNN's graph API comes as headers in a package of its own; without it or cuDNN's headers the rows that call cuDNN are
+# left out, and convolutions run by our own kernels.
+if(RUTILE_CUDA_BUILT)
+  file(GLOB packages "${RUTILE_VENV}/lib/python3*/site-packages")
+  set(in_packages ${packages})
+  list(TRANSFORM in_packages APPEND "/include")
+  find_path(RUTILE_CUDNN_FRONTEND cudnn_frontend.h HINTS ${in_packages})
+  set(in_packages ${packages})
+  list(TRANSFORM in_packages APPEND "/nvidia/cudnn/include")
+  find_path(RUTILE_CUDNN cudnn.h HINTS "${RUTILE_CUDA_INCLUDE}" ${in_packages})
+  if(NOT RUTILE_CUDNN_FRONTEND OR NOT RUTILE_CUDNN)
+    list(FILTER rutile_cuda_sources EXCLUDE REGEX "/lib_cudnn[^/]*$")
+    string(APPEND RUTILE_CUDA_VERSION ", without cuDNN (pip install nvidia-cudnn-frontend)")
+  endif()
+endif()
+
+if(RUTILE_CUDA_BUILT)
+  set(flags -std=c++20 -O3 -DNDEBUG --expt-relaxed-constexpr -Xptxas=-v -Xcompiler=-fPIC,-fvisibility=hidden
+            "-I${CMAKE_BINARY_DIR}/include")
+  foreach(arch IN LISTS RUTILE_CUDA_ARCHS)
+    list(APPEND flags "-gencode=arch=compute_${arch},code=sm_${arch}")
+  endforeach()
+  list(GET RUTILE_CUDA_ARCHS -1 last)
+  list(APPEND flags "-gencode=arch=compute_${last},code=compute_${last}")
+  set(objects "")
+  foreach(kernel IN LISTS rutile_cuda_kernels)
+    cmake_path(GET kernel STEM name)
+    set(object "${CMAKE_BINARY_DIR}/cuda/${name}.o")
+    add_custom_command(
+      OUTPUT "${object}" DEPENDS "${kernel}" DEPFILE "${object}.d"
+      COMMAND "${CMAKE_COMMAND}" "-DLOG=${CMAKE_BINARY_DIR}/cuda/${name}.log" -P "${CMAKE_SOURCE_DIR}/cmake/logged.cmake" --
+              ${CMAKE_CXX_COMPILER_LAUNCHER} "${RUTILE_NVCC}" "-ccbin=${CMAKE_CXX_COMPILER}" ${flags}
+              -MD -MF "${object}.d" -c "${kernel}" -o "${object}"
+      COMMENT "Building CUDA object cuda/${name}.o" VERBATIM)
+    list(APPEND objects "${object}")
+  endforeach()
+  file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/cuda")
+  add_library(rutile_cuda MODULE ${rutile_cuda_sources} ${rutile_cuda_shared} ${objects})
+  set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+  target_include_directories(rutile_cuda PRIVATE "${CMAKE_BINARY_DIR}/generated/id")
+  target_include_directories(rutile_cuda SYSTEM PRIVATE "${RUTILE_CUDA_INCLUDE}")
+  if(RUTILE_CUDNN_FRONTEND AND RUTILE_CUDNN)
+    target_include_directories(rutile_cuda SYSTEM PRIVATE "${RUTILE_CUDNN_FRONTEND}" "${RUTILE_CUDNN}")
+    target_compile_definitions(rutile_cuda PRIVATE RUTILE_CUDNN=1)
+  endif()
+  target_link_libraries(rutile_cuda PRIVATE rutile "${RUTILE_CUDART}" Threads::Threads ${CMAKE_DL_LIBS} rt)
+  # Its headers are long, and it runs once per shape.
+  set_source_files_properties(kernels/cuda/lib_cudnn.cc PROPERTIES COMPILE_OPTIONS -O1)
+  target_link_options(rutile_cuda PRIVATE "LINKER:--version-script=${CMAKE_SOURCE_DIR}/cmake/plugin.map"
+                                          "LINKER:--exclude-libs,ALL" "LINKER:-z,defs")
+  set_target_properties(rutile_cuda PROPERTIES LINK_DEPENDS "${CMAKE_SOURCE_DIR}/cmake/plugin.map")
+  # Tests look at the library and at what ptxas said of its kernels.
+  if(TARGET test_cuda_plugin)
+    add_dependencies(test_cuda_plugin rutile_cuda)
+    target_compile_definitions(test_cuda_plugin PRIVATE RUTILE_CUDA_PLUGIN="$<TARGET_FILE:rutile_cuda>"
+                                                        RUTILE_CUDA_LOGS="${CMAKE_BINARY_DIR}/cuda")
+  endif()
+endif()
+
+if(TARGET test_gpu)
+  target_link_libraries(test_gpu PRIVATE ${rutile_test_objects})
+endif()
+
+# ---- The kernels as host code, for tests ----------------------------------------------------------------------------
+
+if(TARGET test_cuda)
+  set(host_sources ${rutile_cuda_sources})
+  list(FILTER host_sources EXCLUDE REGEX "/(plugin|lib[a-z_]*)\\.cc$")
+  foreach(kernel IN LISTS rutile_cuda_kernels)
+    cmake_path(GET kernel STEM name)
+    set(wrapper "${CMAKE_BINARY_DIR}/generated/emulated_${name}.cc")
+    file(CONFIGURE OUTPUT "${wrapper}" CONTENT "#include \"rutile/kernels/cuda/${name}.cu\"\n")
+    list(APPEND host_sources "${wrapper}")
+  endforeach()
+  add_library(rutile_cuda_emulated OBJECT ${host_sources})
+  target_compile_definitions(rutile_cuda_emulated PUBLIC RUTILE_CUDA_EMULATED=1)
+  target_compile_options(rutile_cuda_emulated PRIVATE -O1 -g0 -Wno-unknown-pragmas)
+  target_link_libraries(rutile_cuda_emulated PUBLIC rutile_headers)
+  file(GLOB harness "${CMAKE_SOURCE_DIR}/tests/ops/harness.cc" "${CMAKE_SOURCE_DIR}/tests/ops/*_checks.cc")
+  target_sources(test_cuda PRIVATE ${harness})
+  target_link_libraries(test_cuda PRIVATE rutile_cuda_emulated)
+endif()

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DLOG=<file> -P logged.cmake -- <command>...: runs it with its messages in a file, and shows them if it fails.
+set(command "")
+set(begun OFF)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE 0 ${last})
+  if(begun)
+    list(APPEND command "${CMAKE_ARGV${i}}")
+  elseif("${CMAKE_ARGV${i}}" STREQUAL "--")
+    set(begun ON)
+  endif()
+endforeach()
+execute_process(COMMAND ${command} RESULT_VARIABLE failed OUTPUT_FILE "${LOG}" ERROR_FILE "${LOG}")
+if(failed)
+  file(READ "${LOG}" text)
+  message(FATAL_ERROR "${text}")
+endif()

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Errors in data that a kernel finds (an index out of range, a division by zero): the first one is
+// written to memory that the host reads when it next waits for the stream.
+#pragma once
+
+#include "rutile/kernels/cuda/device.h"
+
+namespace rutile::cuda {
+
+enum class FaultKind : int32_t { kNone, kIndex, kLabel, kDivision, kRange };
+
+struct FaultReport {
+  FaultKind kind = FaultKind::kNone;
+  int32_t wraps = 0;     // negative indices count from the end
+  int64_t value = 0;     // what was found,
+  int64_t position = 0;  // at which element of the operand, in row-major order,
+  int64_t limit = 0;     // and how many there are
+};
+
+// Of one device. `taken` lies on the device, the report in pinned memory of the host.
+struct FaultSlot {
+  int* taken = nullptr;
+  FaultReport* report = nullptr;
+
+  RUTILE_FN void raise([[maybe_unused]] FaultKind kind, [[maybe_unused]] int64_t value,
+                       [[maybe_unused]] int64_t position, [[maybe_unused]] int64_t limit,
+                       [[maybe_unused]] bool wraps) const {
+#if defined(__CUDA_ARCH__) || defined(RUTILE_CUDA_EMULATED)
+    if (taken == nullptr || atomicCAS(taken, 0, 1) != 0) return;
+    volatile FaultReport* r = report;
+    r->wraps = wraps;
+    r->value = value;
+    r->position = position;
+    r->limit = limit;
+    __threadfence_system();
+    r->kind = kind;
+#endif
+  }
+  // The place that index `v` means; reports one out of range and gives 0, which is there unless the
+  // axis is empty: -1 then.
+  RUTILE_FN int64_t resolve(int64_t v, int64_t position, int64_t n, bool wraps,
+                            FaultKind kind = FaultKind::kIndex) const {
+    const int64_t i = v < 0 && wraps ? v + n : v;
+    if (i >= 0 && i < n) return i;
+    raise(kind, v, position, n, wraps);
+    return n > 0 ? 0 : -1;
+  }
+};
+
+// The slot of the device that the stream belongs to.
+FaultSlot fault_slot(Stream stream);
+
+}  // namespace rutile::cuda

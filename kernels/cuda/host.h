@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the rows of this plugin share on the host.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "rutile/kernels/cuda/fault.h"
+#include "rutile/kernels/cuda/indexer.h"
+#include "rutile/ops/kernel_table.h"
+
+namespace rutile::cuda {
+
+// The error that a kernel found in its data.
+Status fault_status(const FaultReport& r);
+// Of a code that a launch gave; 0 is success.
+Status launch_status(int code);
+
+// All tensors strided and real.
+bool only_real(const CallMeta& c, Reason* reason);
+bool only_strided(const CallMeta& c, Reason* reason);
+
+// Strides of `m` along the dimensions of `shape`, to which it broadcasts.
+inline Strides broadcast_strides(const TensorMeta& m, const Shape& shape) {
+  Strides s = Strides::filled(shape.rank(), 0);
+  for (int d = 0; d < m.rank(); ++d) {
+    if (m.shape[d] != 1) s[d + shape.rank() - m.rank()] = m.strides[d];
+  }
+  return s;
+}
+
+inline bool aligned(const void* p, size_t bytes = 16) {
+  return reinterpret_cast<uintptr_t>(p) % bytes == 0;
+}
+
+// A plan that queues one kernel: `args` as far as the shapes give them, `bind` puts in the pointers
+// of a run, `launch` queues.
+template <class Args>
+struct KernelPlan : Plan {
+  Args args;
+  int (*launch)(const Args&, Stream) = nullptr;
+  void (*bind)(Args*, const KernelArgs&) = nullptr;
+};
+template <class Args>
+Status run_kernel(const Plan& plan, const KernelArgs& k) {
+  const auto& p = static_cast<const KernelPlan<Args>&>(plan);
+  Args args = p.args;
+  p.bind(&args, k);
+  return launch_status(p.launch(args, k.stream));
+}
+template <class Args>
+std::unique_ptr<KernelPlan<Args>> kernel_plan(int (*launch)(const Args&, Stream),
+                                              void (*bind)(Args*, const KernelArgs&)) {
+  auto p = std::make_unique<KernelPlan<Args>>();
+  p->run = run_kernel<Args>;
+  p->launch = launch;
+  p->bind = bind;
+  return p;
+}
+
+using SupportsFn = bool (*)(const CallMeta&, Reason*);
+using PrepareFn = Status (*)(const CallMeta&, std::unique_ptr<Plan>*);
+void add_row(const OpDef& op, const char* name, PrepareFn prepare, SupportsFn supports = only_real);
+
+// Of matmul and linear, without a library.
+Status prepare_tiles(const CallMeta& c, std::unique_ptr<Plan>* plan);
+
+// All rows of the plugin, by family.
+void register_rows();
+void register_elementwise();
+void register_copy();
+void register_creation();
+void register_reduce();
+void register_softmax();
+void register_loss();
+void register_layer_norm();
+void register_update();
+void register_optim();
+void register_random();
+// Rows that call libraries (cuBLASLt, cuDNN); they come before ours.
+void register_libraries();
+void register_gemm();
+void register_batch_norm();
+void register_pool();
+void register_conv();
+void register_index();
+void register_scatter();
+void register_fused();
+void register_columns();
+
+}  // namespace rutile::cuda

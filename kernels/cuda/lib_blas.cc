@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of matmul and linear over cuBLASLt, bias and activation in its epilogue.
+#include <cublasLt.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <mutex>
+#include <vector>
+
+#include "rutile/kernels/cuda/host.h"
+#include "rutile/kernels/cuda/libraries.h"
+#include "rutile/kernels/cuda/runtime.h"
+#include "rutile/kernels/matmul_shape.h"
+#include "rutile/ops/matmul.h"
+#include "rutile/ops/post_ops.h"
+
+namespace rutile::cuda {
+namespace {
+
+constexpr const char* kFile = "libcublasLt.so.13";
+constexpr size_t kWorkspace = size_t{32} << 20;  // what NVIDIA advises for Hopper
+
+// The functions used, by their own names.
+struct Api {
+#define RUTILE_LT(name) decltype(&::name) name = nullptr;
+#define RUTILE_LT_ALL                             \
+  RUTILE_LT(cublasLtCreate)                       \
+  RUTILE_LT(cublasLtMatmul)                       \
+  RUTILE_LT(cublasLtMatmulDescCreate)             \
+  RUTILE_LT(cublasLtMatmulDescDestroy)            \
+  RUTILE_LT(cublasLtMatmulDescSetAttribute)       \
+  RUTILE_LT(cublasLtMatrixLayoutCreate)           \
+  RUTILE_LT(cublasLtMatrixLayoutDestroy)          \
+  RUTILE_LT(cublasLtMatrixLayoutSetAttribute)     \
+  RUTILE_LT(cublasLtMatmulPreferenceCreate)       \
+  RUTILE_LT(cublasLtMatmulPreferenceDestroy)      \
+  RUTILE_LT(cublasLtMatmulPreferenceSetAttribute) \
+  RUTILE_LT(cublasLtMatmulAlgoGetHeuristic)       \
+  RUTILE_LT(cublasLtGetStatusString)
+  RUTILE_LT_ALL
+#undef RUTILE_LT
+  std::string failure;
+};
+
+const Api& api() {
+  static const Api* const made = [] {
+    auto* a = new Api();
+    const Library& l = open_library(kFile);
+    a->failure = l.failure;
+#define RUTILE_LT(name)                                                    \
+  a->name = reinterpret_cast<decltype(&::name)>(library_symbol(l, #name)); \
+  if (l.handle && !a->name) a->failure = cat(kFile, " lacks ", #name, "; 13.0 or newer is needed");
+    RUTILE_LT_ALL
+#undef RUTILE_LT
+    return a;
+  }();
+  return *made;
+}
+
+Status status_of(cublasStatus_t s) {
+  if (s == CUBLAS_STATUS_SUCCESS) return Status();
+  return Status(s == CUBLAS_STATUS_NOT_SUPPORTED ? ErrorCode::kUnsupported : ErrorCode::kRuntime,
+                cat("cuBLASLt: ", api().cublasLtGetStatusString(s)));
+}
+#define RUTILE_LT_TRY(expr) RUTILE_RETURN_IF_ERROR(status_of(expr))
+
+// One a device.
+Status handle_of(int device, cublasLtHandle_t* out) {
+  static std::mutex mutex;
+  static std::array<cublasLtHandle_t, 64> all{};
+  const std::lock_guard lock(mutex);
+  cublasLtHandle_t& h = all[static_cast<size_t>(device)];
+  if (!h) {
+    if (cudaSetDevice(device) != cudaSuccess) {
+      return Status(ErrorCode::kRuntime, cat("CUDA: no device ", device));
+    }
+    RUTILE_LT_TRY(api().cublasLtCreate(&h));
+  }
+  *out = h;
+  return Status();
+}
+
+bool data_type(DType t, cudaDataType_t* out) {
+  switch (t) {
+    case DType::kF16:
+      *out = CUDA_R_16F;
+      return true;
+    case DType::kBF16:
+      *out = CUDA_R_16BF;
+      return true;
+    case DType::kF32:
+      *out = CUDA_R_32F;
+      return true;
+    case DType::kF64:
+      *out = CUDA_R_64F;
+      return true;
+    default:
+      return false;
+  }
+}
+
+// TF32 rounds the factors of f32 products to 10 bits: only where the user asks for it.
+bool tf32() {
+  static const bool on = [] {
+    const char* v = std::getenv("RUTILE_TF32");
+    return v && v[0] == '1';
+  }();
+  return on;
+}
+
+// Column-major for the library: its first factor is our b, its second our a, the result's rows are
+// our columns.
+struct Matrix {
+  bool transposed = false;
+  int64_t rows = 0, columns = 0, ld = 0, batch_stride = 0;
+  cudaDataType_t type = CUDA_R_32F;
+};
+
+// A factor whose logical shape is rows x columns with these steps; false without a unit step.
+bool set_matrix(int64_t rows, int64_t columns, int64_t row_step, int64_t column_step, Matrix* m) {
+  const bool plain = row_step == 1 || rows == 1, turned = column_step == 1 || columns == 1;
+  if (plain && (columns == 1 || column_step >= std::max<int64_t>(rows, 1))) {
+    *m = {false, rows, columns, columns == 1 ? rows : column_step, 0, m->type};
+    return true;
+  }
+  if (turned && (rows == 1 || row_step >= std::max<int64_t>(columns, 1))) {
+    *m = {true, columns, rows, rows == 1 ? columns : row_step, 0, m->type};
+    return true;
+  }
+  return false;
+}
+
+struct Product {
+  Matrix first, second, result;
+  int64_t batch = 1;
+  cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  bool bias = false;
+  cudaDataType_t bias_type = CUDA_R_32F;
+};
+
+bool epilogue_of(ops::Activation act, bool bias, cublasLtEpilogue_t* out) {
+  switch (act) {
+    case ops::Activation::kNone:
+      *out = bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+      return true;
+    case ops::Activation::kRelu:
+      *out = bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+      return true;
+    case ops::Activation::kGeluTanh:
+      *out = bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool describe(const CallMeta& c, Product* p, Reason* reason) {
+  const auto refuse = [&](const char* why) {
+    reason->text = why;
+    return false;
+  };
+  const kernels::MatmulShape s = kernels::matmul_shape(c);
+  const bool linear = c.op == &ops::kLinear || c.op == &ops::kLinearAct;
+  if (s.empty() || s.k == 0) return refuse("takes no empty products");
+  if (s.batch.rank() > 1) return refuse("takes one batch dimension");
+  if (!data_type(c.in(0).dtype, &p->first.type) || !data_type(c.out().dtype, &p->result.type)) {
+    return refuse("takes f16, bf16, f32 and f64");
+  }
+  p->second.type = p->first.type;
+  const bool same = p->result.type == p->first.type;
+  if (!same && !(is_low_precision(c.in(0).dtype) && c.out().dtype == DType::kF32)) {
+    return refuse("has no result of this type for these factors");
+  }
+  if (!set_matrix(s.n, s.k, s.b_n, s.b_k, &p->first) ||
+      !set_matrix(s.k, s.m, s.a_k, s.a_m, &p->second)) {
+    return refuse("a factor has no dimension of neighbours");
+  }
+  if ((s.c_n != 1 && s.n != 1) || (s.m != 1 && s.c_m < s.n)) return refuse("writes row-major");
+  p->result = {false, s.n, s.m, s.m == 1 ? s.n : s.c_m, 0, p->result.type};
+  if (s.batch.rank() == 1) {
+    p->batch = s.batch[0];
+    p->first.batch_stride = s.b_batch[0];
+    p->second.batch_stride = s.a_batch[0];
+    p->result.batch_stride = s.c_batch[0];
+  }
+  constexpr int64_t kMost = int64_t{1} << 31;
+  for (const Matrix* m : {&p->first, &p->second, &p->result}) {
+    if (m->rows >= kMost || m->columns >= kMost || m->ld >= kMost) return refuse("is too large");
+  }
+  ops::Activation act = ops::Activation::kNone;
+  if (c.op == &ops::kLinearAct) {
+    act = c.as<ops::LinearActAttrs>().act;
+    if (c.has(3)) return refuse("adds no residual");
+  }
+  p->bias = linear && c.has(2);
+  if (p->bias) {
+    const TensorMeta& b = c.in(2);
+    if (!b.is_contiguous() || !data_type(b.dtype, &p->bias_type)) return refuse("bias has gaps");
+    if (b.dtype != c.out().dtype) return refuse("takes a bias of the result's type");
+  }
+  if (!epilogue_of(act, p->bias, &p->epilogue)) return refuse("has no such activation");
+  return true;
+}
+
+bool supports(const CallMeta& c, Reason* reason) {
+  if (!only_real(c, reason)) return false;
+  Product p;
+  if (!describe(c, &p, reason)) return false;
+  if (api().failure.empty()) return true;
+  reason->text = api().failure;
+  return false;
+}
+
+// Descriptors of the library, owned.
+struct LtPlan : Plan {
+  int device = 0;
+  bool wide = false, bias = false;
+  cublasLtMatmulDesc_t desc = nullptr;
+  cublasLtMatrixLayout_t first = nullptr, second = nullptr, result = nullptr;
+  // For pointers aligned to 16 bytes, and for any.
+  cublasLtMatmulAlgo_t fast, any;
+  size_t fast_bytes = 0, any_bytes = 0;
+  bool has_fast = false, has_any = false;
+  std::unique_ptr<Plan> tiles;  // ours, where the library has nothing for any pointers
+  ~LtPlan() override {
+    const Api& lt = api();
+    if (desc) (void)lt.cublasLtMatmulDescDestroy(desc);
+    for (cublasLtMatrixLayout_t l : {first, second, result}) {
+      if (l) (void)lt.cublasLtMatrixLayoutDestroy(l);
+    }
+  }
+};
+
+Status make_layout(const Matrix& m, int64_t batch, cublasLtMatrixLayout_t* out) {
+  const Api& lt = api();
+  RUTILE_LT_TRY(lt.cublasLtMatrixLayoutCreate(out, m.type, static_cast<uint64_t>(m.rows),
+                                              static_cast<uint64_t>(m.columns), m.ld));
+  const auto count = static_cast<int32_t>(batch);
+  RUTILE_LT_TRY(lt.cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
+                                                    &count, sizeof(count)));
+  return status_of(lt.cublasLtMatrixLayoutSetAttribute(
+      *out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &m.batch_stride, sizeof(int64_t)));
+}
+
+Status make_desc(const Product& p, bool wide, cublasLtMatmulDesc_t* out) {
+  const Api& lt = api();
+  const bool single = p.first.type == CUDA_R_32F;
+  const cublasComputeType_t compute = wide               ? CUBLAS_COMPUTE_64F
+                                      : single && tf32() ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                         : CUBLAS_COMPUTE_32F;
+  RUTILE_LT_TRY(lt.cublasLtMatmulDescCreate(out, compute, wide ? CUDA_R_64F : CUDA_R_32F));
+  const auto set = [&](cublasLtMatmulDescAttributes_t what, const auto& value) {
+    return status_of(lt.cublasLtMatmulDescSetAttribute(*out, what, &value, sizeof(value)));
+  };
+  const auto op = [](const Matrix& m) { return m.transposed ? CUBLAS_OP_T : CUBLAS_OP_N; };
+  RUTILE_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_TRANSA, op(p.first)));
+  RUTILE_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_TRANSB, op(p.second)));
+  RUTILE_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_EPILOGUE, p.epilogue));
+  return p.bias ? set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, p.bias_type) : Status();
+}
+
+// The algorithm that the library expects to be the fastest for pointers of this alignment.
+Status choose(const LtPlan& p, cublasLtHandle_t handle, uint32_t alignment,
+              cublasLtMatmulAlgo_t* algo, size_t* bytes) {
+  const Api& lt = api();
+  cublasLtMatmulPreference_t made = nullptr;
+  RUTILE_LT_TRY(lt.cublasLtMatmulPreferenceCreate(&made));
+  const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>,
+                        decltype(&::cublasLtMatmulPreferenceDestroy)>
+      preference(made, lt.cublasLtMatmulPreferenceDestroy);
+  const auto set = [&](cublasLtMatmulPreferenceAttributes_t what, const auto& value) {
+    return status_of(lt.cublasLtMatmulPreferenceSetAttribute(made, what, &value, sizeof(value)));
+  };
+  RUTILE_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace));
+  for (const auto what :
+       {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+    RUTILE_RETURN_IF_ERROR(set(what, alignment));
+  }
+  cublasLtMatmulHeuristicResult_t best{};
+  int found = 0;
+  RUTILE_LT_TRY(lt.cublasLtMatmulAlgoGetHeuristic(handle, p.desc, p.first, p.second, p.result,
+                                                  p.result, made, 1, &best, &found));
+  if (found == 0) return Status(ErrorCode::kUnsupported, "cuBLASLt has no algorithm for the call");
+  *algo = best.algo;
+  *bytes = best.workspaceSize;
+  return Status();
+}
+
+Status run(const Plan& plan, const KernelArgs& k) {
+  const auto& p = static_cast<const LtPlan&>(plan);
+  const Api& lt = api();
+  const bool fast = p.has_fast && aligned(k.in[0]) && aligned(k.in[1]) && aligned(k.out[0]);
+  if (!fast && !p.has_any) return p.tiles->run(*p.tiles, k);
+  cublasLtHandle_t handle = nullptr;
+  RUTILE_RETURN_IF_ERROR(handle_of(p.device, &handle));
+  // A descriptor of its own for the pointer of the bias: plans are shared by threads.
+  cublasLtMatmulDescOpaque_t own = *p.desc;
+  if (p.bias) {
+    const void* bias = k.in[2];
+    RUTILE_LT_TRY(lt.cublasLtMatmulDescSetAttribute(&own, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
+                                                    sizeof(bias)));
+  }
+  const double one = 1, zero = 0;
+  const float one_f = 1, zero_f = 0;
+  const void* alpha = p.wide ? static_cast<const void*>(&one) : &one_f;
+  const void* beta = p.wide ? static_cast<const void*>(&zero) : &zero_f;
+  return status_of(lt.cublasLtMatmul(handle, &own, alpha, k.in[1], p.first, k.in[0], p.second, beta,
+                                     k.out[0], p.result, k.out[0], p.result,
+                                     fast ? &p.fast : &p.any, k.workspace,
+                                     fast ? p.fast_bytes : p.any_bytes, cuda_stream(k.stream)));
+}
+
+Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  Product product;
+  Reason reason;
+  if (!describe(c, &product, &reason)) return Status(ErrorCode::kUnsupported, reason.text);
+  auto p = std::make_unique<LtPlan>();
+  p->run = run;
+  p->device = c.in(0).device.index;
+  p->wide = c.in(0).dtype == DType::kF64;
+  p->bias = product.bias;
+  cublasLtHandle_t handle = nullptr;
+  RUTILE_RETURN_IF_ERROR(handle_of(p->device, &handle));
+  RUTILE_RETURN_IF_ERROR(make_desc(product, p->wide, &p->desc));
+  RUTILE_RETURN_IF_ERROR(make_layout(product.first, product.batch, &p->first));
+  RUTILE_RETURN_IF_ERROR(make_layout(product.second, product.batch, &p->second));
+  RUTILE_RETURN_IF_ERROR(make_layout(product.result, product.batch, &p->result));
+  p->has_fast = choose(*p, handle, 16, &p->fast, &p->fast_bytes).ok();
+  const auto size = static_cast<uint32_t>(dtype_size(c.in(0).dtype));
+  Status any = choose(*p, handle, size, &p->any, &p->any_bytes);
+  p->has_any = any.ok();
+  if (!p->has_any) {
+    if (!p->has_fast || c.op == &ops::kLinearAct) return any;
+    RUTILE_RETURN_IF_ERROR(prepare_tiles(c, &p->tiles));
+  }
+  p->workspace_bytes = std::max(p->fast_bytes, p->any_bytes);
+  *plan = std::move(p);
+  return Status();
+}
+
+}  // namespace
+
+void register_blas() {
+  add_row(ops::kMatmul, "cublaslt", prepare, supports);
+  add_row(ops::kLinear, "cublaslt", prepare, supports);
+  add_row(ops::kLinearAct, "cublaslt", prepare, supports);
+}
+
+}  // namespace rutile::cuda

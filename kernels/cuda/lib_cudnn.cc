@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows over cuDNN's graph API: convolutions (a bias is added by a kernel of ours behind it) and
+// attention without a mask, whose other calls run as the op's composition. One file, because its
+// headers take longer to compile than all that is here.
+#define NV_CUDNN_FRONTEND_USE_DYNAMIC_LOADING
+#include <cudnn_frontend.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "rutile/kernels/conv_shape.h"
+#include "rutile/kernels/cuda/elementwise.h"
+#include "rutile/kernels/cuda/host.h"
+#include "rutile/kernels/cuda/libraries.h"
+#include "rutile/kernels/cuda/runtime.h"
+#include "rutile/ops/attention.h"
+#include "rutile/ops/conv.h"
+#include "rutile/ops/conv3d.h"
+
+namespace cudnn_frontend {
+void* cudnn_dlhandle = nullptr;  // the library that the headers call
+}
+
+namespace rutile::cuda {
+namespace {
+
+namespace fe = cudnn_frontend;
+using kernels::ConvKind;
+
+constexpr const char* kFile = "libcudnn.so.9";
+constexpr const char* kRuntime = "libcudart.so.13";
+
+std::string load() {
+  // The headers look this one up themselves, by name: it has to be there already.
+  const Library& runtime = open_library(kRuntime);
+  if (!runtime.handle) return runtime.failure;
+  setenv("CUDNN_FRONTEND_CUDART_LIB_NAME", kRuntime, 0);
+  const Library& cudnn = open_library(kFile);
+  if (!cudnn.handle) return cudnn.failure;
+  fe::cudnn_dlhandle = cudnn.handle;
+  const auto version = reinterpret_cast<size_t (*)()>(library_symbol(cudnn, "cudnnGetVersion"));
+  if (!version) return cat(kFile, " is no cuDNN: it lacks cudnnGetVersion");
+  if (version() < 90000) return cat("cuDNN ", version(), " is too old: 9.0 or newer is needed");
+  return "";
+}
+
+struct CudnnPlan : Plan {
+  int device = 0;
+  fe::graph::Graph graph;
+  std::vector<int> inputs, outputs;  // numbers of the operands that the graph reads and writes
+};
+// The graph's names of an op's operands.
+constexpr int64_t input_uid(int i) { return 1 + i; }
+constexpr int64_t output_uid(int i) { return 101 + i; }
+
+Status status_of(fe::error_t e) {
+  if (!e.is_bad()) return Status();
+  return Status(ErrorCode::kUnsupported, cat("cuDNN: ", e.get_message()));
+}
+
+// Of a device and thread: handles are not shared by threads.
+Status handle_of(int device, cudnnHandle_t* out) {
+  thread_local std::map<int, cudnnHandle_t> all;
+  const auto found = all.find(device);
+  if (found != all.end()) {
+    *out = found->second;
+    return Status();
+  }
+  if (cudaSetDevice(device) != cudaSuccess) {
+    return Status(ErrorCode::kRuntime, cat("CUDA: no device ", device));
+  }
+  cudnnHandle_t made = nullptr;
+  if (const cudnnStatus_t s = fe::detail::create_handle(&made); s != CUDNN_STATUS_SUCCESS) {
+    return Status(ErrorCode::kRuntime, cat("cuDNN: ", fe::detail::get_error_string(s)));
+  }
+  all.emplace(device, made);
+  *out = made;
+  return Status();
+}
+
+bool tf32() {
+  static const bool on = [] {
+    const char* v = std::getenv("RUTILE_TF32");
+    return v && v[0] == '1';
+  }();
+  return on;
+}
+
+Status run(const Plan& plan, const KernelArgs& k) {
+  const auto& p = static_cast<const CudnnPlan&>(plan);
+  cudnnHandle_t handle = nullptr;
+  RUTILE_RETURN_IF_ERROR(handle_of(p.device, &handle));
+  if (const cudnnStatus_t s = fe::detail::set_stream(handle, cuda_stream(k.stream));
+      s != CUDNN_STATUS_SUCCESS) {
+    return Status(ErrorCode::kRuntime, cat("cuDNN: ", fe::detail::get_error_string(s)));
+  }
+  std::unordered_map<int64_t, void*> pointers;
+  for (const int i : p.inputs) pointers[input_uid(i)] = k.in[i];
+  for (const int i : p.outputs) pointers[output_uid(i)] = k.out[i];
+  fe::error_t e = p.graph.execute(handle, pointers, k.workspace);
+  return e.is_bad() ? Status(ErrorCode::kRuntime, cat("cuDNN: ", e.get_message())) : Status();
+}
+
+Status build(CudnnPlan* p, bool single) {
+  cudnnHandle_t handle = nullptr;
+  RUTILE_RETURN_IF_ERROR(handle_of(p->device, &handle));
+  RUTILE_RETURN_IF_ERROR(status_of(p->graph.validate()));
+  RUTILE_RETURN_IF_ERROR(status_of(p->graph.build_operation_graph(handle)));
+  RUTILE_RETURN_IF_ERROR(
+      status_of(p->graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK})));
+  std::vector<fe::NumericalNote_t> refused{fe::NumericalNote_t::NONDETERMINISTIC};
+  if (single && !tf32()) {
+    refused.push_back(fe::NumericalNote_t::TENSOR_CORE);
+    refused.push_back(fe::NumericalNote_t::DOWN_CONVERT_INPUTS);
+  }
+  p->graph.deselect_numeric_notes(refused);
+  RUTILE_RETURN_IF_ERROR(status_of(p->graph.check_support(handle)));
+  RUTILE_RETURN_IF_ERROR(status_of(p->graph.build_plans(handle)));
+  int64_t bytes = 0;
+  RUTILE_RETURN_IF_ERROR(status_of(p->graph.get_workspace_size(bytes)));
+  p->workspace_bytes = static_cast<size_t>(bytes);
+  return Status();
+}
+
+const std::string& cudnn_failure() {
+  static const std::string why = load();
+  return why;
+}
+bool has_cudnn(Reason* reason) {
+  if (cudnn_failure().empty()) return true;
+  reason->text = cudnn_failure();
+  return false;
+}
+
+bool cudnn_type(DType t, fe::DataType_t* out) {
+  switch (t) {
+    case DType::kF16:
+      *out = fe::DataType_t::HALF;
+      return true;
+    case DType::kBF16:
+      *out = fe::DataType_t::BFLOAT16;
+      return true;
+    case DType::kF32:
+      *out = fe::DataType_t::FLOAT;
+      return true;
+    case DType::kF64:
+      *out = fe::DataType_t::DOUBLE;
+      return true;
+    default:
+      return false;
+  }
+}
+
+// An operand as it lies.
+std::shared_ptr<fe::graph::Tensor_attributes> cudnn_tensor(CudnnPlan* p, const TensorMeta& m,
+                                                           int64_t uid) {
+  fe::DataType_t type = fe::DataType_t::FLOAT;
+  (void)cudnn_type(m.dtype, &type);
+  return p->graph.tensor(fe::graph::Tensor_attributes()
+                             .set_dim(std::vector<int64_t>(m.shape.begin(), m.shape.end()))
+                             .set_stride(std::vector<int64_t>(m.strides.begin(), m.strides.end()))
+                             .set_data_type(type)
+                             .set_uid(uid));
+}
+
+// Describes, checks and chooses; kUnsupported where cuDNN has no engine. `describe` adds the
+// operations. f32 uses tensor cores only where TF32 is asked for; all results are reproducible.
+Status make_cudnn_plan(const CallMeta& c, const std::function<void(CudnnPlan*)>& describe,
+                       std::unique_ptr<Plan>* plan) {
+  auto p = std::make_unique<CudnnPlan>();
+  p->run = run;
+  p->device = c.in(0).device.index;
+  const bool wide = c.in(0).dtype == DType::kF64;
+  p->graph.set_compute_data_type(wide ? fe::DataType_t::DOUBLE : fe::DataType_t::FLOAT)
+      .set_intermediate_data_type(wide ? fe::DataType_t::DOUBLE : fe::DataType_t::FLOAT);
+  try {
+    describe(p.get());
+    RUTILE_RETURN_IF_ERROR(build(p.get(), c.in(0).dtype == DType::kF32));
+  } catch (const std::exception& e) {
+    return Status(ErrorCode::kUnsupported, cat("cuDNN: ", e.what()));
+  }
+  *plan = std::move(p);
+  return Status();
+}
+
+// ---- Convolutions -------------------------------------------------------------------------------
+
+bool supports_conv(const CallMeta& c, Reason* reason) {
+  if (!only_real(c, reason)) return false;
+  fe::DataType_t type;
+  if (!cudnn_type(c.in(0).dtype, &type) || !cudnn_type(c.out().dtype, &type)) {
+    reason->text = "takes floating types";
+    return false;
+  }
+  if (kernels::conv_shape(c).empty()) {
+    reason->text = "takes no empty images";
+    return false;
+  }
+  return has_cudnn(reason);
+}
+
+// The attributes that the three operations share.
+template <class A>
+A attributes(const kernels::ConvShape& s) {
+  const auto last = [&](int64_t d, int64_t h, int64_t w) {
+    return s.spatial == 3 ? std::vector<int64_t>{d, h, w} : std::vector<int64_t>{h, w};
+  };
+  A a;
+  a.set_pre_padding(last(s.pad_d, s.pad_h, s.pad_w))
+      .set_post_padding(last(s.pad_d, s.pad_h, s.pad_w))
+      .set_stride(last(s.stride_d, s.stride_h, s.stride_w))
+      .set_dilation(last(s.dil_d, s.dil_h, s.dil_w));
+  return a;
+}
+
+void describe_conv(const CallMeta& c, CudnnPlan* p) {
+  const kernels::ConvShape s = kernels::conv_shape(c);
+  const ConvKind kind = kernels::conv_kind(c.op);
+  const auto first = cudnn_tensor(p, c.in(0), input_uid(0));
+  const auto second = cudnn_tensor(p, c.in(1), input_uid(1));
+  std::shared_ptr<fe::graph::Tensor_attributes> out;
+  if (kind == ConvKind::kForward) {
+    out = p->graph.conv_fprop(first, second, attributes<fe::graph::Conv_fprop_attributes>(s));
+  } else if (kind == ConvKind::kInputGrad) {
+    out = p->graph.conv_dgrad(first, second, attributes<fe::graph::Conv_dgrad_attributes>(s));
+  } else {
+    out = p->graph.conv_wgrad(first, second, attributes<fe::graph::Conv_wgrad_attributes>(s));
+  }
+  const TensorMeta& m = c.out();
+  fe::DataType_t type = fe::DataType_t::FLOAT;
+  (void)cudnn_type(m.dtype, &type);
+  out->set_output(true)
+      .set_dim(std::vector<int64_t>(m.shape.begin(), m.shape.end()))
+      .set_stride(std::vector<int64_t>(m.strides.begin(), m.strides.end()))
+      .set_data_type(type)
+      .set_uid(output_uid(0));
+  p->inputs = {0, 1};
+  p->outputs = {0};
+}
+
+// The convolution, then y += bias.
+struct BiasedPlan : Plan {
+  std::unique_ptr<Plan> conv;
+  ElementwiseArgs add;
+  ElementwiseLaunch launch = nullptr;
+};
+
+Status run_biased(const Plan& plan, const KernelArgs& k) {
+  const auto& p = static_cast<const BiasedPlan&>(plan);
+  RUTILE_RETURN_IF_ERROR(p.conv->run(*p.conv, k));
+  ElementwiseArgs a = p.add;
+  a.out = k.out[0];
+  a.in[0] = k.out[0];
+  a.in[1] = k.in[2];
+  return launch_status(p.launch(a, k.stream));
+}
+
+Status prepare_conv(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  std::unique_ptr<Plan> conv;
+  RUTILE_RETURN_IF_ERROR(make_cudnn_plan(
+      c, [&](CudnnPlan* p) { describe_conv(c, p); }, &conv));
+  if (kernels::conv_kind(c.op) != ConvKind::kForward || !c.has(2)) {
+    *plan = std::move(conv);
+    return Status();
+  }
+  const TensorMeta &y = c.out(), &bias = c.in(2);
+  auto p = std::make_unique<BiasedPlan>();
+  p->run = run_biased;
+  p->workspace_bytes = conv->workspace_bytes;
+  p->conv = std::move(conv);
+  p->launch = binary_kernel(ElementwiseOp::Add,
+                            y.dtype == DType::kF64 ? Compute::kDouble : Compute::kFloat);
+  p->add.n = y.numel();
+  p->add.inputs = 2;
+  p->add.out_type = p->add.in_type[0] = y.dtype;
+  p->add.in_type[1] = bias.dtype;
+  Strides channel = Strides::filled(y.rank(), 0);
+  channel[1] = bias.strides[0];
+  const Strides strides[4] = {y.strides, y.strides, channel, Strides::filled(y.rank(), 0)};
+  p->add.index = make_indexer<4>(y.shape, strides);
+  *plan = std::move(p);
+  return Status();
+}
+
+// ---- Attention ----------------------------------------------------------------------------------
+
+bool supports_attention(const CallMeta& c, Reason* reason) {
+  const auto refuse = [&](const char* why) {
+    reason->text = why;
+    return false;
+  };
+  if (!only_strided(c, reason)) return false;
+  const bool backward = c.op == &ops::kAttentionGrad;
+  const int q = backward ? 1 : 0;
+  if (!is_low_precision(c.in(q).dtype)) return refuse("takes f16 and bf16");
+  if (c.in(q).rank() != 4) return refuse("takes heads");
+  if (c.has(backward ? 6 : 3)) return refuse("takes no mask");
+  if (backward && c.has(7)) return refuse("takes no gradient of the logarithms");
+  for (int i = q; i < q + 3; ++i) {
+    const TensorMeta& m = c.in(i);
+    if (m.numel() == 0 || m.strides[3] != 1) return refuse("takes rows without gaps");
+    if (m.dim(3) % 8 != 0 || m.dim(3) > 128) return refuse("takes heads of 8 to 128 numbers");
+  }
+  return has_cudnn(reason);
+}
+
+float scale_of(const CallMeta& c, int64_t d) {
+  const double s = c.as<ops::AttentionAttrs>().scale;
+  return static_cast<float>(s != 0 ? s : 1 / std::sqrt(static_cast<double>(d)));
+}
+
+// [b, h, t] as cuDNN's [b, h, t, 1].
+TensorMeta column(const TensorMeta& m) {
+  TensorMeta out = m;
+  out.shape.push_back(1);
+  out.strides.push_back(1);
+  return out;
+}
+
+void finish(const std::shared_ptr<fe::graph::Tensor_attributes>& t, const TensorMeta& m, int i,
+            CudnnPlan* p) {
+  fe::DataType_t type = fe::DataType_t::FLOAT;
+  (void)cudnn_type(m.dtype, &type);
+  t->set_output(true)
+      .set_dim(std::vector<int64_t>(m.shape.begin(), m.shape.end()))
+      .set_stride(std::vector<int64_t>(m.strides.begin(), m.strides.end()))
+      .set_data_type(type)
+      .set_uid(output_uid(i));
+  p->outputs.push_back(i);
+}
+
+void describe_forward(const CallMeta& c, CudnnPlan* p) {
+  const auto q = cudnn_tensor(p, c.in(0), input_uid(0)), k = cudnn_tensor(p, c.in(1), input_uid(1)),
+             v = cudnn_tensor(p, c.in(2), input_uid(2));
+  fe::graph::SDPA_attributes a;
+  a.set_generate_stats(true)
+      .set_causal_mask(c.as<ops::AttentionAttrs>().causal)
+      .set_attn_scale(scale_of(c, c.in(0).dim(3)));
+  const auto [y, lse] = p->graph.sdpa(q, k, v, a);
+  p->inputs = {0, 1, 2};
+  finish(y, c.out(0), 0, p);
+  finish(lse, column(c.out(1)), 1, p);
+}
+
+void describe_backward(const CallMeta& c, CudnnPlan* p) {
+  const auto tensor = [&](int i) { return cudnn_tensor(p, c.in(i), input_uid(i)); };
+  const auto dy = tensor(0), q = tensor(1), k = tensor(2), v = tensor(3), y = tensor(4);
+  const auto lse = cudnn_tensor(p, column(c.in(5)), input_uid(5));
+  fe::graph::SDPA_backward_attributes a;
+  a.set_causal_mask(c.as<ops::AttentionAttrs>().causal)
+      .set_attn_scale(scale_of(c, c.in(1).dim(3)))
+      .set_deterministic_algorithm(true);
+  const auto [dq, dk, dv] = p->graph.sdpa_backward(q, k, v, y, dy, lse, a);
+  p->inputs = {0, 1, 2, 3, 4, 5};
+  finish(dq, c.out(0), 0, p);
+  finish(dk, c.out(1), 1, p);
+  finish(dv, c.out(2), 2, p);
+}
+
+Status prepare_attention(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  const bool backward = c.op == &ops::kAttentionGrad;
+  return make_cudnn_plan(
+      c, [&](CudnnPlan* p) { backward ? describe_backward(c, p) : describe_forward(c, p); }, plan);
+}
+
+}  // namespace
+
+void register_cudnn() {
+  for (const OpDef* op : {&ops::kConv2d, &ops::kConv2dInputGrad, &ops::kConv2dWeightGrad,
+                          &ops::kConv3d, &ops::kConv3dInputGrad, &ops::kConv3dWeightGrad}) {
+    add_row(*op, "cudnn", prepare_conv, supports_conv);
+  }
+  add_row(ops::kAttention, "cudnn", prepare_attention, supports_attention);
+  add_row(ops::kAttentionGrad, "cudnn", prepare_attention, supports_attention);
+}
+
+}  // namespace rutile::cuda

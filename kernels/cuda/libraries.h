@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// NVIDIA's libraries, opened when the first call needs them: in the nvidia-* wheels beside the
+// plugin first, then where the loader looks.
+#pragma once
+
+#include <string>
+
+#include "rutile/core/error.h"
+
+namespace rutile::cuda {
+
+struct Library {
+  void* handle = nullptr;
+  std::string failure;  // which file was looked for, and where
+};
+// By file name: "libcublasLt.so.13". Opened once, never closed.
+const Library& open_library(const char* file);
+// Null if the library lacks it.
+void* library_symbol(const Library& library, const char* name);
+
+void register_blas();
+void register_cudnn();
+
+}  // namespace rutile::cuda

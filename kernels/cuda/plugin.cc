@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+// The device functions of NVIDIA GPUs, over the CUDA runtime.
+#include <cuda_runtime.h>
+
+#include <array>
+#include <mutex>
+
+#include "rutile/core/device_plugin.h"
+#include "rutile/kernels/cuda/host.h"
+#include "rutile/kernels/cuda/runtime.h"
+#include "rutile_build_id.h"
+
+namespace rutile::cuda {
+namespace {
+
+constexpr int kMostDevices = 64;
+
+Status error_of(cudaError_t e) {
+  const ErrorCode code =
+      e == cudaErrorMemoryAllocation ? ErrorCode::kOutOfMemory : ErrorCode::kRuntime;
+  return Status(code, cat("CUDA: ", cudaGetErrorString(e), " (", cudaGetErrorName(e), ")"));
+}
+// Errors that are not sticky stay behind otherwise.
+Status status_of(cudaError_t e) {
+  if (e == cudaSuccess) return Status();
+  (void)cudaGetLastError();
+  return error_of(e);
+}
+
+// Makes the device the thread's own.
+cudaError_t use(int device) {
+  thread_local int current = -1;
+  if (current == device) return cudaSuccess;
+  const cudaError_t e = cudaSetDevice(device);
+  if (e == cudaSuccess) current = device;
+  return e;
+}
+#define RUTILE_CUDA_TRY(expr)                                                   \
+  do {                                                                          \
+    if (const cudaError_t e_ = (expr); e_ != cudaSuccess) return status_of(e_); \
+  } while (0)
+
+struct StreamHandle {
+  cudaStream_t stream = nullptr;
+  int device = 0;
+};
+StreamHandle* handle(Stream s) { return reinterpret_cast<StreamHandle*>(s); }
+cudaEvent_t event_of(Event e) { return reinterpret_cast<cudaEvent_t>(e); }
+cudaGraphExec_t graph_of(CapturedGraph g) { return reinterpret_cast<cudaGraphExec_t>(g); }
+
+// ---- Faults -------------------------------------------------------------------------------------
+
+struct Faults {
+  std::mutex mutex;
+  FaultSlot slot;
+  bool made = false;
+};
+Faults& faults_of(int device) {
+  static std::array<Faults, kMostDevices> all;
+  return all[static_cast<size_t>(device)];
+}
+
+Status make_faults(int device) {
+  Faults& f = faults_of(device);
+  const std::lock_guard lock(f.mutex);
+  if (f.made) return Status();
+  RUTILE_CUDA_TRY(use(device));
+  void *taken = nullptr, *report = nullptr;
+  RUTILE_CUDA_TRY(cudaMalloc(&taken, 256));
+  RUTILE_CUDA_TRY(cudaMemset(taken, 0, 256));
+  RUTILE_CUDA_TRY(cudaHostAlloc(&report, 256, cudaHostAllocMapped));
+  f.slot.taken = static_cast<int*>(taken);
+  f.slot.report = new (report) FaultReport();
+  f.made = true;
+  return Status();
+}
+
+// What a kernel reported since the last look; work on the stream is done.
+Status take_fault(int device) {
+  Faults& f = faults_of(device);
+  if (!f.made || f.slot.report->kind == FaultKind::kNone) return Status();
+  const std::lock_guard lock(f.mutex);
+  const FaultReport r = *f.slot.report;
+  if (r.kind == FaultKind::kNone) return Status();
+  *f.slot.report = FaultReport();
+  RUTILE_CUDA_TRY(cudaMemset(f.slot.taken, 0, sizeof(int)));
+  return fault_status(r);
+}
+
+// ---- Devices and memory -------------------------------------------------------------------------
+
+int count() {
+  int n = 0;
+  if (cudaGetDeviceCount(&n) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return 0;
+  }
+  return n < kMostDevices ? n : kMostDevices;
+}
+
+Status describe(int device, DeviceInfo* out) {
+  cudaDeviceProp p;
+  RUTILE_CUDA_TRY(cudaGetDeviceProperties(&p, device));
+  int clock = 0;
+  (void)cudaDeviceGetAttribute(&clock, cudaDevAttrMemoryClockRate, device);
+  out->name = p.name;
+  out->total_bytes = static_cast<int64_t>(p.totalGlobalMem);
+  out->compute_major = p.major;
+  out->compute_minor = p.minor;
+  out->multiprocessors = p.multiProcessorCount;
+  // kHz, two transfers a clock, bus width in bits
+  out->peak_bytes_per_second = 2e3 * clock * p.memoryBusWidth / 8;
+  return Status();
+}
+
+Status allocate(int device, size_t bytes, void** out) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaMalloc(out, bytes));
+}
+Status release(int device, void* p) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaFree(p));
+}
+Status memory_info(int device, int64_t* free_bytes, int64_t* total_bytes) {
+  RUTILE_CUDA_TRY(use(device));
+  size_t left = 0, all = 0;
+  RUTILE_CUDA_TRY(cudaMemGetInfo(&left, &all));
+  *free_bytes = static_cast<int64_t>(left);
+  *total_bytes = static_cast<int64_t>(all);
+  return Status();
+}
+Status host_allocate(size_t bytes, void** out) {
+  return status_of(cudaHostAlloc(out, bytes, cudaHostAllocPortable));
+}
+Status host_release(void* p) { return status_of(cudaFreeHost(p)); }
+
+// ---- Streams and events -------------------------------------------------------------------------
+
+Status stream_create(int device, StreamKind kind, Stream* out) {
+  RUTILE_RETURN_IF_ERROR(make_faults(device));
+  RUTILE_CUDA_TRY(use(device));
+  int low = 0, high = 0;
+  RUTILE_CUDA_TRY(cudaDeviceGetStreamPriorityRange(&low, &high));
+  auto made = std::make_unique<StreamHandle>();
+  made->device = device;
+  // Copies and all-reduces are short and others wait for them.
+  RUTILE_CUDA_TRY(cudaStreamCreateWithPriority(&made->stream, cudaStreamNonBlocking,
+                                               kind == StreamKind::kCompute ? low : high));
+  *out = reinterpret_cast<Stream>(made.release());
+  return Status();
+}
+Status stream_destroy(int device, Stream s) {
+  RUTILE_CUDA_TRY(use(device));
+  const std::unique_ptr<StreamHandle> owned(handle(s));
+  return status_of(cudaStreamDestroy(owned->stream));
+}
+Status stream_sync(int device, Stream s) {
+  RUTILE_CUDA_TRY(use(device));
+  RUTILE_CUDA_TRY(cudaStreamSynchronize(cuda_stream(s)));
+  return take_fault(device);
+}
+
+Status event_create(int device, Event* out) {
+  RUTILE_CUDA_TRY(use(device));
+  cudaEvent_t e = nullptr;
+  RUTILE_CUDA_TRY(cudaEventCreate(&e));
+  *out = reinterpret_cast<Event>(e);
+  return Status();
+}
+Status event_destroy(int device, Event e) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaEventDestroy(event_of(e)));
+}
+Status event_record(int device, Event e, Stream s) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaEventRecord(event_of(e), cuda_stream(s)));
+}
+Status stream_wait(int device, Stream s, Event e) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaStreamWaitEvent(cuda_stream(s), event_of(e), 0));
+}
+Status event_sync(int device, Event e) {
+  RUTILE_CUDA_TRY(use(device));
+  RUTILE_CUDA_TRY(cudaEventSynchronize(event_of(e)));
+  return take_fault(device);
+}
+Status event_done(int device, Event e, bool* done) {
+  RUTILE_CUDA_TRY(use(device));
+  const cudaError_t r = cudaEventQuery(event_of(e));
+  *done = r == cudaSuccess;
+  if (r == cudaErrorNotReady) {
+    (void)cudaGetLastError();
+    return Status();
+  }
+  return status_of(r);
+}
+Status event_ms(int device, Event from, Event to, float* ms) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaEventElapsedTime(ms, event_of(from), event_of(to)));
+}
+
+Status copy(int device, void* to, const void* from, size_t bytes, CopyKind kind, Stream s) {
+  RUTILE_CUDA_TRY(use(device));
+  const cudaMemcpyKind way = kind == CopyKind::kToDevice ? cudaMemcpyHostToDevice
+                             : kind == CopyKind::kToHost ? cudaMemcpyDeviceToHost
+                                                         : cudaMemcpyDeviceToDevice;
+  return status_of(cudaMemcpyAsync(to, from, bytes, way, cuda_stream(s)));
+}
+Status fill(int device, void* to, int byte, size_t bytes, Stream s) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaMemsetAsync(to, byte, bytes, cuda_stream(s)));
+}
+
+// ---- Capture ------------------------------------------------------------------------------------
+
+Status capture_begin(int device, Stream s) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaStreamBeginCapture(cuda_stream(s), cudaStreamCaptureModeThreadLocal));
+}
+Status capture_end(int device, Stream s, CapturedGraph* out) {
+  RUTILE_CUDA_TRY(use(device));
+  cudaGraph_t graph = nullptr;
+  RUTILE_CUDA_TRY(cudaStreamEndCapture(cuda_stream(s), &graph));
+  cudaGraphExec_t made = nullptr;
+  const cudaError_t e = cudaGraphInstantiate(&made, graph, 0);
+  (void)cudaGraphDestroy(graph);
+  RUTILE_CUDA_TRY(e);
+  *out = reinterpret_cast<CapturedGraph>(made);
+  return Status();
+}
+Status graph_launch(int device, CapturedGraph g, Stream s) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaGraphLaunch(graph_of(g), cuda_stream(s)));
+}
+Status graph_destroy(int device, CapturedGraph g) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaGraphExecDestroy(graph_of(g)));
+}
+
+const DeviceFns kFns = {
+    .type = DeviceType::kCuda,
+    .count = count,
+    .describe = describe,
+    .allocate = allocate,
+    .release = release,
+    .memory_info = memory_info,
+    .host_allocate = host_allocate,
+    .host_release = host_release,
+    .stream_create = stream_create,
+    .stream_destroy = stream_destroy,
+    .stream_sync = stream_sync,
+    .event_create = event_create,
+    .event_destroy = event_destroy,
+    .event_record = event_record,
+    .stream_wait = stream_wait,
+    .event_sync = event_sync,
+    .event_done = event_done,
+    .event_ms = event_ms,
+    .copy = copy,
+    .fill = fill,
+    .capture_begin = capture_begin,
+    .capture_end = capture_end,
+    .graph_launch = graph_launch,
+    .graph_destroy = graph_destroy,
+};
+
+// Which driver is there: the first thing that is missing, in words.
+Status check_driver() {
+  int driver = 0;
+  const cudaError_t e = cudaDriverGetVersion(&driver);
+  constexpr const char* kWanted = "needs one for CUDA 13.0 or newer (580 or newer)";
+  if (e != cudaSuccess || driver == 0) {
+    (void)cudaGetLastError();
+    return Status(ErrorCode::kUnsupported,
+                  cat("no NVIDIA driver was found (libcuda.so.1); Rutile ", kWanted));
+  }
+  if (driver < CUDART_VERSION / 1000 * 1000) {
+    return Status(ErrorCode::kUnsupported, cat("the NVIDIA driver knows CUDA ", driver / 1000, ".",
+                                               driver % 1000 / 10, "; Rutile ", kWanted));
+  }
+  int n = 0;
+  const cudaError_t counted = cudaGetDeviceCount(&n);
+  if (counted == cudaErrorNoDevice || (counted == cudaSuccess && n == 0)) {
+    (void)cudaGetLastError();
+    return Status(ErrorCode::kUnsupported, "the NVIDIA driver sees no GPU");
+  }
+  return status_of(counted);
+}
+
+}  // namespace
+
+cudaStream_t cuda_stream(Stream s) { return s ? handle(s)->stream : nullptr; }
+int device_of(Stream s) { return s ? handle(s)->device : 0; }
+
+FaultSlot fault_slot(Stream s) { return faults_of(device_of(s)).slot; }
+
+int launch_raw(const void* kernel, const Grid& grid, Stream stream, void** args) {
+  if (const cudaError_t e = use(device_of(stream)); e != cudaSuccess) return e;
+  const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y));
+  return cudaLaunchKernel(kernel, blocks, dim3(static_cast<unsigned>(grid.threads)), args,
+                          static_cast<size_t>(grid.shared), cuda_stream(stream));
+}
+
+Status launch_status(int code) { return status_of(static_cast<cudaError_t>(code)); }
+
+}  // namespace rutile::cuda
+
+extern "C" {
+
+RUTILE_API const rutile::PluginInfo* rutile_plugin_info() noexcept {
+  static const rutile::PluginInfo info{RUTILE_BUILD_ID, "cuda"};
+  return &info;
+}
+
+RUTILE_API rutile::Status rutile_plugin_init(rutile::PluginHost& host) noexcept {
+  using namespace rutile;
+  try {
+    RUTILE_RETURN_IF_ERROR(cuda::check_driver());
+    cuda::register_rows();
+    return host.add_device(&cuda::kFns);
+  } catch (const std::exception& e) {
+    return Status(ErrorCode::kInternal, e.what());
+  }
+}
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// What only files that see the CUDA runtime use.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "rutile/core/error.h"
+#include "rutile/kernels/cuda/fault.h"
+
+namespace rutile::cuda {
+
+cudaStream_t cuda_stream(Stream s);
+int device_of(Stream s);
+
+}  // namespace rutile::cuda

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The workspace of a sort of pairs.
+#pragma once
+
+#include <bit>
+
+#include "rutile/kernels/cuda/host.h"
+#include "rutile/kernels/cuda/index.h"
+
+namespace rutile::cuda {
+
+// Keys and values before and behind a sort, then its own room.
+struct SortRoom {
+  int64_t n = 0;
+  size_t own = 0;
+  explicit SortRoom(int64_t count) : n(count), own(count > 0 ? sort_bytes(count) : 0) {}
+  size_t bytes() const { return 4 * aligned_bytes() + own; }
+  size_t aligned_bytes() const { return (8 * static_cast<size_t>(n) + 255) / 256 * 256; }
+  char* at(void* workspace, size_t i) const {
+    return static_cast<char*>(workspace) + i * aligned_bytes();
+  }
+  uint64_t* keys_in(void* w) const { return reinterpret_cast<uint64_t*>(at(w, 0)); }
+  uint64_t* keys(void* w) const { return reinterpret_cast<uint64_t*>(at(w, 1)); }
+  int64_t* values_in(void* w) const { return reinterpret_cast<int64_t*>(at(w, 2)); }
+  int64_t* values(void* w) const { return reinterpret_cast<int64_t*>(at(w, 3)); }
+  Status sort(void* w, int bits, Stream stream) const {
+    return launch_status(
+        sort_pairs(at(w, 4), own, keys_in(w), keys(w), values_in(w), values(w), n, bits, stream));
+  }
+};
+
+// Bits of all keys below `size`, with room for kNowhere behind them.
+inline int key_bits(int64_t size) {
+  return static_cast<int>(std::bit_width(static_cast<uint64_t>(size)));
+}
+
+}  // namespace rutile::cuda

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Many tensors in one launch: their pointers travel with the kernel's parameters, blocks take
+// chunks of them.
+#pragma once
+
+#include "rutile/core/dtype.h"
+#include "rutile/kernels/cuda/device.h"
+
+namespace rutile::cuda {
+
+inline constexpr int kChunkThreads = 256, kChunk = 4096;
+
+template <int kPointers>
+struct Tensors {
+  static constexpr int kMost = 64;
+  struct Entry {
+    void* p[kPointers] = {};
+    int64_t n = 0;
+    int first_block = 0, number = 0;  // number: of the tensor, over all launches
+    DType type = DType::kF32;         // of what is only read
+  };
+  int count = 0, blocks = 0;
+  int block_base = 0;  // blocks of earlier launches
+  Entry entry[kMost];
+
+  bool full() const { return count == kMost; }
+  Entry& add(int64_t n) {
+    Entry& e = entry[count++];
+    e.n = n;
+    e.first_block = blocks;
+    blocks += static_cast<int>((n + kChunk - 1) / kChunk);
+    return e;
+  }
+  void next_launch() {
+    block_base += blocks;
+    count = blocks = 0;
+  }
+  // The entry that a block works on.
+  RUTILE_FN int find(int block) const {
+    int low = 0, high = count;
+    while (high - low > 1) {
+      const int middle = (low + high) / 2;
+      if (entry[middle].first_block <= block) {
+        low = middle;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+};
+
+// The elements of a block.
+struct ChunkRange {
+  int64_t begin, end;
+  template <class Entry>
+  RUTILE_FN ChunkRange(const Entry& e, int block) {
+    begin = static_cast<int64_t>(block - e.first_block) * kChunk;
+    end = begin + kChunk < e.n ? begin + kChunk : e.n;
+  }
+};
+
+#if RUTILE_KERNEL_CODE
+// Sum of a block's threads, in a tree, for thread 0.
+template <class T>
+RUTILE_DEVICE T block_sum(T mine, T* shared) {
+  const unsigned t = threadIdx.x;
+  shared[t] = mine;
+  __syncthreads();
+  for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
+    if (t < half) shared[t] += shared[t + half];
+    __syncthreads();
+  }
+  const T result = shared[0];
+  __syncthreads();
+  return result;
+}
+#endif
+
+}  // namespace rutile::cuda

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/tests/cuda/emulated.h"
+
+#include <mutex>
+
+#include "rutile/kernels/cuda/fault.h"
+#include "rutile/kernels/cuda/host.h"
+
+namespace rutile::cuda {
+namespace {
+
+int taken = 0;
+FaultReport report;
+
+}  // namespace
+
+// What the plugin has from the CUDA runtime.
+FaultSlot fault_slot(Stream) { return {&taken, &report}; }
+Status launch_status(int code) {
+  return code == 0 ? Status() : Status(ErrorCode::kRuntime, cat("code ", code));
+}
+int launch_raw(const void*, const Grid&, Stream, void**) { return 1; }
+// What it has from libraries: their rows do not run here.
+void register_libraries() {}
+
+void register_emulated_rows() {
+  static std::once_flag once;
+  std::call_once(once, register_rows);
+}
+
+Status take_emulated_fault() {
+  taken = 0;
+  const FaultReport r = report;
+  report = FaultReport();
+  return fault_status(r);
+}
+
+}  // namespace rutile::cuda
