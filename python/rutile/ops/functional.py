@@ -9,7 +9,17 @@ from rutile._rutile import ops as _table
 _SCALARS = {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "floordiv": "floordiv", "mod": "mod", "pow": "pow",
             "eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "uadd": "pos", "usub": "neg"}
 globals().update({f"scalar_{n}": getattr(_operator, f) for n, f in _SCALARS.items()})
-is_, is_not, bool_not = _operator.is_, _operator.is_not, _operator.not_
+bool_not = _operator.not_
+
+
+def is_(x, y):
+    """Whether both are the same object."""
+    return x is y
+
+
+def is_not(x, y):
+    """Whether they are two objects."""
+    return x is not y
 
 
 def bool_and(x, y):
