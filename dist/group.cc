@@ -210,7 +210,11 @@ void leave_world() {
   }
   // First the word that this is no failure, then the connections.
   if (w.store) w.store->leave();
-  for (auto& [name, g] : groups) set_communicator(name, nullptr);
+  for (auto& [name, g] : groups) {
+    set_communicator(name, nullptr);
+    g->drain();
+    if (g->abandoned()) new std::shared_ptr<ProcessGroup>(g);  // its thread still looks at it
+  }
   groups.clear();
   w.store.reset();
   const std::lock_guard lock(running().mutex);

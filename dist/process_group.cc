@@ -135,6 +135,10 @@ ProcessGroup::~ProcessGroup() {
     stopping_ = true;
   }
   changed_.notify_all();
+  if (abandoned()) {
+    thread_.detach();
+    return;
+  }
   if (thread_.joinable()) thread_.join();
   if (comm_) o_.plugin->functions.destroy(comm_);
 }
@@ -146,9 +150,33 @@ std::string ProcessGroup::who(int rank) const {
 
 uint64_t ProcessGroup::enqueue(const Collective& c) {
   const std::lock_guard lock(mutex_);
-  queue_.push_back({c, one_to_one(c) ? 0 : ++collectives_, ++started_});
+  ++started_;
+  if (abandoned_) {
+    finished_ = started_;
+    return started_;
+  }
+  queue_.push_back({c, one_to_one(c) ? 0 : ++collectives_, started_});
   changed_.notify_all();
   return started_;
+}
+
+bool ProcessGroup::abandoned() const {
+  const std::lock_guard lock(mutex_);
+  return abandoned_;
+}
+
+// Gloo may wait for ever for a connection that was closed the moment before. Nothing moves on it
+// any more, so the thread is left where it is. The lock is held.
+void ProcessGroup::give_up_if_stuck() {
+  if (told_.empty() || abandoned_ || Clock::now() - told_at_ < std::chrono::seconds(3)) return;
+  abandoned_ = true;
+  if (failure_.ok()) {
+    failure_ = Status(ErrorCode::kRuntime,
+                      cat(told_, " | ", who(o_.rank), " was at ", describe(current_)));
+  }
+  finished_ = started_;
+  queue_.clear();
+  changed_.notify_all();
 }
 
 Status ProcessGroup::wait_for(uint64_t ticket) {
@@ -157,15 +185,15 @@ Status ProcessGroup::wait_for(uint64_t ticket) {
     if (changed_.wait_for(lock, std::chrono::milliseconds(100)) == std::cv_status::no_timeout) {
       continue;
     }
+    give_up_if_stuck();
+    if (!told_.empty()) continue;
     lock.unlock();
-    const bool stop = stop_requested();
-    if (stop) fail("interrupted");
+    if (stop_requested()) fail("interrupted");
     lock.lock();
-    if (!stop) continue;
-    changed_.wait(lock, [&] { return finished_ >= ticket; });
-    return Status(ErrorCode::kInterrupted, "interrupted");
   }
-  return failure_.ok() ? Status() : Status(failure_.code(), failure_.message());
+  if (failure_.ok()) return Status();
+  if (told_ == "interrupted") return Status(ErrorCode::kInterrupted, "interrupted");
+  return Status(failure_.code(), failure_.message());
 }
 
 Status ProcessGroup::run(const Collective& c) { return wait_for(enqueue(c)); }
@@ -195,7 +223,10 @@ Status ProcessGroup::wait(const void* out) {
 void ProcessGroup::drain() {
   std::unique_lock lock(mutex_);
   const uint64_t last = started_;
-  changed_.wait(lock, [&] { return finished_ >= last; });
+  while (finished_ < last) {
+    changed_.wait_for(lock, std::chrono::milliseconds(100));
+    give_up_if_stuck();
+  }
   std::erase_if(pending_, [&](const auto& p) { return p.second <= last; });
 }
 
@@ -204,6 +235,7 @@ void ProcessGroup::fail(const std::string& text) {
     const std::lock_guard lock(mutex_);
     if (!told_.empty() || !failure_.ok()) return;
     told_ = text;
+    told_at_ = Clock::now();
   }
   changed_.notify_all();
   o_.plugin->functions.abort(comm_);
@@ -223,12 +255,14 @@ void ProcessGroup::serve() {
     if (queue_.empty()) return;
     const Work w = queue_.front();
     queue_.pop_front();
+    current_ = w;
     const bool broken = !failure_.ok();
     lock.unlock();
     const auto begin = Clock::now();
     Status s = broken ? Status() : carry_out(w);
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     lock.lock();
+    if (abandoned_) return;
     if (!s.ok() && failure_.ok()) failure_ = std::move(s);
     ++stats_.calls;
     stats_.bytes += w.c.shape.numel() * static_cast<int64_t>(dtype_size(w.c.dtype));

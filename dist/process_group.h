@@ -13,6 +13,7 @@
 
 #include "rutile/dist/backend.h"
 #include "rutile/dist/group.h"
+#include "rutile/dist/socket.h"
 #include "rutile/ops/communicator.h"
 
 namespace rutile::dist {
@@ -49,6 +50,8 @@ class ProcessGroup final : public Communicator {
 
   // Somebody else failed: what runs ends with this text.
   void fail(const std::string& text);
+  // Its thread hangs in the plugin for good: the group is not to be destroyed.
+  bool abandoned() const;
   const std::vector<Member>& members() const { return o_.members; }
   CollectiveStats stats() const;
 
@@ -60,6 +63,7 @@ class ProcessGroup final : public Communicator {
     uint64_t ticket = 0;
   };
   uint64_t enqueue(const Collective& c);
+  void give_up_if_stuck();
   Status wait_for(uint64_t ticket);
   void serve();
   Status carry_out(const Work& w);
@@ -78,7 +82,10 @@ class ProcessGroup final : public Communicator {
   uint64_t collectives_ = 0;             // of all ranks: send and receive do not count
   std::deque<std::pair<const void*, uint64_t>> pending_;
   bool stopping_ = false;
-  Status failure_;    // of this group; stays
+  Status failure_;  // of this group; stays
+  Clock::time_point told_at_;
+  Work current_;  // that runs, or ran last
+  bool abandoned_ = false;
   std::string told_;  // what another rank's failure was
   CollectiveStats stats_;
   std::thread thread_;
