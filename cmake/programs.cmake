@@ -101,3 +101,10 @@ endif()
 if(RUTILE_BENCHMARKS)
   rutile_each_program(benchmarks rutile_benchmark)
 endif()
+
+# The plugins are opened at run time: programs that need them do not name them when they are linked.
+foreach(program test_dist)
+  if(TARGET ${program} AND TARGET rutile_gloo)
+    add_dependencies(${program} rutile_gloo)
+  endif()
+endforeach()
