@@ -120,6 +120,7 @@
 #include "rutile/ops/special_more.h"
 #include "rutile/ops/statistics.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/transfer.h"
 #include "rutile/ops/unfold.h"
 #include "rutile/ops/unique.h"
 #include "rutile/ops/unpool.h"

@@ -14,6 +14,7 @@
 #include "rutile/ops/index.h"
 #include "rutile/ops/integer_gradients.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/transfer.h"
 
 namespace rutile {
 
@@ -355,6 +356,9 @@ void Tape::step(Node& n, Walk& w) {
   const CellScope scope{n.cell, nullptr};
   ScopedValue<const CellScope*> cell(call_modes().cell, n.cell.empty() ? nullptr : &scope);
   ScopedValue<const CallPlace*> forward(call_modes().forward, &n.place);
+  const auto given =
+      std::find_if(out_grads.begin(), out_grads.end(), [](const Tensor& t) { return t.defined(); });
+  ScopedValue<Device> there(call_modes().device, given->device());
   GradResult g = rule(n, needs, out_grads);
   for (int i = 0; i < n.in_vars.size() && i < g.size(); ++i) {
     const uint32_t var = n.in_vars[i];
@@ -362,7 +366,7 @@ void Tape::step(Node& n, Walk& w) {
     RUTILE_CHECK(g[i].shape() == n.in_metas[i].shape,
                  cat("the gradient of ", n.op->name, " for input ", n.op->input_name(i), " is ",
                      g[i].meta(), ", expected ", n.in_metas[i]));
-    accumulate(var, g[i], w);
+    accumulate(var, ops::to_device(g[i], n.in_metas[i].device), w);
   }
 }
 
@@ -440,6 +444,7 @@ std::vector<Tensor> Tape::backward(const GradScope& scope, std::span<const Tenso
     // The body of a composition gives a part of an operand's gradient, hooks see the whole.
     if (it == kept.end() && !scope.partial_) finish(x_vars[i], w);
     Tensor g = it == kept.end() ? w.find(x_vars[i])->grad : it->second;
+    ScopedValue<Device> there(call_modes().device, xs[i].device());
     if (!g.defined()) g = ops::full(xs[i].shape(), Scalar(0), xs[i].dtype());
     if (g.dtype() != xs[i].dtype()) g = ops::cast(g, xs[i].dtype());
     result.push_back(g);
@@ -533,6 +538,7 @@ std::vector<Tensor> GradScope::gradient(const Tensor& y, std::span<const Tensor>
   }
   if (dy.defined()) return gradients({&y, 1}, xs, {&dy, 1}, retain);
   ScopedValue<TapeHook*> constant(call_modes().tape, nullptr);
+  ScopedValue<Device> there(call_modes().device, y.device());
   const Tensor one = ops::full(y.shape(), Scalar(1), y.dtype());
   return gradients({&y, 1}, xs, {&one, 1}, retain);
 }

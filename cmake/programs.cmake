@@ -7,7 +7,7 @@
 #   tests/support/, tests/ops/samples/: code that all tests and benchmarks share
 
 # These tests see what a user sees: they link librutile.so. All others reach internals.
-set(rutile_shared_tests dist e2e plugin)
+set(rutile_shared_tests device dist e2e plugin)
 list(APPEND rutile_shared_tests cuda_plugin gpu)
 
 # Calls <function>(<name> <sources>...) for each folder below <root> that has sources.
@@ -55,6 +55,12 @@ function(rutile_test name)
     target_link_libraries(${program} PRIVATE rutile)
   else()
     target_link_libraries(${program} PRIVATE ${rutile_test_objects} rutile_internal)
+  endif()
+  if(name STREQUAL "device")
+    target_link_libraries(${program} PRIVATE ${rutile_test_objects})
+    if(TARGET rutile_fake)
+      add_dependencies(${program} rutile_fake)
+    endif()
   endif()
   add_test(NAME ${program} COMMAND ${program} --gtest_brief=1 WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
   # Threads that wait without spinning: on a busy machine the suite would otherwise take several times as long.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/core/build_id.h"
 
-#include "rutile_build_id.h"
+#include <rutile_build_id.h>
 
 namespace rutile {
 

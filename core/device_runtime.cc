@@ -166,6 +166,15 @@ void synchronize(Device device) {
   if (device.type != DeviceType::kCpu) throw_if_error(device_runtime(device).synchronize());
 }
 
+void synchronize_devices() {
+  for (auto& type : g_runtimes) {
+    for (auto& slot : type) {
+      DeviceRuntime* runtime = slot.load(std::memory_order_acquire);
+      if (runtime) throw_if_error(runtime->synchronize());
+    }
+  }
+}
+
 Status copy_bytes(void* to, Device to_device, const void* from, Device from_device, size_t bytes) {
   if (bytes == 0) return Status();
   const bool to_cpu = to_device.type == DeviceType::kCpu;

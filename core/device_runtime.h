@@ -105,6 +105,8 @@ inline Stream compute_stream(Device device) {
 // Waits until the device has done all that it was given; throws the first error among it. Nothing
 // to do on the cpu.
 RUTILE_API void synchronize(Device device);
+// The same for all devices that were opened.
+RUTILE_API void synchronize_devices();
 
 // Copies of whole memory blocks between or on devices (either may be the cpu). Bytes from a device
 // to the host are there on return.

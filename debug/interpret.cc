@@ -24,6 +24,7 @@ std::vector<Tensor> run_node(const graph::Node& n, const std::vector<Tensor>& in
   std::vector<Tensor> out(n.outputs.size());
   CallModes modes;
   modes.reference_kernels = reference;
+  modes.device = call_modes().device;
   ScopedValue<CallModes> only(call_modes(), modes);
   try {
     call(*n.op, n.attrs.get(), in, out);

@@ -2,7 +2,9 @@
 #include "rutile/debug/special_numbers.h"
 
 #include <algorithm>
+#include <vector>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/core/strings.h"
 
 namespace rutile::debug {
@@ -91,6 +93,12 @@ void walk(const TensorMeta& m, int dim, int64_t offset, Counter* counter) {
 SpecialNumbers count_special(const TensorMeta& meta, const void* data, bool nan, bool inf) {
   Format f;
   if (!data || meta.numel() == 0 || !format_of(meta.dtype, &f)) return {};
+  std::vector<char> host;
+  if (!(meta.device == kCpu)) {
+    host.resize(static_cast<size_t>(meta.nbytes()));
+    throw_if_error(copy_bytes(host.data(), kCpu, data, meta.device, host.size()));
+    data = host.data();
+  }
   Counter counter(f, data, nan, inf);
   if (meta.layout != kStrided) {
     counter.run(0, meta.nbytes() / static_cast<int64_t>(dtype_size(meta.dtype)));

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <limits>
 #include <unordered_map>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/core/thread.h"
 #include "rutile/debug/interpret.h"
 #include "rutile/graph/exec/frozen.h"
@@ -85,13 +85,15 @@ std::vector<Tensor> run_plan(const Graph& g, const Node& n, const Plan& plan,
     out_data.push_back(data);
     if (alias < 0) continue;
     const auto bytes = static_cast<size_t>(g.meta(n.outputs[i]).nbytes());
-    if (bytes) std::memcpy(data, in_data[static_cast<size_t>(alias)], bytes);
+    const Device at = g.meta(n.outputs[i]).device;
+    throw_if_error(copy_bytes(data, at, in_data[static_cast<size_t>(alias)], at, bytes));
     in_data[static_cast<size_t>(alias)] = data;
   }
   Ref<Storage> workspace;
-  KernelArgs args{in_data.data(), out_data.data(), nullptr};
+  const Device device = n.outputs.empty() ? kCpu : g.meta(n.outputs.front()).device;
+  KernelArgs args{in_data.data(), out_data.data(), nullptr, compute_stream(device)};
   if (plan.workspace_bytes) {
-    workspace = Storage::allocate(plan.workspace_bytes, kCpu);
+    workspace = Storage::allocate(plan.workspace_bytes, device);
     args.workspace = workspace->data();
   }
   throw_if_error(plan.run(plan, args));

@@ -10,6 +10,7 @@
 #include "rutile/graph/dump.h"
 #include "rutile/ops/amp.h"
 #include "rutile/ops/communicator.h"
+#include "rutile/ops/transfer.h"
 
 namespace rutile::graph {
 
@@ -25,6 +26,7 @@ struct Key {
   DType low = DType::kBF16;
   AmpPolicyPtr policy;
   bool reference = false;
+  Device device;  // in force
   int threads = 1;
   uint64_t groups = 0;  // communicator_edition()
   uint64_t version = 0;
@@ -49,6 +51,7 @@ std::string difference(const Key& a, const Key& b) {
   if (a.amp != b.amp || (a.amp && (a.low != b.low || !same_policy(a.policy, b.policy)))) {
     return "mixed precision changed";
   }
+  if (!(a.device == b.device)) return cat("was for ", a.device, " and is for ", b.device);
   if (a.threads != b.threads) return cat("threads were ", a.threads, " and are ", b.threads);
   if (a.groups != b.groups) return "groups of processes were made or ended";
   if (a.reference != b.reference) return "reference kernels were switched";
@@ -135,6 +138,7 @@ struct Compiled::State {
     k.low = m.amp.low;
     k.policy = amp_policy();
     k.reference = m.reference_kernels;
+    k.device = m.device;
     k.threads = num_threads();
     k.groups = communicator_edition();
     k.version = version ? version() : 0;
@@ -147,6 +151,7 @@ struct Compiled::State {
     for (auto it = entries.begin(); it != entries.end(); ++it) {
       const Entry& e = **it;
       if (e.key.variant.id != variant.id || !difference(e.key, key).empty()) continue;
+      e.session->bring_states();
       if (!e.session->changed_state().empty()) continue;
       entries.splice(entries.begin(), entries, it);
       return entries.front();
@@ -299,6 +304,15 @@ std::vector<Tensor> Compiled::operator()(const std::vector<Tensor>& inputs,
                                          const Variant& variant) {
   const CallModes& modes = call_modes();
   if (modes.trace || modes.tape || modes.states) return state_->run_as_written(inputs);
+  if (!(modes.device == kCpu)) {
+    std::vector<Tensor> there;
+    bool moved = false;
+    for (const Tensor& t : inputs) {
+      there.push_back(ops::upload(t, modes.device));
+      moved = moved || there.back().impl() != t.impl();
+    }
+    if (moved) return (*this)(there, variant);
+  }
   std::vector<TensorMeta> metas;
   for (const Tensor& t : inputs) metas.push_back(t.meta());
   EntryPtr entry;

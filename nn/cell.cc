@@ -8,6 +8,7 @@
 #include "rutile/nn/cell_observer.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/transfer.h"
 
 namespace rutile::nn {
 
@@ -282,7 +283,7 @@ void Cell::register_parameter(std::string name, Tensor value, ParameterPtr* slot
 
 Ref<State> Cell::register_buffer(std::string name, Tensor value) {
   check_new_name(name);
-  Ref<State> state = make_ref<State>(join(path_, name), std::move(value));
+  Ref<State> state = make_ref<State>(join(path_, name), ops::to_device_in_force(value));
   buffers_.emplace_back(std::move(name), state);
   changed();
   return state;
@@ -329,6 +330,16 @@ void Cell::to(DType dtype) {
     }
   }
   apply([](Cell& c) { c.changed(); });
+}
+
+void Cell::to(Device device) {
+  bool moved = false;
+  for (const auto& [name, state] : named_states()) {
+    if (!state->meta().numel() || state->meta().device == device) continue;
+    state->set_concrete(state->concrete().to(device));
+    moved = true;
+  }
+  if (moved) apply([](Cell& c) { c.changed(); });
 }
 
 void Cell::set_full_precision(bool on) { full_precision_ = on; }

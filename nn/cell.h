@@ -117,6 +117,9 @@ class RUTILE_API Cell {
   void freeze(bool on = true);
   // Casts every floating parameter and buffer (f32 or f64).
   void to(DType dtype);
+  // Moves every parameter and buffer. Steps (nn/train_step.h) move their optimizer and their inputs
+  // to where the network is.
+  void to(Device device);
   // This Cell runs in full precision inside a mixed-precision scope.
   void set_full_precision(bool on);
   // Gradients of this Cell keep its inputs alone: backward runs it again, with the same dropout

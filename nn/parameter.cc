@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/nn/parameter.h"
 
+#include "rutile/ops/transfer.h"
+
 namespace rutile::nn {
 
 namespace {
@@ -12,7 +14,7 @@ Parameter::Parameter(std::string name, Tensor value, bool frozen) {
   if (!value.defined())
     throw_error(ErrorCode::kType, cat("parameter ", name, " got an empty Tensor"));
   requires_grad_ = trained;
-  state_ = make_ref<State>(std::move(name), std::move(value));
+  state_ = make_ref<State>(std::move(name), ops::to_device_in_force(value));
 }
 
 void Parameter::set_requires_grad(bool on) {

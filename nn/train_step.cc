@@ -11,6 +11,7 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/optim.h"
 #include "rutile/ops/random.h"
+#include "rutile/ops/transfer.h"
 
 namespace rutile::nn {
 
@@ -67,6 +68,7 @@ struct TrainStep::Impl {
   Part part = Part::kWhole;  // of the call that runs or is traced
   std::unique_ptr<dist::GradientReducer> reducer = {};
   bool together = false;  // states have been made rank 0's
+  Device settled_ = {};   // where settle() left everything
 
   void make_sums() {
     batches = make_ref<State>("batches", Tensor::scalar(int64_t{0}, DType::kI64));
@@ -96,6 +98,25 @@ struct TrainStep::Impl {
     for (const ParameterPtr& p : optimizer->parameters())
       states.emplace_back(p->name(), p->state());
     dist::check_replicas(states, options.data_parallel->group);
+  }
+
+  // Where the network's parameters are; all else that a step changes follows them.
+  Device settle() {
+    const Device device = optimizer->parameters().front()->meta().device;
+    if (device == settled_) return device;
+    optimizer->move_states();
+    auto move = [device](const Ref<State>& s) {
+      if (!(s->meta().device == device)) s->set_concrete(s->concrete().to(device));
+    };
+    for (const Ref<State>& s : sums) move(s);
+    if (options.loss_scaler) {
+      for (const auto& [name, state] : options.loss_scaler->named_states()) move(state);
+    }
+    if (options.ema) {
+      for (const auto& [name, state] : options.ema->named_states()) move(state);
+    }
+    settled_ = device;
+    return device;
   }
 
   // Which part of an accumulated step the next call is.
@@ -248,7 +269,9 @@ StepResult TrainStep::operator()(const Tensor& x, const Tensor& y) {
   impl_->start_together();
   impl_->optimizer->before_step();
   impl_->part = impl_->next_part();
-  const std::vector<Tensor> batch{x, y};
+  const Device device = impl_->settle();
+  ScopedValue<Device> there(call_modes().device, device);
+  const std::vector<Tensor> batch{ops::upload(x, device), ops::upload(y, device)};
   std::vector<Tensor> r =
       impl_->compiled ? (*impl_->compiled)(batch, impl_->variant()) : impl_->step(batch);
   const bool updated = impl_->part == Part::kWhole || impl_->part == Part::kLast;
@@ -259,7 +282,12 @@ StepResult TrainStep::operator()(const Tensor& x, const Tensor& y) {
 
 void TrainStep::prepare(const TensorMeta& x, const TensorMeta& y) {
   impl_->part = impl_->next_part();
-  if (impl_->compiled) impl_->compiled->prepare({x, y}, impl_->variant());
+  if (!impl_->compiled) return;
+  std::vector<TensorMeta> batch{x, y};
+  const Device device = impl_->settle();
+  ScopedValue<Device> there(call_modes().device, device);
+  for (TensorMeta& m : batch) m.device = device;
+  impl_->compiled->prepare(batch, impl_->variant());
 }
 
 graph::Explanation TrainStep::explain(const Tensor& x, const Tensor& y,
@@ -267,7 +295,10 @@ graph::Explanation TrainStep::explain(const Tensor& x, const Tensor& y,
   if (!impl_->compiled) throw_not_compiled();
   impl_->check_parameters();
   impl_->part = impl_->batches ? Part::kLast : Part::kWhole;
-  return graph::explain(*impl_->compiled, {x, y}, options);
+  const Device device = impl_->settle();
+  ScopedValue<Device> there(call_modes().device, device);
+  return graph::explain(*impl_->compiled, {ops::upload(x, device), ops::upload(y, device)},
+                        options);
 }
 
 Cell& TrainStep::net() { return *impl_->net; }
@@ -311,6 +342,10 @@ struct EvalStep::Impl {
   std::unique_ptr<graph::Compiled> compiled;
   AmpPolicyPtr policy = {};
 
+  Ref<State> first_state = {};  // it says where the network is
+
+  Device device() const { return first_state ? first_state->meta().device : call_modes().device; }
+
   std::vector<Tensor> forward(const std::vector<Tensor>& inputs) {
     NoGradScope no_grad;
     std::optional<AmpScope> amp;
@@ -323,6 +358,8 @@ EvalStep::EvalStep(CellPtr net, StepOptions options) : impl_(std::make_unique<Im
   if (!net) throw_error(ErrorCode::kValue, "an EvalStep needs a network");
   *impl_ = {std::move(net), std::move(options), nullptr};
   impl_->policy = policy_of(impl_->options);
+  const std::vector<NamedState> states = impl_->net->named_states();
+  if (!states.empty()) impl_->first_state = states.front().second;
   if (impl_->options.mode == Mode::kGraph) {
     Impl* p = impl_.get();
     impl_->compiled = std::make_unique<graph::Compiled>(
@@ -336,14 +373,18 @@ EvalStep::EvalStep(EvalStep&&) noexcept = default;
 
 Tensor EvalStep::operator()(const Tensor& x) {
   EvalModeScope eval(*impl_->net);
-  if (impl_->compiled) return (*impl_->compiled)({x})[0];
-  return impl_->forward({x})[0];
+  const Device device = impl_->device();
+  ScopedValue<Device> there(call_modes().device, device);
+  const std::vector<Tensor> batch{ops::upload(x, device)};
+  return impl_->compiled ? (*impl_->compiled)(batch)[0] : impl_->forward(batch)[0];
 }
 
 graph::Explanation EvalStep::explain(const Tensor& x, const graph::ExplainOptions& options) {
   if (!impl_->compiled) throw_not_compiled();
   EvalModeScope eval(*impl_->net);
-  return graph::explain(*impl_->compiled, {x}, options);
+  const Device device = impl_->device();
+  ScopedValue<Device> there(call_modes().device, device);
+  return graph::explain(*impl_->compiled, {ops::upload(x, device)}, options);
 }
 
 graph::Compiled* EvalStep::compiled() { return impl_->compiled.get(); }

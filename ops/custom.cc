@@ -148,6 +148,7 @@ class OnMetas final : public TraceHook, public StateHook {
 Status infer_by_compose(const CustomDef& def, const CallMeta& c, TensorMeta* out) {
   OnMetas metas;
   CallModes modes;
+  modes.device = call_modes().device;
   modes.trace = &metas;
   modes.states = &metas;
   ScopedValue<CallModes> scope(call_modes(), modes);

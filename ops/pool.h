@@ -118,6 +118,7 @@ RUTILE_API Tensor upsample_nearest2d(Arg x, Int2 scale = 2);
 struct PoolAxis {
   int64_t size, kernel, stride, pad, dilation;
 };
-RUTILE_API Status pooled_size(const PoolAxis& axis, bool ceil_mode, const char* name, int64_t* size);
+RUTILE_API Status pooled_size(const PoolAxis& axis, bool ceil_mode, const char* name,
+                              int64_t* size);
 
 }  // namespace rutile::ops

@@ -10,6 +10,7 @@
 #include "rutile/ops/elementwise_infer.h"
 #include "rutile/ops/random_infer.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/transfer.h"
 
 namespace rutile {
 namespace {
@@ -27,6 +28,11 @@ void Generator::seed(uint64_t seed) {
 
 Tensor Generator::next_key() {
   std::lock_guard lock(mutex_);  // an update moves the value out of its State
+  // It draws where the numbers are wanted; the stream of keys goes on.
+  if (const Device here = call_modes().device; !(state_->meta().device == here)) {
+    ScopedValue<CallModes> direct(call_modes(), CallModes());
+    state_->set_concrete(ops::to_device(state_->concrete(), here));
+  }
   State* states[] = {state_.get()};
   Tensor key;
   State::update(ops::kNextKey, nullptr, states, {}, {&key, 1});

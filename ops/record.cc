@@ -5,6 +5,7 @@
 #include <mutex>
 #include <utility>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/ops/cost.h"
 
 namespace rutile::ops {
@@ -55,6 +56,7 @@ void stop_recording() {
 }
 
 std::vector<Recorded> take_recorded() {
+  synchronize_devices();  // what they still have to record
   const std::lock_guard lock(store().mutex);
   return std::exchange(store().values, {});
 }

@@ -2,11 +2,12 @@
 #include "rutile/ops/state.h"
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <vector>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/ops/call.h"
+#include "rutile/ops/transfer.h"
 #include "rutile/ops/view.h"
 
 namespace rutile {
@@ -33,8 +34,8 @@ Tensor own(Tensor value) {
 
 Tensor clone(const Tensor& t) {
   Tensor copy = Tensor::empty(t.meta());
-  const auto bytes = static_cast<size_t>(t.meta().nbytes());
-  if (bytes > 0) std::memcpy(copy.impl()->data, t.impl()->data, bytes);
+  throw_if_error(copy_bytes(copy.impl()->data, t.device(), t.impl()->data, t.device(),
+                            static_cast<size_t>(t.meta().nbytes())));
   return copy;
 }
 
@@ -106,7 +107,7 @@ void State::write(const Tensor& value) {
     throw_error(ErrorCode::kValue,
                 cat("state ", name_, " is ", old, ", its new value is ", value.meta()));
   }
-  const Tensor placed = ops::contiguous(value);
+  const Tensor placed = ops::to_device(ops::contiguous(value), old.device);
   if (StateHook* hook = call_modes().states) {
     hook->write_state(*this, placed);
     return;

@@ -42,6 +42,25 @@ Tensor to_device(Arg x, Device device) {
   return call1(kToDevice, &a, {x.tensor}, x.where);
 }
 
+Tensor upload(const Tensor& x, Device device) {
+  if (!x.defined() || x.device() == device) return x;
+  const bool plain = x.device() == kCpu && !x.is_symbolic() && x.meta().layout == kStrided;
+  if (!plain || !x.meta().is_dense() || call_modes().trace) return to_device(x, device);
+  TensorMeta meta = x.meta();
+  meta.device = device;
+  Ref<Storage> storage =
+      device_runtime(device).upload(x.impl()->data, static_cast<size_t>(meta.nbytes()));
+  void* const data = storage->data();
+  return Tensor::view_of(std::move(storage), data, meta);
+}
+
+Tensor to_device_in_force(const Tensor& x) {
+  const Device device = call_modes().device;
+  if (device == kCpu || !x.defined() || x.is_symbolic() || x.device() == device) return x;
+  ScopedValue<CallModes> direct(call_modes(), CallModes());
+  return to_device(x, device);
+}
+
 }  // namespace rutile::ops
 
 namespace rutile {

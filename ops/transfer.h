@@ -22,4 +22,11 @@ extern RUTILE_API const OpDef kToDevice;
 //   Tensor y = ops::to_device(x, {DeviceType::kCuda, 0});   // or x.to(...)
 RUTILE_API Tensor to_device(Arg x, Device device);
 
+// Input of a step: a tensor of the host on `device`, copied from pinned memory over the copy stream
+// while the device still computes; another tensor is to_device(). Not recorded by traces and tapes.
+RUTILE_API Tensor upload(const Tensor& x, Device device);
+
+// A tensor of the host on the device in force (DeviceScope), for what is made to stay: parameters.
+RUTILE_API Tensor to_device_in_force(const Tensor& x);
+
 }  // namespace rutile::ops

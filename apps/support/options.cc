@@ -136,7 +136,7 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
          "memory for time: off; cheap: norms and activations are computed again in backward; "
          "a size (900MB): until kept values fit it [off]")
       ->check(remat_size());
-  app.add_option("--device", o->device, "cpu [cpu]");
+  app.add_option("--device", o->device, "cpu, cuda, or the second GPU: cuda:1 [cpu]");
   app.add_option("--lr", given->lr, cat("learning rate", defaults(program, &Recipe::lr)))
       ->check(positive_number());
   app.add_option("--seed", o->seed, "of initial values, order and random transforms [0]")
@@ -186,10 +186,9 @@ void complete(const Program& program, const Given& given, Options* o) {
   o->steps = given.steps.value_or(recipe->steps);
   o->precision = given.precision.value_or(recipe->precision);
   o->lr = given.lr.value_or(recipe->lr);
-  if (o->device == "cuda" || o->device == "gpu") {
-    refuse("--device", "there is no CUDA backend yet; use cpu");
+  if (Device d; !parse_device(o->device, &d)) {
+    refuse("--device", cat("'", o->device, "' is none of cpu, cuda, cuda:1"));
   }
-  if (o->device != "cpu") refuse("--device", cat("'", o->device, "' is none of cpu"));
   if (!o->graph() && o->remat != "off") refuse("--remat", "needs --mode graph");
   if (o->resume && o->checkpoint.empty()) refuse("--resume", "needs --checkpoint DIR");
   if (o->checkpoint_steps > 0 && o->checkpoint.empty()) {

@@ -45,6 +45,7 @@ train::Metadata manifest(const Options& o, const Work& work) {
           {"steps", cat(o.steps)},
           {"mode", o.mode},
           {"precision", o.precision},
+          {"device", o.device},
           {"lr", cat(o.lr)},
           {"seed", cat(o.seed)},
           {"threads", cat(num_threads())}};
@@ -70,7 +71,7 @@ class Session {
     check_places();
     say(cat(o_.program, ": ", work_.network, " with ", grouped(work_.net->num_elements()),
             " parameters; ", o_.dataset, ": ", data_.description, "; ", o_.mode, ", ", o_.precision,
-            ", ", num_threads(), " thread(s)",
+            ", ", o_.device == "cpu" ? "" : cat(o_.device, ", "), num_threads(), " thread(s)",
             dist::size() > 1 ? cat(", ", dist::size(), " ranks") : ""));
     if (o_.explain) return explain();
     if (folder_) prepare_checkpoints();
@@ -254,6 +255,9 @@ class Session {
 }  // namespace
 
 void train_and_report(const Options& options, Data& data, const Work& work) {
+  Device device;
+  if (!parse_device(options.device, &device)) return;  // the options were checked
+  work.net->to(device);
   Session(options, data, work).run();
 }
 

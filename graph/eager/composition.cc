@@ -108,6 +108,7 @@ std::unique_ptr<Graph> traced(const Region::Function& fn, const std::vector<Tens
   modes.trace = &tracer;
   modes.states = &tracer;
   modes.forward = call_modes().forward;
+  modes.device = call_modes().device;
   ScopedValue<CallModes> tracing(call_modes(), modes);
   ScopedValue<Phase> phase(current_phase(), Phase::kForward);
   for (const Tensor& t : fn(symbols)) g->outputs.push_back(tracer.value_of(t));
@@ -119,9 +120,10 @@ std::unique_ptr<Graph> traced(const Region::Function& fn, const std::vector<Tens
   return g;
 }
 
-bool on_cpu(const Graph& g) {
-  return std::all_of(g.values.begin(), g.values.end(),
-                     [](const Value& v) { return v.meta.device.type == DeviceType::kCpu; });
+bool on_one_device(const Graph& g) {
+  return std::all_of(g.values.begin(), g.values.end(), [&g](const Value& v) {
+    return v.meta.device == g.values.front().meta.device;
+  });
 }
 
 // Undefined results keep their place.
@@ -146,7 +148,7 @@ std::shared_ptr<const Composition> make(const Region::Function& fn,
   constexpr size_t kMostCalls = 256;  // else compiling costs more than it saves
   try {
     const std::unique_ptr<Graph> g = traced(fn, operands);
-    if (!g || !on_cpu(*g) || g->order.size() > kMostCalls) return nullptr;
+    if (!g || !on_one_device(*g) || g->order.size() > kMostCalls) return nullptr;
     const size_t calls = g->order.size();
     if (!fuse(*g).ok() || g->order.size() >= calls) return nullptr;
     return std::make_shared<Calls>(*g);

@@ -13,10 +13,10 @@ namespace rutile::graph {
 
 class RUTILE_API ArenaPool {
  public:
-  // An arena of at least `bytes` for the length of a run: the smallest free one that is large
-  // enough. Where all free ones are too small, one of them goes in exchange for a larger one.
-  // Memory fresh from the system is touched here, by all threads at once.
-  Ref<Storage> take(int64_t bytes);
+  // An arena on the device of at least `bytes` for the length of a run: the smallest free one that
+  // is large enough. Where all free ones are too small, one of them goes in exchange for a larger
+  // one. Memory fresh from the system is touched here, by all threads at once.
+  Ref<Storage> take(int64_t bytes, Device device = kCpu);
   void give(Ref<Storage> arena);
 
   // Of all arenas, free or taken.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/core/interrupt.h"
 #include "rutile/graph/exec/session_hook.h"
 #include "rutile/graph/ir/body.h"
@@ -39,8 +40,8 @@ struct Callee {
   static void patch(const std::vector<Patch>& patches, void** slots, Of&& of) {
     for (const Patch& p : patches) slots[p.slot] = static_cast<char*>(of(p.index)) + p.offset;
   }
-  Status run(void* const* slots) const;
-  Status run_observed(void* const* slots, SessionHook& hook) const;
+  Status run(void* const* slots, Stream stream) const;
+  Status run_observed(void* const* slots, Stream stream, SessionHook& hook) const;
 };
 
 Status Callee::init(const Ref<Region>& body) {
@@ -71,21 +72,21 @@ void Callee::place(void** slots, char* arena) const {
   }
 }
 
-Status Callee::run(void* const* slots) const {
+Status Callee::run(void* const* slots, Stream stream) const {
   if (SessionHook* hook = running_hook()) [[unlikely]]
-    return run_observed(slots, *hook);
+    return run_observed(slots, stream, *hook);
   for (const Step& s : program.steps) {
     const KernelArgs args{slots + s.first_in, slots + s.first_out,
-                          s.workspace == kNone ? nullptr : slots[s.workspace]};
+                          s.workspace == kNone ? nullptr : slots[s.workspace], stream};
     if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]]
       return Status(status.code(), describe_failure(*graph, s, status));
   }
   return Status();
 }
 
-Status Callee::run_observed(void* const* slots, SessionHook& hook) const {
+Status Callee::run_observed(void* const* slots, Stream stream, SessionHook& hook) const {
   for (const Step& s : program.steps) {
-    if (Status status = run_hooked({*graph, s, slots}, hook); !status.ok()) {
+    if (Status status = run_hooked({*graph, s, slots, stream}, hook); !status.ok()) {
       return Status(status.code(), describe_failure(*graph, s, status));
     }
   }
@@ -95,6 +96,23 @@ Status Callee::run_observed(void* const* slots, SessionHook& hook) const {
 struct ControlPlan : Plan {
   std::string name;  // what `kernel` points to
   int steps = 0;
+  Device device;
+  size_t table_bytes = 0;  // of pointers, which the host reads; other offsets are behind them
+
+  // A number of the device that the host goes by.
+  template <class T>
+  Status read(const void* p, T* out) const {
+    return copy_bytes(out, kCpu, p, device, sizeof(T));
+  }
+  Status copy(void* to, const void* from, int64_t bytes) const {
+    return copy_bytes(to, device, from, device, static_cast<size_t>(bytes));
+  }
+  Status zero(void* p, int64_t bytes) const {
+    if (!(device == kCpu)) return device_runtime(device).fill(p, 0, static_cast<size_t>(bytes));
+    std::memset(p, 0, static_cast<size_t>(bytes));
+    return Status();
+  }
+  size_t workspace_for(size_t all) const { return device == kCpu ? all : all - table_bytes; }
   void set_name(const char* what) {
     name = cat(what, " of ", steps, steps == 1 ? " kernel" : " kernels");
     kernel = name.c_str();
@@ -104,6 +122,24 @@ struct ControlPlan : Plan {
   }
 };
 
+// A step's pointers and the rest of its memory. On the cpu both lie in the workspace; a device's
+// workspace is no place for pointers that the host reads.
+struct Space {
+  Space(const ControlPlan& p, const KernelArgs& args) {
+    char* const workspace = static_cast<char*>(args.workspace);
+    if (p.device == kCpu) {
+      table = workspace;
+      data = workspace + p.table_bytes;
+      return;
+    }
+    own = std::make_unique<void*[]>(p.table_bytes / sizeof(void*));
+    table = reinterpret_cast<char*>(own.get());
+    data = workspace;
+  }
+  std::unique_ptr<void*[]> own;
+  char *table = nullptr, *data = nullptr;
+};
+
 // ---- Branch
 
 struct BranchPlan final : ControlPlan {
@@ -111,24 +147,30 @@ struct BranchPlan final : ControlPlan {
 
   static Status execute(const Plan& plan, const KernelArgs& args) {
     const auto& p = static_cast<const BranchPlan&>(plan);
-    const Callee& c = p.bodies[*static_cast<const bool*>(args.in[0]) ? 0 : 1];
-    char* memory = static_cast<char*>(args.workspace);
-    void** slots = reinterpret_cast<void**>(memory);
-    c.place(slots, memory + c.slots_bytes());
+    bool holds = false;
+    RUTILE_RETURN_IF_ERROR(p.read(args.in[0], &holds));
+    const Callee& c = p.bodies[holds ? 0 : 1];
+    const Space space(p, args);
+    void** slots = reinterpret_cast<void**>(space.table);
+    c.place(slots, space.data);
     Callee::patch(c.inputs, slots, [&](int i) { return args.in[1 + i]; });
     Callee::patch(c.outputs, slots, [&](int i) { return args.out[i]; });
-    return c.run(slots);
+    return c.run(slots, args.stream);
   }
 };
 
-Status plan_branch(const ops::CondAttrs& a, std::shared_ptr<const Plan>* plan) {
+Status plan_branch(const ops::CondAttrs& a, Device device, std::shared_ptr<const Plan>* plan) {
   auto p = std::make_shared<BranchPlan>();
+  p->device = device;
+  size_t arena = 0;
   RUTILE_RETURN_IF_ERROR(p->bodies[0].init(a.then_body));
   RUTILE_RETURN_IF_ERROR(p->bodies[1].init(a.else_body));
   for (const Callee& c : p->bodies) {
-    p->workspace_bytes = std::max(p->workspace_bytes, c.slots_bytes() + c.arena_bytes());
+    p->table_bytes = std::max(p->table_bytes, c.slots_bytes());
+    arena = std::max(arena, c.arena_bytes());
     p->count(c.program);
   }
+  p->workspace_bytes = p->workspace_for(p->table_bytes + arena);
   p->run = BranchPlan::execute;
   p->set_name("branch");
   *plan = std::move(p);
@@ -143,15 +185,15 @@ struct LoopPlan final : ControlPlan {
   int first = 0, carries = 0, scanned = 0, results = 0;
   bool reverse = false, counted = false, conditional = false;
   std::vector<int64_t> slice_bytes, result_bytes;  // of an iteration
-  // Offsets in the workspace.
-  size_t condition_slots = 0, arena = 0, pointers = 0, holds = 0;
+  // Offsets among the pointers, and behind them.
+  size_t condition_slots = 0, pointers = 0, arena = 0, holds = 0;
   std::vector<size_t> spare;  // the carries' second buffers
 
   Status init(const Graph& g, const Node& n, const ops::LoopAttrs& a);
   static Status execute(const Plan& plan, const KernelArgs& args);
   Status iterate(const KernelArgs& args, int64_t count, int64_t* done) const;
-  Status check(const KernelArgs& args, void** slots, void* const* carry, bool* go) const;
-  void finish(const KernelArgs& args, void* const* carry, int64_t done) const;
+  Status check(const KernelArgs& args, const Space& space, void* const* carry, bool* go) const;
+  Status finish(const KernelArgs& args, void* const* carry, int64_t done) const;
 };
 
 Status LoopPlan::init(const Graph& g, const Node& n, const ops::LoopAttrs& a) {
@@ -177,47 +219,49 @@ Status LoopPlan::init(const Graph& g, const Node& n, const ops::LoopAttrs& a) {
   size_t at = body.slots_bytes();
   auto take = [&](size_t bytes) { return std::exchange(at, at + round_up(bytes)); };
   condition_slots = take(conditional ? condition.slots_bytes() : 0);
-  arena = take(std::max(body.arena_bytes(), conditional ? condition.arena_bytes() : 0));
   pointers = take(2 * static_cast<size_t>(carries) * sizeof(void*));
+  table_bytes = std::exchange(at, 0);
+  arena = take(std::max(body.arena_bytes(), conditional ? condition.arena_bytes() : 0));
   holds = take(1);
   for (int i = 0; i < carries; ++i) spare.push_back(take(static_cast<size_t>(result_bytes[i])));
-  workspace_bytes = at;
+  workspace_bytes = workspace_for(table_bytes + at);
   run = execute;
   set_name("loop");
   return Status();
 }
 
-Status LoopPlan::check(const KernelArgs& args, void** slots, void* const* carry, bool* go) const {
-  bool* const result = reinterpret_cast<bool*>(static_cast<char*>(args.workspace) + holds);
+Status LoopPlan::check(const KernelArgs& args, const Space& space, void* const* carry,
+                       bool* go) const {
+  void** const slots = reinterpret_cast<void**>(space.table + condition_slots);
+  void* const result = space.data + holds;
   Callee::patch(condition.inputs, slots,
                 [&](int i) { return i < carries ? carry[i] : args.in[first + i]; });
   Callee::patch(condition.outputs, slots, [&](int) -> void* { return result; });
-  RUTILE_RETURN_IF_ERROR(condition.run(slots));
-  *go = *result;
-  return Status();
+  RUTILE_RETURN_IF_ERROR(condition.run(slots, args.stream));
+  return read(result, go);
 }
 
 // Carries go to and fro between the result's memory and a spare buffer; where the number of
 // iterations is known the last one writes the result.
 Status LoopPlan::iterate(const KernelArgs& args, int64_t count, int64_t* done) const {
-  char* const memory = static_cast<char*>(args.workspace);
-  void** const slots = reinterpret_cast<void**>(memory);
-  void** const test_slots = reinterpret_cast<void**>(memory + condition_slots);
-  void** const carry = reinterpret_cast<void**>(memory + pointers);
+  const Space space(*this, args);
+  void** const slots = reinterpret_cast<void**>(space.table);
+  void** const test_slots = reinterpret_cast<void**>(space.table + condition_slots);
+  void** const carry = reinterpret_cast<void**>(space.table + pointers);
   void** const next = carry + carries;
-  body.place(slots, memory + arena);
-  if (conditional) condition.place(test_slots, memory + arena);
+  body.place(slots, space.data + arena);
+  if (conditional) condition.place(test_slots, space.data + arena);
   for (int i = 0; i < carries; ++i) carry[i] = args.in[first + i];
   for (*done = 0; count < 0 || *done < count; ++*done) {
     if (stop_requested()) return Status(ErrorCode::kInterrupted, "was interrupted");
     if (conditional) {
       bool go = false;
-      RUTILE_RETURN_IF_ERROR(check(args, test_slots, carry, &go));
+      RUTILE_RETURN_IF_ERROR(check(args, space, carry, &go));
       if (!go) break;
     }
     const int64_t i = reverse ? count - 1 - *done : *done;
     const bool into_result = ((count < 0 || conditional ? *done : count - 1 - *done) & 1) == 0;
-    for (int k = 0; k < carries; ++k) next[k] = into_result ? args.out[k] : memory + spare[k];
+    for (int k = 0; k < carries; ++k) next[k] = into_result ? args.out[k] : space.data + spare[k];
     Callee::patch(body.inputs, slots, [&](int k) -> void* {
       if (k < carries) return carry[k];
       char* const operand = static_cast<char*>(args.in[first + k]);
@@ -226,31 +270,33 @@ Status LoopPlan::iterate(const KernelArgs& args, int64_t count, int64_t* done) c
     Callee::patch(body.outputs, slots, [&](int k) -> void* {
       return k < carries ? next[k] : static_cast<char*>(args.out[k]) + i * result_bytes[k];
     });
-    RUTILE_RETURN_IF_ERROR(body.run(slots));
+    RUTILE_RETURN_IF_ERROR(body.run(slots, args.stream));
     std::copy(next, next + carries, carry);
   }
-  finish(args, carry, *done);
-  return Status();
+  return finish(args, carry, *done);
 }
 
-void LoopPlan::finish(const KernelArgs& args, void* const* carry, int64_t done) const {
+Status LoopPlan::finish(const KernelArgs& args, void* const* carry, int64_t done) const {
   for (int k = 0; k < carries; ++k) {
     if (carry[k] == args.out[k] || result_bytes[k] == 0) continue;
-    std::memcpy(args.out[k], carry[k], static_cast<size_t>(result_bytes[k]));
+    RUTILE_RETURN_IF_ERROR(copy(args.out[k], carry[k], result_bytes[k]));
   }
   for (int k = carries; k < results; ++k) {
     const int64_t left = (length - done) * result_bytes[k];
     if (left <= 0) continue;
-    std::memset(static_cast<char*>(args.out[k]) + done * result_bytes[k], 0,
-                static_cast<size_t>(left));
+    RUTILE_RETURN_IF_ERROR(zero(static_cast<char*>(args.out[k]) + done * result_bytes[k], left));
   }
-  if (conditional) *static_cast<int64_t*>(args.out[results]) = done;
+  return conditional ? copy_bytes(args.out[results], device, &done, kCpu, sizeof(done)) : Status();
 }
 
 Status LoopPlan::execute(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const LoopPlan&>(plan);
   int64_t count = p.length, done = 0;
-  if (p.counted) count = std::clamp<int64_t>(*static_cast<const int64_t*>(args.in[0]), 0, count);
+  if (p.counted) {
+    int64_t wanted = 0;
+    RUTILE_RETURN_IF_ERROR(p.read(args.in[0], &wanted));
+    count = std::clamp<int64_t>(wanted, 0, count);
+  }
   const auto in_iteration = [&](const std::string& text) {
     return cat(text, " | in iteration ", done);
   };
@@ -266,12 +312,13 @@ Status LoopPlan::execute(const Plan& plan, const KernelArgs& args) {
 
 Status plan_control(const Graph& g, const Node& n, std::shared_ptr<const Plan>* plan) {
   if (n.op == &ops::kCond) {
-    return plan_branch(*static_cast<const ops::CondAttrs*>(n.attrs.get()), plan);
+    return plan_branch(*static_cast<const ops::CondAttrs*>(n.attrs.get()), graph_device(g), plan);
   }
   if (n.op != &ops::kScan && n.op != &ops::kWhileLoop) {
     return Status(ErrorCode::kUnsupported, "runs bodies in a way that the executor does not know");
   }
   auto loop = std::make_shared<LoopPlan>();
+  loop->device = graph_device(g);
   RUTILE_RETURN_IF_ERROR(loop->init(g, n, *static_cast<const ops::LoopAttrs*>(n.attrs.get())));
   *plan = std::move(loop);
   return Status();

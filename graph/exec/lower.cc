@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/core/thread.h"
 #include "rutile/graph/exec/control_plan.h"
 #include "rutile/graph/exec/frozen.h"
@@ -8,7 +9,9 @@
 #include "rutile/graph/exec/program.h"
 #include "rutile/graph/exec/step_list.h"
 #include "rutile/graph/ir/body.h"
+#include "rutile/ops/call.h"
 #include "rutile/ops/plan_cache.h"
+#include "rutile/ops/transfer.h"
 #include "rutile/ops/view.h"
 
 namespace rutile::graph {
@@ -25,6 +28,7 @@ class Lowering {
   void schedule();
   void place_sources();
   void find_last_uses();
+  Status check_device(const Node& n) const;
   Status lower_node(NodeId id);
   Status lower_kernel(NodeId id);
   Status lower_control(NodeId id);
@@ -156,8 +160,9 @@ Status Lowering::lower_kernel(NodeId id) {
   for (ValueId v : n.inputs) in_places.push_back(v == kNone ? Place() : place_[v]);
   std::shared_ptr<const Plan> plan;
   const bool reference = call_modes().reference_kernels;
+  ScopedValue<Device> there(call_modes().device, p_.device);
   if (!reference) {
-    Status s = make_plan(call, DeviceType::kCpu, &plan, Rows::kFast);
+    Status s = make_plan(call, call_device(in).type, &plan, Rows::kFast);
     if (!s.ok() && s.code() != ErrorCode::kUnsupported) return s;
   }
   if (!plan) {
@@ -283,10 +288,26 @@ Status Lowering::place_outputs(NodeId id, const Plan& plan, const std::vector<Pl
   return Status();
 }
 
+// A program's memory is on one device; what comes from another or goes there is copied once, at its
+// beginning or end.
+Status Lowering::check_device(const Node& n) const {
+  for (ValueId v : n.inputs) {
+    if (v == kNone || g_.meta(v).device == p_.device) continue;
+    const BufferKind kind = steps_.buffer(place_[v]).kind;
+    if (n.op == &ops::kToDevice && kind != BufferKind::kArena) continue;
+    return Status(ErrorCode::kUnsupported,
+                  cat("runs on ", g_.meta(v).device, ", the compiled function on ", p_.device,
+                      "; move what it reads with to()"));
+  }
+  return Status();
+}
+
 Status Lowering::lower_node(NodeId id) {
   const Node& n = g_.nodes[id];
-  Status s;
-  if (n.op->view_offset) {
+  Status s = check_device(n);
+  if (!s.ok()) {
+    // said below
+  } else if (n.op->view_offset) {
     lower_view(n);
   } else if (n.op->runs_bodies) {
     s = lower_control(id);
@@ -327,6 +348,10 @@ Status Lowering::finish_outputs() {
       continue;
     }
     if (!part_.main) return Status(ErrorCode::kInternal, "a frozen value has no memory of its own");
+    if (!(meta.device == p_.device) && b.kind == BufferKind::kArena) {
+      return Status(ErrorCode::kUnsupported, cat("result ", i, " is on ", meta.device,
+                                                 ", the compiled function on ", p_.device));
+    }
     p_.outputs.push_back(TensorMeta(meta.shape, meta.dtype, meta.device));
     const Place to = steps_.new_buffer(BufferKind::kOutput, static_cast<int>(i), 0);
     taken.resize(steps_.num_buffers(), 0);
@@ -368,6 +393,8 @@ Status Lowering::finish_states() {
 
 Status Lowering::run() {
   p_.threads = num_threads();
+  p_.device = graph_device(g_);
+  p_.stream = compute_stream(p_.device);
   p_.takes_inputs = part_.main;
   for (const StateSlot& s : g_.states) {
     if (g_.meta(s.in).layout != kStrided || g_.meta(s.in).is_contiguous()) continue;

@@ -10,6 +10,13 @@ std::string memory_report(const Program& p) {
              " kernels");
 }
 
+Device graph_device(const Graph& g) {
+  for (const Value& v : g.values) {
+    if (!(v.meta.device == kCpu)) return v.meta.device;
+  }
+  return kCpu;
+}
+
 std::string describe_failure(const Graph& g, const Step& step, const Status& status) {
   std::string text = status.message();
   if (step.node == kNone) return text;

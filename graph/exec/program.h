@@ -52,7 +52,9 @@ struct Program {
   bool takes_inputs = true;                     // false: computes frozen values
   // The first step that writes into a State; what fails before it leaves all States as they were.
   int first_state_write = std::numeric_limits<int>::max();
-  MemoryPlan memory;  // of the arena
+  Device device;            // of all its steps
+  Stream stream = nullptr;  // that they are queued on; null on the cpu
+  MemoryPlan memory;        // of the arena
   std::vector<ArenaBuffer> arena;
   int threads = 1;
 };
@@ -60,6 +62,9 @@ struct Program {
 // States are written behind the last node that may fail for the values it reads. Nodes of phase
 // kFrozen become a program of their own, which `frozen` runs.
 RUTILE_API Status lower(std::shared_ptr<const Graph> graph, Program* program);
+
+// The device that the graph computes on: the one of its values that is not the cpu, if any.
+Device graph_device(const Graph& g);
 
 // The error of a step that failed: its op, the op of the user that it is part of, operands, Cell,
 // line.

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/graph/exec/session.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
+#include "rutile/core/device_runtime.h"
+#include "rutile/core/log.h"
 #include "rutile/core/thread.h"
 #include "rutile/ops/call.h"
 #include "rutile/ops/communicator.h"
+#include "rutile/ops/transfer.h"
 
 namespace rutile::graph {
 
@@ -25,10 +31,37 @@ SessionHook*& running_hook() {
   return hook;
 }
 
+namespace {
+
+// RUTILE_CAPTURE=1: programs of a device that do the same work for the same pointers are captured
+// once and launched as one. Work that other threads queue on the device meanwhile would be, too.
+bool can_capture(const Program& p) {
+  static const bool wanted = [] {
+    const char* v = std::getenv("RUTILE_CAPTURE");
+    return v && std::string_view(v) == "1";
+  }();
+  if (!wanted || !p.stream || !device_runtime(p.device).fns().capture_begin) return false;
+  return std::none_of(p.steps.begin(), p.steps.end(), [&p](const Step& s) {
+    if (s.node == kNone) return false;
+    const Node& n = p.graph->nodes[s.node];
+    return n.op->runs_bodies || n.op->effects != kPure || n.op == &ops::kToDevice;
+  });
+}
+
+}  // namespace
+
+Status finish_step(const RunningStep& s) {
+  const Node* n = s.node();
+  if (n == nullptr || n->outputs.empty()) return Status();
+  const Device device = s.graph.meta(n->outputs.front()).device;
+  return device == kCpu ? Status() : device_runtime(device).synchronize();
+}
+
 Session::Session(std::shared_ptr<const Program> program, std::shared_ptr<ArenaPool> arenas)
     : program_(std::move(program)), arenas_(std::move(arenas)) {
   const Program& p = *program_;
   if (!arenas_) arenas_ = std::make_shared<ArenaPool>();
+  captures_ = can_capture(p);
   slots_.assign(p.slots.size(), nullptr);
   for (size_t i = 0; i < p.slots.size(); ++i) {
     const Pointer& q = p.slots[i];
@@ -49,6 +82,12 @@ Session::Session(std::shared_ptr<const Program> program, std::shared_ptr<ArenaPo
   }
 }
 
+Session::~Session() {
+  for (const Captured& c : captured_) {
+    (void)device_runtime(program_->device).fns().graph_destroy(program_->device.index, c.graph);
+  }
+}
+
 void Session::check(const std::vector<Tensor>& inputs) {
   const Graph& g = *program_->graph;
   if (!program_->takes_inputs) return;
@@ -57,7 +96,7 @@ void Session::check(const std::vector<Tensor>& inputs) {
                                        " tensors, got ", inputs.size()));
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
-    inputs[i].data();  // throws for a symbolic tensor
+    if (inputs[i].is_symbolic()) inputs[i].data();  // throws
     if (!(inputs[i].meta() == g.meta(g.inputs[i]))) {
       throw_error(ErrorCode::kValue, cat("input ", i, " was compiled as ", g.meta(g.inputs[i]),
                                          ", got ", inputs[i].meta()));
@@ -71,10 +110,14 @@ void Session::check(const std::vector<Tensor>& inputs) {
 // What the run before left there is worth nothing, so the memory may be another one each time.
 void Session::take_arena() {
   if (program_->memory.peak <= 0) return;
-  arena_ = arenas_->take(program_->memory.peak);
+  const Device device = program_->device;
+  arena_ = arenas_->take(program_->memory.peak, device);
   char* base = static_cast<char*>(arena_->data());
   // NaNs show the kernel that reads what nobody wrote.
-  if (self_checks()) std::memset(base, 0xff, arena_->bytes());
+  if (self_checks() && device == kCpu) std::memset(base, 0xff, arena_->bytes());
+  if (self_checks() && !(device == kCpu)) {
+    throw_if_error(device_runtime(device).fill(base, 0xff, arena_->bytes()));
+  }
   if (placed_in_ == base) return;
   for (const Patch& patch : arena_patches_) slots_[patch.slot] = base + patch.pointer.offset;
   placed_in_ = base;
@@ -120,6 +163,19 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
   take_arena();  // behind the packing of States, whose first versions it may replace
 }
 
+void Session::bring_states() {
+  if (unchanged_at_.load(std::memory_order_relaxed) == State::writes()) {
+    return;
+  }
+  const Graph& g = *program_->graph;
+  for (const StateSlot& slot : g.states) {
+    const Device then = g.meta(slot.in).device;
+    if (slot.state->meta().device == then) continue;
+    ScopedValue<CallModes> direct(call_modes(), CallModes());
+    slot.state->set_concrete(ops::to_device(slot.state->concrete(), then));
+  }
+}
+
 std::string Session::changed_state() const {
   const uint64_t writes = State::writes();
   if (unchanged_at_.load(std::memory_order_relaxed) == writes) return "";
@@ -156,15 +212,52 @@ void Session::fail(size_t index, const Status& status) {
 void Session::run_steps(const Observer* after, SessionHook* hook) {
   void* const* slots = slots_.data();
   const std::vector<Step>& steps = program_->steps;
-  if (hook || after) [[unlikely]]
+  const bool waits = program_->stream && log_enabled(LogTopic::kSync);
+  if (hook || after || waits) [[unlikely]]
     return run_steps_observed(after, hook);
+  if (captures_ && run_captured()) return;
+  const Stream stream = program_->stream;
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& s = steps[i];
     const KernelArgs args{slots + s.first_in, slots + s.first_out,
-                          s.workspace == kNone ? nullptr : slots[s.workspace]};
+                          s.workspace == kNone ? nullptr : slots[s.workspace], stream};
     if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]]
       fail(i, status);
   }
+}
+
+// False where the steps are to run one by one.
+bool Session::run_captured() {
+  constexpr size_t kMost = 8;  // sets of pointers: fresh outputs lie at a few places in turn
+  const DeviceFns& fns = device_runtime(program_->device).fns();
+  const int device = program_->device.index;
+  auto found = std::find_if(captured_.begin(), captured_.end(),
+                            [this](const Captured& c) { return c.slots == slots_; });
+  if (found == captured_.end()) {
+    Captured fresh{slots_, nullptr};
+    if (!fns.capture_begin(device, program_->stream).ok()) return captures_ = false;
+    Status s;
+    for (const Step& step : program_->steps) {
+      const KernelArgs args{slots_.data() + step.first_in, slots_.data() + step.first_out,
+                            step.workspace == kNone ? nullptr : slots_[step.workspace],
+                            program_->stream};
+      if (s.ok()) s = step.plan->run(*step.plan, args);
+    }
+    const Status ended = fns.capture_end(device, program_->stream, &fresh.graph);
+    if (!s.ok() || !ended.ok()) {
+      if (ended.ok()) (void)fns.graph_destroy(device, fresh.graph);
+      log_warning(cat("a step runs without capture: ", s.ok() ? ended.message() : s.message()));
+      return captures_ = false;
+    }
+    if (captured_.size() == kMost) {
+      (void)fns.graph_destroy(device, captured_.front().graph);
+      captured_.erase(captured_.begin());
+    }
+    captured_.push_back(std::move(fresh));
+    found = captured_.end() - 1;
+  }
+  throw_if_error(fns.graph_launch(device, found->graph, program_->stream));
+  return true;
 }
 
 // The hook may throw behind a step, also behind one of a body.
@@ -177,7 +270,8 @@ void Session::run_steps_observed(const Observer* after, SessionHook* hook) {
     const Step& s = program_->steps[i];
     Status status;
     try {
-      status = run_hooked({*program_->graph, s, slots_.data()}, hook ? *hook : silent);
+      const RunningStep running{*program_->graph, s, slots_.data(), program_->stream};
+      status = run_hooked(running, hook ? *hook : silent);
       if (after && status.ok()) (*after)(s);
     } catch (...) {
       finish();

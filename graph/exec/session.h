@@ -19,6 +19,7 @@ class RUTILE_API Session {
   // Takes its memory from `arenas`; without one it has its own.
   explicit Session(std::shared_ptr<const Program> program,
                    std::shared_ptr<ArenaPool> arenas = nullptr);
+  ~Session();
 
   // One run. Inputs and States must have the metas that the program was made for. Outputs are fresh
   // tensors: what the caller keeps survives the next run. States are updated in place, or on a copy
@@ -33,6 +34,8 @@ class RUTILE_API Session {
   std::vector<Tensor> run_observed(const std::vector<Tensor>& inputs, const Observer& after,
                                    const std::function<void()>& started = {});
 
+  // Moves States back to the device that the program was made for: a generator that drew elsewhere.
+  void bring_states();
   // What differs, in words, between a State and what the program was made for; empty if nothing.
   std::string changed_state() const;
   const Program& program() const { return *program_; }
@@ -47,13 +50,21 @@ class RUTILE_API Session {
                                const std::function<void()>& started, SessionHook* hook);
   void run_steps(const Observer* after, SessionHook* hook);
   void run_steps_observed(const Observer* after, SessionHook* hook);
+  bool run_captured();
   void finish();
   [[noreturn]] void fail(size_t index, const Status& status);
   struct Patch {
     int slot = 0;
     Pointer pointer;
   };
+  // The steps as one graph of the device, for these pointers.
+  struct Captured {
+    std::vector<void*> slots;
+    CapturedGraph graph = nullptr;
+  };
   std::shared_ptr<const Program> program_;
+  bool captures_ = false;
+  std::vector<Captured> captured_;  // the newest last
   std::shared_ptr<ArenaPool> arenas_;
   Ref<Storage> arena_;               // during a run
   const void* placed_in_ = nullptr;  // the arena that the slots point into

@@ -16,10 +16,11 @@ struct RunningStep {
   const Graph& graph;  // that `step.node` is a node of
   const Step& step;
   void* const* slots;
+  Stream stream = nullptr;
 
   const Node* node() const { return step.node == kNone ? nullptr : &graph.nodes[step.node]; }
   bool runs_bodies() const { return step.copied == 0 && node() && node()->op->runs_bodies; }
-  // What it wrote.
+  // What it wrote, in the memory of its device.
   const void* out(size_t i) const { return slots[static_cast<size_t>(step.first_out) + i]; }
 };
 
@@ -39,12 +40,16 @@ RUTILE_API SessionHook*& session_hook();
 // The hook of the session that the calling thread is running, for the bodies of its steps.
 SessionHook*& running_hook();
 
+// Waits for what the step queued on its device.
+Status finish_step(const RunningStep& s);
+
 // Runs a step under a hook.
 inline Status run_hooked(const RunningStep& s, SessionHook& hook) {
   if (s.runs_bodies()) hook.entered(s);
   const KernelArgs args{s.slots + s.step.first_in, s.slots + s.step.first_out,
-                        s.step.workspace == kNone ? nullptr : s.slots[s.step.workspace]};
+                        s.step.workspace == kNone ? nullptr : s.slots[s.step.workspace], s.stream};
   Status status = s.step.plan->run(*s.step.plan, args);
+  if (status.ok() && s.stream) status = finish_step(s);
   if (status.ok()) hook.after(s);
   return status;
 }

@@ -5,6 +5,7 @@
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/rewriter.h"
 #include "rutile/ops/call.h"
+#include "rutile/ops/transfer.h"
 
 namespace rutile::graph {
 
@@ -22,13 +23,17 @@ Status constant_fold(Graph& g) {
       fold = fold && (v == kNone || g.values[v].kind == ValueKind::kConstant);
       if (fold) in.push_back(v == kNone ? Tensor() : g.values[v].constant);
     }
-    for (ValueId v : n.outputs) fold = fold && g.meta(v).nbytes() <= kMaxBytes;
+    // A constant that is to be elsewhere is moved there once, whatever its size.
+    for (ValueId v : n.outputs) {
+      fold = fold && (g.meta(v).nbytes() <= kMaxBytes || n.op == &ops::kToDevice);
+    }
     if (!fold) {
       rw.keep(id);
       continue;
     }
     CallModes plain;
     plain.reference_kernels = call_modes().reference_kernels;
+    if (!n.outputs.empty()) plain.device = g.meta(n.outputs.front()).device;
     ScopedValue<CallModes> modes(call_modes(), plain);
     try {
       TensorList out = call_n(*n.op, n.attrs.get(), in);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <rutile_build_id.h>
 #include "rutile/core/api.h"
 #include "rutile/kernels/fake/device.h"
-#include "rutile_build_id.h"
 
 namespace rutile::fake {
 Status start();

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
 #include "rutile/kernels/fake/device.h"
 
 namespace rutile::fake {

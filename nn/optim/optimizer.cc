@@ -54,7 +54,8 @@ std::vector<Ref<State>> Optimizer::make_slots(const std::string& name, double in
     std::string full = cat(name, ".", p->name());
     // Parameters of two networks may have the same name.
     for (int n = 2; !taken.insert(full).second; ++n) full = cat(name, ".", p->name(), "#", n);
-    slots.push_back(make_ref<State>(full, Tensor::full(p->meta().shape, initial, p->meta().dtype)));
+    const Tensor value = Tensor::full(p->meta().shape, initial, p->meta().dtype);
+    slots.push_back(make_ref<State>(full, value.to(p->meta().device)));
     states_.emplace_back(full, slots.back());
   }
   return slots;
@@ -72,6 +73,7 @@ void Optimizer::step(std::span<const Tensor> grads, const Tensor& skip, const Te
                     type_name(), " was made and is ", parameters_[i]->meta(),
                     " now; make the optimizer after Cell::to()"));
   }
+  if (!call_modes().states) move_states();
   Tensor one = Tensor::scalar(int64_t{1}, DType::kI64);
   if (skip.defined()) one = ops::where(skip, Tensor::scalar(int64_t{0}, DType::kI64), one);
   State* counted[] = {step_.get()};
@@ -89,7 +91,17 @@ void Optimizer::before_step() {
 }
 
 double Optimizer::lr() const { return lr_->concrete().item(); }
-void Optimizer::set_lr(double lr) { lr_->set_concrete(Tensor::scalar(lr, DType::kF64)); }
+void Optimizer::set_lr(double lr) {
+  lr_->set_concrete(Tensor::scalar(lr, DType::kF64).to(lr_->meta().device));
+}
+
+void Optimizer::move_states() {
+  const Device device = parameters_.front()->meta().device;
+  for (const auto& [name, state] : states_) {
+    if (!(state->meta().device == device)) state->set_concrete(state->concrete().to(device));
+  }
+}
+
 int64_t Optimizer::steps() const { return step_->concrete().item<int64_t>(); }
 
 // ---- Optimizers of one op

@@ -57,6 +57,8 @@ class RUTILE_API Optimizer {
 
   // "lr", "step" and slots: "momentum.layer1.0.conv1.weight".
   const std::vector<NamedState>& named_states() const { return states_; }
+  // All of them to the device of the first parameter; step() does it outside traces.
+  void move_states();
   virtual std::string type_name() const = 0;
 
  protected:

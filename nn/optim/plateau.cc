@@ -9,7 +9,7 @@ namespace rutile::nn::optim {
 namespace {
 
 int64_t count(const Ref<State>& s) { return s->concrete().item<int64_t>(); }
-void set_count(const Ref<State>& s, int64_t n) { s->set_concrete(Tensor::scalar(n, DType::kI64)); }
+void set_count(const Ref<State>& s, int64_t n) { s->write(Tensor::scalar(n, DType::kI64)); }
 
 }  // namespace
 
@@ -40,7 +40,7 @@ bool ReduceOnPlateau::better(double value) const {
 
 bool ReduceOnPlateau::observe(double value) {
   if (better(value)) {
-    best_->set_concrete(Tensor::scalar(value, DType::kF64));
+    best_->write(Tensor::scalar(value, DType::kF64));
     set_count(waited_, 0);
   } else {
     set_count(waited_, count(waited_) + 1);

@@ -523,7 +523,7 @@ def install():
     Tensor.is_pinned = _renamed("is_pinned", lambda self: False, "False: there is one memory.")
     Tensor.is_shared = _renamed("is_shared", lambda self: False, "False: memory is this process's own.")
     for name, get, doc in (("H", lambda self: _ops.adjoint(self), "A matrix transposed, conjugated."), ("mH", lambda self: _ops.adjoint(self), "The last two dimensions exchanged, conjugated."),
-                           ("device", lambda self: "CPU", "Where it lies."), ("has_init", lambda self: False, "False: initializers have run."),
+                           ("device", _device, 'Where it lies: "CPU", "GPU:0".'), ("has_init", lambda self: False, "False: initializers have run."),
                            ("init_finished", lambda self: True, "True: initializers have run."), ("is_meta", lambda self: False, "False: it has values.")):
         setattr(Tensor, name, property(get, doc=doc))
     Tensor.convert_bytes_to_tensor = staticmethod(convert_bytes_to_tensor)
@@ -566,6 +566,12 @@ def _install_parameter():
         self.set_data(value if isinstance(value, Tensor) else Tensor(value, self.dtype))
 
     _rutile.Parameter.default_input = property(lambda self: self.value(), set_value, doc="The value.")
+
+
+def _device(self):
+    from rutile import _rutile
+    from rutile.context import _target_of
+    return _target_of(_rutile._device_of(self))
 
 
 def _renamed(name, function, doc):

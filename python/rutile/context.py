@@ -40,24 +40,58 @@ def _choice(name, value, allowed):
         raise _rutile.errors.ValueError(f"set_context: {name} must be {shown}, got {value!r}")
 
 
+# MindSpore's names of devices; "FAKE" is a device for tests.
+_TYPES = {"CPU": "cpu", "GPU": "cuda", "FAKE": "fake"}
+
+
+def _device_name(target, number=0):
+    """ "cuda:1" for ("GPU", 1) or "GPU:1"."""
+    kind, _, index = str(target).partition(":")
+    if kind.upper() == "ASCEND":
+        raise _rutile.errors.ValueError("there is no backend for Ascend; devices are 'CPU' and 'GPU'")
+    if kind.upper() not in _TYPES or (index and not index.isdigit()):
+        raise _rutile.errors.ValueError(f"there is no device {target!r}; devices are 'CPU' and 'GPU'")
+    number = int(index) if index else number
+    return "cpu" if kind.upper() == "CPU" else f"{_TYPES[kind.upper()]}:{number}"
+
+
+def _target_of(name):
+    """ "GPU:1" for "cuda:1"."""
+    kind, _, index = name.partition(":")
+    kind = next(k for k, v in _TYPES.items() if v == kind)
+    return f"{kind}:{index}" if index else kind
+
+
+def _use_device(target, number):
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise _rutile.errors.ValueError(f"set_context: device_id is a number from 0 on, got {number!r}")
+    name = _device_name(target, number)
+    if name == "cpu" and number != 0:
+        raise _rutile.errors.ValueError(f"set_context: device_id must be one of [0], got {number!r}")
+    _rutile._set_device(name)
+
+
 def set_context(**kwargs):
     """Sets what the keywords name.
 
     mode: GRAPH_MODE (0) compiles each call of a Cell from outside (and what a Cell calls within it) into one graph;
     PYNATIVE_MODE (1, the default) runs op by op. Functions of rutile.ops called outside a Cell run op by op in both
-    modes. device_target: "CPU". deterministic: "ON" or "OFF"; on the CPU results are the same in both. device_id: 0.
+    modes. device_target: "CPU" or "GPU", device_id: which of the GPUs; Tensors, Parameters and Cells made afterwards
+    lie there and what is computed from them is, in the thread that sets it. A RuntimeError says what is missing where
+    there is none. deterministic: "ON" or "OFF"; on the CPU results are the same in both.
     save_graphs (bool, or MindSpore's levels 0 to 3), save_graphs_path: writes the text of every compiled graph of a Cell
     below the path. jit_syntax_level: LAX (the default) runs what cannot be compiled as it is written, with a warning;
     STRICT makes it an error. check_bprop: what a Cell's bprop returns must be Tensors of the arguments' dtypes.
     MindSpore's settings of other devices and compilers are kept and have no effect.
     """
+    if "device_target" in kwargs or "device_id" in kwargs:
+        _use_device(kwargs.get("device_target", _settings["device_target"]),
+                    kwargs.get("device_id", _settings["device_id"]))
     for name, value in kwargs.items():
         if name == "mode":
             _choice(name, value, (GRAPH_MODE, PYNATIVE_MODE))
-        elif name == "device_target":
-            _choice(name, value, ("CPU",))
-        elif name == "device_id":
-            _choice(name, value, (0,))
+        elif name in ("device_target", "device_id"):
+            pass  # done
         elif name == "deterministic":
             _choice(name, value, ("ON", "OFF"))
         elif name == "jit_syntax_level":

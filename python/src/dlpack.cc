@@ -4,6 +4,8 @@
 #include <cstring>
 #include <memory>
 
+#include "rutile/core/device_runtime.h"
+#include "rutile/ops/call.h"
 #include "rutile/ops/view.h"
 #include "rutile/python/src/convert.h"
 #include "rutile/python/src/interop.h"
@@ -49,6 +51,13 @@ struct Exported {
   int64_t shape[kMaxRank] = {}, strides[kMaxRank] = {};
 };
 
+dlpack::Device device_of(const Tensor& t) {
+  const Device d = t.device();
+  if (d.type == DeviceType::kCuda) return {dlpack::kCuda, d.index};
+  if (!(d == kCpu)) buffer_error(cat("__dlpack__: others cannot use memory of ", to_string(d)));
+  return {dlpack::kCpu, 0};
+}
+
 template <class M>
 Exported<M>* export_array(const Tensor& t) {
   auto e = std::make_unique<Exported<M>>();
@@ -57,13 +66,8 @@ Exported<M>* export_array(const Tensor& t) {
     e->shape[i] = t.dim(i);
     e->strides[i] = t.meta().strides[i];
   }
-  e->managed.array = {const_cast<void*>(t.data()),
-                      {dlpack::kCpu, 0},
-                      t.rank(),
-                      type_of(t.dtype()),
-                      e->shape,
-                      e->strides,
-                      0};
+  e->managed.array = {t.impl()->data, device_of(t), t.rank(), type_of(t.dtype()),
+                      e->shape,       e->strides,   0};
   e->managed.manager = e.get();
   e->managed.deleter = [](M* m) { delete static_cast<Exported<M>*>(m->manager); };
   return e.release();
@@ -90,8 +94,11 @@ bool wants_version_1(PyObject* max_version) {
 
 }  // namespace
 
-PyObject* tensor_dlpack_device(PyObject*, PyObject*) {
-  return Py_BuildValue("(ii)", dlpack::kCpu, 0);
+PyObject* tensor_dlpack_device(PyObject* self, PyObject*) {
+  return guarded([&] {
+    const dlpack::Device d = device_of(as_tensor(self));
+    return Py_BuildValue("(ii)", d.device_type, d.device_id);
+  });
 }
 
 PyObject* tensor_dlpack(PyObject* self, PyObject* args, PyObject* kwargs) {
@@ -104,24 +111,35 @@ PyObject* tensor_dlpack(PyObject* self, PyObject* args, PyObject* kwargs) {
       throw_builtin_error();
     }
     const bool versioned = wants_version_1(version);
+    Tensor t = as_tensor(self);
+    if (t.is_symbolic()) t.data();  // throws
     if (device != Py_None) {
       int type = 0, number = 0;
       if (!PyTuple_Check(device) || !PyArg_ParseTuple(device, "ii", &type, &number)) {
         PyErr_Clear();
         throw_error(ErrorCode::kType, "__dlpack__: dl_device is a pair of integers");
       }
-      if (type != dlpack::kCpu) buffer_error("__dlpack__: this tensor is on the cpu");
+      if (type == dlpack::kCpu && !(t.device() == kCpu)) {
+        if (copy == Py_False) buffer_error("__dlpack__: a copy to the cpu is needed");
+        t = t.to(kCpu);
+      }
+      if (const dlpack::Device d = device_of(t);
+          type != d.device_type || (type == dlpack::kCuda && number != d.device_id)) {
+        buffer_error(cat("__dlpack__: this tensor is on ", to_string(t.device())));
+      }
+    }
+    // The consumer's stream sees finished work, whichever it is; -1: it asks for none of that.
+    if (!(t.device() == kCpu) && (!PyLong_Check(stream) || int_from(stream) != -1)) {
+      synchronize(t.device());
     }
     const int copy_wanted = copy == Py_None ? -1 : PyObject_IsTrue(copy);
-    const Tensor t = as_tensor(self);
-    t.data();  // refuses symbolic tensors
     Tensor out = t;
     if (t.meta().layout != kStrided) {
       if (copy_wanted == 0) buffer_error("__dlpack__: this tensor's layout needs a copy");
       out = ops::contiguous(t);
     } else if (copy_wanted == 1) {
-      out = Tensor::empty(t.shape(), t.dtype());
-      if (out.numel() > 0) t.copy_out(out.mutable_data(), out.meta().nbytes());
+      ScopedValue<CallModes> direct(call_modes(), CallModes());  // no tape sees the copy
+      out = call1(ops::kContiguous, nullptr, {t});
     }
     const bool copied = copy_wanted == 1 || t.meta().layout != kStrided;
     if (!versioned) {

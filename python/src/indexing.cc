@@ -67,7 +67,7 @@ void add_mask(const Tensor& mask, const Shape& shape, int axis, std::vector<Item
                                          shape, " from dimension ", axis, " on"));
     }
   }
-  mask.data();  // refuses a symbolic one: the result's shape depends on it
+  if (mask.is_symbolic()) mask.data();  // refuses it: the result's shape depends on it
   const Aside aside;
   const Tensor places = ops::nonzero(mask);
   for (int i = 0; i < mask.rank(); ++i) {

@@ -22,8 +22,16 @@ struct ExportedBuffer {
 
 // Elements in row-major order without gaps.
 Tensor plain(const Tensor& t) {
-  t.data();  // a symbolic tensor has none: say so before anything is recorded
+  if (t.is_symbolic()) t.data();  // it has none: say so before anything is recorded
   return t.meta().layout == kStrided && t.meta().is_contiguous() ? t : ops::contiguous(t);
+}
+
+// The elements where NumPy can read them.
+Tensor on_host(const Tensor& t) {
+  if (t.device() == kCpu) return t;
+  Tensor host = Tensor::empty(t.shape(), t.dtype());
+  if (t.numel() > 0) t.copy_out(host.mutable_data(), static_cast<size_t>(host.meta().nbytes()));
+  return host;
 }
 
 }  // namespace
@@ -90,8 +98,9 @@ void tensor_releasebuffer(PyObject*, Py_buffer* view) {
 PyObject* numpy_of(const Tensor& tensor) {
   static PyObject* numpy = nullptr;
   if (!numpy) numpy = checked(PyImport_ImportModule("numpy"));
-  tensor.data();
-  Tensor t = tensor.dtype() == DType::kBF16 ? ops::cast(tensor, DType::kF32) : tensor;
+  if (tensor.is_symbolic()) tensor.data();
+  Tensor t = on_host(tensor);
+  if (t.dtype() == DType::kBF16) t = ops::cast(t, DType::kF32);
   if (t.meta().layout != kStrided) t = ops::contiguous(t);
   PyObject* holder = wrap(std::move(t));
   PyObject* view = holder ? PyMemoryView_FromObject(holder) : nullptr;
@@ -160,7 +169,7 @@ PyObject* reduce_ex(PyObject* self, PyObject* protocol_object) {
       Py_DECREF(module);
       checked(rebuild);
     }
-    const Tensor t = plain(as_tensor(self));
+    const Tensor t = on_host(plain(as_tensor(self)));
     const int64_t bytes = t.meta().nbytes();
     PyObject* data = nullptr;
     if (int_from(protocol_object) >= 5 && bytes > 0) {  // may travel outside the pickle's stream

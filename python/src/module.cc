@@ -15,6 +15,7 @@
 #include "rutile/python/src/cell.h"
 #include "rutile/python/src/control.h"
 #include "rutile/python/src/convert.h"
+#include "rutile/python/src/device.h"
 #include "rutile/python/src/dist.h"
 #include "rutile/python/src/files.h"
 #include "rutile/python/src/interop.h"
@@ -67,6 +68,7 @@ PYBIND11_MODULE(_rutile, m) {
   add_files(m);
   add_tools(m);
   add_dist(m);
+  add_device(m);
   add_op_table(m);
   add_random(m);
   m.attr("__version__") = RUTILE_VERSION;

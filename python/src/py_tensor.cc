@@ -12,6 +12,7 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/special.h"
+#include "rutile/ops/transfer.h"
 #include "rutile/ops/view.h"
 #include "rutile/python/src/convert.h"
 #include "rutile/python/src/interop.h"
@@ -88,7 +89,7 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
       if (d != t.dtype()) t = ops::cast(t, d);
     }
     PyObject* o = checked(type->tp_alloc(type, 0));
-    ::new (&reinterpret_cast<PyTensor*>(o)->tensor) Tensor(std::move(t));
+    ::new (&reinterpret_cast<PyTensor*>(o)->tensor) Tensor(ops::to_device_in_force(t));
     return o;
   });
 }

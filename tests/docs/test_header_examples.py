@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import files  # noqa: E402
 
 # Indented lines that are no code.
-TABLES = {"dist/launch.h", "kernels/cpu/isa/reduce_loops.h", "ops/conv_rules.h", "ops/random.h:uniform"}
+TABLES = {"core/device_plugin.h", "dist/launch.h", "kernels/cpu/isa/reduce_loops.h", "ops/conv_rules.h", "ops/random.h:uniform"}
 
 NAMES = """
 extern const Tensor a, b, x, y, w, q, k, v, e, p, s, t, weight, bias, mean, rstd, logits, labels, dy, ids, table,

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/tests/e2e/program.h"
 #include "rutile/tests/support/temp_dir.h"
 
@@ -214,7 +215,6 @@ TEST(Options, WrongOnesAreOneErrorAndCodeTwo) {
       {{"--mode", "fast"}, "none of graph, eager"},
       {{"--precision", "fp8"}, "none of fp32, bf16"},
       {{"--dataset", "imagenet"}, "none of fashion-mnist, synthetic"},
-      {{"--device", "cuda"}, "there is no CUDA backend yet"},
       {{"--device", "tpu"}, "none of cpu"},
       {{"--lr", "0"}, "no positive number"},
       {{"--lr", "nan"}, "no positive number"},
@@ -232,6 +232,14 @@ TEST(Options, WrongOnesAreOneErrorAndCodeTwo) {
   for (const auto& [args, part] : cases) expect_error(run({program, args}), 2, program, part);
   NEED_PROGRAM("gpt");
   expect_error(run({"gpt", {"--image-size", "28"}}), 2, "gpt", "--image-size");
+}
+
+TEST(Devices, OneThatCannotBeUsedSaysWhatIsMissing) {
+  const char* program = "mlp";
+  NEED_PROGRAM(program);
+  if (cuda::is_available()) GTEST_SKIP() << "there is a GPU";
+  const Args args{"--device", "cuda", "--dataset", "synthetic", "--steps", "2"};
+  expect_error(run({program, args}), 1, program, "cuda:0 cannot be used");
 }
 
 TEST(Errors, DataThatAreNotThereOrDamaged) {

@@ -65,7 +65,8 @@ def test_texts():
 
 def test_context():
     assert rutile.get_context("mode") == rutile.PYNATIVE_MODE
-    for bad in ({"mode": 3}, {"nothing": 1}, {"device_target": "GPU"}, {"device_id": 1}):
+    for bad in ({"mode": 3}, {"nothing": 1}, {"device_target": "Ascend"}, {"device_target": "TPU"}, {"device_id": 1},
+                {"device_id": -1}):
         with pytest.raises(ValueError):
             rutile.set_context(**bad)
     with pytest.raises(ValueError):

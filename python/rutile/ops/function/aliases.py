@@ -151,10 +151,21 @@ def mixed_precision_cast(dst_dtype, x):
 
 
 def move_to(input, to="CPU", blocking=True):
-    """The tensor in the memory of a device; "CPU" is the only one."""
-    if to != "CPU":
-        raise _errors.ValueError(f"move_to: there is no device {to!r}")
-    return input
+    """The tensor in the memory of a device: "CPU", "GPU" or "GPU:1"; differentiable.
+
+    blocking: waits until the copy is there. A RuntimeError where the device cannot be used.
+
+    >>> import rutile
+    >>> rutile.ops.move_to(rutile.Tensor([1.0, 2.0]), "CPU").device
+    'CPU'
+    """
+    from rutile import _rutile
+    from rutile.context import _device_name
+    name = _device_name(to)
+    moved = _rutile._move_to(input, name)
+    if blocking and name != "cpu":
+        _rutile._synchronize(name)
+    return moved
 
 
 def fast_gelu(x):

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Networks that train on the pretended device as on the cpu: the same losses, bit for bit.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "rutile/core/log.h"
+#include "rutile/nn/losses.h"
+#include "rutile/nn/models/lenet.h"
+#include "rutile/nn/models/mlp.h"
+#include "rutile/nn/models/resnet.h"
+#include "rutile/nn/optim/rules.h"
+#include "rutile/nn/train_step.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/index.h"
+#include "rutile/ops/random.h"
+#include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/transfer.h"
+#include "rutile/tests/device/fake.h"
+#include "rutile/tests/support/expect_error.h"
+
+namespace rutile {
+namespace {
+
+using fake::DelayScope;
+using fake::kFake;
+
+struct Case {
+  const char* name;
+  std::function<nn::CellPtr()> net;
+  Shape batch;
+  int64_t classes;
+};
+
+const Case kCases[] = {
+    {"MLP", [] { return nn::make<nn::models::Mlp>(); }, Shape{8, 1, 28, 28}, 10},
+    {"LeNet", [] { return nn::make<nn::models::LeNet>(); }, Shape{4, 1, 32, 32}, 10},
+    {"ResNet",
+     [] {
+       return nn::make<nn::models::ResNet>(
+           nn::models::ResNetOptions{.blocks = {1, 1, 1, 1}, .bottleneck = false, .classes = 5});
+     },
+     Shape{2, 3, 32, 32}, 5},
+};
+
+// Losses of some steps, then the parameters.
+std::vector<std::vector<float>> trained(const Case& c, Device device, nn::Mode mode, bool bf16) {
+  set_seed(5);
+  const nn::CellPtr net = c.net();
+  net->to(device);
+  auto opt = std::make_shared<nn::optim::Momentum>(
+      net->parameters(), nn::optim::MomentumOptions{.lr = 0.01, .momentum = 0.9});
+  nn::StepOptions options{.mode = mode};
+  if (bf16) options.amp = DType::kBF16;
+  nn::TrainStep step(net, nn::CrossEntropyLoss(), opt, options);
+  std::vector<std::vector<float>> all(1);
+  for (uint64_t i = 0; i < 3; ++i) {
+    const Tensor x = ops::random_normal(Tensor::from<uint64_t>({i}, {1}), {.shape = c.batch});
+    const Tensor y = ops::random_randint(Tensor::from<uint64_t>({i + 9}, {1}),
+                                         {.shape = {c.batch[0]}, .low = 0, .high = c.classes});
+    const Tensor loss = step(x, y).loss;
+    EXPECT_EQ(loss.device(), device);
+    all[0].push_back(loss.item<float>());
+  }
+  for (const nn::ParameterPtr& p : net->parameters()) {
+    EXPECT_EQ(p->meta().device, device);
+    all.push_back(p->value().to_vector<float>());
+  }
+  return all;
+}
+
+class Training : public testing::TestWithParam<std::tuple<Case, nn::Mode>> {};
+
+TEST_P(Training, GivesTheBitsOfTheCpu) {
+  const auto& [c, mode] = GetParam();
+  const DelayScope slow(20);
+  for (const bool bf16 : {false, true}) {
+    const auto want = trained(c, kCpu, mode, bf16), got = trained(c, kFake, mode, bf16);
+    EXPECT_EQ(got[0], want[0]) << (bf16 ? "bf16" : "fp32");
+    EXPECT_TRUE(got == want) << (bf16 ? "bf16" : "fp32");
+  }
+  synchronize(kFake);
+}
+
+INSTANTIATE_TEST_SUITE_P(Device, Training,
+                         testing::Combine(testing::ValuesIn(kCases),
+                                          testing::Values(nn::Mode::kEager, nn::Mode::kGraph)),
+                         [](const auto& info) {
+                           return cat(
+                               std::get<0>(info.param).name,
+                               std::get<1>(info.param) == nn::Mode::kGraph ? "Graph" : "Eager");
+                         });
+
+// Memory of a step goes back: nothing grows.
+TEST(Training, KeepsMemoryFlat) {
+  set_seed(1);
+  const nn::CellPtr net = kCases[0].net();
+  net->to(kFake);
+  auto opt = std::make_shared<nn::optim::AdamW>(net->parameters(), nn::optim::AdamWOptions{});
+  nn::TrainStep step(net, nn::CrossEntropyLoss(), opt, {.mode = nn::Mode::kGraph});
+  const Tensor x = ops::random_normal({.shape = kCases[0].batch});
+  const Tensor y = Tensor::zeros({8}, DType::kI64);
+  int64_t reserved = 0;
+  for (int i = 0; i < 60; ++i) {
+    (void)step(x, y).loss.item();
+    const MemoryStats s = allocator(kFake).stats();
+    if (i == 10) reserved = s.live_bytes + s.cached_bytes;
+    if (i > 10) {
+      ASSERT_EQ(s.live_bytes + s.cached_bytes, reserved) << i;
+    }
+  }
+}
+
+TEST(Calls, NumbersOfTheHostFollowTheDevice) {
+  const Tensor x = Tensor::from<float>({1, 2, 3}, {3}).to(kFake);
+  const Tensor y = x * Tensor::scalar(2.0, DType::kF32);
+  EXPECT_EQ(y.device(), kFake);
+  EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{2, 4, 6}));
+  EXPECT_RUTILE_ERROR(x + Tensor::from<float>({1, 2, 3}, {3}), kValue,
+                      "inputs are on different devices");
+}
+
+TEST(Calls, DeviceInForce) {
+  const DeviceScope scope(kFake);
+  EXPECT_EQ(ops::full({2, 2}, 3).device(), kFake);
+  EXPECT_EQ(ops::random_normal({.shape = {4}}).device(), kFake);
+  const Tensor sum = ops::full({3}, 3) + Tensor::from<float>({1, 2, 3}, {3});
+  EXPECT_EQ(sum.device(), kFake);
+  EXPECT_EQ(sum.to_vector<float>(), (std::vector<float>{4, 5, 6}));
+}
+
+TEST(Calls, TheGeneratorGoesOnElsewhere) {
+  set_seed(3);
+  std::vector<std::vector<float>> want, got;
+  for (int i = 0; i < 4; ++i) want.push_back(ops::random_normal({.shape = {4}}).to_vector<float>());
+  set_seed(3);
+  for (int i = 0; i < 4; ++i) {
+    const DeviceScope scope(i % 2 ? kFake : kCpu);
+    got.push_back(ops::random_normal({.shape = {4}}).to_vector<float>());
+  }
+  EXPECT_EQ(got, want);
+}
+
+// A kernel's error comes when somebody waits; with RUTILE_LOG=sync at the call, which it names.
+TEST(Calls, AsynchronousErrors) {
+  const Tensor x = Tensor::from<float>({1, 2, 3}, {3}).to(kFake);
+  const Tensor at = Tensor::from<int64_t>({7}, {1}).to(kFake);
+  EXPECT_NO_THROW((void)ops::gather(x, at, 0));
+  EXPECT_RUTILE_ERROR(synchronize(kFake), kIndex, "queued by gather");
+  EXPECT_NO_THROW(synchronize(kFake));
+  set_log_topics("sync");
+  EXPECT_RUTILE_ERROR((void)ops::gather(x, at, 0), kIndex, "[gather]");
+  set_log_topics("");
+}
+
+}  // namespace
+}  // namespace rutile
