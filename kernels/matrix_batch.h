@@ -5,7 +5,9 @@
 
 #include <atomic>
 #include <cmath>
+#include <complex>
 #include <new>
+#include <vector>
 
 #include "rutile/core/meta.h"
 #include "rutile/core/thread_cost.h"
@@ -144,26 +146,44 @@ Status for_each_matrix(const MatrixPlan& p, bool threads, F&& f) {
   return i == p.batch ? Status() : fault_status(p, i, one(i));
 }
 
-// An eigenvector or singular vector may be turned round: the element of largest magnitude (the
-// first of equal ones) is made positive. Gives the factor, 1 or -1.
-template <class At>
-double positive_peak(int64_t n, At at) {
-  double best = 0, sign = 1;
-  for (int64_t i = 0; i < n; ++i) {
-    const double v = at(i);
-    if (std::abs(v) > best * (1 + 1e-4)) {
-      best = std::abs(v);
-      sign = v < 0 ? -1 : 1;
-    }
+inline double conjugate(double x) { return x; }
+inline std::complex<double> conjugate(std::complex<double> x) { return std::conj(x); }
+
+// The order of eigenvalues by rising real part; where those are equal up to rounding by the
+// imaginary part.
+inline std::vector<int64_t> order_of_eigenvalues(const std::vector<std::complex<double>>& w,
+                                                 double rounding) {
+  double size = 0;
+  for (const auto& x : w) size = std::max(size, std::abs(x));
+  const auto before = [&](int64_t a, int64_t b) {
+    const auto &x = w[static_cast<size_t>(a)], &y = w[static_cast<size_t>(b)];
+    if (std::abs(x.real() - y.real()) > rounding * size) return x.real() < y.real();
+    return x.imag() < y.imag();
+  };
+  std::vector<int64_t> order;
+  for (int64_t i = 0; i < static_cast<int64_t>(w.size()); ++i) {
+    auto at = order.end();
+    while (at != order.begin() && before(i, *(at - 1))) --at;
+    order.insert(at, i);
   }
-  return sign;
+  return order;
 }
 
-// f32 and f64 only, as infer has seen to; prepares `run<T>`.
-template <RunFn kF32, RunFn kF64>
-void finish_matrices(MatrixPlan* p, double flops) {
-  p->ns = 20 + flops;
-  p->run = p->dtype == DType::kF64 ? kF64 : kF32;
+// An eigenvector or singular vector may be turned round, a complex one by any phase: the element of
+// largest magnitude (the first of equal ones) is made positive. Gives the factor, S is double or
+// complex<double>.
+template <class S, class At>
+S positive_peak(int64_t n, At at) {
+  double best = 0;
+  S turn = 1;
+  for (int64_t i = 0; i < n; ++i) {
+    const S v = static_cast<S>(at(i));
+    if (std::abs(v) > best * (1 + 1e-4)) {
+      best = std::abs(v);
+      turn = conjugate(v) / best;
+    }
+  }
+  return turn;
 }
 
 }  // namespace rutile::kernels

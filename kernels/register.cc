@@ -35,6 +35,9 @@ void register_group_norm_cpu();
 void register_unfold_cpu();
 
 void register_linalg_cpu();
+void register_linalg_complex_cpu();
+void register_roi_align_cpu();
+void register_roi_align_ref();
 void register_unique_cpu();
 void register_gemv_cpu();
 void register_int_divide_cpu();
@@ -118,12 +121,15 @@ void register_all() {
   register_group_norm_cpu();
   register_unfold_cpu();
   register_linalg_cpu();
+  register_linalg_complex_cpu();
+  register_roi_align_cpu();
   register_fft_cpu();
   register_collective_cpu();
   // reference
   register_complex_ref();
   register_fft_ref();
   register_linalg_ref();
+  register_roi_align_ref();
   register_resample_ref();
   register_pool_index_ref();
   register_grid_sample_ref();

@@ -148,7 +148,7 @@ TensorList compose_diag(const void* attrs, In in) {
 Status infer_trace(const CallMeta& c, TensorMeta* out) {
   if (c.in(0).rank() != 2) return value_error(cat("expects a matrix, got ", c.in(0).shape));
   DType dtype{};
-  RUTILE_RETURN_IF_ERROR(sum_dtype(c.in(0).dtype, {}, &dtype));
+  RUTILE_RETURN_IF_ERROR(linear_sum_dtype(c.in(0), {}, &dtype));
   *out = TensorMeta({}, dtype, c.in(0).device);
   return Status();
 }

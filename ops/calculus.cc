@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
@@ -26,7 +27,6 @@ Status infer_gradient(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(0);
   int axis = 0;
   RUTILE_RETURN_IF_ERROR(normalize_axis(a.axis, x.rank(), &axis));
-  if (is_complex(x.dtype)) return type_error("takes no complex numbers");
   if (a.edge_order != 1 && a.edge_order != 2) {
     return value_error(cat("edge_order expects 1 or 2, got ", a.edge_order));
   }
@@ -34,13 +34,13 @@ Status infer_gradient(const CallMeta& c, TensorMeta* out) {
     return value_error(
         cat("axis ", axis, " expects ", a.edge_order + 1, " elements, got ", x.dim(axis)));
   }
-  const DType t = is_floating(x.dtype) ? x.dtype : DType::kF32;
+  const DType t = is_differentiable(x.dtype) ? x.dtype : DType::kF32;
   if (c.has(1)) {
     if (!(c.in(1).shape == Shape{x.dim(axis)})) {
       return value_error(cat("coordinates expects shape [", x.dim(axis), "], got ", c.in(1).shape));
     }
-    if (c.in(1).dtype != t) {
-      return type_error(cat("coordinates expects ", t, ", got ", c.in(1).dtype));
+    if (c.in(1).dtype != real_dtype(t)) {
+      return type_error(cat("coordinates expects ", real_dtype(t), ", got ", c.in(1).dtype));
     }
   }
   *out = TensorMeta(x.shape, t, x.device);
@@ -57,14 +57,14 @@ Tensor parabola(const Tensor& y0, const Tensor& y1, const Tensor& y2, const Tens
 }
 TensorList compose_gradient(const void* attrs, In in) {
   const auto& a = *static_cast<const GradientAttrs*>(attrs);
-  const DType t = is_floating(in[0].dtype()) ? in[0].dtype() : DType::kF32;
+  const DType t = is_differentiable(in[0].dtype()) ? in[0].dtype() : DType::kF32;
   const Tensor x = cast(in[0], wide(t)), points = operand(in, 1);
   const int axis = at_axis(a.axis, x.rank());
   const int64_t n = x.dim(axis);
   Shape line = Shape::filled(x.rank(), 1);
   line[axis] = n - 1;
-  const Tensor d =
-      points.defined() ? reshape(diff(wide(points)), line) : full(line, a.spacing, x.dtype());
+  const Tensor d = points.defined() ? reshape(diff(wide(points)), line)
+                                    : full(line, a.spacing, real_dtype(x.dtype()));
   auto part = [&](const Tensor& v, int64_t from, int64_t to) {
     return slice_axis(v, axis, from, to);
   };

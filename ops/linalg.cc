@@ -4,6 +4,9 @@
 // algebra" (2017) and, for wide QR, Walter and Lehman (2012).
 #include "rutile/ops/linalg.h"
 
+#include "rutile/core/complex.h"
+#include "rutile/ops/complex.h"
+#include "rutile/ops/control.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
@@ -26,21 +29,30 @@ double cubic_flops(const CallMeta& c) {
 
 // ---- Cholesky ---------------------------------------------------------------------------------
 
+// tril(m) + tril(m, -1)', with the real part of the diagonal.
+Tensor hermitian_of_lower(const Tensor& m) {
+  if (!is_complex(m.dtype())) return tril(m) + mt(tril(m, -1));
+  const Tensor below = tril(m, -1);
+  return below + mh(below) + diagonal_matrix(cast(real(diagonal_of(m)), m.dtype()));
+}
+
 Status infer_cholesky(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_square(c.in(0)));
   *out = TensorMeta(c.in(0).shape, c.in(0).dtype, c.in(0).device);
   return Status();
 }
 
-// L^-T phi L^-1 for phi the lower triangle of L' gL, symmetrised (Giles 4.2.4 in Seeger's form).
+// L^-H phi L^-1 for phi the lower triangle of L^H gL, symmetrised (Giles 4.2.4 in Seeger's form).
+// Here and below ' is the adjoint.
 GradResult grad_cholesky(GradCtx& c) {
   const bool upper = c.attrs<CholeskyAttrs>().upper;
-  const Tensor l = upper ? mt(c.out()) : c.out(), g = upper ? mt(c.grad()) : c.grad();
-  const Tensor low = tril(matmul(mt(l), g));
-  const Tensor phi = (low + mt(tril(low, -1))) * 0.5;
+  const Tensor l = upper ? mh(c.out()) : c.out(), g = upper ? mh(c.grad()) : c.grad();
+  const Tensor m = matmul(mh(l), g);
+  // The diagonal's imaginary part, of which nothing depends, as PyTorch leaves it.
+  const Tensor phi = (tril(m) + mh(tril(m, -1))) * 0.5;
   const TriangularAttrs transposed{.transpose = true};
-  const Tensor left = solve_triangular(l, phi, transposed);
-  return {mt(solve_triangular(l, mt(left), transposed))};
+  const Tensor lc = conj(l), left = solve_triangular(lc, phi, transposed);
+  return {mh(solve_triangular(lc, mh(left), transposed))};
 }
 
 // ---- LU ---------------------------------------------------------------------------------------
@@ -53,8 +65,8 @@ Status infer_lu_factor(const CallMeta& c, TensorMeta* out) {
   return Status();
 }
 
-// P L^-T (tril(L' gL, -1) + triu(gU U')) U^-T for square matrices. A wide matrix has further
-// columns L U2, a tall one further rows L2 U: their gradients are L^-T gU2 and gL2 U^-T, and what
+// P L'^-1 (tril(L' gL, -1) + triu(gU U')) U'^-1 for square matrices. A wide matrix has further
+// columns L U2, a tall one further rows L2 U: their gradients are L'^-1 gU2 and gL2 U'^-1, and what
 // they take from the triangles is -gU2 U2' and -L2' gL2.
 GradResult grad_lu_factor(GradCtx& c) {
   const TensorMeta& x = c.in_meta(0);
@@ -65,18 +77,19 @@ GradResult grad_lu_factor(GradCtx& c) {
   const Tensor both = rows(columns(c.out(0), k), k), near = rows(columns(g, k), k);
   const Tensor l = tril(both, -1) + eye(k, x.dtype), u = triu(both);
   const TriangularAttrs by_l{.transpose = true, .unitriangular = true};
-  Tensor lower = matmul(mt(l), tril(near, -1)), upper = matmul(triu(near), mt(u)), rest;
+  const Tensor cb = conj(both);
+  Tensor lower = matmul(mh(l), tril(near, -1)), upper = matmul(triu(near), mh(u)), rest;
   if (is_wide) {
     const Tensor g2 = slice_axis(g, -1, k, kEnd), u2 = slice_axis(c.out(0), -1, k, kEnd);
-    lower = lower - matmul(g2, mt(u2));
-    rest = solve_triangular(both, g2, by_l);
+    lower = lower - matmul(g2, mh(u2));
+    rest = solve_triangular(cb, g2, by_l);
   } else if (is_tall) {
     const Tensor g2 = slice_axis(g, -2, k, kEnd), l2 = slice_axis(c.out(0), -2, k, kEnd);
-    upper = upper - matmul(mt(l2), g2);
-    rest = mt(solve_triangular(both, mt(g2), {.upper = true}));
+    upper = upper - matmul(mh(l2), g2);
+    rest = mt(solve_triangular(cb, mt(g2), {.upper = true}));
   }
-  const Tensor left = solve_triangular(both, tril(lower, -1) + triu(upper), by_l);
-  Tensor z = mt(solve_triangular(both, mt(left), {.upper = true}));
+  const Tensor left = solve_triangular(cb, tril(lower, -1) + triu(upper), by_l);
+  Tensor z = mt(solve_triangular(cb, mt(left), {.upper = true}));
   if (rest.defined()) z = concat({{z, rest}}, is_wide ? -1 : -2);
   return {unpermute(z, c.out(1))};
 }
@@ -134,17 +147,18 @@ Status infer_qr(const CallMeta& c, TensorMeta* out) {
   return Status();
 }
 
-// (gQ + Q copyltu(R gR' - gQ' Q)) R^-T for m >= n, with copyltu(M) = tril(M) + tril(M, -1)'.
+// (gQ + Q copyltu(R gR' - gQ' Q)) R'^-1 for m >= n, with copyltu(M) = tril(M) + tril(M, -1)'; of a
+// complex M the diagonal's real part, as that of R is real.
 Tensor qr_tall(const Tensor& q, const Tensor& r, const Tensor& gq, const Tensor& gr) {
   Tensor m;
-  if (gr.defined()) m = matmul(r, mt(gr));
+  if (gr.defined()) m = matmul(r, mh(gr));
   if (gq.defined()) {
-    const Tensor part = matmul(mt(gq), q);
+    const Tensor part = matmul(mh(gq), q);
     m = m.defined() ? m - part : -part;
   }
-  Tensor left = matmul(q, tril(m) + mt(tril(m, -1)));
+  Tensor left = matmul(q, hermitian_of_lower(m));
   if (gq.defined()) left = gq + left;
-  return mt(solve_triangular(r, mt(left), {.upper = true}));
+  return mh(solve_triangular(r, mh(left), {.upper = true}));
 }
 
 // A wide matrix [X Y] has R = [U V] with X = Q U, Y = Q V: the tall rule with gQ + Y gV'.
@@ -166,7 +180,7 @@ GradResult grad_qr(GradCtx& c) {
     gu = columns(gr, m);
     const Tensor gv = slice_axis(gr, -1, m, kEnd);
     gy = matmul(q, gv);
-    const Tensor more = matmul(matmul(q, v), mt(gv));
+    const Tensor more = matmul(matmul(q, v), mh(gv));
     gq = gq.defined() ? gq + more : more;
   } else {
     gy = zeros(batch_and(x, 2, m, n - m), x.dtype);
@@ -187,17 +201,12 @@ Status infer_svd(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(checked_numel(u, &numel));
   RUTILE_RETURN_IF_ERROR(checked_numel(vh, &numel));
   out[0] = TensorMeta(u, x.dtype, x.device);
-  out[1] = TensorMeta(batch_and(x, 2, k), x.dtype, x.device);
+  out[1] = TensorMeta(batch_and(x, 2, k), real_dtype(x.dtype), x.device);
   out[2] = TensorMeta(vh, x.dtype, x.device);
   return Status();
 }
 
 Tensor plus(const Tensor& a, const Tensor& b) { return a.defined() ? a + b : b; }
-
-// s_j^2 - s_i^2 (or w_j - w_i) with ones on the diagonal.
-Tensor gaps(const Tensor& w) {
-  return expand_dims(w, -2) - expand_dims(w, -1) + eye(w.shape().back(), w.dtype());
-}
 
 // U ((skew(U' gU) / E) S + S (skew(V' gV) / E) + diag(gS)) V' and what leaves the span of U and V.
 GradResult grad_svd(GradCtx& c) {
@@ -210,30 +219,33 @@ GradResult grad_svd(GradCtx& c) {
   if (gvh.defined() && n > k) gvh = rows(gvh, k);
   const Tensor u = columns(c.out(0), k), vh = rows(c.out(2), k), &s = c.out(1);
   if (!gu.defined() && !gvh.defined()) return {matmul(u * expand_dims(gs, -2), vh)};
+  if (is_complex(x.dtype)) gu = free_of_phase(u, gu, mh(vh), gvh.defined() ? mh(gvh) : gvh);
   const Tensor e = gaps(s * s), across = expand_dims(s, -2), down = expand_dims(s, -1);
   Tensor middle;
   if (gu.defined()) {
-    const Tensor a = matmul(mt(u), gu);
-    middle = (a - mt(a)) / e * across;
+    const Tensor a = matmul(mh(u), gu), off = a - mh(a);
+    middle = (is_complex(x.dtype) ? off_diagonal(off) : off) / e * across;
+    if (is_complex(x.dtype)) middle = middle + diagonal_matrix(diagonal_of(off) / (s * 2));
   }
   if (gvh.defined()) {
-    const Tensor a = matmul(vh, mt(gvh));
-    middle = plus(middle, (a - mt(a)) / e * down);
+    const Tensor a = matmul(vh, mh(gvh)), off = a - mh(a);
+    middle = plus(middle, (is_complex(x.dtype) ? off_diagonal(off) : off) / e * down);
   }
   if (gs.defined()) middle = middle + diagonal_matrix(gs);
   Tensor y = matmul(matmul(u, middle), vh);
   if (gu.defined() && m > k) {
-    y = y + matmul((gu - matmul(u, matmul(mt(u), gu))) / across, vh);
+    y = y + matmul((gu - matmul(u, matmul(mh(u), gu))) / across, vh);
   }
   if (gvh.defined() && n > k) {
-    y = y + matmul(u, (gvh - matmul(matmul(gvh, mt(vh)), vh)) / down);
+    y = y + matmul(u, (gvh - matmul(matmul(gvh, mh(vh)), vh)) / down);
   }
   return {y};
 }
 
 Status infer_svdvals(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_matrix(c.in(0)));
-  *out = TensorMeta(batch_and(c.in(0), 2, smaller_side(c.in(0))), c.in(0).dtype, c.in(0).device);
+  const TensorMeta& x = c.in(0);
+  *out = TensorMeta(batch_and(x, 2, smaller_side(x)), real_dtype(x.dtype), x.device);
   return Status();
 }
 TensorList compose_svdvals(const void*, std::span<const Tensor> in) {
@@ -245,30 +257,31 @@ TensorList compose_svdvals(const void*, std::span<const Tensor> in) {
 Status infer_eigh(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(0);
   RUTILE_RETURN_IF_ERROR(check_square(x));
-  out[0] = TensorMeta(batch_and(x, 2, rows_of(x)), x.dtype, x.device);
+  out[0] = TensorMeta(batch_and(x, 2, rows_of(x)), real_dtype(x.dtype), x.device);
   out[1] = TensorMeta(x.shape, x.dtype, x.device);
   return Status();
 }
 
 // V (diag(gW) + (V' gV) / E) V' (Giles 3.1).
 GradResult grad_eigh(GradCtx& c) {
-  const Tensor &gw = c.grad(0), &gv = c.grad(1);
+  const Tensor& gw = c.grad(0);
+  Tensor gv = c.grad(1);
   if (!gw.defined() && !gv.defined()) return {Tensor()};
   const Tensor& v = c.out(1);
-  if (!gv.defined()) return {matmul(v * expand_dims(gw, -2), mt(v))};
+  if (!gv.defined()) return {matmul(v * expand_dims(gw, -2), mh(v))};
   const Tensor& w = c.out(0);
-  const Tensor turned = matmul(mt(v), gv);
+  if (is_complex(v.dtype())) gv = free_of_phase(v, gv, v, Tensor());
+  const Tensor turned = matmul(mh(v), gv);
   // Turning the eigenvectors is antisymmetric; the rest of gv changes their lengths only.
-  Tensor middle = (turned - mt(turned)) * 0.5 / gaps(w);
-  const Tensor on = cast(eye(w.shape().back(), w.dtype()), DType::kBool);
-  middle = where(on, 0.0, middle);
+  Tensor middle = off_diagonal((turned - mh(turned)) * 0.5 / gaps(w));
   if (gw.defined()) middle = middle + diagonal_matrix(gw);
-  return {matmul(matmul(v, middle), mt(v))};
+  return {matmul(matmul(v, middle), mh(v))};
 }
 
 Status infer_eigvalsh(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_square(c.in(0)));
-  *out = TensorMeta(batch_and(c.in(0), 2, rows_of(c.in(0))), c.in(0).dtype, c.in(0).device);
+  const TensorMeta& x = c.in(0);
+  *out = TensorMeta(batch_and(x, 2, rows_of(x)), real_dtype(x.dtype), x.device);
   return Status();
 }
 TensorList compose_eigvalsh(const void* attrs, std::span<const Tensor> in) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linear algebra on matrices [.., m, n], batched over the leading dimensions, in f32 and f64.
+// Linear algebra on matrices [.., m, n], batched over the leading dimensions, in f32, f64, c64 and
+// c128. Of complex ones a transposed matrix is its adjoint unless said otherwise: L L', Q' Q = 1,
+// x = x' where one triangle is read. Eigenvalues of such x, singular values and norms are real.
 //
 //   Tensor x = ops::solve(a, b);              // a f64[8,3,3], b f64[8,3,2] -> f64[8,3,2]
 //   auto [q, r] = ops::qr(a);                 // a f32[5,3] -> f32[5,3], f32[3,3]
@@ -10,9 +12,10 @@
 // the op runs. Empty batches and matrices without elements are legal. All of it runs on Eigen.
 //
 // Signs: an eigenvector, and a singular vector on the left, has its element of largest magnitude
-// positive, so that results do not depend on the machine. Their gradients exist where eigenvalues
-// (singular values) differ; a function that does not depend on the sign or on the basis of equal
-// ones has the right gradient, others have none that means anything.
+// positive (of complex ones: real and positive), so that results do not depend on the machine.
+// Their gradients exist where eigenvalues (singular values) differ; a function that does not depend
+// on the sign or on the basis of equal ones has the right gradient, others have none that means
+// anything.
 //
 // Gradients treat a matrix that stands for a symmetric one (cholesky, eigh) as symmetric: they are
 // those by the symmetric part, as in PyTorch.
@@ -100,6 +103,18 @@ RUTILE_API Eigh eigh(Arg x, bool upper = false);
 extern RUTILE_API const OpDef kEigvalsh;
 RUTILE_API Tensor eigvalsh(Arg x, bool upper = false);
 
+// Eigenvalues of any x [.., n, n] and eigenvectors of length 1 in the columns of v, as complex
+// numbers, by rising real part (equal ones by the imaginary part). The result's names are eigh's.
+extern RUTILE_API const OpDef kEig;
+RUTILE_API Eigh eig(Arg x);
+extern RUTILE_API const OpDef kEigvals;
+RUTILE_API Tensor eigvals(Arg x);
+
+// The first n columns of H_1 H_2 .. H_k for the reflections H_i = 1 - tau_i v_i v_i', v_i being 1
+// at row i and column i of x [.., m, n] below it (LAPACK's orgqr); tau [.., k], k <= n <= m.
+extern RUTILE_API const OpDef kHouseholderProduct;
+RUTILE_API Tensor householder_product(Arg x, Arg tau);
+
 // ---- Systems of equations ---------------------------------------------------------------------
 
 // x^-1 by LU with partial pivoting.
@@ -114,7 +129,7 @@ bool solves_vectors(const TensorMeta& a, const TensorMeta& b);
 
 struct TriangularAttrs {
   bool upper = false;
-  bool transpose = false;  // A' X = B
+  bool transpose = false;  // A' X = B, A' not conjugated
   bool unitriangular = false;
   RUTILE_REFLECT(upper, transpose, unitriangular)
 };

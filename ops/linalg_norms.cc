@@ -4,6 +4,8 @@
 #include <limits>
 #include <vector>
 
+#include "rutile/core/complex.h"
+#include "rutile/ops/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
@@ -33,7 +35,7 @@ double cubic_flops(const CallMeta& c) {
 Status infer_vector_norm(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<VectorNormAttrs>();
   const TensorMeta& x = c.in(0);
-  if (!is_floating(x.dtype)) return type_error(cat("expects floats, got ", x.dtype));
+  if (!is_differentiable(x.dtype)) return type_error(cat("expects floats, got ", x.dtype));
   if (std::isnan(a.ord)) return value_error("ord expects a number, got NaN");
   uint32_t mask = 0;
   RUTILE_RETURN_IF_ERROR(axis_mask(a.axes, x.rank(), &mask));
@@ -51,12 +53,12 @@ Status infer_vector_norm(const CallMeta& c, TensorMeta* out) {
   if (nothing && (a.ord < 0 || std::isinf(a.ord)) && shape.numel() != 0) {
     return value_error(cat("of order ", a.ord, " has no value over no elements"));
   }
-  *out = TensorMeta(shape, x.dtype, x.device);
+  *out = TensorMeta(shape, real_dtype(x.dtype), x.device);
   return Status();
 }
 TensorList compose_vector_norm(const void* attrs, In in) {
   const auto& a = *static_cast<const VectorNormAttrs*>(attrs);
-  const Tensor x = wide(in[0]);
+  const Tensor x = is_complex(in[0].dtype()) ? abs(in[0]) : wide(in[0]);
   const ReduceAttrs over{a.axes, a.keepdims};
   const SumAttrs sums{a.axes, a.keepdims};
   Tensor y;
@@ -73,7 +75,7 @@ TensorList compose_vector_norm(const void* attrs, In in) {
     const Tensor powers = a.ord < 2 ? flat_power(size, a.ord) : pow(size, a.ord);
     y = flat_power(sum(powers, sums), 1 / a.ord);
   }
-  return {cast(y, in[0].dtype())};
+  return {cast(y, real_dtype(in[0].dtype()))};
 }
 
 bool is_matrix_norm(const std::string& ord) {
@@ -100,7 +102,7 @@ Status infer_matrix_norm(const CallMeta& c, TensorMeta* out) {
     return value_error(cat("of order ", a.ord, " has no value over no elements"));
   }
   const int64_t kept = a.keepdims ? 1 : -1;
-  *out = TensorMeta(batch_and(x, 2, kept, kept), x.dtype, x.device);
+  *out = TensorMeta(batch_and(x, 2, kept, kept), real_dtype(x.dtype), x.device);
   return Status();
 }
 TensorList compose_matrix_norm(const void* attrs, In in) {
@@ -108,9 +110,9 @@ TensorList compose_matrix_norm(const void* attrs, In in) {
   const Tensor& x = in[0];
   Tensor y;
   if (x.numel() == 0) {
-    y = sum(x, {.axes = {-2, -1}});
+    y = sum(real(x), {.axes = {-2, -1}});
   } else if (a.ord == "fro") {
-    y = norm(x, {.axes = {-2, -1}});
+    y = norm(is_complex(x.dtype()) ? abs(x) : x, {.axes = {-2, -1}});
   } else if (a.ord == "nuc") {
     y = sum(svdvals(x), {.axes = {-1}});
   } else {
@@ -133,7 +135,7 @@ Status infer_cond(const CallMeta& c, TensorMeta* out) {
   if (rows_of(x) * cols_of(x) == 0) {
     return value_error(cat("has no value for matrices without elements, got shape ", x.shape));
   }
-  *out = TensorMeta(batch_and(x, 2), x.dtype, x.device);
+  *out = TensorMeta(batch_and(x, 2), real_dtype(x.dtype), x.device);
   return Status();
 }
 TensorList compose_cond(const void* attrs, In in) {
@@ -152,8 +154,8 @@ TensorList compose_cond(const void* attrs, In in) {
 // ---- By singular values -----------------------------------------------------------------------
 
 double epsilon(const Tensor& x) {
-  return x.dtype() == DType::kF64 ? std::numeric_limits<double>::epsilon()
-                                  : std::numeric_limits<float>::epsilon();
+  return real_dtype(x.dtype()) == DType::kF64 ? std::numeric_limits<double>::epsilon()
+                                              : std::numeric_limits<float>::epsilon();
 }
 // Negative: the default.
 double tolerance(const Tensor& x, double rtol) {
@@ -193,10 +195,10 @@ TensorList compose_pinv(const void* attrs, In in) {
   Tensor left, s, right;  // x = left' diag(s) right'
   if (a.hermitian) {
     const Eigh e = eigh(x);
-    left = mt(e.v), s = e.w, right = e.v;
+    left = mh(e.v), s = e.w, right = e.v;
   } else {
     const Svd d = svd(x, false);
-    left = mt(d.u), s = d.s, right = mt(d.vh);
+    left = mh(d.u), s = d.s, right = mh(d.vh);
   }
   const Tensor size = abs(s);
   const Tensor limit = max(size, {.axes = {-1}, .keepdims = true}) * tolerance(x, a.rtol);
@@ -207,7 +209,7 @@ TensorList compose_pinv(const void* attrs, In in) {
 // Golub and Pereyra (1973): -P' G P' + (1 - A P) G' P P' + P' P G' (1 - P A).
 GradResult grad_pinv(GradCtx& c) {
   const Tensor &a = c.in(0), &p = c.out();
-  const Tensor pt = mt(p), gt = mt(c.grad());
+  const Tensor pt = mh(p), gt = mh(c.grad());
   const Tensor second = matmul(gt - matmul(a, matmul(p, gt)), matmul(p, pt));
   const Tensor third = matmul(matmul(pt, p), gt - matmul(matmul(gt, p), a));
   return {second + third - matmul(matmul(pt, c.grad()), pt)};
@@ -266,7 +268,9 @@ Status chain_sizes(std::span<const TensorMeta* const> xs, std::vector<int64_t>* 
       return type_error(cat("expects inputs of one dtype, got ", xs[0]->dtype, " and ", x.dtype));
     }
     const bool end = i == 0 || i == n - 1;
-    if (!is_floating(x.dtype)) return type_error(cat("expects floats, got ", x.dtype));
+    if (!is_differentiable(x.dtype)) {
+      return type_error(cat("expects floats, got ", x.dtype));
+    }
     if (x.rank() != 2 && !(end && x.rank() == 1)) {
       return value_error(cat("expects matrices (or vectors at the ends), got shape ", x.shape));
     }

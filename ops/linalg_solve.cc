@@ -5,6 +5,8 @@
 
 #include <limits>
 
+#include "rutile/core/complex.h"
+#include "rutile/ops/complex.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
@@ -44,7 +46,7 @@ Status infer_square(const CallMeta& c, TensorMeta* out) {
 }
 
 GradResult grad_inverse(GradCtx& c) {
-  const Tensor t = mt(c.out());
+  const Tensor t = mh(c.out());
   return {-matmul(matmul(t, c.grad()), t)};
 }
 
@@ -64,14 +66,15 @@ Status infer_solve(const CallMeta& c, TensorMeta* out) {
   return Status();
 }
 
-// gB = A^-T gX, gA = -gB X'.
+// gB = A'^-1 gX, gA = -gB X', where ' is the adjoint.
 GradResult grad_solve(GradCtx& c) {
   const bool vectors = solves_vectors(c.in_meta(0), c.in_meta(1));
-  const Tensor gb = solve(mt(c.in(0)), c.grad());
+  const Tensor gb = solve(mh(c.in(0)), c.grad());
   GradResult r{Tensor(), Tensor()};
   if (c.needs(0)) {
-    const Tensor ga = vectors ? expand_dims(gb, -1) * expand_dims(c.out(), -2)
-                              : matmul(gb, c.out(), {.transpose_b = true});
+    const Tensor x = conj(c.out());
+    const Tensor ga =
+        vectors ? expand_dims(gb, -1) * expand_dims(x, -2) : matmul(gb, x, {.transpose_b = true});
     r[0] = unbroadcast(-ga, c.in_meta(0));
   }
   if (c.needs(1)) r[1] = unbroadcast(gb, c.in_meta(1));
@@ -86,10 +89,10 @@ GradResult grad_triangular(GradCtx& c) {
   TriangularAttrs a = c.attrs<TriangularAttrs>();
   const bool transpose = a.transpose;
   a.transpose = !transpose;
-  const Tensor gb = solve_triangular(c.in(0), c.grad(), a);
+  const Tensor gb = solve_triangular(conj(c.in(0)), c.grad(), a);
   GradResult r{Tensor(), Tensor()};
   if (c.needs(0)) {
-    const Tensor& x = c.out();
+    const Tensor x = conj(c.out());
     const Tensor ga = -(transpose ? matmul(x, mt(gb)) : matmul(gb, mt(x)));
     const int64_t off = a.unitriangular ? 1 : 0;
     r[0] = unbroadcast(a.upper ? triu(ga, off) : tril(ga, -off), c.in_meta(0));
@@ -104,8 +107,9 @@ Status infer_cholesky_solve(const CallMeta& c, TensorMeta* out) {
 }
 TensorList compose_cholesky_solve(const void* attrs, In in) {
   const bool upper = static_cast<const CholeskyAttrs*>(attrs)->upper;
-  const Tensor y = solve_triangular(in[1], in[0], {.upper = upper, .transpose = upper});
-  return {solve_triangular(in[1], y, {.upper = upper, .transpose = !upper})};
+  const Tensor &f = in[1], adjoint = conj(f);
+  const Tensor y = solve_triangular(upper ? adjoint : f, in[0], {upper, upper});
+  return {solve_triangular(upper ? f : adjoint, y, {upper, !upper})};
 }
 TensorList compose_cholesky_inverse(const void* attrs, In in) {
   const Tensor one = eye(cols_of(in[0].meta()), in[0].dtype());
@@ -138,8 +142,9 @@ TensorList compose_lu_solve(const void*, In in) {
 
 Status infer_det(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_square(c.in(0)));
+  const TensorMeta& x = c.in(0);
   for (int i = 0; i < c.op->num_outputs; ++i) {
-    out[i] = TensorMeta(batch_and(c.in(0), 2), c.in(0).dtype, c.in(0).device);
+    out[i] = TensorMeta(batch_and(x, 2), i == 1 ? real_dtype(x.dtype) : x.dtype, x.device);
   }
   return Status();
 }
@@ -156,48 +161,55 @@ TensorList compose_det(const void*, In in) {
   return {parity(f.pivots, in[0].dtype()) * prod(diagonal_of(f.lu), {.axes = {-1}})};
 }
 
-// det x^-T. A zero on the diagonal of U becomes tiny: it leaves the product and comes back in the
-// inverse, so that the cofactors of a singular matrix come out.
+// conj(det) x'^-1. A zero on the diagonal of U becomes tiny: it leaves the product and comes back
+// in the inverse, so that the cofactors of a singular matrix come out.
 GradResult grad_det(GradCtx& c) {
   const Tensor& x = c.in(0);
   const int64_t n = cols_of(x.meta());
   if (x.numel() == 0) return {zeros_like(x)};
   const LuFactor f = lu_factor(x);
   const Tensor on = cast(eye(n, x.dtype()), DType::kBool);
-  const double eps = x.dtype() == DType::kF64 ? std::numeric_limits<double>::epsilon()
-                                              : std::numeric_limits<float>::epsilon();
+  const double eps = real_dtype(x.dtype()) == DType::kF64 ? std::numeric_limits<double>::epsilon()
+                                                          : std::numeric_limits<float>::epsilon();
   const Tensor u = where(logical_and(on, equal(f.lu, 0)), eps, f.lu);
   const Tensor d = parity(f.pivots, x.dtype()) * prod(diagonal_of(u), {.axes = {-1}});
-  const Tensor scaled = expand_dims(expand_dims(c.grad() * d, -1), -1) * eye(n, x.dtype());
-  const Tensor z = solve_triangular(u, scaled, {.upper = true, .transpose = true});
-  return {
-      unpermute(solve_triangular(f.lu, z, {.transpose = true, .unitriangular = true}), f.pivots)};
+  const Tensor scaled = expand_dims(expand_dims(c.grad() * conj(d), -1), -1) * eye(n, x.dtype());
+  const Tensor z = solve_triangular(conj(u), scaled, {.upper = true, .transpose = true});
+  return {unpermute(solve_triangular(conj(f.lu), z, {.transpose = true, .unitriangular = true}),
+                    f.pivots)};
 }
 
 TensorList compose_slogdet(const void*, In in) {
   const LuFactor f = lu_factor(in[0]);
   const Tensor d = diagonal_of(f.lu);
-  return {parity(f.pivots, in[0].dtype()) * prod(sign(d), {.axes = {-1}}),
+  return {parity(f.pivots, in[0].dtype()) * prod(sgn(d), {.axes = {-1}}),
           sum(log(abs(d)), {.axes = {-1}})};
 }
 GradResult grad_slogdet(GradCtx& c) {
-  const Tensor& g = c.grad(1);
-  if (!g.defined()) return {Tensor()};
+  const Tensor &gs = c.grad(0), &gl = c.grad(1);
+  const bool turns = is_complex(c.in_meta(0).dtype) && gs.defined();
+  if (!turns && !gl.defined()) return {Tensor()};
   Tensor singular;
   const Tensor inv = inverse_where_regular(c.in(0), &singular);
   const Tensor slope = where(expand_dims(expand_dims(singular, -1), -1),
-                             std::numeric_limits<double>::infinity(), mt(inv));
+                             std::numeric_limits<double>::infinity(), mh(inv));
+  Tensor g = gl;
+  if (turns) {
+    const Tensor angle = -imag(conj(gs) * c.out(0));
+    g = complex(gl.defined() ? gl : zeros_like(angle), angle);
+  }
   return {expand_dims(expand_dims(g, -1), -1) * slope};
 }
 TensorList compose_logdet(const void*, In in) {
   const SlogDet s = slogdet(in[0]);
+  if (is_complex(in[0].dtype())) return {cast(s.logabsdet, in[0].dtype()) + log(s.sign)};
   const double nan = std::numeric_limits<double>::quiet_NaN();
   return {where(less(s.sign, 0), nan, s.logabsdet)};
 }
 
 // exp [[A', G], [0, A']] has the gradient in its upper right block.
 GradResult grad_matrix_exp(GradCtx& c) {
-  const Tensor a = mt(c.in(0));
+  const Tensor a = mh(c.in(0));
   const int64_t n = cols_of(a.meta());
   const Tensor top[] = {a, c.grad()}, bottom[] = {zeros_like(a), a};
   const Tensor both[] = {concat(top, -1), concat(bottom, -1)};
@@ -322,7 +334,7 @@ constinit const OpDef kSlogdet =
             .infer = infer_det,
             .flops = square_flops<7>,
             .grad = grad_slogdet,
-            .saves = {"x"},
+            .saves = {"x", "sign"},
             .compose = compose_slogdet,
             .amp = Amp::kHigh,
             .doc = "Sign and logarithm of the magnitude of determinants."});

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "rutile/ops/complex.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/linalg.h"
@@ -11,13 +12,13 @@
 
 namespace rutile::ops {
 
-Status check_real_matrix_dtype(const TensorMeta& x) {
-  if (x.dtype == DType::kF32 || x.dtype == DType::kF64) return Status();
-  return type_error(cat("expects f32 or f64, got ", x.dtype));
+Status check_matrix_dtype(const TensorMeta& x) {
+  if (x.dtype == DType::kF32 || x.dtype == DType::kF64 || is_complex(x.dtype)) return Status();
+  return type_error(cat("expects f32, f64 or complex numbers, got ", x.dtype));
 }
 
 Status check_matrix(const TensorMeta& x, const char* name) {
-  RUTILE_RETURN_IF_ERROR(check_real_matrix_dtype(x));
+  RUTILE_RETURN_IF_ERROR(check_matrix_dtype(x));
   if (x.rank() >= 2) return Status();
   return value_error(cat(name, " expects matrices [.., m, n], got shape ", x.shape));
 }
@@ -37,6 +38,7 @@ Shape batch_and(const TensorMeta& x, int core, int64_t a, int64_t b) {
 }
 
 Tensor mt(const Tensor& x) { return swapaxes(x, -2, -1); }
+Tensor mh(const Tensor& x) { return conj(mt(x)); }
 
 Tensor eye(int64_t n, DType dtype) {
   const Tensor i = arange(int64_t{0}, n);

@@ -6,8 +6,8 @@
 
 namespace rutile::ops {
 
-// f32 or f64.
-Status check_real_matrix_dtype(const TensorMeta& x);
+// f32, f64 or complex.
+Status check_matrix_dtype(const TensorMeta& x);
 // The above, and at least two dimensions.
 Status check_matrix(const TensorMeta& x, const char* name = "x");
 Status check_square(const TensorMeta& x, const char* name = "x");
@@ -19,11 +19,19 @@ inline int64_t smaller_side(const TensorMeta& x) { return std::min(rows_of(x), c
 Shape batch_and(const TensorMeta& x, int core, int64_t a = -1, int64_t b = -1);
 
 Tensor mt(const Tensor& x);                  // transposed matrices
+Tensor mh(const Tensor& x);                  // their conjugates: the adjoint ones
 Tensor eye(int64_t n, DType dtype);          // [n, n]
 Tensor diagonal_of(const Tensor& x);         // [.., m, n] -> [.., min(m, n)]
 Tensor diagonal_matrix(const Tensor& d);     // [.., n] -> [.., n, n]
 Tensor columns(const Tensor& x, int64_t n);  // the first n columns
 Tensor rows(const Tensor& x, int64_t n);
+Tensor off_diagonal(const Tensor& x);  // with zeros on the diagonal
+// w_j - w_i with ones on the diagonal.
+Tensor gaps(const Tensor& w);
+// Complex vectors in the columns of u (and with them those of v) may be turned by a phase, which is
+// chosen so that the largest element of u is real: the gradient by vectors of any phase, of which
+// turned ones give the same.
+Tensor free_of_phase(const Tensor& u, const Tensor& gu, const Tensor& v, const Tensor& gv);
 // P z for the exchanges of lu_factor: rows of z put back where x had them.
 Tensor unpermute(const Tensor& z, const Tensor& pivots);
 // The inverse where there is one; elsewhere `singular`, of the batch's shape, is true and the

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/einsum.h"
 #include "rutile/ops/elementwise.h"
@@ -264,7 +265,7 @@ template <int kRank>
 Status infer_addmm(const CallMeta& c, TensorMeta* out) {
   const TensorMeta &x = c.in(0), &a = c.in(1), &b = c.in(2);
   RUTILE_RETURN_IF_ERROR(check_numbers(c));
-  if (!is_floating(x.dtype)) return type_error(cat("expects floats, got ", x.dtype));
+  if (!is_differentiable(x.dtype)) return type_error(cat("expects floats, got ", x.dtype));
   if (a.rank() != kRank || b.rank() != kRank) {
     return value_error(cat("expects factors of rank ", kRank, ", got ", a.shape, " and ", b.shape));
   }

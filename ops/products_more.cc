@@ -4,7 +4,9 @@
 #include <cmath>
 #include <vector>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/arrange.h"
+#include "rutile/ops/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
@@ -23,7 +25,7 @@ Status check_floats(const CallMeta& c) {
   for (int i = 0; i < c.num_inputs(); ++i) {
     if (!c.has(i)) continue;
     const DType t = c.in(i).dtype;
-    if (!is_floating(t)) return type_error(cat("expects floats, got ", t));
+    if (!is_differentiable(t)) return type_error(cat("expects floats, got ", t));
     if (t != c.in(0).dtype) {
       return type_error(cat("expects inputs of one dtype, got ", c.in(0).dtype, " and ", t));
     }
@@ -146,6 +148,7 @@ Tensor norm_over(const Tensor& d, double p, const Dims& axes, bool keepdims) {
 Status infer_pdist(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(0);
   RUTILE_RETURN_IF_ERROR(check_floats(c));
+  if (is_complex(x.dtype)) return type_error(cat("expects floats, got ", x.dtype));
   RUTILE_RETURN_IF_ERROR(check_p(c.as<CdistAttrs>().p));
   if (x.rank() != 2) return value_error(cat("expects shape [n,k], got ", x.shape));
   int64_t pairs = 0;
@@ -186,7 +189,7 @@ TensorList compose_renorm(const void* attrs, In in) {
   for (int i = 0; i < x.rank(); ++i) {
     if (i != axis) rest.push_back(i);
   }
-  const Tensor length = norm_over(x, a.p, rest, true);
+  const Tensor length = norm_over(is_complex(x.dtype()) ? abs(x) : x, a.p, rest, true);
   // 1e-7 keeps what was scaled from being above maxnorm again, as in PyTorch.
   const Tensor scale = where(greater(length, a.maxnorm), a.maxnorm / (length + 1e-7), 1.0);
   return {cast(x * scale, in[0].dtype())};
@@ -237,7 +240,7 @@ Tensor pdist(Arg x, double p) {
 }
 Tensor dist(Arg x, Arg y, double p) {
   const Tensor d = x.tensor - y.tensor;
-  return norm_over(reshape(d, {d.numel()}), p, {0}, false);
+  return norm_over(reshape(is_complex(d.dtype()) ? abs(d) : d, {d.numel()}), p, {0}, false);
 }
 
 constinit const OpDef kRenorm = define({.name = "renorm",
@@ -253,6 +256,6 @@ Tensor renorm(Arg x, double p, int64_t axis, double maxnorm) {
   return call1(kRenorm, &a, {x.tensor}, x.where);
 }
 
-Tensor vdot(Arg x, Arg y) { return dot(x, y); }
+Tensor vdot(Arg x, Arg y) { return dot(conj(x), y); }
 
 }  // namespace rutile::ops

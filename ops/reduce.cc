@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "rutile/core/complex.h"
+#include "rutile/ops/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
@@ -133,7 +135,6 @@ Status infer_prod(const CallMeta& c, TensorMeta* out) {
 
 Status infer_logical(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<ReduceAttrs>();
-  if (is_complex(c.in(0).dtype)) return type_error("takes no complex numbers");
   uint32_t mask = 0;
   return reduce_to(c, a.axes, a.keepdims, DType::kBool, out, &mask);
 }
@@ -145,6 +146,16 @@ Status infer_floats(const CallMeta& c, TensorMeta* out) {
   if (!is_floating(t)) return type_error(cat("expects floats, got ", t));
   uint32_t mask = 0;
   return reduce_to(c, a.axes, a.keepdims, t, out, &mask);
+}
+
+// Sizes and spreads: of complex numbers they are real.
+template <class A>
+Status infer_size(const CallMeta& c, TensorMeta* out) {
+  const auto& a = c.as<A>();
+  const DType t = c.in(0).dtype;
+  if (!is_differentiable(t)) return type_error(cat("expects floats, got ", t));
+  uint32_t mask = 0;
+  return reduce_to(c, a.axes, a.keepdims, real_dtype(t), out, &mask);
 }
 
 Status infer_arg(const CallMeta& c, TensorMeta* out) {
@@ -268,10 +279,19 @@ GradResult grad_cumsum(GradCtx& c) {
 
 using In = std::span<const Tensor>;
 
+// Of complex numbers; of others there are kernels.
+template <Tensor (*kOver)(Arg, ReduceAttrs)>
+TensorList compose_logical(const void* attrs, In in) {
+  return {kOver(not_equal(in[0], 0), *static_cast<const ReduceAttrs*>(attrs))};
+}
+
 TensorList compose_norm(const void* attrs, In in) {
   const auto& a = *static_cast<const ReduceAttrs*>(attrs);
-  const Tensor s = sum(square(wide(in[0])), {.axes = a.axes, .keepdims = a.keepdims});
-  return {cast(sqrt(s), in[0].dtype())};
+  const Tensor& x = in[0];
+  const Tensor squares =
+      is_complex(x.dtype()) ? square(real(x)) + square(imag(x)) : square(wide(x));
+  const Tensor s = sum(squares, {.axes = a.axes, .keepdims = a.keepdims});
+  return {cast(sqrt(s), real_dtype(x.dtype()))};
 }
 
 TensorList compose_logsumexp(const void* attrs, In in) {
@@ -288,6 +308,7 @@ TensorList compose_logsumexp(const void* attrs, In in) {
 }
 
 Tensor variance(const Tensor& x, const VarAttrs& a) {
+  if (is_complex(x.dtype())) return variance(real(x), a) + variance(imag(x), a);
   const Tensor centre = mean(x, {.axes = a.axes, .keepdims = true});
   const Tensor d = x - centre;
   const SumAttrs over{.axes = a.axes, .keepdims = a.keepdims};
@@ -297,10 +318,12 @@ Tensor variance(const Tensor& x, const VarAttrs& a) {
   return maximum(squares, 0.0) * inverse_divisor(x.meta(), a);
 }
 TensorList compose_var(const void* attrs, In in) {
-  return {cast(variance(wide(in[0]), *static_cast<const VarAttrs*>(attrs)), in[0].dtype())};
+  const Tensor y = variance(wide(in[0]), *static_cast<const VarAttrs*>(attrs));
+  return {cast(y, real_dtype(in[0].dtype()))};
 }
 TensorList compose_std(const void* attrs, In in) {
-  return {cast(sqrt(variance(wide(in[0]), *static_cast<const VarAttrs*>(attrs))), in[0].dtype())};
+  const Tensor y = sqrt(variance(wide(in[0]), *static_cast<const VarAttrs*>(attrs)));
+  return {cast(y, real_dtype(in[0].dtype()))};
 }
 
 }  // namespace
@@ -361,6 +384,7 @@ constinit const OpDef kAny = define({.name = "any",
                                      .attrs = attrs_of<ReduceAttrs>(),
                                      .infer = infer_logical,
                                      .flops = flops_per_input<1>,
+                                     .compose = compose_logical<any>,
                                      .no_grad = "gives bool",
                                      .doc = "Is any element over the axes nonzero."});
 Tensor any(Arg x, ReduceAttrs attrs) { return call1(kAny, &attrs, {x.tensor}, x.where); }
@@ -370,6 +394,7 @@ constinit const OpDef kAll = define({.name = "all",
                                      .attrs = attrs_of<ReduceAttrs>(),
                                      .infer = infer_logical,
                                      .flops = flops_per_input<1>,
+                                     .compose = compose_logical<all>,
                                      .no_grad = "gives bool",
                                      .doc = "Are all elements over the axes nonzero."});
 Tensor all(Arg x, ReduceAttrs attrs) { return call1(kAll, &attrs, {x.tensor}, x.where); }
@@ -377,7 +402,7 @@ Tensor all(Arg x, ReduceAttrs attrs) { return call1(kAll, &attrs, {x.tensor}, x.
 constinit const OpDef kNorm = define({.name = "norm",
                                       .inputs = {"x"},
                                       .attrs = attrs_of<ReduceAttrs>(),
-                                      .infer = infer_floats<ReduceAttrs>,
+                                      .infer = infer_size<ReduceAttrs>,
                                       .flops = flops_per_input<2>,
                                       .grad = grad_norm,
                                       .saves = {"x", "y"},
@@ -403,7 +428,7 @@ Tensor logsumexp(Arg x, ReduceAttrs attrs) {
 constinit const OpDef kVar = define({.name = "var",
                                      .inputs = {"x"},
                                      .attrs = attrs_of<VarAttrs>(),
-                                     .infer = infer_floats<VarAttrs>,
+                                     .infer = infer_size<VarAttrs>,
                                      .flops = flops_per_input<4>,
                                      .grad = grad_var,
                                      .saves = {"x"},
@@ -416,7 +441,7 @@ constinit const OpDef kStd =
     define({.name = "std",
             .inputs = {"x"},
             .attrs = attrs_of<VarAttrs>(),
-            .infer = infer_floats<VarAttrs>,
+            .infer = infer_size<VarAttrs>,
             .flops = flops_per_input<4>,
             .grad = grad_std,
             .saves = {"x", "y"},

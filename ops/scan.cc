@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
@@ -22,7 +23,7 @@ Status infer_cumprod(const CallMeta& c, TensorMeta* out) {
   int axis = 0;
   RUTILE_RETURN_IF_ERROR(normalize_axis(c.as<ScanAttrs>().axis, x.rank(), &axis));
   DType dtype{};
-  RUTILE_RETURN_IF_ERROR(sum_dtype(x.dtype, {}, &dtype));
+  RUTILE_RETURN_IF_ERROR(linear_sum_dtype(x, {}, &dtype));
   *out = TensorMeta(x.shape, dtype, x.device);
   return Status();
 }
@@ -52,7 +53,6 @@ Status infer_diff(const CallMeta& c, TensorMeta* out) {
   int axis = 0;
   RUTILE_RETURN_IF_ERROR(normalize_axis(a.axis, x.rank(), &axis));
   if (a.n < 0) return value_error(cat("expects n >= 0, got ", a.n));
-  if (is_complex(x.dtype)) return type_error("takes no complex numbers");
   Shape shape = x.shape;
   shape[axis] = a.n >= shape[axis] ? 0 : shape[axis] - a.n;
   *out = TensorMeta(shape, x.dtype, x.device);
@@ -63,7 +63,7 @@ Status infer_trapezoid(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& y = c.in(0);
   int axis = 0;
   RUTILE_RETURN_IF_ERROR(normalize_axis(c.as<TrapezoidAttrs>().axis, y.rank(), &axis));
-  if (!is_floating(y.dtype)) return type_error(cat("expects floats, got ", y.dtype));
+  if (!is_differentiable(y.dtype)) return type_error(cat("expects floats, got ", y.dtype));
   if (c.has(1)) {
     const TensorMeta& x = c.in(1);
     bool fits = x.shape == Shape{y.dim(axis)} || x.rank() == y.rank();
@@ -186,7 +186,7 @@ constinit const OpDef kCumprod = define({.name = "cumprod",
                                          .attrs = attrs_of<ScanAttrs>(),
                                          .infer = infer_lines<infer_cumprod>,
                                          .flops = flops_per_input<1>,
-                                         .grad = grad_cumprod,
+                                         .grad = holomorphic<grad_cumprod>,
                                          .saves = {"x", "y"},
                                          .amp = Amp::kHigh,
                                          .doc = "Running products along an axis."});

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numbers>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/elementwise_infer.h"
@@ -35,6 +36,7 @@ Status infer_number_test(const CallMeta& c, TensorMeta* out) {
   return infer_compare(c, out);
 }
 Status infer_f64(const CallMeta& c, TensorMeta* out) {
+  if (is_complex(c.in(0).dtype)) return infer_broadcast(c, DType::kC128, out);
   RUTILE_RETURN_IF_ERROR(check_dtypes(c));
   return infer_broadcast(c, DType::kF64, out);
 }
@@ -47,7 +49,7 @@ Status infer_isclose(const CallMeta& c, TensorMeta* out) {
   if (!(a.rtol >= 0) || !(a.atol >= 0)) {
     return value_error(cat("expects rtol and atol >= 0, got ", a.rtol, " and ", a.atol));
   }
-  return infer_compare(c, out);
+  return or_complex<infer_compare>(c, out);
 }
 Status infer_polygamma(const CallMeta& c, TensorMeta* out) {
   const int64_t n = c.as<PolygammaAttrs>().n;
@@ -156,15 +158,17 @@ GradResult grad_i1(GradCtx& c) {
 GradResult grad_nan_to_num(GradCtx& c) { return {where(isfinite(c.in(0)), c.grad(), 0.0)}; }
 
 TensorList compose_ldexp(const void*, In in) {
+  if (is_complex(in[0].dtype())) return {in[0] * exp(in[1] * std::numbers::ln2)};
   const DType t = is_floating(in[0].dtype()) ? in[0].dtype() : DType::kF32;
   return {cast(cast(in[0], wide(t)) * exp2(cast(in[1], wide(t))), t)};
 }
 TensorList compose_float_power(const void*, In in) {
-  return {pow(cast(in[0], DType::kF64), cast(in[1], DType::kF64))};
+  const DType t = is_complex(in[0].dtype()) ? DType::kC128 : DType::kF64;
+  return {pow(cast(in[0], t), cast(in[1], t))};
 }
 TensorList compose_isclose(const void* attrs, In in) {
   const auto& a = *static_cast<const IscloseAttrs*>(attrs);
-  const bool floats = is_floating(in[0].dtype());
+  const bool floats = is_differentiable(in[0].dtype());
   const Tensor x = floats ? wide(in[0]) : cast(in[0], DType::kF64);
   const Tensor y = floats ? wide(in[1]) : cast(in[1], DType::kF64);
   const Tensor distance = abs(x - y);
@@ -188,7 +192,7 @@ GradResult grad_lerp(GradCtx& c) {
 }
 // Integers stay integers.
 Tensor times(const Tensor& x, double value) {
-  if (is_floating(x.dtype()) || value != std::floor(value)) return x * value;
+  if (is_differentiable(x.dtype()) || value != std::floor(value)) return x * value;
   return x * Scalar(static_cast<int64_t>(value));
 }
 TensorList compose_addcmul(const void* attrs, In in) {
@@ -272,7 +276,7 @@ RUTILE_BINARY(kXlog1py, xlog1py, .infer = infer_float, .grad = grad_xlog1py, .sa
   Tensor function(Arg x, Arg y) { return binary(constant, x, y); }            \
   Tensor function(Arg x, Scalar y) { return binary(constant, x, y); }         \
   Tensor function(Scalar x, Arg y) { return binary(constant, x, y); }
-RUTILE_COMPOSED(kLdexp, ldexp, infer_float, Amp::kHigh, 2, "x * 2^y.")
+RUTILE_COMPOSED(kLdexp, ldexp, or_complex<infer_float>, Amp::kHigh, 2, "x * 2^y.")
 RUTILE_COMPOSED(kFloatPower, float_power, infer_f64, Amp::kKeep, 8, "x to the power y in f64.")
 
 constinit const OpDef kIsclose = define({.name = "isclose",
@@ -307,7 +311,7 @@ Tensor lerp(Arg x, Arg end, Arg weight) {
 constinit const OpDef kAddcmul = define({.name = "addcmul",
                                          .inputs = {"x", "t1", "t2"},
                                          .attrs = attrs_of<ScaledAttrs>(),
-                                         .infer = infer_number,
+                                         .infer = or_complex<infer_number>,
                                          .flops = flops_per_output<3>,
                                          .compose = compose_addcmul,
                                          .amp = Amp::kPromote,
@@ -319,7 +323,7 @@ Tensor addcmul(Arg x, Arg t1, Arg t2, ScaledAttrs attrs) {
 constinit const OpDef kAddcdiv = define({.name = "addcdiv",
                                          .inputs = {"x", "t1", "t2"},
                                          .attrs = attrs_of<ScaledAttrs>(),
-                                         .infer = infer_floats,
+                                         .infer = or_complex<infer_floats>,
                                          .flops = flops_per_output<3>,
                                          .compose = compose_addcdiv,
                                          .amp = Amp::kPromote,

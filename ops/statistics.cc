@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/arrange.h"
+#include "rutile/ops/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
@@ -61,7 +63,7 @@ TensorList compose_aminmax(const void* attrs, In in) {
 
 Status infer_cov(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(0);
-  if (!is_floating(x.dtype)) return type_error(cat("expects floats, got ", x.dtype));
+  if (!is_differentiable(x.dtype)) return type_error(cat("expects floats, got ", x.dtype));
   if (x.rank() < 1 || x.rank() > 2) {
     return value_error(cat("expects shape [m, n] or [n], got ", x.shape));
   }
@@ -95,7 +97,7 @@ Tensor of_variables(const Tensor& y) { return y.numel() == 1 ? reshape(y, {}) : 
 Tensor products_of_deviations(const Tensor& x) {
   const Tensor rows = x.rank() == 2 ? x : reshape(x, {1, x.numel()});
   const Tensor d = rows - mean(rows, {.axes = {1}, .keepdims = true});
-  return matmul(d, d, {.transpose_b = true});
+  return matmul(d, conj(d), {.transpose_b = true});
 }
 TensorList compose_cov(const void* attrs, In in) {
   const Tensor x = wide(in[0]);
@@ -113,14 +115,16 @@ TensorList compose_cov(const void* attrs, In in) {
                                        : full({}, correction, x.dtype());
   const Tensor rows = x.rank() == 2 ? x : reshape(x, {1, x.numel()});
   const Tensor d = rows - sum(rows * w, {.axes = {1}, .keepdims = true}) / total;
-  const Tensor y = matmul(d * w, d, {.transpose_b = true}) / maximum(total - lost, 0.0);
+  const Tensor y = matmul(d * w, conj(d), {.transpose_b = true}) / maximum(total - lost, 0.0);
   return {cast(of_variables(y), in[0].dtype())};
 }
 TensorList compose_corrcoef(const void*, In in) {
   const Tensor x = wide(in[0]), y = products_of_deviations(x);
-  const Tensor scale = rsqrt(diagonal(y));
+  const Tensor scale = rsqrt(real(diagonal(y)));
   const Tensor r = y * reshape(scale, {scale.numel(), 1}) * scale;
-  const Tensor limited = clip(r, {-1, 1});
+  const ClipAttrs size{-1, 1};
+  const Tensor limited =
+      is_complex(r.dtype()) ? complex(clip(real(r), size), clip(imag(r), size)) : clip(r, size);
   return {cast(of_variables(limited), in[0].dtype())};
 }
 // x with dimension 1 of two moved by `by` places towards its end (its beginning, if negative), ones

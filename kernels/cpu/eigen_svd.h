@@ -9,10 +9,14 @@ namespace rutile::kernels {
 
 Fault eigen_svd_f32(const Matrix& a, const Matrix& u, const Matrix& s, const Matrix& vh);
 Fault eigen_svd_f64(const Matrix& a, const Matrix& u, const Matrix& s, const Matrix& vh);
+Fault eigen_svd_c64(const Matrix& a, const Matrix& u, const Matrix& s, const Matrix& vh);
+Fault eigen_svd_c128(const Matrix& a, const Matrix& u, const Matrix& s, const Matrix& vh);
 
 // The singular values alone.
 Fault eigen_svdvals_f32(const Matrix& a, const Matrix& s);
 Fault eigen_svdvals_f64(const Matrix& a, const Matrix& s);
+Fault eigen_svdvals_c64(const Matrix& a, const Matrix& s);
+Fault eigen_svdvals_c128(const Matrix& a, const Matrix& s);
 
 // full [n, n] becomes an orthonormal basis whose first columns are those of thin [n, k], up to
 // rounding. Both lie column by column.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <limits>
 
 #include "rutile/kernels/index_range.h"
@@ -24,6 +25,26 @@ void for_lines(const TensorMeta& x, int axis, F&& f) {
 Status run_cumprod(const Plan& plan, const KernelArgs& args) {
   const RefPlan& p = ref_plan(plan);
   const int axis = axis_of(p.as<ops::ScanAttrs>().axis, p.in[0].rank());
+  if (is_complex(p.in[0].dtype)) {
+    const auto lines = [&]<class T>(const T* from, T* to) {
+      for_lines(p.in[0], axis, [&](Dims at) {
+        std::complex<double> product = 1;
+        for (int64_t i = 0; i < p.in[0].dim(axis); ++i) {
+          at[axis] = i;
+          product *= std::complex<double>(from[offset_at(p.in[0].strides, at)]);
+          to[offset_at(p.out[0].strides, at)] = static_cast<T>(product);
+        }
+      });
+    };
+    if (p.in[0].dtype == DType::kC64) {
+      lines(static_cast<const std::complex<float>*>(args.in[0]),
+            static_cast<std::complex<float>*>(args.out[0]));
+    } else {
+      lines(static_cast<const std::complex<double>*>(args.in[0]),
+            static_cast<std::complex<double>*>(args.out[0]));
+    }
+    return Status();
+  }
   const Elements x = input(p, args, 0), y = output(p, args);
   const bool floats = is_floating(p.out[0].dtype);
   for_lines(p.in[0], axis, [&](Dims at) {

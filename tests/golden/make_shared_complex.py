@@ -51,4 +51,36 @@ for name, source in (("fft", z), ("ifft", z), ("rfft", real), ("irfft", z)):
     ops.case(name, f, [source(3, 37)])
     ops.case(name, lambda x, f=f: f(x, dim=0), [source(60, 3)], axis=0)
     ops.case(name, f, [source(2, 202)])
+
+# Windows of a signal and back.
+ops.case("stft", lambda x, w: torch.stft(x, 8, 3, window=w, return_complex=True), [real(2, 20), real(8, offset=1.5)], n_fft=8, hop_length=3)
+ops.case("stft", lambda x: torch.stft(x, 7, return_complex=True), [real(20)], n_fft=7)
+ops.case("stft", lambda x, w: torch.stft(x, 8, 2, 5, w, center=False, normalized=True, onesided=False, return_complex=True),
+         [real(20), real(5, offset=1.5)], n_fft=8, hop_length=2, win_length=5, center=False, normalized=True, onesided=False)
+ops.case("stft", lambda x: torch.stft(x, 6, 2, pad_mode="constant", onesided=False, return_complex=True), [z(2, 15)], n_fft=6, hop_length=2,
+         pad_mode="constant", onesided=False)
+ops.case("istft", lambda x, w: torch.istft(x, 8, 3, window=w), [z(2, 5, 6), real(8, bound=0.3, offset=1.0)], n_fft=8, hop_length=3)
+ops.case("istft", lambda x, w: torch.istft(x, 8, 2, 5, w, length=9), [z(5, 6), real(5, bound=0.3, offset=1.0)], n_fft=8, hop_length=2,
+         win_length=5, length=9)
+ops.case("istft", lambda x, w: torch.istft(x, 6, 2, window=w, center=False, normalized=True, onesided=False, return_complex=True),
+         [z(6, 5), real(6, bound=0.3, offset=1.0)], n_fft=6, hop_length=2, center=False, normalized=True, onesided=False, return_complex=True)
+
+# Composed functions.
+ops.case("cumprod", lambda x: x.cumprod(1), [z(2, 5)], axis=1)
+ops.case("diff", lambda x: x.diff(), [z(2, 5)])
+ops.case("trapezoid", torch.trapezoid, [z(2, 5), real(5)])
+for correction in (0, 1):
+    ops.case("var", lambda x, c=correction: x.var(1, correction=c), [z(3, 5)], axes=[1], correction=correction)
+    ops.case("std", lambda x, c=correction: x.std(1, correction=c), [z(3, 5)], axes=[1], correction=correction)
+ops.case("norm", lambda x: torch.linalg.vector_norm(x, dim=1), [z(3, 5)], axes=[1])
+ops.case("trace", torch.trace, [z(3, 4)])
+ops.case("cov", torch.cov, [z(3, 7)])
+ops.case("corrcoef", torch.corrcoef, [z(3, 7)], gradient=False)
+ops.case("addmm", lambda x, a, b: torch.addmm(x, a, b, beta=0.5, alpha=2.0), [z(3, 5), z(3, 4), z(4, 5)], beta=0.5, alpha=2.0)
+ops.case("addcmul", lambda x, a, b: torch.addcmul(x, a, b, value=0.7), [z(3, 4), z(4), z(3, 1)], value=0.7)
+ops.case("addcdiv", lambda x, a, b: torch.addcdiv(x, a, b, value=0.7), [z(3, 4), z(4), z(3, 1, offset=2.0)], value=0.7)
+ops.case("ldexp", torch.ldexp, [z(3, 4), z(4)])
+ops.case("isclose", lambda x, y: torch.isclose(x, y, 0.1, 1.0), [z(3, 4), z(3, 4)], rtol=0.1, atol=1.0)
+ops.case("any", lambda x: x.any(1), [values([[0, 1j], [0, 0]], "complex128")], axes=[1])
+ops.case("all", lambda x: x.all(1), [values([[1, 1j], [0, 1]], "complex128")], axes=[1])
 ops.write()

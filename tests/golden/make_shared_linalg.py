@@ -3,7 +3,7 @@
 
 import numpy as np
 import torch
-from shared_ops import SharedOps, real, values
+from shared_ops import SharedOps, complexes, real, values
 
 L = torch.linalg
 ops = SharedOps("linalg")
@@ -91,4 +91,67 @@ ops.case("matrix_exp", L.matrix_exp, [real(2, 3, 3)])
 ops.case("matrix_exp", L.matrix_exp, [real(4, 4, bound=6.0)])
 ops.case("multi_dot", lambda *x: L.multi_dot(x), [real(3, 5), real(5, 2), real(2, 7), real(7, 4)])
 ops.case("multi_dot", lambda *x: L.multi_dot(x), [real(5), real(5, 2), real(2)])
+
+# Complex matrices. Vectors are turned so that the element of largest magnitude is real and positive.
+def z(*shape):
+    x = rng.uniform(-1, 1, shape) + 1j * rng.uniform(-1, 1, shape)
+    return values(x + (3 + 1j) * np.eye(shape[-2], shape[-1]), "complex128")
+
+
+def hermitian(*shape):
+    x = 0.3 * (rng.uniform(-1, 1, shape) + 1j * rng.uniform(-1, 1, shape))
+    return values(x + np.conj(np.swapaxes(x, -1, -2)) + np.diag(2.0 * np.arange(1, shape[-1] + 1)), "complex128")
+
+
+def phase(u):
+    peak = u.gather(-2, u.detach().abs().argmax(-2, keepdim=True))
+    return peak.conj() / peak.abs()
+
+
+def turned_svd(x):
+    u, s, vh = L.svd(x, full_matrices=False)
+    return u * phase(u), s, vh * phase(u).mT.conj()
+
+
+def turned_eigh(x):
+    w, v = L.eigh(x)
+    return w, v * phase(v)
+
+
+def sorted_eig(x):
+    w, v = L.eig(x)
+    order = w.detach().real.argsort(-1)
+    v = v.gather(-1, order.unsqueeze(-2).expand(v.shape))
+    return w.gather(-1, order), v * phase(v)
+
+
+for upper in (False, True):
+    ops.case("cholesky", lambda x, u=upper: L.cholesky(x, upper=u), [hermitian(2, 4, 4)], upper=upper)
+    ops.case("cholesky_solve", lambda b, f, u=upper: torch.cholesky_solve(b, f, u), [complexes(2, 3, 2), z(2, 3, 3)], gradient=False,
+             upper=upper)
+    ops.case("solve_triangular", lambda a, b, u=upper: L.solve_triangular(a, b, upper=u), [z(2, 3, 3), complexes(2, 3, 2)], upper=upper)
+ops.case("eigh", turned_eigh, [hermitian(2, 4, 4)])
+ops.case("eigvalsh", L.eigvalsh, [hermitian(2, 4, 4)])
+ops.case("eig", sorted_eig, [z(2, 4, 4)])
+ops.case("eigvals", lambda x: sorted_eig(x)[0], [z(2, 4, 4)])
+for shape in ((2, 4, 4), (5, 3), (3, 5)):
+    ops.case("svd", turned_svd, [z(*shape)], full_matrices=False)
+    ops.case("qr", L.qr, [z(*shape)])
+    ops.case("pinv", L.pinv, [z(*shape)])
+ops.case("svdvals", L.svdvals, [z(2, 5, 3)])
+ops.case("inverse", L.inv, [z(2, 4, 4)])
+ops.case("solve", L.solve, [z(2, 3, 3), complexes(2, 3, 2)])
+ops.case("solve", L.solve, [z(2, 3, 3), complexes(2, 3)])
+ops.case("lstsq", lambda a, b: L.lstsq(a, b).solution, [z(2, 5, 3), complexes(2, 5, 2)])
+ops.case("det", L.det, [z(2, 4, 4)])
+ops.case("slogdet", L.slogdet, [z(2, 4, 4)])
+ops.case("logdet", torch.logdet, [z(2, 4, 4)])
+ops.case("matrix_exp", L.matrix_exp, [complexes(2, 3, 3)])
+ops.case("matrix_power", lambda x: L.matrix_power(x, -3), [z(2, 3, 3)], n=-3)
+for order in ("fro", "nuc", "inf", "-1", "2"):
+    ops.case("matrix_norm", lambda x, o=order if order in ("fro", "nuc") else float(order): L.matrix_norm(x, o), [z(2, 4, 3)], ord=order)
+for order in (2.0, 1.0, 3.0):
+    ops.case("vector_norm", lambda x, o=order: L.vector_norm(x, o, dim=1), [complexes(3, 5)], ord=order, axes=[1])
+ops.case("householder_product", L.householder_product, [complexes(2, 5, 3), complexes(2, 3)])
+ops.case("householder_product", L.householder_product, [real(5, 3), real(2)])
 ops.write()

@@ -322,11 +322,10 @@ def grid_sample(a, x, grid):
 
 
 def roi_align(a, x, rois, batch):
-    if a.get("mode", "avg") != "avg" or a.get("coordinate_transformation_mode", "half_pixel") == "half_pixel":
-        raise Unmapped("the largest instead of the mean, or pixels by their middles")
-    boxes = t.concat([ops.expand_dims(batch, 1).astype(rois.dtype), rois], axis=1)
-    f = ops.ROIAlign(a.get("output_height", 1), a.get("output_width", 1), a.get("spatial_scale", 1.0), a.get("sampling_ratio", 0), 0)
-    return f(x, boxes)
+    if a.get("mode", "avg") != "avg":
+        raise Unmapped("the largest sample instead of the mean")
+    return t.roi_align(x, rois, batch, output_size=(a.get("output_height", 1), a.get("output_width", 1)), scale=a.get("spatial_scale", 1.0),
+                       sampling_ratio=a.get("sampling_ratio", 0), aligned=a.get("coordinate_transformation_mode", "half_pixel") == "half_pixel")
 
 
 def non_max_suppression(a, boxes, scores, most=None, iou=None, least=None):

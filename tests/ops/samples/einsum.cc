@@ -100,6 +100,7 @@ RUTILE_SAMPLES(cdist) {
   s.error({in({4, 3}).as(DType::kI32), in({5, 3}).as(DType::kI32)}, CdistAttrs{}, kType, "floats");
 }
 RUTILE_SAMPLES(addmm) {
+  s.add({in({3, 5}), in({3, 4}), in({4, 5})}, AddmmAttrs{0.5, 2}).dtypes(kComplexes);
   s.add({in({3, 5}), in({3, 4}), in({4, 5})}, AddmmAttrs{0.5, 2})
       .dtypes(kFloats)
       .tolerance(DType::kBF16, 6e-2)
@@ -114,6 +115,7 @@ RUTILE_SAMPLES(addmm) {
           AddmmAttrs{}, kType, "floats");
 }
 RUTILE_SAMPLES(baddbmm) {
+  s.add({in({2, 3, 5}), in({2, 3, 4}), in({2, 4, 5})}, AddmmAttrs{0.5, 2}).dtypes(kComplexes);
   s.add({in({2, 3, 5}), in({2, 3, 4}), in({2, 4, 5})}, AddmmAttrs{0.5, 2})
       .dtypes(kFloats)
       .tolerance(DType::kBF16, 6e-2)

@@ -2,6 +2,7 @@
 // Samples of Fourier transforms.
 #include "rutile/ops/fft.h"
 
+#include "rutile/ops/signal.h"
 #include "rutile/tests/ops/samples/sample.h"
 
 namespace rutile::samples {
@@ -80,6 +81,54 @@ RUTILE_SAMPLES(irfft) {
   }
   s.error({in({3})}, FftAttrs{}, ErrorCode::kType, "complex numbers");
   s.error({in({1}).as(DType::kC64)}, FftAttrs{}, ErrorCode::kValue, "at least 1 point");
+}
+
+RUTILE_SAMPLES(stft) {
+  const DTypes f64{DType::kF64};
+  s.add({in({2, 20}), in({8})}, StftAttrs{.n_fft = 8, .hop_length = 3}).dtypes(wide_floats());
+  s.add({in({20})}, StftAttrs{.n_fft = 7}).dtypes(f64).name("odd, no window, a quarter");
+  s.add({in({20}), in({5})}, StftAttrs{.n_fft = 8, .win_length = 5, .normalized = true})
+      .dtypes(f64);
+  s.add({in({20})}, StftAttrs{.n_fft = 8, .center = false, .onesided = false}).dtypes(f64);
+  for (const PadMode mode : {PadMode::kConstant, PadMode::kReplicate, PadMode::kCircular}) {
+    s.add({in({12})}, StftAttrs{.n_fft = 6, .hop_length = 2, .pad_mode = mode}).dtypes(f64);
+  }
+  s.add({in({2, 12}), in({6}).as(DType::kF64)}, StftAttrs{.n_fft = 6, .onesided = false})
+      .dtypes({DType::kC128});
+  s.add({in({0, 12})}, StftAttrs{.n_fft = 6}).name("no signal");
+  s.error({in({12})}, StftAttrs{}, ErrorCode::kValue, "n_fft >= 1");
+  s.error({in({12})}, StftAttrs{.n_fft = 16, .center = false}, ErrorCode::kValue, "at least n_fft");
+  s.error({in({3})}, StftAttrs{.n_fft = 8}, ErrorCode::kValue, "reflect");
+  s.error({in({12})}, StftAttrs{.n_fft = 6, .win_length = 7}, ErrorCode::kValue, "win_length");
+  s.error({in({12}), in({5})}, StftAttrs{.n_fft = 6}, ErrorCode::kValue, "window expects");
+  s.error({in({12}), in({6}).as(DType::kF64)}, StftAttrs{.n_fft = 6}, ErrorCode::kType, "window");
+  s.error({in({2, 2, 12})}, StftAttrs{.n_fft = 6}, ErrorCode::kValue, "[b, n]");
+  s.error({in({12}).as(DType::kC64)}, StftAttrs{.n_fft = 6}, ErrorCode::kType, "onesided");
+  s.error({in({12}).as(DType::kF16)}, StftAttrs{.n_fft = 6}, ErrorCode::kType, "complex numbers");
+}
+RUTILE_SAMPLES(istft) {
+  const Input window = in({8}).uniform(0.5, 1.5);
+  for (const DType t : {DType::kF32, DType::kF64}) {
+    const DType whole = t == DType::kF64 ? DType::kC128 : DType::kC64;
+    s.add({in({2, 5, 6}), window.as(t)}, IstftAttrs{.n_fft = 8, .hop_length = 3}).dtypes({whole});
+  }
+  const DTypes c128{DType::kC128};
+  s.add({in({4, 6})}, IstftAttrs{.n_fft = 7}).dtypes(c128).name("odd, no window, a quarter");
+  s.add({in({5, 6})}, IstftAttrs{.n_fft = 8, .center = false, .normalized = true}).dtypes(c128);
+  s.add({in({5, 6})}, IstftAttrs{.n_fft = 8, .length = 9}).dtypes(c128).name("cut off");
+  s.add({in({5, 6})}, IstftAttrs{.n_fft = 8, .length = 40}).dtypes(c128).name("zeros behind");
+  s.add({in({8, 6})}, IstftAttrs{.n_fft = 8, .onesided = false, .return_complex = true})
+      .dtypes(c128);
+  s.add({in({8, 6})}, IstftAttrs{.n_fft = 8, .onesided = false}).dtypes(c128).name("real part");
+  s.add({in({0, 5, 6})}, IstftAttrs{.n_fft = 8}).dtypes(c128).name("no signal");
+  s.error({in({5, 6})}, IstftAttrs{.n_fft = 8}, ErrorCode::kType, "complex numbers");
+  s.error({in({4, 6}).as(DType::kC64)}, IstftAttrs{.n_fft = 8}, ErrorCode::kValue, "5 frequencies");
+  s.error({in({5}).as(DType::kC64)}, IstftAttrs{.n_fft = 8}, ErrorCode::kValue, "frequencies");
+  s.error({in({5, 2}).as(DType::kC64)},
+          IstftAttrs{.n_fft = 8, .onesided = true, .return_complex = true}, ErrorCode::kType,
+          "real numbers");
+  s.error({in({5, 2}).as(DType::kC64), in({8}).values({0})}, IstftAttrs{.n_fft = 8},
+          ErrorCode::kValue, "sum of squared windows");
 }
 
 }  // namespace

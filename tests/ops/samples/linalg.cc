@@ -43,16 +43,47 @@ Fill positive_definite(int64_t n, int64_t count = 1) {
   }
   return values(std::move(v));
 }
+// Pairs of parts.
+Fill complex_regular(int64_t m, int64_t n, int64_t count = 1) {
+  std::vector<double> v;
+  for (int64_t i = 0; i < count * m * n; ++i) {
+    const bool diagonal = i / n % m == i % n;
+    v.push_back(noise(2 * i) + (diagonal ? 3.0 : 0.0));
+    v.push_back(noise(2 * i + 1) + (diagonal ? 1.0 : 0.0));
+  }
+  return values(std::move(v));
+}
+Fill hermitian(int64_t n, int64_t count = 1) {
+  std::vector<double> v;
+  for (int64_t b = 0; b < count; ++b) {
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j < n; ++j) {
+        const int64_t at = b * n * n + std::min(i, j) * n + std::max(i, j);
+        const double off = 0.3 * noise(2 * at), turn = 0.3 * noise(2 * at + 1);
+        v.push_back(i == j ? 2.0 * static_cast<double>(i + 1) + off : off);
+        v.push_back(i == j ? 0 : i < j ? turn : -turn);
+      }
+    }
+  }
+  return values(std::move(v));
+}
+// Samples of complex matrices.
+SampleGroup complexes(SampleGroup g) {
+  return g.dtypes(kComplexes).tolerance(DType::kC64, 1e-4).tolerance(DType::kC128, 1e-11);
+}
 const char* const kSymmetric = "gradients are those by the symmetric part: see linalg_test.cc";
 
 void refused(SampleList& s) {
   s.error({in({3})}, kValue, "matrices [.., m, n]");
   s.error({in({3, 4})}, kValue, "square");
-  s.error({in({3, 3}).as(DType::kBF16)}, kType, "f32 or f64");
-  s.error({in({3, 3}).as(DType::kC64)}, kType, "f32 or f64");
+  s.error({in({3, 3}).as(DType::kBF16)}, kType, "f32, f64 or complex");
 }
 
 RUTILE_SAMPLES(cholesky) {
+  for (const bool upper : {false, true}) {
+    complexes(s.add({in({2, 4, 4}).filled(hermitian(4, 2))}, CholeskyAttrs{upper}))
+        .no_gradient(kSymmetric);
+  }
   for (const bool upper : {false, true}) {
     const CholeskyAttrs a{upper};
     s.add({in({2, 4, 4}).filled(positive_definite(4, 2))}, a).dtypes(kBoth).no_gradient(kSymmetric);
@@ -69,6 +100,9 @@ RUTILE_SAMPLES(cholesky) {
   s.error({in({2, 2}).values({NAN})}, kValue, "not positive definite");
 }
 RUTILE_SAMPLES(lu_factor) {
+  for (const Shape& shape : {Shape{2, 4, 4}, Shape{2, 5, 3}, Shape{2, 3, 5}}) {
+    complexes(s.add({in(shape).filled(complex_regular(shape[1], shape[2], 2))}));
+  }
   s.add({in({2, 4, 4}).filled(regular(4, 2))}).dtypes(kBoth);
   s.add({in({37, 37}).filled(regular(37))}).tolerance(DType::kF32, 1e-4);
   s.add({in({2, 5, 3}).filled(regular(5, 3, 2))}).dtypes(kBoth);
@@ -79,7 +113,7 @@ RUTILE_SAMPLES(lu_factor) {
   s.add({in({0, 3, 3})}).name("no matrix");
   s.add({in({2, 0, 0})}).name("0x0");
   s.error({in({3})}, kValue, "matrices");
-  s.error({in({3, 3}).as(DType::kF16)}, kType, "f32 or f64");
+  s.error({in({3, 3}).as(DType::kF16)}, kType, "f32, f64 or complex");
 }
 RUTILE_SAMPLES(lu_permutation) {
   s.add({in({2, 3}).as(DType::kI32).values({3, 3, 3, 2, 2, 4})}, LuPermutationAttrs{5});
@@ -91,6 +125,7 @@ RUTILE_SAMPLES(lu_permutation) {
           "pivot 5 at [1] is out of range: expects 1 to 3");
 }
 RUTILE_SAMPLES(lu) {
+  complexes(s.add({in({2, 4, 4}).filled(complex_regular(4, 4, 2))}));
   s.add({in({2, 4, 4}).filled(regular(4, 2))}).dtypes(kBoth);
   s.add({in({2, 5, 3}).filled(regular(5, 3, 2))}).dtypes(kBoth);
   s.add({in({3, 5}).filled(regular(3, 5, 1))});
@@ -98,6 +133,10 @@ RUTILE_SAMPLES(lu) {
   s.error({in({3})}, kValue, "matrices");
 }
 RUTILE_SAMPLES(qr) {
+  for (const Shape& shape : {Shape{2, 4, 4}, Shape{2, 5, 3}, Shape{2, 3, 5}}) {
+    complexes(s.add({in(shape).filled(complex_regular(shape[1], shape[2], 2))}, QrAttrs{}));
+  }
+  complexes(s.add({in({5, 3}).filled(complex_regular(5, 3)).constant()}, QrAttrs{true}));
   s.add({in({2, 4, 4}).filled(regular(4, 2))}, QrAttrs{}).dtypes(kBoth);
   s.add({in({2, 6, 3}).filled(regular(6, 3, 2))}, QrAttrs{}).dtypes(kBoth);
   s.add({in({2, 3, 6}).filled(regular(3, 6, 2))}, QrAttrs{}).dtypes(kBoth);
@@ -109,9 +148,14 @@ RUTILE_SAMPLES(qr) {
   s.add({in({3, 0}).constant()}, QrAttrs{true}).name("no column");
   s.add({in({0, 3})}, QrAttrs{}).name("no row");
   s.error({in({3})}, kValue, "matrices");
-  s.error({in({3, 3}).as(DType::kI32)}, kType, "f32 or f64");
+  s.error({in({3, 3}).as(DType::kI32)}, kType, "f32, f64 or complex");
 }
 RUTILE_SAMPLES(svd) {
+  for (const Shape& shape : {Shape{2, 4, 4}, Shape{2, 5, 3}, Shape{2, 3, 5}}) {
+    complexes(s.add({in(shape).filled(complex_regular(shape[1], shape[2], 2))}, SvdAttrs{false}));
+  }
+  complexes(s.add({in({5, 3}).filled(complex_regular(5, 3)).constant()}, SvdAttrs{true}));
+  complexes(s.add({in({3, 5}).filled(complex_regular(3, 5)).constant()}, SvdAttrs{true}));
   const SvdAttrs thin{false}, full{true};
   s.add({in({2, 4, 4}).filled(positive_definite(4, 2))}, full)
       .dtypes(kBoth)
@@ -129,12 +173,17 @@ RUTILE_SAMPLES(svd) {
   s.error({in({2, 2, 2}).values({1, 0, 0, 2, 1, 2, NAN, 1})}, kValue, "matrix 1 of the batch");
 }
 RUTILE_SAMPLES(svdvals) {
+  complexes(s.add({in({2, 5, 3}).filled(complex_regular(5, 3, 2))}));
   s.add({in({2, 5, 3}).filled(regular(5, 3, 2))}).dtypes(kBoth).tolerance(DType::kF32, 1e-4);
   s.add({in({3, 5}).filled(regular(3, 5, 1))}).tolerance(DType::kF32, 1e-4);
   s.add({in({2, 0, 3})}).name("empty");
   s.error({in({3})}, kValue, "matrices");
 }
 RUTILE_SAMPLES(eigh) {
+  for (const bool upper : {false, true}) {
+    complexes(s.add({in({2, 4, 4}).filled(hermitian(4, 2))}, EighAttrs{upper}))
+        .no_gradient(kSymmetric);
+  }
   for (const bool upper : {false, true}) {
     const EighAttrs a{upper};
     s.add({in({2, 4, 4}).filled(positive_definite(4, 2))}, a)
@@ -154,6 +203,7 @@ RUTILE_SAMPLES(eigh) {
   s.error({in({2, 2}).values({NAN})}, kValue, "the matrix has elements that are infinite or NaN");
 }
 RUTILE_SAMPLES(eigvalsh) {
+  complexes(s.add({in({2, 4, 4}).filled(hermitian(4, 2))}, EighAttrs{})).no_gradient(kSymmetric);
   s.add({in({2, 4, 4}).filled(positive_definite(4, 2))}, EighAttrs{})
       .dtypes(kBoth)
       .tolerance(DType::kF32, 1e-4)
@@ -162,7 +212,46 @@ RUTILE_SAMPLES(eigvalsh) {
   refused(s);
 }
 
+RUTILE_SAMPLES(eig) {
+  s.add({in({2, 4, 4}).filled(regular(4, 2))})
+      .dtypes(kBoth)
+      .tolerance(DType::kF32, 1e-3)
+      .tolerance(DType::kF64, 1e-10);
+  complexes(s.add({in({2, 4, 4}).filled(complex_regular(4, 4, 2))}))
+      .tolerance(DType::kC64, 1e-3)
+      .tolerance(DType::kC128, 1e-10);
+  s.add({in({4, 4}).filled(positive_definite(4)).transposed()}).tolerance(DType::kF32, 1e-3);
+  s.add({in({0, 3, 3})}).name("no matrix");
+  s.add({in({2, 0, 0})}).name("0x0").no_gradient("no elements");
+  refused(s);
+  s.error({in({2, 2}).values({NAN})}, kValue, "the matrix has elements that are infinite or NaN");
+}
+RUTILE_SAMPLES(eigvals) {
+  s.add({in({2, 4, 4}).filled(regular(4, 2))})
+      .dtypes(kBoth)
+      .tolerance(DType::kF32, 1e-3)
+      .tolerance(DType::kF64, 1e-10);
+  s.add({in({2, 0, 0})}).name("0x0").no_gradient("no elements");
+  refused(s);
+}
+RUTILE_SAMPLES(householder_product) {
+  const DTypes all{DType::kF32, DType::kF64, DType::kC64, DType::kC128};
+  s.add({in({2, 5, 3}), in({2, 3})})
+      .dtypes(all)
+      .tolerance(DType::kF32, 1e-4)
+      .tolerance(DType::kC64, 1e-4);
+  s.add({in({4, 4}).transposed(), in({2})}).name("fewer");
+  s.add({in({3, 2}), in({0})}).name("none").no_gradient("constant");
+  s.add({in({0, 3, 3}), in({0, 3})}).name("no matrix");
+  s.error({in({3, 4}), in({3})}, kValue, "as many rows");
+  s.error({in({4, 3}), in({4})}, kValue, "tau expects");
+  s.error({in({4, 3}), in({3}).as(DType::kF64)}, kType, "tau expects");
+  s.error({in({3}), in({3})}, kValue, "matrices");
+}
+
 RUTILE_SAMPLES(inverse) {
+  complexes(s.add({in({2, 4, 4}).filled(complex_regular(4, 4, 2))}));
+  complexes(s.add({in({5, 5}).filled(complex_regular(5, 5)).transposed()}));
   s.add({in({2, 4, 4}).filled(regular(4, 2))}).dtypes(kBoth);
   s.add({in({37, 37}).filled(regular(37))}).tolerance(DType::kF32, 1e-4);
   s.add({in({5, 5}).filled(regular(5)).transposed()});
@@ -174,6 +263,9 @@ RUTILE_SAMPLES(inverse) {
           "matrix 2 of the batch is singular: pivot 1 is zero");
 }
 RUTILE_SAMPLES(solve) {
+  const Fill a = complex_regular(4, 4, 2);
+  complexes(s.add({in({2, 4, 4}).filled(a), in({2, 4, 3})}));
+  complexes(s.add({in({2, 4, 4}).filled(a), in({2, 4})})).name("vectors");
   s.add({in({2, 4, 4}).filled(regular(4, 2)), in({2, 4, 3})}).dtypes(kBoth);
   s.add({in({2, 4, 4}).filled(regular(4, 2)), in({2, 4})}).name("vectors");
   s.add({in({2, 4, 4}).filled(regular(4, 2)), in({4})}).name("one vector");
@@ -192,6 +284,10 @@ RUTILE_SAMPLES(solve) {
 RUTILE_SAMPLES(solve_triangular) {
   for (int i = 0; i < 8; ++i) {
     const TriangularAttrs a{(i & 1) != 0, (i & 2) != 0, (i & 4) != 0};
+    complexes(s.add({in({2, 4, 4}).filled(complex_regular(4, 4, 2)), in({2, 4, 3})}, a));
+  }
+  for (int i = 0; i < 8; ++i) {
+    const TriangularAttrs a{(i & 1) != 0, (i & 2) != 0, (i & 4) != 0};
     s.add({in({2, 4, 4}).filled(regular(4, 2)), in({2, 4, 3})}, a)
         .dtypes(kBoth)
         .tolerance(DType::kF32, 1e-4);
@@ -206,6 +302,10 @@ RUTILE_SAMPLES(solve_triangular) {
 }
 RUTILE_SAMPLES(cholesky_solve) {
   for (const bool upper : {false, true}) {
+    complexes(s.add({in({2, 4, 3}), in({2, 4, 4}).filled(complex_regular(4, 4, 2))},
+                    CholeskyAttrs{upper}));
+  }
+  for (const bool upper : {false, true}) {
     s.add({in({2, 4, 3}), in({2, 4, 4}).filled(regular(4, 2))}, CholeskyAttrs{upper})
         .dtypes(kBoth)
         .tolerance(DType::kF32, 1e-4);
@@ -215,6 +315,9 @@ RUTILE_SAMPLES(cholesky_solve) {
 }
 RUTILE_SAMPLES(cholesky_inverse) {
   for (const bool upper : {false, true}) {
+    complexes(s.add({in({2, 4, 4}).filled(complex_regular(4, 4, 2))}, CholeskyAttrs{upper}));
+  }
+  for (const bool upper : {false, true}) {
     s.add({in({2, 4, 4}).filled(regular(4, 2))}, CholeskyAttrs{upper})
         .dtypes(kBoth)
         .tolerance(DType::kF32, 1e-4);
@@ -223,6 +326,8 @@ RUTILE_SAMPLES(cholesky_inverse) {
   refused(s);
 }
 RUTILE_SAMPLES(lu_solve) {
+  complexes(s.add({in({2, 3, 3}).filled(complex_regular(3, 3, 2)),
+                   in({2, 3}).as(DType::kI32).values({2, 3, 3, 1, 2, 3}), in({2, 3, 2})}));
   const Input pivots = in({2, 3}).as(DType::kI32).values({2, 3, 3, 1, 2, 3});
   s.add({in({2, 3, 3}).filled(regular(3, 2)), pivots, in({2, 3, 2})})
       .dtypes(kBoth)
@@ -233,6 +338,10 @@ RUTILE_SAMPLES(lu_solve) {
   s.error({in({3, 3}), in({2}).as(DType::kI32), in({3, 2})}, kValue, "pivots expects");
 }
 RUTILE_SAMPLES(pinv) {
+  complexes(s.add({in({2, 5, 3}).filled(complex_regular(5, 3, 2))}, PinvAttrs{}));
+  complexes(s.add({in({3, 5}).filled(complex_regular(3, 5))}, PinvAttrs{}));
+  complexes(s.add({in({4, 4}).filled(hermitian(4))}, PinvAttrs{.hermitian = true}))
+      .no_gradient(kSymmetric);
   s.add({in({2, 5, 3}).filled(regular(5, 3, 2))}, PinvAttrs{})
       .dtypes(kBoth)
       .tolerance(DType::kF32, 1e-4);
@@ -247,6 +356,7 @@ RUTILE_SAMPLES(pinv) {
   s.error({in({3})}, kValue, "matrices");
 }
 RUTILE_SAMPLES(lstsq) {
+  complexes(s.add({in({2, 5, 3}).filled(complex_regular(5, 3, 2)), in({2, 5, 2})}, LstsqAttrs{}));
   s.add({in({2, 5, 3}).filled(regular(5, 3, 2)), in({2, 5, 2})}, LstsqAttrs{})
       .dtypes(kBoth)
       .tolerance(DType::kF32, 1e-4);
@@ -265,6 +375,7 @@ RUTILE_SAMPLES(lstsq) {
 
 #define RUTILE_DET_SAMPLES(op)                                                              \
   RUTILE_SAMPLES(op) {                                                                      \
+    complexes(s.add({in({2, 4, 4}).filled(complex_regular(4, 4, 2))}));                     \
     s.add({in({2, 3, 3}).values({4, 1, 0, 1, 3, 1, 0, 1, 2, -1, 4, 0, 3, 1, 1, 0, 1, -2})}) \
         .dtypes(kBoth)                                                                      \
         .tolerance(DType::kF32, 1e-4);                                                      \
@@ -278,6 +389,7 @@ RUTILE_DET_SAMPLES(slogdet)
 RUTILE_DET_SAMPLES(logdet)
 
 RUTILE_SAMPLES(matrix_rank) {
+  complexes(s.add({in({2, 5, 3}).filled(complex_regular(5, 3, 2))}, MatrixRankAttrs{}));
   s.add({in({2, 3, 3}).values({1, 2, 3, 2, 4, 6, 1, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1})},
         MatrixRankAttrs{})
       .dtypes(kBoth);
@@ -287,6 +399,9 @@ RUTILE_SAMPLES(matrix_rank) {
   s.error({in({3})}, kValue, "matrices");
 }
 RUTILE_SAMPLES(vector_norm) {
+  for (const double ord : {2.0, 1.0, 3.5, -1.0}) {
+    s.add({in({3, 7}).away_from({0}, 0.2)}, VectorNormAttrs{ord, {1}}).dtypes(kComplexes);
+  }
   for (const double ord : {2.0, 1.0, 3.5, 0.5, -1.0, -2.0}) {
     s.add({in({3, 7}).away_from({0}, 0.2)}, VectorNormAttrs{ord, {1}}).dtypes(kFloats);
   }
@@ -304,6 +419,9 @@ RUTILE_SAMPLES(vector_norm) {
   s.error({in({3})}, VectorNormAttrs{NAN}, kValue, "NaN");
 }
 RUTILE_SAMPLES(matrix_norm) {
+  for (const char* ord : {"fro", "nuc", "inf", "-1", "2", "-2"}) {
+    complexes(s.add({in({2, 4, 3}).filled(complex_regular(4, 3, 2))}, MatrixNormAttrs{ord}));
+  }
   for (const char* ord : {"fro", "nuc", "inf", "-inf", "1", "-1", "2", "-2"}) {
     s.add({in({2, 4, 3}).filled(regular(4, 3, 2))}, MatrixNormAttrs{ord})
         .dtypes(kBoth)
@@ -323,6 +441,10 @@ RUTILE_SAMPLES(matrix_norm) {
   }
 }
 RUTILE_SAMPLES(linalg_cond) {
+  for (const char* p : {"fro", "1", "2"}) {
+    complexes(s.add({in({2, 4, 4}).filled(complex_regular(4, 4, 2))}, LinalgCondAttrs{p}))
+        .tolerance(DType::kC64, 1e-3);
+  }
   for (const char* p : {"fro", "nuc", "inf", "-inf", "1", "-1", "2", "-2"}) {
     s.add({in({2, 4, 4}).filled(regular(4, 2))}, LinalgCondAttrs{p})
         .dtypes(kBoth)
@@ -338,6 +460,9 @@ RUTILE_SAMPLES(linalg_cond) {
   s.error({in({0, 0})}, LinalgCondAttrs{}, kValue, "without elements");
 }
 RUTILE_SAMPLES(matrix_power) {
+  for (const int64_t n : {3, -2}) {
+    complexes(s.add({in({2, 3, 3}).filled(complex_regular(3, 3, 2))}, MatrixPowerAttrs{n}));
+  }
   for (const int64_t n : {1, 2, 5, -1, -3}) {
     s.add({in({2, 3, 3}).filled(regular(3, 2))}, MatrixPowerAttrs{n})
         .dtypes(kBoth)
@@ -348,6 +473,7 @@ RUTILE_SAMPLES(matrix_power) {
   refused(s);
 }
 RUTILE_SAMPLES(matrix_exp) {
+  complexes(s.add({in({2, 3, 3}).uniform(-1, 1)}));
   s.add({in({2, 3, 3}).uniform(-1, 1)}).dtypes(kBoth).tolerance(DType::kF32, 1e-4);
   s.add({in({4, 4}).transposed()}).tolerance(DType::kF32, 1e-3);
   s.add({in({2, 0, 0})}).name("0x0");
@@ -355,6 +481,7 @@ RUTILE_SAMPLES(matrix_exp) {
   s.error({in({2, 2}).values({INFINITY})}, kValue, "infinite or NaN");
 }
 RUTILE_SAMPLES(multi_dot) {
+  complexes(s.add({in({3, 5}), in({5, 2}), in({2, 4})}));
   s.add({in({3, 5}), in({5, 2}), in({2, 7}), in({7, 4})}).dtypes(kBoth);
   s.add({in({3, 5}).uniform(0.5, 1.5), in({5, 2}).uniform(0.5, 1.5), in({2, 3}).uniform(0.5, 1.5)})
       .dtypes({DType::kF16, DType::kBF16})

@@ -15,6 +15,7 @@ constexpr ErrorCode kType = ErrorCode::kType;
 constexpr ErrorCode kIndex = ErrorCode::kIndex;
 
 RUTILE_SAMPLES(addmv) {
+  s.add({in({3}), in({3, 5}), in({5})}, AddmmAttrs{0.5, 2}).dtypes(kComplexes);
   s.add({in({3}), in({3, 5}), in({5})}, AddmmAttrs{}).dtypes(kFloats);
   s.add({in({1}), in({3, 5}).transposed(), in({5}).gaps()}, AddmmAttrs{0.5, -2});
   s.add({in({}), in({3, 5}), in({5})}, AddmmAttrs{0, 1});
@@ -33,6 +34,7 @@ RUTILE_SAMPLES(addr) {
   s.error({in({3, 5}), in({3, 1}), in({5})}, AddmmAttrs{}, kValue, "rank 1 and 1");
 }
 RUTILE_SAMPLES(addbmm) {
+  s.add({in({3, 6}), in({4, 3, 5}), in({4, 5, 6})}, AddmmAttrs{0.5, 2}).dtypes(kComplexes);
   s.add({in({3, 6}), in({4, 3, 5}), in({4, 5, 6})}, AddmmAttrs{}).dtypes(kFloats);
   s.add({in({6}), in({2, 3, 5}).transposed(), in({2, 5, 6}).gaps()}, AddmmAttrs{0.5, -2});
   s.add({in({3, 6}), in({0, 3, 5}), in({0, 5, 6})}, AddmmAttrs{}).name("no matrices");
@@ -63,6 +65,7 @@ RUTILE_SAMPLES(pdist) {
   s.error({in({5, 3}).as(DType::kI32)}, CdistAttrs{}, kType, "floats");
 }
 RUTILE_SAMPLES(renorm) {
+  s.add({in({5, 3}).distinct(0.6, 2.6)}, RenormAttrs{2, 0, 1.0734}).dtypes(kComplexes);
   for (const double p : {2.0, 1.0, 3.5, static_cast<double>(HUGE_VAL)}) {
     auto group = s.add({in({5, 3}).distinct(0.6, 2.6)}, RenormAttrs{p, 0, 1.0734});
     group.dtypes(kFloats);

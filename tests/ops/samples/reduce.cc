@@ -183,11 +183,13 @@ RUTILE_SAMPLES(min) { extremum(s); }
 void logical(SampleList& s, double rare) {
   over_axes(s, kEveryType, values({rare, 1, 1, 0, 1, 1, 1, 1, 0}), "", kReduceOver);
   refuses_two_of_one(s, kReduceOver);
+  s.add({in({4, 3}).ints(0, 2)}, ReduceAttrs{{1}}).dtypes(kComplexes);
 }
 RUTILE_SAMPLES(any) { logical(s, 0); }
 RUTILE_SAMPLES(all) { logical(s, 1); }
 
 RUTILE_SAMPLES(norm) {
+  s.add({in({3, 4}).away_from({0})}, ReduceAttrs{{1}}).dtypes(kComplexes);
   over_axes(s, kFloats, away_from({0}), "", kReduceOver);
   refuses_two_of_one(s, kReduceOver);
   s.error({in({2}).as(DType::kI32)}, ReduceAttrs{}, ErrorCode::kType, "floats");
@@ -209,12 +211,14 @@ constexpr auto kVarOver = [](const Dims& axes, bool keep) {
   return VarAttrs{axes, keep, kCorrection};
 };
 RUTILE_SAMPLES(var) {
+  s.add({in({4, 6})}, VarAttrs{{1}}).dtypes(kComplexes);
   over_axes(s, kFloats, {}, "", kVarOver<0>);
   s.add({in({4, 6}).uniform(100, 101)}, VarAttrs{{1}}).dtypes({DType::kF32, DType::kF64});
   s.add({in({3, 1})}, VarAttrs{{1}}).name("NaN").no_gradient("NaN: one element, divisor 0");
   s.error({in({2}).as(DType::kI32)}, VarAttrs{}, ErrorCode::kType, "floats");
 }
 RUTILE_SAMPLES(std) {
+  s.add({in({4, 6})}, VarAttrs{{1}}).dtypes(kComplexes);
   for (const AxesCase& c : kAxes) {
     if (c.shape.numel() < 3 || c.shape == Shape{1, 5, 1}) continue;
     s.add({in(c.shape).distinct()}, VarAttrs{c.axes, false, 1});

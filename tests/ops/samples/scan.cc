@@ -16,10 +16,11 @@ void scan_errors(SampleList& s) {
   s.add({in({})}, ScanAttrs{0}).name("number").no_second_order("constant");
   s.error({in({})}, ScanAttrs{1}, kIndex, "axis 1");
   s.error({in({3})}, ScanAttrs{1}, kIndex, "axis 1");
-  s.error({in({3}).as(DType::kC64)}, ScanAttrs{}, kType, "complex");
 }
 
 RUTILE_SAMPLES(cumprod) {
+  s.add({in({3, 5}).uniform(0.5, 1.5)}, ScanAttrs{}).dtypes(kComplexes);
+  s.add({in({4, 5}).uniform(0.5, 1.5).transposed()}, ScanAttrs{0}).dtypes({DType::kC64});
   s.add({in({3, 5}).uniform(0.5, 1.5)}, ScanAttrs{}).dtypes(kFloats);
   s.add({in({3, 5})}, ScanAttrs{0}).dtypes(joined(kInts, {DType::kBool}));
   s.add({in({2, 5}).values({2, 0, 3, -1, 2, 1, 2, 0, 0, 3})}, ScanAttrs{})
@@ -42,6 +43,7 @@ RUTILE_SAMPLES(cumprod) {
     s.add({in({3, 0})}, ScanAttrs{}).name("empty");                                        \
     s.add({in({0, 3})}, ScanAttrs{}).name("empty");                                        \
     scan_errors(s);                                                                        \
+    s.error({in({3}).as(DType::kC64)}, ScanAttrs{}, kType, "complex");                     \
   }
 RUTILE_EXTREME_SAMPLES(cummax)
 RUTILE_EXTREME_SAMPLES(cummin)
@@ -60,6 +62,7 @@ RUTILE_SAMPLES(logcumsumexp) {
 }
 
 RUTILE_SAMPLES(diff) {
+  s.add({in({3, 5})}, DiffAttrs{}).dtypes(kComplexes).no_second_order("the op is linear");
   s.add({in({3, 5})}, DiffAttrs{}).dtypes(kEveryType);
   s.add({in({5, 3})}, DiffAttrs{2, 0});
   s.add({in({5})}, DiffAttrs{0}).name("none");
@@ -72,6 +75,7 @@ RUTILE_SAMPLES(diff) {
 }
 
 RUTILE_SAMPLES(trapezoid) {
+  s.add({in({3, 5}), in({5})}, TrapezoidAttrs{}).dtypes(kComplexes);
   s.add({in({3, 5})}, TrapezoidAttrs{0.5}).dtypes(kFloats);
   s.add({in({3, 5}), in({5})}, TrapezoidAttrs{}).dtypes(kFloats);
   s.add({in({3, 5}), in({3, 5})}, TrapezoidAttrs{1, 0});

@@ -73,7 +73,12 @@ RUTILE_TWO_SAMPLES(logaddexp, {}, {})
 RUTILE_TWO_SAMPLES(logaddexp2, {}, {})
 RUTILE_TWO_SAMPLES(xlogy, away_from({0}), positive())
 RUTILE_TWO_SAMPLES(xlog1py, away_from({0}), positive())
-RUTILE_TWO_SAMPLES(ldexp, {}, {})
+RUTILE_SAMPLES(ldexp) {
+  s.binary(kFloats, {}, {});
+  s.add({in({5}).values({0, 1}), in({5}).values({1})}).dtypes(bits()).name("of ints");
+  s.add({in({2, 3}), in({3})}).dtypes(kComplexes);
+  s.error({in({2, 3}), in({4})}, kValue, "broadcast");
+}
 RUTILE_SAMPLES(copysign) {
   s.binary(kFloats, away_from({0}), away_from({0})).no_second_order("piecewise linear");
   s.add({in({5}).values({0, 1}), in({5}).values({1})}).dtypes(bits()).name("of ints");
@@ -82,7 +87,8 @@ RUTILE_SAMPLES(copysign) {
 RUTILE_SAMPLES(float_power) {
   s.binary(kFloats, positive(), uniform(-1.5, 1.5));
   s.add({in({4}).values({1, 2, 3}), in({4}).values({0, 1, 2})}).dtypes(bits());
-  two_input_errors(s);
+  s.add({in({2, 3}).uniform(0.5, 1.5), in({3})}).dtypes(kComplexes);
+  s.error({in({2, 3}), in({4})}, kValue, "broadcast");
 }
 RUTILE_SAMPLES(nextafter) {
   s.binary(kDoubles);
@@ -99,6 +105,7 @@ RUTILE_SAMPLES(heaviside) {
   two_input_errors(s);
 }
 RUTILE_SAMPLES(isclose) {
+  s.add({in({3, 4}), in({3, 4})}, IscloseAttrs{.rtol = 0.1, .atol = 0.5}).dtypes(kComplexes);
   s.add({in({3, 4}), in({3, 4})}, IscloseAttrs{.rtol = 0.1, .atol = 0.5}).dtypes(kEveryType);
   s.add({in({9}).filled(specials()), in({9}).filled(specials())}, IscloseAttrs{});
   s.add({in({9}).filled(specials()), in({1}).values({std::nan("")})},
@@ -123,6 +130,7 @@ RUTILE_SAMPLES(lerp) {
           "floats");
 }
 RUTILE_SAMPLES(addcmul) {
+  s.add({in({3, 5}), in({5}), in({3, 1})}, ScaledAttrs{0.7}).dtypes(kComplexes);
   s.add({in({3, 5}), in({3, 5}), in({3, 5})}, ScaledAttrs{0.7}).dtypes(kFloats);
   s.add({in({3, 5}), in({3, 5}), in({3, 5})}, ScaledAttrs{2}).dtypes(kInts);
   s.add({in({5}), in({3, 1}), in({})}, ScaledAttrs{});
@@ -131,6 +139,7 @@ RUTILE_SAMPLES(addcmul) {
   s.error({bool_in({3}), bool_in({3}), bool_in({3})}, ScaledAttrs{}, kType, "bool");
 }
 RUTILE_SAMPLES(addcdiv) {
+  s.add({in({3, 5}), in({5}), in({3, 1}).positive()}, ScaledAttrs{0.7}).dtypes(kComplexes);
   s.add({in({3, 5}), in({3, 5}), in({3, 5}).positive()}, ScaledAttrs{0.7}).dtypes(kFloats);
   s.add({in({5}), in({3, 1}), in({}).positive()}, ScaledAttrs{});
   s.add({in({0}), in({1}), in({})}, ScaledAttrs{}).name("empty");

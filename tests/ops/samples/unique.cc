@@ -104,7 +104,7 @@ RUTILE_SAMPLES(count_nonzero) {
   s.add({in({3, 4}).values({1, NAN, 0, 0.25, 0})}, ReduceAttrs{{1}, true}).dtypes(kFloats);
   s.add({in({3, 0})}, ReduceAttrs{{1}}).name("empty");
   s.error({in({3})}, ReduceAttrs{{1}}, kIndex, "axis 1");
-  s.error({in({3}).as(DType::kC64)}, ReduceAttrs{}, kType, "complex");
+  s.add({in({3, 4}).ints(-1, 2)}, ReduceAttrs{{1}}).dtypes(kComplexes);
 }
 RUTILE_SAMPLES(unique_rows) {
   for (const bool consecutive : {false, true}) {
@@ -118,6 +118,7 @@ RUTILE_SAMPLES(unique_rows) {
   s.error({in({3, 2}).as(DType::kC64)}, UniqueRowsAttrs{}, kType, "complex");
 }
 RUTILE_SAMPLES(cov) {
+  s.add({in({3, 9})}, CovAttrs{}).dtypes(kComplexes);
   s.add({in({3, 9})}, CovAttrs{}).dtypes(kFloats);
   s.add({in({3, 9}).uniform(9, 11)}, CovAttrs{0});
   s.add({in({9})}, CovAttrs{}).name("one variable");
@@ -134,6 +135,7 @@ RUTILE_SAMPLES(cov) {
   s.error({in({3}).as(DType::kI32)}, CovAttrs{}, kType, "floats");
 }
 RUTILE_SAMPLES(corrcoef) {
+  s.add({in({3, 9})}).dtypes(kComplexes).no_gradient("kinks at the diagonal, which is 1");
   s.add({in({3, 9})}).dtypes(kFloats).no_gradient("kinks at the diagonal, which is 1");
   s.add({in({9})}).name("one variable").no_gradient("constant");
   s.add({in({1, 9})}).name("one row").no_gradient("constant");

@@ -140,8 +140,8 @@ def addr(x, vec1, vec2, *, beta=1, alpha=1):
 
 
 def vecdot(x, y, *, axis=-1):
-    """The products of vectors along an axis."""
-    return _table.sum(x * y, (axis,))
+    """The products of vectors along an axis, of the conjugates of complex x."""
+    return _table.sum((_table.conj(x) if x.dtype.name.startswith("complex") else x) * y, (axis,))
 
 
 def matrix_power(input, n):
