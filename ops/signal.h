@@ -2,10 +2,9 @@
 // Short-time Fourier transforms (Allen, "Short term spectral analysis, synthesis, and modification
 // by discrete Fourier transform", 1977): the spectra of overlapping pieces of a signal, and back.
 //
-//   Tensor w = ...;                                                 // f32[400]
-//   Tensor y = ops::stft(x, {.n_fft = 400, .hop_length = 100}, w);  // f32[8,16000] ->
-//   c64[8,201,161] Tensor z = ops::istft(y, {.n_fft = 400, .hop_length = 100}, w); // f32[8,16000],
-//   x again
+//   // x f32[8,16000], window w f32[400]
+//   Tensor y = ops::stft(x, {.n_fft = 400, .hop_length = 100}, w);   // c64[8,201,161]
+//   Tensor z = ops::istft(y, {.n_fft = 400, .hop_length = 100}, w);  // f32[8,16000], x again
 #pragma once
 
 #include "rutile/ops/call.h"

@@ -182,6 +182,7 @@ const std::map<std::string, std::string> kShownBy[] = {
      {"fuse_norm_act", "convolutions"},
      {"fuse_post_ops", "activated"},
      {"fuse_optimizer", "careless"},
+     {"bucket_allreduce", ""},  // needs several ranks: DataParallel.CompiledStepsStartBucketsEarly
      {"schedule", ""},  // needs megabytes of gradients: Arena.GradientsDoNotWaitForEachOther
      {"layout", "convolutions"},
      {"fold_casts", "convolutions, bf16"},

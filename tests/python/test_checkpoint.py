@@ -230,4 +230,5 @@ def test_optimizer_states_by_the_names_of_cpp(make, slots):
     steps(net, optimizer, range(3, 6))
     steps(again, resumed, range(3, 6))
     for p, q in zip(again.get_parameters(), net.get_parameters()):
-        np.testing.assert_allclose(p.asnumpy(), q.asnumpy(), rtol=1e-5, atol=1e-6)
+        # Adam's 1 - beta2^step has few digits in f32, and beta2^step was multiplied up or is a power.
+        np.testing.assert_allclose(p.asnumpy(), q.asnumpy(), rtol=1e-4, atol=1e-6)

@@ -56,7 +56,7 @@ def test_every_code_that_a_message_names_is_explained():
 
 def test_doctor():
     text = run("-m", "rutile", "doctor")
-    for word in (rutile.__version__, "threads", "oneDNN", "plugin cuda", "not found: no file", "check training", "GFLOP/s", "all is well"):
+    for word in (rutile.__version__, "threads", "oneDNN", "plugin cuda", "check training", "GFLOP/s", "all is well"):
         assert word in text, text
     report = json.loads(run("-m", "rutile", "doctor", "--json", RUTILE_ISA="baseline"))
     assert report["ok"] and report["system"]["isa"] == "baseline" and report["environment"]["RUTILE_ISA"] == "baseline"

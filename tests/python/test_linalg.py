@@ -43,5 +43,5 @@ def test_errors_name_the_matrix():
         ops.inverse(tensor(singular))
     with pytest.raises(ValueError, match="not positive definite"):
         ops.cholesky(tensor(-S))
-    with pytest.raises(TypeError, match="expects f32 or f64"):
+    with pytest.raises(TypeError, match="expects f32, f64 or complex numbers"):
         ops.det(tensor(X.astype(np.float16)))

@@ -106,7 +106,7 @@ MISTAKES = {
     "pad_mode": (lambda: nn.Conv2d(3, 4, 3, pad_mode="smae"), ValueError, "[Conv2d] pad_mode is 'same', 'valid' or 'pad', got 'smae'"),
     "dtype": (lambda: Tensor([1], "floaat32"), TypeError, "'floaat32' is no dtype: they are bool, int8"),
     "mode": (lambda: rutile.set_context(mode="graph"), ValueError, "GRAPH_MODE (0) or PYNATIVE_MODE (1), got 'graph'"),
-    "device": (lambda: rutile.set_context(device_target="GPU"), ValueError, "['CPU'], got 'GPU'"),
+    "device": (lambda: rutile.set_context(device_target="TPU"), ValueError, "there is no device 'TPU'"),
     # Cells and Parameters
     "arguments": (lambda: NET(), TypeError, "Net.construct() missing 1 required positional argument: 'x'"),
     "no construct": (lambda: NoConstruct()(X), AttributeError, "NoConstruct has no construct(): define construct(self, x)"),
