@@ -6,15 +6,8 @@
 namespace rutile::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-
-Grid cover(int64_t n) { return {.x = blocks_for(n, kThreads), .threads = kThreads}; }
-RUTILE_DEVICE int64_t thread_number() {
-  return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-}
-
 template <class C>
-__global__ void __launch_bounds__(kThreads) unfold(RUTILE_PARAM ColumnsArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) unfold(RUTILE_PARAM ColumnsArgs a) {
   const int64_t i = thread_number();
   if (i >= a.n) return;
   int64_t left = i;
@@ -35,7 +28,7 @@ __global__ void __launch_bounds__(kThreads) unfold(RUTILE_PARAM ColumnsArgs a) {
 }
 
 template <class C>
-__global__ void __launch_bounds__(kThreads) fold(RUTILE_PARAM ColumnsArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) fold(RUTILE_PARAM ColumnsArgs a) {
   const int64_t i = thread_number();
   if (i >= a.n) return;
   const int64_t x = i % a.w, y = i / a.w % a.h, plane = i / a.w / a.h;
@@ -55,7 +48,7 @@ __global__ void __launch_bounds__(kThreads) fold(RUTILE_PARAM ColumnsArgs a) {
 
 // Sums over the positions that show an element: on each axis its own, or one in the padding.
 template <class C>
-__global__ void __launch_bounds__(kThreads) pad_grad(RUTILE_PARAM PadGradArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) pad_grad(RUTILE_PARAM PadGradArgs a) {
   const int64_t i = thread_number();
   if (i >= a.n) return;
   int64_t place[kMaxRank], tried[kMaxRank], left = i, to = 0;

@@ -19,8 +19,6 @@ namespace {
 
 using kernels::axis_of;
 
-int size_of(DType t) { return static_cast<int>(dtype_size(t)); }
-
 int64_t magnitude(int64_t v) { return v < 0 ? -v : v; }
 
 // Dimensions by their step in `out`, the largest first.

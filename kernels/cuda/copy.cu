@@ -8,26 +8,6 @@ namespace {
 
 constexpr int kThreads = 256, kEach = 4, kTile = 32;
 
-struct alignas(16) Wide {
-  uint64_t v[2];
-};
-
-// Calls f(type of the size) and gives its result.
-template <class F>
-int by_size(int size, F&& f) {
-  switch (size) {
-    case 1:
-      return f(uint8_t{});
-    case 2:
-      return f(uint16_t{});
-    case 4:
-      return f(uint32_t{});
-    case 8:
-      return f(uint64_t{});
-    default:
-      return f(Wide{});
-  }
-}
 template <class T>
 RUTILE_FN T value_of(const uint64_t (&words)[2]) {
   if constexpr (sizeof(T) == 16) {

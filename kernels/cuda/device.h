@@ -84,4 +84,15 @@ RUTILE_FN int64_t blocks_for(int64_t n, int threads, int each = 1) {
   return (n + per - 1) / per;
 }
 
+// One thread an item: the grid, and in the kernel the item.
+inline constexpr int kCoverThreads = 256;
+inline Grid cover(int64_t n) {
+  return {.x = blocks_for(n, kCoverThreads), .threads = kCoverThreads};
+}
+#if RUTILE_KERNEL_CODE
+RUTILE_DEVICE int64_t thread_number() {
+  return static_cast<int64_t>(blockIdx.x) * kCoverThreads + threadIdx.x;
+}
+#endif
+
 }  // namespace rutile::cuda

@@ -29,6 +29,20 @@ inline Strides broadcast_strides(const TensorMeta& m, const Shape& shape) {
   return s;
 }
 
+inline int size_of(DType t) { return static_cast<int>(dtype_size(t)); }
+
+// Entries begin to end - 1 of a shape or strides; all but the axis'.
+inline Dims part(const Dims& v, int begin, int end) {
+  return Dims(std::span<const int64_t>(v.data() + begin, static_cast<size_t>(end - begin)));
+}
+inline Dims without(const Dims& v, int axis) {
+  Dims out;
+  for (int d = 0; d < v.rank(); ++d) {
+    if (d != axis) out.push_back(v[d]);
+  }
+  return out;
+}
+
 inline bool aligned(const void* p, size_t bytes = 16) {
   return reinterpret_cast<uintptr_t>(p) % bytes == 0;
 }

@@ -7,33 +7,8 @@
 namespace rutile::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-
-struct alignas(16) Wide {
-  uint64_t v[2];
-};
-template <class F>
-int by_size(int size, F&& f) {
-  switch (size) {
-    case 1:
-      return f(uint8_t{});
-    case 2:
-      return f(uint16_t{});
-    case 4:
-      return f(uint32_t{});
-    case 8:
-      return f(uint64_t{});
-    default:
-      return f(Wide{});
-  }
-}
-Grid cover(int64_t n) { return {.x = blocks_for(n, kThreads), .threads = kThreads}; }
-RUTILE_DEVICE int64_t thread_number() {
-  return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-}
-
 template <class T>
-__global__ void __launch_bounds__(kThreads) gather(RUTILE_PARAM GatherArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) gather(RUTILE_PARAM GatherArgs a) {
   const int64_t i = thread_number();
   if (i >= a.n) return;
   const int64_t inner = i % a.inner, j = i / a.inner % a.indices, outer = i / a.inner / a.indices;
@@ -49,7 +24,7 @@ __global__ void __launch_bounds__(kThreads) gather(RUTILE_PARAM GatherArgs a) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) take(RUTILE_PARAM TakeArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) take(RUTILE_PARAM TakeArgs a) {
   const int64_t i = thread_number();
   if (i >= a.n) return;
   int64_t at[3];
@@ -60,7 +35,7 @@ __global__ void __launch_bounds__(kThreads) take(RUTILE_PARAM TakeArgs a) {
   static_cast<T*>(a.y)[at[2]] = static_cast<const T*>(a.x)[at[0] + row * a.row_step];
 }
 
-__global__ void __launch_bounds__(kThreads) one_hot(RUTILE_PARAM OneHotArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) one_hot(RUTILE_PARAM OneHotArgs a) {
   const int64_t i = thread_number();
   if (i >= a.n) return;
   const int64_t j = i / a.depth;
@@ -69,7 +44,7 @@ __global__ void __launch_bounds__(kThreads) one_hot(RUTILE_PARAM OneHotArgs a) {
   store<int64_t>(a.type, a.y, i, i % a.depth == id ? 1 : 0);
 }
 
-__global__ void __launch_bounds__(kThreads) scatter_keys(RUTILE_PARAM ScatterKeysArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) scatter_keys(RUTILE_PARAM ScatterKeysArgs a) {
   const int64_t i = thread_number();
   if (i >= a.n) return;
   int64_t at[2];
@@ -83,14 +58,14 @@ __global__ void __launch_bounds__(kThreads) scatter_keys(RUTILE_PARAM ScatterKey
 
 // A block per run and 256 inner elements; blocks that begin no run have nothing to do.
 template <class C>
-__global__ void __launch_bounds__(kThreads) scatter_sum(RUTILE_PARAM ScatterSumArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) scatter_sum(RUTILE_PARAM ScatterSumArgs a) {
   using Load = std::conditional_t<std::is_floating_point_v<C>, C, int64_t>;
   const int64_t begin = blockIdx.x;
   const uint64_t key = a.keys[begin];
   if (key == kNowhere || (begin > 0 && a.keys[begin - 1] == key)) return;
   const int64_t to = a.key_at.find_one(static_cast<int64_t>(key));
-  for (int64_t e = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; e < a.inner;
-       e += static_cast<int64_t>(gridDim.y) * kThreads) {
+  for (int64_t e = static_cast<int64_t>(blockIdx.y) * kCoverThreads + threadIdx.x; e < a.inner;
+       e += static_cast<int64_t>(gridDim.y) * kCoverThreads) {
     int64_t at[2];
     a.inner_at.find(e, at);
     C sum = 0;
@@ -110,7 +85,7 @@ RUTILE_FN uint64_t ordered_bits(double v) {
   return u >> 63 ? ~u : u | uint64_t{1} << 63;
 }
 
-__global__ void __launch_bounds__(kThreads) sort_keys(RUTILE_PARAM SortKeysArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) sort_keys(RUTILE_PARAM SortKeysArgs a) {
   const int64_t i = thread_number();
   if (i >= a.n) return;
   const int64_t at = a.line_at.find_one(i / a.length) + i % a.length * a.step;
@@ -127,13 +102,13 @@ __global__ void __launch_bounds__(kThreads) sort_keys(RUTILE_PARAM SortKeysArgs 
   a.values[i] = i;
 }
 
-__global__ void __launch_bounds__(kThreads) line_keys(RUTILE_PARAM LineKeysArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) line_keys(RUTILE_PARAM LineKeysArgs a) {
   const int64_t i = thread_number();
   if (i < a.n) a.keys[i] = static_cast<uint64_t>(a.values[i] / a.length);
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) sorted(RUTILE_PARAM SortedArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) sorted(RUTILE_PARAM SortedArgs a) {
   const int64_t i = thread_number();
   if (i >= a.lines * a.kept) return;
   const int64_t line = i / a.kept, k = i % a.kept;
@@ -207,14 +182,14 @@ struct RunningLogSum {
 // A block per line: each thread joins its own stretch, then goes over it again from what lies
 // before.
 template <class R>
-__global__ void __launch_bounds__(kThreads) scan(RUTILE_PARAM ScanArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) scan(RUTILE_PARAM ScanArgs a) {
   using Load = typename R::Load;
-  alignas(16) __shared__ char memory[kThreads * sizeof(R)];
+  alignas(16) __shared__ char memory[kCoverThreads * sizeof(R)];
   R* shared = reinterpret_cast<R*>(memory);
   int64_t at[3];
   a.line_at.find(blockIdx.x, at);
   const int t = static_cast<int>(threadIdx.x);
-  const int64_t each = (a.length + kThreads - 1) / kThreads;
+  const int64_t each = (a.length + kCoverThreads - 1) / kCoverThreads;
   const int64_t begin = t * each, end = begin + each < a.length ? begin + each : a.length;
   const auto place = [&](int64_t k) { return a.reverse ? a.length - 1 - k : k; };
   const auto read = [&](int64_t k) {
@@ -224,7 +199,7 @@ __global__ void __launch_bounds__(kThreads) scan(RUTILE_PARAM ScanArgs a) {
   for (int64_t k = begin; k < end; ++k) mine = R::join(mine, read(k));
   shared[t] = mine;
   __syncthreads();
-  for (int ahead = 1; ahead < kThreads; ahead *= 2) {
+  for (int ahead = 1; ahead < kCoverThreads; ahead *= 2) {
     const R before = t >= ahead ? shared[t - ahead] : R();
     __syncthreads();
     shared[t] = R::join(before, shared[t]);
@@ -241,15 +216,15 @@ __global__ void __launch_bounds__(kThreads) scan(RUTILE_PARAM ScanArgs a) {
 
 // y[at of an element] takes what the run of equal keys leaves, one after another.
 template <class C>
-__global__ void __launch_bounds__(kThreads) scatter_join(RUTILE_PARAM ScatterJoinArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) scatter_join(RUTILE_PARAM ScatterJoinArgs a) {
   using Load = std::conditional_t<std::is_floating_point_v<C>, C, int64_t>;
   const int64_t begin = blockIdx.x;
   const uint64_t key = a.keys[begin];
   if (key == kNowhere || (begin > 0 && a.keys[begin - 1] == key)) return;
   int64_t end = begin + 1;
   while (end < a.n && a.keys[end] == key) ++end;
-  for (int64_t e = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; e < a.inner;
-       e += static_cast<int64_t>(gridDim.y) * kThreads) {
+  for (int64_t e = static_cast<int64_t>(blockIdx.y) * kCoverThreads + threadIdx.x; e < a.inner;
+       e += static_cast<int64_t>(gridDim.y) * kCoverThreads) {
     const int64_t to = static_cast<int64_t>(key) + e;
     C v = static_cast<C>(load<Load>(a.type, a.y, to));
     for (int64_t s = begin; s < end; ++s) {
@@ -275,12 +250,12 @@ __global__ void __launch_bounds__(kThreads) scatter_join(RUTILE_PARAM ScatterJoi
 }
 // The last of a run wins.
 template <class T>
-__global__ void __launch_bounds__(kThreads) scatter_last(RUTILE_PARAM ScatterJoinArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) scatter_last(RUTILE_PARAM ScatterJoinArgs a) {
   const int64_t s = blockIdx.x;
   const uint64_t key = a.keys[s];
   if (key == kNowhere || (s + 1 < a.n && a.keys[s + 1] == key)) return;
-  for (int64_t e = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; e < a.inner;
-       e += static_cast<int64_t>(gridDim.y) * kThreads) {
+  for (int64_t e = static_cast<int64_t>(blockIdx.y) * kCoverThreads + threadIdx.x; e < a.inner;
+       e += static_cast<int64_t>(gridDim.y) * kCoverThreads) {
     static_cast<T*>(a.y)[static_cast<int64_t>(key) + e] =
         static_cast<const T*>(a.x)[a.value_at.find_one(a.values[s] * a.inner + e)];
   }
@@ -298,7 +273,7 @@ RUTILE_FN int64_t resolve_row(const CoordinatesArgs& a, int64_t row) {
   }
   return offset;
 }
-__global__ void __launch_bounds__(kThreads) coordinate_keys(RUTILE_PARAM CoordinatesArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) coordinate_keys(RUTILE_PARAM CoordinatesArgs a) {
   const int64_t i = thread_number();
   if (i >= a.rows) return;
   const int64_t at = resolve_row(a, i);
@@ -306,7 +281,7 @@ __global__ void __launch_bounds__(kThreads) coordinate_keys(RUTILE_PARAM Coordin
   a.values[i] = i;
 }
 template <class T>
-__global__ void __launch_bounds__(kThreads) gather_nd(RUTILE_PARAM CoordinatesArgs a) {
+__global__ void __launch_bounds__(kCoverThreads) gather_nd(RUTILE_PARAM CoordinatesArgs a) {
   const int64_t i = thread_number();
   if (i >= a.rows * a.inner) return;
   const int64_t at = resolve_row(a, i / a.inner);
@@ -330,8 +305,8 @@ int launch_scatter_keys(const ScatterKeysArgs& a, Stream stream) {
   return launch(scatter_keys, cover(a.n), stream, a);
 }
 int launch_scatter_sum(const ScatterSumArgs& a, Stream stream) {
-  const int64_t rows = (a.inner + kThreads - 1) / kThreads;
-  const Grid grid{.x = a.n, .y = rows < 64 ? rows : 64, .threads = kThreads};
+  const int64_t rows = (a.inner + kCoverThreads - 1) / kCoverThreads;
+  const Grid grid{.x = a.n, .y = rows < 64 ? rows : 64, .threads = kCoverThreads};
   if (a.y_type == DType::kF64) return launch(scatter_sum<double>, grid, stream, a);
   if (is_floating(a.y_type)) return launch(scatter_sum<float>, grid, stream, a);
   return launch(scatter_sum<uint64_t>, grid, stream, a);
@@ -348,7 +323,7 @@ int launch_sorted(const SortedArgs& a, Stream stream) {
   });
 }
 int launch_scan(const ScanArgs& a, Stream stream) {
-  const Grid grid{.x = a.lines, .threads = kThreads};
+  const Grid grid{.x = a.lines, .threads = kCoverThreads};
   const DType t = a.out_type;
   const bool wide = t == DType::kF64, floats = is_floating(t);
   switch (a.kind) {
@@ -386,8 +361,8 @@ int launch_gather_nd(const CoordinatesArgs& a, Stream stream) {
   });
 }
 int launch_scatter_join(const ScatterJoinArgs& a, Stream stream) {
-  const int64_t rows = (a.inner + kThreads - 1) / kThreads;
-  const Grid grid{.x = a.n, .y = rows < 64 ? rows : 64, .threads = kThreads};
+  const int64_t rows = (a.inner + kCoverThreads - 1) / kCoverThreads;
+  const Grid grid{.x = a.n, .y = rows < 64 ? rows : 64, .threads = kCoverThreads};
   if (a.join == ScatterJoin::kLast) {
     return by_size(static_cast<int>(dtype_size(a.type)),
                    [&](auto t) { return launch(scatter_last<decltype(t)>, grid, stream, a); });

@@ -15,19 +15,6 @@ namespace {
 
 using kernels::axis_of;
 
-int size_of(DType t) { return static_cast<int>(dtype_size(t)); }
-
-Dims part(const Dims& v, int begin, int end) {
-  return Dims(std::span<const int64_t>(v.data() + begin, static_cast<size_t>(end - begin)));
-}
-Dims without(const Dims& v, int axis) {
-  Dims out;
-  for (int d = 0; d < v.rank(); ++d) {
-    if (d != axis) out.push_back(v[d]);
-  }
-  return out;
-}
-
 // ---- Running results ----------------------------------------------------------------------------
 
 std::unique_ptr<KernelPlan<ScanArgs>> scan_plan(const CallMeta& c, ScanKind kind, int64_t wanted) {

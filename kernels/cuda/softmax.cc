@@ -10,14 +10,6 @@
 namespace rutile::cuda {
 namespace {
 
-Dims without(const Dims& v, int axis) {
-  Dims out;
-  for (int d = 0; d < v.rank(); ++d) {
-    if (d != axis) out.push_back(v[d]);
-  }
-  return out;
-}
-
 // Rows along the axis lie beside each other.
 bool in_columns(const TensorMeta& m, int axis) {
   if (m.shape[axis] <= 1) return false;

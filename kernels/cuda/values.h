@@ -17,6 +17,27 @@
 
 namespace rutile::cuda {
 
+// Elements that only move have a type of their size: 1, 2, 4, 8 or 16 bytes.
+struct alignas(16) Wide {
+  uint64_t v[2];
+};
+// Calls f(a value of the type of this size) and gives its result.
+template <class F>
+int by_size(int size, F&& f) {
+  switch (size) {
+    case 1:
+      return f(uint8_t{});
+    case 2:
+      return f(uint16_t{});
+    case 4:
+      return f(uint32_t{});
+    case 8:
+      return f(uint64_t{});
+    default:
+      return f(Wide{});
+  }
+}
+
 RUTILE_FN float from_bf16(uint16_t b) {
   return std::bit_cast<float>(static_cast<uint32_t>(b) << 16);
 }
