@@ -98,10 +98,18 @@ endforeach()
 
 # Kernels for newer instruction sets. Their objects come last in the link: where an inline function of some header
 # exists in several objects, the linker keeps the first one, so no code for a newer machine reaches the common path.
+set(rutile_kernel_level -O3)
+if(RUTILE_SANITIZE)
+  # Expression templates and unrolled loops with a check at every pointer take a compiler minutes a file.
+  set(rutile_kernel_level -O1)
+  if(RUTILE_SANITIZE MATCHES "undefined")
+    list(APPEND rutile_kernel_level -fno-sanitize=null,alignment,object-size,pointer-overflow,vptr)
+  endif()
+endif()
 function(rutile_isa_library target)
   cmake_parse_arguments(arg "" "" "SOURCES;FLAGS" ${ARGN})
   rutile_object_library(${target} ${arg_SOURCES})
-  target_compile_options(${target} PRIVATE -O3 ${arg_FLAGS} -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wno-psabi
+  target_compile_options(${target} PRIVATE ${rutile_kernel_level} ${arg_FLAGS} -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wno-psabi
                          $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized$<SEMICOLON>-Wno-maybe-uninitialized>)
   target_link_libraries(${target} PRIVATE ${rutile_uses_kernels})
   if(RUTILE_OPENMP)
