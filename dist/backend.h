@@ -31,7 +31,8 @@ struct CommOptions {
 };
 
 // Memory is the device's; `stream` is the device's too, null for the host. `count` counts elements
-// that this rank gives. Calls of one communicator come one after the other, except abort().
+// that this rank gives. Calls of one communicator come one after the other, except abort(), and
+// send() and recv(), which run beside all else; those of one direction and peer come in order.
 struct CommFunctions {
   Status (*connect)(const CommOptions& options, void** comm) noexcept = nullptr;
   void (*destroy)(void* comm) noexcept = nullptr;

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -43,18 +45,21 @@ class FileStore final : public Store {
   Status open() {
     std::error_code error;
     fs::create_directories(folder_, error);
-    if (!fs::is_directory(folder_)) {
+    if (std::error_code other; !fs::is_directory(folder_, other)) {
+      if (!error) error = other ? other : std::make_error_code(std::errc::not_a_directory);
       return Status(ErrorCode::kIo, cat("'", o_.folder, "' is no folder: ", error.message()));
     }
     Status s = set(cat("rank ", o_.rank), cat(host_name(), " ", getpid()));
-    if (!s.ok()) {
+    if (s.code() == ErrorCode::kRuntime) {
       return Status(s.code(), cat("rank ", o_.rank, " is in the folder '", o_.folder,
                                   "' already: every job needs an empty one"));
     }
+    if (!s.ok()) return s;
     watcher_ = std::thread([this] { watch(); });
     return Status();
   }
 
+  // Errors: kRuntime if it is set already, kIo.
   Status set(const std::string& key, const std::string& value) override {
     const fs::path to = folder_ / file_name(key);
     const fs::path made = folder_ / cat(".", o_.rank, ".", getpid(), ".", counter_++);
@@ -65,10 +70,12 @@ class FileStore final : public Store {
       if (!out) return Status(ErrorCode::kIo, cat("cannot write '", made.string(), "'"));
     }
     // Unlike a renaming, a link fails where the key is there.
-    const bool linked = ::link(made.c_str(), to.c_str()) == 0;
+    int error = ::link(made.c_str(), to.c_str()) == 0 ? 0 : errno;
+    if (error != 0 && error != EEXIST) error = claim_and_rename(key, made, to);
     ::unlink(made.c_str());
-    if (!linked) return Status(ErrorCode::kRuntime, cat("'", key, "' is set already"));
-    return Status();
+    if (error == 0) return Status();
+    if (error == EEXIST) return Status(ErrorCode::kRuntime, cat("'", key, "' is set already"));
+    return Status(ErrorCode::kIo, cat("cannot write '", to.string(), "': ", std::strerror(error)));
   }
 
   Status get(const std::string& key, Deadline deadline, std::string* value) override {
@@ -96,6 +103,15 @@ class FileStore final : public Store {
   std::string local_address() const override { return ""; }
 
  private:
+  // Where the file system has no links. Who makes the second file sets the key.
+  int claim_and_rename(const std::string& key, const fs::path& made, const fs::path& to) const {
+    const fs::path claim = folder_ / cat(".claimed.", file_name(key));
+    const int fd = ::open(claim.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) return errno;
+    ::close(fd);
+    return ::rename(made.c_str(), to.c_str()) == 0 ? 0 : errno;
+  }
+
   bool read(const std::string& key, std::string* value) const {
     std::ifstream in(folder_ / file_name(key), std::ios::binary);
     if (!in) return false;

@@ -13,8 +13,8 @@
 #include "rutile/core/thread.h"
 #include "rutile/dist/backend.h"
 #include "rutile/dist/process_group.h"
+#include "rutile/dist/sha256.h"
 #include "rutile/dist/store.h"
-#include "rutile/ops/view.h"
 
 namespace rutile::dist {
 
@@ -29,6 +29,8 @@ struct World {
   std::vector<Member> members;
   bool ready = false;
   std::map<std::string, std::vector<int>> absent;  // groups that this rank is not in
+  // How often a group of this name with these ranks was made: the same number in all of them.
+  std::map<std::pair<std::string, std::vector<int>>, int> made;
 };
 
 std::mutex& mutex() {
@@ -52,14 +54,16 @@ Running& running() {
   return r;
 }
 
-double seconds_from(const char* name, double given, double usual) {
-  if (given > 0) return given;
-  const char* text = std::getenv(name);
-  if (!text || !*text) return usual;
+// `given`, or if it is 0 what the variable says, or `usual`.
+double seconds_from(const char* name, double given, double usual, double least = 0.001) {
+  constexpr double kMost = 1e9;
+  const char* text = given == 0 ? std::getenv(name) : nullptr;
+  if (given == 0 && (!text || !*text)) return usual;
   char* end = nullptr;
-  const double v = std::strtod(text, &end);
-  if (*end || !(v > 0)) {
-    throw_error(ErrorCode::kValue, cat(name, "='", text, "' is no number of seconds"));
+  const double v = text ? std::strtod(text, &end) : given;
+  if ((end && *end) || !(v >= least && v <= kMost)) {
+    throw_error(ErrorCode::kValue, cat(name, "='", text ? text : cat(given).c_str(),
+                                       "' is no number of seconds from ", least, " to ", kMost));
   }
   return v;
 }
@@ -86,25 +90,39 @@ Status get_key(void* store, const std::string& key, double seconds, std::string*
   return static_cast<Store*>(store)->get(key, deadline_in(seconds), value);
 }
 
-// The store under a prefix of its own.
+// The store under a prefix of its own. A group that outlives this rank's part in the job does not
+// keep the store.
 struct Prefixed final : Store {
-  Prefixed(std::shared_ptr<Store> s, std::string p) : store(std::move(s)), prefix(std::move(p)) {}
+  Prefixed(std::weak_ptr<Store> s, std::string p) : store(std::move(s)), prefix(std::move(p)) {}
   Status set(const std::string& key, const std::string& value) override {
-    return store->set(prefix + key, value);
+    const std::shared_ptr<Store> s = store.lock();
+    return s ? s->set(prefix + key, value) : gone();
   }
   Status get(const std::string& key, Deadline deadline, std::string* value) override {
-    return store->get(prefix + key, deadline, value);
+    const std::shared_ptr<Store> s = store.lock();
+    return s ? s->get(prefix + key, deadline, value) : gone();
   }
-  void fail(const std::string& text) override { store->fail(text); }
+  void fail(const std::string&) override {}
   void leave() override {}
-  std::string local_address() const override { return store->local_address(); }
-  std::shared_ptr<Store> store;
+  std::string local_address() const override { return ""; }
+  static Status gone() { return Status(ErrorCode::kRuntime, "this rank has left the others"); }
+  std::weak_ptr<Store> store;
   std::string prefix;
 };
 
+// Of a group's keys: nobody uses it twice.
+std::string prefix_of(World& w, const std::string& name, const std::vector<int>& ranks) {
+  std::string list;
+  for (const int r : ranks) list += cat(r, ",");
+  uint64_t number = 0;
+  const Digest digest = sha256(list);
+  std::memcpy(&number, digest.data(), sizeof number);
+  return cat("group/", name, "/", number, ".", w.made[{name, ranks}]++, "/");
+}
+
 Status open_group(World& w, const std::string& name, const std::vector<int>& ranks,
                   std::shared_ptr<ProcessGroup>* group) {
-  auto store = std::make_shared<Prefixed>(w.store, cat("group/", name, "/"));
+  auto store = std::make_shared<Prefixed>(w.store, prefix_of(w, name, ranks));
   ProcessGroup::Options o;
   o.name = name;
   for (int r : ranks) o.members.push_back(w.members[static_cast<size_t>(r)]);
@@ -113,6 +131,7 @@ Status open_group(World& w, const std::string& name, const std::vector<int>& ran
   o.check = w.options.check;
   o.comm.rank = o.rank;
   o.comm.size = static_cast<int>(ranks.size());
+  o.comm.device = w.info.local_rank;
   o.comm.connect_timeout = w.options.rendezvous;
   o.comm.timeout = w.options.timeout;
   o.comm.address = w.address;
@@ -123,7 +142,9 @@ Status open_group(World& w, const std::string& name, const std::vector<int>& ran
     const std::lock_guard lock(running().mutex);
     return running().failure;
   };
-  o.on_failure = [s = w.store](const std::string& text) { s->fail(text); };
+  o.on_failure = [weak = std::weak_ptr<Store>(w.store)](const std::string& text) {
+    if (const std::shared_ptr<Store> s = weak.lock()) s->fail(text);
+  };
   o.has_left = [](int r) {
     const std::lock_guard lock(running().mutex);
     return running().left.count(r) > 0;
@@ -166,9 +187,12 @@ Status gather_members(World& w) {
   return Status(ErrorCode::kRuntime, text);
 }
 
+bool several_hosts(const World& w) { return w.info.size > w.info.local_size; }
+
 std::string own_address(const World& w) {
   if (const std::string a = w.store->local_address(); !a.empty()) return a;
-  return w.info.interface.empty() ? host_name() : "";
+  if (!w.info.interface.empty()) return "";
+  return several_hosts(w) ? outside_address(host_name()) : host_name();
 }
 
 void share_threads(const LaunchInfo& info) {
@@ -177,6 +201,11 @@ void share_threads(const LaunchInfo& info) {
 }
 
 Status join(World& w) {
+  if (w.options.backend == "nccl") {
+    return Status(ErrorCode::kUnsupported,
+                  "the backend 'nccl' moves memory of GPUs, and collectives do not take any yet; "
+                  "use 'gloo', which moves that of processors");
+  }
   RUTILE_RETURN_IF_ERROR(load_comm_plugin(w.options.backend, &w.plugin));
   StoreOptions s;
   s.rank = w.info.rank;
@@ -185,6 +214,7 @@ Status join(World& w) {
   s.port = w.info.port;
   s.folder = w.info.folder;
   s.interface = w.info.interface;
+  s.several_hosts = several_hosts(w);
   s.secret = w.info.secret;
   s.timeout = w.options.rendezvous;
   s.heartbeat = w.options.heartbeat;
@@ -201,6 +231,22 @@ Status join(World& w) {
   return open_group(w, "world", all, &group);
 }
 
+// The others hear of it at once, and do not wait until their time is over.
+Status join_or_tell(World& w) noexcept {
+  Status s;
+  try {
+    s = join(w);
+  } catch (const std::bad_alloc&) {
+    s = Status(ErrorCode::kOutOfMemory, "out of memory");
+  } catch (const std::exception& e) {
+    s = Status(ErrorCode::kRuntime, e.what());
+  }
+  if (!s.ok() && w.store) {
+    w.store->fail(cat("rank ", w.info.rank, " (", host_name(), ") did not join: ", s.message()));
+  }
+  return s;
+}
+
 void leave_world() {
   World& w = world();
   std::map<std::string, std::shared_ptr<ProcessGroup>> groups;
@@ -208,12 +254,12 @@ void leave_world() {
     const std::lock_guard lock(running().mutex);
     groups.swap(running().groups);
   }
+  for (auto& [name, g] : groups) g->end_messages();
   // First the word that this is no failure, then the connections.
   if (w.store) w.store->leave();
   for (auto& [name, g] : groups) {
     set_communicator(name, nullptr);
     g->drain();
-    if (g->abandoned()) new std::shared_ptr<ProcessGroup>(g);  // its thread still looks at it
   }
   groups.clear();
   w.store.reset();
@@ -244,12 +290,12 @@ void init(const InitOptions& options) {
   w.options = options;
   w.options.timeout = seconds_from("RUTILE_TIMEOUT", options.timeout, 600);
   w.options.rendezvous = seconds_from("RUTILE_RENDEZVOUS_TIMEOUT", options.rendezvous, 300);
-  w.options.heartbeat = seconds_from("RUTILE_HEARTBEAT", options.heartbeat, 20);
+  w.options.heartbeat = seconds_from("RUTILE_HEARTBEAT", options.heartbeat, 20, 5);
   if (const char* v = std::getenv("RUTILE_COLLECTIVE_CHECK"); v && std::strcmp(v, "0") == 0) {
     w.options.check = false;
   }
   if (w.info.size > 1) {
-    if (Status s = join(w); !s.ok()) {
+    if (Status s = join_or_tell(w); !s.ok()) {
       leave_world();
       throw_error(s.code(), s.message());
     }
@@ -375,40 +421,6 @@ int group_rank(const std::string& group, int world_rank) {
 }
 
 void barrier(const std::string& group) { throw_if_error(communicator(group)->run({})); }
-
-namespace {
-
-void check_peer(const Communicator& g, int peer) {
-  if (peer < 0 || peer >= g.size() || peer == g.rank()) {
-    throw_error(ErrorCode::kValue, cat("expects another rank of group '", g.name(), "' (", g.size(),
-                                       " ranks, this is ", g.rank(), "), got ", peer));
-  }
-}
-
-}  // namespace
-
-void send(const Tensor& x, int to, const std::string& group) {
-  const auto g = communicator(group);
-  check_peer(*g, to);
-  const Tensor plain = ops::contiguous(x);
-  throw_if_error(g->run({.kind = CollectiveKind::kSend,
-                         .dtype = x.dtype(),
-                         .shape = x.shape(),
-                         .in = plain.data(),
-                         .peer = to}));
-}
-
-Tensor receive(const Shape& shape, DType dtype, int from, const std::string& group) {
-  const auto g = communicator(group);
-  check_peer(*g, from);
-  Tensor x = Tensor::empty(shape, dtype);
-  throw_if_error(g->run({.kind = CollectiveKind::kRecv,
-                         .dtype = dtype,
-                         .shape = shape,
-                         .out = x.impl()->data,
-                         .peer = from}));
-  return x;
-}
 
 CollectiveStats collective_stats(const std::string& group) {
   const std::shared_ptr<ProcessGroup> g = find_group(group);

@@ -27,7 +27,7 @@ struct InitOptions {
   std::string backend = "gloo";  // the plugin
   // Seconds that a collective may take, from RUTILE_TIMEOUT (600); that all ranks have to come,
   // from RUTILE_RENDEZVOUS_TIMEOUT (300); of silence after which a rank counts as gone, from
-  // RUTILE_HEARTBEAT (20). 0: these.
+  // RUTILE_HEARTBEAT (20, 5 at least). 0: these.
   double timeout = 0, rendezvous = 0, heartbeat = 0;
   // Compare what the ranks are about to do before every collective: 0.1 ms or so each. Not with
   // RUTILE_COLLECTIVE_CHECK=0.
@@ -37,7 +37,8 @@ struct InitOptions {
 // Joins the ranks. Without a launcher, or with one rank, the group is this process and needs no
 // plugin. Threads are shared out among the ranks of a host unless RUTILE_NUM_THREADS or
 // OMP_NUM_THREADS is set. Errors: kRuntime (nobody there in time, a port in use), kUnsupported (no
-// plugin), kValue (a variable is missing). Doing it twice is one.
+// plugin, or that of GPUs, whose memory collectives do not take yet), kValue (a variable is missing
+// or out of range). Doing it twice is one.
 RUTILE_API void init(const InitOptions& options = {});
 RUTILE_API bool initialized();
 // Leaves. A rank that has left is no failure to the others.
@@ -50,7 +51,7 @@ RUTILE_API int rank(const std::string& group = "world");  // -1: not in it
 RUTILE_API int size(const std::string& group = "world");
 
 // A group of some of the world's ranks, in this order; called by all of them with the same name.
-// Other ranks may call it too and are not in it.
+// Other ranks may call it too and are not in it. The name of a group that was destroyed is free.
 RUTILE_API void create_group(const std::string& name, const std::vector<int>& ranks);
 RUTILE_API void destroy_group(const std::string& name);
 // The world's rank of a group's, and back. Error{kValue} for one that is not in it.
@@ -64,6 +65,26 @@ RUTILE_API void barrier(const std::string& group = "world");
 RUTILE_API void send(const Tensor& x, int to, const std::string& group = "world");
 RUTILE_API Tensor receive(const Shape& shape, DType dtype, int from,
                           const std::string& group = "world");
+
+// A message that is on its way. Messages of one direction between two ranks come in their order;
+// they hold up nothing else, so that every rank of a ring may send before it receives.
+class RUTILE_API Message {
+ public:
+  void wait() const;  // Errors: those of send and receive
+  bool done() const;
+
+ private:
+  friend RUTILE_API Message isend(const Tensor&, int, const std::string&);
+  friend RUTILE_API Message ireceive(const Shape&, DType, int, Tensor*, const std::string&);
+  static Message start(const std::string& group, const Collective& c, const Tensor& memory);
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+// Return at once. `x` is not to be changed before it is sent, and its values are there after
+// wait(). finalize() waits for what was sent and gives up what was to be received.
+RUTILE_API Message isend(const Tensor& x, int to, const std::string& group = "world");
+RUTILE_API Message ireceive(const Shape& shape, DType dtype, int from, Tensor* x,
+                            const std::string& group = "world");
 
 struct CollectiveStats {
   int64_t calls = 0, bytes = 0;  // bytes that this rank gave

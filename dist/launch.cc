@@ -49,6 +49,13 @@ constexpr Names kLaunchers[] = {
     {"msrun", "MS_NODE_ID", "MS_WORKER_NUM", nullptr, nullptr, "MS_SCHED_HOST"},
 };
 
+// Slurm's pmi2 plugin sets variables of PMI too, which know nothing of hosts. mpiexec under Slurm
+// says MPI_LOCALRANKID.
+bool of_slurm(const Names& n) {
+  return std::strcmp(n.launcher, "PMI") == 0 && variable("SLURM_STEP_ID") &&
+         variable("SLURM_PROCID") && !variable("MPI_LOCALRANKID");
+}
+
 Status read_names(const Names& n, LaunchInfo* info) {
   const char *rank = variable(n.rank), *size = variable(n.size);
   if (!rank || !size) {
@@ -153,10 +160,14 @@ Status read_launch(LaunchInfo* info) {
   if (const char* v = variable("RUTILE_SECRET")) info->secret = v;
   for (const Names& n : kLaunchers) {
     if (n.sign ? !variable(n.sign) : !variable(n.rank) && !variable(n.size)) continue;
+    if (of_slurm(n)) continue;
     RUTILE_RETURN_IF_ERROR(read_names(n, info));
     break;
   }
   if (info->size == 1 && info->launcher != "torchrun") return Status();
+  if (const char* v = std::getenv("RUTILE_SECRET"); v && !*v) {
+    return value_error("RUTILE_SECRET is set, but empty: give it a value, or unset it");
+  }
   if (const char* store = variable("RUTILE_STORE")) {
     if (std::strncmp(store, "file://", 7) != 0) {
       return value_error(cat("RUTILE_STORE='", store, "' expects file:///path/of/a/folder"));

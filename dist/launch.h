@@ -5,12 +5,15 @@
 //   torchrun, rutile.launch   RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT
 //   Open MPI's mpirun         OMPI_COMM_WORLD_RANK _SIZE _LOCAL_RANK _LOCAL_SIZE
 //   MPICH and others (PMI)    PMI_RANK PMI_SIZE (MPI_LOCALRANKID MPI_LOCALNRANKS)
-//   srun                      SLURM_PROCID SLURM_NTASKS SLURM_LOCALID (with SLURM_STEP_ID)
+//   srun                      SLURM_PROCID SLURM_NTASKS SLURM_LOCALID (with SLURM_STEP_ID; under
+//   its
+//                             pmi2 plugin too, which sets PMI_RANK and PMI_SIZE)
 //   MindSpore                 RANK_ID RANK_SIZE DEVICE_ID; msrun: MS_WORKER_NUM MS_NODE_ID
 //                             MS_SCHED_HOST MS_SCHED_PORT
 //
 // MASTER_ADDR and MASTER_PORT always say where rank 0 is. Without them mpirun's ranks on one host
-// meet at 127.0.0.1, srun's on the first host of the job, both at a port made of the job's number.
+// meet at 127.0.0.1, srun's on the first host of the job, both at a port made of the job's number;
+// MPICH's mpiexec gives its jobs none, so there MASTER_PORT has to be set.
 // RUTILE_STORE=file:///shared/folder meets there instead.
 #pragma once
 
@@ -33,8 +36,8 @@ struct LaunchInfo {
   bool operator==(const LaunchInfo&) const = default;
 };
 
-// Without any launcher: rank 0 of 1. Error{kValue} that names a variable which is missing, or one
-// that is no number, or out of range.
+// Without any launcher: rank 0 of 1. Error{kValue} that names a variable which is missing, one that
+// is no number or out of range, or a secret that is empty.
 RUTILE_API Status read_launch(LaunchInfo* info);
 
 // "node[03-05,07],login" -> "node03"

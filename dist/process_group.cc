@@ -99,10 +99,11 @@ Status connect_plugin(const ProcessGroup::Options& o, void** comm) {
   std::unique_lock lock(attempt->mutex);
   while (!attempt->changed.wait_for(lock, std::chrono::milliseconds(100),
                                     [&] { return attempt->done; })) {
+    // First this rank's own reason: who presses Ctrl-C stops all ranks, some sooner.
+    if (stop_requested()) return Status(ErrorCode::kInterrupted, "interrupted");
     if (const std::string text = o.others_failure(); !text.empty()) {
       return Status(ErrorCode::kRuntime, text);
     }
-    if (stop_requested()) return Status(ErrorCode::kInterrupted, "interrupted");
   }
   *comm = attempt->comm;
   return std::move(attempt->status);
@@ -111,7 +112,9 @@ Status connect_plugin(const ProcessGroup::Options& o, void** comm) {
 }  // namespace
 
 Status ProcessGroup::connect(Options options, std::shared_ptr<ProcessGroup>* group) {
-  std::shared_ptr<ProcessGroup> g(new ProcessGroup(std::move(options)));
+  std::shared_ptr<ProcessGroup> g(new ProcessGroup(std::move(options)), [](ProcessGroup* p) {
+    if (p->close()) delete p;
+  });
   if (Status s = connect_plugin(g->o_, &g->comm_); !s.ok()) {
     // Whose fault it is comes a moment later.
     for (int i = 0; i < 20 && s.code() == ErrorCode::kRuntime && g->o_.others_failure().empty();
@@ -123,24 +126,28 @@ Status ProcessGroup::connect(Options options, std::shared_ptr<ProcessGroup>* gro
                   cat("rank ", g->o_.rank, " did not connect to the other ranks of group '",
                       g->o_.name, "': ", theirs.empty() ? s.message() : theirs));
   }
-  g->thread_ = std::thread([p = g.get()] { p->serve(); });
+  g->start_lane(g->lanes_[0]);
   *group = std::move(g);
   return Status();
 }
 
-ProcessGroup::~ProcessGroup() {
+// False: a thread hangs in the plugin for good and still looks at the group.
+bool ProcessGroup::close() {
   drain();
+  end_messages();
+  bool abandoned = false;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    abandoned = abandoned_;
   }
   changed_.notify_all();
-  if (abandoned()) {
-    thread_.detach();
-    return;
+  for (auto& [key, lane] : lanes_) {
+    if (lane.thread.joinable()) abandoned ? lane.thread.detach() : lane.thread.join();
   }
-  if (thread_.joinable()) thread_.join();
+  if (abandoned) return false;
   if (comm_) o_.plugin->functions.destroy(comm_);
+  return true;
 }
 
 std::string ProcessGroup::who(int rank) const {
@@ -148,40 +155,52 @@ std::string ProcessGroup::who(int rank) const {
   return cat("rank ", m.rank, " (", m.host, ")");
 }
 
-uint64_t ProcessGroup::enqueue(const Collective& c) {
-  const std::lock_guard lock(mutex_);
-  ++started_;
-  if (abandoned_) {
-    finished_ = started_;
-    return started_;
-  }
-  queue_.push_back({c, one_to_one(c) ? 0 : ++collectives_, started_});
-  changed_.notify_all();
-  return started_;
+void ProcessGroup::start_lane(Lane& lane) {
+  lane.thread = std::thread([this, &lane] { serve(lane); });
 }
 
-bool ProcessGroup::abandoned() const {
+Status ProcessGroup::enqueue(const Collective& c, std::shared_ptr<void> keep, Ticket* ticket) {
   const std::lock_guard lock(mutex_);
-  return abandoned_;
+  const bool message = one_to_one(c);
+  Lane& lane = lanes_[message ? 1 + 2 * c.peer + (c.kind == CollectiveKind::kRecv) : 0];
+  *ticket = {&lane, ++lane.started};
+  if (abandoned_) {
+    lane.finished = lane.started;
+    return Status();
+  }
+  lane.queue.push_back({c, message ? 0 : ++collectives_, lane.started, std::move(keep)});
+  changed_.notify_all();
+  if (lane.thread.joinable()) return Status();
+  try {
+    start_lane(lane);
+  } catch (const std::exception&) {
+    lane.queue.pop_back();
+    --lane.started;
+    return Status(ErrorCode::kRuntime, "the system starts no more threads");
+  }
+  return Status();
 }
 
 // Gloo may wait for ever for a connection that was closed the moment before. Nothing moves on it
 // any more, so the thread is left where it is. The lock is held.
 void ProcessGroup::give_up_if_stuck() {
-  if (told_.empty() || abandoned_ || Clock::now() - told_at_ < std::chrono::seconds(3)) return;
+  if ((told_.empty() && failure_.ok()) || abandoned_ || !busy(0)) return;
+  if (Clock::now() - broken_at_ < std::chrono::seconds(3)) return;
   abandoned_ = true;
-  if (failure_.ok()) {
-    failure_ = Status(ErrorCode::kRuntime,
-                      cat(told_, " | ", who(o_.rank), " was at ", describe(current_)));
+  for (auto& [key, lane] : lanes_) {
+    if (lane.finished == lane.started) continue;
+    if (failure_.ok()) {
+      failure_ = Status(ErrorCode::kRuntime,
+                        cat(told_, " | ", who(o_.rank), " was at ", describe(lane.current)));
+    }
+    lane.finished = lane.started;
   }
-  finished_ = started_;
-  queue_.clear();
   changed_.notify_all();
 }
 
-Status ProcessGroup::wait_for(uint64_t ticket) {
+Status ProcessGroup::wait(const Ticket& ticket) {
   std::unique_lock lock(mutex_);
-  while (finished_ < ticket) {
+  while (ticket.lane->finished < ticket.number) {
     if (changed_.wait_for(lock, std::chrono::milliseconds(100)) == std::cv_status::no_timeout) {
       continue;
     }
@@ -196,17 +215,31 @@ Status ProcessGroup::wait_for(uint64_t ticket) {
   return Status(failure_.code(), failure_.message());
 }
 
-Status ProcessGroup::run(const Collective& c) { return wait_for(enqueue(c)); }
+bool ProcessGroup::finished(const Ticket& ticket) const {
+  const std::lock_guard lock(mutex_);
+  return ticket.lane->finished >= ticket.number;
+}
+
+Status ProcessGroup::post(const Collective& c, std::shared_ptr<void> keep, Ticket* ticket) {
+  return enqueue(c, std::move(keep), ticket);
+}
+
+Status ProcessGroup::run(const Collective& c) {
+  Ticket ticket;
+  RUTILE_RETURN_IF_ERROR(enqueue(c, nullptr, &ticket));
+  return wait(ticket);
+}
 
 Status ProcessGroup::start(const Collective& c) {
-  const uint64_t ticket = enqueue(c);
+  Ticket ticket;
+  RUTILE_RETURN_IF_ERROR(enqueue(c, nullptr, &ticket));
   const std::lock_guard lock(mutex_);
   pending_.emplace_back(c.out, ticket);
   return Status();
 }
 
 Status ProcessGroup::wait(const void* out) {
-  uint64_t ticket = 0;
+  Ticket ticket;
   {
     const std::lock_guard lock(mutex_);
     const auto it = std::find_if(pending_.begin(), pending_.end(),
@@ -217,17 +250,45 @@ Status ProcessGroup::wait(const void* out) {
     ticket = it->second;
     pending_.erase(it);
   }
-  return wait_for(ticket);
+  return wait(ticket);
 }
 
 void ProcessGroup::drain() {
   std::unique_lock lock(mutex_);
-  const uint64_t last = started_;
-  while (finished_ < last) {
+  Lane& lane = lanes_[0];
+  const uint64_t last = lane.started;
+  while (lane.finished < last) {
     changed_.wait_for(lock, std::chrono::milliseconds(100));
     give_up_if_stuck();
   }
-  std::erase_if(pending_, [&](const auto& p) { return p.second <= last; });
+  std::erase_if(pending_, [&](const auto& p) { return p.second.number <= last; });
+}
+
+// Whether a lane from this key on has something to do. The lock is held.
+bool ProcessGroup::busy(int first, const Lane* but) const {
+  return std::any_of(lanes_.lower_bound(first), lanes_.end(), [&](const auto& l) {
+    return &l.second != but && l.second.finished < l.second.started;
+  });
+}
+
+void ProcessGroup::end_messages() {
+  std::vector<Ticket> sent;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [key, lane] : lanes_) {
+      if (key % 2 == 1) sent.push_back({&lane, lane.started});
+    }
+  }
+  for (const Ticket& t : sent) (void)wait(t).ok();
+  std::unique_lock lock(mutex_);
+  if (!busy(1)) return;
+  lock.unlock();
+  fail("this rank has left");
+  lock.lock();
+  while (busy(1)) {
+    changed_.wait_for(lock, std::chrono::milliseconds(100));
+    give_up_if_stuck();
+  }
 }
 
 void ProcessGroup::fail(const std::string& text) {
@@ -235,7 +296,7 @@ void ProcessGroup::fail(const std::string& text) {
     const std::lock_guard lock(mutex_);
     if (!told_.empty() || !failure_.ok()) return;
     told_ = text;
-    told_at_ = Clock::now();
+    broken_at_ = Clock::now();
   }
   changed_.notify_all();
   o_.plugin->functions.abort(comm_);
@@ -246,29 +307,38 @@ CollectiveStats ProcessGroup::stats() const {
   return stats_;
 }
 
-void ProcessGroup::serve() {
+void ProcessGroup::serve(Lane& lane) {
   ignore_broken_pipes();
   ThreadCountScope one(1);
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
-    if (queue_.empty()) return;
-    const Work w = queue_.front();
-    queue_.pop_front();
-    current_ = w;
+    changed_.wait(lock, [&] { return stopping_ || !lane.queue.empty(); });
+    if (lane.queue.empty()) return;
+    Work w = std::move(lane.queue.front());
+    lane.queue.pop_front();
+    lane.current = {w.c, w.number, w.ticket};
     const bool broken = !failure_.ok();
     lock.unlock();
     const auto begin = Clock::now();
     Status s = broken ? Status() : carry_out(w);
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    w.keep.reset();  // not under the lock: who gives a tensor back may need others' locks
     lock.lock();
     if (abandoned_) return;
-    if (!s.ok() && failure_.ok()) failure_ = std::move(s);
+    const bool breaks = !s.ok() && failure_.ok();
+    if (breaks) {
+      failure_ = std::move(s);
+      if (told_.empty()) broken_at_ = Clock::now();
+    }
     ++stats_.calls;
     stats_.bytes += w.c.shape.numel() * static_cast<int64_t>(dtype_size(w.c.dtype));
     stats_.seconds += seconds;
-    finished_ = w.ticket;
+    lane.finished = w.ticket;
     changed_.notify_all();
+    if (!breaks || !busy(0, &lane)) continue;
+    lock.unlock();
+    o_.plugin->functions.abort(comm_);
+    lock.lock();
   }
 }
 

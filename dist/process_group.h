@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A group over a plugin's communicator: one thread that runs collectives in the order of their
-// start, the comparison of what the ranks are about to do, and words for what went wrong.
+// A group over a plugin's communicator: a thread that runs collectives in the order of their start,
+// threads for messages, the comparison of what the ranks are about to do, and words for what went
+// wrong.
 #pragma once
 
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -23,7 +25,23 @@ struct Member {
   std::string host;
 };
 
-class ProcessGroup final : public Communicator {
+class RUTILE_API ProcessGroup final : public Communicator {
+ private:
+  struct Work {
+    Collective c;
+    uint64_t number = 0;
+    uint64_t ticket = 0;
+    std::shared_ptr<void> keep = {};  // the memory, where nobody waits
+  };
+  // What runs one after the other: all collectives, or the messages of one direction between this
+  // rank and another. A message that nobody takes yet holds up no other.
+  struct Lane {
+    std::deque<Work> queue;
+    uint64_t started = 0, finished = 0;  // tickets
+    Work current;                        // that runs, or ran last
+    std::thread thread;
+  };
+
  public:
   struct Options {
     std::string name;
@@ -37,8 +55,9 @@ class ProcessGroup final : public Communicator {
     std::shared_ptr<void> meeting_owner;                 // of what comm.meeting points to
     std::function<bool(int)> has_left;                   // a rank of the world
   };
+  // Who gives up the last pointer waits for its threads. One that hangs in the plugin for good
+  // keeps the group.
   static Status connect(Options options, std::shared_ptr<ProcessGroup>* group);
-  ~ProcessGroup() override;
 
   const std::string& name() const override { return o_.name; }
   int rank() const override { return o_.rank; }
@@ -46,26 +65,33 @@ class ProcessGroup final : public Communicator {
   Status run(const Collective& c) override;
   Status start(const Collective& c) override;
   Status wait(const void* out) override;
-  void drain() override;
+  void drain() override;  // messages keep their own memory, and are not waited for
+
+  // A message to wait for later, or never. `keep` holds its memory until it is through.
+  struct Ticket {
+    Lane* lane = nullptr;
+    uint64_t number = 0;
+  };
+  Status post(const Collective& c, std::shared_ptr<void> keep, Ticket* ticket);
+  Status wait(const Ticket& ticket);
+  bool finished(const Ticket& ticket) const;
+  // Waits until the others have all that was sent; what was to be received does not come any more.
+  void end_messages();
 
   // Somebody else failed: what runs ends with this text.
   void fail(const std::string& text);
-  // Its thread hangs in the plugin for good: the group is not to be destroyed.
-  bool abandoned() const;
   const std::vector<Member>& members() const { return o_.members; }
   CollectiveStats stats() const;
 
  private:
   explicit ProcessGroup(Options options) : o_(std::move(options)) {}
-  struct Work {
-    Collective c;
-    uint64_t number = 0;
-    uint64_t ticket = 0;
-  };
-  uint64_t enqueue(const Collective& c);
+  ~ProcessGroup() override = default;
+  bool close();
+  Status enqueue(const Collective& c, std::shared_ptr<void> keep, Ticket* ticket);
+  void start_lane(Lane& lane);
+  bool busy(int first, const Lane* but = nullptr) const;
   void give_up_if_stuck();
-  Status wait_for(uint64_t ticket);
-  void serve();
+  void serve(Lane& lane);
   Status carry_out(const Work& w);
   Status compare(const Work& w);
   Status perform(const Collective& c);
@@ -77,18 +103,15 @@ class ProcessGroup final : public Communicator {
   void* comm_ = nullptr;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Work> queue_;
-  uint64_t started_ = 0, finished_ = 0;  // tickets
-  uint64_t collectives_ = 0;             // of all ranks: send and receive do not count
-  std::deque<std::pair<const void*, uint64_t>> pending_;
+  std::map<int, Lane> lanes_;  // 0: collectives; 1 + 2 * peer: sent there; 2 + 2 * peer: from there
+  uint64_t collectives_ = 0;   // of all ranks: send and receive do not count
+  std::deque<std::pair<const void*, Ticket>> pending_;
   bool stopping_ = false;
-  Status failure_;  // of this group; stays
-  Clock::time_point told_at_;
-  Work current_;  // that runs, or ran last
+  Status failure_;               // of this group; stays
+  Clock::time_point broken_at_;  // since when there is something in failure_ or told_
   bool abandoned_ = false;
   std::string told_;  // what another rank's failure was
   CollectiveStats stats_;
-  std::thread thread_;
 };
 
 }  // namespace rutile::dist

@@ -36,10 +36,12 @@ struct GradientReducer::Impl : std::enable_shared_from_this<GradientReducer::Imp
   // Of this step.
   std::shared_ptr<Communicator> group;
   std::vector<Filling> filling;
-  size_t next = 0;  // buckets start in their order, which all ranks share
+  std::vector<char> present;  // by parameter: 0 where this rank has no gradient
+  size_t next = 0;            // buckets start in their order, which all ranks share
 
   void make_buckets();
   int64_t segment_of(size_t parameter) const;
+  size_t riders(size_t b) const;
   void begin();
   void add(size_t parameter, const Tensor& grad);
   void start_ready();
@@ -76,8 +78,15 @@ void GradientReducer::Impl::make_buckets() {
   for (const Bucket& b : buckets) members.push_back(b.members);
 }
 
+// Behind the gradients of the last bucket, a number for each parameter: more than 0 if any rank has
+// a gradient of it. When that bucket starts, the rank knows of all its gradients.
+size_t GradientReducer::Impl::riders(size_t b) const {
+  return b + 1 == buckets.size() && is_floating(buckets[b].dtype) ? metas.size() : 0;
+}
+
 void GradientReducer::Impl::begin() {
   drain();
+  present.assign(metas.size(), 1);
   group = communicator(options.group);
   filling.assign(buckets.size(), {});
   for (size_t b = 0; b < buckets.size(); ++b) {
@@ -96,7 +105,9 @@ void GradientReducer::Impl::add(size_t parameter, const Tensor& grad) {
   --f.missing;
   const DType sent =
       options.wire.set && is_floating(bucket.dtype) ? options.wire.value : bucket.dtype;
-  if (!f.flat.defined()) f.flat = Tensor::empty({bucket.numel}, sent);
+  if (!f.flat.defined()) {
+    f.flat = Tensor::empty({bucket.numel + static_cast<int64_t>(riders(b))}, sent);
+  }
   const Tensor plain = ops::contiguous(grad.dtype() == sent ? grad : ops::cast(grad, sent));
   const size_t size = dtype_size(sent);
   if (plain.numel() > 0) {
@@ -109,6 +120,15 @@ void GradientReducer::Impl::add(size_t parameter, const Tensor& grad) {
 void GradientReducer::Impl::start(size_t b) {
   Filling& f = filling[b];
   void* data = f.flat.impl()->data;
+  if (const size_t n = riders(b); n > 0) {
+    const std::vector<float> flags(present.begin(), present.end());
+    const Tensor sent =
+        ops::cast(Tensor::from<float>(std::span<const float>(flags), {static_cast<int64_t>(n)}),
+                  f.flat.dtype());
+    const size_t size = dtype_size(f.flat.dtype());
+    std::memcpy(static_cast<char*>(data) + static_cast<size_t>(buckets[b].numel) * size,
+                sent.data(), n * size);
+  }
   throw_if_error(group->start({.kind = CollectiveKind::kAllReduce,
                                .reduce = options.reduce,
                                .dtype = f.flat.dtype(),
@@ -202,6 +222,7 @@ void GradientReducer::finish(std::vector<Tensor>* grads) {
     for (const size_t i : m.buckets[b].members) {
       const Tensor& g = (*grads)[i];
       if (!m.filling[b].there[m.place[i].second]) {
+        m.present[i] = g.defined();
         m.add(i, g.defined() ? g : Tensor::zeros(m.metas[i].shape, m.metas[i].dtype));
       }
     }
@@ -215,12 +236,20 @@ void GradientReducer::finish(std::vector<Tensor>* grads) {
     const Tensor flat = f.flat.dtype() == bucket.dtype ? f.flat : ops::cast(f.flat, bucket.dtype);
     for (size_t k = 0; k < bucket.members.size(); ++k) {
       const size_t i = bucket.members[k];
-      if (!(*grads)[i].defined()) continue;
       const int64_t at = bucket.offsets[k], n = m.metas[i].numel();
       (*grads)[i] = ops::reshape(ops::slice_axis(flat, 0, at, at + n), m.metas[i].shape);
     }
+    if (m.riders(b) == 0) continue;
+    const std::vector<float> any =
+        ops::cast(ops::slice_axis(flat, 0, bucket.numel, flat.numel()), DType::kF32)
+            .to_vector<float>();
+    for (size_t i = 0; i < any.size(); ++i) m.present[i] = any[i] > 0;
+  }
+  for (size_t i = 0; i < grads->size(); ++i) {
+    if (!m.present[i]) (*grads)[i] = Tensor();
   }
   m.filling.clear();
+  m.group.reset();  // a reducer that outlives its job keeps no group
 }
 
 }  // namespace rutile::dist

@@ -50,8 +50,9 @@ class RUTILE_API GradientReducer {
   // (k if there is no index). Nothing in a trace and in a group of one.
   void attach(GradScope& scope, std::span<const Tensor> watched,
               std::span<const size_t> index = {});
-  // Entry i is the gradient of parameter i, empty for one that has none on any rank. The results
-  // share memory with one another.
+  // Entry i is the gradient of parameter i, empty for one that has none; where another rank has
+  // one, it counts as zeros here and the result is given on all ranks (of parameters that are
+  // floating-point numbers, and not in a trace). The results share memory with one another.
   void finish(std::vector<Tensor>* grads);
   // Parameters by bucket, in the order in which they are sent.
   const std::vector<std::vector<size_t>>& buckets() const;

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -249,6 +250,78 @@ Status interface_address(const std::string& name, std::string* address) {
   }
   return value_error(
       cat("there is no network interface '", name, "' with an address; there are: ", known));
+}
+
+namespace {
+
+bool is_loopback(const sockaddr* a) {
+  if (a->sa_family == AF_INET) {
+    return ntohl(reinterpret_cast<const sockaddr_in*>(a)->sin_addr.s_addr) >> 24 == 127;
+  }
+  return a->sa_family == AF_INET6 &&
+         IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(a)->sin6_addr);
+}
+
+bool is_number(const std::string& host) {
+  in6_addr any;
+  return inet_pton(AF_INET, host.c_str(), &any) == 1 ||
+         inet_pton(AF_INET6, host.c_str(), &any) == 1;
+}
+
+// Nothing is sent: the system is asked which address it would send from.
+std::string address_of_default_route() {
+  Addresses far;  // of RFC 5737, which belongs to nobody
+  if (!resolve("192.0.2.1", 9, false, &far).ok()) return "";
+  const Socket s(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!s || ::connect(s.fd(), far->ai_addr, far->ai_addrlen) != 0) return "";
+  return local_address(s);
+}
+
+std::string address_of_any_interface() {
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return "";
+  const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owner(list, freeifaddrs);
+  for (const ifaddrs* i = list; i; i = i->ifa_next) {
+    if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || !(i->ifa_flags & IFF_UP)) continue;
+    if (!is_loopback(i->ifa_addr)) return text_of(i->ifa_addr);
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string outside_address(const std::string& host) {
+  Addresses found;
+  if (host == "localhost" || is_number(host) || !resolve(host, 0, false, &found).ok()) return host;
+  for (const addrinfo* a = found.get(); a; a = a->ai_next) {
+    if (!is_loopback(a->ai_addr)) return host;
+  }
+  for (const std::string& address : {address_of_default_route(), address_of_any_interface()}) {
+    if (!address.empty() && !address.starts_with("127.")) return address;
+  }
+  return host;
+}
+
+bool closed(const Socket& socket) {
+  char byte;
+  const ssize_t n = ::recv(socket.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+Status reserve_port(const std::string& host, Socket* socket) {
+  Addresses found;
+  RUTILE_RETURN_IF_ERROR(resolve(host, 0, true, &found));
+  for (const addrinfo* a = found.get(); a; a = a->ai_next) {
+    Socket s(::socket(a->ai_family, a->ai_socktype, a->ai_protocol));
+    if (!s) continue;
+    set_options(s.fd());
+    const int on = 1;
+    setsockopt(s.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (::bind(s.fd(), a->ai_addr, a->ai_addrlen) != 0) continue;
+    *socket = std::move(s);
+    return Status();
+  }
+  return Status(ErrorCode::kRuntime, cat("no free port of ", host, ": ", system_text(errno)));
 }
 
 std::string host_name() {

@@ -50,5 +50,14 @@ RUTILE_API std::string local_address(const Socket& socket);  // "10.0.0.3"
 // the interfaces for another.
 RUTILE_API Status interface_address(const std::string& name, std::string* address);
 RUTILE_API std::string host_name();
+// A name that this machine knows as its own loopback address only becomes the address by which the
+// machine reaches others: that of the default route, or of any interface that is up. All else,
+// "localhost" and numbers too, stays as it is, and so does a name where there is no such address.
+RUTILE_API std::string outside_address(const std::string& host);
+// Whether the other side has closed the connection.
+RUTILE_API bool closed(const Socket& socket);
+// Takes a free port that somebody else may listen at while the socket is there, and that the system
+// gives to nobody.
+RUTILE_API Status reserve_port(const std::string& host, Socket* socket);
 
 }  // namespace rutile::dist

@@ -46,10 +46,13 @@ class SignalScope {
 };
 
 struct Stream {
-  int fd = -1;     // what the rank writes comes out here
-  int to = 1;      // and goes there
-  std::string in;  // an unfinished line
+  int fd = -1;        // what the rank writes comes out here
+  int to = 1;         // and goes there
+  std::string in;     // an unfinished line
+  bool open = false;  // its beginning is out already
+  char last = '\n';   // of what is out
 };
+constexpr size_t kLongLine = 65536;
 
 struct Rank {
   int number = 0;
@@ -146,20 +149,32 @@ void Job::start(Rank& r, int local) {
   setpgid(r.pid, r.pid);
 }
 
-// Whole lines, so that those of the ranks do not mix.
+// Whole lines, so that those of the ranks do not mix. Progress bars end theirs with '\r'; one
+// without end comes in parts.
 void Job::pass_lines(Rank& r, Stream& s, bool all) {
   std::string out;
-  for (;;) {
-    const size_t end = s.in.find('\n');
-    if (end == std::string::npos && !(all && !s.in.empty())) break;
-    if (o_.prefix) out += cat("[", r.number, "] ");
-    out += s.in.substr(0, end) + "\n";
-    s.in.erase(0, end == std::string::npos ? end : end + 1);
+  size_t at = 0;
+  while (at < s.in.size()) {
+    const size_t end = s.in.find_first_of("\r\n", at);
+    const bool whole = end != std::string::npos;
+    if (!whole && !all && s.in.size() - at < kLongLine) break;
+    const size_t stop = whole ? end + 1 : s.in.size();
+    const bool rest = s.last == '\r' && s.in[at] == '\n';  // of "\r\n"
+    if (o_.prefix && !s.open && !rest) out += cat("[", r.number, "] ");
+    out.append(s.in, at, stop - at);
+    s.last = s.in[stop - 1];
+    s.open = !whole;
+    at = stop;
   }
-  for (size_t at = 0; at < out.size();) {
-    const ssize_t n = ::write(s.to, out.data() + at, out.size() - at);
+  s.in.erase(0, at);
+  if (all && s.open) {
+    out += '\n';
+    s.open = false;
+  }
+  for (size_t done = 0; done < out.size();) {
+    const ssize_t n = ::write(s.to, out.data() + done, out.size() - done);
     if (n < 0 && errno != EINTR && errno != EAGAIN) return;  // nobody reads it
-    if (n > 0) at += static_cast<size_t>(n);
+    if (n > 0) done += static_cast<size_t>(n);
   }
 }
 
@@ -189,20 +204,27 @@ void Job::pass_output(int wait_ms) {
   }
 }
 
+// Who has ended. Their numbers stay theirs until the whole job is over: what a rank leaves behind
+// is in the group of that number.
 void Job::reap() {
   for (Rank& r : ranks_) {
-    int status = 0;
-    if (r.ended || waitpid(r.pid, &status, WNOHANG) != r.pid) continue;
+    siginfo_t end{};
+    if (r.ended ||
+        waitid(P_PID, static_cast<id_t>(r.pid), &end, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        end.si_pid != r.pid) {
+      continue;
+    }
     r.ended = true;
-    r.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    const bool killed = end.si_code != CLD_EXITED;
+    r.status = killed ? 128 + end.si_status : end.si_status;
     if (r.status == 0 || failing_) continue;
     failing_ = true;
     failed_ = r.status;
     until_ = deadline_in(o_.grace);
     pass_output(0);
-    const std::string how = WIFSIGNALED(status) ? cat("was killed by signal ", WTERMSIG(status),
-                                                      " (", strsignal(WTERMSIG(status)), ")")
-                                                : cat("ended with exit status ", r.status);
+    const std::string how =
+        killed ? cat("was killed by signal ", end.si_status, " (", strsignal(end.si_status), ")")
+               : cat("ended with exit status ", r.status);
     const std::string text = cat("rutile: rank ", r.number, " (process ", r.pid, " on ",
                                  host_name(), ") ", how, "; ending the others\n");
     (void)!::write(2, text.data(), text.size());
@@ -248,6 +270,7 @@ int Job::run() {
   for (int i = 0; i < 5; ++i) pass_output(0);
   for (Rank& r : ranks_) {
     kill(-r.pid, SIGKILL);
+    waitpid(r.pid, nullptr, 0);
     for (Stream& s : r.streams) {
       if (s.fd < 0) continue;
       pass_lines(r, s, true);
@@ -265,11 +288,11 @@ int spawn_ranks(const SpawnOptions& options) {
     throw_error(ErrorCode::kValue,
                 "expects a command, 1 rank or more and a host below the number of hosts");
   }
+  Socket reserved;  // so that nobody else takes the port before rank 0 does
   if (o.port == 0) {
     if (o.hosts > 1) throw_error(ErrorCode::kValue, "several hosts need a port that all know");
-    Socket free;
-    throw_if_error(listen_at(o.address, 0, &free));
-    o.port = port_of(free);
+    throw_if_error(reserve_port(o.address, &reserved));
+    o.port = port_of(reserved);
   }
   return Job(o).run();
 }

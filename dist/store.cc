@@ -34,6 +34,7 @@ class TcpStore final : public Store {
   std::string local_address() const override { return dist::local_address(requests_); }
 
  private:
+  Status meet(Socket* socket, const std::string& from, Deadline deadline);
   Status greet(const Socket& socket, bool watch, Deadline deadline);
   Status ask(const std::string& frame, Deadline deadline, std::string* answer);
   void tell(const std::string& frame);
@@ -56,14 +57,20 @@ class TcpStore final : public Store {
   std::thread watcher_;
 };
 
+// Errors: kIo where rank 0 closed the connection without a word, kRuntime.
 Status TcpStore::greet(const Socket& socket, bool watch, Deadline deadline) {
   const std::string nonce = random_bytes(16);
   Writer hello(Say::kHello);
   hello.text(kMagic).text(nonce).number(o_.rank).number(o_.size).number(watch ? 1 : 0);
   hello.text(host_name()).number(getpid());
-  RUTILE_RETURN_IF_ERROR(send_all(socket, hello.frame(), deadline));
   std::string bytes;
-  RUTILE_RETURN_IF_ERROR(receive_frame(socket, deadline, &bytes));
+  auto exchange = [&](const std::string& frame) {
+    Status s = send_all(socket, frame, deadline);
+    if (s.ok()) s = receive_frame(socket, deadline, &bytes);
+    if (s.code() == ErrorCode::kRuntime && closed(socket)) s = Status(ErrorCode::kIo, s.message());
+    return s;
+  };
+  RUTILE_RETURN_IF_ERROR(exchange(hello.frame()));
   Reader challenge(bytes);
   if (challenge.kind() == Say::kRefused) {
     return Status(ErrorCode::kRuntime, cat("rank 0 refuses this rank: ", challenge.text()));
@@ -77,11 +84,29 @@ Status TcpStore::greet(const Socket& socket, bool watch, Deadline deadline) {
   }
   Writer answer(Say::kProof);
   answer.text(proof_of(o_.secret, theirs, cat("rank ", o_.rank)));
-  RUTILE_RETURN_IF_ERROR(send_all(socket, answer.frame(), deadline));
-  RUTILE_RETURN_IF_ERROR(receive_frame(socket, deadline, &bytes));
+  RUTILE_RETURN_IF_ERROR(exchange(answer.frame()));
   Reader welcome(bytes);
   if (welcome.kind() == Say::kWelcome) return Status();
   return Status(ErrorCode::kRuntime, cat("rank 0 refuses this rank: ", welcome.text()));
+}
+
+// Connects and passes the handshake. Rank 0 may have too many at the door to open it: then again.
+Status TcpStore::meet(Socket* socket, const std::string& from, Deadline deadline) {
+  for (const Deadline again = deadline_in(30);;) {
+    Status s = connect_to(o_.address, o_.port, from, deadline, socket);
+    if (!s.ok()) {
+      return Status(s.code(), cat("rank ", o_.rank, " (", host_name(), ") did not reach ", where(),
+                                  " within ", o_.timeout, " s: ", s.message(),
+                                  "; does rank 0 run, with the same MASTER_ADDR and MASTER_PORT?"));
+    }
+    s = greet(*socket, socket == &events_, std::min(deadline, deadline_in(30)));
+    if (s.ok()) return s;
+    if (s.code() != ErrorCode::kIo || left_ms(std::min(again, deadline)) == 0) {
+      const ErrorCode code = s.code() == ErrorCode::kIo ? ErrorCode::kRuntime : s.code();
+      return Status(code, cat(where(), ": ", s.message()));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
 }
 
 Status TcpStore::open() {
@@ -89,25 +114,15 @@ Status TcpStore::open() {
   if (!o_.interface.empty()) {
     RUTILE_RETURN_IF_ERROR(interface_address(o_.interface, &from));
     if (o_.rank == 0) o_.address = from;
+  } else if (o_.several_hosts) {
+    o_.address = outside_address(o_.address);
   }
   const Deadline deadline = deadline_in(o_.timeout);
   if (o_.rank == 0) {
     RUTILE_RETURN_IF_ERROR(StoreServer::start(o_, &server_));
     o_.port = server_->port();
   }
-  for (Socket* s : {&requests_, &events_}) {
-    Status status = connect_to(o_.address, o_.port, from, deadline, s);
-    if (!status.ok()) {
-      return Status(status.code(),
-                    cat("rank ", o_.rank, " (", host_name(), ") did not reach ", where(),
-                        " within ", o_.timeout, " s: ", status.message(),
-                        "; does rank 0 run, with the same MASTER_ADDR and MASTER_PORT?"));
-    }
-    const Deadline soon = std::min(deadline, deadline_in(30));
-    if (status = greet(*s, s == &events_, soon); !status.ok()) {
-      return Status(status.code(), cat(where(), ": ", status.message()));
-    }
-  }
+  for (Socket* s : {&requests_, &events_}) RUTILE_RETURN_IF_ERROR(meet(s, from, deadline));
   watcher_ = std::thread([this] { watch(); });
   return Status();
 }
@@ -191,8 +206,14 @@ bool TcpStore::take_events() {
     return false;
   }
   if (n > 0) incoming_.append(buffer, static_cast<size_t>(n));
-  while (incoming_.size() >= 4 && incoming_.size() >= 4 + frame_size(incoming_.data())) {
-    const std::string frame = incoming_.substr(4, frame_size(incoming_.data()));
+  while (incoming_.size() >= 4) {
+    const size_t size = frame_size(incoming_.data());
+    if (size == 0 || size > kMaxFrame) {
+      report(0, cat("rank 0 is gone: what ", where(), " says is no word of a store"));
+      return false;
+    }
+    if (incoming_.size() < 4 + size) break;
+    const std::string frame = incoming_.substr(4, size);
     incoming_.erase(0, 4 + frame.size());
     Reader r(frame);
     if (r.kind() == Say::kLeft) {

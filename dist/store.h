@@ -25,6 +25,9 @@ struct StoreOptions {
   int port = 0;
   std::string folder;     // instead of address and port
   std::string interface;  // the network interface that sockets are bound to; empty: any
+  // Ranks come from other machines too: a name of this machine that stands for its loopback
+  // (Debian's 127.0.1.1) then means the address by which it reaches others.
+  bool several_hosts = false;
   std::string secret;
   double timeout = 300;   // seconds until all have come
   double heartbeat = 20;  // seconds of silence after which a rank counts as gone

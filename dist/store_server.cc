@@ -26,7 +26,7 @@ std::string proof_of(const std::string& secret, const std::string& nonce, const 
 namespace {
 
 // Of what strangers may make the server keep.
-constexpr size_t kMaxStrangers = 1024;
+constexpr size_t kMaxStrangers = 1024, kMaxGreeting = 4096;
 constexpr double kGreetingSeconds = 30;
 
 struct Peer {
@@ -99,34 +99,35 @@ void Server::accept_all() {
     if (!s) return;
     const auto strangers = static_cast<size_t>(
         std::count_if(peers_.begin(), peers_.end(), [](const Peer& p) { return !p.known; }));
-    if (strangers >= kMaxStrangers) continue;
+    // A rank comes with two connections, and all may come at once.
+    if (strangers >= std::max(kMaxStrangers, 2 * static_cast<size_t>(o_.size))) continue;
     Peer& p = peers_.emplace_back();
     p.socket = std::move(s);
     p.heard = Clock::now();
   }
 }
 
+// Once a round: who sends faster than this reads keeps nobody else from being heard, and no more
+// than a frame and a buffer is kept of it. An end comes after all that was said before it.
 void Server::read(Peer& p) {
   char buffer[16384];
-  for (;;) {
-    const ssize_t n = ::recv(p.socket.fd(), buffer, sizeof buffer, 0);
-    if (n > 0) {
-      p.heard = Clock::now();
-      p.in.append(buffer, static_cast<size_t>(n));
-      continue;
+  const ssize_t got = ::recv(p.socket.fd(), buffer, sizeof buffer, 0);
+  if (got <= 0) {
+    if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+      lost(p, "its process ended or the connection to it broke");
     }
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
-    lost(p, "its process ended or the connection to it broke");
-    break;
+    return;
   }
-  while (p.in.size() >= 4) {
+  p.heard = Clock::now();
+  p.in.append(buffer, static_cast<size_t>(got));
+  while (p.in.size() >= 4 && !p.closing) {
     const uint32_t n = frame_size(p.in.data());
-    if (n == 0 || n > (p.known ? kMaxFrame : 4096)) {
+    if (n == 0 || n > (p.known ? kMaxFrame : kMaxGreeting)) {
       p.closing = true;  // no rank of ours
       p.in.clear();
       return;
     }
-    if (p.in.size() < 4 + n) return;
+    if (p.in.size() < size_t{4} + n) return;
     const std::string frame = p.in.substr(4, n);
     p.in.erase(0, 4 + n);
     handle(p, Reader(frame));
@@ -288,6 +289,10 @@ void Server::serve() {
     check_clocks();
     for (Peer& p : peers_) flush(p);
     peers_.remove_if([](const Peer& p) { return p.closing && p.out.empty(); });
+  }
+  // What was said before the end: rank 0 may have failed, and leaves at once.
+  for (Peer& p : peers_) {
+    if (p.known && p.watch && !p.closing) read(p);
   }
   for (Peer& p : peers_) {
     if (p.known && p.watch && !failed_) say(p, Writer(Say::kLeft).number(0));

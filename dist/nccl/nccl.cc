@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -21,7 +22,9 @@ using Clock = std::chrono::steady_clock;
 struct Comm {
   ncclComm_t comm = nullptr;
   cudaStream_t own = nullptr;
-  int size = 1;
+  int size = 1, device = 0;
+  std::mutex mutex;      // of NCCL's calls with this communicator
+  bool aborted = false;  // there is no communicator any more
   std::chrono::milliseconds timeout{0};
 };
 
@@ -38,15 +41,32 @@ bool good(cudaError_t e) { return e == cudaSuccess; }
     }                                                  \
   } while (0)
 
+Status given_up() { return Status(ErrorCode::kRuntime, "the communicator was given up"); }
+
+// From any thread. What runs with the communicator ends.
+void abort(void* comm) noexcept {
+  auto& c = *static_cast<Comm*>(comm);
+  const std::lock_guard lock(c.mutex);
+  if (!c.aborted && c.comm) ncclCommAbort(c.comm);
+  c.aborted = true;
+}
+
+Status state_of(Comm& c, ncclResult_t* r) {
+  const std::lock_guard lock(c.mutex);
+  if (c.aborted) return given_up();
+  RUTILE_TRY(ncclCommGetAsyncError(c.comm, r));
+  return Status();
+}
+
 // Communicators are non-blocking, so that a time-out can end what a lost peer would keep for ever.
-Status settle(ncclComm_t comm, ncclResult_t r, Clock::time_point deadline) {
+Status settle(Comm& c, ncclResult_t r, Clock::time_point deadline) {
   while (r == ncclInProgress) {
     if (Clock::now() > deadline) {
-      ncclCommAbort(comm);
+      abort(&c);
       return Status(ErrorCode::kRuntime, "Timed out");
     }
     std::this_thread::sleep_for(std::chrono::microseconds(50));
-    RUTILE_TRY(ncclCommGetAsyncError(comm, &r));
+    RUTILE_RETURN_IF_ERROR(state_of(c, &r));
   }
   return r == ncclSuccess ? Status() : failed(r);
 }
@@ -72,25 +92,28 @@ Status connect(const CommOptions& o, void** comm) noexcept {
   RUTILE_TRY(cudaSetDevice(o.device));
   auto c = std::make_unique<Comm>();
   c->size = o.size;
+  c->device = o.device;
   c->timeout = milliseconds(o.timeout);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
   const ncclResult_t r = ncclCommInitRankConfig(&c->comm, o.size, id, o.rank, &config);
-  RUTILE_RETURN_IF_ERROR(settle(c->comm, r, Clock::now() + milliseconds(o.connect_timeout)));
-  RUTILE_TRY(cudaStreamCreateWithFlags(&c->own, cudaStreamNonBlocking));
+  Status s = settle(*c, r, Clock::now() + milliseconds(o.connect_timeout));
+  if (s.ok()) {
+    const cudaError_t e = cudaStreamCreateWithFlags(&c->own, cudaStreamNonBlocking);
+    if (!good(e)) s = failed(e);
+  }
+  if (!s.ok()) {
+    abort(c.get());
+    return s;
+  }
   *comm = c.release();
   return Status();
-}
-
-void abort(void* comm) noexcept {
-  auto& c = *static_cast<Comm*>(comm);
-  if (c.comm) ncclCommAbort(c.comm);
 }
 
 void destroy(void* comm) noexcept {
   auto* c = static_cast<Comm*>(comm);
   if (c->own) cudaStreamDestroy(c->own);
-  if (c->comm) ncclCommDestroy(c->comm);
+  if (c->comm && !c->aborted) ncclCommDestroy(c->comm);
   delete c;
 }
 
@@ -133,17 +156,23 @@ Status enqueue(void* comm, void* stream, F&& f) noexcept {
   auto& c = *static_cast<Comm*>(comm);
   const auto deadline = Clock::now() + c.timeout;
   cudaStream_t s = stream ? static_cast<cudaStream_t>(stream) : c.own;
-  RUTILE_RETURN_IF_ERROR(settle(c.comm, f(c, s), deadline));
+  RUTILE_TRY(cudaSetDevice(c.device));
+  ncclResult_t r = ncclSuccess;
+  {
+    const std::lock_guard lock(c.mutex);
+    if (c.aborted) return given_up();
+    r = f(c, s);
+  }
+  RUTILE_RETURN_IF_ERROR(settle(c, r, deadline));
   if (stream) return Status();
   for (;;) {
     const cudaError_t e = cudaStreamQuery(s);
     if (e == cudaSuccess) return Status();
     if (e != cudaErrorNotReady) return failed(e);
-    ncclResult_t r = ncclSuccess;
-    RUTILE_TRY(ncclCommGetAsyncError(c.comm, &r));
+    RUTILE_RETURN_IF_ERROR(state_of(c, &r));
     if (r != ncclSuccess && r != ncclInProgress) return failed(r);
     if (Clock::now() > deadline) {
-      ncclCommAbort(c.comm);
+      abort(&c);
       return Status(ErrorCode::kRuntime, "Timed out");
     }
     std::this_thread::sleep_for(std::chrono::microseconds(20));

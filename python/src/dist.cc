@@ -20,12 +20,6 @@ namespace py = pybind11;
 namespace rutile::python {
 namespace {
 
-std::vector<Tensor> tensors_from(const py::sequence& items) {
-  std::vector<Tensor> v;
-  for (const py::handle item : items) v.push_back(tensor_from(item.ptr()));
-  return v;
-}
-
 // The reducer of a list of gradients of these metas.
 class PyReducer {
  public:
@@ -42,10 +36,15 @@ class PyReducer {
       options_.wire = t;
     }
   }
-  py::list reduce(const py::sequence& items) {
-    std::vector<Tensor> grads = tensors_from(items);
+  // None where this process has no gradient of a parameter.
+  py::list reduce(const py::sequence& items, const py::sequence& parameters) {
+    std::vector<Tensor> grads;
     std::vector<TensorMeta> metas;
-    for (const Tensor& g : grads) metas.push_back(g.meta());
+    for (size_t i = 0; i < items.size(); ++i) {
+      const py::object item = items[i];
+      grads.push_back(item.is_none() ? Tensor() : tensor_from(item.ptr()));
+      metas.push_back(item.is_none() ? meta_of(parameters[i]) : grads.back().meta());
+    }
     if (!reducer_ || !(metas == metas_)) {
       reducer_ = std::make_unique<dist::GradientReducer>(metas, options_);
       metas_ = std::move(metas);
@@ -57,12 +56,18 @@ class PyReducer {
       reducer_->finish(&grads);
     }
     py::list out;
-    for (Tensor& g : grads)
-      out.append(py::reinterpret_steal<py::object>(checked(wrap(std::move(g)))));
+    for (Tensor& g : grads) {
+      out.append(g.defined() ? py::reinterpret_steal<py::object>(checked(wrap(std::move(g))))
+                             : py::none());
+    }
     return out;
   }
 
  private:
+  static TensorMeta meta_of(const py::object& parameter) {
+    if (!is_parameter(parameter.ptr())) throw_error(ErrorCode::kType, "expects Parameters");
+    return as_parameter(parameter.ptr())->meta();
+  }
   dist::ReducerOptions options_;
   std::unique_ptr<dist::GradientReducer> reducer_;
   std::vector<TensorMeta> metas_;
@@ -120,11 +125,7 @@ void add_groups(py::module_& m) {
       py::arg("group") = "world");
 }
 
-}  // namespace
-
-void add_dist(py::module_& module) {
-  py::module_ m = module.def_submodule("dist", "Groups of processes.");
-  add_groups(m);
+void add_messages(py::module_& m) {
   m.def(
       "send",
       [](const py::object& x, int to, const std::string& group) {
@@ -146,6 +147,36 @@ void add_dist(py::module_& module) {
         return py::reinterpret_steal<py::object>(checked(wrap(std::move(x))));
       },
       py::arg("shape"), py::arg("dtype"), py::arg("source"), py::arg("group") = "world");
+  py::class_<dist::Message>(m, "Message")
+      .def("wait", &dist::Message::wait, py::call_guard<py::gil_scoped_release>())
+      .def("done", &dist::Message::done);
+  m.def(
+      "isend",
+      [](const py::object& x, int to, const std::string& group) {
+        const Tensor t = tensor_from(x.ptr());
+        py::gil_scoped_release release;
+        return dist::isend(t, to, group);
+      },
+      py::arg("x"), py::arg("to"), py::arg("group") = "world");
+  m.def(
+      "ireceive",
+      [](const std::vector<int64_t>& shape, const py::object& dtype, int from,
+         const std::string& group) {
+        Tensor x;
+        dist::Message message = dist::ireceive(Shape(std::span<const int64_t>(shape)),
+                                               dtype_from(dtype.ptr()), from, &x, group);
+        return py::make_tuple(py::reinterpret_steal<py::object>(checked(wrap(std::move(x)))),
+                              std::move(message));
+      },
+      py::arg("shape"), py::arg("dtype"), py::arg("source"), py::arg("group") = "world");
+}
+
+}  // namespace
+
+void add_dist(py::module_& module) {
+  py::module_ m = module.def_submodule("dist", "Groups of processes.");
+  add_groups(m);
+  add_messages(m);
   m.def(
       "broadcast_states",
       [](const py::sequence& items, int root, const std::string& group) {
@@ -181,7 +212,7 @@ void add_dist(py::module_& module) {
       .def(py::init<bool, std::string, double, std::vector<int64_t>, std::optional<std::string>>(),
            py::arg("mean") = true, py::arg("group") = "world", py::arg("bucket_mb") = 25.0,
            py::arg("split") = std::vector<int64_t>(), py::arg("wire") = py::none())
-      .def("reduce", &PyReducer::reduce, py::arg("grads"));
+      .def("reduce", &PyReducer::reduce, py::arg("grads"), py::arg("parameters") = py::tuple());
 }
 
 }  // namespace rutile::python

@@ -298,6 +298,71 @@ TEST(Groups, SendAndReceive) {
   }));
 }
 
+// Every rank sends before it receives, and what nobody takes yet holds up nothing else.
+TEST(Groups, MessagesOnTheirWay) {
+  expect_all_well(run_ranks(3, [](int rank) {
+    dist::init();
+    const int next = (rank + 1) % 3, before = (rank + 2) % 3;
+    for (const int64_t n : {0, 1, 100000}) {
+      Tensor first, second;
+      std::vector<dist::Message> on_way;
+      on_way.push_back(dist::isend(ramp(rank, n, DType::kF32), next));
+      on_way.push_back(dist::isend(ramp(rank + 5, n, DType::kF32), next));
+      on_way.push_back(dist::ireceive({n}, DType::kF32, before, &first));
+      on_way.push_back(dist::ireceive({n}, DType::kF32, before, &second));
+      for (const dist::Message& m : on_way) m.wait();
+      require(on_way[3].done(), "done");
+      require_equal(values(first), values(ramp(before, n, DType::kF32)), "first");
+      require_equal(values(second), values(ramp(before + 5, n, DType::kF32)), "second");
+    }
+    // Rank 0's first message waits for rank 1, which waits for rank 2, which waits for the second.
+    const Tensor x = ramp(rank, 1000, DType::kF32);
+    if (rank == 0) {
+      const dist::Message slow = dist::isend(x, 1), quick = dist::isend(x, 2);
+      dist::barrier();
+      slow.wait(), quick.wait();
+    }
+    if (rank == 1) {
+      require_equal(values(dist::receive({1000}, DType::kF32, 2)), values(ramp(2, 1000, x.dtype())),
+                    "of rank 2");
+      Tensor late;
+      const dist::Message m = dist::ireceive({1000}, DType::kF32, 0, &late);
+      dist::barrier();
+      m.wait();
+      require_equal(values(late), values(ramp(0, 1000, DType::kF32)), "of rank 0");
+    }
+    if (rank == 2) {
+      dist::receive({1000}, DType::kF32, 0);
+      dist::send(x, 1);
+      dist::barrier();
+    }
+    // What is not waited for is sent all the same; what does not come is given up.
+    if (rank == 0) dist::isend(x, 1);
+    if (rank == 1) require(dist::receive({1000}, DType::kF32, 0).numel() == 1000, "not waited for");
+    Tensor never;
+    dist::ireceive({3}, DType::kF32, next, &never);
+    dist::finalize();
+  }));
+}
+
+TEST(Groups, ANameMayBeUsedAgain) {
+  expect_all_well(run_ranks(3, [](int rank) {
+    dist::init();
+    for (const std::vector<int>& ranks :
+         {std::vector<int>{0, 1}, {0, 1}, {0, 2}, {2, 1, 0}, {0, 1}}) {
+      // Only its own ranks know of a group.
+      if (std::find(ranks.begin(), ranks.end(), rank) == ranks.end()) continue;
+      dist::create_group("some", ranks);
+      double sum = 0;
+      for (const int r : ranks) sum += r;
+      const Tensor x = Tensor::scalar(static_cast<double>(rank));
+      require(ops::all_reduce(x, {.group = "some"}).item() == sum, "sum");
+      dist::destroy_group("some");
+    }
+    dist::barrier();
+  }));
+}
+
 TEST(Groups, OfOneProcessNeedNoPlugin) {
   unsetenv("RANK");
   unsetenv("WORLD_SIZE");

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -66,6 +67,41 @@ def test_groups_and_functions(tmp_path):
     """)
     assert done.returncode == 0, done.stderr
     assert all(lines_of(done, r) == ["well 3"] for r in range(3))
+
+
+@needs_gloo
+def test_every_rank_of_a_ring_sends_before_it_receives(tmp_path):
+    done = launch(tmp_path, 3, """
+        from rutile import Tensor, communication as comm
+        from rutile.communication import comm_func
+        comm.init()
+        r = comm.get_rank()
+        for step in range(3):
+            sent = comm_func.isend(Tensor([float(r), float(step)]), (r + 1) % 3)
+            got, came = comm_func.irecv(Tensor([0.0, 0.0]), (r + 2) % 3)
+            came.wait()
+            assert came.is_completed() and got.asnumpy().tolist() == [float((r + 2) % 3), float(step)]
+            sent.wait()
+        comm.release()
+    """)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_gloo
+def test_a_gradient_that_one_process_has_is_given_to_all(tmp_path):
+    done = launch(tmp_path, 2, """
+        import rutile as ms
+        from rutile import Tensor, nn, communication as comm
+        comm.init()
+        r = comm.get_rank()
+        params = nn.Dense(2, 1).trainable_params() + nn.Dense(1, 1).trainable_params()
+        reduce = nn.DistributedGradReducer(params, mean=True)
+        grads = [None, Tensor([4.0]) if r == 0 else None, Tensor([[2.0]]), None]
+        out = reduce(grads)
+        assert out[0] is None and out[3] is None
+        assert out[1].asnumpy().tolist() == [2.0] and out[2].asnumpy().tolist() == [[2.0]]
+    """)
+    assert done.returncode == 0, done.stderr
 
 
 @needs_gloo
@@ -173,6 +209,55 @@ def test_launch_passes_output_status_and_signals(tmp_path):
     assert done.returncode == 7
     assert sorted(done.stdout.splitlines()) == ["[0] rank 0 of 2 -x 1", "[1] rank 1 of 2 -x 1"]
     assert "rank 1 (process" in done.stderr and "exit status 7" in done.stderr
+
+
+def test_launch_passes_progress_bars_and_endless_lines(tmp_path):
+    done = launch(tmp_path, 1, """
+        import os, time
+        os.write(1, b"10%\\r")
+        os.write(1, b"20%\\r\\n")
+        os.write(1, b"x" * 200000 + b"\\n")
+        os.write(1, b"no end")
+    """)
+    assert done.returncode == 0
+    # Read as text, "\\r" is an end of a line too.
+    assert done.stdout == "[0] 10%\n[0] 20%\n[0] " + "x" * 200000 + "\n[0] no end\n", done.stdout[:100]
+
+
+def test_what_a_rank_leaves_behind_ends_with_the_job(tmp_path):
+    done = launch(tmp_path, 2, """
+        import os, subprocess, sys
+        if os.environ["RANK"] == "0":
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            print(child.pid)
+    """)
+    assert done.returncode == 0
+    pid = int(lines_of(done, 0)[0])
+    for _ in range(100):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                if f.read().rsplit(")", 1)[1].split()[0] == "Z":
+                    break
+        except FileNotFoundError:
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("the process lives")
+
+
+def test_the_hook_for_uncaught_errors_is_the_one_at_init():
+    before = sys.excepthook
+    seen = []
+    try:
+        sys.excepthook = lambda *a: seen.append(a[1])
+        mine = sys.excepthook
+        rutile.communication.init()
+        sys.excepthook(ValueError, ValueError("a"), None)
+        assert [str(e) for e in seen] == ["a"]
+        rutile.communication.release()
+        assert sys.excepthook is mine
+    finally:
+        sys.excepthook = before
 
 
 def test_a_missing_variable_is_named(tmp_path):

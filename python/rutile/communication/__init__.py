@@ -42,16 +42,32 @@ def _name(group):
     return "world" if group in _WORLD else group
 
 
-def _tell_others(kind, value, trace, before=_sys.excepthook):
+_hook_before = None
+
+
+def _tell_others(kind, value, trace):
     """An uncaught exception of this process is what the others hear."""
     if not issubclass(kind, KeyboardInterrupt):
         text = str(value).strip().splitlines()
         _dist.report_failure(kind.__name__ + (": " + text[0] if text else ""))
-    before(kind, value, trace)
+    (_hook_before or _sys.__excepthook__)(kind, value, trace)
+
+
+def _set_hook():
+    global _hook_before
+    if _sys.excepthook is not _tell_others:
+        _hook_before, _sys.excepthook = _sys.excepthook, _tell_others
+
+
+def _take_hook():
+    global _hook_before
+    if _sys.excepthook is _tell_others:
+        _hook_before, _sys.excepthook = None, _hook_before or _sys.__excepthook__
 
 
 def init(backend_name=None):
-    """Joins the other processes. backend_name: None, "mccl" or "gloo" (processors), "nccl" (GPUs).
+    """Joins the other processes. backend_name: None, "mccl" or "gloo"; "nccl" with one process only, as collectives do not take
+    tensors of GPUs yet.
 
     RuntimeError: they did not come in time, a port is in use, the plugin is not there. ValueError: an environment variable
     is missing or wrong. A second call does nothing.
@@ -64,13 +80,14 @@ def init(backend_name=None):
         return
     _dist.init(_BACKENDS[backend_name])
     GlobalComm.BACKEND, GlobalComm.INITED = backend_name or "mccl", True
-    _sys.excepthook = _tell_others
+    _set_hook()
 
 
 def release():
     """Leaves the other processes."""
     _dist.finalize()
     GlobalComm.BACKEND, GlobalComm.INITED = "", False
+    _take_hook()
 
 
 def get_rank(group=GlobalComm.WORLD_COMM_GROUP):

@@ -101,12 +101,32 @@ def recv(tensor, src=0, group=_WORLD, tag=0):
     return _dist.receive(tuple(tensor.shape), tensor.dtype, _dist.group_rank(name, src), name)
 
 
+class _Message:
+    """A message on its way."""
+
+    def __init__(self, message):
+        self._message = message
+
+    def wait(self):
+        """Returns when the message is sent, or has come."""
+        self._message.wait()
+
+    def is_completed(self):
+        """Whether wait() would return at once."""
+        return self._message.done()
+
+
 def isend(tensor, dst=0, group=_WORLD, tag=0):
-    """send(), and a handle."""
-    send(tensor, dst, group, tag)
-    return _Done()
+    """As send(), but returns at once: a handle, whose wait() returns when the process dst has taken the tensor.
+
+    Every process of a ring may send so before it receives.
+    """
+    name = _name(group)
+    return _Message(_dist.isend(tensor, _dist.group_rank(name, dst), name))
 
 
 def irecv(tensor, src=0, group=_WORLD, tag=0):
-    """(recv(), a handle)"""
-    return recv(tensor, src, group, tag), _Done()
+    """As recv(), but returns at once: (the new tensor, a handle), whose values are there after the handle's wait()."""
+    name = _name(group)
+    out, message = _dist.ireceive(tuple(tensor.shape), tensor.dtype, _dist.group_rank(name, src), name)
+    return out, _Message(message)

@@ -380,7 +380,8 @@ class DistributedGradReducer(Cell):
     """Gradients added up or (mean) averaged over the processes of a group, in few large messages.
 
     parameters: those that the gradients are of. mean: None takes that of set_auto_parallel_context, whose settings of messages
-    count too. degree: the number of processes, or None. Called with the gradients, in the order of the parameters.
+    count too. degree: the number of processes, or None. Called with the gradients, in the order of the parameters; None
+    stands for zeros where another process has a gradient, and stays None where none has.
 
     >>> import rutile
     >>> from rutile import nn
@@ -400,8 +401,11 @@ class DistributedGradReducer(Cell):
         self.mean = context.get_auto_parallel_context("gradients_mean") if mean is None else bool(mean)
         mb, split, wire = context.gradient_messages()
         self.__dict__["_reducer"] = _rutile.dist.Reducer(self.mean, name, mb, split, wire)
+        self.__dict__["_parameters"] = tuple(parameters)
 
     def construct(self, grads):
-        present = [g for g in grads if g is not None]
+        if len(grads) == len(self._parameters):
+            return tuple(self._reducer.reduce(tuple(grads), self._parameters))
+        present = tuple(g for g in grads if g is not None)
         reduced = iter(self._reducer.reduce(present))
         return tuple(g if g is None else next(reduced) for g in grads)
