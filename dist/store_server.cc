@@ -96,6 +96,13 @@ class Server final : public StoreServer {
 void Server::accept_all() {
   for (;;) {
     Socket s(::accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!s && (errno == EMFILE || errno == ENFILE)) {
+      // All hear of it, rank 0 too; whoever waits at the door would keep this thread busy.
+      fail(-1,
+           cat("rank 0 (", host_name(), ") may open no more files: raise its limit (ulimit -n), ",
+               o_.size, " ranks need ", 4 * static_cast<int64_t>(o_.size), " and more"));
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
     if (!s) return;
     const auto strangers = static_cast<size_t>(
         std::count_if(peers_.begin(), peers_.end(), [](const Peer& p) { return !p.known; }));

@@ -199,6 +199,20 @@ TEST(Joining, WhoFailsIsNamedAtOnce) {
   }
 }
 
+TEST(Joining, RankZeroSaysThatItMayOpenNoMoreFiles) {
+  const auto outcomes = run_ranks(3,
+                                  [](int rank) {
+                                    if (rank == 0) allow_files(7);
+                                    if (rank > 0)
+                                      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+                                    dist::init();
+                                  },
+                                  {.variables = {{"RUTILE_RENDEZVOUS_TIMEOUT", "4"}}});
+  EXPECT_TRUE(contains(outcomes[0].error, "may open no more files: raise its limit"))
+      << outcomes[0].error;
+  for (const Outcome& o : outcomes) EXPECT_EQ(o.status, 1) << o.error;
+}
+
 TEST(Joining, AStoreWithoutAFolderIsAnError) {
   std::unique_ptr<dist::Store> store;
   const std::string longest = "/tmp/" + std::string(300, 'a');
