@@ -8,6 +8,7 @@
 #include "rutile/autograd/tape.h"
 #include "rutile/core/device.h"
 #include "rutile/core/device_runtime.h"
+#include "rutile/core/device_settings.h"
 #include "rutile/core/error.h"
 #include "rutile/core/error_topics.h"
 #include "rutile/core/log.h"

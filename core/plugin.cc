@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <mutex>
 #include <string_view>
@@ -95,7 +96,10 @@ std::vector<std::string> plugin_folders() {
       left = colon == std::string_view::npos ? std::string_view() : left.substr(colon + 1);
     }
   }
-  if (std::string own = own_folder(); !own.empty()) folders.push_back(std::move(own));
+  std::string own = own_folder();
+  if (!own.empty() && std::find(folders.begin(), folders.end(), own) == folders.end()) {
+    folders.push_back(std::move(own));
+  }
   return folders;
 }
 
@@ -103,6 +107,7 @@ Status open_plugin(const std::string& name, const std::vector<std::string>& fold
                    PluginHost& host) {
   const std::string file = cat("librutile_", name, ".so");
   std::string tried;
+  std::vector<void*> opened;
   auto note = [&tried](const std::string& text) { tried += cat("\n  ", text); };
   for (size_t i = 0; i <= folders.size(); ++i) {
     const bool loader = i == folders.size();
@@ -116,6 +121,9 @@ Status open_plugin(const std::string& name, const std::vector<std::string>& fold
       note(loader_error());
       continue;
     }
+    // Another name of one that has had its say: the loader knows by its name what is open.
+    if (std::find(opened.begin(), opened.end(), library) != opened.end()) continue;
+    opened.push_back(library);
     const Status s = start(library, path, host);
     if (s.ok()) return Status();
     note(s.message());

@@ -5,6 +5,7 @@
 #include <list>
 #include <mutex>
 
+#include "rutile/core/device_settings.h"
 #include "rutile/core/log.h"
 #include "rutile/core/thread.h"
 #include "rutile/graph/dump.h"
@@ -27,6 +28,7 @@ struct Key {
   AmpPolicyPtr policy;
   bool reference = false;
   Device device;  // in force
+  DeviceSettings settings;
   int threads = 1;
   uint64_t groups = 0;  // communicator_edition()
   uint64_t version = 0;
@@ -53,6 +55,7 @@ std::string difference(const Key& a, const Key& b) {
   }
   if (!(a.device == b.device)) return cat("was for ", a.device, " and is for ", b.device);
   if (a.threads != b.threads) return cat("threads were ", a.threads, " and are ", b.threads);
+  if (!(a.settings == b.settings)) return "the settings of devices changed";
   if (a.groups != b.groups) return "groups of processes were made or ended";
   if (a.reference != b.reference) return "reference kernels were switched";
   if (a.version != b.version) return "the network or its parameters were changed";
@@ -139,6 +142,7 @@ struct Compiled::State {
     k.policy = amp_policy();
     k.reference = m.reference_kernels;
     k.device = m.device;
+    k.settings = device_settings();
     k.threads = num_threads();
     k.groups = communicator_edition();
     k.version = version ? version() : 0;

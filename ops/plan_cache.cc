@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "rutile/core/device_runtime.h"
+#include "rutile/core/device_settings.h"
 #include "rutile/core/thread.h"
 #include "rutile/ops/call.h"
 #include "rutile/ops/op_runtime.h"
@@ -30,7 +31,8 @@ ThreadCache& cache() {
 bool matches(const PlanEntry& e, const void* attrs, std::span<const TensorMeta* const> inputs,
              int threads, bool reference) {
   if (e.inputs.size() != static_cast<int>(inputs.size()) || e.threads != threads ||
-      e.reference != reference) {
+      e.reference != reference ||
+      e.settings != detail::device_setting_bits.load(std::memory_order_relaxed)) {
     return false;
   }
   if (inputs.empty() && !(e.device == call_modes().device)) return false;
@@ -160,6 +162,7 @@ Status plan_call(const OpDef& op, const void* attrs, std::span<const TensorMeta*
   entry->attrs = AnyAttrs(op.attrs, attrs);
   entry->threads = num_threads();
   entry->reference = reference_only;
+  entry->settings = detail::device_setting_bits.load(std::memory_order_relaxed);
   for (size_t i = 0; i < inputs.size(); ++i) {
     entry->inputs.push_back(inputs[i] ? *inputs[i] : TensorMeta());
     if (inputs[i] && i < 32) entry->given |= 1u << i;

@@ -16,6 +16,7 @@ struct PlanEntry {
   uint32_t given = 0;                 // which of the first 32 inputs are present
   int threads = 0;
   bool reference = false;
+  uint8_t settings = 0;     // device_setting_bits
   Device device;            // that the call runs on
   Stream stream = nullptr;  // its compute stream
   SmallVector<TensorMeta, 1> outputs;

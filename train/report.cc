@@ -51,7 +51,8 @@ std::string times(const RunReport& r) {
 std::string table(const RunReport& r) {
   Rows rows(cat(r.network, " on ", r.dataset));
   rows.add("parameters", grouped(r.parameters));
-  rows.add("precision", r.precision == "bf16" ? "bf16, fp32 master weights" : r.precision);
+  const bool low = r.precision == "bf16" || r.precision == "fp16";
+  rows.add("precision", low ? r.precision + ", fp32 master weights" : r.precision);
   rows.add("mode", cat(r.mode, ", ", r.threads, r.threads == 1 ? " thread" : " threads"));
   rows.add("batch size", grouped(r.batch_size));
   if (r.epochs > 0) rows.add("epochs", grouped(r.epochs));
@@ -65,6 +66,7 @@ std::string table(const RunReport& r) {
   rows.add("first step", r.first_step_s, cat(fixed(r.first_step_s, 2), " s"));
   rows.add("input wait", r.input_wait, cat(fixed(100 * r.input_wait, 1), " %"));
   rows.add("peak memory", r.peak_rss_mb, cat(readable(r.peak_rss_mb), " MiB"));
+  rows.add("device memory", r.device_peak_mb, cat(readable(r.device_peak_mb), " MiB"));
   rows.add("arena", r.arena_mb, cat(readable(r.arena_mb), " MiB"));
   rows.add("kernels per step", r.kernels_per_step, fixed(r.kernels_per_step, 0));
   rows.add("final loss", r.final_loss, fixed(r.final_loss, 4));
@@ -101,6 +103,7 @@ std::string json(const RunReport& r) {
   j["test_seconds"] = r.test_seconds;
   j["total_seconds"] = r.total_seconds;
   j["peak_rss_mb"] = r.peak_rss_mb;
+  j["device_peak_mb"] = r.device_peak_mb;
   j["arena_mb"] = r.arena_mb;
   j["kernels_per_step"] = r.kernels_per_step;
   if (!r.checkpoint.empty()) j["checkpoint"] = r.checkpoint;

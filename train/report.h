@@ -29,6 +29,7 @@ struct RunReport {
   double first_step_s = kNone;
   double input_wait = kNone;  // share of the training time spent waiting for batches
   double peak_rss_mb = kNone, arena_mb = kNone;  // MiB
+  double device_peak_mb = kNone;                 // MiB that tensors held on a device
   double kernels_per_step = kNone;
   double final_loss = kNone, test_loss = kNone, test_accuracy = kNone;
   double train_seconds = kNone, test_seconds = kNone, total_seconds = kNone;

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <new>
 
+#include "rutile/core/device_settings.h"
 #include "rutile/core/interrupt.h"
 #include "rutile/core/rng.h"
 #include "rutile/core/thread.h"
@@ -129,8 +130,10 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
       ->check(one_of({"graph", "eager"}));
   app.add_option(
          "--precision", given->precision,
-         cat("fp32, or bf16 with fp32 master weights", defaults(program, &Recipe::precision)))
-      ->check(one_of({"fp32", "bf16"}));
+         cat("fp32; tf32: fp32 whose products may round their factors on a GPU; bf16 or fp16 with "
+             "fp32 master weights, fp16 with a loss scale",
+             defaults(program, &Recipe::precision)))
+      ->check(one_of({"fp32", "tf32", "bf16", "fp16"}));
   app.add_option(
          "--remat", o->remat,
          "memory for time: off; cheap: norms and activations are computed again in backward; "
@@ -235,6 +238,7 @@ int run_body(const Options& o, const std::function<void(const Options&)>& body) 
     // Ranks draw their own random numbers; what they begin with is rank 0's.
     const auto rank = static_cast<uint64_t>(dist::rank());
     set_seed(rank == 0 ? o.seed : fold_in({o.seed}, rank).value);
+    if (o.precision == "tf32") set_device_settings({.tf32_matmul = true, .tf32_conv = true});
     body(o);
     dist::finalize();
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
@@ -263,6 +267,10 @@ nn::StepOptions Options::step_options() const {
   nn::StepOptions s;
   s.mode = graph() ? nn::Mode::kGraph : nn::Mode::kEager;
   if (precision == "bf16") s.amp = DType::kBF16;
+  if (precision == "fp16") {
+    s.amp = DType::kF16;
+    s.loss_scaler = std::make_shared<nn::optim::LossScaler>();
+  }
   s.remat = remat;
   if (dist::size() > 1) s.data_parallel = dist::ReducerOptions();
   return s;

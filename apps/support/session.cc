@@ -8,6 +8,8 @@
 #include <optional>
 
 #include "rutile/apps/support/build_info.h"
+#include "rutile/core/allocator.h"
+#include "rutile/core/device.h"
 #include "rutile/core/log.h"
 #include "rutile/core/thread.h"
 #include "rutile/dist/group.h"
@@ -229,6 +231,10 @@ class Session {
     r.train_seconds = in_training;
     r.total_seconds = std::chrono::duration<double>(Clock::now() - start_).count();
     r.peak_rss_mb = train::peak_rss_mb();
+    Device device;
+    if (parse_device(o_.device, &device) && !(device == kCpu)) {
+      r.device_peak_mb = static_cast<double>(allocator(device).stats().peak_live_bytes) / (1 << 20);
+    }
     r.checkpoint = checkpoints_ && !checkpoints_->last_path().empty() ? checkpoints_->last_path()
                                                                       : resumed_from_;
     return r;

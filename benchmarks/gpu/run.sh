@@ -8,6 +8,9 @@
 #   benchmarks/gpu/run.sh bench           their speed, beside PyTorch's where it is installed
 #   benchmarks/gpu/run.sh sanitize        compute-sanitizer on some of the samples
 #
+# RUTILE_GPU_DEVICE=fake runs samples, e2e and bench on the tests' pretended device of a build, to try this script: it
+# claims nothing, and its table goes to standard output.
+#
 # Each of the last four takes under ten minutes and appends a dated table to docs/gpu_log.md. Run them from the tree,
 # or from the folder into which the pack was extracted (then the table is in gpu_log.md there). cuDNN and cuBLAS are
 # found in nvidia-* packages, inside an installed PyTorch, or by the loader. Without a GPU nothing is run or claimed.
@@ -15,23 +18,28 @@ set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 mode="${1:-}"
+scratch="$(mktemp -d)"
+trap '[ ! -f "$scratch/log" ] || cat "$scratch/log"; rm -rf "$scratch"' EXIT
 limit_mib=60
+device="${RUTILE_GPU_DEVICE:-cuda}"
+plugin="librutile_${device%%:*}.so"
 
-usage() { sed -n '4,11p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,3\}//'; exit 2; }
+usage() { sed -n '4,10p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,3\}//'; exit 2; }
 
 if [ -d "$here/../../kernels" ]; then root="$(cd "$here/../.." && pwd)"; log="$root/docs/gpu_log.md"
 else root="$here"; log="$here/gpu_log.md"; fi
+[ "$device" = cuda ] || log="$scratch/log"
 
 pack() {
   local build="$root/build/gpu" stage="$root/build/gpu-pack"
   cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DRUTILE_CUDA=ON -DRUTILE_ONEDNN=OFF \
-    -DRUTILE_PYTHON=OFF -DRUTILE_BENCHMARKS=OFF >/dev/null
+    -DRUTILE_PYTHON=OFF -DRUTILE_BENCHMARKS=OFF -DRUTILE_TESTS=ON -DRUTILE_APPS=ON >/dev/null
   cmake --build "$build" --target rutile rutile_cuda test_gpu mlp lenet resnet50 gpt
   rm -rf "$stage" && mkdir -p "$stage/bin" "$stage/lib"
   cp "$build"/bin/tests/test_gpu "$build"/bin/{mlp,lenet,resnet50,gpt} "$stage/bin/"
   cp -a "$build"/lib/librutile.so* "$build"/lib/librutile_cuda.so "$stage/lib/"
-  for library in /usr/lib/x86_64-linux-gnu/libgomp.so.1; do [ -f "$library" ] && cp -L "$library" "$stage/lib/"; done
-  strip "$stage"/bin/* "$stage"/lib/*.so*
+  cp -L "$(ldd "$build/lib/librutile.so" | awk '$1 == "libgomp.so.1" { print $3 }')" "$stage/lib/"
+  find "$stage" -type f -exec strip {} +
   cp "$here/run.sh" "$here/torch_side.py" "$stage/"
   git -C "$root" rev-parse HEAD >"$stage/commit" 2>/dev/null || true
   tar -C "$stage" -cJf "$root/build/gpu-pack.tar.xz" .
@@ -46,11 +54,13 @@ find_programs() {
   else
     for build in gpu release; do
       bin="$root/build/$build/bin"; tests="$bin/tests"; lib="$root/build/$build/lib"
-      [ -f "$lib/librutile_cuda.so" ] && break
+      [ -f "$lib/$plugin" ] && [ -x "$tests/test_gpu" ] && break
     done
   fi
-  [ -f "$lib/librutile_cuda.so" ] || { echo "librutile_cuda.so is not built: 'benchmarks/gpu/run.sh pack' first"; exit 1; }
-  export LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  for file in "$lib/$plugin" "$tests/test_gpu" "$bin"/{mlp,lenet,resnet50,gpt}; do
+    [ -f "$file" ] || { echo "$file is missing: 'benchmarks/gpu/run.sh pack' first"; exit 1; }
+  done
+  export RUTILE_TEST_ROOT="$root" LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   # Folders with NVIDIA's libraries in Python's packages, PyTorch's own among them.
   RUTILE_CUDA_LIBRARIES="$(python3 - <<'PY' 2>/dev/null || true
 import glob, os, site, sys
@@ -63,6 +73,7 @@ PY
 }
 
 need_gpu() {
+  [ "$device" = cuda ] || return 0
   if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L 2>/dev/null | grep -q GPU; then
     echo "no NVIDIA GPU here (nvidia-smi sees none): nothing was run, nothing is claimed"
     exit 0
@@ -72,63 +83,74 @@ need_gpu() {
 # heading <mode>: what the table below was made with.
 heading() {
   { echo; echo "## $(date -u +%Y-%m-%d) $1"; echo
-    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | sed 's/^/- GPU, driver, memory: /'
+    if [ "$device" = cuda ]; then
+      nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | sed 's/^/- GPU, driver, memory: /'
+    else echo "- no GPU: the tests' device $device"; fi
     echo "- commit: $(cat "$root/commit" 2>/dev/null || git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)"
     echo; } >>"$log"
 }
 
+# number <pattern> <file>: the last number behind it, 0 without.
+number() { { grep -oE "^$1 [0-9]+" "$2" || echo 0; } | tail -1 | grep -oE '[0-9]+$'; }
+
 samples() {
   heading samples
-  local out; out="$(mktemp)"
-  timeout 570 "$tests/test_gpu" --gtest_brief=1 >"$out" 2>&1 && status=0 || status=$?
+  local out="$scratch/out" status=0
+  RUTILE_GPU_DEVICE="$device" timeout 570 "$tests/test_gpu" --gtest_brief=1 >"$out" 2>&1 || status=$?
   { echo "| tests | passed | failed | skipped | exit |"; echo "| --- | --- | --- | --- | --- |"
-    echo "| $(grep -oE '^\[==========\] [0-9]+' "$out" | tail -1 | grep -oE '[0-9]+$' || echo '?')" \
-         "| $(grep -oE '^\[  PASSED  \] [0-9]+' "$out" | grep -oE '[0-9]+' || echo 0)" \
-         "| $(grep -cE '^\[  FAILED  \] Gpu' "$out" || true)" \
-         "| $(grep -oE '^\[  SKIPPED \] [0-9]+' "$out" | grep -oE '[0-9]+$' || echo 0) | $status |"; } >>"$log"
+    echo "| $(number '\[==========\]' "$out") | $(number '\[  PASSED  \]' "$out")" \
+         "| $(grep -cE '^\[  FAILED  \] Gpu' "$out" || true) | $(number '\[  SKIPPED \]' "$out") | $status |"; } >>"$log"
+  grep -E '^\[  FAILED  \] Gpu' "$out" | sort -u | sed 's/^/- /' >>"$log" || true
   tail -40 "$out"
   return "$status"
 }
 
-# step <program> <device> <mode> <extra>...: JSON of a short run on synthetic data.
+# step <seconds> <program> <device> <mode> <extra>...: a run on synthetic data, its numbers in $scratch/json.
 step() {
-  local program="$1" device="$2" how="$3"; shift 3
-  "$bin/$program" --dataset synthetic --device "$device" --mode "$how" --seed 1 "$@"
+  local limit="$1" program="$2" where="$3" how="$4"; shift 4
+  rm -f "$scratch/json"
+  timeout "$limit" "$bin/$program" --dataset synthetic --device "$where" --mode "$how" --seed 1 --json "$scratch/json" "$@" \
+    >/dev/null 2>"$scratch/err"
 }
+# value <key>: of the last step.
+value() { grep -oE "\"$1\": *[^,}]+" "$scratch/json" | sed 's/^[^:]*: *//'; }
+reason() { tail -1 "$scratch/err" | cut -c1-120 | tr '|' '/'; }
 
 e2e() {
   heading e2e
-  echo "| network | mode | last loss, CPU | last loss, GPU |" >>"$log"; echo "| --- | --- | --- | --- |" >>"$log"
-  local json; json="$(mktemp)"
+  { echo "| network | mode | last loss, CPU | last loss, $device | relative difference |"; echo "| --- | --- | --- | --- | --- |"; } >>"$log"
+  local worst=0
   for program in mlp lenet resnet50 gpt; do
     for how in eager graph; do
       local losses=()
-      for device in cpu cuda; do
-        if timeout 120 bash -c "$(declare -f step); bin='$bin'; step $program $device $how --steps 5 --batch 4 --json '$json'" \
-             >/dev/null 2>"$json.err"; then
-          losses+=("$(python3 -c "import json,sys; d=json.load(open('$json')); print(d.get('loss', d.get('train_loss')))")")
-        else losses+=("failed: $(tail -1 "$json.err" | cut -c1-120)"); fi
+      for where in cpu "$device"; do
+        if step 70 "$program" "$where" "$how" --steps 5 --batch-size 4 --lr 1e-4; then losses+=("$(value final_loss)")
+        else losses+=("failed: $(reason)"); worst=1; fi
       done
-      echo "| $program | $how | ${losses[0]} | ${losses[1]} |" | tee -a "$log"
+      local apart
+      apart="$(awk -v a="${losses[0]}" -v b="${losses[1]}" 'BEGIN { if (a + 0 == 0) print "-"; else printf "%.1e", (b - a) / a }')"
+      echo "| $program | $how | ${losses[0]} | ${losses[1]} | $apart |" | tee -a "$log"
     done
   done
+  return "$worst"
 }
 
 bench() {
   heading bench
-  echo "| network | batch | precision | mode | samples/s | PyTorch eager | torch.compile |" >>"$log"
-  echo "| --- | --- | --- | --- | --- | --- | --- |" >>"$log"
-  local json; json="$(mktemp)"
+  { echo "| network | batch | precision | mode | per second | device MiB | PyTorch eager | torch.compile |"
+    echo "| --- | --- | --- | --- | --- | --- | --- | --- |"; } >>"$log"
+  local quick=""
+  [ "$device" = cuda ] || quick=1
   while read -r program batch steps; do
-    local torch="- -"
-    torch="$(timeout 200 python3 "$here/torch_side.py" "$program" "$batch" 2>/dev/null || echo "- -")"
+    [ -z "$quick" ] || { batch=2; steps=1; }
+    local torch
+    torch="$(timeout 120 python3 "$here/torch_side.py" "$program" "$batch" 2>/dev/null || echo "- -")"
     for how in eager graph; do
-      local ours="failed"
-      if timeout 100 bash -c "$(declare -f step); bin='$bin'; step $program cuda $how --steps $steps --batch $batch --precision bf16 --json '$json'" \
-           >/dev/null 2>&1; then
-        ours="$(python3 -c "import json; d=json.load(open('$json')); print(d.get('samples_per_second', d.get('images_per_second')))")"
-      fi
-      echo "| $program | $batch | bf16 | $how | $ours | ${torch% *} | ${torch#* } |" | tee -a "$log"
+      local ours="failed" memory="-"
+      if step 60 "$program" "$device" "$how" --steps "$steps" --batch-size "$batch" --precision bf16; then
+        ours="$(value items_per_second)"; memory="$(value device_peak_mb)"
+      else echo "$program $how: $(reason)"; fi
+      echo "| $program | $batch | bf16 | $how | $ours | $memory | ${torch% *} | ${torch#* } |" | tee -a "$log"
     done
   done <<LIST
 mlp 256 200
@@ -141,14 +163,17 @@ LIST
 sanitize() {
   heading sanitize
   command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is not installed" | tee -a "$log"; return 1; }
-  echo "| tool | exit | errors |" >>"$log"; echo "| --- | --- | --- |" >>"$log"
-  local out; out="$(mktemp)"
+  { echo "| tool | exit | errors |"; echo "| --- | --- | --- |"; } >>"$log"
+  local out="$scratch/out" worst=0
   for tool in memcheck racecheck; do
+    local status=0
     timeout 280 compute-sanitizer --tool "$tool" --error-exitcode 9 "$tests/test_gpu" --gtest_brief=1 \
-      --gtest_filter='Gpu/Samples.sum:*.add:*.softmax:*.layer_norm*:*.cross_entropy*:*.matmul:*.conv2d*:*.batch_norm*:*.sort:*.adamw*' \
-      >"$out" 2>&1 && status=0 || status=$?
+      --gtest_filter='*.sum:*.add:*.softmax:*.layer_norm*:*.cross_entropy*:*.matmul:*.conv2d*:*.batch_norm*:*.sort:*.adamw*' \
+      >"$out" 2>&1 || status=$?
+    [ "$status" = 0 ] || worst=1
     echo "| $tool | $status | $(grep -oE 'ERROR SUMMARY: [0-9]+' "$out" | grep -oE '[0-9]+' | tail -1) |" | tee -a "$log"
   done
+  return "$worst"
 }
 
 case "$mode" in

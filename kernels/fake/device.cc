@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "rutile/core/stream_sharing.h"
+
 namespace rutile::fake {
 namespace {
 
@@ -152,6 +154,22 @@ Status event_ms(int, Event from, Event to, float* ms) {
   return Status();
 }
 
+// Another library's streams are streams of this device that were made directly.
+uintptr_t native_stream(Stream s) { return reinterpret_cast<uintptr_t>(s); }
+Status known(uintptr_t native) {
+  std::lock_guard lock(streams().mutex);
+  if (streams().all.count(reinterpret_cast<Worker*>(native)) > 0) return Status();
+  return Status(ErrorCode::kValue, cat("there is no stream ", native));
+}
+Status native_wait(int device, uintptr_t native, Event e) {
+  RUTILE_RETURN_IF_ERROR(known(native));
+  return stream_wait(device, reinterpret_cast<Stream>(native), e);
+}
+Status native_record(int device, Event e, uintptr_t native) {
+  RUTILE_RETURN_IF_ERROR(known(native));
+  return event_record(device, e, reinterpret_cast<Stream>(native));
+}
+
 // `p` as the device's work sees it; null where it is no memory of `device`.
 char* inside(int device, const void* p) {
   FakeDevice* d = device_at(device);
@@ -229,12 +247,16 @@ constexpr DeviceFns kFns = {
     .graph_destroy = graph_destroy,
 };
 
+constexpr StreamSharing kSharing = {
+    .number = native_stream, .wait = native_wait, .record = native_record};
+
 Status start_devices() {
   for (int i = 0; i < 2; ++i) {
     auto d = std::make_unique<FakeDevice>(kMemory);
     RUTILE_RETURN_IF_ERROR(d->memory.start());
     devices().push_back(std::move(d));
   }
+  set_stream_sharing(DeviceType::kFake, &kSharing);
   std::atexit(stop_workers);
   return Status();
 }

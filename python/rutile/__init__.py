@@ -63,7 +63,7 @@ __all__ += ["__version__", "get_grad", "jacfwd", "jacrev", "run_check", "set_det
 
 def __getattr__(name):
     # What needs NumPy or is seldom used is loaded when it is asked for.
-    if name in ("communication", "dataset", "experimental", "mint", "numpy", "runtime", "scipy"):
+    if name in ("communication", "dataset", "device_context", "experimental", "mint", "numpy", "runtime", "scipy"):
         import importlib
         return importlib.import_module(f"rutile.{name}")
     # MindSpore's element types that are named as Python's types are.

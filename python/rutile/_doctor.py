@@ -12,6 +12,8 @@ __all__ = ["report", "text", "run_check"]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _BACKENDS = ("cuda", "nccl", "gloo")
+_CURES = {"cuda": "pip install rutile-cu13, or build Rutile where nvcc 13 is", "nccl": "build Rutile where NCCL and CUDA are",
+          "gloo": "apt-get install libgloo-dev, then build Rutile again"}
 
 
 def _version_of(module):
@@ -34,10 +36,17 @@ def _plugins():
     for name in _BACKENDS:
         paths = _rutile.dist.plugin_paths(name)
         there = [p for p in paths if os.path.exists(p)]
-        cure = "apt-get install libgloo-dev, then build Rutile again" if name == "gloo" else "this version comes for CPUs only"
         found[name] = {"found": bool(there), "path": there[0] if there else None,
-                       "why": None if there else "no file " + " or ".join(paths) + "; " + cure}
+                       "why": None if there else "no file " + " or ".join(paths) + "; " + _CURES[name]}
     return found
+
+
+def _gpus():
+    """The GPUs that can be used, by name, or why there are none."""
+    count = _rutile._device_count("cuda")
+    if count:
+        return {"devices": [_rutile._device_properties(f"cuda:{i}") for i in range(count)], "why": None}
+    return {"devices": [], "why": _rutile._cuda_unavailable_reason().splitlines()[-1].strip()}
 
 
 def _check_multiplication():
@@ -103,6 +112,7 @@ def report():
     data["threads"] = _rutile.num_threads()
     data["environment"] = {k: v for k, v in sorted(os.environ.items()) if k.startswith(("RUTILE_", "OMP_"))}
     data["plugins"] = _plugins()
+    data["gpus"] = _gpus()
     problems = []
     places = _installations()
     if len(places) > 1:
@@ -142,6 +152,10 @@ def text(data):
              + (f", limit {system['memory_limit'] / 2**30:.1f} GiB" if system["memory_limit"] else ""))]
     rows += [("environment", f"{k}={v}") for k, v in data["environment"].items()]
     rows += [(f"plugin {k}", p["path"] if p["found"] else "not found: " + p["why"]) for k, p in data["plugins"].items()]
+    gpus = data["gpus"]
+    rows += [(f"GPU {i}", f"{d['name']}, {d['total_memory'] / 2**30:.1f} GiB") for i, d in enumerate(gpus["devices"])]
+    if not gpus["devices"]:
+        rows.append(("GPU", "none can be used: " + gpus["why"]))
     for name, check in data["checks"].items():
         rows.append((f"check {name}", f"right, {check['ms']} ms" if check["ok"] else f"WRONG: {check['error']}"))
     if "speed" in data:

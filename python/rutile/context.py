@@ -19,13 +19,14 @@ _settings = {
     "save_graphs_path": ".",
     "jit_syntax_level": LAX,
     "check_bprop": False,
+    "gpu_config": {},
 }
 # Of MindSpore, about devices, files and compilers that are not here: kept, and without effect.
 _OTHERS = frozenset((
     "aoe_config", "aoe_tune_mode", "ascend_config", "auto_tune_mode", "compile_cache_path",
     "debug_level", "disable_format_transform", "enable_auto_mixed_precision", "enable_compile_cache", "enable_dump",
     "enable_graph_kernel", "enable_loop_sink", "enable_mem_reuse", "enable_profiling", "enable_reduce_precision",
-    "enable_sparse", "enable_task_sink", "env_config_path", "gpu_config", "grad_for_scalar", "graph_kernel_flags",
+    "enable_sparse", "enable_task_sink", "env_config_path", "grad_for_scalar", "graph_kernel_flags",
     "graph_memory_max_size", "inter_op_parallel_num", "jit_config", "jit_level", "load_compile_cache",
     "max_call_depth", "max_device_memory", "memory_offload", "memory_optimize_level", "mempool_block_size",
     "op_timeout", "op_tuning_conf", "precompile_only", "print_file_path", "profiling_options", "pynative_synchronize",
@@ -38,6 +39,29 @@ def _choice(name, value, allowed):
         named = {"mode": "GRAPH_MODE (0) or PYNATIVE_MODE (1)", "jit_syntax_level": "STRICT (0) or LAX (2)"}
         shown = named.get(name, f"one of {list(allowed)}")
         raise _rutile.errors.ValueError(f"set_context: {name} must be {shown}, got {value!r}")
+
+
+_ALGORITHMS = ("normal", "performance", "implicit_gemm", "implicit_precomp_gemm", "gemm", "direct", "fft", "fft_tiling", "winograd",
+               "winograd_nonfused")
+
+
+def _use_gpu_config(value):
+    """MindSpore's gpu_config: {"matmul_allow_tf32": bool, "conv_allow_tf32": bool, "conv_fprop_algo": "performance"}."""
+    if not isinstance(value, dict):
+        raise _rutile.errors.TypeError(f"set_context: gpu_config must be a dict, got {type(value).__name__}")
+    changes = {}
+    for name, wanted in value.items():
+        if name in ("matmul_allow_tf32", "conv_allow_tf32"):
+            if not isinstance(wanted, bool):
+                raise _rutile.errors.TypeError(f"set_context: {name} of gpu_config must be a bool, got {wanted!r}")
+            changes["tf32_" + name.split("_")[0]] = wanted
+        elif name in ("conv_fprop_algo", "conv_dgrad_algo", "conv_wgrad_algo"):
+            if wanted not in _ALGORITHMS:
+                raise _rutile.errors.ValueError(f"set_context: {name} of gpu_config must be one of {list(_ALGORITHMS)}, got {wanted!r}")
+            changes["autotune"] = changes.get("autotune", False) or wanted == "performance"
+        else:
+            raise _rutile.errors.ValueError(f"set_context: gpu_config has no setting {name!r}")
+    _rutile._change_device_settings(changes)
 
 
 # MindSpore's names of devices; "FAKE" is a device for tests.
@@ -82,15 +106,24 @@ def set_context(**kwargs):
     save_graphs (bool, or MindSpore's levels 0 to 3), save_graphs_path: writes the text of every compiled graph of a Cell
     below the path. jit_syntax_level: LAX (the default) runs what cannot be compiled as it is written, with a warning;
     STRICT makes it an error. check_bprop: what a Cell's bprop returns must be Tensors of the arguments' dtypes.
+    gpu_config: a dict. matmul_allow_tf32, conv_allow_tf32 (bools, both off at first): products and convolutions of float32 on a
+    GPU may round their factors to TF32. conv_fprop_algo, conv_dgrad_algo, conv_wgrad_algo: "performance" for any of them
+    times what cuDNN offers at the first call of a shape; "normal", the default, and MindSpore's names of algorithms take
+    what cuDNN expects to be the fastest.
     MindSpore's settings of other devices and compilers are kept and have no effect.
+
+    >>> import rutile
+    >>> rutile.set_context(mode=rutile.PYNATIVE_MODE, gpu_config={"matmul_allow_tf32": False})
     """
+    if "gpu_config" in kwargs:
+        _use_gpu_config(kwargs["gpu_config"])
     if "device_target" in kwargs or "device_id" in kwargs:
         _use_device(kwargs.get("device_target", _settings["device_target"]),
                     kwargs.get("device_id", _settings["device_id"]))
     for name, value in kwargs.items():
         if name == "mode":
             _choice(name, value, (GRAPH_MODE, PYNATIVE_MODE))
-        elif name in ("device_target", "device_id"):
+        elif name in ("device_target", "device_id", "gpu_config"):
             pass  # done
         elif name == "deterministic":
             _choice(name, value, ("ON", "OFF"))

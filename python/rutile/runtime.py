@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of the process's tensors, by MindSpore 2.x's names.
+"""Memory of the process's tensors on the device in force (set_context(device_target=...)), by MindSpore 2.x's names.
 
 >>> import rutile
 >>> before = rutile.runtime.memory_allocated()
@@ -20,17 +20,20 @@ __all__ = ["empty_cache", "max_memory_allocated", "max_memory_reserved", "memory
            "memory_summary", "reset_max_memory_allocated", "reset_max_memory_reserved", "reset_peak_memory_stats", "set_memory",
            "synchronize"]
 
-_most_reserved = 0
+_most_reserved = {}  # by device
 _UNITS = {"": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
 
 
+def _device():
+    return _rutile._device_in_force()
+
+
 def _numbers():
-    global _most_reserved
-    s = _rutile.memory_stats()
+    s = _rutile._device_memory(_device())
     reserved = s["live"] + s["cached"]
-    _most_reserved = max(_most_reserved, reserved, s["peak_live"])
+    most = _most_reserved[_device()] = max(_most_reserved.get(_device(), 0), reserved, s["peak_live"])
     return {"total_reserved_memory": reserved, "total_allocated_memory": s["live"], "total_idle_memory": s["cached"],
-            "total_eager_free_memory": 0, "max_reserved_memory": _most_reserved, "max_allocated_memory": s["peak_live"],
+            "total_eager_free_memory": 0, "max_reserved_memory": most, "max_allocated_memory": s["peak_live"],
             "largest_idle_block": s["largest_cached"], "requests": s["requests"], "system_requests": s["system_requests"]}
 
 
@@ -61,17 +64,16 @@ def max_memory_reserved():
 
 def reset_peak_memory_stats():
     """The peaks begin again with what there is."""
-    global _most_reserved
-    _rutile.reset_peak_memory()
-    _most_reserved = 0
+    _rutile._device_reset_peak(_device())
+    _most_reserved.pop(_device(), None)
 
 
 reset_max_memory_allocated = reset_max_memory_reserved = reset_peak_memory_stats
 
 
 def empty_cache():
-    """Gives memory that no tensor holds back to the system."""
-    _rutile.empty_cache()
+    """Gives memory that no tensor holds back to the system; of a GPU: waits for its work, and others can have it."""
+    _rutile._device_empty_cache(_device())
 
 
 def memory_summary():
@@ -86,7 +88,7 @@ def memory_summary():
 
 
 def set_memory(init_size="2GB", increase_size="2GB", max_size="1024GB", optimize_level="O0", huge_page_reserve_size="0GB"):
-    """Tensors may hold max_size ("4GB") together; more is an OutOfMemoryError. Memory grows as it is needed: the rest is MindSpore's.
+    """Tensors may hold max_size ("4GB") together on the device in force; more is an OutOfMemoryError. Memory grows as it is needed: the rest is MindSpore's.
 
     >>> import rutile
     >>> rutile.runtime.set_memory(max_size="64GB")
@@ -94,8 +96,9 @@ def set_memory(init_size="2GB", increase_size="2GB", max_size="1024GB", optimize
     size = _re.fullmatch(r"([0-9.]+)\s*([KMGT]B)?", max_size) if isinstance(max_size, str) else None
     if size is None:
         raise _errors.ValueError(f"set_memory: max_size is a size as '4GB', got {max_size!r}")
-    _rutile.set_memory_limit(int(float(size.group(1)) * _UNITS[size.group(2) or ""]))
+    _rutile._device_memory_limit(_device(), int(float(size.group(1)) * _UNITS[size.group(2) or ""]))
 
 
 def synchronize():
-    """Waits for what was begun: on the CPU all is done when a call returns."""
+    """Waits for what was begun on the device in force, and raises its first error. On the CPU all is done when a call returns."""
+    _rutile._synchronize(_device())

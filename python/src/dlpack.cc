@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/python/src/dlpack.h"
 
+#include <pybind11/pybind11.h>
+
 #include <cstring>
 #include <memory>
 
 #include "rutile/core/device_runtime.h"
+#include "rutile/core/log.h"
+#include "rutile/core/stream_sharing.h"
 #include "rutile/ops/call.h"
 #include "rutile/ops/view.h"
 #include "rutile/python/src/convert.h"
@@ -49,19 +53,65 @@ struct Exported {
   M managed{};
   Tensor tensor;
   int64_t shape[kMaxRank] = {}, strides[kMaxRank] = {};
+  uintptr_t stream = 0;  // that uses it; 0: none
+  // What the other library has queued comes before our next use of the memory.
+  ~Exported() {
+    if (stream == 0) return;
+    const Status s = take_back(tensor.device(), stream);
+    if (!s.ok()) log_warning(cat("memory that came back by DLPack: ", s.message()));
+  }
 };
 
 dlpack::Device device_of(const Tensor& t) {
   const Device d = t.device();
-  if (d.type == DeviceType::kCuda) return {dlpack::kCuda, d.index};
-  if (!(d == kCpu)) buffer_error(cat("__dlpack__: others cannot use memory of ", to_string(d)));
-  return {dlpack::kCpu, 0};
+  if (d == kCpu) return {dlpack::kCpu, 0};
+  return {d.type == DeviceType::kCuda ? dlpack::kCuda : dlpack::kExtension, d.index};
+}
+
+// The cpu for what is neither ours nor memory of the host.
+Device device_from(dlpack::Device d) {
+  const auto index = static_cast<uint8_t>(d.device_id);
+  if (d.device_id < 0 || d.device_id > 255) return kCpu;
+  if (d.device_type == dlpack::kCuda) return {DeviceType::kCuda, index};
+  if (d.device_type == dlpack::kExtension) return {DeviceType::kFake, index};
+  return kCpu;
+}
+
+// The stream that a consumer names; 0: none, -1: it takes care itself.
+uintptr_t stream_from(PyObject* o) {
+  if (o == Py_None) return 0;
+  if (!PyLong_Check(o)) {
+    throw_error(ErrorCode::kType, cat("__dlpack__: stream is a number, got ", Py_TYPE(o)->tp_name));
+  }
+  int overflow = 0;
+  if (PyLong_AsLongLongAndOverflow(o, &overflow) < 0 && overflow == 0) {
+    return static_cast<uintptr_t>(-1);
+  }
+  const auto number = PyLong_AsUnsignedLongLong(o);
+  if (PyErr_Occurred()) throw PythonError();
+  if (number == 0) throw_error(ErrorCode::kValue, "__dlpack__: stream 0 could be 1 or 2: name one");
+  return number;
+}
+
+// Work queued so far is done before the consumer's begins. The stream that stays in use is
+// returned.
+uintptr_t hand_over(const Tensor& t, uintptr_t stream) {
+  if (t.device() == kCpu || stream == static_cast<uintptr_t>(-1)) return 0;
+  if (stream == 0) {
+    const Device device = t.device();
+    pybind11::gil_scoped_release release;
+    synchronize(device);
+    return 0;
+  }
+  throw_if_error(rutile::hand_over(t.device(), stream));
+  return stream;
 }
 
 template <class M>
-Exported<M>* export_array(const Tensor& t) {
+Exported<M>* export_array(const Tensor& t, uintptr_t stream) {
   auto e = std::make_unique<Exported<M>>();
   e->tensor = t;
+  e->stream = stream;
   for (int i = 0; i < t.rank(); ++i) {
     e->shape[i] = t.dim(i);
     e->strides[i] = t.meta().strides[i];
@@ -111,6 +161,7 @@ PyObject* tensor_dlpack(PyObject* self, PyObject* args, PyObject* kwargs) {
       throw_builtin_error();
     }
     const bool versioned = wants_version_1(version);
+    const uintptr_t consumer = stream_from(stream);
     Tensor t = as_tensor(self);
     if (t.is_symbolic()) t.data();  // throws
     if (device != Py_None) {
@@ -124,13 +175,9 @@ PyObject* tensor_dlpack(PyObject* self, PyObject* args, PyObject* kwargs) {
         t = t.to(kCpu);
       }
       if (const dlpack::Device d = device_of(t);
-          type != d.device_type || (type == dlpack::kCuda && number != d.device_id)) {
+          type != d.device_type || (type != dlpack::kCpu && number != d.device_id)) {
         buffer_error(cat("__dlpack__: this tensor is on ", to_string(t.device())));
       }
-    }
-    // The consumer's stream sees finished work, whichever it is; -1: it asks for none of that.
-    if (!(t.device() == kCpu) && (!PyLong_Check(stream) || int_from(stream) != -1)) {
-      synchronize(t.device());
     }
     const int copy_wanted = copy == Py_None ? -1 : PyObject_IsTrue(copy);
     Tensor out = t;
@@ -141,13 +188,14 @@ PyObject* tensor_dlpack(PyObject* self, PyObject* args, PyObject* kwargs) {
       ScopedValue<CallModes> direct(call_modes(), CallModes());  // no tape sees the copy
       out = call1(ops::kContiguous, nullptr, {t});
     }
+    const uintptr_t user = hand_over(out, consumer);
     const bool copied = copy_wanted == 1 || t.meta().layout != kStrided;
     if (!versioned) {
-      auto* e = export_array<Managed>(out);
+      auto* e = export_array<Managed>(out, user);
       return checked(PyCapsule_New(&e->managed, kPlain,
                                    [](PyObject* c) { drop_capsule<Managed>(c, kPlain); }));
     }
-    auto* e = export_array<ManagedVersioned>(out);
+    auto* e = export_array<ManagedVersioned>(out, user);
     e->managed.version = {1, 0};
     e->managed.flags = copied ? dlpack::kIsCopied : dlpack::kReadOnly;
     return checked(PyCapsule_New(&e->managed, kVersioned, [](PyObject* c) {
@@ -158,6 +206,17 @@ PyObject* tensor_dlpack(PyObject* self, PyObject* args, PyObject* kwargs) {
 
 namespace {
 
+// The number of our stream that will use the array, where it lies on a device; else 0.
+uintptr_t stream_for(PyObject* o) {
+  PyObject* said = PyObject_CallMethod(o, "__dlpack_device__", nullptr);
+  dlpack::Device d{dlpack::kCpu, 0};
+  const bool known = said && PyArg_ParseTuple(said, "ii", &d.device_type, &d.device_id);
+  Py_XDECREF(said);
+  if (!known) PyErr_Clear();
+  const Device device = device_from(d);
+  return device == kCpu ? 0 : stream_number(device);
+}
+
 PyObject* capsule_of(PyObject* o) {
   if (PyCapsule_CheckExact(o)) return Py_NewRef(o);
   PyObject* method = PyObject_GetAttrString(o, "__dlpack__");
@@ -167,15 +226,31 @@ PyObject* capsule_of(PyObject* o) {
   }
   PyObject* none = PyTuple_New(0);
   PyObject* keywords = Py_BuildValue("{s(ii)}", "max_version", 1, 0);
+  const uintptr_t stream = stream_for(o);
+  PyObject* number = stream ? PyLong_FromUnsignedLongLong(stream) : nullptr;
+  if (keywords && number) PyDict_SetItemString(keywords, "stream", number);
   PyObject* capsule = none && keywords ? PyObject_Call(method, none, keywords) : nullptr;
   if (!capsule && PyErr_ExceptionMatches(PyExc_TypeError)) {  // a producer of version 0
     PyErr_Clear();
-    capsule = PyObject_CallNoArgs(method);
+    if (keywords) PyDict_DelItemString(keywords, "max_version");
+    capsule = PyObject_Call(method, none, keywords);
   }
+  Py_XDECREF(number);
   Py_XDECREF(keywords);
   Py_XDECREF(none);
   Py_DECREF(method);
   return checked(capsule);
+}
+
+// Gives another library's array back. It may serve others at once: our work on it is done before.
+template <class M>
+void give_back(M* m) {
+  const Device device = device_from(m->array.device);
+  if (!(device == kCpu)) {
+    const Status s = device_runtime(device).synchronize();
+    if (!s.ok()) log_warning(cat("before memory went back by DLPack: ", s.message()));
+  }
+  if (m->deleter) m->deleter(m);
 }
 
 template <class M>
@@ -187,9 +262,12 @@ Tensor take(M* m) {
     }
   } owner{m};
   const Array& a = m->array;
-  if (a.device.device_type != dlpack::kCpu && a.device.device_type != dlpack::kCudaHost) {
-    buffer_error("from_dlpack: the array is not in the host's memory");
+  const Device device = device_from(a.device);
+  if (device == kCpu && a.device.device_type != dlpack::kCpu &&
+      a.device.device_type != dlpack::kCudaHost) {
+    buffer_error("from_dlpack: the array is not in memory that Rutile can use");
   }
+  if (!(device == kCpu)) (void)device_runtime(device);
   if (a.ndim < 0 || a.ndim > kMaxRank) {
     buffer_error(cat("from_dlpack: at most ", kMaxRank, " dimensions, got ", a.ndim));
   }
@@ -197,7 +275,7 @@ Tensor take(M* m) {
   for (int i = 0; i < a.ndim; ++i) shape.push_back(a.shape[i]);
   int64_t elements = 0;
   throw_if_error(checked_numel(shape, &elements));
-  TensorMeta meta(shape, dtype_of_type(a.dtype));
+  TensorMeta meta(shape, dtype_of_type(a.dtype), device);
   if (elements == 0) return Tensor::empty(meta);
   char* data = static_cast<char*>(a.data) + a.byte_offset;
   for (int i = 0; a.strides && i < a.ndim; ++i) meta.strides[i] = a.strides[i];
@@ -206,12 +284,8 @@ Tensor take(M* m) {
     buffer_error("from_dlpack: the elements are not aligned");
   }
   Ref<Storage> storage = Storage::borrow(
-      data, static_cast<size_t>(meta.numel()) * dtype_size(meta.dtype), kCpu,
-      [](void* p) {
-        auto* owned = static_cast<M*>(p);
-        if (owned->deleter) owned->deleter(owned);
-      },
-      m);
+      data, static_cast<size_t>(meta.numel()) * dtype_size(meta.dtype), device,
+      [](void* p) { give_back(static_cast<M*>(p)); }, m);
   owner.m = nullptr;
   return Tensor::view_of(std::move(storage), data, meta);
 }

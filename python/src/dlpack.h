@@ -6,7 +6,8 @@
 
 namespace rutile::python::dlpack {
 
-enum DeviceType : int32_t { kCpu = 1, kCuda = 2, kCudaHost = 3 };
+// kExtension: of a plugin that DLPack has no number for.
+enum DeviceType : int32_t { kCpu = 1, kCuda = 2, kCudaHost = 3, kExtension = 12 };
 enum TypeCode : uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBfloat = 4, kComplex = 5, kBool = 6 };
 inline constexpr uint64_t kReadOnly = 1, kIsCopied = 2;
 

@@ -81,19 +81,6 @@ PYBIND11_MODULE(_rutile, m) {
   m.def(
       "set_log_topics", [](const std::string& topics) { set_log_topics(topics); },
       py::arg("topics"));
-  m.def("memory_stats", [] {
-    const MemoryStats s = cpu_allocator().stats();
-    return std::map<std::string, int64_t>{
-        {"live", s.live_bytes},      {"peak_live", s.peak_live_bytes},
-        {"cached", s.cached_bytes},  {"largest_cached", s.largest_cached},
-        {"requests", s.allocations}, {"system_requests", s.system_allocations},
-    };
-  });
-  m.def("reset_peak_memory", [] { cpu_allocator().reset_peak(); });
-  m.def("empty_cache", [] { cpu_allocator().empty_cache(); });
-  m.def(
-      "set_memory_limit", [](int64_t bytes) { cpu_allocator().set_limit(bytes); },
-      py::arg("bytes"));
   m.def("num_threads", &num_threads);
   m.def(
       "explain_error", [](const std::string& code) { return explain_error(code); },

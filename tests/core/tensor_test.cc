@@ -315,6 +315,7 @@ TEST(Tensor, OtherDevicesCannotBeRead) {
   Tensor owner = Tensor::empty({2});
   Tensor t = Tensor::view_of(owner.ref(), owner.impl()->data, m);
   EXPECT_THAT(error_of([&] { (void)t.data(); }).message(), HasSubstr("f32[2]@fake:0"));
+  EXPECT_EQ(t.repr(), "Tensor(..., shape=[2], dtype=f32, device=fake:0)");
   EXPECT_EQ(error_of([] {
               Tensor::empty({1}, DType::kF32, Device{DeviceType::kCuda, 0});
             }).code(),

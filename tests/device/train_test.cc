@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "rutile/core/device_settings.h"
 #include "rutile/core/log.h"
 #include "rutile/nn/losses.h"
 #include "rutile/nn/models/lenet.h"
@@ -13,6 +14,7 @@
 #include "rutile/nn/train_step.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
+#include "rutile/ops/plan_cache.h"
 #include "rutile/ops/random.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/transfer.h"
@@ -139,6 +141,29 @@ TEST(Calls, TheGeneratorGoesOnElsewhere) {
     got.push_back(ops::random_normal({.shape = {4}}).to_vector<float>());
   }
   EXPECT_EQ(got, want);
+}
+
+// Plans are those of the settings that they were made under.
+TEST(Calls, SettingsBelongToPlans) {
+  const Tensor x = Tensor::from<float>({1, 2, 3}, {3}).to(kFake);
+  const auto misses = [&] {
+    (void)(x + x);
+    const int64_t before = plan_cache_stats().misses;
+    (void)(x + x);
+    return plan_cache_stats().misses - before;
+  };
+  EXPECT_EQ(misses(), 0);
+  const DeviceSettings first = device_settings();
+  for (const DeviceSettings s :
+       {DeviceSettings{.tf32_matmul = true}, DeviceSettings{.tf32_conv = true, .autotune = true}}) {
+    const int64_t before = plan_cache_stats().misses;
+    set_device_settings(s);
+    EXPECT_EQ(device_settings(), s);
+    (void)(x + x);
+    EXPECT_EQ(plan_cache_stats().misses, before + 1);
+    EXPECT_EQ(misses(), 0);
+  }
+  set_device_settings(first);
 }
 
 // A kernel's error comes when somebody waits; with RUTILE_LOG=sync at the call, which it names.

@@ -213,7 +213,7 @@ TEST(Options, WrongOnesAreOneErrorAndCodeTwo) {
       {{"--frob"}, "--frob"},
       {{"extra"}, "extra"},
       {{"--mode", "fast"}, "none of graph, eager"},
-      {{"--precision", "fp8"}, "none of fp32, bf16"},
+      {{"--precision", "fp8"}, "none of fp32, tf32, bf16, fp16"},
       {{"--dataset", "imagenet"}, "none of fashion-mnist, synthetic"},
       {{"--device", "tpu"}, "none of cpu"},
       {{"--lr", "0"}, "no positive number"},
@@ -240,6 +240,35 @@ TEST(Devices, OneThatCannotBeUsedSaysWhatIsMissing) {
   if (cuda::is_available()) GTEST_SKIP() << "there is a GPU";
   const Args args{"--device", "cuda", "--dataset", "synthetic", "--steps", "2"};
   expect_error(run({program, args}), 1, program, "cuda:0 cannot be used");
+}
+
+// The pretended device gives the losses of the cpu, whatever the program, mode and precision.
+TEST(Devices, ProgramsTrainOnThePretendedOne) {
+  if (device_count(DeviceType::kFake) == 0) GTEST_SKIP() << "librutile_fake.so is not built";
+  const std::vector<std::pair<const char*, Args>> cases = {
+      {"mlp", {"--mode", "eager", "--precision", "fp16"}},
+      {"mlp", {"--mode", "graph", "--precision", "fp16"}},
+      {"lenet", {"--mode", "eager", "--precision", "bf16"}},
+      {"lenet", {"--mode", "graph", "--precision", "tf32"}},
+      {"gpt", {"--mode", "eager"}},
+      {"gpt", {"--mode", "graph", "--precision", "bf16"}},
+      {"resnet50", {"--mode", "graph", "--image-size", "32"}},
+  };
+  for (const auto& [program, args] : cases) {
+    if (!has_program(program)) continue;
+    TempDir dir;
+    nlohmann::json report[2];
+    for (const int fake : {0, 1}) {
+      const Outcome o =
+          run({program, args + Args{"--dataset", "synthetic", "--batch-size", "2", "--steps", "1",
+                                    "--device", fake ? "fake" : "cpu", "--json", dir / "j"}});
+      ASSERT_EQ(o.code, 0) << program << " " << args[1] << ": " << o.err;
+      report[fake] = nlohmann::json::parse(read_text(dir / "j"));
+    }
+    EXPECT_EQ(report[0]["final_loss"], report[1]["final_loss"]) << program << " " << args[1];
+    EXPECT_TRUE(report[0]["device_peak_mb"].is_null());
+    EXPECT_GT(report[1]["device_peak_mb"].get<double>(), 0.1) << program << " " << args[1];
+  }
 }
 
 TEST(Errors, DataThatAreNotThereOrDamaged) {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every sample of every op on a GPU against the CPU, forward and gradient. Skipped without a GPU;
-// benchmarks/gpu/run.sh samples runs it on one. One test per op: Gpu/Samples.add.
+// benchmarks/gpu/run.sh samples runs it on one. One test per op: Gpu/Samples.add. Another device:
+// RUTILE_GPU_DEVICE=fake.
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 
-#include "rutile/autograd/tape.h"
-#include "rutile/core/plugin.h"
+#include "rutile/core/device_runtime.h"
 #include "rutile/ops/call.h"
-#include "rutile/ops/reduce.h"
-#include "rutile/tests/ops/samples/sample.h"
+#include "rutile/tests/ops/samples/on_device.h"
 
 namespace rutile {
 namespace {
@@ -17,39 +17,13 @@ namespace {
 using samples::Sample;
 using Tensors = std::vector<Tensor>;
 
-constexpr Device kGpu{DeviceType::kCuda, 0};
-
-bool has_gpu() {
-  static const bool found = [] {
-    const DeviceFns* fns = nullptr;
-    return find_devices(DeviceType::kCuda, &fns).ok() && fns->count() > 0;
-  }();
-  return found;
+Device the_device() {
+  Device device{DeviceType::kCuda, 0};
+  if (const char* named = std::getenv("RUTILE_GPU_DEVICE")) (void)parse_device(named, &device);
+  return device;
 }
 
-Tensors moved(const Tensors& in, Device device) {
-  Tensors out;
-  for (const Tensor& t : in) out.push_back(t.defined() ? t.to(device) : t);
-  return out;
-}
-
-// What an op writes in place belongs to it alone.
-Tensors run(const Sample& s, const Tensors& in) {
-  Tensors own;
-  for (size_t i = 0; i < in.size(); ++i) {
-    const int named = std::min(static_cast<int>(i), s.op->num_inputs - 1);
-    const bool mutated = named >= 0 && (s.op->mutate_mask >> named & 1u);
-    if (mutated && in[i].defined()) {
-      own.push_back(samples::place(in[i].to(kCpu), in[i].meta()).to(in[i].device()));
-    } else {
-      own.push_back(in[i]);
-    }
-  }
-  const TensorList out = call_n(*s.op, s.attrs.get(), own);
-  return {out.begin(), out.end()};
-}
-
-// ||got - want|| within the tolerance of the type, NaN and infinities at the same places.
+// |got - want| within the tolerance of the type, NaN and infinities at the same places.
 std::string difference(const Tensor& got, const Tensor& want, samples::Tolerance tolerance) {
   if (!(got.shape() == want.shape()) || got.dtype() != want.dtype()) return "another shape or type";
   const std::vector<double> a = samples::to_doubles(got.to(kCpu)), b = samples::to_doubles(want);
@@ -67,6 +41,17 @@ samples::Tolerance tolerance_of(const Sample& s, DType t) {
   return {2 * own.rtol, 2 * own.atol};
 }
 
+std::string difference(const Sample& s, const Tensors& got, const Tensors& want) {
+  if (got.size() != want.size()) return "another number of results";
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (got[i].defined() != want[i].defined()) return cat("result ", i, " is there on one only");
+    if (!want[i].defined()) continue;
+    const std::string why = difference(got[i], want[i], tolerance_of(s, want[i].dtype()));
+    if (!why.empty()) return cat("result ", i, ": ", why);
+  }
+  return "";
+}
+
 class GpuSamples : public testing::Test {
  public:
   explicit GpuSamples(const OpDef& op) : op_(op) {}
@@ -82,16 +67,14 @@ class GpuSamples : public testing::Test {
   }
 
  private:
-  int check(const Sample& s, DType t) const {
+  static int check(const Sample& s, DType t) {
     std::string why;
     try {
-      const Tensors in = s.make_inputs(t);
-      const Tensors want = run(s, in), got = run(s, moved(in, kGpu));
-      if (got.size() != want.size()) why = "another number of results";
-      for (size_t i = 0; why.empty() && i < got.size(); ++i) {
-        if (!want[i].defined()) continue;
-        why = difference(got[i], want[i], tolerance_of(s, want[i].dtype()));
-        if (!why.empty()) why = cat("result ", i, ": ", why);
+      const Tensors in = s.make_inputs(t), there = samples::moved(in, the_device());
+      why = difference(s, samples::run_sample(s, there), samples::run_sample(s, in));
+      if (why.empty() && samples::has_gradient(s) && s.not_deterministic.empty()) {
+        why = difference(s, samples::gradient_of(s, there), samples::gradient_of(s, in));
+        if (!why.empty()) why = "gradient: " + why;
       }
     } catch (const std::exception& e) {
       why = e.what();
@@ -109,7 +92,7 @@ class NoGpu : public testing::Test {
 };
 
 bool register_tests() {
-  if (!has_gpu()) {
+  if (device_count(the_device().type) <= the_device().index) {
     testing::RegisterTest("Gpu", "Samples", nullptr, nullptr, __FILE__, __LINE__,
                           [] { return new NoGpu(); });
     return false;

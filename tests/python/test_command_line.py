@@ -56,8 +56,12 @@ def test_every_code_that_a_message_names_is_explained():
 
 def test_doctor():
     text = run("-m", "rutile", "doctor")
-    for word in (rutile.__version__, "threads", "oneDNN", "plugin cuda", "check training", "GFLOP/s", "all is well"):
+    for word in (rutile.__version__, "threads", "oneDNN", "check training", "GFLOP/s", "all is well"):
         assert word in text, text
+    built = _doctor._plugins()["cuda"]["found"]
+    assert re.search(r"^plugin cuda +" + (r"/.*librutile_cuda\.so$" if built else "not found: no file"), text, re.MULTILINE), text
+    if not rutile.device_context.gpu.is_available():
+        assert re.search(r"^GPU +none can be used: .*" + ("driver" if built else "librutile_cuda.so"), text, re.MULTILINE), text
     report = json.loads(run("-m", "rutile", "doctor", "--json", RUTILE_ISA="baseline"))
     assert report["ok"] and report["system"]["isa"] == "baseline" and report["environment"]["RUTILE_ISA"] == "baseline"
     assert report["threads"] >= 1 and report["packages"]["numpy"] and report["speed"]["add_ns"] > 0

@@ -60,7 +60,8 @@ TEST(Report, Json) {
   EXPECT_EQ(j["steps"], 933);
   EXPECT_EQ(j["final_loss"], 0.25);
   EXPECT_EQ(j["test_accuracy"], 0.8812);
-  for (const char* key : {"first_step_s", "peak_rss_mb", "arena_mb", "kernels_per_step"}) {
+  for (const char* key :
+       {"first_step_s", "peak_rss_mb", "device_peak_mb", "arena_mb", "kernels_per_step"}) {
     ASSERT_TRUE(j.contains(key)) << key;
     EXPECT_TRUE(j[key].is_null()) << key;
   }
