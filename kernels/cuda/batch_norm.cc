@@ -10,14 +10,6 @@
 namespace rutile::cuda {
 namespace {
 
-Dims without_channel(const Dims& v) {
-  Dims out;
-  for (int d = 0; d < v.rank(); ++d) {
-    if (d != 1) out.push_back(v[d]);
-  }
-  return out;
-}
-
 // Tensors of the shape of x by their role; null: the call has none.
 struct Images {
   const TensorMeta *x = nullptr, *out = nullptr, *third = nullptr;  // residual, or dy
@@ -30,7 +22,7 @@ void place_images(const Images& m, BatchNormArgs* a) {
   a->x_type = x.dtype;
   a->channels = x.shape[1];
   a->n = x.numel();
-  a->rows = without_channel(x.shape).numel();
+  a->rows = without(x.shape, 1).numel();
   const Strides none = Strides::filled(rank, 0);
   Strides channel = none;
   channel[1] = 1;
@@ -53,9 +45,9 @@ void place_images(const Images& m, BatchNormArgs* a) {
   Strides ordered[7];
   for (int k = 0; k < 7; ++k) ordered[k] = in_order(element[k]);
   a->element = make_indexer<7>(in_order(x.shape), ordered);
-  const Strides row[4] = {without_channel(x.strides), without_channel(strides(m.third)),
-                          without_channel(strides(m.y_in)), without_channel(strides(m.dy2))};
-  a->row = make_indexer<4>(without_channel(x.shape), row);
+  const Strides row[4] = {without(x.strides, 1), without(strides(m.third), 1),
+                          without(strides(m.y_in), 1), without(strides(m.dy2), 1)};
+  a->row = make_indexer<4>(without(x.shape, 1), row);
   a->x_channel = x.strides[1];
   a->dy_channel = strides(m.third)[1];
   a->y_channel = strides(m.y_in)[1];

@@ -6,8 +6,6 @@
 namespace rutile::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-
 // [a, b, d, h, w] of element i, the last the fastest.
 struct Place5 {
   int64_t a, b, p[3];
@@ -48,8 +46,8 @@ RUTILE_FN bool pixel_under(const ConvArgs& a, const int64_t (&out)[3], const int
 }
 
 template <class C>
-__global__ void __launch_bounds__(kThreads) conv(RUTILE_PARAM ConvArgs a) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kCoverThreads) conv(RUTILE_PARAM ConvArgs a) {
+  const int64_t i = thread_number();
   const int64_t channels = a.oc * a.groups;
   if (i >= a.n * channels * a.result[0] * a.result[1] * a.result[2]) return;
   const Place5 at(i, channels, a.result);
@@ -70,8 +68,8 @@ __global__ void __launch_bounds__(kThreads) conv(RUTILE_PARAM ConvArgs a) {
 }
 
 template <class C>
-__global__ void __launch_bounds__(kThreads) conv_input_grad(RUTILE_PARAM ConvArgs a) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kCoverThreads) conv_input_grad(RUTILE_PARAM ConvArgs a) {
+  const int64_t i = thread_number();
   const int64_t channels = a.ic * a.groups;
   if (i >= a.n * channels * a.in[0] * a.in[1] * a.in[2]) return;
   const Place5 at(i, channels, a.in);
@@ -124,13 +122,12 @@ __global__ void __launch_bounds__(kGroupThreads) conv_weight_grad(RUTILE_PARAM C
 
 int launch_conv(const ConvArgs& a, Stream stream) {
   const int64_t n = a.n * a.oc * a.groups * a.result[0] * a.result[1] * a.result[2];
-  return launch(a.in_type == DType::kF64 ? conv<double> : conv<float>,
-                {.x = blocks_for(n, kThreads), .threads = kThreads}, stream, a);
+  return launch(a.in_type == DType::kF64 ? conv<double> : conv<float>, cover(n), stream, a);
 }
 int launch_conv_input_grad(const ConvArgs& a, Stream stream) {
   const int64_t n = a.n * a.ic * a.groups * a.in[0] * a.in[1] * a.in[2];
   return launch(a.in_type == DType::kF64 ? conv_input_grad<double> : conv_input_grad<float>,
-                {.x = blocks_for(n, kThreads), .threads = kThreads}, stream, a);
+                cover(n), stream, a);
 }
 int launch_conv_weight_grad(const ConvArgs& a, Stream stream) {
   const int64_t n = a.oc * a.groups * a.ic * a.kernel[0] * a.kernel[1] * a.kernel[2];

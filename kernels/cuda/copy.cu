@@ -68,8 +68,8 @@ __global__ void __launch_bounds__(kThreads) fill(RUTILE_PARAM FillArgs a) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) pad(RUTILE_PARAM PadArgs a) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kCoverThreads) pad(RUTILE_PARAM PadArgs a) {
+  const int64_t i = thread_number();
   if (i >= a.n) return;
   int64_t left = i, to = 0, from = 0;
   bool inside = true;
@@ -85,8 +85,8 @@ __global__ void __launch_bounds__(kThreads) pad(RUTILE_PARAM PadArgs a) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) triangle(RUTILE_PARAM TriangleArgs a) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kCoverThreads) triangle(RUTILE_PARAM TriangleArgs a) {
+  const int64_t i = thread_number();
   if (i >= a.n) return;
   const int64_t column = i % a.columns, row = i / a.columns % a.rows;
   const bool keep = a.lower ? column - row <= a.diagonal : column - row >= a.diagonal;
@@ -95,8 +95,8 @@ __global__ void __launch_bounds__(kThreads) triangle(RUTILE_PARAM TriangleArgs a
   static_cast<T*>(a.out)[to[0]] = keep ? static_cast<const T*>(a.in)[to[1]] : T{};
 }
 
-__global__ void __launch_bounds__(kThreads) steps(RUTILE_PARAM StepsArgs a) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kCoverThreads) steps(RUTILE_PARAM StepsArgs a) {
+  const int64_t i = thread_number();
   if (i >= a.n) return;
   if (a.whole) {
     store<int64_t>(a.type, a.out, i, a.first + i * a.stride);
@@ -129,21 +129,15 @@ int launch_fill(const FillArgs& a, Stream stream) {
 }
 
 int launch_pad(const PadArgs& a, Stream stream) {
-  return by_size(a.size, [&](auto type) {
-    return launch(pad<decltype(type)>, {.x = blocks_for(a.n, kThreads), .threads = kThreads},
-                  stream, a);
-  });
+  return by_size(a.size,
+                 [&](auto type) { return launch(pad<decltype(type)>, cover(a.n), stream, a); });
 }
 
 int launch_triangle(const TriangleArgs& a, Stream stream) {
-  return by_size(a.size, [&](auto type) {
-    return launch(triangle<decltype(type)>, {.x = blocks_for(a.n, kThreads), .threads = kThreads},
-                  stream, a);
-  });
+  return by_size(
+      a.size, [&](auto type) { return launch(triangle<decltype(type)>, cover(a.n), stream, a); });
 }
 
-int launch_steps(const StepsArgs& a, Stream stream) {
-  return launch(steps, {.x = blocks_for(a.n, kThreads), .threads = kThreads}, stream, a);
-}
+int launch_steps(const StepsArgs& a, Stream stream) { return launch(steps, cover(a.n), stream, a); }
 
 }  // namespace rutile::cuda

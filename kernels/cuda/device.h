@@ -45,6 +45,10 @@ struct Grid {
   int shared = 0;  // bytes of dynamic shared memory
 };
 
+// What a launch has at most.
+inline constexpr int64_t kMostBlocksX = 0x7fffffff, kMostBlocksY = 65535;
+inline constexpr int kTooManyBlocks = -1;  // a code for launch_status()
+
 // Queues the kernel; 0, or a code for launch_status() (kernels/cuda/host.h). A grid without blocks
 // is no launch. kSyncs: its threads wait for each other.
 int launch_raw(const void* kernel, const Grid& grid, Stream stream, void** args);
@@ -52,6 +56,7 @@ int launch_raw(const void* kernel, const Grid& grid, Stream stream, void** args)
 template <bool kSyncs, class... P, class... A>
 int launch_as(void (*kernel)(P...), const Grid& grid, Stream stream, const A&... args) {
   if (grid.x <= 0 || grid.y <= 0) return 0;
+  if (grid.x > kMostBlocksX || grid.y > kMostBlocksY) return kTooManyBlocks;
   std::tuple<std::remove_const_t<P>...> values(args...);
 #if defined(RUTILE_CUDA_EMULATED)
   (void)stream;

@@ -22,7 +22,7 @@ struct ElementwiseArgs {
   bool linear = false;       // all operands lie in one order without gaps: element i is at i
   bool vectors = false;      // and 16-byte accesses are allowed
   bool single[3] = {};       // (of linear operands) one element for all
-  bool checks_zero = false;  // report a divisor of zero
+  bool checks_zero = false;  // (of integers) report a divisor of zero
   double params[3] = {};
   Indexer<4> index;  // output, inputs
   FaultSlot fault;

@@ -62,7 +62,6 @@ __global__ void __launch_bounds__(256) elementwise(RUTILE_PARAM ElementwiseArgs 
   C v[kInputs][kEach];
   using R = decltype(apply_at<F, C, kInputs, kEach>(f, v, 0));
   R r[kEach];
-  bool by_zero = false;
   if constexpr (kEach == kVector) {
     if (a.vectors && first + kEach <= a.n) {
 #pragma unroll
@@ -75,12 +74,8 @@ __global__ void __launch_bounds__(256) elementwise(RUTILE_PARAM ElementwiseArgs 
         }
       }
 #pragma unroll
-      for (int e = 0; e < kEach; ++e) {
-        r[e] = apply_at<F, C, kInputs, kEach>(f, v, e);
-        if constexpr (kInputs == 2) by_zero = by_zero || v[1][e] == C(0);
-      }
+      for (int e = 0; e < kEach; ++e) r[e] = apply_at<F, C, kInputs, kEach>(f, v, e);
       store_vector(a.out_type, a.out, first, r);
-      if (by_zero && a.checks_zero) a.fault.raise(FaultKind::kDivision, 0, first, 0, false);
       return;
     }
   }

@@ -19,6 +19,7 @@ struct FusedStep {
   uint8_t rounding = 0;  // 1: to bf16, 2: to f16, 3: to bool
 };
 inline constexpr uint8_t kFusedLoad = 254, kFusedStore = 255;
+static_assert(static_cast<int>(ElementwiseOp::Cast) < kFusedLoad, "an op's number takes a byte");
 
 struct FusedArgs {
   int64_t n = 0;

@@ -13,9 +13,10 @@ struct GroupShape {
   int lanes = 32, rows = 8;
   bool columns = false;
 };
+RUTILE_FN GroupShape whole_block() { return {kGroupThreads, 1, false}; }
 inline GroupShape group_shape(int64_t length, bool columns) {
   if (columns) return {8, 32, true};
-  return length <= 1024 ? GroupShape{32, 8, false} : GroupShape{256, 1, false};
+  return length <= 1024 ? GroupShape{32, 8, false} : whole_block();
 }
 inline Grid group_grid(const GroupShape& g, int64_t rows, int64_t parts = 1) {
   return {.x = (rows + g.rows - 1) / g.rows, .y = parts, .threads = kGroupThreads};

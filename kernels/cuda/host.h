@@ -15,6 +15,9 @@ namespace rutile::cuda {
 Status fault_status(const FaultReport& r);
 // Of a code that a launch gave; 0 is success.
 Status launch_status(int code);
+inline Status too_many_blocks() {
+  return Status(ErrorCode::kUnsupported, "is too large: a kernel has at most 2^31 - 1 blocks");
+}
 
 // All tensors strided and real.
 bool only_real(const CallMeta& c, Reason* reason);

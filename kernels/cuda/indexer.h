@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From an element's number to its place in several strided operands. Dimensions come merged
-// (kernels/cuda/host.h); numbers below 2^31 are divided by multiplying.
+// From an element's number to its place in several strided operands. make_indexer() merges
+// dimensions; numbers below 2^31 are divided by multiplying.
 #pragma once
 
 #include "rutile/core/shape.h"

@@ -10,17 +10,12 @@
 namespace rutile::cuda {
 namespace {
 
-Dims leading(const Dims& v, int n) { return Dims(std::span<const int64_t>(v.data(), n)); }
-Dims trailing(const Dims& v, int n) {
-  return Dims(std::span<const int64_t>(v.data() + v.rank() - n, n));
-}
-
 // x, y, gradient; the statistics; then weight and bias, which may be absent.
 void fill(LayerNormArgs* a, const ops::LayerNormAttrs& attrs, const TensorMeta& x,
           const TensorMeta& y, const TensorMeta& grad, const TensorMeta& mean,
           const TensorMeta& rstd, const TensorMeta* weight, const TensorMeta* bias) {
   const int inner = static_cast<int>(attrs.axes), outer = x.rank() - inner;
-  const Shape rows = leading(x.shape, outer), columns = trailing(x.shape, inner);
+  const Shape rows = part(x.shape, 0, outer), columns = part(x.shape, outer, x.rank());
   a->x_type = x.dtype;
   a->y_type = y.dtype;
   a->grad_type = grad.dtype;
@@ -30,11 +25,11 @@ void fill(LayerNormArgs* a, const ops::LayerNormAttrs& attrs, const TensorMeta& 
   a->rows = rows.numel();
   a->n = columns.numel();
   a->eps = attrs.eps;
-  const Strides row[5] = {leading(x.strides, outer), leading(y.strides, outer),
-                          leading(grad.strides, outer), mean.strides, rstd.strides};
+  const Strides row[5] = {part(x.strides, 0, outer), part(y.strides, 0, outer),
+                          part(grad.strides, 0, outer), mean.strides, rstd.strides};
   const Strides none = Strides::filled(inner, 0);
-  const Strides column[5] = {trailing(x.strides, inner), trailing(y.strides, inner),
-                             trailing(grad.strides, inner), weight ? weight->strides : none,
+  const Strides column[5] = {part(x.strides, outer, x.rank()), part(y.strides, outer, x.rank()),
+                             part(grad.strides, outer, x.rank()), weight ? weight->strides : none,
                              bias ? bias->strides : none};
   a->row = make_indexer<5>(rows, row);
   a->column = make_indexer<5>(columns, column);

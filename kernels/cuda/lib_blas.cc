@@ -215,7 +215,9 @@ bool supports(const CallMeta& c, Reason* reason) {
 // Descriptors of the library, owned.
 struct LtPlan : Plan {
   int device = 0;
-  bool wide = false, bias = false;
+  bool wide = false;
+  size_t bias_bytes = 0;  // 0: no bias
+  size_t bias_at = 0;     // where in the workspace a bias goes that is not aligned
   cublasLtMatmulDesc_t desc = nullptr;
   cublasLtMatrixLayout_t first = nullptr, second = nullptr, result = nullptr;
   // For pointers aligned to 16 bytes, and for any.
@@ -288,6 +290,17 @@ Status choose(const LtPlan& p, cublasLtHandle_t handle, uint32_t alignment,
   return Status();
 }
 
+// Algorithms are chosen by the alignment of the matrices; all of them may read 16 bytes of the bias
+// at once.
+Status place_bias(const LtPlan& p, const KernelArgs& k, const void** bias) {
+  *bias = k.in[2];
+  if (aligned(*bias)) return Status();
+  void* const copy = static_cast<char*>(k.workspace) + p.bias_at;
+  *bias = copy;
+  return launch_status(cudaMemcpyAsync(copy, k.in[2], p.bias_bytes, cudaMemcpyDeviceToDevice,
+                                       cuda_stream(k.stream)));
+}
+
 Status run(const Plan& plan, const KernelArgs& k) {
   const auto& p = static_cast<const LtPlan&>(plan);
   const Api& lt = api();
@@ -297,8 +310,9 @@ Status run(const Plan& plan, const KernelArgs& k) {
   RUTILE_RETURN_IF_ERROR(handle_of(p.device, &handle));
   // A descriptor of its own for the pointer of the bias: plans are shared by threads.
   cublasLtMatmulDescOpaque_t own = *p.desc;
-  if (p.bias) {
-    const void* bias = k.in[2];
+  if (p.bias_bytes > 0) {
+    const void* bias = nullptr;
+    RUTILE_RETURN_IF_ERROR(place_bias(p, k, &bias));
     RUTILE_LT_TRY(lt.cublasLtMatmulDescSetAttribute(&own, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
                                                     sizeof(bias)));
   }
@@ -320,7 +334,7 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   p->run = run;
   p->device = c.in(0).device.index;
   p->wide = c.in(0).dtype == DType::kF64;
-  p->bias = product.bias;
+  if (product.bias) p->bias_bytes = static_cast<size_t>(c.in(2).nbytes());
   cublasLtHandle_t handle = nullptr;
   RUTILE_RETURN_IF_ERROR(handle_of(p->device, &handle));
   RUTILE_RETURN_IF_ERROR(make_desc(product, p->wide, &p->desc));
@@ -335,7 +349,8 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
     if (!p->has_fast || c.op == &ops::kLinearAct) return any;
     RUTILE_RETURN_IF_ERROR(prepare_tiles(c, &p->tiles));
   }
-  p->workspace_bytes = std::max(p->fast_bytes, p->any_bytes);
+  p->bias_at = (std::max(p->fast_bytes, p->any_bytes) + 15) / 16 * 16;
+  p->workspace_bytes = p->bias_at + p->bias_bytes;
   *plan = std::move(p);
   return Status();
 }

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <unordered_map>
 #include <vector>
 
@@ -17,7 +18,9 @@
 #include "rutile/kernels/cuda/elementwise.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/cuda/libraries.h"
+#include "rutile/kernels/cuda/realign.h"
 #include "rutile/kernels/cuda/runtime.h"
+#include "rutile/kernels/cuda/thread_handles.h"
 #include "rutile/ops/attention.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/conv3d.h"
@@ -53,6 +56,9 @@ struct CudnnPlan : Plan {
   int device = 0;
   fe::graph::Graph graph;
   std::vector<int> inputs, outputs;  // numbers of the operands that the graph reads and writes
+  std::vector<size_t> input_bytes;
+  // Nothing promises that threads may execute one plan at a time.
+  mutable std::mutex mutex;
 };
 // The graph's names of an op's operands.
 constexpr int64_t input_uid(int i) { return 1 + i; }
@@ -99,9 +105,18 @@ Status run(const Plan& plan, const KernelArgs& k) {
       s != CUDNN_STATUS_SUCCESS) {
     return Status(ErrorCode::kRuntime, cat("cuDNN: ", fe::detail::get_error_string(s)));
   }
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  RUTILE_RETURN_IF_ERROR(launch_status(cudaStreamIsCapturing(cuda_stream(k.stream), &capture)));
+  // Graphs are made for operands that are aligned to 16 bytes, as fresh results are.
+  Realigned placed({DeviceType::kCuda, static_cast<uint8_t>(p.device)}, k.stream,
+                   capture != cudaStreamCaptureStatusNone);
   std::unordered_map<int64_t, void*> pointers;
-  for (const int i : p.inputs) pointers[input_uid(i)] = k.in[i];
+  for (size_t n = 0; n < p.inputs.size(); ++n) {
+    const int i = p.inputs[n];
+    RUTILE_RETURN_IF_ERROR(placed.place(k.in[i], p.input_bytes[n], &pointers[input_uid(i)]));
+  }
   for (const int i : p.outputs) pointers[output_uid(i)] = k.out[i];
+  const std::lock_guard lock(p.mutex);
   fe::error_t e = p.graph.execute(handle, pointers, k.workspace);
   return e.is_bad() ? Status(ErrorCode::kRuntime, cat("cuDNN: ", e.get_message())) : Status();
 }
@@ -168,6 +183,19 @@ std::shared_ptr<fe::graph::Tensor_attributes> cudnn_tensor(CudnnPlan* p, const T
                              .set_uid(uid));
 }
 
+// A result as it lies.
+void finish(const std::shared_ptr<fe::graph::Tensor_attributes>& t, const TensorMeta& m, int i,
+            CudnnPlan* p) {
+  fe::DataType_t type = fe::DataType_t::FLOAT;
+  (void)cudnn_type(m.dtype, &type);
+  t->set_output(true)
+      .set_dim(std::vector<int64_t>(m.shape.begin(), m.shape.end()))
+      .set_stride(std::vector<int64_t>(m.strides.begin(), m.strides.end()))
+      .set_data_type(type)
+      .set_uid(output_uid(i));
+  p->outputs.push_back(i);
+}
+
 // Describes, checks and chooses; kUnsupported where cuDNN has no engine. `describe` adds the
 // operations. f32 uses tensor cores only where TF32 is asked for; all results are reproducible.
 Status make_cudnn_plan(const CallMeta& c, const std::function<void(CudnnPlan*)>& describe,
@@ -184,6 +212,7 @@ Status make_cudnn_plan(const CallMeta& c, const std::function<void(CudnnPlan*)>&
   } catch (const std::exception& e) {
     return Status(ErrorCode::kUnsupported, cat("cuDNN: ", e.what()));
   }
+  for (const int i : p->inputs) p->input_bytes.push_back(static_cast<size_t>(c.in(i).nbytes()));
   *plan = std::move(p);
   return Status();
 }
@@ -231,16 +260,8 @@ void describe_conv(const CallMeta& c, CudnnPlan* p) {
   } else {
     out = p->graph.conv_wgrad(first, second, attributes<fe::graph::Conv_wgrad_attributes>(s));
   }
-  const TensorMeta& m = c.out();
-  fe::DataType_t type = fe::DataType_t::FLOAT;
-  (void)cudnn_type(m.dtype, &type);
-  out->set_output(true)
-      .set_dim(std::vector<int64_t>(m.shape.begin(), m.shape.end()))
-      .set_stride(std::vector<int64_t>(m.strides.begin(), m.strides.end()))
-      .set_data_type(type)
-      .set_uid(output_uid(0));
   p->inputs = {0, 1};
-  p->outputs = {0};
+  finish(out, c.out(), 0, p);
 }
 
 // The convolution, then y += bias.
@@ -320,18 +341,6 @@ TensorMeta column(const TensorMeta& m) {
   out.shape.push_back(1);
   out.strides.push_back(1);
   return out;
-}
-
-void finish(const std::shared_ptr<fe::graph::Tensor_attributes>& t, const TensorMeta& m, int i,
-            CudnnPlan* p) {
-  fe::DataType_t type = fe::DataType_t::FLOAT;
-  (void)cudnn_type(m.dtype, &type);
-  t->set_output(true)
-      .set_dim(std::vector<int64_t>(m.shape.begin(), m.shape.end()))
-      .set_stride(std::vector<int64_t>(m.strides.begin(), m.strides.end()))
-      .set_data_type(type)
-      .set_uid(output_uid(i));
-  p->outputs.push_back(i);
 }
 
 void describe_forward(const CallMeta& c, CudnnPlan* p) {

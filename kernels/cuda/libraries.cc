@@ -39,8 +39,11 @@ std::vector<fs::path> folders() {
   for (fs::path at = own_folder(); !at.empty() && at != at.root_path(); at = at.parent_path()) {
     const fs::path wheels = at / "nvidia";
     if (!fs::is_directory(wheels, error)) continue;
-    for (const auto& part : fs::directory_iterator(wheels, error)) {
-      if (fs::is_directory(part.path() / "lib", error)) found.push_back(part.path() / "lib");
+    // The loop of a range would throw where a folder cannot be read to its end.
+    for (fs::directory_iterator part(wheels, error), end; part != end; part.increment(error)) {
+      std::error_code none;
+      const fs::path lib = part->path() / "lib";
+      if (fs::is_directory(lib, none)) found.push_back(lib);
     }
   }
   return found;

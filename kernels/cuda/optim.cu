@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kChunkThreads) squares(RUTILE_PARAM NormArgs a
                                            : static_cast<double>(load<float>(e.type, e.p[0], i));
     sum += x * x;
   }
-  sum = block_sum(sum, shared);
+  sum = Group(whole_block()).sum(sum, shared);
   if (threadIdx.x == 0) a.sums[a.tensors.block_base + blockIdx.x] = sum;
 }
 
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kChunkThreads) join_norm(RUTILE_PARAM NormArgs
   __shared__ double shared[kChunkThreads];
   double sum = 0;
   for (int64_t b = threadIdx.x; b < a.blocks; b += kChunkThreads) sum += a.sums[b];
-  sum = block_sum(sum, shared);
+  sum = Group(whole_block()).sum(sum, shared);
   if (threadIdx.x == 0) store<double>(a.out_type, a.out, 0, kernels::StdMath::sqrt(sum));
 }
 

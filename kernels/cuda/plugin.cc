@@ -301,7 +301,9 @@ int launch_raw(const void* kernel, const Grid& grid, Stream stream, void** args)
                           static_cast<size_t>(grid.shared), cuda_stream(stream));
 }
 
-Status launch_status(int code) { return status_of(static_cast<cudaError_t>(code)); }
+Status launch_status(int code) {
+  return code < 0 ? too_many_blocks() : status_of(static_cast<cudaError_t>(code));
+}
 
 }  // namespace rutile::cuda
 

@@ -6,8 +6,6 @@
 namespace rutile::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-
 struct Place {
   int64_t n, c, h, w;
   // Of element i of an image, in the order of its memory.
@@ -75,8 +73,8 @@ RUTILE_FN Range adaptive(int64_t i, int64_t outputs, int64_t inputs) {
 }
 
 template <class C, PoolKind kKind>
-__global__ void __launch_bounds__(kThreads) pool_forward(RUTILE_PARAM PoolArgs a) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kCoverThreads) pool_forward(RUTILE_PARAM PoolArgs a) {
+  const int64_t i = thread_number();
   if (i >= a.y.n * a.y.c * a.y.h * a.y.w) return;
   const Place at(a.y, a.channels_last, i);
   const auto read = [&](int64_t h, int64_t w) {
@@ -117,8 +115,8 @@ __global__ void __launch_bounds__(kThreads) pool_forward(RUTILE_PARAM PoolArgs a
 }
 
 template <class C, PoolKind kKind>
-__global__ void __launch_bounds__(kThreads) pool_backward(RUTILE_PARAM PoolArgs a) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kCoverThreads) pool_backward(RUTILE_PARAM PoolArgs a) {
+  const int64_t i = thread_number();
   if (i >= a.x.n * a.x.c * a.x.h * a.x.w) return;
   const Place at(a.x, a.channels_last, i);
   const auto read = [&](int64_t h, int64_t w) {
@@ -154,8 +152,7 @@ template <PoolKind kKind, bool kIntegers>
 int launch_kind(const PoolArgs& a, Stream stream) {
   constexpr bool kBackward = kKind == PoolKind::kMaxGrad || kKind == PoolKind::kAverageGrad ||
                              kKind == PoolKind::kAdaptiveGrad;
-  const Grid grid{.x = blocks_for(kBackward ? a.x.numel() : a.y.numel(), kThreads),
-                  .threads = kThreads};
+  const Grid grid = cover(kBackward ? a.x.numel() : a.y.numel());
   const auto run = [&](auto type) {
     using C = decltype(type);
     if constexpr (kBackward) {

@@ -8,7 +8,6 @@
 namespace rutile::cuda {
 namespace {
 
-constexpr int kThreads = 256;
 using M = kernels::StdMath;
 
 RUTILE_FN uint32_t word(PhiloxKey key, int64_t i) {
@@ -53,8 +52,8 @@ RUTILE_FN C multiply_add(C a, C b, C c) {
 }
 
 template <class C>
-__global__ void __launch_bounds__(kThreads) draw(RUTILE_PARAM RandomArgs a) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kCoverThreads) draw(RUTILE_PARAM RandomArgs a) {
+  const int64_t i = thread_number();
   if (i >= a.n) return;
   const PhiloxKey key{*a.key};
   C v = 0;
@@ -83,8 +82,8 @@ __global__ void __launch_bounds__(kThreads) draw(RUTILE_PARAM RandomArgs a) {
   store<C>(a.type, a.out, i, v);
 }
 
-__global__ void __launch_bounds__(kThreads) draw_whole(RUTILE_PARAM RandomArgs a) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kCoverThreads) draw_whole(RUTILE_PARAM RandomArgs a) {
+  const int64_t i = thread_number();
   if (i >= a.n) return;
   const PhiloxKey key{*a.key};
   if (a.kind == RandomKind::kBernoulli) {
@@ -98,8 +97,8 @@ __global__ void __launch_bounds__(kThreads) draw_whole(RUTILE_PARAM RandomArgs a
 
 // Four elements a thread: one Philox block.
 template <class C>
-__global__ void __launch_bounds__(kThreads) dropout(RUTILE_PARAM DropoutArgs a) {
-  const int64_t block = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+__global__ void __launch_bounds__(kCoverThreads) dropout(RUTILE_PARAM DropoutArgs a) {
+  const int64_t block = thread_number();
   const auto words = philox(PhiloxKey{*a.key}, static_cast<uint64_t>(block));
 #pragma unroll
   for (int k = 0; k < 4; ++k) {
@@ -125,7 +124,7 @@ __global__ void __launch_bounds__(32) next_key(RUTILE_PARAM NextKeyArgs a) {
 }  // namespace
 
 int launch_random(const RandomArgs& a, Stream stream) {
-  const Grid grid{.x = blocks_for(a.n, kThreads), .threads = kThreads};
+  const Grid grid = cover(a.n);
   if (a.kind == RandomKind::kInteger || a.kind == RandomKind::kBernoulli) {
     return launch(draw_whole, grid, stream, a);
   }
@@ -133,8 +132,8 @@ int launch_random(const RandomArgs& a, Stream stream) {
 }
 
 int launch_dropout(const DropoutArgs& a, Stream stream) {
-  return launch(a.type == DType::kF64 ? dropout<double> : dropout<float>,
-                {.x = blocks_for(a.n, kThreads, 4), .threads = kThreads}, stream, a);
+  return launch(a.type == DType::kF64 ? dropout<double> : dropout<float>, cover((a.n + 3) / 4),
+                stream, a);
 }
 
 int launch_next_key(const NextKeyArgs& a, Stream stream) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/kernels/cuda/reduce.h"
 
+#include "rutile/kernels/cuda/top_sum.h"
 #include "rutile/kernels/cuda/values.h"
 #include "rutile/kernels/functors.h"
 
@@ -95,26 +96,12 @@ struct LogicOf {
 
 template <class C>
 struct LogSumExpOf {
-  C top = -static_cast<C>(__builtin_inf()), sum = 0;
+  TopSum<C> t;
   using Value = C;
-  RUTILE_FN static C factor(C from, C to) {
-    return from == to ? C(1) : kernels::StdMath::exp(from - to);
-  }
-  RUTILE_FN void take(const ReduceArgs&, C x, int64_t) {
-    if (x > top) {
-      sum = sum * factor(top, x) + C(1);
-      top = x;
-    } else {
-      sum += factor(x, top);
-    }
-  }
-  RUTILE_FN void join(const ReduceArgs&, const LogSumExpOf& o) {
-    const C t = o.top > top ? o.top : top;
-    sum = sum * factor(top, t) + o.sum * factor(o.top, t);
-    top = t;
-  }
+  RUTILE_FN void take(const ReduceArgs&, C x, int64_t) { t.take(x); }
+  RUTILE_FN void join(const ReduceArgs&, const LogSumExpOf& o) { t = t.joined(o.t); }
   RUTILE_FN void finish(const ReduceArgs& a, int64_t i) const {
-    store<C>(a.out_type, a.out, i, sum == C(0) ? top : top + kernels::StdMath::log(sum));
+    store<C>(a.out_type, a.out, i, t.sum == C(0) ? t.top : t.top + kernels::StdMath::log(t.sum));
   }
 };
 

@@ -3,6 +3,7 @@
 // writes. f64 computes in double, everything else in float.
 #include "rutile/kernels/cuda/softmax.h"
 
+#include "rutile/kernels/cuda/top_sum.h"
 #include "rutile/kernels/cuda/values.h"
 #include "rutile/kernels/functors.h"
 
@@ -11,36 +12,12 @@ namespace {
 
 using M = kernels::StdMath;
 
-// The largest x, and the sum of exp(x - largest); a row of -inf gives NaN, as does a NaN.
-template <class C>
-struct TopSum {
-  C top = -static_cast<C>(__builtin_inf()), sum = 0;
-};
-template <class C>
-RUTILE_FN C factor(C from, C to) {
-  return from == to ? C(1) : M::exp(from - to);
-}
-template <class C>
-RUTILE_FN TopSum<C> join(const TopSum<C>& a, const TopSum<C>& b) {
-  const C top = a.top > b.top ? a.top : b.top;
-  return {top, a.sum * factor(a.top, top) + b.sum * factor(b.top, top)};
-}
-template <class C>
-RUTILE_FN void take(TopSum<C>* t, C x) {
-  if (x > t->top) {
-    t->sum = t->sum * factor(t->top, x) + C(1);
-    t->top = x;
-  } else {
-    t->sum += factor(x, t->top);
-  }
-}
 template <class C>
 RUTILE_DEVICE TopSum<C> row_top_sum(const Group& g, DType t, const void* x, int64_t base,
                                     int64_t step, int64_t n, bool valid, TopSum<C>* shared) {
   TopSum<C> mine;
-  for (int64_t i = g.lane; valid && i < n; i += g.lanes)
-    take(&mine, load<C>(t, x, base + i * step));
-  return g.all(mine, shared, [](const TopSum<C>& a, const TopSum<C>& b) { return join(a, b); });
+  for (int64_t i = g.lane; valid && i < n; i += g.lanes) mine.take(load<C>(t, x, base + i * step));
+  return g.all(mine, shared, [](const TopSum<C>& a, const TopSum<C>& b) { return a.joined(b); });
 }
 
 template <class C>
@@ -128,7 +105,7 @@ __global__ void __launch_bounds__(kGroupThreads) cross_entropy(RUTILE_PARAM Cros
 template <class C>
 __global__ void __launch_bounds__(kGroupThreads) join_terms(RUTILE_PARAM CrossEntropyArgs a) {
   __shared__ C shared[kGroupThreads];
-  const Group g({kGroupThreads, 1, false});
+  const Group g(whole_block());
   C term = 0, weight = 0;
   for (int64_t i = g.lane; i < a.rows; i += g.lanes) {
     term += static_cast<const C*>(a.terms)[i];
@@ -144,7 +121,7 @@ __global__ void __launch_bounds__(kGroupThreads) join_terms(RUTILE_PARAM CrossEn
 template <class C>
 __global__ void __launch_bounds__(kGroupThreads) label_totals(RUTILE_PARAM CrossEntropyArgs a) {
   __shared__ C shared[kGroupThreads];
-  const Group g({kGroupThreads, 1, false});
+  const Group g(whole_block());
   C weight = 0, all = 0;
   for (int64_t i = g.lane; i < a.rows; i += g.lanes) {
     int64_t at[4];

@@ -4,11 +4,11 @@
 #pragma once
 
 #include "rutile/core/dtype.h"
-#include "rutile/kernels/cuda/device.h"
+#include "rutile/kernels/cuda/group.h"
 
 namespace rutile::cuda {
 
-inline constexpr int kChunkThreads = 256, kChunk = 4096;
+inline constexpr int kChunkThreads = kGroupThreads, kChunk = 4096;
 
 template <int kPointers>
 struct Tensors {
@@ -59,22 +59,5 @@ struct ChunkRange {
     end = begin + kChunk < e.n ? begin + kChunk : e.n;
   }
 };
-
-#if RUTILE_KERNEL_CODE
-// Sum of a block's threads, in a tree, for thread 0.
-template <class T>
-RUTILE_DEVICE T block_sum(T mine, T* shared) {
-  const unsigned t = threadIdx.x;
-  shared[t] = mine;
-  __syncthreads();
-  for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
-    if (t < half) shared[t] += shared[t + half];
-    __syncthreads();
-  }
-  const T result = shared[0];
-  __syncthreads();
-  return result;
-}
-#endif
 
 }  // namespace rutile::cuda

@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kChunkThreads) measure(RUTILE_PARAM UpdateArgs
     }
   }
   for (int k = 0; k < 2; ++k) {
-    const double total = block_sum(sum[k], shared);
+    const double total = Group(whole_block()).sum(sum[k], shared);
     if (threadIdx.x == 0) a.sums[2 * (a.tensors.block_base + blockIdx.x) + k] = total;
   }
 }
@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kChunkThreads) trust(RUTILE_PARAM UpdateArgs a
     for (int b = e.first_block + threadIdx.x; b < end; b += kChunkThreads) {
       sum += a.sums[2 * (a.tensors.block_base + b) + k];
     }
-    norm[k] = M::sqrt(block_sum(sum, shared));
+    norm[k] = M::sqrt(Group(whole_block()).sum(sum, shared));
   }
   if (threadIdx.x == 0) a.trust[e.number] = R::trust(norm[0], norm[1], a.numbers->k);
 }

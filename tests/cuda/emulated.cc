@@ -17,6 +17,7 @@ FaultReport report;
 // What the plugin has from the CUDA runtime.
 FaultSlot fault_slot(Stream) { return {&taken, &report}; }
 Status launch_status(int code) {
+  if (code == kTooManyBlocks) return too_many_blocks();
   return code == 0 ? Status() : Status(ErrorCode::kRuntime, cat("code ", code));
 }
 int launch_raw(const void*, const Grid&, Stream, void**) { return 1; }

@@ -153,7 +153,6 @@ void run_block(int threads) {
 void run(int64_t blocks_x, int64_t blocks_y, int threads, bool syncs,
          const std::function<void()>& kernel) {
   if (threads > kMostThreads) throw std::logic_error("a block has at most 1024 threads");
-  if (blocks_y > 65535) throw std::logic_error("a grid has at most 65535 rows of blocks");
   body = &kernel;
   block_size = {static_cast<unsigned>(threads), 1, 1};
   grid_size = {static_cast<unsigned>(blocks_x), static_cast<unsigned>(blocks_y), 1};

@@ -4,11 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <random>
+#include <thread>
 
 #include "rutile/kernels/cuda/device.h"
+#include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/cuda/indexer.h"
 #include "rutile/kernels/cuda/tensors.h"
+#include "rutile/kernels/cuda/thread_handles.h"
 #include "rutile/kernels/walk.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/kernel_table.h"
@@ -99,6 +103,61 @@ TEST(Emulator, ThreadsMeet) {
   ASSERT_EQ(
       launch_blocks(exchange_kernel, {.x = 1, .threads = 64}, nullptr, static_cast<int*>(out)), 0);
   for (int t = 0; t < 64; ++t) EXPECT_EQ(out[t], 63 - t + 1000 * (t ^ 1));
+}
+
+TEST(ThreadHandles, PassFromThreadToThread) {
+  std::atomic<int> made = 0;
+  const auto handle = [&](int device) {
+    int h = 0;
+    throw_if_error((ThreadHandles<int, 1>::get(device, &h, [&](int* out) {
+      *out = 100 * device + ++made;
+      return Status();
+    })));
+    return h;
+  };
+  const int mine = handle(0);
+  EXPECT_EQ(handle(0), mine);
+  int other = 0, next = 0, second = 0;
+  std::thread([&] { other = handle(0); }).join();
+  EXPECT_NE(other, mine);
+  std::thread([&] {
+    next = handle(0);
+    second = handle(1);  // of another device: a new one
+  }).join();
+  EXPECT_EQ(next, other);
+  EXPECT_EQ(second, 103);
+  EXPECT_EQ(handle(0), mine);
+  EXPECT_EQ(made, 3);
+}
+
+TEST(ThreadHandles, AreNotKeptWhereMakingThemFails) {
+  int h = 0;
+  const auto get = [&](Status s) {
+    return ThreadHandles<int, 2>::get(0, &h, [&](int* out) {
+      *out = 7;
+      return s.ok() ? Status() : Status(s.code(), s.message());
+    });
+  };
+  EXPECT_FALSE(get(value_error("none")).ok());
+  EXPECT_TRUE(get(Status()).ok());
+  EXPECT_EQ(h, 7);
+}
+
+void count_kernel(int* calls) { ++*calls; }
+
+// 2^32 + 1 blocks would be cut to one.
+TEST(Launch, RefusesMoreBlocksThanThereAre) {
+  int calls = 0;
+  const auto blocks = [&](int64_t x, int64_t y) {
+    return launch(count_kernel, {.x = x, .y = y, .threads = 1}, nullptr, &calls);
+  };
+  EXPECT_EQ(blocks((int64_t{1} << 32) + 1, 1), kTooManyBlocks);
+  EXPECT_EQ(blocks(int64_t{1} << 31, 1), kTooManyBlocks);
+  EXPECT_EQ(blocks(1, 65536), kTooManyBlocks);
+  EXPECT_EQ(calls, 0);
+  EXPECT_EQ(blocks(2, 65535), 0);
+  EXPECT_EQ(calls, 2 * 65535);
+  EXPECT_EQ(launch_status(kTooManyBlocks).code(), ErrorCode::kUnsupported);
 }
 
 TEST(Faults, NameTheIndex) {
