@@ -11,7 +11,8 @@
 # RUTILE_GPU_DEVICE=fake runs samples, e2e and bench on the tests' pretended device of a build, to try this script: it
 # claims nothing, and its table goes to standard output.
 #
-# Each of the last four takes under ten minutes and appends a dated table to docs/gpu_log.md. Run them from the tree,
+# Each of the last four stops within ten minutes, appends a dated table to docs/gpu_log.md and fails where something in
+# it failed: a sample, a program, an error found, a loss that is not the CPU's to one in a hundred. Run them from the tree,
 # or from the folder into which the pack was extracted (then the table is in gpu_log.md there). cuDNN and cuBLAS are
 # found in nvidia-* packages, inside an installed PyTorch, or by the loader. Without a GPU nothing is run or claimed.
 set -euo pipefail
@@ -30,15 +31,18 @@ if [ -d "$here/../../kernels" ]; then root="$(cd "$here/../.." && pwd)"; log="$r
 else root="$here"; log="$here/gpu_log.md"; fi
 [ "$device" = cuda ] || log="$scratch/log"
 
+library_of() { ldd "$build/lib/librutile.so" | awk -v name="$1" '$1 == name { print $3 }'; }
+
 pack() {
   local build="$root/build/gpu" stage="$root/build/gpu-pack"
   cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DRUTILE_CUDA=ON -DRUTILE_ONEDNN=OFF \
     -DRUTILE_PYTHON=OFF -DRUTILE_BENCHMARKS=OFF -DRUTILE_TESTS=ON -DRUTILE_APPS=ON >/dev/null
   cmake --build "$build" --target rutile rutile_cuda test_gpu mlp lenet resnet50 gpt
-  rm -rf "$stage" && mkdir -p "$stage/bin" "$stage/lib"
+  rm -rf "$stage" && mkdir -p "$stage/bin" "$stage/lib/older"
   cp "$build"/bin/tests/test_gpu "$build"/bin/{mlp,lenet,resnet50,gpt} "$stage/bin/"
   cp -a "$build"/lib/librutile.so* "$build"/lib/librutile_cuda.so "$stage/lib/"
-  cp -L "$(ldd "$build/lib/librutile.so" | awk '$1 == "libgomp.so.1" { print $3 }')" "$stage/lib/"
+  cp -L "$(library_of libgomp.so.1)" "$stage/lib/"
+  cp -L "$(library_of libstdc++.so.6)" "$(library_of libgcc_s.so.1)" "$stage/lib/older/"
   find "$stage" -type f -exec strip {} +
   cp "$here/run.sh" "$here/torch_side.py" "$stage/"
   git -C "$root" rev-parse HEAD >"$stage/commit" 2>/dev/null || true
@@ -61,6 +65,10 @@ find_programs() {
     [ -f "$file" ] || { echo "$file is missing: 'benchmarks/gpu/run.sh pack' first"; exit 1; }
   done
   export RUTILE_TEST_ROOT="$root" LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  # A machine with an older compiler's libraries takes the pack's; a newer one's serve PyTorch too.
+  if [ -d "$lib/older" ] && ldd "$lib/librutile.so" 2>&1 | grep -qE 'GLIBCXX|CXXABI|GCC_|(stdc\+\+|gcc_s).*not found'; then
+    LD_LIBRARY_PATH="$lib/older:$LD_LIBRARY_PATH"
+  fi
   # Folders with NVIDIA's libraries in Python's packages, PyTorch's own among them.
   RUTILE_CUDA_LIBRARIES="$(python3 - <<'PY' 2>/dev/null || true
 import glob, os, site, sys
@@ -82,12 +90,20 @@ need_gpu() {
 
 # heading <mode>: what the table below was made with.
 heading() {
+  deadline=$((SECONDS + 570))
   { echo; echo "## $(date -u +%Y-%m-%d) $1"; echo
     if [ "$device" = cuda ]; then
       nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | sed 's/^/- GPU, driver, memory: /'
     else echo "- no GPU: the tests' device $device"; fi
     echo "- commit: $(cat "$root/commit" 2>/dev/null || git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)"
     echo; } >>"$log"
+}
+
+# within <seconds>: so many, or as many as are left.
+within() {
+  local left=$((deadline - SECONDS))
+  [ "$left" -gt 1 ] || left=1
+  echo $(($1 < left ? $1 : left))
 }
 
 # number <pattern> <file>: the last number behind it, 0 without.
@@ -107,13 +123,22 @@ samples() {
 
 # step <seconds> <program> <device> <mode> <extra>...: a run on synthetic data, its numbers in $scratch/json.
 step() {
-  local limit="$1" program="$2" where="$3" how="$4"; shift 4
+  local limit="$1" program="$2" where="$3" how="$4" status=0; shift 4
   rm -f "$scratch/json"
-  timeout "$limit" "$bin/$program" --dataset synthetic --device "$where" --mode "$how" --seed 1 --json "$scratch/json" "$@" \
-    >/dev/null 2>"$scratch/err"
+  timeout "$(within "$limit")" "$bin/$program" --dataset synthetic --device "$where" --mode "$how" --seed 1 --json "$scratch/json" "$@" \
+    >/dev/null 2>"$scratch/err" || status=$?
+  [ "$status" != 124 ] || echo "took too long" >>"$scratch/err"
+  return "$status"
 }
 # value <key>: of the last step.
 value() { grep -oE "\"$1\": *[^,}]+" "$scratch/json" | sed 's/^[^:]*: *//'; }
+# apart <a> <b>: how far b is from a; "-" where one is no number.
+apart() {
+  awk -v a="$1" -v b="$2" 'BEGIN { n = "^-?[0-9.]+([eE][-+]?[0-9]+)?$"
+    if (a !~ n || b !~ n || a + 0 == 0) print "-"; else printf "%.1e", (b - a) / (a < 0 ? -a : a) }'
+}
+# near <apart>: whether two losses are the same as far as roundings leave them.
+near() { [ "$1" != - ] && awk -v d="$1" 'BEGIN { exit !(d <= 0.01 && d >= -0.01) }'; }
 reason() { tail -1 "$scratch/err" | cut -c1-120 | tr '|' '/'; }
 
 e2e() {
@@ -125,11 +150,12 @@ e2e() {
       local losses=()
       for where in cpu "$device"; do
         if step 70 "$program" "$where" "$how" --steps 5 --batch-size 4 --lr 1e-4; then losses+=("$(value final_loss)")
-        else losses+=("failed: $(reason)"); worst=1; fi
+        else losses+=("failed: $(reason)"); fi
       done
-      local apart
-      apart="$(awk -v a="${losses[0]}" -v b="${losses[1]}" 'BEGIN { if (a + 0 == 0) print "-"; else printf "%.1e", (b - a) / a }')"
-      echo "| $program | $how | ${losses[0]} | ${losses[1]} | $apart |" | tee -a "$log"
+      local difference
+      difference="$(apart "${losses[@]}")"
+      near "$difference" || worst=1
+      echo "| $program | $how | ${losses[0]} | ${losses[1]} | $difference |" | tee -a "$log"
     done
   done
   return "$worst"
@@ -139,17 +165,17 @@ bench() {
   heading bench
   { echo "| network | batch | precision | mode | per second | device MiB | PyTorch eager | torch.compile |"
     echo "| --- | --- | --- | --- | --- | --- | --- | --- |"; } >>"$log"
-  local quick=""
+  local quick="" worst=0
   [ "$device" = cuda ] || quick=1
   while read -r program batch steps; do
     [ -z "$quick" ] || { batch=2; steps=1; }
     local torch
-    torch="$(timeout 120 python3 "$here/torch_side.py" "$program" "$batch" 2>/dev/null || echo "- -")"
+    torch="$(timeout "$(within 120)" python3 "$here/torch_side.py" "$program" "$batch" 2>/dev/null || echo "- -")"
     for how in eager graph; do
       local ours="failed" memory="-"
       if step 60 "$program" "$device" "$how" --steps "$steps" --batch-size "$batch" --precision bf16; then
         ours="$(value items_per_second)"; memory="$(value device_peak_mb)"
-      else echo "$program $how: $(reason)"; fi
+      else echo "$program $how: $(reason)"; worst=1; fi
       echo "| $program | $batch | bf16 | $how | $ours | $memory | ${torch% *} | ${torch#* } |" | tee -a "$log"
     done
   done <<LIST
@@ -158,11 +184,12 @@ lenet 256 200
 resnet50 256 30
 gpt 16 30
 LIST
+  return "$worst"
 }
 
 sanitize() {
+  command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is not installed"; return 1; }
   heading sanitize
-  command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is not installed" | tee -a "$log"; return 1; }
   { echo "| tool | exit | errors |"; echo "| --- | --- | --- |"; } >>"$log"
   local out="$scratch/out" worst=0
   for tool in memcheck racecheck; do
