@@ -74,6 +74,7 @@
 #include "rutile/ops/amp.h"
 #include "rutile/ops/arrange.h"
 #include "rutile/ops/attention.h"
+#include "rutile/ops/bitcast.h"
 #include "rutile/ops/calculus.h"
 #include "rutile/ops/complex.h"
 #include "rutile/ops/control.h"

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/kernels/complex_pairs.h"
 
+#include <vector>
+
 #include "rutile/core/complex.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/kernel_table.h"
+#include "rutile/ops/optim.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/scatter.h"
+#include "rutile/ops/update.h"
 #include "rutile/ops/view.h"
 
 namespace rutile::kernels {
@@ -111,6 +115,33 @@ bool supports(const CallMeta& c, Reason* reason) {
   return false;
 }
 
+// Ops of many tensors that do the same to each element, or to each tensor as a whole.
+bool supports_each(const CallMeta& c, Reason* reason) {
+  bool room = true;
+  for (const TensorMeta* m : c.inputs) room = room && (!m || m->rank() < kMaxRank);
+  if (any_complex(c) && all_strided(c) && room) return true;
+  reason->text = "takes strided complex numbers";
+  return false;
+}
+
+template <Rows kRows>
+Status prepare_each(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  auto p = std::make_unique<PairsPlan>();
+  p->attrs = AnyAttrs(c.op->attrs, c.attrs);
+  const auto inner_meta = [](const TensorMeta& m) { return is_complex(m.dtype) ? as_pairs(m) : m; };
+  std::vector<TensorMeta> metas, out;
+  for (const TensorMeta* m : c.inputs) metas.push_back(m ? inner_meta(*m) : TensorMeta());
+  for (const TensorMeta& m : c.outputs) out.push_back(inner_meta(m));
+  std::vector<const TensorMeta*> in;
+  for (size_t i = 0; i < metas.size(); ++i) in.push_back(c.inputs[i] ? &metas[i] : nullptr);
+  RUTILE_RETURN_IF_ERROR(
+      make_plan(CallMeta{c.op, p->attrs.get(), in, out}, DeviceType::kCpu, &p->inner, kRows));
+  p->run = run;
+  p->workspace_bytes = p->inner->workspace_bytes;
+  *plan = std::move(p);
+  return Status();
+}
+
 template <Rows kRows>
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<PairsPlan>();
@@ -138,6 +169,19 @@ void register_complex_pairs(bool reference) {
                      .prepare = reference ? prepare<Rows::kReference> : prepare<Rows::kAll>,
                      .reference = reference});
   }
+  const auto each = [&](const OpDef& op) {
+    register_kernel(
+        {.op = &op,
+         .name = reference ? "pairs_ref" : "pairs",
+         .supports = supports_each,
+         .prepare = reference ? prepare_each<Rows::kReference> : prepare_each<Rows::kAll>,
+         .reference = reference});
+  };
+  for (const ops::UpdateFamily& f : ops::update_families()) {
+    each(*f.single);
+    each(*f.multi);
+  }
+  for (const OpDef* op : {&ops::kAssignAdd, &ops::kUnscaleAndCheck, &ops::kGlobalNorm}) each(*op);
 }
 
 }  // namespace rutile::kernels

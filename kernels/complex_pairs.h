@@ -18,6 +18,9 @@ bool only_real(const CallMeta& c, Reason* reason);
 // Registers them; the reference ones run reference rows inside.
 void register_complex_pairs(bool reference);
 
+// Those of convolutions, from real ones.
+void register_complex_conv(bool reference);
+
 template <class T>
 inline constexpr bool kIsComplex = false;
 template <class R>

@@ -133,6 +133,7 @@ RUTILE_BINARY_FN(Fmax, Real, a >= b || b != b ? a : b)
 RUTILE_BINARY_FN(Fmin, Real, a <= b || b != b ? a : b)
 RUTILE_BINARY_FN(Igamma, Float, static_cast<T>(special::igamma(a, b)))
 RUTILE_BINARY_FN(Igammac, Float, static_cast<T>(special::igammac(a, b)))
+RUTILE_BINARY_FN(IgammaGradA, Float, static_cast<T>(special::igamma_slope(a, b)))
 RUTILE_BINARY_FN(Zeta, Float, static_cast<T>(special::zeta(a, b)))
 RUTILE_UNARY_FN(Ndtr, Float, static_cast<T>(special::ndtr(x)))
 RUTILE_UNARY_FN(LogNdtr, Float, static_cast<T>(special::log_ndtr(x)))
@@ -204,6 +205,19 @@ RUTILE_UNARY_FN(Threshold, Number,
                 fn::choose(x <= fn::bound<T>(p[0], false), fn::bound<T>(p[1], false), x))
 RUTILE_UNARY_FN(Softshrink, Float, fn::soft_shrink(x, T(p[0])))
 RUTILE_UNARY_FN(Hardshrink, Float, fn::choose((x >= T(-p[0])) & (x <= T(p[0])), T(0), x))
+
+// From the nearer end, so that weights 0 and 1 give the ends themselves.
+template <class M>
+struct Lerp {
+  static constexpr Domain kDomain = Domain::kFloat;
+  const double* p = nullptr;
+  template <class T>
+  RUTILE_FN T operator()(T x, T end, T weight) const {
+    const T d = end - x;
+    return fn::choose((weight < T(0.5)) & (weight > T(-0.5)), x + weight * d,
+                      end - d * (T(1) - weight));
+  }
+};
 
 template <class M>
 struct Where {

@@ -13,6 +13,7 @@ void register_pool_cpu();
 void register_attention_cpu();
 void register_batch_norm_cpu();
 void register_view_cpu();
+void register_bitcast_cpu();
 void register_index_cpu();
 void register_optim_cpu();
 void register_update_cpu();
@@ -88,6 +89,7 @@ void register_all() {
   register_elementwise_cpu();
   register_batch_norm_cpu();
   register_view_cpu();
+  register_bitcast_cpu();
   register_index_cpu();
   register_optim_cpu();
   register_update_cpu();

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/nn/parameter.h"
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/transfer.h"
 
 namespace rutile::nn {
 
-namespace {
-bool trainable(DType t) { return is_floating(t); }
-}  // namespace
-
 Parameter::Parameter(std::string name, Tensor value, bool frozen) {
-  const bool trained = !frozen && value.defined() && trainable(value.dtype());
+  const bool trained = !frozen && value.defined() && is_differentiable(value.dtype());
   if (!value.defined())
     throw_error(ErrorCode::kType, cat("parameter ", name, " got an empty Tensor"));
   requires_grad_ = trained;
@@ -18,7 +15,7 @@ Parameter::Parameter(std::string name, Tensor value, bool frozen) {
 }
 
 void Parameter::set_requires_grad(bool on) {
-  if (on && !trainable(meta().dtype)) {
+  if (on && !is_differentiable(meta().dtype)) {
     throw_error(ErrorCode::kType, cat("parameter ", name(), " ", meta(), " has no gradient"));
   }
   if (on != requires_grad_) edition.fetch_add(1, std::memory_order_relaxed);

@@ -28,7 +28,7 @@ Tensor first_value(const Shape& shape, int64_t width) {
 }
 
 struct Weights {
-  Tensor w_ih, w_hh, b_ih, b_hh;
+  Tensor w_ih, w_hh, b_ih, b_hh, w_hr;
 };
 
 // The inputs of all steps in one product, then the steps. Only gru needs its second bias apart.
@@ -37,7 +37,8 @@ ops::RecurrentResult run_sequence(RecurrentKind kind, const Tensor& x, const Wei
                                   bool reverse) {
   const bool apart = kind == RecurrentKind::kGru || !w.b_ih.defined();
   const Tensor gx = ops::linear(x, w.w_ih, apart ? w.b_ih : w.b_ih + w.b_hh);
-  return ops::recurrent(gx, h0, c0, w.w_hh, apart ? w.b_hh : Tensor(), lengths, {kind, reverse});
+  return ops::recurrent(gx, h0, c0, w.w_hh, apart ? w.b_hh : Tensor(), lengths, {kind, reverse},
+                        w.w_hr);
 }
 
 Tensor value_or_none(const ParameterPtr& p) { return p ? p->read() : Tensor(); }
@@ -53,16 +54,25 @@ Recurrent::Recurrent(RecurrentKind kind, int64_t in, int64_t width, RecurrentOpt
   if (!(o.dropout >= 0 && o.dropout < 1)) {
     throw_error(ErrorCode::kValue, cat("dropout is in [0, 1), got ", o.dropout));
   }
+  if (o.proj < 0 || o.proj >= width || (o.proj > 0 && kind != RecurrentKind::kLstm)) {
+    throw_error(ErrorCode::kValue,
+                cat("proj is for an LSTM, from 1 to below its width ", width, ", got ", o.proj));
+  }
   const int64_t ways = o.bidirectional ? 2 : 1, rows = ops::gates_of(kind) * width;
+  const int64_t state = state_width();
   for (int64_t k = 0; k < o.layers * ways; ++k) {
     Direction& d = directions_.emplace_back();
-    const int64_t layer = k / ways, from = layer == 0 ? in : ways * width;
+    const int64_t layer = k / ways, from = layer == 0 ? in : ways * state;
     const std::string end = cat("_l", layer, k % ways ? "_reverse" : "");
     register_parameter("weight_ih" + end, first_value({rows, from}, width), &d.w_ih);
-    register_parameter("weight_hh" + end, first_value({rows, width}, width), &d.w_hh);
-    if (!o.bias) continue;
-    register_parameter("bias_ih" + end, first_value({rows}, width), &d.b_ih);
-    register_parameter("bias_hh" + end, first_value({rows}, width), &d.b_hh);
+    register_parameter("weight_hh" + end, first_value({rows, state}, width), &d.w_hh);
+    if (o.bias) {
+      register_parameter("bias_ih" + end, first_value({rows}, width), &d.b_ih);
+      register_parameter("bias_hh" + end, first_value({rows}, width), &d.b_hh);
+    }
+    if (o.proj > 0) {
+      register_parameter("weight_hr" + end, first_value({state, width}, width), &d.w_hr);
+    }
   }
 }
 
@@ -74,6 +84,7 @@ std::string Recurrent::extra_repr() const {
   if (options_.batch_first) text += ", batch_first=true";
   if (options_.dropout > 0) text += cat(", dropout=", options_.dropout);
   if (options_.bidirectional) text += ", bidirectional=true";
+  if (options_.proj > 0) text += cat(", proj=", options_.proj);
   return text;
 }
 
@@ -101,8 +112,9 @@ void Recurrent::check(const Tensor& x, const RecurrentStart& s) const {
                             options_.batch_first ? " after the exchange of batch_first" : "",
                             ", got ", x.meta()));
   }
-  const Shape state{static_cast<int64_t>(directions_.size()), x.dim(1), width_};
+  const auto states = static_cast<int64_t>(directions_.size());
   for (const auto& [name, t] : {std::pair("h", &s.h), std::pair("c", &s.c)}) {
+    const Shape state{states, x.dim(1), t == &s.h ? state_width() : width_};
     if (t->defined() && !(t->shape() == state)) {
       refuse(type_name(),
              cat(name, " expects ", state, " (layers and directions, n, width), got ", t->meta()));
@@ -116,7 +128,8 @@ void Recurrent::check(const Tensor& x, const RecurrentStart& s) const {
 
 RecurrentOutput Recurrent::direction(const Tensor& x, const Direction& d, const Tensor& h0,
                                      const Tensor& c0, const Tensor& lengths, bool reverse) const {
-  const Weights w{d.w_ih->read(), d.w_hh->read(), value_or_none(d.b_ih), value_or_none(d.b_hh)};
+  const Weights w{d.w_ih->read(), d.w_hh->read(), value_or_none(d.b_ih), value_or_none(d.b_hh),
+                  value_or_none(d.w_hr)};
   const ops::RecurrentResult r = run_sequence(kind_, x, w, h0, c0, lengths, reverse);
   return {r.y, r.h, r.c};
 }
@@ -136,16 +149,16 @@ RecurrentOutput Recurrent::sequence(Tensor x, const RecurrentStart& given) {
   const int64_t ways = options_.bidirectional ? 2 : 1, steps = x.dim(0);
   const DType dtype = directions_[0].w_hh->meta().dtype;
   const bool lstm = kind_ == RecurrentKind::kLstm;
-  Tensor zero, alive;
-  if (!start.h.defined() || (lstm && !start.c.defined())) {
-    zero = ops::zeros({x.dim(1), width_}, dtype);
-  }
+  const int64_t n = x.dim(1);
+  Tensor zero_h, zero_c, alive;
+  if (!start.h.defined()) zero_h = ops::zeros({n, state_width()}, dtype);
+  if (lstm && !start.c.defined()) zero_c = ops::zeros({n, width_}, dtype);
   if (start.lengths.defined()) {
     start.lengths = ops::cast(start.lengths, DType::kI64);
     const Tensor t = ops::reshape(ops::arange(0, steps, 1, DType::kI64), {steps, 1, 1});
-    alive = ops::less(t, ops::reshape(start.lengths, {1, x.dim(1), 1}));
+    alive = ops::less(t, ops::reshape(start.lengths, {1, n, 1}));
   }
-  auto first = [&](const Tensor& all, size_t k) {
+  auto first = [&](const Tensor& all, const Tensor& zero, size_t k) {
     return all.defined() ? ops::select(all, 0, static_cast<int64_t>(k)) : zero;
   };
   std::vector<Tensor> hs, cs;
@@ -154,8 +167,8 @@ RecurrentOutput Recurrent::sequence(Tensor x, const RecurrentStart& given) {
     std::vector<Tensor> ys;
     for (int64_t way = 0; way < ways; ++way, ++k) {
       const RecurrentOutput r =
-          direction(x, directions_[k], first(start.h, k), lstm ? first(start.c, k) : Tensor(),
-                    start.lengths, way > 0);
+          direction(x, directions_[k], first(start.h, zero_h, k),
+                    lstm ? first(start.c, zero_c, k) : Tensor(), start.lengths, way > 0);
       ys.push_back(alive.defined() ? ops::where(alive, r.y, ops::zeros_like(r.y)) : r.y);
       hs.push_back(r.h);
       cs.push_back(r.c);
@@ -215,7 +228,7 @@ std::vector<Tensor> RecurrentCell::construct_many(const std::vector<Tensor>& in)
   };
   const bool lstm = kind_ == RecurrentKind::kLstm;
   const Weights w{weight_ih->read(), weight_hh->read(), value_or_none(bias_ih),
-                  value_or_none(bias_hh)};
+                  value_or_none(bias_hh), Tensor()};
   const ops::RecurrentResult r = run_sequence(kind_, ops::expand_dims(x, 0), w, start(1),
                                               lstm ? start(2) : Tensor(), {}, false);
   if (lstm && in.size() > 2) return {r.h, r.c};

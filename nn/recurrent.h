@@ -21,9 +21,11 @@ struct RecurrentOptions {
   bool batch_first = false;    // x and y are [n, t, ...]
   double dropout = 0;          // of each layer's output but the last one's, in training
   bool bidirectional = false;  // y has both directions side by side
+  int64_t proj = 0;            // of an LSTM: h is projected to so many numbers, below width
 };
 
-// What a sequence begins with; what is left out is zero. h and c: [layers * directions, n, h].
+// What a sequence begins with; what is left out is zero. h and c: [layers * directions, n, h]; with
+// a projection h [.., proj].
 struct RecurrentStart {
   Tensor h = {}, c = {};
   Tensor lengths = {};  // i64 [n]: sequence i has that many steps; y is 0 behind them
@@ -50,12 +52,13 @@ class RUTILE_API Recurrent : public Cell {
 
  private:
   struct Direction {
-    ParameterPtr w_ih, w_hh, b_ih, b_hh;
+    ParameterPtr w_ih, w_hh, b_ih, b_hh, w_hr;
   };
   RecurrentOutput sequence(Tensor x, const RecurrentStart& start);
   RecurrentOutput direction(const Tensor& x, const Direction& d, const Tensor& h0, const Tensor& c0,
                             const Tensor& lengths, bool reverse) const;
   void check(const Tensor& x, const RecurrentStart& start) const;
+  int64_t state_width() const { return options_.proj > 0 ? options_.proj : width_; }
 
   RecurrentKind kind_;
   int64_t in_, width_;

@@ -20,9 +20,9 @@ struct Conv2dAttrs {
   RUTILE_REFLECT(stride, pad, dilation, groups)
 };
 // x [N,I,H,W], weight [O,I/groups,kh,kw], bias [O] give [N,O,OH,OW] with
-// OH = (H + 2 pad - dilation (kh - 1) - 1) / stride + 1. Floating dtypes, promoted to a common one;
-// N may be 0. The gradients of weight and bias come out in f32 when x is f16 or bf16. Error kValue
-// for shapes that do not fit together or a kernel larger than the padded image.
+// OH = (H + 2 pad - dilation (kh - 1) - 1) / stride + 1. Floating and complex dtypes, promoted to
+// one; N may be 0. The gradients of weight and bias come out in f32 when x is f16 or bf16. Error
+// kValue for shapes that do not fit together or a kernel larger than the padded image.
 extern RUTILE_API const OpDef kConv2d;
 RUTILE_API Tensor conv2d(Arg x, Arg weight, const Tensor& bias = {}, Conv2dAttrs attrs = {});
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/image_meta.h"
 
 namespace rutile::ops::conv_rules {
@@ -47,7 +48,8 @@ Status check_operands(const Shape& x, const Shape& w, const Geometry& a, const c
 // Two for each multiplication with an addition: each pixel of the result (dy, backward) meets each
 // weight of its group.
 double products(const TensorMeta& pixels, const TensorMeta& weight) {
-  return 2 * elements(pixels) * static_cast<double>(product(weight.shape, 1, weight.rank()));
+  return (is_complex(pixels.dtype) ? 8 : 2) * elements(pixels) *
+         static_cast<double>(product(weight.shape, 1, weight.rank()));
 }
 
 }  // namespace
@@ -108,7 +110,9 @@ Status transposed_shape(const Shape& x, const Shape& w, const Geometry& a, const
 
 Status check_dtypes(const CallMeta& c) {
   const DType t = c.in(0).dtype;
-  if (!is_floating(t)) return type_error(cat("expects a floating dtype, got ", t));
+  if (!is_differentiable(t)) {
+    return type_error(cat("expects a floating dtype or a complex one, got ", t));
+  }
   for (int i = 1; i < c.num_inputs(); ++i) {
     if (c.has(i) && c.in(i).dtype != t) {
       return type_error(cat("expects one dtype, got ", t, " and ", c.in(i).dtype));
@@ -117,7 +121,8 @@ Status check_dtypes(const CallMeta& c) {
   return Status();
 }
 
-Status check_out_dtype(const OptionalDType& t) {
+Status check_out_dtype(const OptionalDType& t, DType in) {
+  if (t.set && is_complex(in)) return type_error(cat("out_dtype is for real numbers, not ", in));
   if (t.set && !is_floating(t.value)) {
     return type_error(cat("out_dtype expects a floating dtype, got ", t.value));
   }

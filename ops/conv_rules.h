@@ -5,6 +5,7 @@
 // weight_grad of two tensors and attributes.
 #pragma once
 
+#include "rutile/ops/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/image_meta.h"
@@ -42,7 +43,7 @@ Status output_shape(const Shape& x, const Shape& w, const Geometry& a, Shape* y)
 Status transposed_shape(const Shape& x, const Shape& w, const Geometry& a, const Dims& output_pad,
                         Shape* y);
 Status check_dtypes(const CallMeta& c);
-Status check_out_dtype(const OptionalDType& t);
+Status check_out_dtype(const OptionalDType& t, DType in);
 Status check_bias(const CallMeta& c, int64_t channels);
 Status check_dy(const Shape& dy, const Shape& y);
 // An image beside another one: blocked like it, otherwise channels-last.
@@ -78,6 +79,7 @@ inline Tensor bias_grad(const Tensor& g, DType dtype) {
   return sum(g, a);
 }
 
+// Of complex numbers the gradient by one factor takes the conjugate of the other.
 template <class Family>
 GradResult grad_conv(GradCtx& ctx) {
   const auto& a = ctx.attrs<typename Family::Attrs>();
@@ -88,13 +90,13 @@ GradResult grad_conv(GradCtx& ctx) {
   if (ctx.needs(0)) {
     auto to = copy_geometry<typename Family::InputGradAttrs>(a);
     to.input_shape = ctx.in_meta(0).shape;
-    r[0] = Family::input_grad(g, ctx.in(1), to);
+    r[0] = Family::input_grad(g, conj(ctx.in(1)), to);
   }
   if (ctx.needs(1)) {
     auto to = copy_geometry<typename Family::WeightGradAttrs>(a);
     to.weight_shape = ctx.in_meta(1).shape;
-    to.out_dtype = weight_type;
-    r[1] = Family::weight_grad(g, ctx.in(0), to);
+    if (!is_complex(weight_type)) to.out_dtype = weight_type;
+    r[1] = Family::weight_grad(g, conj(ctx.in(0)), to);
   }
   if (ctx.num_inputs() > 2 && ctx.needs(2)) r[2] = bias_grad(g, weight_type);
   return r;
@@ -106,7 +108,7 @@ template <class Family>
 Status infer_input_grad(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_dtypes(c));
   const auto& a = c.as<typename Family::InputGradAttrs>();
-  RUTILE_RETURN_IF_ERROR(check_out_dtype(a.out_dtype));
+  RUTILE_RETURN_IF_ERROR(check_out_dtype(a.out_dtype, c.in(0).dtype));
   Shape y;
   RUTILE_RETURN_IF_ERROR(output_shape(a.input_shape, c.in(1).shape, geometry(a), &y));
   RUTILE_RETURN_IF_ERROR(check_dy(c.in(0).shape, y));
@@ -123,13 +125,13 @@ GradResult grad_input_grad(GradCtx& ctx) {
   GradResult r;
   r.resize(2);
   if (ctx.needs(0)) {
-    r[0] = Family::conv(ctx.grad(), ctx.in(1), copy_geometry<typename Family::Attrs>(a));
+    r[0] = Family::conv(ctx.grad(), conj(ctx.in(1)), copy_geometry<typename Family::Attrs>(a));
   }
   if (ctx.needs(1)) {
     auto to = copy_geometry<typename Family::WeightGradAttrs>(a);
     to.weight_shape = ctx.in_meta(1).shape;
     if (is_low_precision(ctx.in_meta(1).dtype)) to.out_dtype = DType::kF32;
-    r[1] = Family::weight_grad(ctx.in(0), ctx.grad(), to);
+    r[1] = Family::weight_grad(conj(ctx.in(0)), ctx.grad(), to);
   }
   return r;
 }
@@ -138,7 +140,7 @@ template <class Family>
 Status infer_weight_grad(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_dtypes(c));
   const auto& a = c.as<typename Family::WeightGradAttrs>();
-  RUTILE_RETURN_IF_ERROR(check_out_dtype(a.out_dtype));
+  RUTILE_RETURN_IF_ERROR(check_out_dtype(a.out_dtype, c.in(0).dtype));
   Shape y;
   RUTILE_RETURN_IF_ERROR(output_shape(c.in(1).shape, a.weight_shape, geometry(a), &y));
   RUTILE_RETURN_IF_ERROR(check_dy(c.in(0).shape, y));
@@ -155,12 +157,12 @@ GradResult grad_weight_grad(GradCtx& ctx) {
   GradResult r;
   r.resize(2);
   if (ctx.needs(0)) {
-    r[0] = Family::conv(ctx.in(1), ctx.grad(), copy_geometry<typename Family::Attrs>(a));
+    r[0] = Family::conv(conj(ctx.in(1)), ctx.grad(), copy_geometry<typename Family::Attrs>(a));
   }
   if (ctx.needs(1)) {
     auto to = copy_geometry<typename Family::InputGradAttrs>(a);
     to.input_shape = ctx.in_meta(1).shape;
-    r[1] = Family::input_grad(ctx.in(0), ctx.grad(), to);
+    r[1] = Family::input_grad(conj(ctx.in(0)), ctx.grad(), to);
   }
   return r;
 }
@@ -207,14 +209,14 @@ GradResult grad_transpose(GradCtx& ctx) {
   GradResult r;
   r.resize(ctx.num_inputs());
   if (ctx.needs(0)) {
-    r[0] = Family::conv(g, ctx.in(1), copy_geometry<typename Family::Attrs>(a));
+    r[0] = Family::conv(g, conj(ctx.in(1)), copy_geometry<typename Family::Attrs>(a));
     if (!lacking.empty()) r[0] = slice(r[0], Dims::filled(x.rank(), 0), x.shape);
   }
   if (ctx.needs(1)) {
     auto to = copy_geometry<typename Family::WeightGradAttrs>(a);
     to.weight_shape = ctx.in_meta(1).shape;
-    to.out_dtype = weight_type;
-    r[1] = Family::weight_grad(with_pixels(ctx.in(0), lacking), g, to);
+    if (!is_complex(weight_type)) to.out_dtype = weight_type;
+    r[1] = Family::weight_grad(with_pixels(conj(ctx.in(0)), lacking), g, to);
   }
   if (ctx.num_inputs() > 2 && ctx.needs(2)) r[2] = bias_grad(g, weight_type);
   return r;

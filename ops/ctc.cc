@@ -55,17 +55,33 @@ Status infer_ctc_nll(const CallMeta& c, TensorMeta* out) {
   *out = TensorMeta(shape, wide(c.in(0).dtype), c.in(0).device);
   return Status();
 }
+// Input i: one number for each sequence.
+Status check_losses(const CallMeta& c, int i, const char* name, const TensorMeta& x,
+                    const Shape& shape) {
+  RUTILE_RETURN_IF_ERROR(check_shape(name, c.in(i), shape));
+  if (c.in(i).dtype == wide(x.dtype)) return Status();
+  return type_error(cat(name, " expects ", wide(x.dtype), ", got ", c.in(i).dtype));
+}
 Status infer_ctc_nll_grad(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(1);
   Shape shape;
   RUTILE_RETURN_IF_ERROR(check_ctc(c, 1, c.as<CtcNllAttrs>().blank, &shape));
-  for (int i : {0, 5}) {
-    RUTILE_RETURN_IF_ERROR(check_shape(i ? "nll" : "dy", c.in(i), shape));
-    if (c.in(i).dtype != wide(x.dtype)) {
-      return type_error(cat(i ? "nll" : "dy", " expects ", wide(x.dtype), ", got ", c.in(i).dtype));
-    }
-  }
+  RUTILE_RETURN_IF_ERROR(check_losses(c, 0, "dy", x, shape));
+  RUTILE_RETURN_IF_ERROR(check_losses(c, 5, "nll", x, shape));
   *out = TensorMeta(x.shape, x.dtype, x.device);
+  return Status();
+}
+
+Status infer_ctc_nll_grad_grad(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta &ddx = c.in(0), &x = c.in(2);
+  Shape shape;
+  RUTILE_RETURN_IF_ERROR(check_ctc(c, 2, c.as<CtcNllAttrs>().blank, &shape));
+  RUTILE_RETURN_IF_ERROR(check_shape("ddx", ddx, x.shape));
+  if (ddx.dtype != x.dtype) return type_error(cat("ddx expects ", x.dtype, ", got ", ddx.dtype));
+  RUTILE_RETURN_IF_ERROR(check_losses(c, 1, "dy", x, shape));
+  RUTILE_RETURN_IF_ERROR(check_losses(c, 6, "nll", x, shape));
+  out[0] = TensorMeta(x.shape, x.dtype, x.device);
+  out[1] = TensorMeta(shape, wide(x.dtype), x.device);
   return Status();
 }
 
@@ -89,6 +105,14 @@ GradResult grad_ctc_nll(GradCtx& c) {
       Tensor(), Tensor(), Tensor()};
 }
 
+GradResult grad_ctc_nll_grad(GradCtx& c) {
+  const Tensor in[] = {c.grad(), c.in(0), c.in(1), c.in(2), c.in(3), c.in(4), c.in(5)};
+  const TensorList r = call_n(kCtcNllGradGrad, c.raw_attrs(), in);
+  // nll stands in dx as the factor exp(nll).
+  const Tensor by_nll = c.needs(5) ? c.in(0) * r[1] : Tensor();
+  return {r[1], r[0], Tensor(), Tensor(), Tensor(), by_nll};
+}
+
 // A sum of three exponentials for each step and each place of the target with its blanks.
 double lattice(const CallMeta& c, int first) {
   const TensorMeta &x = c.in(first), &targets = c.in(first + 1);
@@ -98,6 +122,7 @@ double lattice(const CallMeta& c, int first) {
 }
 double ctc_flops(const CallMeta& c) { return lattice(c, 0); }
 double ctc_grad_flops(const CallMeta& c) { return 3 * lattice(c, 1); }
+double ctc_grad_grad_flops(const CallMeta& c) { return 5 * lattice(c, 2); }
 
 }  // namespace
 
@@ -136,9 +161,21 @@ constinit const OpDef kCtcNllGrad =
             .attrs = attrs_of<CtcNllAttrs>(),
             .infer = infer_ctc_nll_grad,
             .flops = ctc_grad_flops,
+            .grad = grad_ctc_nll_grad,
+            .saves = {"dy", "log_probs", "targets", "input_lengths", "target_lengths", "nll"},
             .amp = Amp::kKeep,
             .checks_values = true,
-            .no_grad = "second derivatives of ctc_loss are not computed",
             .doc = "Gradient of ctc_nll by log_probs."});
+constinit const OpDef kCtcNllGradGrad = define(
+    {.name = "ctc_nll_grad_grad",
+     .inputs = {"ddx", "dy", "log_probs", "targets", "input_lengths", "target_lengths", "nll"},
+     .outputs = {"dx", "ddy"},
+     .attrs = attrs_of<CtcNllAttrs>(),
+     .infer = infer_ctc_nll_grad_grad,
+     .flops = ctc_grad_grad_flops,
+     .amp = Amp::kKeep,
+     .checks_values = true,
+     .no_grad = "third derivatives of ctc_loss are not computed",
+     .doc = "Gradient of ctc_nll_grad."});
 
 }  // namespace rutile::ops

@@ -29,7 +29,7 @@ struct CtcLossAttrs {
 // target does not fit into its input. Computed in f32 for low precision; the loss is then f32.
 // Errors: kIndex for a length or a class out of range, kValue for shapes. The gradient is that of
 // the formula by log_probs as they are (probabilities that do not sum to 1 included), 0 behind
-// input_lengths; it is not differentiated again.
+// input_lengths; it is differentiated once more.
 extern RUTILE_API const OpDef kCtcLoss;
 RUTILE_API Tensor ctc_loss(Arg log_probs, Arg targets, Arg input_lengths, Arg target_lengths,
                            CtcLossAttrs a = {});
@@ -41,5 +41,8 @@ struct CtcNllAttrs {
 // Its kernels: the losses [n] (0-d) before the reduction, and their gradient.
 extern RUTILE_API const OpDef kCtcNll;
 extern RUTILE_API const OpDef kCtcNllGrad;
+// The gradient of that one, of dx = dy * s: from the gradient `ddx` of dx that by log_probs with
+// nll as it is, and by dy the sums [n] of ddx * s over each sequence (0 where nll is infinite).
+extern RUTILE_API const OpDef kCtcNllGradGrad;
 
 }  // namespace rutile::ops

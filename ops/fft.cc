@@ -42,11 +42,13 @@ int64_t own_points(const FftAttrs& a, const TensorMeta& x) {
 Status infer_fft(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(0);
   const auto& a = c.as<FftAttrs>();
-  if (!is_complex(x.dtype)) return type_error(cat("expects complex numbers, got ", x.dtype));
+  if (!is_complex(x.dtype) && x.dtype != DType::kF32 && x.dtype != DType::kF64) {
+    return type_error(cat("expects complex numbers, f32 or f64, got ", x.dtype));
+  }
   int axis = 0;
   int64_t n = own_points(a, x);
   RUTILE_RETURN_IF_ERROR(points(a, x, &axis, &n));
-  return made(x, axis, n, x.dtype, out);
+  return made(x, axis, n, complex_dtype(x.dtype), out);
 }
 
 Status infer_rfft(const CallMeta& c, TensorMeta* out) {
@@ -112,7 +114,8 @@ GradResult grad_fft(GradCtx& c) {
   const auto& a = c.attrs<FftAttrs>();
   const int axis = axis_of(c);
   const Tensor g = other(c.grad(), {-1, axis, dual(a.norm)});
-  return {resized(g, axis, c.in_meta(0).shape[axis])};
+  const Tensor dx = resized(g, axis, c.in_meta(0).shape[axis]);
+  return {is_complex(c.in_meta(0).dtype) ? dx : real(dx)};
 }
 GradResult grad_rfft(GradCtx& c) {
   const auto& a = c.attrs<FftAttrs>();
@@ -141,6 +144,7 @@ double fft_flops(const CallMeta& c) {
 }
 
 Tensor as_complex(const Tensor& x) { return cast(x, complex_dtype(x.dtype())); }
+// f32 and f64 stay real: their transforms cost half.
 Tensor as_real(const Tensor& x) {
   return is_complex(x.dtype()) || x.dtype() == DType::kF64 ? x : cast(x, DType::kF32);
 }
@@ -237,8 +241,8 @@ double frequency_step(const char* name, int64_t n, double d) {
   Tensor function(Arg x, FftAttrs attrs) {                                \
     return call1(constant, &attrs, {prepared(x.tensor)}, x.where);        \
   }
-RUTILE_FFT(kFft, fft, as_complex, infer_fft, grad_fft<ifft>, "Discrete Fourier transform.")
-RUTILE_FFT(kIfft, ifft, as_complex, infer_fft, grad_fft<fft>, "Inverse Fourier transform.")
+RUTILE_FFT(kFft, fft, as_real, infer_fft, grad_fft<ifft>, "Discrete Fourier transform.")
+RUTILE_FFT(kIfft, ifft, as_real, infer_fft, grad_fft<fft>, "Inverse Fourier transform.")
 RUTILE_FFT(kRfft, rfft, as_real, infer_rfft, grad_rfft,
            "Fourier transform of real numbers, without the conjugate half.")
 RUTILE_FFT(kIrfft, irfft, as_complex, infer_irfft, grad_irfft,

@@ -9,7 +9,6 @@
 //
 // Any length is fast: products of primes up to 31 directly, others by Bluestein's convolution. c64
 // and f32 compute in single precision, c128 and f64 in double; other real types are cast to f32.
-// Real input of fft and ifft is cast to complex.
 //
 // Errors: kIndex for an axis out of range, kValue for a length below 1 or an axis named twice,
 // kType for complex input where real is wanted, and the other way round.
@@ -30,6 +29,7 @@ struct FftAttrs {
   FftNorm norm = FftNorm::kBackward;
   RUTILE_REFLECT(n, axis, norm)
 };
+// Of complex or real x; the result is complex.
 extern RUTILE_API const OpDef kFft, kIfft;
 RUTILE_API Tensor fft(Arg x, FftAttrs attrs = {});
 RUTILE_API Tensor ifft(Arg x, FftAttrs attrs = {});

@@ -270,10 +270,11 @@ Shape kept_shape(const Shape& shape, uint32_t reduced) {
 
 double fused_cost(const OpDef& op) {
   for (const OpDef* dear :
-       {&kGcd,      &kLcm,       &kNextafter, &kCbrt,     &kSinc,     &kErfinv,    &kLgamma,
-        &kDigamma,  &kPolygamma, &kI0,        &kI1,       &kIgamma,   &kIgammac,   &kZeta,
-        &kNdtr,     &kLogNdtr,   &kNdtri,     &kErfcx,    &kI0e,      &kI1e,       &kBesselJ0,
-        &kBesselJ1, &kBesselY0,  &kBesselY1,  &kBesselK0, &kBesselK1, &kBesselK0e, &kBesselK1e}) {
+       {&kGcd,      &kLcm,         &kNextafter, &kCbrt,      &kSinc,     &kErfinv,
+        &kLgamma,   &kDigamma,     &kPolygamma, &kI0,        &kI1,       &kIgamma,
+        &kIgammac,  &kIgammaGradA, &kZeta,      &kNdtr,      &kLogNdtr,  &kNdtri,
+        &kErfcx,    &kI0e,         &kI1e,       &kBesselJ0,  &kBesselJ1, &kBesselY0,
+        &kBesselY1, &kBesselK0,    &kBesselK1,  &kBesselK0e, &kBesselK1e}) {
     if (dear == &op) return 8;
   }
   for (const OpDef* dear : {&kPow, &kFloorDiv, &kRemainder, &kTruncDiv, &kFmod}) {

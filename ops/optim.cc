@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/optim.h"
 
+#include "rutile/core/complex.h"
+#include "rutile/ops/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
@@ -30,9 +32,7 @@ Status infer_assign(const CallMeta& c, TensorMeta* out) {
 
 Status infer_assign_add(const CallMeta& c, TensorMeta* out) {
   const DType t = c.in(0).dtype;
-  if (t == DType::kBool || is_complex(t)) {
-    return type_error(cat("expects a real number type, got ", t));
-  }
+  if (t == DType::kBool) return type_error("expects numbers, got bool");
   return infer_assign(c, out);
 }
 
@@ -81,7 +81,7 @@ Status infer_unscale(const CallMeta& c, TensorMeta* out) {
   out[0] = TensorMeta({}, DType::kBool, c.in(0).device);
   for (int i = 1; i < c.num_inputs(); ++i) {
     const TensorMeta& g = c.in(i);
-    if (!is_floating(g.dtype)) {
+    if (!is_differentiable(g.dtype)) {
       return type_error(cat("grads[", i - 1, "] expects a floating dtype, got ", g.dtype));
     }
     const DType dtype = is_low_precision(g.dtype) ? DType::kF32 : g.dtype;
@@ -153,10 +153,10 @@ Status infer_global_norm(const CallMeta& c, TensorMeta* out) {
   Device device = kCpu;
   for (int i = 0; i < c.num_inputs(); ++i) {
     const TensorMeta& x = c.in(i);
-    if (!is_floating(x.dtype)) {
+    if (!is_differentiable(x.dtype)) {
       return type_error(cat("xs[", i, "] expects a floating dtype, got ", x.dtype));
     }
-    if (x.dtype == DType::kF64) dtype = DType::kF64;
+    if (real_dtype(x.dtype) == DType::kF64) dtype = DType::kF64;
     device = x.device;
   }
   *out = TensorMeta({}, dtype, device);
@@ -171,16 +171,20 @@ GradResult grad_global_norm(GradCtx& ctx) {
   GradResult d;
   for (int i = 0; i < ctx.num_inputs(); ++i) {
     const Tensor& x = ctx.in(i);
-    d.push_back(cast(cast(x, norm.dtype()) * k, x.dtype()));
+    const bool pairs = is_complex(x.dtype());
+    d.push_back(pairs ? x * cast(k, x.dtype()) : cast(cast(x, norm.dtype()) * k, x.dtype()));
   }
   return d;
 }
 
 TensorList compose_global_norm(const void*, std::span<const Tensor> in) {
   DType dtype = DType::kF32;
-  for (const Tensor& x : in) dtype = x.dtype() == DType::kF64 ? DType::kF64 : dtype;
+  for (const Tensor& x : in) dtype = real_dtype(x.dtype()) == DType::kF64 ? DType::kF64 : dtype;
   Tensor total = full({}, 0, dtype);
-  for (const Tensor& x : in) total = total + sum(square(cast(x, dtype)));
+  for (const Tensor& x : in) {
+    const Tensor real = is_complex(x.dtype()) ? view_as_real(x) : x;
+    total = total + sum(square(cast(real, dtype)));
+  }
   return {sqrt(total)};
 }
 

@@ -144,9 +144,37 @@ Status infer_kron(const CallMeta& c, TensorMeta* out) {
   }
   return made(c, shape, out);
 }
+// With rows written out first where y's are short: then whole rows of the result are multiplied.
+Tensor kron_of_short_rows(const Tensor& x, const Tensor& y, const Shape& a, const Shape& b) {
+  const int last = a.rank() - 1;
+  const int64_t n = a[last] * b[last];
+  Shape one = a, each = a, wide_a, wide_b, again = b, times = b, shape;
+  one.push_back(1);
+  each.push_back(b[last]);
+  again[last] = 1;
+  again.push_back(b[last]);
+  times[last] = a[last];
+  times.push_back(b[last]);
+  for (int i = 0; i < last; ++i) {
+    wide_a.push_back(a[i]);
+    wide_a.push_back(1);
+    wide_b.push_back(1);
+    wide_b.push_back(b[i]);
+    shape.push_back(a[i] * b[i]);
+  }
+  for (Shape* s : {&wide_a, &wide_b, &shape}) s->push_back(n);
+  const Tensor rows_x = reshape(contiguous(broadcast_to(reshape(x, one), each)), wide_a);
+  const Tensor rows_y = reshape(contiguous(broadcast_to(reshape(y, again), times)), wide_b);
+  return reshape(rows_x * rows_y, shape);
+}
 TensorList compose_kron(const void*, In in) {
+  constexpr int64_t kShortRow = 64, kManyRows = 4;
   const int rank = std::max(in[0].rank(), in[1].rank());
   const Shape a = raised(in[0].shape(), rank), b = raised(in[1].shape(), rank);
+  if (rank >= 2 && b[rank - 1] < kShortRow && a[rank - 1] > 1 && a[rank - 2] >= kManyRows &&
+      b[rank - 2] >= kManyRows) {
+    return {kron_of_short_rows(in[0], in[1], a, b)};
+  }
   Shape wide_a, wide_b, shape;
   for (int i = 0; i < rank; ++i) {
     wide_a.push_back(a[i]);

@@ -14,7 +14,7 @@ namespace rutile::ops {
 
 namespace {
 
-enum Input { kGx, kH0, kWeight, kC0, kBias, kLengths };
+enum Input { kGx, kH0, kWeight, kC0, kBias, kLengths, kProjection };
 enum Output { kY, kH, kC, kGates, kCells };
 // Of the gradient op.
 enum GradInput { kInY, kInGates, kInCells, kInH0, kInWeight, kInC0, kInLengths, kDy, kDh, kDc };
@@ -47,21 +47,28 @@ Status infer_recurrent(const CallMeta& call, TensorMeta* out) {
   }
   RUTILE_RETURN_IF_ERROR(check_kind(call, kC0));
   const RecurrentKind kind = call.as<RecurrentAttrs>().kind;
-  const int64_t n = h0.dim(0), h = h0.dim(1), all = gates_of(kind) * h, t = gx.dim(0);
+  const bool lstm = kind == RecurrentKind::kLstm, gated = lstm || kind == RecurrentKind::kGru;
+  const bool projects = call.has(kProjection);
+  if (projects && !lstm) return value_error("only lstm takes a projection");
+  if (projects && call.in(kProjection).rank() != 2) {
+    return value_error(cat("projection expects shape [p, h], got ", call.in(kProjection).shape));
+  }
+  const int64_t n = h0.dim(0), width = h0.dim(1), t = gx.dim(0);
+  const int64_t h = projects ? call.in(kProjection).dim(1) : width, all = gates_of(kind) * h;
   if (gx.dim(1) != n || gx.dim(2) != all) {
     return value_error(cat("gx expects [t, ", n, ", ", all, "], got ", gx.shape));
   }
   RUTILE_RETURN_IF_ERROR(expect(call, kH0, h0.shape, gx.dtype));
-  RUTILE_RETURN_IF_ERROR(expect(call, kWeight, {all, h}, gx.dtype));
-  RUTILE_RETURN_IF_ERROR(expect(call, kC0, h0.shape, gx.dtype));
+  RUTILE_RETURN_IF_ERROR(expect(call, kWeight, {all, width}, gx.dtype));
+  RUTILE_RETURN_IF_ERROR(expect(call, kC0, {n, h}, gx.dtype));
   RUTILE_RETURN_IF_ERROR(expect(call, kBias, {all}, gx.dtype));
   RUTILE_RETURN_IF_ERROR(expect(call, kLengths, {n}, DType::kI64));
-  const bool lstm = kind == RecurrentKind::kLstm, gated = lstm || kind == RecurrentKind::kGru;
+  RUTILE_RETURN_IF_ERROR(expect(call, kProjection, {width, h}, gx.dtype));
   auto meta = [&](bool there, const Shape& shape) {
     return TensorMeta(there ? shape : Shape{0}, gx.dtype, gx.device);
   };
-  out[kY] = meta(true, {t, n, h});
-  out[kH] = meta(true, {n, h});
+  out[kY] = meta(true, {t, n, width});
+  out[kH] = meta(true, {n, width});
   out[kC] = meta(lstm, {n, h});
   out[kGates] = meta(gated, {t, n, all});
   out[kCells] = meta(gated, {t, n, h});
@@ -132,7 +139,7 @@ State2 gru_step(const Tensor& x, const Tensor& m, const Tensor& h) {
 TensorList compose_recurrent(const void* attrs, std::span<const Tensor> in) {
   const auto& a = *static_cast<const RecurrentAttrs*>(attrs);
   const Tensor &gx = in[kGx], &weight = in[kWeight], bias = operand(in, kBias);
-  const Tensor lengths = operand(in, kLengths);
+  const Tensor lengths = operand(in, kLengths), projection = operand(in, kProjection);
   const bool lstm = a.kind == RecurrentKind::kLstm, gru = a.kind == RecurrentKind::kGru;
   Tensor h = in[kH0], c = operand(in, kC0);
   const int64_t steps = gx.dim(0);
@@ -143,6 +150,7 @@ TensorList compose_recurrent(const void* attrs, std::span<const Tensor> in) {
     Tensor m = matmul(h, weight, {.transpose_b = true});
     if (bias.defined()) m = m + bias;
     State2 s = lstm ? lstm_step(x + m, c) : gru ? gru_step(x, m, h) : State2{};
+    if (projection.defined()) s.h = matmul(s.h, projection, {.transpose_b = true});
     if (!lstm && !gru) s.h = a.kind == RecurrentKind::kTanh ? tanh(x + m) : relu(x + m);
     if (lengths.defined()) {
       const Tensor alive = alive_at(lengths, t);
@@ -159,8 +167,10 @@ TensorList compose_recurrent(const void* attrs, std::span<const Tensor> in) {
   }
   const bool gated = lstm || gru;
   const DType dtype = gx.dtype();
-  const Shape rows{0, in[kH0].dim(0), in[kH0].dim(1)}, all{0, gx.dim(1), gx.dim(2)};
-  return {stacked(ys, rows, dtype), contiguous(h + zeros_like(h)),
+  const int64_t n = in[kH0].dim(0);
+  const Shape states{0, n, in[kH0].dim(1)}, all{0, gx.dim(1), gx.dim(2)};
+  const Shape rows{0, n, lstm ? in[kC0].dim(1) : in[kH0].dim(1)};
+  return {stacked(ys, states, dtype), contiguous(h + zeros_like(h)),
           lstm ? contiguous(c + zeros_like(c)) : nothing(gx),
           gated ? stacked(gates, all, dtype) : nothing(gx),
           gated ? stacked(cells, rows, dtype) : nothing(gx)};
@@ -249,7 +259,7 @@ Tensor weight_gradient(const Tensor& dm, const Tensor& y, const Tensor& h0, bool
                      {.transpose_a = true});
 }
 
-// Gradients of what only second derivatives reach, through the definition.
+// Gradients of what only second derivatives reach, and of projections, through the definition.
 GradResult through_definition(GradCtx& ctx) {
   std::vector<Tensor> operands, grads;
   for (int i = 0; i < ctx.num_inputs(); ++i) {
@@ -278,7 +288,9 @@ GradResult through_definition(GradCtx& ctx) {
 }
 
 GradResult grad_recurrent(GradCtx& ctx) {
-  if (ctx.grad(kGates).defined() || ctx.grad(kCells).defined()) return through_definition(ctx);
+  if (ctx.grad(kGates).defined() || ctx.grad(kCells).defined() || ctx.has_in(kProjection)) {
+    return through_definition(ctx);
+  }
   const auto& a = ctx.attrs<RecurrentAttrs>();
   auto optional = [&](int i) { return ctx.has_in(i) ? ctx.in(i) : Tensor(); };
   auto given = [&](int i) {
@@ -312,13 +324,13 @@ double flops(const TensorMeta& y, const TensorMeta& weight, double products) {
 
 constinit const OpDef kRecurrent = define({
     .name = "recurrent",
-    .inputs = {"gx", "h0", "weight", "c0?", "bias?", "lengths?"},
+    .inputs = {"gx", "h0", "weight", "c0?", "bias?", "lengths?", "projection?"},
     .outputs = {"y", "h", "c", "gates", "cells"},
     .attrs = attrs_of<RecurrentAttrs>(),
     .infer = infer_recurrent,
     .flops = [](const CallMeta& c) { return flops(c.out(kY), c.in(kWeight), 1); },
     .grad = grad_recurrent,
-    .saves = {"gx", "h0", "weight", "c0", "bias", "lengths", "y", "gates", "cells"},
+    .saves = {"gx", "h0", "weight", "c0", "bias", "lengths", "projection", "y", "gates", "cells"},
     .compose = compose_recurrent,
     .amp = Amp::kHigh,
     .doc = "A recurrent layer over a sequence of projected inputs: RNN, LSTM or GRU.",
@@ -336,8 +348,9 @@ constinit const OpDef kRecurrentGrad = define({
 });
 
 RecurrentResult recurrent(Arg gx, const Tensor& h0, const Tensor& c0, const Tensor& weight,
-                          const Tensor& bias, const Tensor& lengths, RecurrentAttrs a) {
-  const Tensor in[] = {gx.tensor, h0, weight, c0, bias, lengths};
+                          const Tensor& bias, const Tensor& lengths, RecurrentAttrs a,
+                          const Tensor& projection) {
+  const Tensor in[] = {gx.tensor, h0, weight, c0, bias, lengths, projection};
   Tensor out[5];
   call(kRecurrent, &a, in, out, gx.where);
   return {out[kY], out[kH], a.kind == RecurrentKind::kLstm ? out[kC] : Tensor()};

@@ -5,6 +5,7 @@
 // - rnn: h' = tanh(gx + w h + b), or relu
 // - lstm: i, f, g, o = gx + w h + b; c' = sigmoid(f) c + sigmoid(i) tanh(g); h' = sigmoid(o)
 // tanh(c')
+//   with a projection w_p (Sak et al., 2014) h' is w_p times that
 // - gru: r, z = sigmoid(gx + w h + b); n = tanh(gx_n + r (w_n h + b_n)); h' = (1 - z) n + z h
 // (Hochreiter and Schmidhuber, 1997; Cho et al., 2014, as cuDNN has it.)
 //
@@ -35,23 +36,24 @@ struct RecurrentAttrs {
 };
 
 struct RecurrentResult {
-  Tensor y;  // h of each step, [t, n, h]
+  Tensor y;  // h of each step, [t, n, h] or [t, n, p]
   Tensor h;  // of the last step
   Tensor c;  // lstm: of the last step
 };
 
 // gx [t, n, gates * h], h0 [n, h], weight [gates * h, h], c0 [n, h] for lstm, bias [gates * h] or
-// none, all f32 or f64 (mixed precision runs it in f32). lengths [n], i64: sequence i has that many
-// steps; at later ones its state stands still (in reverse: it starts there). Gives y, h, c, and
-// what backward reads: the activated gates and c of each step (gru: w_n h + b_n). What a kind has
-// not has no elements.
+// none; with a projection [p, h] (lstm alone) h0 [n, p] and weight [gates * h, p]. All f32 or f64
+// (mixed precision runs it in f32). lengths [n], i64: sequence i has that many steps; at later ones
+// its state stands still (in reverse: it starts there). Gives y, h, c, and what backward reads: the
+// activated gates and c of each step (gru: w_n h + b_n). What a kind has not has no elements.
 extern RUTILE_API const OpDef kRecurrent;
 // dgx, dgh (gru: the gradient of w h + b where it is not dgx), dh0, dc0.
 extern RUTILE_API const OpDef kRecurrentGrad;
 
 RUTILE_API RecurrentResult recurrent(Arg gx, const Tensor& h0, const Tensor& c0,
                                      const Tensor& weight, const Tensor& bias,
-                                     const Tensor& lengths, RecurrentAttrs a);
+                                     const Tensor& lengths, RecurrentAttrs a,
+                                     const Tensor& projection = {});
 inline RecurrentResult lstm(Arg gx, const Tensor& h0, const Tensor& c0, const Tensor& weight,
                             const Tensor& bias = {}, const Tensor& lengths = {},
                             bool reverse = false) {

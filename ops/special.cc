@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "rutile/core/complex.h"
+#include "rutile/ops/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/elementwise_infer.h"
@@ -177,7 +178,7 @@ TensorList compose_isclose(const void* attrs, In in) {
   if (a.equal_nan) close = logical_or(close, logical_and(isnan(x), isnan(y)));
   return {close};
 }
-// From the nearer end, so that weights 0 and 1 give the ends themselves.
+// Of complex numbers; real ones have a kernel.
 TensorList compose_lerp(const void*, In in) {
   const Tensor x = wide(in[0]), end = wide(in[1]), w = wide(in[2]), d = end - x;
   return {cast(where(less(abs(w), 0.5), x + w * d, end - d * (1 - w)), in[0].dtype())};
@@ -185,9 +186,9 @@ TensorList compose_lerp(const void*, In in) {
 GradResult grad_lerp(GradCtx& c) {
   const Tensor g = wide(c.grad()), w = wide(c.in(2));
   GradResult r{Tensor(), Tensor(), Tensor()};
-  if (c.needs(0)) r[0] = unbroadcast(g * (1 - w), c.in_meta(0));
-  if (c.needs(1)) r[1] = unbroadcast(g * w, c.in_meta(1));
-  if (c.needs(2)) r[2] = unbroadcast(g * (wide(c.in(1)) - wide(c.in(0))), c.in_meta(2));
+  if (c.needs(0)) r[0] = unbroadcast(g * conj(1 - w), c.in_meta(0));
+  if (c.needs(1)) r[1] = unbroadcast(g * conj(w), c.in_meta(1));
+  if (c.needs(2)) r[2] = unbroadcast(g * conj(wide(c.in(1)) - wide(c.in(0))), c.in_meta(2));
   return r;
 }
 // Integers stay integers.
@@ -296,12 +297,13 @@ Tensor allclose(Arg x, Arg y, IscloseAttrs attrs) { return all(isclose(x, y, att
 
 constinit const OpDef kLerp = define({.name = "lerp",
                                       .inputs = {"x", "end", "weight"},
-                                      .infer = infer_floats,
+                                      .infer = or_complex<infer_floats>,
                                       .flops = flops_per_output<5>,
                                       .grad = grad_lerp,
                                       .saves = {"x", "end", "weight"},
                                       .compose = compose_lerp,
                                       .amp = Amp::kPromote,
+                                      .elementwise = true,
                                       .promote = true,
                                       .doc = "x + weight * (end - x)."});
 Tensor lerp(Arg x, Arg end, Arg weight) {

@@ -52,15 +52,18 @@ void refuse_first(const GradCtx& c) {
 Tensor gamma_slope(const Tensor& a, const Tensor& x) {
   return exp((a - 1) * log(x) - x - lgamma(a));
 }
-GradResult grad_igamma(GradCtx& c) {
-  refuse_first(c);
-  const Tensor slope = gamma_slope(wide(c.in(0)), wide(c.in(1)));
-  return {Tensor(), unbroadcast(wide(c.grad()) * slope, c.in_meta(1))};
+GradResult gamma_gradients(GradCtx& c, const Tensor& g) {
+  const Tensor a = wide(c.in(0)), x = wide(c.in(1));
+  return {c.needs(0) ? unbroadcast(g * igamma_grad_a(a, x), c.in_meta(0)) : Tensor(),
+          c.needs(1) ? unbroadcast(g * gamma_slope(a, x), c.in_meta(1)) : Tensor()};
 }
-GradResult grad_igammac(GradCtx& c) {
+GradResult grad_igamma(GradCtx& c) { return gamma_gradients(c, wide(c.grad())); }
+GradResult grad_igammac(GradCtx& c) { return gamma_gradients(c, -wide(c.grad())); }
+GradResult grad_igamma_grad_a(GradCtx& c) {
   refuse_first(c);
-  const Tensor slope = gamma_slope(wide(c.in(0)), wide(c.in(1)));
-  return {Tensor(), unbroadcast(-wide(c.grad()) * slope, c.in_meta(1))};
+  const Tensor a = wide(c.in(0)), x = wide(c.in(1));
+  const Tensor slope = gamma_slope(a, x) * (log(x) - digamma(a));
+  return {Tensor(), unbroadcast(wide(c.grad()) * slope, c.in_meta(1))};
 }
 GradResult grad_zeta(GradCtx& c) {
   refuse_first(c);
@@ -154,6 +157,7 @@ RUTILE_BINARY(kFmin, fmin, .infer = infer_same, .grad = grad_fmin, .saves = {"x"
                 .saves = {"x", "y"}, .amp = Amp::kHigh, .doc = text)
 RUTILE_TWO(kIgamma, igamma, "Lower incomplete gamma function of order x at y, regularised.")
 RUTILE_TWO(kIgammac, igammac, "Upper incomplete gamma function of order x at y, regularised.")
+RUTILE_TWO(kIgammaGradA, igamma_grad_a, "Derivative of igamma by its order x.")
 RUTILE_TWO(kZeta, zeta, "Hurwitz's zeta function: the sum of (y + k)^-x over k >= 0.")
 
 #define RUTILE_FUNCTION(constant, function, text)                                 \

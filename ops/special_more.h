@@ -24,10 +24,12 @@ RUTILE_BINARY(kFmax, fmax)
 RUTILE_BINARY(kFmin, fmin)
 
 // The regularised incomplete gamma functions: the integral of t^(x - 1) exp(-t) / gamma(x) from 0
-// to y, and from y on. Their sum is 1; NaN for negative numbers. By x there is no gradient:
-// kUnsupported.
+// to y, and from y on. Their sum is 1; NaN for negative numbers.
 RUTILE_BINARY(kIgamma, igamma)
 RUTILE_BINARY(kIgammac, igammac)
+// The derivative of igamma by x (that of igammac is its opposite). It is differentiated by y alone:
+// by x kUnsupported.
+RUTILE_BINARY(kIgammaGradA, igamma_grad_a)
 // The sum of (y + k)^-x over k = 0, 1, .. (Hurwitz); x = 1 and y = 0, -1, .. give infinity, x below
 // 1 gives NaN. No gradient by x.
 RUTILE_BINARY(kZeta, zeta)

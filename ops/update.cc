@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/update.h"
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/cost.h"
 
 namespace rutile::ops {
@@ -11,7 +12,8 @@ constexpr const char kNoGrad[] = "it updates state in place, after the gradients
 // ---- Checks of inputs by their role -------------------------------------------------------------
 
 Status check_param(const TensorMeta& p) {
-  if (p.dtype == DType::kF32 || p.dtype == DType::kF64) return Status();
+  const DType t = real_dtype(p.dtype);
+  if (t == DType::kF32 || t == DType::kF64) return Status();
   return type_error(cat("param expects f32 or f64, got ", p.dtype));
 }
 
@@ -24,7 +26,9 @@ Status check_grad(const TensorMeta& g, const TensorMeta& p) {
   if (!(g.shape == p.shape)) {
     return value_error(cat("grad expects shape ", p.shape, ", got ", g.shape));
   }
-  if (g.dtype == p.dtype || is_low_precision(g.dtype)) return Status();
+  if (g.dtype == p.dtype) return Status();
+  if (is_complex(p.dtype)) return type_error(cat("grad expects ", p.dtype, ", got ", g.dtype));
+  if (is_low_precision(g.dtype)) return Status();
   return type_error(cat("grad expects ", p.dtype, ", bf16 or f16, got ", g.dtype));
 }
 

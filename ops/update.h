@@ -9,10 +9,12 @@
 //
 // Every update is (param, slots.., grad, lr, step, skip?, grad_scale?) -> (param, slots..). param,
 // its slots and the arithmetic are f32 or f64; grad has the shape of param and its dtype, or is
-// bf16 or f16. lr is a floating 0-d tensor, step a 0-d tensor (f32, f64, i32, i64) that counts from
-// 1, for some updates optional. Where `skip` (0-d bool) is true nothing changes. `grad_scale` (0-d,
-// f32 or f64) is multiplied into the gradient as it is read: unscaling a loss scale and clipping by
-// a norm cost no pass of their own. Slots start at zero unless said otherwise.
+// bf16 or f16. Complex parameters, with slots and grad of their dtype, are updated as tensors of
+// real and imaginary parts. lr is a floating 0-d tensor, step a 0-d tensor (f32, f64, i32, i64)
+// that counts from 1, for some updates optional. Where `skip` (0-d bool) is true nothing changes.
+// `grad_scale` (0-d, f32 or f64) is multiplied into the gradient as it is read: unscaling a loss
+// scale and clipping by a norm cost no pass of their own. Slots start at zero unless said
+// otherwise.
 //
 // Of all attributes: weight_decay is added to the gradient as weight_decay * param (L2) unless said
 // otherwise, lr_scale multiplies lr, maximize turns the gradient round. Below g is the gradient

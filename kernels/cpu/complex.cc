@@ -203,6 +203,7 @@ void register_complex_cpu() {
     register_kernel({.op = op, .name = "copy", .supports = supports, .prepare = prepare_copy});
   }
   register_complex_pairs(false);
+  register_complex_conv(false);
 }
 
 }  // namespace rutile::kernels

@@ -40,6 +40,10 @@ bool supports(const CallMeta& call, Reason* reason) {
     }
   }
   const DType in = call.in(0).dtype, out = call.out().dtype;
+  if (!is_floating(in)) {
+    reason->text = "takes real numbers only";
+    return false;
+  }
   if (call.out().layout != kStrided ||
       (out != in && !(is_low_precision(in) && out == DType::kF32))) {
     reason->text = "gives strided tensors of its input's type, or f32";

@@ -206,36 +206,122 @@ Status run_nll_grad(const Plan& plan, const KernelArgs& args) {
   });
 }
 
+// ---- The gradient of the gradient ----
+
+// means[s] = the mean of the sum of u over the steps so far, over the beginnings that end at a
+// place; `next` is what advance() made of `last`, two zeros lie in front of `last_means`.
+template <class T>
+void advance_means(const Walker<T>& w, const T* u, const Acc<T>* last, const Acc<T>* last_means,
+                   const Acc<T>* next, Acc<T>* means) {
+  using R = Acc<T>;
+  means[-2] = means[-1] = 0;
+  for (int64_t s = 0; s < w.places; ++s) {
+    R mean = 0;
+    if (next[s] != kNone<R>) {
+      const R all = next[s] - w.room.e[s];
+      mean = std::exp(last[s] - all) * last_means[s] +
+             std::exp(last[s - 1] - all) * last_means[s - 1] +
+             std::exp(last[s - 2] + w.room.skip[s] - all) * last_means[s - 2] +
+             convert<R>(u[w.room.path[s]]);
+    }
+    means[s] = mean;
+  }
+}
+
+// What dx, dense, of a sequence is made of: sums over the alignments of their probability times
+// their sum of u. The same for `ddy` without that sum, u of a step instead.
+template <class T>
+void sequence_grad_grad(const CtcData& d, Walker<T>& w, int64_t i, int64_t start, const T* u,
+                        Acc<T> g, Acc<T> nll, T* dx, Acc<T>* ddy) {
+  using R = Acc<T>;
+  const Room<R>& room = w.room;
+  const CtcShape& s = w.p.s;
+  const int64_t steps = d.input_length(s, i), length = d.length(s, i), rows = s.steps + 2;
+  const int64_t stride = s.n * s.classes;
+  const auto means_at = [&](int64_t t) { return room.at(rows + t); };
+  w.set_path(d, start, length, false);
+  R* first = room.at(steps);
+  w.begin(first);
+  std::fill_n(means_at(steps) - 2, w.places + 2, R(0));
+  for (int64_t t = 0; t < steps; ++t) {
+    const int64_t before = t ? t - 1 : steps;
+    w.advance(t, room.at(before), room.at(t));
+    advance_means(w, u + t * stride, room.at(before), means_at(before), room.at(t), means_at(t));
+  }
+  w.set_path(d, start, length, true);
+  const int64_t n = w.places;
+  int64_t from = steps, to = steps + 1;
+  w.begin(room.at(from));
+  std::fill_n(means_at(from) - 2, n + 2, R(0));
+  const bool infinite = nll == std::numeric_limits<R>::infinity();
+  R sum = 0;
+  for (int64_t t = steps - 1; t >= 0; --t) {
+    const T* ut = u + t * stride;
+    w.advance(t, room.at(from), room.at(to));
+    advance_means(w, ut, room.at(from), means_at(from), room.at(to), means_at(to));
+    std::fill_n(room.sums, s.classes, R(0));
+    for (int64_t k = 0; k < n; ++k) {
+      const R a = room.at(t)[n - 1 - k], b = room.at(to)[k], value = convert<R>(ut[room.path[k]]);
+      R share = a == kNone<R> || b == kNone<R> ? R(0) : std::exp(a + b - room.e[k] + nll);
+      if (infinite) share = nll - nll;
+      sum -= share * value;
+      room.sums[room.path[k]] -= g * share * (means_at(t)[n - 1 - k] + means_at(to)[k] - value);
+    }
+    for (int64_t k = 0; k < s.classes; ++k) {
+      dx[t * stride + k] = g == 0 ? T() : convert<T>(room.sums[k]);
+    }
+    std::swap(from, to);
+  }
+  for (int64_t t = steps; t < s.steps; ++t) std::fill_n(dx + t * stride, s.classes, T());
+  *ddy = infinite ? R(0) : sum;
+}
+
+template <class T>
+Status run_nll_grad_grad(const Plan& plan, const KernelArgs& args) {
+  using R = Acc<T>;
+  const auto& p = static_cast<const CtcPlan&>(plan);
+  const CtcData d{args.in[3], args.in[4], args.in[5]};
+  return for_sequences(p, args, d, [&](int64_t i, int64_t start, char* memory) {
+    const Room<R> room = room_of<R>(p.s, memory, 2 * (p.s.steps + 2));
+    Walker<T> w{p, static_cast<const T*>(args.in[2]) + i * p.s.n_stride, room};
+    sequence_grad_grad<T>(
+        d, w, i, start, static_cast<const T*>(args.in[0]) + i * p.s.classes,
+        static_cast<const R*>(args.in[1])[i], static_cast<const R*>(args.in[6])[i],
+        static_cast<T*>(args.out[0]) + i * p.s.classes, static_cast<R*>(args.out[1]) + i);
+  });
+}
+
 bool dense(const CallMeta& c, int i, Reason* r) {
   if (c.in(i).is_contiguous()) return true;
   if (r) r->text = cat(c.op->input_name(i), " is not row-major");
   return false;
 }
-template <bool kGrad>
+// kOrder: 0 for the losses, 1 for their gradient, 2 for that one's.
+template <int kOrder>
 bool supports(const CallMeta& c, Reason* r) {
-  const int first = kGrad ? 1 : 0;
-  for (int i = 1; i < 4; ++i) {
-    if (!dense(c, first + i, r)) return false;
+  for (int i = 0; i < c.num_inputs(); ++i) {
+    if (i != kOrder && !dense(c, i, r)) return false;  // log_probs may lie anyhow
   }
-  return !kGrad || (dense(c, 0, r) && dense(c, 5, r));
+  return true;
 }
 
-template <bool kGrad>
+template <int kOrder>
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<CtcPlan>();
-  p->s = ctc_shape(c, kGrad ? 1 : 0);
-  const int64_t rows = kGrad ? p->s.steps + 2 : 2;
+  p->s = ctc_shape(c, kOrder);
+  const int64_t rows = kOrder == 0 ? 2 : kOrder * (p->s.steps + 2);
   // Half the places on average; a place costs two or three exponentials and a logarithm.
   const double places =
       p->s.padded ? static_cast<double>(p->s.n * p->s.room) : static_cast<double>(p->s.labels);
-  const double ns = (kGrad ? 10.0 : 3.0) * static_cast<double>(p->s.steps) * (2 * places + 1);
+  constexpr double kPlaceNs[] = {3, 10, 120};
+  const double ns = kPlaceNs[kOrder] * static_cast<double>(p->s.steps) * (2 * places + 1);
   p->slots = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(p->s.n, threads_for(ns))));
   p->start_bytes = (p->s.n * 8 + 63) / 64 * 64;
   if (isa() != Isa::kBaseline) p->loops = RUTILE_CHOOSE_ISA(ctc_loops);
-  dispatch_float(c.in(kGrad ? 1 : 0).dtype, [&](auto t) {
+  dispatch_float(c.in(kOrder).dtype, [&](auto t) {
     using T = typename decltype(t)::type;
     p->slot_bytes = (room_bytes<Acc<T>>(p->s, rows) + 63) / 64 * 64;
-    p->run = kGrad ? run_nll_grad<T> : run_nll<T>;
+    p->run = kOrder == 0 ? run_nll<T> : kOrder == 1 ? run_nll_grad<T> : run_nll_grad_grad<T>;
   });
   p->workspace_bytes = static_cast<size_t>(p->start_bytes + p->slots * p->slot_bytes);
   *plan = std::move(p);
@@ -255,8 +341,9 @@ KernelRow row(const OpDef& op, bool (*supported)(const CallMeta&, Reason*),
 }  // namespace
 
 void register_ctc_cpu() {
-  register_kernel(row(ops::kCtcNll, supports<false>, prepare<false>));
-  register_kernel(row(ops::kCtcNllGrad, supports<true>, prepare<true>));
+  register_kernel(row(ops::kCtcNll, supports<0>, prepare<0>));
+  register_kernel(row(ops::kCtcNllGrad, supports<1>, prepare<1>));
+  register_kernel(row(ops::kCtcNllGradGrad, supports<2>, prepare<2>));
 }
 
 }  // namespace rutile::kernels

@@ -160,7 +160,7 @@ Status execute(const DnnlConv& p, const KernelArgs& args, void* second, void* re
   void* a = p.in[0].placed(args.in[0], ws);
   void* b = p.in[1].placed(second, ws);
   void* y = p.out.placed(result, ws);
-  if (p.residual.defined()) RUTILE_RETURN_IF_ERROR(p.residual.run(args.in[3], y));
+  if (p.residual.defined()) RUTILE_RETURN_IF_ERROR(p.residual.run(args.in[3], y, ws));
   if (p.clear_scratch > 0) std::memset(ws, 0, p.clear_scratch);
   if (p.clear_result > 0) std::memset(y, 0, p.clear_result);
   if (p.bias) {
@@ -234,7 +234,9 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
         p->in[1].set(w, d.descs.weight, false, ws);
         p->out.set(d.descs.y, y, true, ws);
         if (has_residual(call)) {
-          p->residual.set(image_desc(call.in(3)), d.descs.y);
+          TensorMeta residual = call.in(3);
+          if (!dnnl_describes(residual)) residual = p->residual.pack(residual, ws);
+          p->residual.set(image_desc(residual), d.descs.y);
           if (p->residual.same_placement() && !p->out.needed()) p->may_overwrite = 1u << 3;
         }
         break;

@@ -127,7 +127,8 @@ bool supports(const CallMeta& call, Reason* reason) {
 
 Status run(const Plan& base, const KernelArgs& args) {
   const auto& p = static_cast<const DnnlMatmul&>(base);
-  if (p.residual.defined()) RUTILE_RETURN_IF_ERROR(p.residual.run(args.in[3], args.out[0]));
+  if (p.residual.defined())
+    RUTILE_RETURN_IF_ERROR(p.residual.run(args.in[3], args.out[0], args.workspace));
   if (p.bias) {
     return p.call.run({args.in[0], args.in[1], args.in[2], args.out[0], args.workspace});
   }

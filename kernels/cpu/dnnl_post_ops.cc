@@ -41,6 +41,15 @@ dnnl::primitive_attr post_ops_attr(bool residual, Activation act) {
   return attr;
 }
 
+TensorMeta DnnlResidual::pack(const TensorMeta& residual, size_t* workspace) {
+  TensorMeta packed(residual.shape, residual.dtype, residual.device);
+  packs_ = true;
+  packing_ = CopyPlan(residual.shape, residual.strides, packed.strides,
+                      static_cast<int>(dtype_size(residual.dtype)));
+  packed_at_ = reserve(static_cast<size_t>(packed.nbytes()), workspace);
+  return packed;
+}
+
 void DnnlResidual::set(const dnnl::memory::desc& residual, const dnnl::memory::desc& result) {
   bytes_ = result.get_size();
   if (residual == result) return;
@@ -48,7 +57,16 @@ void DnnlResidual::set(const dnnl::memory::desc& residual, const dnnl::memory::d
   reorder_.set(dnnl::reorder(pd), {{DNNL_ARG_FROM, residual}, {DNNL_ARG_TO, result}});
 }
 
-Status DnnlResidual::run(void* residual, void* result) const {
+Status DnnlResidual::run(void* residual, void* result, void* workspace) const {
+  if (packs_ && !reorder_.defined()) {
+    packing_.run(residual, result);
+    return Status();
+  }
+  if (packs_) {
+    void* packed = static_cast<char*>(workspace) + packed_at_;
+    packing_.run(residual, packed);
+    residual = packed;
+  }
   if (reorder_.defined()) return reorder_.run({residual, result});
   if (residual != result) std::memcpy(result, residual, bytes_);
   return Status();

@@ -3,6 +3,7 @@
 // kernels/cpu/dnnl_*.cc.
 #pragma once
 
+#include "rutile/kernels/cpu/copy.h"
 #include "rutile/kernels/cpu/dnnl_util.h"
 #include "rutile/ops/post_ops.h"
 
@@ -22,14 +23,20 @@ dnnl::primitive_attr post_ops_attr(bool residual, ops::Activation act);
 // Puts the residual where the primitive adds to it: into the result, unless it lies there.
 class DnnlResidual {
  public:
+  // For strides that make no descriptor, before set(): the residual is packed in the workspace.
+  // Its meta there, row-major.
+  TensorMeta pack(const TensorMeta& residual, size_t* workspace);
   // Inside dnnl_try: the residual as the caller has it, the result as the primitive wants it.
   void set(const dnnl::memory::desc& residual, const dnnl::memory::desc& result);
   bool defined() const { return bytes_ > 0; }
   // The result may be written over the residual.
-  bool same_placement() const { return !reorder_.defined(); }
-  Status run(void* residual, void* result) const;
+  bool same_placement() const { return !packs_ && !reorder_.defined(); }
+  Status run(void* residual, void* result, void* workspace) const;
 
  private:
+  bool packs_ = false;
+  CopyPlan packing_;
+  size_t packed_at_ = 0;
   DnnlCall reorder_;
   size_t bytes_ = 0;
 };

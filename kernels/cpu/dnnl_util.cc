@@ -132,6 +132,13 @@ memory::desc dnnl_desc(const TensorMeta& m) {
   return memory::desc(dnnl_dims(m.shape), dnnl_dtype(m.dtype), it->second);
 }
 
+bool dnnl_describes(const TensorMeta& m) {
+  if (m.layout != kStrided) return true;
+  constexpr bool kEmptyIfNone = true;
+  const memory::desc d(dnnl_dims(m.shape), dnnl_dtype(m.dtype), dnnl_dims(m.strides), kEmptyIfNone);
+  return static_cast<bool>(d);
+}
+
 memory::desc dnnl_desc_any(const Shape& shape, DType t) {
   return memory::desc(dnnl_dims(shape), dnnl_dtype(t), memory::format_tag::any);
 }

@@ -21,6 +21,8 @@ dnnl::memory::data_type dnnl_dtype(DType t);
 dnnl::memory::dims dnnl_dims(const Dims& d);
 // Strides or layout of `m` as they are.
 dnnl::memory::desc dnnl_desc(const TensorMeta& m);
+// Not all strides make a descriptor: those of a dimension must span the ones below it.
+bool dnnl_describes(const TensorMeta& m);
 dnnl::memory::desc dnnl_desc_any(const Shape& shape, DType t);
 // What a descriptor of a 4-D tensor says: its tag, or channels-last, or row-major.
 Placement dnnl_placement(const dnnl::memory::desc& d);

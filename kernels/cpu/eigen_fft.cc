@@ -228,10 +228,10 @@ class LinesOf : public FftLines {
       : spec_(spec),
         halves_(spec.kind != FftKind::kComplex && spec.n % 2 == 0),
         points_(halves_ ? spec.n / 2 : spec.n),
-        transform_(points_, spec.inverse) {
+        transform_(points_, spec.inverse && spec.kind != FftKind::kAllFromReal) {
     for (int64_t k = 0; halves_ && k <= points_; ++k) {
       const std::complex<double> w = root(k, spec.n);
-      turn_.push_back(spread<S>(spec.inverse ? std::conj(w) : w));
+      turn_.push_back(spread<S>(spec.kind == FftKind::kToReal ? std::conj(w) : w));
     }
   }
   int lanes() const override { return Lane::kCount; }
@@ -251,10 +251,12 @@ class LinesOf : public FftLines {
         transform_.run(b, a, scratch);
         return write_complex(b, out, count, points_);
       case FftKind::kFromReal:
+      case FftKind::kAllFromReal:
         read_real(in, count, a);
         transform_.run(b, a, scratch);
         if (halves_) split(b);
-        return write_complex(b, out, count, spec_.n / 2 + 1);
+        if (spec_.kind == FftKind::kFromReal) return write_complex(b, out, count, spec_.n / 2 + 1);
+        return write_mirrored(b, out, count);
       case FftKind::kToReal:
         read_complex(in, count, spec_.n / 2 + 1, a);
         if (halves_) {
@@ -301,6 +303,21 @@ class LinesOf : public FftLines {
       const S re = b[k].real() * scale, im = b[k].imag() * scale;
       for (int i = 0; i < count; ++i) {
         static_cast<Z*>(out[i])[k * spec_.out_step] = Z(Lane::get(re, i), Lane::get(im, i));
+      }
+    }
+  }
+  // The half that there is, and the conjugates; the inverse of real numbers is the conjugate of
+  // all.
+  void write_mirrored(const C* b, void* const* out, int count) const {
+    const S scale(static_cast<R>(spec_.scale)), turn(static_cast<R>(spec_.inverse ? -1 : 1));
+    for (int64_t k = 0; 2 * k <= spec_.n; ++k) {
+      const S re = b[k].real() * scale, im = b[k].imag() * scale * turn;
+      const int64_t twin = k ? spec_.n - k : 0;
+      for (int i = 0; i < count; ++i) {
+        Z* to = static_cast<Z*>(out[i]);
+        const Z z(Lane::get(re, i), Lane::get(im, i));
+        if (twin != k) to[twin * spec_.out_step] = std::conj(z);
+        to[k * spec_.out_step] = z;
       }
     }
   }

@@ -8,7 +8,8 @@
 
 namespace rutile::kernels {
 
-enum class FftKind : uint8_t { kComplex, kFromReal, kToReal };
+// kFromReal gives the first half of the points, kAllFromReal the conjugate ones too.
+enum class FftKind : uint8_t { kComplex, kFromReal, kAllFromReal, kToReal };
 
 // A transform of `n` points. `given` elements of a line are read, `in_step` apart, and count as
 // zero from there on; strides are in elements, complex or real ones.

@@ -25,8 +25,9 @@ bool single(const CallMeta& c, TileProgram* program, Reason* reason) {
   }
   std::vector<DType> slots = input_dtypes(c);
   int in[] = {0, 1, 2};
-  const int y =
-      add_tile_step(*c.op, c.attrs, {in, c.inputs.size()}, c.out().dtype, &slots, program, reason);
+  constexpr bool kAlone = true;
+  const int y = add_tile_step(*c.op, c.attrs, {in, c.inputs.size()}, c.out().dtype, &slots, program,
+                              reason, kAlone);
   program->outputs.push_back(y);
   return y >= 0;
 }

@@ -54,6 +54,10 @@ Status run_assign_add(const Plan& plan, const KernelArgs& args) {
 
 bool supports_assign(const CallMeta& c, Reason* reason) {
   const TensorMeta &s = c.in(0), &v = c.in(1);
+  if (c.op == &ops::kAssignAdd && is_complex(s.dtype)) {
+    reason->text = "adds real numbers";
+    return false;
+  }
   if (s.layout == kStrided && s.is_dense() && v.layout == kStrided && s.strides == v.strides) {
     return true;
   }

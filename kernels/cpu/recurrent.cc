@@ -27,6 +27,11 @@ bool supports(const CallMeta& c, Reason* reason) {
     reason->text = "needs AVX2";
     return false;
   }
+  constexpr int kProjection = 6;
+  if (c.op == &kRecurrent && c.has(kProjection)) {
+    reason->text = "takes no projection";
+    return false;
+  }
   for (int i = 0; i < c.num_inputs(); ++i) {
     if (!c.has(i)) continue;
     const TensorMeta& m = c.in(i);

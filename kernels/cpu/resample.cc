@@ -25,7 +25,8 @@ struct Pass {
   std::vector<int64_t> first;
   std::vector<int32_t> pixel;
   std::vector<C> weight;
-  bool copies = false;  // see copies_lines
+  bool copies = false;          // see copies_lines
+  std::vector<int64_t> runs{};  // see find_runs
 };
 
 template <class C>
@@ -52,8 +53,52 @@ void sum_rows(const Pass<C>& p, const From* from, To* to) {
   }
 }
 
+// Where neighbours in the result are one number, as in the gradient of a mean: the first of each
+// run of them, and the end. Empty if runs are short.
+template <class C>
+void find_runs(Pass<C>* p) {
+  constexpr int64_t kShort = 4;
+  std::vector<int64_t> runs;
+  const auto first = [&](int64_t o) { return p->first[static_cast<size_t>(o)]; };
+  const auto same = [&](int64_t o) {
+    const int64_t n = first(o + 1) - first(o);
+    if (o == 0 || first(o) - first(o - 1) != n) return false;
+    for (int64_t k = first(o); k < first(o + 1); ++k) {
+      const auto now = static_cast<size_t>(k), before = static_cast<size_t>(k - n);
+      if (p->pixel[now] != p->pixel[before] || p->weight[now] != p->weight[before]) return false;
+    }
+    return true;
+  };
+  for (int64_t o = 0; o < p->out; ++o) {
+    if (!same(o)) runs.push_back(o);
+  }
+  if (p->inner > 1 || static_cast<int64_t>(runs.size()) * kShort > p->out) return;
+  runs.push_back(p->out);
+  p->runs = std::move(runs);
+}
+
+template <class C, class From, class To>
+void fill_runs(const Pass<C>& p, const From* from, To* to) {
+  for (size_t i = 0; i + 1 < p.runs.size(); ++i) {
+    const auto o = static_cast<size_t>(p.runs[i]);
+    C sum = 0;
+    for (auto k = static_cast<size_t>(p.first[o]); k < static_cast<size_t>(p.first[o + 1]); ++k) {
+      sum += p.weight[k] * static_cast<C>(from[p.pixel[k]]);
+    }
+    std::fill(to + p.runs[i], to + p.runs[i + 1], static_cast<To>(sum));
+  }
+}
+
 template <class C, class From, class To>
 void along_last(const Pass<C>& p, const From* x, To* y) {
+  if (!p.runs.empty()) {
+    const auto work = static_cast<double>(p.out) / 8 + 4 * static_cast<double>(p.runs.size());
+    parallel_for(0, p.outer, grain_for(0.3 * work), [&](int64_t begin, int64_t end) {
+      for (; begin < end; ++begin) fill_runs(p, x + begin * p.in, y + begin * p.out);
+    });
+    return;
+  }
+
   constexpr int64_t kRows = 8;
   const auto work = static_cast<double>(static_cast<int64_t>(p.pixel.size()) + p.out);
   parallel_for(0, p.outer, grain_for(0.3 * work), [&](int64_t begin, int64_t end) {
@@ -217,6 +262,7 @@ void fill(const CallMeta& call, std::unique_ptr<Plan>* plan) {
     pass.pixel = t.pixel;
     for (const double w : t.weight) pass.weight.push_back(static_cast<C>(w));
     pass.copies = copies_lines(pass);
+    find_runs(&pass);
     sizes[axis] = t.out;
     p->passes.push_back(std::move(pass));
     if (n + 1 < order.size()) {

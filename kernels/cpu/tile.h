@@ -63,7 +63,8 @@ struct TileTable {
   // it, subtract from it, multiply by it, or relu (the third input is read but not used). The last
   // index as above.
   TileFn pair[3][5][8];
-  // Null for types that tiles cannot load (besides the tile types u8, f16 and bf16 are known).
+  // Null for types that tiles cannot load (besides the tile types u8 to u32, i8, i16, f16 and bf16
+  // are known).
   ConvertFn convert[kNumDTypes][kNumDTypes];
   // Writes bytes past the caches; `to` is a multiple of 64. Without bytes: waits until all that the
   // thread wrote so can be read by others.

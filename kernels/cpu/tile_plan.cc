@@ -12,7 +12,7 @@
 namespace rutile::kernels {
 namespace {
 
-bool tiles_know(DType t) { return tile_type(t) != TileType::kNone || t == DType::kU8; }
+bool tiles_know(DType t) { return t != DType::kU64 && !is_complex(t); }
 
 // What the program runs over: the placement of an output that is not reduced, else that of an input
 // of the full shape, else row-major.

@@ -41,8 +41,11 @@ struct TileProgram {
 // Appends an elementwise op or a cast, with the conversions that it needs. `slots` holds the dtype
 // of every slot so far, as the ops see it, and grows with the program; `in` names slots, `out` is
 // the op's result type. The number of the result's slot, or -1 with a reason if tiles cannot do it.
+// Integers of 8 and 16 bits, and u32, are computed in wider ones: only where the op is `alone`, as
+// what it gives wraps when it is stored.
 int add_tile_step(const OpDef& op, const void* attrs, std::span<const int> in, DType out,
-                  std::vector<DType>* slots, TileProgram* program, Reason* reason);
+                  std::vector<DType>* slots, TileProgram* program, Reason* reason,
+                  bool alone = false);
 
 // Whether the program is short enough.
 bool fits(const TileProgram& program, int inputs, Reason* reason);

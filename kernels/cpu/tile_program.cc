@@ -45,16 +45,32 @@ Domain domain_of(Fn fn) {
   return kDomains[static_cast<int>(fn)];
 }
 
+// Where a result that does not fit is stored at once, and wraps.
+DType widened(DType t) {
+  switch (t) {
+    case DType::kU8:
+    case DType::kI8:
+    case DType::kU16:
+    case DType::kI16:
+      return DType::kI32;
+    case DType::kU32:
+      return DType::kI64;
+    default:
+      return t;
+  }
+}
+
 // The type in which inputs of type t are computed.
-DType computed_in(Domain domain, DType t) {
+DType computed_in(Domain domain, DType t, bool alone) {
   if (domain == Domain::kFloat && !is_floating(t)) return DType::kF32;
-  return domain == Domain::kLogical ? DType::kBool : t;
+  if (domain == Domain::kLogical) return DType::kBool;
+  return alone ? widened(t) : t;
 }
 
 }  // namespace
 
 int add_tile_step(const OpDef& op, const void* attrs, std::span<const int> in, DType out,
-                  std::vector<DType>* slots, TileProgram* program, Reason* reason) {
+                  std::vector<DType>* slots, TileProgram* program, Reason* reason, bool alone) {
   auto append = [&](TileStep step, DType t) {
     program->steps.push_back(step);
     slots->push_back(t);
@@ -72,7 +88,7 @@ int add_tile_step(const OpDef& op, const void* attrs, std::span<const int> in, D
   step.fn = fn_of(op);
   step.num_in = static_cast<int>(in.size());
   step.cost = ops::fused_cost(op);
-  const DType t = computed_in(domain_of(step.fn), (*slots)[static_cast<size_t>(in.back())]);
+  const DType t = computed_in(domain_of(step.fn), (*slots)[static_cast<size_t>(in.back())], alone);
   if (!tiles_have(step.fn, t)) {
     reason->text = cat(op.name, " has no vector loop for ", t);
     return -1;
@@ -81,7 +97,7 @@ int add_tile_step(const OpDef& op, const void* attrs, std::span<const int> in, D
   for (int j = 0; j < step.num_in; ++j) {
     const bool condition = step.fn == Fn::kWhere && j == 0;
     const DType is = (*slots)[static_cast<size_t>(in[static_cast<size_t>(j)])];
-    const DType wanted = condition ? is : computed_in(domain_of(step.fn), is);
+    const DType wanted = condition ? is : computed_in(domain_of(step.fn), is, alone);
     step.in[j] = in[static_cast<size_t>(j)];
     if (is != wanted) step.in[j] = conversion(step.in[j], wanted);
   }

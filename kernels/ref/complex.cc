@@ -131,6 +131,7 @@ void register_complex_ref() {
   register_kernel(ref_row<run_copy>(ops::kViewAsReal));
   register_kernel(ref_row<run_copy>(ops::kViewAsComplex));
   register_complex_pairs(true);
+  register_complex_conv(true);
 }
 
 }  // namespace rutile::kernels

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/conv.h"
 
+#include "rutile/kernels/complex_pairs.h"
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
@@ -169,7 +170,8 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
 }
 
 void add_row(const OpDef& op, const char* name) {
-  register_kernel({.op = &op, .name = name, .prepare = prepare, .reference = true});
+  register_kernel(
+      {.op = &op, .name = name, .supports = only_real, .prepare = prepare, .reference = true});
 }
 
 }  // namespace

@@ -29,11 +29,15 @@ FftCall fft_call(const CallMeta& c) {
   }
   FftSpec& s = r.spec;
   const bool from_real = !is_complex(x.dtype), to_real = !is_complex(y.dtype);
-  s.kind = from_real ? FftKind::kFromReal : to_real ? FftKind::kToReal : FftKind::kComplex;
+  const bool half = c.op == &ops::kRfft;
+  s.kind = half        ? FftKind::kFromReal
+           : from_real ? FftKind::kAllFromReal
+           : to_real   ? FftKind::kToReal
+                       : FftKind::kComplex;
   s.inverse = c.op == &ops::kIfft || c.op == &ops::kIrfft;
   s.in_double = real_dtype(x.dtype) == DType::kF64;
   s.given = x.shape[axis];
-  s.n = !from_real ? y.shape[axis] : a.n == -1 ? s.given : a.n;
+  s.n = !half ? y.shape[axis] : a.n == -1 ? s.given : a.n;
   s.in_step = x.strides[axis];
   s.out_step = y.strides[axis];
   const double n = static_cast<double>(s.n);

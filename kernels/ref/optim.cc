@@ -146,16 +146,16 @@ Status run_global_norm(const Plan& plan, const KernelArgs& args) {
 }  // namespace
 
 void register_optim_ref() {
-#define RUTILE_UPDATE(constant, rule)                                      \
-  register_kernel(ref_row<run_update<rules::rule, false>>(ops::constant)); \
-  register_kernel(ref_row<run_update<rules::rule, true>>(ops::constant##Multi));
+#define RUTILE_UPDATE(constant, rule)                                       \
+  register_kernel(real_row<run_update<rules::rule, false>>(ops::constant)); \
+  register_kernel(real_row<run_update<rules::rule, true>>(ops::constant##Multi));
 #include "rutile/ops/update_list.inc"
 #undef RUTILE_UPDATE
   register_kernel(ref_row<run_assign>(ops::kAssign));
-  register_kernel(ref_row<run_assign_add>(ops::kAssignAdd));
-  register_kernel(ref_row<run_unscale>(ops::kUnscaleAndCheck));
+  register_kernel(real_row<run_assign_add>(ops::kAssignAdd));
+  register_kernel(real_row<run_unscale>(ops::kUnscaleAndCheck));
   register_kernel(ref_row<run_update_loss_scale>(ops::kUpdateLossScale));
-  register_kernel(ref_row<run_global_norm>(ops::kGlobalNorm));
+  register_kernel(real_row<run_global_norm>(ops::kGlobalNorm));
 }
 
 }  // namespace rutile::kernels

@@ -8,6 +8,7 @@
 #include "rutile/kernels/pad_source.h"
 #include "rutile/kernels/ref/ref_plan.h"
 #include "rutile/kernels/register.h"
+#include "rutile/ops/bitcast.h"
 
 namespace rutile::kernels {
 namespace {
@@ -160,6 +161,18 @@ Status run_triangle(const Plan& plan, const KernelArgs& args) {
   return Status();
 }
 
+Status run_bitcast(const Plan& plan, const KernelArgs& args) {
+  const RefPlan& p = ref_plan(plan);
+  int64_t next = 0;
+  for (Walk w(p.in[0]); !w.done(); w.next()) {
+    move_element(p.in[0].dtype, args.out[0], next++, args.in[0], w.offset());
+  }
+  if (p.out[0].dtype != DType::kBool) return Status();
+  auto* bytes = static_cast<uint8_t*>(args.out[0]);
+  for (int64_t i = 0; i < p.out[0].numel(); ++i) bytes[i] = bytes[i] != 0;
+  return Status();
+}
+
 bool any_placement(const CallMeta& c, Reason* reason) {
   if (c.in(0).dtype == c.out().dtype) return true;
   reason->text = "does not convert";
@@ -174,6 +187,7 @@ void register_view_ref() {
     row.supports = any_placement;
     register_kernel(row);
   }
+  register_kernel(ref_row<run_bitcast>(ops::kBitcast));
   register_kernel(ref_row<run_concat>(ops::kConcat));
   register_kernel(ref_row<run_slice_grad>(ops::kSliceGrad));
   register_kernel(ref_row<run_pad>(ops::kPad));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/nn/optim/gradients.h"
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/optim.h"
 #include "rutile/ops/reduce.h"
@@ -49,7 +50,7 @@ EMA::EMA(std::vector<ParameterPtr> parameters, EMAOptions o)
   }
   for (const ParameterPtr& p : parameters_) {
     if (!p) throw_error(ErrorCode::kValue, "an EMA got a null parameter");
-    if (!is_floating(p->meta().dtype)) {
+    if (!is_differentiable(p->meta().dtype)) {
       throw_error(ErrorCode::kType,
                   cat("parameter ", p->name(), " ", p->meta(), " has no average"));
     }

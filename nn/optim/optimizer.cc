@@ -3,7 +3,9 @@
 
 #include <unordered_set>
 
+#include "rutile/core/complex.h"
 #include "rutile/nn/optim/loss_scaler.h"
+#include "rutile/ops/complex.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/optim.h"
 
@@ -45,6 +47,20 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, double lr, double weigh
 }
 Optimizer::~Optimizer() = default;
 
+namespace {
+
+// Both parts of complex numbers are `initial`.
+Tensor slot_value(const TensorMeta& parameter, double initial) {
+  if (!is_complex(parameter.dtype)) {
+    return Tensor::full(parameter.shape, initial, parameter.dtype);
+  }
+  Shape pairs = parameter.shape;
+  pairs.push_back(2);
+  return ops::view_as_complex(Tensor::full(pairs, initial, real_dtype(parameter.dtype)));
+}
+
+}  // namespace
+
 std::vector<Ref<State>> Optimizer::make_slots(const std::string& name, double initial) {
   std::vector<Ref<State>> slots;
   std::unordered_set<std::string> taken;
@@ -54,7 +70,7 @@ std::vector<Ref<State>> Optimizer::make_slots(const std::string& name, double in
     std::string full = cat(name, ".", p->name());
     // Parameters of two networks may have the same name.
     for (int n = 2; !taken.insert(full).second; ++n) full = cat(name, ".", p->name(), "#", n);
-    const Tensor value = Tensor::full(p->meta().shape, initial, p->meta().dtype);
+    const Tensor value = slot_value(p->meta(), initial);
     slots.push_back(make_ref<State>(full, value.to(p->meta().device)));
     states_.emplace_back(full, slots.back());
   }

@@ -30,7 +30,9 @@ def to(self, dtype):
 
 
 def view(self, *shape):
-    """The elements in another shape."""
+    """The elements in another shape; view(dtype): their bits as another dtype (ops.bitcast)."""
+    if len(shape) == 1 and isinstance(shape[0], (str, type(self.dtype))):
+        return _table.bitcast(self, shape[0])
     return _table.reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
 
 

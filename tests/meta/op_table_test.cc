@@ -142,6 +142,7 @@ TEST(OpTable, EveryOpThatComputesHasACost) {
                                               "depth_to_space",
                                               "space_to_depth",
                                               "channel_shuffle",
+                                              "bitcast",
                                               "view_as_real",
                                               "view_as_complex",
                                               "recompute",  // its body is what costs

@@ -10,6 +10,13 @@
 #include "rutile/graph/compile.h"
 #include "rutile/nn/layers.h"
 #include "rutile/nn/optim/loss_scaler.h"
+#include "rutile/nn/optim/rules.h"
+#include "rutile/ops/arrange.h"
+#include "rutile/ops/complex.h"
+#include "rutile/ops/reduce.h"
+#include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/update.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::nn::optim {
 namespace {
@@ -48,6 +55,63 @@ struct Case {
   Make make;
   std::vector<double> want;
 };
+
+// What an update makes of a parameter, its slots and gradient in three steps.
+std::vector<Tensor> updated(const ops::UpdateFamily& f, std::vector<Tensor> states, Tensor grad) {
+  const AnyAttrs attrs(f.single->attrs, nullptr);
+  std::vector<Ref<State>> held;
+  std::vector<State*> pointers;
+  for (const Tensor& t : states) {
+    held.push_back(make_ref<State>("s", ops::add(t, 0.0)));
+    pointers.push_back(held.back().get());
+  }
+  for (int64_t k = 1; k <= 3; ++k) {
+    const Tensor rest[] = {grad, Tensor::scalar(0.1, DType::kF64), Tensor::scalar(k, DType::kI64),
+                           Tensor(), Tensor::scalar(0.5, DType::kF32)};
+    State::update(*f.single, attrs.get(), pointers, rest);
+    grad = ops::mul(grad, 0.5);
+  }
+  std::vector<Tensor> after;
+  for (const Ref<State>& s : held) after.push_back(s->read());
+  return after;
+}
+
+TEST(Optimizer, ComplexParametersAreUpdatedAsTheirParts) {
+  for (const ops::UpdateFamily& f : ops::update_families()) {
+    for (const DType t : {DType::kF32, DType::kF64}) {
+      std::vector<Tensor> parts, whole;
+      for (int k = 0; k <= f.slots; ++k) {
+        parts.push_back(ops::reshape(ops::linspace(0.5 + k, 2.0 + k, 70, t), {5, 7, 2}));
+        whole.push_back(ops::view_as_complex(parts.back()));
+      }
+      const Tensor grad = ops::reshape(ops::linspace(-1, 1, 70, t), {5, 7, 2});
+      const std::vector<Tensor> want = updated(f, parts, grad);
+      const std::vector<Tensor> got = updated(f, whole, ops::view_as_complex(grad));
+      for (size_t k = 0; k < want.size(); ++k) {
+        EXPECT_TRUE(ops::all(ops::equal(ops::view_as_real(got[k]), want[k])).item<bool>())
+            << f.single->name << " " << k;
+      }
+    }
+  }
+}
+
+TEST(Optimizer, SlotsOfComplexParametersStartInBothParts) {
+  const Tensor z = ops::view_as_complex(Tensor::from<float>({1, 2, 3, 4}, {2, 2}));
+  auto p = std::make_shared<Parameter>("z", z);
+  EXPECT_TRUE(p->requires_grad());
+  Adagrad opt({p}, AdagradOptions{.initial_accumulator = 0.25});
+  for (const auto& [name, state] : opt.named_states()) {
+    if (name != "sum.z") continue;
+    EXPECT_THAT(ops::view_as_real(state->read()).to_vector<float>(),
+                ElementsAre(0.25f, 0.25f, 0.25f, 0.25f));
+  }
+  // |z|^2 falls.
+  const Tensor before = ops::sum(ops::square(ops::abs(p->read())));
+  const Tensor g = ops::mul(p->read(), 2.0);
+  opt.step({&g, 1});
+  const Tensor after = ops::sum(ops::square(ops::abs(p->read())));
+  EXPECT_LT(after.item(), before.item());
+}
 
 const Case kCases[] = {
     {"SGD",

@@ -227,12 +227,12 @@ samples::Input odd_input(const TensorMeta& m, Dice& dice) {
   }
   constexpr samples::View kViews[] = {samples::View::kContiguous, samples::View::kChannelsLast,
                                       samples::View::kTransposed, samples::View::kSwapped,
-                                      samples::View::kGaps,       samples::View::kExpanded};
+                                      samples::View::kGaps,       samples::View::kTight,
+                                      samples::View::kExpanded};
   const samples::View view = dice.pick(kViews);
   using V = samples::View;
-  const int rank_needed = view == V::kContiguous || view == V::kGaps || view == V::kExpanded ? 1
-                          : view == V::kTransposed                                           ? 2
-                                                                                             : 3;
+  int rank_needed = view == V::kTransposed ? 2 : 1;
+  if (view == V::kChannelsLast || view == V::kSwapped) rank_needed = 3;
   if (dice.roll(3) == 0 && m.rank() >= rank_needed && m.numel() > 0) spec = spec.viewed(view);
   return spec;
 }

@@ -428,7 +428,7 @@ OPERATORS = {
     "LeakyRelu": lambda a, x: t.leaky_relu(x, alpha=a.get("alpha", 0.01)), "Gelu": lambda a, x: t.gelu(x, approximate=a.get("approximate", "none")),
     "Selu": lambda a, x: t.elu(x, alpha=a.get("alpha", 1.6732631921768188)) * a.get("gamma", 1.0507010221481323),
     "ThresholdedRelu": lambda a, x: t.threshold(x, threshold=a.get("alpha", 1.0), value=0.0), "Swish": lambda a, x: x * t.sigmoid(x * a.get("alpha", 1.0)),
-    "Clip": clip, "IsInf": is_inf, "Shrink": shrink, "HardSigmoid": hard_sigmoid, "Cast": cast, "SwiGLU": swiglu,
+    "Clip": clip, "IsInf": is_inf, "Shrink": shrink, "HardSigmoid": hard_sigmoid, "Cast": cast, "BitCast": lambda a, x: t.bitcast(x, dtype=dtype_of(a["to"])), "SwiGLU": swiglu,
     "CastLike": lambda a, x, y: x.astype(y.dtype), "Reshape": reshape, "Flatten": flatten, "Squeeze": squeeze, "Unsqueeze": unsqueeze,
     "Transpose": lambda a, x: t.transpose(x, perm=tuple(a.get("perm", ()))), "Concat": lambda a, *xs: t.concat(list(xs), axis=a["axis"]),
     "Split": split, "Slice": sliced, "Expand": expand, "Tile": lambda a, x, n: ops.tile(x, ints(n)), "Pad": padded, "CenterCropPad": center_crop_pad,

@@ -27,7 +27,7 @@ from torch_samples import close, flat, numpy_of, plain
 LAYERS = {
     "RNN": lambda *a, bias=True, dropout=0.0, **k: nn.RNN(*a, has_bias=bias, dropout=dropout, **k),
     "GRU": lambda *a, bias=True, dropout=0.0, **k: nn.GRU(*a, has_bias=bias, dropout=dropout, **k),
-    "LSTM": lambda *a, bias=True, dropout=0.0, proj_size=0, **k: nn.LSTM(*a, has_bias=bias, dropout=dropout, **k),
+    "LSTM": lambda *a, bias=True, dropout=0.0, proj_size=0, **k: nn.LSTM(*a, has_bias=bias, dropout=dropout, proj_size=proj_size, **k),
     "RNNCell": lambda *a, bias=True, **k: nn.RNNCell(*a, has_bias=bias, **k),
     "GRUCell": lambda *a, bias=True, **k: nn.GRUCell(*a, has_bias=bias, **k),
     "LSTMCell": lambda *a, bias=True, **k: nn.LSTMCell(*a, has_bias=bias, **k),
@@ -181,12 +181,16 @@ def gradients(cell, module, pairs, given, more, inputs, leaves, want):
 DROPPED = ("foreach", "fused", "capturable", "differentiable")
 
 
-def compare_optimizer(info, sample):
+def drawn(rng, shape, of_complex):
+    return rng.normal(size=shape) + (1j * rng.normal(size=shape) if of_complex else 0)
+
+
+def compare_optimizer(info, sample, of_complex):
     options = kept({k: v for k, v in sample.kwargs.items() if k not in DROPPED})
     if info.optim_cls is torch.optim.SGD:
         options.setdefault("lr", 1e-3)
     rng = np.random.default_rng(0)
-    start = [rng.normal(size=(5, 3)), rng.normal(size=(4,))]
+    start = [drawn(rng, shape, of_complex) for shape in ((5, 3), (4,))]
     theirs = [torch.tensor(v, requires_grad=True) for v in start]
     own = [Parameter(Tensor(v), name=f"p{i}") for i, v in enumerate(start)]
     optimizer = info.optim_cls(theirs, **options)
@@ -195,7 +199,7 @@ def compare_optimizer(info, sample):
     except (rutile.Error, TypeError, ValueError, RuntimeError) as e:
         return "refused", str(e).split("|")[0].strip()
     for _ in range(10):
-        steps = [rng.normal(size=v.shape) for v in start]
+        steps = [drawn(rng, v.shape, of_complex) for v in start]
         for p, g in zip(theirs, steps):
             p.grad = torch.tensor(g)
         optimizer.step()
@@ -238,7 +242,9 @@ def main(only):
         if name not in OPTIMIZERS:
             report(name, [("missing", "")], kinds)
             continue
-        report(name, [compare_optimizer(info, s) for s in info.optim_inputs_func("cpu")], kinds)
+        for of_complex in (False, True):
+            results = [compare_optimizer(info, s, of_complex) for s in info.optim_inputs_func("cpu")]
+            report(name + " of complex numbers" * of_complex, results, kinds)
     print(" ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())))
     return kinds["differs"] > 0
 

@@ -99,6 +99,9 @@ void fill_binary(TileTable* t) {
   add_where<int32_t>(where, TileType::kI32);
   add_where<int64_t>(where, TileType::kI64);
   add_where<bool>(where, TileType::kBool);
+  TileFn(*lerp)[8] = t->fn[static_cast<int>(Fn::kLerp)];
+  add_ternary<Lerp<FastMath>, float>(lerp, TileType::kF32);
+  add_ternary<Lerp<FastMath>, double>(lerp, TileType::kF64);
   TileFn(*gelu)[8] = t->fn[static_cast<int>(Fn::kGeluGrad)];
   gelu[static_cast<int>(TileType::kF32)][0] = gelu_grad_loop<float>;
   gelu[static_cast<int>(TileType::kF64)][0] = gelu_grad_loop<double>;

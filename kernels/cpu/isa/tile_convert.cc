@@ -108,6 +108,10 @@ void fill_row(ConvertFn* row) {
   const auto set = [row](DType t, ConvertFn f) { row[static_cast<int>(t)] = f; };
   set(DType::kBool, pick<From, bool>());
   set(DType::kU8, pick<From, uint8_t>());
+  set(DType::kU16, pick<From, uint16_t>());
+  set(DType::kU32, pick<From, uint32_t>());
+  set(DType::kI8, pick<From, int8_t>());
+  set(DType::kI16, pick<From, int16_t>());
   set(DType::kI32, pick<From, int32_t>());
   set(DType::kI64, pick<From, int64_t>());
   set(DType::kBF16, pick<From, BFloat16>());
@@ -150,6 +154,10 @@ void fill_convert(TileTable* t) {
   const auto row = [t](DType d) { return t->convert[static_cast<int>(d)]; };
   fill_row<bool>(row(DType::kBool));
   fill_row<uint8_t>(row(DType::kU8));
+  fill_row<uint16_t>(row(DType::kU16));
+  fill_row<uint32_t>(row(DType::kU32));
+  fill_row<int8_t>(row(DType::kI8));
+  fill_row<int16_t>(row(DType::kI16));
   fill_row<int32_t>(row(DType::kI32));
   fill_row<int64_t>(row(DType::kI64));
   fill_row<BFloat16>(row(DType::kBF16));
@@ -158,6 +166,10 @@ void fill_convert(TileTable* t) {
   ConvertFn* half = row(DType::kF16);
   half[static_cast<int>(DType::kBool)] = from_half<bool>;
   half[static_cast<int>(DType::kU8)] = from_half<uint8_t>;
+  half[static_cast<int>(DType::kU16)] = from_half<uint16_t>;
+  half[static_cast<int>(DType::kU32)] = from_half<uint32_t>;
+  half[static_cast<int>(DType::kI8)] = from_half<int8_t>;
+  half[static_cast<int>(DType::kI16)] = from_half<int16_t>;
   half[static_cast<int>(DType::kI32)] = from_half<int32_t>;
   half[static_cast<int>(DType::kI64)] = from_half<int64_t>;
   half[static_cast<int>(DType::kBF16)] = from_half<BFloat16>;

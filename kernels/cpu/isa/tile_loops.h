@@ -50,6 +50,18 @@ void binary_loop(const void* const* in, void* out, int64_t n, const double* para
   for (int64_t i = 0; i < n; ++i) y[i] = f(kMask & 1 ? a0 : a[i], kMask & 2 ? b0 : b[i]);
 }
 
+template <class F, class T, int kMask>
+void ternary_loop(const void* const* in, void* out, int64_t n, const double* params) {
+  const F f{params};
+  const T* a = static_cast<const T*>(in[0]);
+  const T* b = static_cast<const T*>(in[1]);
+  const T* c = static_cast<const T*>(in[2]);
+  T* y = static_cast<T*>(out);
+  const T c0 = kMask & 4 ? c[0] : T();
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i], kMask & 4 ? c0 : c[i]);
+}
+
 // Bits of T: what is chosen between is copied, whatever it means.
 template <int kSize>
 struct BitsOf;
@@ -135,6 +147,12 @@ void add_binary(TileFn (*row)[8], TileType type) {
     r[1] = binary_loop<F, T, 1>;
     r[2] = binary_loop<F, T, 2>;
   }
+}
+template <class F, class T>
+void add_ternary(TileFn (*row)[8], TileType type) {
+  TileFn* r = row[static_cast<int>(type)];
+  r[0] = ternary_loop<F, T, 0>;
+  r[4] = ternary_loop<F, T, 4>;
 }
 template <class T>
 void add_where(TileFn (*row)[8], TileType type) {

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters in float16 and bfloat16 under optimizers, whose updates compute in float32 or float64 and keep float32 states."""
+"""Parameters in float16 and bfloat16 under optimizers, whose updates compute in float32 or float64 and keep float32 states,
+and complex ones, which are updated as pairs of real numbers."""
 
 from rutile._rutile import Parameter
 from rutile.common.parameter import ParameterTuple
 from rutile.ops import table
 
 _LOW = ("float16", "bfloat16")
+_COMPLEX = ("complex64", "complex128")
 
 
 def slots_of(parameters, prefix, init):
@@ -15,7 +17,19 @@ def slots_of(parameters, prefix, init):
         slots = ParameterTuple([Parameter(p.value().cast("float32"), name=p.name) if p.dtype.name in _LOW else p for p in slots])
     for p in slots:
         p.requires_grad = False
+        if p.dtype.name in _COMPLEX and isinstance(init, float):  # in both parts
+            p.set_data(joined(parts(p.value()) * 0.0 + init, p.dtype))
     return slots
+
+
+def parts(value):
+    """Complex numbers as pairs of real ones; real numbers as they are."""
+    return table.view_as_real(value) if value.dtype.name in _COMPLEX else value
+
+
+def joined(value, dtype):
+    """Back from parts()."""
+    return table.view_as_complex(value) if dtype.name in _COMPLEX else value
 
 
 class Wide:

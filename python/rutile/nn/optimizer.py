@@ -479,13 +479,14 @@ class Adam(Optimizer):
             updates.adam(*slots, gradient, lr, Tensor(_NO_CORRECTION), skip, **options)
 
     def _nesterov(self, parameter, moment1, moment2, g, lr, skip, weight_decay):
-        p = parameter.value()
-        g = g.cast(p.dtype) + p * weight_decay if weight_decay else g.cast(p.dtype)
-        m = moment1.value() * self.beta1 + g * (1 - self.beta1)
-        v = moment2.value() * self.beta2 + g * g * (1 - self.beta2)
-        _write(parameter, p - (m * self.beta1 + g * (1 - self.beta1)) * lr / (table.sqrt(v) + self.eps), skip)
-        _write(moment1, m, skip)
-        _write(moment2, v, skip)
+        p, m, v = (_low.parts(s.value()) for s in (parameter, moment1, moment2))
+        g = _low.parts(g.cast(parameter.dtype))
+        g = g + p * weight_decay if weight_decay else g
+        m = m * self.beta1 + g * (1 - self.beta1)
+        v = v * self.beta2 + g * g * (1 - self.beta2)
+        p = p - (m * self.beta1 + g * (1 - self.beta1)) * lr / (table.sqrt(v) + self.eps)
+        for state, value in ((parameter, p), (moment1, m), (moment2, v)):
+            _write(state, _low.joined(value, parameter.dtype), skip)
 
 
 class AdamOffload(Adam):

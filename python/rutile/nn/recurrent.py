@@ -24,7 +24,7 @@ def _floating(x):
     return isinstance(x, Tensor) and x.dtype.name in ("float16", "bfloat16", "float32", "float64")
 
 
-def _sequence(kind, x, h, c, w_ih, w_hh, b_ih, b_hh, lengths, reverse):
+def _sequence(kind, x, h, c, w_ih, w_hh, b_ih, b_hh, lengths, reverse, w_hr=None):
     """One direction of one layer: (y [t, n, h], h, c)."""
     # The inputs of all steps in one product; only a gru needs its second bias apart.
     apart = kind == "gru" or b_ih is None
@@ -32,14 +32,14 @@ def _sequence(kind, x, h, c, w_ih, w_hh, b_ih, b_hh, lengths, reverse):
     if gx.dtype.name in ("float16", "bfloat16"):
         gx, h, w_hh = gx.cast("float32"), h.cast("float32"), w_hh.cast("float32")
         c = None if c is None else c.cast("float32")
-        b_hh = None if b_hh is None else b_hh.cast("float32")
-    y, h, c = table.recurrent(gx, h, w_hh, c, b_hh if apart else None, lengths, kind=kind, reverse=reverse)[:3]
+        b_hh, w_hr = (None if v is None else v.cast("float32") for v in (b_hh, w_hr))
+    y, h, c = table.recurrent(gx, h, w_hh, c, b_hh if apart else None, lengths, w_hr, kind=kind, reverse=reverse)[:3]
     return y, h, c
 
 
 class _Recurrent(Cell):
     def _setup(self, kind, input_size, hidden_size, num_layers=1, has_bias=True, batch_first=False, dropout=0.0,
-               bidirectional=False, dtype="float32"):
+               bidirectional=False, dtype="float32", *, proj_size=0):
         name = type(self).__name__
         _positive(name, hidden_size=hidden_size, input_size=input_size, num_layers=num_layers)
         for key, v in (("has_bias", has_bias), ("batch_first", batch_first), ("bidirectional", bidirectional)):
@@ -51,13 +51,20 @@ class _Recurrent(Cell):
             raise _errors.ValueError(f"[{name}] dropout must be in [0, 1), got {dropout}")
         self._kind, self.input_size, self.hidden_size, self.num_layers = kind, input_size, hidden_size, num_layers
         self.has_bias, self.batch_first, self.dropout, self.bidirectional = has_bias, batch_first, float(dropout), bidirectional
+        if isinstance(proj_size, bool) or not isinstance(proj_size, int) or not 0 <= proj_size < hidden_size:
+            raise _errors.ValueError(f"[{name}] proj_size must be an int from 0 to below hidden_size, got {proj_size!r}")
+        if proj_size and kind != "lstm":
+            raise _errors.ValueError(f"[{name}] proj_size is for an LSTM alone, got {proj_size}")
+        self.proj_size, self._width = proj_size, proj_size or hidden_size
         rows, ways, init = _GATES[kind] * hidden_size, 1 + bidirectional, Uniform(1 / _math.sqrt(hidden_size))
         lists = {"w_ih": [], "w_hh": [], "b_ih": [], "b_hh": []}
+        lists.update({"w_hr": []} if proj_size else {})
         for i in range(num_layers * ways):
             end = f"_l{i // ways}" + ("_reverse" if i % ways else "")
-            width = input_size if i < ways else hidden_size * ways
-            shapes = {"w_ih": (rows, width), "w_hh": (rows, hidden_size)}
+            width = input_size if i < ways else self._width * ways
+            shapes = {"w_ih": (rows, width), "w_hh": (rows, self._width)}
             shapes.update({"b_ih": (rows,), "b_hh": (rows,)} if has_bias else {})
+            shapes.update({"w_hr": (proj_size, hidden_size)} if proj_size else {})
             for key, shape in shapes.items():
                 full = key.replace("w_", "weight_").replace("b_", "bias_") + end
                 lists[key].append(Parameter(initializer(init, shape, dtype), name=full))
@@ -68,14 +75,14 @@ class _Recurrent(Cell):
     def _start(self, x, hx):
         """(h, c) of all layers and directions, [layers * ways, n, h]; c None unless of an LSTM."""
         name, lstm = type(self).__name__, self._kind == "lstm"
-        shape = (self.num_layers * (1 + self.bidirectional), x.shape[1], self.hidden_size)
+        front = (self.num_layers * (1 + self.bidirectional), x.shape[1])
+        shapes = ((*front, self._width), (*front, self.hidden_size))
         if hx is None:
-            zeros = table.full(shape, 0.0, x.dtype.name)
-            return zeros, zeros if lstm else None
+            return table.full(shapes[0], 0.0, x.dtype.name), table.full(shapes[1], 0.0, x.dtype.name) if lstm else None
         if lstm and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
             raise _errors.TypeError(f"[{name}] hx must be the tuple (h, c), got {type(hx).__name__}")
         states = tuple(hx) if lstm else (hx,)
-        for state in states:
+        for state, shape in zip(states, shapes):
             if not isinstance(state, Tensor):
                 raise _errors.TypeError(f"[{name}] hx must be a Tensor, got {type(state).__name__}")
             if state.dtype != x.dtype:
@@ -108,8 +115,9 @@ class _Recurrent(Cell):
             for way in range(ways):
                 i = layer * ways + way
                 bias = (self.b_ih_list[i].value(), self.b_hh_list[i].value()) if self.has_bias else (None, None)
+                projection = self.w_hr_list[i].value() if self.proj_size else None
                 y, last, cell = _sequence(self._kind, x, h[i], None if c is None else c[i], self.w_ih_list[i].value(),
-                                          self.w_hh_list[i].value(), *bias, seq_length, way == 1)
+                                          self.w_hh_list[i].value(), *bias, seq_length, way == 1, projection)
                 outputs.append(y.cast(dtype))
                 hs.append(last.cast(dtype))
                 cs.append(cell.cast(dtype) if c is not None else None)
@@ -121,7 +129,7 @@ class _Recurrent(Cell):
     def extend_repr(self):
         return (f"input_size={self.input_size}, hidden_size={self.hidden_size}, num_layers={self.num_layers}, "
                 f"has_bias={self.has_bias}, batch_first={self.batch_first}, dropout={self.dropout}, "
-                f"bidirectional={self.bidirectional}")
+                f"bidirectional={self.bidirectional}" + (f", proj_size={self.proj_size}" if self.proj_size else ""))
 
 
 class RNN(_Recurrent):
@@ -160,7 +168,8 @@ class LSTM(_Recurrent):
     hidden_size].
 
     LSTM(input_size, hidden_size, num_layers=1, has_bias=True, batch_first=False, dropout=0.0, bidirectional=False). Calls
-    take (x, hx=None, seq_length=None); behind seq_length [n] y is zero and the states stand still.
+    take (x, hx=None, seq_length=None); behind seq_length [n] y is zero and the states stand still. With proj_size
+    (keyword only; Sak et al., 2014) y and h have so many numbers in place of hidden_size: h' = w_hr (o tanh(c')).
 
     >>> from rutile import nn, ops
     >>> y, (h, c) = nn.LSTM(3, 4, num_layers=2, bidirectional=True)(ops.ones((5, 2, 3)))

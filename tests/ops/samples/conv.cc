@@ -70,6 +70,9 @@ Shape output_shape(const Case& c) {
 void sum_tolerance(SampleGroup group) {
   group.dtypes(kFloats).tolerance(DType::kF32, 1e-4).tolerance(DType::kF64, 1e-11);
 }
+void complex_tolerance(SampleGroup group) {
+  group.dtypes(kComplexes).tolerance(DType::kC64, 1e-4).tolerance(DType::kC128, 1e-11);
+}
 
 }  // namespace
 
@@ -89,6 +92,9 @@ RUTILE_SAMPLES(conv2d) {
   sum_tolerance(s.add({in({2, 6, 5, 4}).transposed(), in({4, 6, 3, 3}).channels_last()}, same));
   sum_tolerance(s.add({in({2, 6, 5, 4}).gaps(), in({4, 6, 3, 3}).gaps(), in({4}).gaps()}, same));
   sum_tolerance(s.add({in({2, 6, 5, 4}).expanded(), in({4, 6, 3, 3}).expanded()}, same));
+  complex_tolerance(s.add({in({2, 6, 5, 4}), in({4, 6, 3, 3}), in({4}).gaps()}, same));
+  complex_tolerance(
+      s.add({in({1, 16, 5, 4}).gaps(), in({16, 4, 3, 3}).channels_last()}, in_groups));
   s.add({in({1, 4, 5, 5}).as(DType::kBF16), in({4, 4, 3, 3}).as(DType::kF32)}, same)
       .name("promotes")
       .tolerance(DType::kF32, 1e-4);
@@ -134,6 +140,7 @@ RUTILE_SAMPLES(conv2d_input_grad) {
   a.out_dtype = {};
   s.add({in({1, 4, 6, 6}).channels_last(), in({4, 3, 3, 3})}, a).dtypes(kFloats);
   s.add({in({1, 4, 6, 6}).transposed(), in({4, 3, 3, 3}).gaps()}, a).dtypes(kFloats);
+  complex_tolerance(s.add({in({1, 4, 6, 6}), in({4, 3, 3, 3})}, a));
   s.error({in({1, 4, 5, 6}), in({4, 3, 3, 3})}, a, ErrorCode::kValue, "dy expects shape [1,4,6,6]");
   a.input_shape = {1, 3, 8};
   s.error({in({1, 4, 6, 6}), in({4, 3, 3, 3})}, a, ErrorCode::kValue, "rank 4");
@@ -168,6 +175,7 @@ RUTILE_SAMPLES(conv_transpose2d) {
   ops::ConvTranspose2dAttrs two;
   two.stride = 2;
   sum_tolerance(s.add({in({2, 6, 5, 4}), in({6, 4, 3, 3})}, two).name("without bias"));
+  complex_tolerance(s.add({in({2, 6, 5, 4}), in({6, 4, 3, 3}), in({4})}, two));
   sum_tolerance(s.add({in({2, 6, 5, 4}).channels_last(), in({6, 4, 3, 3}).gaps()}, two));
   s.error({in({3, 8, 8}), in({4, 3, 3, 3})}, ErrorCode::kValue, "x expects rank 4");
   s.error({in({1, 4, 8, 8}), in({4, 3, 3})}, ErrorCode::kValue, "weight expects rank 4");
@@ -208,6 +216,10 @@ RUTILE_SAMPLES(conv2d_weight_grad) {
   a.out_dtype = {};
   s.add({in({1, 4, 6, 6}).channels_last(), in({1, 3, 8, 8}).channels_last()}, a).dtypes(kFloats);
   s.add({in({1, 4, 6, 6}).transposed(), in({1, 3, 8, 8}).gaps()}, a).dtypes(kFloats);
+  complex_tolerance(s.add({in({1, 4, 6, 6}), in({1, 3, 8, 8}).transposed()}, a));
+  a.out_dtype = DType::kF32;
+  s.error({in({1, 4, 6, 6}).as(DType::kC64), in({1, 3, 8, 8}).as(DType::kC64)}, a, ErrorCode::kType,
+          "out_dtype is for real numbers");
   Conv2dWeightGradAttrs depthwise;
   depthwise.weight_shape = {32, 1, 3, 3};
   depthwise.groups = 32;

@@ -56,6 +56,9 @@ Shape output_shape(const Case& c) {
 void sum_tolerance(SampleGroup group) {
   group.dtypes(kFloats).tolerance(DType::kF32, 1e-4).tolerance(DType::kF64, 1e-11);
 }
+void complex_tolerance(SampleGroup group) {
+  group.dtypes(kComplexes).tolerance(DType::kC64, 1e-4).tolerance(DType::kC128, 1e-11);
+}
 
 }  // namespace
 
@@ -71,6 +74,7 @@ RUTILE_SAMPLES(conv3d) {
   sum_tolerance(s.add({in(x).transposed(), in(weight).channels_last()}, same));
   sum_tolerance(s.add({in(x).gaps(), in(weight).gaps(), in({4}).gaps()}, same));
   sum_tolerance(s.add({in(x).expanded(), in(weight)}, same));
+  complex_tolerance(s.add({in(x), in(weight), in({4})}, same));
   s.error({in({1, 3, 8, 8}), in({4, 3, 3, 3, 3})}, ErrorCode::kValue, "x expects rank 5 (NCDHW)");
   s.error({in({1, 3, 8, 8, 8}), in({4, 3, 3, 3})}, ErrorCode::kValue,
           "weight expects rank 5 (OIDHW)");
@@ -95,6 +99,7 @@ RUTILE_SAMPLES(conv3d_input_grad) {
   s.add({in({1, 4, 2, 3, 3}).as(DType::kBF16), in({4, 3, 3, 3, 3}).as(DType::kBF16)}, a)
       .name("f32 result");
   a.out_dtype = {};
+  complex_tolerance(s.add({in({1, 4, 2, 3, 3}), in({4, 3, 3, 3, 3})}, a));
   s.error({in({1, 4, 2, 3, 4}), in({4, 3, 3, 3, 3})}, a, ErrorCode::kValue,
           "dy expects shape [1,4,2,3,3]");
   a.input_shape = {1, 3, 8, 8};
@@ -113,6 +118,8 @@ RUTILE_SAMPLES(conv3d_weight_grad) {
   s.add({in({1, 4, 2, 3, 3}).as(DType::kBF16), in({1, 3, 4, 5, 5}).as(DType::kBF16)}, a)
       .name("f32 result")
       .tolerance(DType::kF32, 1e-4);
+  a.out_dtype = {};
+  complex_tolerance(s.add({in({1, 4, 2, 3, 3}), in({1, 3, 4, 5, 5})}, a));
   a.weight_shape = {4, 3, 3, 3};
   s.error({in({1, 4, 2, 3, 3}), in({1, 3, 4, 5, 5})}, a, ErrorCode::kValue, "rank 5");
 }
@@ -143,6 +150,7 @@ RUTILE_SAMPLES(conv_transpose3d) {
   ConvTranspose3dAttrs two;
   two.stride = 2;
   sum_tolerance(s.add({in({2, 6, 2, 3, 4}).channels_last(), in({6, 4, 3, 3, 3}).gaps()}, two));
+  complex_tolerance(s.add({in({1, 4, 2, 3, 3}), in({4, 3, 3, 3, 3}), in({3})}, two));
   s.error({in({3, 8, 8, 8}), in({4, 3, 3, 3, 3})}, ErrorCode::kValue, "x expects rank 5");
   s.error({in({1, 3, 8, 8, 8}), in({4, 3, 3, 3, 3})}, ErrorCode::kValue, "4 input channels, got 3");
   two.output_pad = 2;
@@ -168,6 +176,7 @@ RUTILE_SAMPLES(conv1d) {
     sum_tolerance(s.add({in(c.x), in(c.weight), in({c.weight[0]})}, a).name(c.name));
   }
   sum_tolerance(s.add({in({2, 6, 7}).transposed(), in({4, 6, 3})}).name("without bias"));
+  complex_tolerance(s.add({in({2, 6, 7}), in({4, 6, 3}), in({4})}));
   sum_tolerance(s.add({in({2, 6, 7}).gaps(), in({4, 6, 3}).gaps(), in({4}).gaps()}));
   s.error({in({3, 8}), in({4, 3, 3})}, ErrorCode::kValue, "x expects rank 3 (NCW)");
   s.error({in({1, 3, 8}), in({4, 3, 3, 3})}, ErrorCode::kValue, "weight expects rank 3 (OIW)");
@@ -191,6 +200,7 @@ RUTILE_SAMPLES(conv_transpose1d) {
     sum_tolerance(s.add({in(c.x), in(c.weight), in({c.weight[1] * c.groups})}, a).name(c.name));
   }
   sum_tolerance(s.add({in({2, 6, 7}).transposed(), in({6, 4, 3})}).name("without bias"));
+  complex_tolerance(s.add({in({2, 6, 7}), in({6, 4, 3}), in({4})}));
   s.error({in({3, 8}), in({4, 3, 3})}, ErrorCode::kValue, "x expects rank 3 (NCW)");
   s.error({in({1, 4, 8}), in({4, 3, 3})}, ConvTranspose1dAttrs{.output_pad = 1}, ErrorCode::kValue,
           "output_pad");

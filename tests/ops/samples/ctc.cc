@@ -13,7 +13,7 @@ using namespace rutile::ops;  // attributes
 constexpr ErrorCode kValue = ErrorCode::kValue;
 constexpr ErrorCode kType = ErrorCode::kType;
 constexpr ErrorCode kIndex = ErrorCode::kIndex;
-constexpr const char* kTwice = "second derivatives are not computed";
+constexpr const char* kThrice = "third derivatives are not computed";
 
 Input probs(const Shape& shape) { return in(shape).uniform(-3, -0.1); }
 Input lengths(const Shape& shape, std::vector<double> v, DType t = DType::kI64) {
@@ -47,12 +47,10 @@ RUTILE_SAMPLES(ctc_nll) {
     s.add(inputs, CtcNllAttrs{})
         .dtypes(kFloats)
         .tolerance(DType::kF32, 3e-5)
-        .tolerance(DType::kF64, 1e-11)
-        .no_second_order(kTwice);
+        .tolerance(DType::kF64, 1e-11);
   }
   s.add({probs({5, 2, 3}), index_in({2, 2}, 0, 2), lengths({2}, {5, 4}), lengths({2}, {1, 2})},
         CtcNllAttrs{2})
-      .no_second_order(kTwice)
       .name("last class is blank");
   s.add({probs({80, 9, 40}), index_in({9, 21}, 1, 40),
          lengths({9}, {80, 70, 65, 80, 77, 60, 51, 80, 79}),
@@ -61,23 +59,19 @@ RUTILE_SAMPLES(ctc_nll) {
       .dtypes({DType::kF32, DType::kF64})
       .tolerance(DType::kF32, 1e-4)
       .tolerance(DType::kF64, 1e-11)
-      .name("long")
-      .no_second_order(kTwice);
+      .name("long");
   s.add({probs({3, 2, 4}), index_in({2, 5}, 1, 4), lengths({2}, {3, 0}), lengths({2}, {5, 1})},
         CtcNllAttrs{})
       .no_gradient("infinite: the targets do not fit")
       .name("too long");
   s.add({probs({3, 2, 4}), index_in({2, 0}, 1, 4), lengths({2}, {3, 0}), lengths({2}, {0, 0})},
         CtcNllAttrs{})
-      .no_second_order(kTwice)
       .name("no labels");
   s.add({probs({0, 2, 4}), index_in({2, 1}, 1, 4), lengths({2}, {0, 0}), lengths({2}, {0, 0})},
         CtcNllAttrs{})
-      .no_second_order(kTwice)
       .name("no steps");
   s.add({probs({4, 0, 4}), index_in({0, 3}, 1, 4), lengths({0}, {0}), lengths({0}, {0})},
         CtcNllAttrs{})
-      .no_second_order(kTwice)
       .name("empty");
   const Input x = probs({4, 2, 5}), t = index_in({2, 3}, 1, 5), two = lengths({2}, {2, 2});
   const CtcNllAttrs a;
@@ -103,7 +97,8 @@ RUTILE_SAMPLES(ctc_nll_grad) {
       s.add(with(c, n, t), CtcNllAttrs{})
           .dtypes({t})
           .tolerance(DType::kF32, 3e-5)
-          .tolerance(DType::kF64, 1e-11);
+          .tolerance(DType::kF64, 1e-11)
+          .no_second_order(kThrice);
     }
   }
   const auto c = cases()[0];
@@ -111,11 +106,13 @@ RUTILE_SAMPLES(ctc_nll_grad) {
     s.add({in({3}).as(DType::kF32), c[0].as(t), c[1], c[2], c[3],
            in({3}).as(DType::kF32).uniform(5, 9)},
           CtcNllAttrs{})
-        .dtypes({t});
+        .dtypes({t})
+        .no_second_order(kThrice);
   }
   s.add({in({3}).values({0, 1, 1}), c[0], c[1], c[2], c[3], in({3}).values({HUGE_VAL, 8, 7})},
         CtcNllAttrs{})
       .tolerance(DType::kF32, 3e-5)
+      .no_gradient("infinite")
       .name("infinite");
   s.error({in({2}), c[0], c[1], c[2], c[3], in({3})}, CtcNllAttrs{}, kValue, "dy expects shape");
   s.error({in({3}), c[0], c[1], c[2], c[3], in({3}).as(DType::kF64)}, CtcNllAttrs{}, kType,
@@ -124,19 +121,51 @@ RUTILE_SAMPLES(ctc_nll_grad) {
           "input length 13");
 }
 
+RUTILE_SAMPLES(ctc_nll_grad_grad) {
+  for (const DType t : {DType::kF32, DType::kF64}) {
+    for (const auto& c : cases()) {
+      const Shape n = c[0].shape.rank() == 2 ? Shape{} : Shape{c[0].shape[1]};
+      s.add({in(c[0].shape).as(t), in(n).as(t), c[0].as(t), c[1], c[2], c[3],
+             in(n).as(t).uniform(5, 9)},
+            CtcNllAttrs{})
+          .dtypes({t})
+          .tolerance(DType::kF32, 1e-4)
+          .tolerance(DType::kF64, 1e-11);
+    }
+  }
+  const auto c = cases()[0];
+  const Input ddx = in(c[0].shape), n = in({3});
+  for (const DType t : {DType::kBF16, DType::kF16}) {
+    s.add({ddx.as(t), n.as(DType::kF32), c[0].as(t), c[1], c[2], c[3],
+           n.as(DType::kF32).uniform(5, 9)},
+          CtcNllAttrs{})
+        .dtypes({t});
+  }
+  s.add({ddx, n.values({0, 1, 1}), c[0], c[1], c[2], c[3], n.values({HUGE_VAL, 8, 7})},
+        CtcNllAttrs{})
+      .tolerance(DType::kF32, 1e-4)
+      .name("infinite");
+  s.add({in({3, 2, 4}), in({2}), probs({3, 2, 4}), index_in({2, 0}, 1, 4), lengths({2}, {3, 0}),
+         lengths({2}, {0, 0}), in({2})},
+        CtcNllAttrs{})
+      .tolerance(DType::kF32, 1e-4)
+      .name("no labels");
+  s.error({in({2}), n, c[0], c[1], c[2], c[3], n}, CtcNllAttrs{}, kValue, "ddx expects shape");
+  s.error({ddx, in({2}), c[0], c[1], c[2], c[3], n}, CtcNllAttrs{}, kValue, "dy expects shape");
+  s.error({ddx.as(DType::kF64), n, c[0], c[1], c[2], c[3], n}, CtcNllAttrs{}, kType, "ddx expects");
+}
+
 RUTILE_SAMPLES(ctc_loss) {
   for (const Reduction r : {Reduction::kNone, Reduction::kMean, Reduction::kSum}) {
     for (const auto& inputs : cases()) {
       s.add(inputs, CtcLossAttrs{.reduction = r})
           .dtypes(kFloats)
           .tolerance(DType::kF32, 3e-5)
-          .tolerance(DType::kF64, 1e-11)
-          .no_second_order(kTwice);
+          .tolerance(DType::kF64, 1e-11);
     }
   }
   s.add({probs({3, 2, 4}), index_in({2, 5}, 1, 4), lengths({2}, {3, 3}), lengths({2}, {5, 1})},
         CtcLossAttrs{.zero_infinity = true})
-      .no_second_order(kTwice)
       .name("too long");
   const Input x = probs({4, 2, 5}), t = index_in({2, 3}, 1, 5), two = lengths({2}, {2, 2});
   s.error({x, t, lengths({2}, {4, 5}), two}, CtcLossAttrs{}, kIndex, "input length 5");

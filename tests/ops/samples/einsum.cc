@@ -67,6 +67,9 @@ RUTILE_SAMPLES(inner) {
 RUTILE_SAMPLES(kron) {
   s.add({in({2, 3}), in({4, 2})}).dtypes(joined(kFloats, kInts));
   s.add({in({2}), in({4, 2})});
+  s.add({in({4, 3}), in({5, 6})}).dtypes(joined(kFloats, kComplexes)).name("short rows");
+  s.add({in({4, 3}).transposed(), in({2, 4, 1}).gaps()});
+  s.add({in({4, 2}), in({5, 70})});
   s.add({in({}), in({3})});
   s.add({in({0}), in({3})}).name("empty");
   s.error({in({1, 1, 1, 1, 1}), in({3})}, kValue, "rank 4");

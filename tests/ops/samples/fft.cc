@@ -62,13 +62,33 @@ const DTypes& wide_floats() {
   return types;
 }
 
+void of_real(SampleList& s) {
+  for (const int64_t n : {1, 2, 3, 4, 7, 8, 9, 12}) {
+    s.add({in({5, n})}, FftAttrs{}).dtypes(wide_floats()).no_second_order(kLinear);
+  }
+  for (const int64_t n : {3, 6, 8}) {
+    const FftAttrs a{n, 1, FftNorm::kOrtho};
+    s.add({in({3, 5, 7})}, a).dtypes(wide_floats()).no_second_order(kLinear);
+    s.add({in({5, 6}).transposed()}, a).no_second_order(kLinear);
+  }
+  for (const int64_t n : {30, 49, 64, 37, 106}) {
+    s.add({in({13, n})}, FftAttrs{})
+        .dtypes(wide_floats())
+        .tolerance(DType::kC64, 1e-5, 1e-4)
+        .tolerance(DType::kC128, 1e-12, 1e-11)
+        .no_gradient("short ones check it");
+  }
+}
+
 RUTILE_SAMPLES(fft) {
   transforms(s, kComplexes, 1);
-  s.error({in({3})}, FftAttrs{}, ErrorCode::kType, "complex numbers");
+  of_real(s);
+  s.error({in({3}).as(DType::kI32)}, FftAttrs{}, ErrorCode::kType, "complex numbers");
 }
 RUTILE_SAMPLES(ifft) {
   transforms(s, kComplexes, 1);
-  s.error({in({3})}, FftAttrs{}, ErrorCode::kType, "complex numbers");
+  of_real(s);
+  s.error({in({3}).as(DType::kI32)}, FftAttrs{}, ErrorCode::kType, "complex numbers");
 }
 RUTILE_SAMPLES(rfft) {
   transforms(s, wide_floats(), 1);

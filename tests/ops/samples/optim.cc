@@ -68,6 +68,7 @@ void singles(SampleList& s, const Rule& r, const std::vector<A>& settings) {
     }
   }
   const A& a = settings[0];
+  s.add(single(r, {5, 7}, {lr(), step(3)}), a).dtypes(kComplexes).tolerance(DType::kC64, 1e-4);
   for (const DType t : {DType::kF32, DType::kF64, DType::kI32, DType::kI64}) {
     s.add(single(r, {9}, {lr(), step(1, t)}), a).name("first step");
   }
@@ -136,6 +137,12 @@ void multis(SampleList& s, const Rule& r, const std::vector<A>& settings) {
   doubles.push_back(in({4}));
   for (size_t k = 4; k < doubles.size(); ++k) doubles[k] = doubles[k].as(DType::kF64);
   s.add(doubles, a);
+  std::vector<Input> mixed(doubles.begin(), doubles.begin() + 4);
+  for (size_t k = 4; k < doubles.size(); ++k) {
+    mixed.push_back(doubles[k].as(DType::kC128));
+    mixed.push_back(doubles[k]);
+  }
+  s.add(mixed, a).name("complex beside real");
   std::vector<Input> wrong = doubles;
   wrong.back() = in({5}).as(DType::kF64);
   s.error(wrong, a, ErrorCode::kValue, "parameter 0: grad expects");
@@ -203,7 +210,7 @@ RUTILE_SAMPLES(assign) {
 }
 
 RUTILE_SAMPLES(assign_add) {
-  s.add({in({5, 7}), in({5, 7})}).dtypes(kNumbers);
+  s.add({in({5, 7}), in({5, 7})}).dtypes(joined(kNumbers, kComplexes));
   s.add({in({}).as(DType::kI64), in({}).as(DType::kI64)});
   s.add({in({0}), in({0})});
   s.add({in({5, 7}), in({5, 7}).transposed()});
@@ -215,6 +222,7 @@ RUTILE_SAMPLES(assign_add) {
 RUTILE_SAMPLES(unscale_and_check) {
   const Input scale = in({}).values({1024}).as(DType::kF32);
   s.add({scale, in({5, 7}), in({}), in({0}), in({40000})}).dtypes(kFloats);
+  s.add({scale, in({5, 7}), in({}), in({5}).as(DType::kF32)}).dtypes(kComplexes);
   s.add({scale, in({5}), in({6}).as(DType::kF16), in({7}).as(DType::kF64)}).name("mixed");
   s.add({scale}).name("none");
   s.add({scale, in({5}), in({40}).values({1, 2, kInf})}).name("inf").dtypes(kFloats);
@@ -240,6 +248,7 @@ RUTILE_SAMPLES(update_loss_scale) {
 
 RUTILE_SAMPLES(global_norm) {
   s.add({in({5, 7}), in({3}), in({})}).dtypes(kFloats).tolerance(DType::kF32, 1e-5);
+  s.add({in({5, 7}), in({}), in({3}).as(DType::kF64)}).dtypes(kComplexes);
   s.add({in({5}), in({3}).as(DType::kBF16).constant()}).name("mixed");
   s.add({in({0})}).no_gradient("nothing to differentiate");
   s.add({}).name("none");

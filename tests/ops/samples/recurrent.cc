@@ -39,6 +39,18 @@ RUTILE_SAMPLES(recurrent) {
           ops::RecurrentAttrs{kind, true});
   }
   const ops::RecurrentAttrs lstm{RecurrentKind::kLstm, false}, gru{RecurrentKind::kGru, false};
+  for (const bool reverse : {false, true}) {  // with a projection
+    const ops::RecurrentAttrs a{RecurrentKind::kLstm, reverse};
+    const Input gx = in({4, 3, 20}), h0 = in({3, 2}), c0 = in({3, 5}), w_p = in({2, 5});
+    const Input weight = in({20, 2}).uniform(-0.5, 0.5);
+    s.add({gx, h0, weight, c0, in({20}), none(), w_p}, a).dtypes({DType::kF32, DType::kF64});
+    s.add({gx, h0, weight, c0, none(), index_in({3}, 0, 5), w_p}, a);
+    s.add({in({0, 3, 20}), h0, weight, c0, none(), none(), w_p}, a).name("no steps");
+  }
+  s.error({in({2, 3, 20}), in({3, 5}), in({20, 5}), in({3, 5}), none(), none(), in({2, 5})}, lstm,
+          ErrorCode::kValue, "projection expects f32[5,5]");
+  s.error({in({2, 3, 6}), in({3, 2}), in({6, 2}), none(), none(), none(), in({2, 2})}, gru,
+          ErrorCode::kValue, "only lstm takes a projection");
   s.error({in({2, 3, 8}), in({3, 2}), in({8, 2})}, lstm, ErrorCode::kValue, "lstm needs c0");
   s.error({in({2, 3, 6}), in({3, 2}), in({6, 2}), in({3, 2})}, gru, ErrorCode::kValue,
           "only lstm takes c0");

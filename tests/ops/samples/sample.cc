@@ -25,8 +25,8 @@ PhiloxKey key_of_op(std::string_view name) {
 }
 
 const char* view_name(View v) {
-  constexpr const char* kNames[] = {"",         " channels-last", " transposed",
-                                    " swapped", " with gaps",     " expanded"};
+  constexpr const char* kNames[] = {"",           " channels-last", " transposed", " swapped",
+                                    " with gaps", " tight",         " expanded"};
   return kNames[static_cast<int>(v)];
 }
 

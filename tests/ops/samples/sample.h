@@ -81,6 +81,7 @@ enum class View : uint8_t {
   kTransposed,    // the last two dimensions swapped in memory
   kSwapped,       // dimensions 1 and 2 swapped in memory
   kGaps,          // every second element of a larger tensor, from an offset; NaN between
+  kTight,         // every second element of rows that begin and end with one
   kExpanded,      // stride 0 in the first dimension (in all of them with rank 1)
 };
 
@@ -107,6 +108,7 @@ struct Input {
   Input transposed() const { return viewed(View::kTransposed); }
   Input swapped() const { return viewed(View::kSwapped); }
   Input gaps() const { return viewed(View::kGaps); }
+  Input tight() const { return viewed(View::kTight); }
   Input expanded() const { return viewed(View::kExpanded); }
   Input constant() const;  // not differentiable, whatever its dtype
 };

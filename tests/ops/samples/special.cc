@@ -121,6 +121,9 @@ RUTILE_SAMPLES(isclose) {
 // ---- Three ------------------------------------------------------------------------------------
 
 RUTILE_SAMPLES(lerp) {
+  for (const double w : {0.1, 1.2}) {  // from either end
+    s.add({in({3, 5}), in({3, 5}), in({5}).uniform(w, w + 0.2)}).dtypes(kComplexes);
+  }
   s.add({in({3, 5}), in({3, 5}), in({3, 5}).uniform(-0.4, 0.4)}).dtypes(kFloats);
   s.add({in({3, 5}), in({5}), in({3, 1}).uniform(0.6, 1.4)});
   s.add({in({2, 37, 3, 2}).channels_last(), in({37, 1, 1}), in({}).values({0.3})});

@@ -2,6 +2,7 @@
 #include "rutile/ops/special_more.h"
 
 #include <cmath>
+#include <utility>
 
 #include "rutile/tests/ops/samples/sample.h"
 
@@ -23,28 +24,41 @@ DTypes bits() { return joined(kInts, {DType::kBool}); }
 RUTILE_EXTREMUM_SAMPLES(fmax)
 RUTILE_EXTREMUM_SAMPLES(fmin)
 
-// No gradient by the first input.
-#define RUTILE_ORDER_SAMPLES(op, first, second)                                              \
-  RUTILE_SAMPLES(op) {                                                                       \
-    s.add({in({3, 5}).filled(first).constant(), in({3, 5}).filled(second)}).dtypes(kFloats); \
-    s.add({in({3, 1}).filled(first).constant(), in({4}).filled(second)});                    \
-    s.add({in({67, 103}).filled(first).constant(), in({67, 103}).filled(second)})            \
-        .no_gradient("a long run for kernels")                                               \
-        .dtypes({DType::kF32, DType::kF64});                                                 \
-    s.add({in({20, 1}).filled(specials()).constant(), in({1, 20}).filled(specials())})       \
-        .no_gradient("infinities and NaN have no difference quotient")                       \
-        .dtypes(kFloats);                                                                    \
-    s.add({in({2, 6, 3, 2}).filled(first).constant().channels_last(),                        \
-           in({2, 6, 3, 2}).filled(second).channels_last()});                                \
-    s.add({in({4}).values({2, 3}), in({4}).values({1, 2, 5})}).dtypes(kInts).name("ints");   \
-    s.add({bool_in({4}), bool_in({4})}).name("bool");                                        \
-    s.add({in({0, 2}).constant(), in({2})}).name("empty");                                   \
-    s.error({in({2, 3}), in({4})}, kValue, "broadcast");                                     \
-    s.error({in({2}).as(DType::kC64), in({2}).as(DType::kC64)}, kType, "complex");           \
+// By the second input alone.
+void order_samples(SampleList& s, const Fill& first, const Fill& second) {
+  s.add({in({3, 5}).filled(first).constant(), in({3, 5}).filled(second)}).dtypes(kFloats);
+  s.add({in({3, 1}).filled(first).constant(), in({4}).filled(second)});
+  s.add({in({67, 103}).filled(first).constant(), in({67, 103}).filled(second)})
+      .no_gradient("a long run for kernels")
+      .dtypes({DType::kF32, DType::kF64});
+  s.add({in({20, 1}).filled(specials()).constant(), in({1, 20}).filled(specials())})
+      .no_gradient("infinities and NaN have no difference quotient")
+      .dtypes(kFloats);
+  s.add({in({2, 6, 3, 2}).filled(first).constant().channels_last(),
+         in({2, 6, 3, 2}).filled(second).channels_last()});
+  s.add({in({4}).values({2, 3}), in({4}).values({1, 2, 5})}).dtypes(kInts).name("ints");
+  s.add({bool_in({4}), bool_in({4})}).name("bool");
+  s.add({in({0, 2}).constant(), in({2})}).name("empty");
+  s.error({in({2, 3}), in({4})}, kValue, "broadcast");
+  s.error({in({2}).as(DType::kC64), in({2}).as(DType::kC64)}, kType, "complex");
+}
+// By both, on every branch: the series, the fraction, the expansion for large orders.
+void gamma_samples(SampleList& s) {
+  constexpr const char* kOrder = "no second derivative by the order";
+  order_samples(s, uniform(0.2, 4), uniform(0.2, 6));
+  for (const auto& [a, x] :
+       {std::pair(uniform(0.05, 1), uniform(0.05, 3)), std::pair(uniform(1, 30), uniform(0.5, 40)),
+        std::pair(uniform(200, 240), uniform(200, 240))}) {
+    s.add({in({3, 5}).filled(a), in({3, 5}).filled(x)})
+        .dtypes({DType::kF32, DType::kF64})
+        .no_second_order(kOrder);
   }
-RUTILE_ORDER_SAMPLES(igamma, uniform(0.2, 4), uniform(0.2, 6))
-RUTILE_ORDER_SAMPLES(igammac, uniform(0.2, 4), uniform(0.2, 6))
-RUTILE_ORDER_SAMPLES(zeta, uniform(1.3, 4), uniform(0.5, 6))
+  s.add({in({3, 1}).positive(), in({4}).positive()}).no_second_order(kOrder);
+}
+RUTILE_SAMPLES(igamma) { gamma_samples(s); }
+RUTILE_SAMPLES(igammac) { gamma_samples(s); }
+RUTILE_SAMPLES(igamma_grad_a) { order_samples(s, uniform(0.2, 4), uniform(0.2, 6)); }
+RUTILE_SAMPLES(zeta) { order_samples(s, uniform(1.3, 4), uniform(0.5, 6)); }
 
 #define RUTILE_FUNCTION_SAMPLES(op, fill)                               \
   RUTILE_SAMPLES(op) {                                                  \

@@ -268,6 +268,15 @@ ViewPlan plan_view(const Shape& shape, View view) {
       p.elements = shape.numel() == 0 ? 0 : p.first + stride;
       break;
     }
+    case View::kTight: {
+      int64_t stride = 2;
+      for (int d = rank - 1; d >= 0; --d) {
+        p.strides[d] = stride;
+        stride = d == rank - 1 ? 2 * shape[d] - 1 : stride * shape[d];
+      }
+      p.elements = shape.numel() == 0 ? 0 : stride;
+      break;
+    }
     case View::kExpanded:
       p.strides[0] = 0;
       break;

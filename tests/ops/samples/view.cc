@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/view.h"
 
+#include "rutile/ops/bitcast.h"
 #include "rutile/tests/ops/samples/sample.h"
 
 namespace rutile::samples {
@@ -110,6 +111,28 @@ void copies(SampleList& s, const std::function<void(const Input&, const DTypes&)
   add(in({100000}).gaps(), {DType::kF32});
   add(in({100000}), {DType::kI64});
   (void)s;
+}
+
+RUTILE_SAMPLES(bitcast) {
+  using D = DType;
+  const auto add = [&](const Input& x, D from, D to) { s.add({x.as(from)}, BitcastAttrs{to}); };
+  for (const D t : {D::kI32, D::kU32, D::kF32}) add(in({3, 4}), D::kF32, t);
+  for (const D t : {D::kU8, D::kBool, D::kI8, D::kI16, D::kU16, D::kF64, D::kI64, D::kC64}) {
+    add(in({3, 4}), D::kF32, t);
+  }
+  for (const D t : {D::kBool, D::kU8, D::kI8, D::kBF16, D::kI64, D::kC128, D::kF16}) {
+    add(in({2, 1}), t, t);
+    add(in({2, 16}), t, D::kI16);
+  }
+  add(in({}), D::kF64, D::kI64);
+  add(in({0, 4}), D::kF32, D::kI64);
+  add(in({3, 0}), D::kF32, D::kU8);
+  add(in({4, 6}).transposed(), D::kF32, D::kI16);
+  add(in({4, 6}).gaps(), D::kF32, D::kI64);
+  add(in({4, 6}).expanded(), D::kU8, D::kBool);
+  add(in({300, 400}), D::kU8, D::kBool);
+  s.error({in({})}, BitcastAttrs{D::kF64}, ErrorCode::kValue, "expects a type of 4 bytes");
+  s.error({in({3, 3})}, BitcastAttrs{D::kF64}, ErrorCode::kValue, "multiple of 8");
 }
 
 RUTILE_SAMPLES(contiguous) {

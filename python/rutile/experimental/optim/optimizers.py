@@ -5,6 +5,7 @@ from rutile import _rutile
 from rutile._rutile import Parameter, Tensor, updates
 from rutile.common.parameter import ParameterTuple
 from rutile.experimental.optim.optimizer import Optimizer, number
+from rutile.nn._low import joined, parts
 from rutile.ops import table
 
 _errors = _rutile.errors
@@ -248,18 +249,17 @@ class Rprop(Optimizer):
         self._counter()
 
     def _update(self, i, parameter, gradient, lr, group, skip):
-        p, g = _wide(parameter, gradient, group)
-        size = self.step_size[i].value()
+        p, g = (parts(v) for v in _wide(parameter, gradient, group))
+        size = parts(self.step_size[i].value())
         size = table.where(self.step_t.value() == 1, size * 0.0 + lr, size)
-        product = g * self.prev[i].value()
+        product = g * parts(self.prev[i].value())
         less, more = group["etas"]
         factor = table.where(product > 0.0, product * 0.0 + more, table.where(
             product < 0.0, product * 0.0 + less, product * 0.0 + 1.0))
         size = table.clip(size * factor, min=float(group["step_sizes"][0]), max=float(group["step_sizes"][1]))
         g = table.where(product < 0.0, g * 0.0, g)
-        _write(parameter, p - table.sign(g) * size, skip)
-        _write(self.prev[i], g, skip)
-        _write(self.step_size[i], size, skip)
+        for state, value in ((parameter, p - table.sign(g) * size), (self.prev[i], g), (self.step_size[i], size)):
+            _write(state, joined(value, parameter.dtype), skip)
 
 
 class ASGD(Optimizer):

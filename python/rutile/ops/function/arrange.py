@@ -15,6 +15,16 @@ _imported = set(globals())
 
 # ---- Shapes
 
+def bitcast(input, dtype):
+    """The bits as another dtype, copied; of another size, the last dimension becomes longer or shorter.
+
+    >>> from rutile import Tensor, ops
+    >>> ops.bitcast(Tensor([1.0, -2.0], "float32"), "int32").asnumpy().tolist()
+    [1065353216, -1073741824]
+    """
+    return _table.bitcast(_tensor(input), dtype)
+
+
 def shape(input_x):
     """The shape as a tuple."""
     return input_x.shape

@@ -27,7 +27,7 @@ def _as_complex(x):
 
 
 def _as_real(x):
-    """f32 or f64; complex numbers stay, for the op to refuse."""
+    """f32 or f64; complex numbers stay as they are."""
     x = _tensor(x)
     return x if _is_complex(x) or x.dtype.name in ("float32", "float64") else _table.cast(x, "float32")
 
@@ -107,12 +107,12 @@ def fft(input, n=None, dim=-1, norm=None):
     >>> ops.fft(Tensor([1.0, 2.0, 3.0, 4.0])).asnumpy().tolist()
     [(10+0j), (-2+2j), (-2+0j), (-2-2j)]
     """
-    return _one("fft", _table.fft, _as_complex, input, n, dim, norm)
+    return _one("fft", _table.fft, _as_real, input, n, dim, norm)
 
 
 def ifft(input, n=None, dim=-1, norm=None):
     """The inverse of fft: "backward" divides by n."""
-    return _one("ifft", _table.ifft, _as_complex, input, n, dim, norm)
+    return _one("ifft", _table.ifft, _as_real, input, n, dim, norm)
 
 
 def rfft(input, n=None, dim=-1, norm=None):
