@@ -103,8 +103,8 @@ std::vector<std::string> plugin_folders() {
   return folders;
 }
 
-Status open_plugin(const std::string& name, const std::vector<std::string>& folders,
-                   PluginHost& host) {
+Status open_library(const std::string& name, const std::vector<std::string>& folders,
+                    const std::function<Status(void* library, const std::string& path)>& start) {
   const std::string file = cat("librutile_", name, ".so");
   std::string tried;
   std::vector<void*> opened;
@@ -124,12 +124,22 @@ Status open_plugin(const std::string& name, const std::vector<std::string>& fold
     // Another name of one that has had its say: the loader knows by its name what is open.
     if (std::find(opened.begin(), opened.end(), library) != opened.end()) continue;
     opened.push_back(library);
-    const Status s = start(library, path, host);
+    const Status s = start(library, path);
     if (s.ok()) return Status();
     note(s.message());
   }
-  return Status(ErrorCode::kUnsupported, cat("the plugin for ", name, ", ", file, " of build ",
-                                             build_id(), ", could not be opened; tried:", tried));
+  return Status(ErrorCode::kUnsupported, tried);
+}
+
+Status open_plugin(const std::string& name, const std::vector<std::string>& folders,
+                   PluginHost& host) {
+  const Status s = open_library(name, folders, [&host](void* library, const std::string& path) {
+    return start(library, path, host);
+  });
+  if (s.ok()) return Status();
+  return Status(ErrorCode::kUnsupported,
+                cat("the plugin for ", name, ", librutile_", name, ".so of build ", build_id(),
+                    ", could not be opened; tried:", s.message()));
 }
 
 Status find_devices(DeviceType type, const DeviceFns** fns) {

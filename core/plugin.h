@@ -3,6 +3,7 @@
 // cannot be opened leaves everything else as it was.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,13 @@ RUTILE_API Status find_devices(DeviceType type, const DeviceFns** fns);
 
 // Where plugins are looked for before the loader's path.
 RUTILE_API std::vector<std::string> plugin_folders();
+
+// Opens librutile_<name>.so of one of the folders, then of the loader's path, until `start` takes
+// one; it stays open. Each library that was tried is a line of the error's text, with what the
+// loader or `start` said.
+RUTILE_API Status
+open_library(const std::string& name, const std::vector<std::string>& folders,
+             const std::function<Status(void* library, const std::string& path)>& start);
 
 // Opens librutile_<name>.so of one of the folders or the loader's path and lets it speak to `host`.
 // Every library that was tried, with what the loader said, is in the error's text.

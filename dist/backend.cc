@@ -2,7 +2,6 @@
 #include "rutile/dist/backend.h"
 
 #include <dlfcn.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <map>
@@ -24,27 +23,19 @@ const char* cure(const std::string& name) {
 }
 
 Status open_plugin(const std::string& name, const CommPlugin** plugin) {
-  std::string tried;
-  for (const std::string& path : comm_plugin_paths(name)) {
-    if (access(path.c_str(), F_OK) != 0) {
-      tried += cat("\n  ", path, ": no such file");
-      continue;
-    }
-    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (!handle) {
-      tried += cat("\n  ", path, ": ", dlerror());
-      continue;
-    }
-    const auto fn = reinterpret_cast<CommPluginFn>(dlsym(handle, "rutile_comm_plugin"));
-    const CommPlugin* found = fn ? fn() : nullptr;
-    if (found && found->abi == kCommAbi && std::strcmp(found->build, build_id()) == 0) {
-      *plugin = found;
-      return Status();
-    }
-    tried += cat("\n  ", path, ": was made for another build of Rutile");
-  }
-  return Status(ErrorCode::kUnsupported,
-                cat("librutile_", name, ".so cannot be used; ", cure(name), ". Tried:", tried));
+  const Status s =
+      open_library(name, plugin_folders(), [plugin](void* library, const std::string& path) {
+        const auto fn = reinterpret_cast<CommPluginFn>(dlsym(library, "rutile_comm_plugin"));
+        const CommPlugin* const found = fn ? fn() : nullptr;
+        if (!found || found->abi != kCommAbi || std::strcmp(found->build, build_id()) != 0) {
+          return Status(ErrorCode::kUnsupported, cat(path, ": was made for another build"));
+        }
+        *plugin = found;
+        return Status();
+      });
+  if (s.ok()) return Status();
+  return Status(ErrorCode::kUnsupported, cat("librutile_", name, ".so cannot be used; ", cure(name),
+                                             ". Tried:", s.message()));
 }
 
 }  // namespace
