@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
+#include <deque>
+#include <span>
 #include <unordered_set>
 
 #include "rutile/nn/cell.h"
+#include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
 
 namespace rutile::nn {
@@ -38,7 +42,44 @@ constexpr OtherName kOtherNames[] = {{"weight", "gamma"},
                                      {"running_mean", "moving_mean"},
                                      {"running_var", "moving_variance"}};
 
-StateDict::const_iterator find_value(const StateDict& values, const std::string& name) {
+// What they call the states of optimizers: in front of a parameter's name ("moment1.fc.weight" is
+// our "m.fc.weight"), or alone.
+struct OtherSlot {
+  std::string_view ours;
+  std::array<std::string_view, 4> others;
+};
+constexpr OtherSlot kOtherSlots[] = {{"m", {"moment1", "adam_m", "lamb_m", "exp_avg"}},
+                                     {"v", {"moment2", "adam_v", "lamb_v", "exp_avg_sq"}},
+                                     {"u", {"moment2", "exp_inf"}},
+                                     {"vmax", {"vhat", "max_exp_avg_sq"}},
+                                     {"momentum", {"moments", "accum", "moment"}},
+                                     {"velocity", {"moments"}},
+                                     {"sum", {"accum"}},
+                                     {"square_avg", {"accum", "mean_square"}},
+                                     {"acc_delta", {"accum_update"}},
+                                     {"grad_avg", {"mean_grad"}},
+                                     {"accum", {"moments"}},
+                                     {"ax", {"ax_"}}};
+constexpr OtherSlot kOtherStates[] = {{"step", {"global_step", "state_step", "step_t"}},
+                                      {"lr", {"learning_rate", "learning_rate_group_0"}}};
+// States of theirs that follow from ours.
+constexpr std::string_view kDerived[] = {"beta1_power",  "beta2_power", "momentum",
+                                         "global_step",  "state_step",  "step_t",
+                                         "learning_rate"};
+constexpr std::string_view kDerivedPrefixes[] = {"stat.", "learning_rate_group_"};
+
+bool is_derived(std::string_view name) {
+  return std::ranges::find(kDerived, name) != std::end(kDerived) ||
+         std::ranges::any_of(kDerivedPrefixes, [&](auto p) { return name.starts_with(p); });
+}
+
+struct Found {
+  StateDict::const_iterator value;
+  bool counted = false;  // a step count or learning rate of theirs: another shape and dtype
+};
+
+// `name` itself, or with the other name of what it ends with.
+StateDict::const_iterator find_ending(const StateDict& values, const std::string& name) {
   const auto it = values.find(name);
   if (it != values.end()) return it;
   const size_t head = name.rfind('.') + 1;  // 0 where there is no dot
@@ -48,6 +89,22 @@ StateDict::const_iterator find_value(const StateDict& values, const std::string&
     if (other != values.end()) return other;
   }
   return values.end();
+}
+
+Found find_value(const StateDict& values, const std::string& name) {
+  if (const auto it = find_ending(values, name); it != values.end()) return {it};
+  const size_t dot = name.find('.');
+  const bool alone = dot == std::string::npos;
+  const std::string_view slot = std::string_view(name).substr(0, dot);
+  for (const OtherSlot& o : alone ? std::span<const OtherSlot>(kOtherStates) : kOtherSlots) {
+    if (o.ours != slot) continue;
+    for (const std::string_view other : o.others) {
+      if (other.empty()) continue;
+      const auto it = find_ending(values, cat(other, alone ? std::string() : name.substr(dot)));
+      if (it != values.end()) return {it, alone};
+    }
+  }
+  return {values.end()};
 }
 
 void list(std::string* out, const char* title, const std::vector<std::string>& names,
@@ -78,8 +135,10 @@ LoadReport load_states(const std::vector<NamedState>& states, const StateDict& v
   LoadReport report;
   std::vector<std::pair<State*, const Tensor*>> agreeing;
   std::unordered_set<std::string> wanted;
+  std::deque<Tensor> converted;  // stay where they are
+  bool from_others = false;
   for (const auto& [name, state] : states) {
-    const auto it = find_value(values, name);
+    const auto [it, counted] = find_value(values, name);
     if (it == values.end()) {
       wanted.insert(name);
       report.missing.push_back(name);
@@ -88,6 +147,12 @@ LoadReport load_states(const std::vector<NamedState>& states, const StateDict& v
     wanted.insert(it->first);
     const TensorMeta& want = state->meta();
     const TensorMeta& got = it->second.meta();
+    if (counted && got.shape.numel() == 1) {
+      converted.push_back(ops::cast(ops::reshape(it->second, want.shape), want.dtype));
+      agreeing.emplace_back(state.get(), &converted.back());
+      from_others = true;
+      continue;
+    }
     if (!(want.shape == got.shape) || want.dtype != got.dtype) {
       report.mismatched.push_back(cat(name, ": expected ", want, ", got ", got));
       continue;
@@ -95,7 +160,8 @@ LoadReport load_states(const std::vector<NamedState>& states, const StateDict& v
     agreeing.emplace_back(state.get(), &it->second);
   }
   for (const auto& [name, value] : values) {
-    if (!wanted.count(name)) report.unexpected.push_back(name);
+    if (wanted.count(name) || (from_others && is_derived(name))) continue;
+    report.unexpected.push_back(name);
   }
   if (strict && !report.ok()) {
     throw_error(ErrorCode::kValue, cat("these values do not fit:\n", report.text()));

@@ -54,11 +54,14 @@ def wrapped(names):
 
 
 def section(title, names, module, listed=True):
-    done = [n for n in names if hasattr(module, n)]
     missing = [n for n in names if not hasattr(module, n)]
+    refused = [n for n in names if getattr(getattr(module, n, None), "_refused", False) is True]
+    done = [n for n in names if n not in {*missing, *refused}]
     lines = ["", f"## {title}: {len(done)} of {len(names)}"]
     if listed:
         lines += ["", "Done:", "", *wrapped(done)]
+    if refused:
+        lines += ["", "Refused, with an error that says why:", "", *wrapped(refused)]
     kinds = {}
     for n in missing:
         kinds.setdefault(reason(n), []).append(n)

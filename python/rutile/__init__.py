@@ -10,6 +10,7 @@
 [2.0, 4.0, 6.0]
 """
 
+import collections as _collections
 import functools as _functools
 import os as _os
 
@@ -36,14 +37,19 @@ _tracebacks.install()
 
 from rutile import common, compat, context, ops  # noqa: E402
 from rutile.common import JitConfig  # noqa: E402
-from rutile.context import GRAPH_MODE, LAX, PYNATIVE_MODE, STRICT, get_context, set_context, set_device, ParallelMode  # noqa: E402
+from rutile.common.grad_mode import _no_grad, no_grad  # noqa: E402,F401
+from rutile.common.symbol import Symbol, enable_dynamic  # noqa: E402
+from rutile.context import COMPATIBLE, GRAPH_MODE, LAX, PYNATIVE_MODE, STRICT, get_context, set_context, set_device, ParallelMode  # noqa: E402
 from rutile.context import get_auto_parallel_context, reset_auto_parallel_context, set_auto_parallel_context  # noqa: E402
 from rutile.ops.batching import get_grad, jacfwd, jacrev, vmap  # noqa: E402
 from rutile.ops.transform import grad, jvp, value_and_grad, vjp  # noqa: E402
 from rutile import _methods, debug, nn, profiler, train  # noqa: E402,F401
 from rutile import amp  # noqa: E402
 from rutile.debug import detect_anomaly, explain, summary, verify  # noqa: E402
+from rutile.log import get_level, get_log_config  # noqa: E402
 from rutile.profiler import Profiler  # noqa: E402
+from rutile.runtime import *  # noqa: E402,F401,F403
+from rutile import runtime  # noqa: E402
 from rutile.train import *  # noqa: E402,F401,F403
 
 __all__ = ["COOTensor", "CSRTensor", "Error", "GRAPH_MODE", "Generator", "JitConfig", "LAX", "PYNATIVE_MODE", "STRICT",
@@ -56,19 +62,25 @@ __all__ = ["COOTensor", "CSRTensor", "Error", "GRAPH_MODE", "Generator", "JitCon
 
 
 __version__ = _rutile.__version__
+_CurrentDevice = _collections.namedtuple("_CurrentDevice", "device_target device_id")
 __all__ += ["__version__", "get_grad", "jacfwd", "jacrev", "run_check", "set_deterministic", "set_logs", "tensor", "vmap",
             "ParallelMode", "get_auto_parallel_context", "lazy_inline", "ms_class", "mutable", "no_inline",
-            "reset_auto_parallel_context", "set_auto_parallel_context"]
+            "reset_auto_parallel_context", "set_auto_parallel_context", "COMPATIBLE", "DeviceCtx", "Symbol", "enable_dynamic",
+            "get_current_device", "get_level", "get_log_config", "ms_memory_recycle", "no_grad", "runtime", "set_recursion_limit"]
+__all__ += runtime.__all__
 
 
 def __getattr__(name):
     # What needs NumPy or is seldom used is loaded when it is asked for.
-    if name in ("communication", "dataset", "device_context", "experimental", "mint", "numpy", "runtime", "scipy"):
+    if name in ("communication", "dataset", "device_context", "experimental", "mint", "numpy", "scipy"):
         import importlib
         return importlib.import_module(f"rutile.{name}")
     # MindSpore's element types that are named as Python's types are.
     if name in _dtype.WORDS:
         return _dtype.WORDS[name]
+    from rutile import _refused
+    if name in _refused.REASONS:
+        return globals().setdefault(name, _refused.refused(name))
     import sys
     raise AttributeError(f"module 'rutile' has no attribute {name!r}", name=name, obj=sys.modules["rutile"])
 
@@ -206,6 +218,66 @@ def mutable(input_data, dynamic_len=False):
     if not isinstance(input_data, (int, float, list, tuple, dict, Tensor)):
         raise errors.TypeError(f"mutable takes a number, Tensor, tuple, list or dict, got {type(input_data).__name__}")
     return input_data
+
+
+def ms_memory_recycle():
+    """Forgets what Cells have compiled that are gone, and gives memory that no tensor holds back to the system.
+
+    >>> import rutile
+    >>> rutile.ms_memory_recycle()
+    """
+    import gc
+    gc.collect()
+    runtime.empty_cache()
+
+
+def set_recursion_limit(recursion_limit=1000):
+    """How deep calls may be nested while a function is traced: Python's own limit, raised to so many more.
+
+    >>> import rutile
+    >>> rutile.set_recursion_limit(2000)
+    """
+    import sys
+    if isinstance(recursion_limit, bool) or not isinstance(recursion_limit, int):
+        raise errors.TypeError(f"set_recursion_limit takes an int, got {type(recursion_limit).__name__}")
+    if recursion_limit <= 0:
+        raise errors.ValueError(f"set_recursion_limit takes a positive int, got {recursion_limit}")
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), recursion_limit))
+
+
+def get_current_device():
+    """The device in force: its device_target ("CPU", "GPU") and device_id.
+
+    >>> import rutile
+    >>> rutile.get_current_device().device_target
+    'CPU'
+    """
+    return _CurrentDevice(get_context("device_target"), get_context("device_id"))
+
+
+class DeviceCtx:
+    """A device in force inside `with`: "CPU", "GPU" with a plugin.
+
+    >>> import rutile
+    >>> with rutile.DeviceCtx("CPU"):
+    ...     x = rutile.Tensor([1.0])
+    """
+
+    def __init__(self, name, device_id=None):
+        self.name, self.device_id, self._before = name, device_id, []
+
+    def __enter__(self):
+        if self.name not in ("CPU", "GPU", "Ascend"):
+            raise errors.ValueError(f"DeviceCtx: the name must be one of ['CPU', 'GPU', 'Ascend'], got {self.name!r}")
+        if self.device_id is not None and self.device_id < 0:
+            raise errors.ValueError(f"DeviceCtx: device_id must not be negative, got {self.device_id}")
+        self._before.append(get_current_device())
+        set_context(device_target=self.name, device_id=self.device_id or 0)
+        return self
+
+    def __exit__(self, *error):
+        before = self._before.pop()
+        set_context(device_target=before.device_target, device_id=before.device_id)
 
 
 def lazy_inline(function=None, attrs=None, policy=None):

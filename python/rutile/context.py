@@ -8,6 +8,7 @@ from rutile import _hints, _rutile
 GRAPH_MODE = 0
 PYNATIVE_MODE = 1
 STRICT = 0
+COMPATIBLE = 1
 LAX = 2
 
 _settings = {
@@ -36,7 +37,7 @@ _OTHERS = frozenset((
 
 def _choice(name, value, allowed):
     if value not in allowed:
-        named = {"mode": "GRAPH_MODE (0) or PYNATIVE_MODE (1)", "jit_syntax_level": "STRICT (0) or LAX (2)"}
+        named = {"mode": "GRAPH_MODE (0) or PYNATIVE_MODE (1)", "jit_syntax_level": "STRICT (0), COMPATIBLE (1) or LAX (2)"}
         shown = named.get(name, f"one of {list(allowed)}")
         raise _rutile.errors.ValueError(f"set_context: {name} must be {shown}, got {value!r}")
 
@@ -105,7 +106,7 @@ def set_context(**kwargs):
     there is none. deterministic: "ON" or "OFF"; on the CPU results are the same in both.
     save_graphs (bool, or MindSpore's levels 0 to 3), save_graphs_path: writes the text of every compiled graph of a Cell
     below the path. jit_syntax_level: LAX (the default) runs what cannot be compiled as it is written, with a warning;
-    STRICT makes it an error. check_bprop: what a Cell's bprop returns must be Tensors of the arguments' dtypes.
+    so does COMPATIBLE; STRICT makes it an error. check_bprop: what a Cell's bprop returns must be Tensors of the arguments' dtypes.
     gpu_config: a dict. matmul_allow_tf32, conv_allow_tf32 (bools, both off at first): products and convolutions of float32 on a
     GPU may round their factors to TF32. conv_fprop_algo, conv_dgrad_algo, conv_wgrad_algo: "performance" for any of them
     times what cuDNN offers at the first call of a shape; "normal", the default, and MindSpore's names of algorithms take
@@ -128,7 +129,7 @@ def set_context(**kwargs):
         elif name == "deterministic":
             _choice(name, value, ("ON", "OFF"))
         elif name == "jit_syntax_level":
-            _choice(name, value, (STRICT, LAX))
+            _choice(name, value, (STRICT, COMPATIBLE, LAX))
             _rutile.set_strict_syntax(value == STRICT)
         elif name not in _settings and name not in _OTHERS:
             raise _rutile.errors.ValueError(f"set_context: there is no setting {name!r}"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of the process's tensors on the device in force (set_context(device_target=...)), by MindSpore 2.x's names.
+"""Memory of the process's tensors on the device in force (set_context(device_target=...)), streams and events, by
+MindSpore 2.x's names.
 
 >>> import rutile
 >>> before = rutile.runtime.memory_allocated()
@@ -12,13 +13,14 @@ True
 
 import re as _re
 
-from rutile import _rutile
+from rutile import _rutile, _streams
+from rutile._streams import *  # noqa: F401,F403
 
 _errors = _rutile.errors
 
 __all__ = ["empty_cache", "max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_reserved", "memory_stats",
            "memory_summary", "reset_max_memory_allocated", "reset_max_memory_reserved", "reset_peak_memory_stats", "set_memory",
-           "synchronize"]
+           "synchronize"] + _streams.__all__
 
 _most_reserved = {}  # by device
 _UNITS = {"": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
@@ -102,3 +104,10 @@ def set_memory(init_size="2GB", increase_size="2GB", max_size="1024GB", optimize
 def synchronize():
     """Waits for what was begun on the device in force, and raises its first error. On the CPU all is done when a call returns."""
     _rutile._synchronize(_device())
+
+
+def __getattr__(name):
+    from rutile import _refused
+    if name in _refused.OF_RUNTIME:
+        return _refused.refused(name)
+    raise AttributeError(f"module 'rutile.runtime' has no attribute {name!r}")

@@ -8,6 +8,7 @@
 #include <optional>
 #include <thread>
 
+#include "rutile/autograd/tape.h"
 #include "rutile/core/error.h"
 #include "rutile/core/system_info.h"
 #include "rutile/debug/anomaly.h"
@@ -41,6 +42,21 @@ class AnomalyContext {
   debug::AnomalyOptions options_;
   std::unique_ptr<debug::DetectAnomaly> scope_;
   std::thread::id thread_;
+};
+
+// Stops recording from its making to close().
+class NoGradContext {
+ public:
+  void close() {
+    if (std::this_thread::get_id() != thread_) {
+      throw_error(ErrorCode::kRuntime, "no_grad is left in the thread that entered it");
+    }
+    scope_.reset();
+  }
+
+ private:
+  std::optional<NoGradScope> scope_{std::in_place};
+  std::thread::id thread_ = std::this_thread::get_id();
 };
 
 class ProfilerContext {
@@ -94,6 +110,7 @@ class SpanContext {
 }  // namespace
 
 void add_tools(py::module_& m) {
+  py::class_<NoGradContext>(m, "_NoGrad").def(py::init<>()).def("close", &NoGradContext::close);
   using debug::Comparison;
   using debug::VerifyReport;
   py::class_<Comparison>(m, "Comparison")

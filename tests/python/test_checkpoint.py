@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """save_checkpoint, load_checkpoint, load_param_into_net, against files that MindSpore wrote."""
 
+import json
 import os
 import pathlib
 import stat
@@ -196,10 +197,17 @@ def test_old_module_names():
                                                                       ms.save_checkpoint)
 
 
-@pytest.mark.parametrize("make, slots", [
-    (lambda p: nn.Momentum(p, 0.1, 0.9), {"moments": "momentum"}), (lambda p: nn.SGD(p, 0.1, 0.9), {"accum": "momentum"}),
-    (lambda p: nn.Adam(p, 0.1), {"moment1": "m", "moment2": "v"}), (lambda p: nn.AdamWeightDecay(p, 0.1), {"adam_m": "m", "adam_v": "v"}),
-    (lambda p: nn.Adadelta(p, 0.1), {"accum": "square_avg", "accum_update": "acc_delta"})])
+# Names of the C++ library's states and of this package's, one to one; tests/nn/optimizer_names_test.cc reads them the other way.
+STATES = json.loads((pathlib.Path(__file__).parent.parent / "golden" / "optimizer_states.json").read_text())
+MAKE = {"Momentum": lambda p: nn.Momentum(p, 0.1, 0.9), "SGD": lambda p: nn.SGD(p, 0.1, 0.9), "Adam": lambda p: nn.Adam(p, 0.1),
+        "AdamAmsgrad": lambda p: nn.Adam(p, 0.1, use_amsgrad=True), "AdamWeightDecay": lambda p: nn.AdamWeightDecay(p, 0.1),
+        "AdaMax": lambda p: nn.AdaMax(p, 0.1), "Adagrad": lambda p: nn.Adagrad(p, learning_rate=0.1), "Adadelta": lambda p: nn.Adadelta(p, 0.1),
+        "RMSProp": lambda p: nn.RMSProp(p, 0.1, momentum=0.9, centered=True), "Rprop": lambda p: nn.Rprop(p, 0.1),
+        "ASGD": lambda p: nn.ASGD(p, 0.1), "FTRL": lambda p: nn.FTRL(p, learning_rate=0.1), "Lamb": lambda p: nn.Lamb(p, 0.1)}
+
+
+@pytest.mark.parametrize("make, slots", [(MAKE[row["python"]], {b: a for a, b in row["slots"].items()}) for row in STATES],
+                         ids=[row["python"] for row in STATES])
 def test_optimizer_states_by_the_names_of_cpp(make, slots):
     def network():
         return nn.SequentialCell(nn.Dense(3, 2, weight_init="ones", bias_init="ones"), nn.LayerNorm((2,)))
@@ -220,6 +228,7 @@ def test_optimizer_states_by_the_names_of_cpp(make, slots):
 
     saved = {renamed(p.name): ms.Tensor(p.asnumpy()) for p in optimizer.get_parameters() if p.name.partition(".")[0] in slots}
     assert "v.1.weight" in saved or "v" not in slots.values()
+    assert {name.split(".")[0] for name in saved} == set(slots.values()) and len(saved) == 4 * len(slots)
     saved.update(step=ms.Tensor(3, ms.int64), lr=ms.Tensor(0.1, ms.float64))
     again = network()
     for p, q in zip(again.get_parameters(), net.get_parameters()):

@@ -25,11 +25,14 @@ def golden():
 
 @pytest.mark.parametrize("name, source, op", CASES, ids=[c[0] for c in CASES])
 def test_equals_mindspore(golden, name, source, op):
-    got, want = np.asarray(op(make.inputs()[source])), golden[name]
-    assert got.dtype == want.dtype and got.shape == want.shape
-    # Pixels are rounded: one step of 255 where it is close.
-    tolerance = 1 if want.dtype == np.uint8 else 2e-5 * max(1.0, float(np.abs(want).max()))
-    assert np.abs(got.astype(np.float64) - want).max() <= tolerance
+    if source == "pil":
+        pytest.importorskip("PIL")
+    for part, got in make.run(op, make.inputs()[source]).items():
+        want = golden[name + part]
+        assert got.dtype == want.dtype and got.shape == want.shape
+        # Pixels are rounded: one step of 255 where it is close.
+        tolerance = (2 if name.startswith("hue") else 1) if want.dtype == np.uint8 else 2e-5 * max(1.0, float(np.abs(want).max()))
+        assert np.abs(got.astype(np.float64) - want).max() <= tolerance
 
 
 def image(h=12, w=10, c=3):
@@ -123,12 +126,12 @@ def test_errors():
     x = image()
     for error, text, call in [
             (RuntimeError, r"\[RandomCrop\] the size 13 x 13 is larger", lambda: vision.RandomCrop(13)(x)),
-            (ValueError, "size must be positive", lambda: vision.Resize(0)),
-            (TypeError, "size must be an int", lambda: vision.Resize("big")),
+            (ValueError, "size is not within the required interval of .1, 16777216.", lambda: vision.Resize(0)),
+            (TypeError, "size should be a single integer", lambda: vision.Resize("big")),
             (TypeError, "interpolation", lambda: vision.Resize(3, 2.5)),
-            (ValueError, "prob must be 0 to 1", lambda: vision.RandomHorizontalFlip(2)),
-            (ValueError, "std must be positive", lambda: vision.Normalize([1.0], [0.0])),
-            (ValueError, "as many values", lambda: vision.Normalize([1.0], [1.0, 2.0])),
+            (ValueError, r"Input prob is not within the required interval of \[0.0, 1.0\]", lambda: vision.RandomHorizontalFlip(2)),
+            (ValueError, r"std\[0\] is not within the required interval of \(0, 255\]", lambda: vision.Normalize([1.0], [0.0])),
+            (ValueError, "Length of mean and std must be equal", lambda: vision.Normalize([1.0], [1.0, 2.0])),
             (RuntimeError, "10 channels", lambda: vision.Normalize([1.0] * 3, [1.0] * 3, is_hwc=True)(x.transpose(2, 0, 1))),
             (TypeError, "takes an image", lambda: vision.HWC2CHW()("x")),
             (RuntimeError, r"\[h, w\] or \[h, w, c\]", lambda: vision.HWC2CHW()(np.zeros(3))),

@@ -7,8 +7,8 @@
 [[0.5, 1.0], [1.5, 2.0]]
 """
 
-from rutile.dataset import config, engine, transforms, vision
+from rutile.dataset import config, engine, text, transforms, vision
 from rutile.dataset.engine import *  # noqa: F401,F403
 from rutile.dataset import c_transforms, py_transforms
 
-__all__ = ["c_transforms", "config", "engine", "py_transforms", "transforms", "vision"] + engine.__all__
+__all__ = ["c_transforms", "config", "engine", "py_transforms", "text", "transforms", "vision"] + engine.__all__

@@ -31,6 +31,9 @@ __all__ = ["Cell"] + sum((m.__all__ for m in (
 
 
 def __getattr__(name):
+    if name == "probability":  # seldom used, so loaded when it is asked for
+        import importlib
+        return importlib.import_module("rutile.nn.probability")
     # MindSpore has the metrics here as well; they are built on this module.
     from rutile.train import metrics
     if name in metrics.__all__:

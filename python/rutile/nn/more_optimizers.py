@@ -115,6 +115,11 @@ class ASGD(Optimizer):
         _write(self.mu[i], 1.0 / table.clip(step - self.t0, min=1.0), skip)
         _write(parameter, new, skip)
 
+    def _derived(self, step, lr):
+        lr = float((self._rates_now()[0] if lr is None else lr).asnumpy().reshape(-1)[0])
+        eta = lr / (1.0 + lr * self.lambd * step) ** self.alpha
+        return {**{id(p): eta for p in self.eta}, **{id(p): 1.0 / max(step - self.t0, 1.0) for p in self.mu}}
+
 
 class Rprop(Optimizer):
     """The size of a step grows by etas[1] where g has the sign of the one before, shrinks by etas[0] where not, and there g

@@ -293,6 +293,11 @@ class Optimizer(Cell):
         step = self.global_step.value().reshape(())
         return [rate.value() if isinstance(rate, Parameter) else rate(step).reshape(()) for rate in self._rate_list]
 
+    def _derived(self, step, lr):
+        """What states (by id) are behind so many steps that follow from their number; None: they stay."""
+        own = self._params.get("momentum")
+        return {} if own is None else {id(own): None}
+
     def _slots(self, prefix, init="zeros"):
         return _low.slots_of(self._parameters, prefix, init)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """SciPy's functions on Tensors, by mindspore.scipy's names."""
 
-from rutile.scipy import linalg
+from rutile.scipy import linalg, optimize
 
-__all__ = ["linalg"]
+__all__ = ["linalg", "optimize"]

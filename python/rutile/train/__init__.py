@@ -11,6 +11,16 @@ from rutile.train.serialization import *  # noqa: F401,F403
 from rutile.train.progress import ProgressLine
 from rutile.train.summary import *  # noqa: F401,F403
 from rutile.train import serialization
+from rutile.train._async import load_checkpoint_async, load_segmented_checkpoints
+from rutile.train.dataset_helper import DatasetHelper, connect_network_with_dataset, data_sink
 
-__all__ = (["Model", "ProgressLine", "build_train_network"] + callback.__all__ + loss_scale_manager.__all__ + metrics.__all__
+__all__ = (["DatasetHelper", "Model", "ProgressLine", "build_train_network", "connect_network_with_dataset", "data_sink",
+            "load_checkpoint_async", "load_segmented_checkpoints"] + callback.__all__ + loss_scale_manager.__all__ + metrics.__all__
            + serialization.__all__ + summary.__all__)
+
+
+def __getattr__(name):
+    from rutile import _refused
+    if name in _refused.OF_TRAIN:
+        return _refused.refused(name)
+    raise AttributeError(f"module 'rutile.train' has no attribute {name!r}")

@@ -288,7 +288,7 @@ _INTS = ("int8", "int16", "int32", "int64")
 _OTHER_NAMES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var",
                 "embedding_table": "weight"}
 # What the C++ library calls the states of optimizers: by parameter, and alone.
-_OTHER_SLOTS = {"moments": ("momentum", "velocity", "accum"), "accum": ("momentum", "sum", "square_avg"),
+_OTHER_SLOTS = {"moments": ("momentum", "velocity", "accum"), "moment": ("momentum",), "accum": ("momentum", "sum", "square_avg"),
                 "accum_update": ("acc_delta",), "moment1": ("m",), "moment2": ("v", "u"), "vhat": ("vmax",), "adam_m": ("m",),
                 "adam_v": ("v",), "lamb_m": ("m",), "lamb_v": ("v",), "exp_avg": ("m",), "exp_avg_sq": ("v",),
                 "max_exp_avg_sq": ("vmax",), "exp_inf": ("u",), "mean_square": ("square_avg",), "mean_grad": ("grad_avg",),
@@ -328,7 +328,8 @@ def _source(name, values):
 
 
 def _powers(net, missing, values):
-    """Sets the powers of beta that Adam's states have and the C++ library's do not; returns what is missing still."""
+    """Sets what follows from the step and the C++ library does not keep: the powers of beta of Adam's states, ASGD's step sizes;
+    Momentum's factor stays. Returns what is missing still."""
     from rutile.nn.optimizer import Optimizer
     if "step" not in values:
         return missing
@@ -340,6 +341,11 @@ def _powers(net, missing, values):
                     if cell._params.get(f"{key}_power") is p:
                         p.set_data(Tensor([getattr(cell, key) ** step], "float32").reshape(p.shape))
                         left = [q for q in left if q is not p]
+            derived = cell._derived(step, values.get("lr"))
+            for p in [p for p in left if id(p) in derived]:
+                if derived[id(p)] is not None:
+                    p.set_data(Tensor(derived[id(p)], "float32").reshape(p.shape))
+                left = [q for q in left if q is not p]
     return left
 
 

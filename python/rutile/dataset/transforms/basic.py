@@ -10,7 +10,7 @@ from rutile.dataset._random import rng as _rng
 
 _errors = _rutile.errors
 
-__all__ = ["Compose", "Concatenate", "Duplicate", "Fill", "Mask", "OneHot", "PadEnd", "RandomApply", "RandomChoice", "RandomOrder",
+__all__ = ["Compose", "Concatenate", "Duplicate", "Fill", "Mask", "OneHot", "PadEnd", "Plugin", "RandomApply", "RandomChoice", "RandomOrder",
            "Relational", "Slice", "TypeCast", "Unique", "not_random"]
 
 
@@ -160,6 +160,16 @@ class PadEnd:
         place = tuple(slice(0, min(a, b)) for a, b in zip(shape, x.shape))
         out[place] = x[place]
         return out
+
+
+class Plugin:
+    """Plugins of MindSpore's data engine cannot be loaded: an error says what to use."""
+
+    _refused = True
+
+    def __init__(self, lib_path, func_name, user_args=None):
+        raise _errors.UnsupportedError("[Plugin] libraries built for MindSpore's data engine cannot be loaded; give Dataset.map a Python "
+                                       "function (ctypes calls into libraries)")
 
 
 class Concatenate:

@@ -8,10 +8,17 @@
 (3, 32, 32)
 """
 
-from rutile.dataset.vision import random, transforms, utils
+from rutile.dataset.transforms.basic import not_random
+from rutile.dataset.vision import boxes, files, more_random, more_transforms, policies, random, transforms, utils
+from rutile.dataset.vision.boxes import *  # noqa: F401,F403
+from rutile.dataset.vision.files import *  # noqa: F401,F403
+from rutile.dataset.vision.more_random import *  # noqa: F401,F403
+from rutile.dataset.vision.more_transforms import *  # noqa: F401,F403
+from rutile.dataset.vision.policies import *  # noqa: F401,F403
 from rutile.dataset.vision.random import *  # noqa: F401,F403
 from rutile.dataset.vision.transforms import *  # noqa: F401,F403
 from rutile.dataset.vision.utils import *  # noqa: F401,F403
 from rutile.dataset.vision import c_transforms, py_transforms
 
-__all__ = ["c_transforms", "py_transforms"] + random.__all__ + transforms.__all__ + utils.__all__
+__all__ = ["c_transforms", "not_random", "py_transforms"] + [name for part in (
+    boxes, files, more_random, more_transforms, policies, random, transforms, utils) for name in part.__all__]

@@ -112,36 +112,6 @@ def pad(x, left, top, right, bottom, fill=0, mode=Border.CONSTANT):
     return out
 
 
-def rotate(x, degrees, how=Inter.NEAREST, expand=False, center=None, fill=0):
-    """The image turned counter-clockwise around its centre."""
-    h, w = x.shape[:2]
-    a = _math.radians(degrees)
-    c, s = _math.cos(a), _math.sin(a)
-    cx, cy = ((w - 1) / 2, (h - 1) / 2) if center is None else center
-    out_h, out_w = h, w
-    if expand:
-        out_w = int(_math.ceil(abs(w * c) + abs(h * s) - 1e-6))
-        out_h = int(_math.ceil(abs(w * s) + abs(h * c) - 1e-6))
-    ox, oy = (cx, cy) if not expand else ((out_w - 1) / 2, (out_h - 1) / 2)
-    yy, xx = _np.mgrid[:out_h, :out_w]
-    sx = c * (xx - ox) - s * (yy - oy) + cx
-    sy = s * (xx - ox) + c * (yy - oy) + cy
-    fill = _np.broadcast_to(_np.asarray(fill, x.dtype), x.shape[2:])
-    inside = (sx > -0.5) & (sx < w - 0.5) & (sy > -0.5) & (sy < h - 0.5)
-    if how == Inter.NEAREST:
-        out = x[_np.clip(_np.rint(sy), 0, h - 1).astype(int), _np.clip(_np.rint(sx), 0, w - 1).astype(int)].copy()
-    else:
-        x0, y0 = _np.floor(_np.clip(sx, 0, w - 1)).astype(int), _np.floor(_np.clip(sy, 0, h - 1)).astype(int)
-        x1, y1 = _np.minimum(x0 + 1, w - 1), _np.minimum(y0 + 1, h - 1)
-        more = (1,) * (x.ndim - 2)
-        tx = (_np.clip(sx, 0, w - 1) - x0).reshape(*sx.shape, *more)
-        ty = (_np.clip(sy, 0, h - 1) - y0).reshape(*sy.shape, *more)
-        f = x.astype(_np.float64)
-        out = back((f[y0, x0] * (1 - tx) + f[y0, x1] * tx) * (1 - ty) + (f[y1, x0] * (1 - tx) + f[y1, x1] * tx) * ty, x.dtype)
-    out[~inside] = fill
-    return out
-
-
 _GREY = _np.array([0.299, 0.587, 0.114], _np.float32)
 
 

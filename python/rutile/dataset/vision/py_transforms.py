@@ -9,7 +9,11 @@ channels first, as ToTensor leaves them.
 [[[2.0, 2.0], [2.0, 2.0]]]
 """
 
-from rutile.dataset.vision import random, transforms, utils
+from rutile.dataset.vision import boxes, more_random, more_transforms, policies, random, transforms, utils
+from rutile.dataset.vision.boxes import *  # noqa: F401,F403
+from rutile.dataset.vision.more_random import *  # noqa: F401,F403
+from rutile.dataset.vision.more_transforms import *  # noqa: F401,F403
+from rutile.dataset.vision.policies import *  # noqa: F401,F403
 from rutile.dataset.vision.random import *  # noqa: F401,F403
 from rutile.dataset.vision.transforms import *  # noqa: F401,F403
 from rutile.dataset.vision.transforms import Decode as _Decode
@@ -36,4 +40,4 @@ class HWC2CHW(_HWC2CHW):
     """[h, w, c] as [c, h, w]."""
 
 
-__all__ = sorted({*random.__all__, *transforms.__all__, *utils.__all__})
+__all__ = sorted(name for part in (boxes, more_random, more_transforms, policies, random, transforms, utils) for name in part.__all__)

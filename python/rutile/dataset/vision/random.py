@@ -6,9 +6,12 @@ import math as _math
 import numpy as _np
 
 from rutile import _rutile
+from rutile.dataset._checks import MOST
 from rutile.dataset._random import rng as _rng
 from rutile.dataset.vision import images as _images
-from rutile.dataset.vision.transforms import Decode, ImageTransform, Resize, edges, number, size_of
+from rutile.dataset.vision import warps as _warps
+from rutile.dataset.vision.base import ImageTransform
+from rutile.dataset.vision.transforms import Decode, Resize
 from rutile.dataset.vision.utils import Border, Inter
 
 _errors = _rutile.errors
@@ -24,13 +27,18 @@ class RandomCrop(ImageTransform):
     """
 
     def __init__(self, size, padding=None, pad_if_needed=False, fill_value=0, padding_mode=Border.CONSTANT):
-        self.size = size_of("RandomCrop", size)
-        self.padding = None if padding is None else edges("RandomCrop", padding)
-        self.pad_if_needed, self.fill_value, self.padding_mode = pad_if_needed, fill_value, Border(padding_mode)
+        check = self._checks
+        self.size = check.size(size)
+        self.padding = None if padding is None else check.padding(padding)
+        self.pad_if_needed, self.fill_value = check.truth("pad_if_needed", pad_if_needed), check.fill(fill_value)
+        self.padding_mode = check.kind("padding_mode", padding_mode, Border)
 
-    def _apply(self, x):
+    def padded(self, x):
+        """The image with its padding, and how much of it is on the left and on top."""
+        left = top = 0
         if self.padding is not None:
             x = _images.pad(x, *self.padding, self.fill_value, self.padding_mode)
+            left, top = self.padding[:2]
         h, w = self.size
         dy, dx = max(h - x.shape[0], 0), max(w - x.shape[1], 0)
         if (dy or dx) and not self.pad_if_needed:
@@ -38,23 +46,31 @@ class RandomCrop(ImageTransform):
                                        f"{x.shape[1]}; pad_if_needed=True pads it")
         if dy or dx:
             x = _images.pad(x, dx, dy, dx, dy, self.fill_value, self.padding_mode)
-        top = int(_rng().integers(x.shape[0] - h + 1))
-        left = int(_rng().integers(x.shape[1] - w + 1))
-        return x[top:top + h, left:left + w]
+        return x, left + dx, top + dy
+
+    def corner(self, x):
+        """The upper left corner of a window, drawn at random."""
+        return int(_rng().integers(x.shape[0] - self.size[0] + 1)), int(_rng().integers(x.shape[1] - self.size[1] + 1))
+
+    def _apply(self, x):
+        x, _, _ = self.padded(x)
+        top, left = self.corner(x)
+        return x[top:top + self.size[0], left:left + self.size[1]]
 
 
 class RandomResizedCrop(ImageTransform):
     """A window with a part of the image's area within `scale` and an aspect ratio within `ratio`, resized to a size."""
 
     def __init__(self, size, scale=(0.08, 1.0), ratio=(3. / 4., 4. / 3.), interpolation=Inter.LINEAR, max_attempts=10):
-        self.size, self.scale, self.ratio = size_of(type(self).__name__, size), tuple(scale), tuple(ratio)
-        for what, (a, b) in (("scale", self.scale), ("ratio", self.ratio)):
-            number(type(self).__name__, what, a, 0)
-            if b < a or b <= 0:
-                raise _errors.ValueError(f"[{type(self).__name__}] {what} is a range, got {(a, b)}")
-        self.interpolation, self.max_attempts = interpolation, int(max_attempts)
+        check = self._checks
+        self.size, self.scale, self.ratio = check.size(size), check.span("scale", scale), check.span("ratio", ratio)
+        check.positive("scale[1]", scale[1])
+        check.positive("ratio[0]", ratio[0])
+        self.interpolation = check.kind("interpolation", interpolation, Inter)
+        self.max_attempts = check.integer("max_attempts", max_attempts, 1)
 
-    def _window(self, h, w):
+    def window(self, h, w):
+        """(top, left, height, width) of a window in an image [h, w], drawn at random."""
         for _ in range(self.max_attempts):
             area = h * w * _rng().uniform(*self.scale)
             ratio = _math.exp(_rng().uniform(_math.log(max(self.ratio[0], 1e-9)), _math.log(self.ratio[1])))
@@ -69,7 +85,7 @@ class RandomResizedCrop(ImageTransform):
         return (h - ch) // 2, (w - cw) // 2, ch, cw
 
     def _apply(self, x):
-        top, left, h, w = self._window(*x.shape[:2])
+        top, left, h, w = self.window(*x.shape[:2])
         return _images.resize(x[top:top + h, left:left + w], *self.size, self.interpolation)
 
 
@@ -84,7 +100,7 @@ class _RandomFlip(ImageTransform):
     """Mirrors with a probability."""
 
     def __init__(self, prob=0.5):
-        self.prob = number(type(self).__name__, "prob", prob, 0, 1)
+        self.prob = self._checks.prob(prob)
 
     def _apply(self, x):
         return self._flip(x) if _rng().random() < self.prob else x
@@ -108,7 +124,7 @@ class RandomGrayscale(ImageTransform):
     """Without colours, with a probability."""
 
     def __init__(self, prob=0.1):
-        self.prob = number("RandomGrayscale", "prob", prob, 0, 1)
+        self.prob = self._checks.prob(prob)
 
     def _apply(self, x):
         if _rng().random() >= self.prob or x.ndim == 2 or x.shape[2] == 1:
@@ -120,36 +136,21 @@ class RandomRotation(ImageTransform):
     """Turned by a random angle within (-degrees, degrees) or a range of degrees."""
 
     def __init__(self, degrees, resample=Inter.NEAREST, expand=False, center=None, fill_value=0):
-        if isinstance(degrees, (int, float)):
-            number("RandomRotation", "degrees", degrees, 0)
-            degrees = (-degrees, degrees)
-        if len(degrees) != 2 or degrees[0] > degrees[1]:
-            raise _errors.ValueError(f"[RandomRotation] degrees is a number or a range, got {degrees!r}")
-        self.degrees, self.args = tuple(degrees), (resample, expand, center, fill_value)
+        self.degrees, self.args = self._checks.degrees(degrees), self._checks.warp(resample, expand, center, fill_value)
 
     def _apply(self, x):
-        return _images.rotate(x, _rng().uniform(*self.degrees), *self.args)
+        return _warps.rotate(x, _rng().uniform(*self.degrees), *self.args)
 
 
 class RandomResize(ImageTransform):
     """Resized by a way of interpolation drawn at random."""
 
     def __init__(self, size):
-        self.size = size
+        self.size = self._checks.resized(size)
 
     def _apply(self, x):
         how = (Inter.NEAREST, Inter.LINEAR, Inter.CUBIC, Inter.AREA)[int(_rng().integers(4))]
         return Resize(self.size, how)(x)
-
-
-def _range(what, value, centre, low, high):
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number("RandomColorAdjust", what, value, 0)
-        value = (max(low, centre - value), centre + value)
-    a, b = value
-    if not low <= a <= b <= high:
-        raise _errors.ValueError(f"[RandomColorAdjust] {what} is a number or a range within {low} to {high}, got {value!r}")
-    return float(a), float(b)
 
 
 class RandomColorAdjust(ImageTransform):
@@ -157,11 +158,9 @@ class RandomColorAdjust(ImageTransform):
     (-v, v); in a random order."""
 
     def __init__(self, brightness=(1, 1), contrast=(1, 1), saturation=(1, 1), hue=(0, 0)):
-        inf = float("inf")
-        self.changes = [(_images.brightness, _range("brightness", brightness, 1, 0, inf), 1),
-                        (_images.contrast, _range("contrast", contrast, 1, 0, inf), 1),
-                        (_images.saturation, _range("saturation", saturation, 1, 0, inf), 1),
-                        (_images.hue, _range("hue", hue, 0, -0.5, 0.5), 0)]
+        factor = self._checks.factor
+        self.changes = [(_images.brightness, factor("brightness", brightness), 1), (_images.contrast, factor("contrast", contrast), 1),
+                        (_images.saturation, factor("saturation", saturation), 1), (_images.hue, factor("hue", hue, 0, -0.5, 0.5), 0)]
 
     def _apply(self, x):
         for i in _rng().permutation(len(self.changes)):
@@ -176,8 +175,17 @@ class RandomErasing(ImageTransform):
     """A random rectangle of [c, h, w] replaced by a value ("random": noise), with a probability."""
 
     def __init__(self, prob=0.5, scale=(0.02, 0.33), ratio=(0.3, 3.3), value=0, inplace=False, max_attempts=10):
-        self.prob, self.value = number("RandomErasing", "prob", prob, 0, 1), value
-        self.scale, self.ratio, self.max_attempts = tuple(scale), tuple(ratio), int(max_attempts)
+        check = self._checks
+        self.prob, self.scale, self.ratio = check.prob(prob), check.span("scale", scale), check.span("ratio", ratio)
+        check.positive("scale[1]", scale[1])
+        check.positive("ratio[0]", ratio[0])
+        if value != "random" and not (isinstance(value, (list, tuple)) and len(value) == 3) and not isinstance(value, int):
+            raise check.value_error("The value for erasing should be either a single value, or a string 'random', or a sequence of "
+                                    f"3 elements for RGB respectively. Got {value!r}")
+        for v in () if value == "random" else value if isinstance(value, (list, tuple)) else (value,):
+            check.integer("value", v, 0, 255)
+        self.value, self.inplace = value, check.truth("inplace", inplace)
+        self.max_attempts = check.integer("max_attempts", max_attempts, 1)
 
     def _apply(self, x):
         if _rng().random() >= self.prob:
@@ -189,7 +197,7 @@ class RandomErasing(ImageTransform):
             eh, ew = int(round(_math.sqrt(area * ratio))), int(round(_math.sqrt(area / ratio)))
             if 0 < eh < h and 0 < ew < w:
                 top, left = int(_rng().integers(h - eh + 1)), int(_rng().integers(w - ew + 1))
-                x = x.copy()
+                x = x if self.inplace else x.copy()
                 noise = isinstance(self.value, str)
                 fill = _rng().standard_normal((c, eh, ew)) if noise else _np.asarray(self.value, x.dtype).reshape(-1, 1, 1)
                 x[:, top:top + eh, left:left + ew] = fill
@@ -201,7 +209,9 @@ class CutOut(ImageTransform):
     """num_patches squares of a side of `length` at random places set to 0; channels last unless is_hwc is False."""
 
     def __init__(self, length, num_patches=1, is_hwc=True):
-        self.length, self.patches, self.is_hwc = int(length), int(num_patches), is_hwc
+        check = self._checks
+        self.length, self.patches = check.integer("length", length, 1, MOST), check.integer("num_patches", num_patches, 1, MOST)
+        self.is_hwc = check.truth("is_hwc", is_hwc)
 
     def _apply(self, x):
         x = x.copy()

@@ -5,6 +5,8 @@ import numpy as _np
 
 from rutile import _rutile
 from rutile.dataset.vision import images as _images
+from rutile.dataset.vision import warps as _warps
+from rutile.dataset.vision.base import ImageTransform
 from rutile.dataset.vision.utils import Border, ConvertMode, Inter
 
 _errors = _rutile.errors
@@ -14,65 +16,11 @@ __all__ = ["AdjustBrightness", "AdjustContrast", "AdjustSaturation", "CenterCrop
            "ToPIL", "ToTensor", "ToType", "VerticalFlip"]
 
 
-def number(name, what, value, low=None, high=None):
-    """value, a number in a range."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, _np.number)):
-        raise _errors.TypeError(f"[{name}] {what} must be a number, got {type(value).__name__}")
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise _errors.ValueError(f"[{name}] {what} must be {low} to {high}, got {value}" if high is not None else
-                                 f"[{name}] {what} must be at least {low}, got {value}")
-    return value
-
-
-def size_of(name, size):
-    """(height, width) of an int or a pair."""
-    pair = (size, size) if isinstance(size, int) and not isinstance(size, bool) else size
-    if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(isinstance(v, int) for v in pair):
-        raise _errors.TypeError(f"[{name}] size must be an int or (height, width), got {size!r}")
-    if min(pair) < 1:
-        raise _errors.ValueError(f"[{name}] size must be positive, got {size!r}")
-    return tuple(pair)
-
-
-def edges(name, padding):
-    """(left, top, right, bottom) of an int, a pair (left and right, top and bottom) or four."""
-    p = (padding,) if isinstance(padding, int) and not isinstance(padding, bool) else padding
-    if not isinstance(p, (list, tuple)) or len(p) not in (1, 2, 4) or not all(isinstance(v, int) for v in p):
-        raise _errors.TypeError(f"[{name}] padding must be an int or 2 or 4 of them, got {padding!r}")
-    if min(p) < 0:
-        raise _errors.ValueError(f"[{name}] padding must not be negative, got {padding!r}")
-    return (p[0],) * 4 if len(p) == 1 else (p[0], p[1], p[0], p[1]) if len(p) == 2 else tuple(p)
-
-
-class ImageTransform:
-    """A transform of one image; several arguments are several images, a PIL image gives one back."""
-
-    def __call__(self, *images):
-        out = tuple(self._one(x) for x in images)
-        return out[0] if len(out) == 1 else out
-
-    def _one(self, x):
-        if _images.is_pil(x):
-            return _images.pillow().fromarray(_np.ascontiguousarray(self._apply(_np.asarray(x))))
-        x = x.asnumpy() if isinstance(x, _rutile.Tensor) else x
-        if not isinstance(x, _np.ndarray):
-            raise _errors.TypeError(f"[{type(self).__name__}] takes an image (array, Tensor or PIL), got {type(x).__name__}")
-        if x.ndim not in (2, 3):
-            raise _errors.RuntimeError(f"[{type(self).__name__}] an image is [h, w] or [h, w, c], got {list(x.shape)}")
-        return self._apply(x)
-
-    def _apply(self, x):
-        raise NotImplementedError
-
-    def __repr__(self):
-        return f"{type(self).__name__}()"
-
-
 class Decode(ImageTransform):
     """The bytes of a JPEG, PNG or BMP file as pixels uint8 [h, w, 3] (with to_pil a PIL image). Needs Pillow."""
 
     def __init__(self, to_pil=False):
-        self.to_pil = bool(to_pil)
+        self.to_pil = self._checks.truth("to_pil", to_pil)
 
     def _one(self, x):
         if _images.is_pil(x):
@@ -88,10 +36,10 @@ class Resize(ImageTransform):
     images are resized as Pillow does it)."""
 
     def __init__(self, size, interpolation=Inter.LINEAR):
-        self.size = size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else size_of("Resize", size)
-        if not isinstance(interpolation, Inter):
-            raise _errors.TypeError(f"[Resize] interpolation must be an Inter, got {type(interpolation).__name__}")
-        self.interpolation = interpolation
+        self.size = self._checks.resized(size)
+        if interpolation is None:
+            raise KeyError("[Resize] Interpolation should not be None")
+        self.interpolation = self._checks.kind("interpolation", interpolation, Inter)
 
     def _target(self, h, w):
         if not isinstance(self.size, int):
@@ -113,7 +61,7 @@ class CenterCrop(ImageTransform):
     """The middle of the image; one that is too small gets zeros around it."""
 
     def __init__(self, size):
-        self.size = size_of("CenterCrop", size)
+        self.size = self._checks.size(size)
 
     def _apply(self, x):
         h, w = self.size
@@ -128,7 +76,9 @@ class Crop(ImageTransform):
     """The window of a size whose upper left corner is at coordinates (row, column)."""
 
     def __init__(self, coordinates, size):
-        self.coordinates, self.size = tuple(coordinates), size_of("Crop", size)
+        check = self._checks
+        self.coordinates = check.pair("coordinates", coordinates, lambda what, v: check.integer(what, v, 0))
+        self.size = check.size(size)
 
     def _apply(self, x):
         (top, left), (h, w) = self.coordinates, self.size
@@ -147,15 +97,18 @@ class Normalize(ImageTransform):
     [[[2.0, 2.0, 1.5]]]
     """
 
+    _most = 255
+
     def __init__(self, mean, std, is_hwc=True):
-        mean, std = list(mean), list(std)
+        check = self._checks
+        mean, std = list(check.kind("mean", mean, list, tuple, _np.ndarray)), list(check.kind("std", std, list, tuple, _np.ndarray))
         if len(mean) != len(std) or not mean:
-            raise _errors.ValueError(f"[{type(self).__name__}] mean and std must have as many values, got {len(mean)} and {len(std)}")
-        for m, s in zip(mean, std):
-            number(type(self).__name__, "mean", m)
-            if number(type(self).__name__, "std", s) <= 0:
-                raise _errors.ValueError(f"[{type(self).__name__}] std must be positive, got {s}")
-        self.mean, self.std, self.is_hwc = _np.asarray(mean, _np.float32), _np.asarray(std, _np.float32), is_hwc
+            raise check.value_error(f"Length of mean and std must be equal. Got {len(mean)} and {len(std)}")
+        for i, (m, s) in enumerate(zip(mean, std)):
+            check.number(f"mean[{i}]", m, 0, self._most)
+            check.number(f"std[{i}]", s, 0, self._most, open_low=True)
+        self.is_hwc = check.truth("is_hwc", is_hwc)
+        self.mean, self.std = _np.asarray(mean, _np.float32), _np.asarray(std, _np.float32)
 
     def _apply(self, x):
         x = x[..., None] if x.ndim == 2 and self.is_hwc else x[None] if x.ndim == 2 else x
@@ -172,6 +125,8 @@ class NormalizePad(Normalize):
 
     def __init__(self, mean, std, dtype="float32", is_hwc=True):
         super().__init__(mean, std, is_hwc)
+        if self._checks.kind("dtype", dtype, str) not in ("float32", "float16"):
+            raise self._checks.value_error(f"dtype only supports float32 or float16. Got {dtype!r}")
         self.dtype = _np.dtype(dtype)
 
     def _apply(self, x):
@@ -185,8 +140,8 @@ class Rescale(ImageTransform):
     """x * rescale + shift, float32."""
 
     def __init__(self, rescale, shift=0.0):
-        self.rescale = _np.float32(number("Rescale", "rescale", rescale))
-        self.shift = _np.float32(number("Rescale", "shift", shift))
+        self.rescale = _np.float32(self._checks.number("rescale", rescale))
+        self.shift = _np.float32(self._checks.number("shift", shift))
 
     def __call__(self, *images):
         out = tuple(_np.asarray(x).astype(_np.float32) * self.rescale + self.shift for x in images)
@@ -246,7 +201,9 @@ class Pad(ImageTransform):
     """Pixels around the image: padding is an int, (left and right, top and bottom) or (left, top, right, bottom)."""
 
     def __init__(self, padding, fill_value=0, padding_mode=Border.CONSTANT):
-        self.padding, self.fill_value, self.padding_mode = edges("Pad", padding), fill_value, Border(padding_mode)
+        check = self._checks
+        self.padding, self.fill_value = check.padding(padding), check.fill(fill_value)
+        self.padding_mode = check.kind("padding_mode", padding_mode, Border)
 
     def _apply(self, x):
         return _images.pad(x, *self.padding, self.fill_value, self.padding_mode)
@@ -256,10 +213,11 @@ class Rotate(ImageTransform):
     """The image turned counter-clockwise."""
 
     def __init__(self, degrees, resample=Inter.NEAREST, expand=False, center=None, fill_value=0):
-        self.args = (number("Rotate", "degrees", degrees), resample, expand, center, fill_value)
+        self.degrees = self._checks.number("degrees", degrees)
+        self.args = self._checks.warp(resample, expand, center, fill_value)
 
     def _apply(self, x):
-        return _images.rotate(x, *self.args)
+        return _warps.rotate(x, self.degrees, *self.args)
 
 
 class HorizontalFlip(ImageTransform):
@@ -287,8 +245,9 @@ class Grayscale(ImageTransform):
     """The brightness, as 1 or 3 equal channels."""
 
     def __init__(self, num_output_channels=1):
-        if num_output_channels not in (1, 3):
-            raise _errors.ValueError(f"[Grayscale] num_output_channels is 1 or 3, got {num_output_channels!r}")
+        if self._checks.kind("num_output_channels", num_output_channels, int) not in (1, 3):
+            raise self._checks.value_error("Number of channels of the output grayscale image should be either 1 or 3. Got "
+                                           f"{num_output_channels}")
         self.channels = num_output_channels
 
     def _apply(self, x):
@@ -296,25 +255,37 @@ class Grayscale(ImageTransform):
         return g if self.channels == 1 else _np.stack([g] * 3, -1)
 
 
+# The channels that each conversion takes; None: opaque.
+_CHANNELS = {ConvertMode.COLOR_RGB2RGBA: (0, 1, 2, None), ConvertMode.COLOR_RGBA2RGB: (0, 1, 2),
+             ConvertMode.COLOR_BGR2RGBA: (2, 1, 0, None), ConvertMode.COLOR_RGBA2BGR: (2, 1, 0),
+             ConvertMode.COLOR_BGR2RGB: (2, 1, 0), ConvertMode.COLOR_BGRA2RGBA: (2, 1, 0, 3),
+             ConvertMode.COLOR_GRAY2RGB: (0, 0, 0), ConvertMode.COLOR_GRAY2RGBA: (0, 0, 0, None)}
+_TAKES = {ConvertMode.COLOR_RGBA2RGB: 4, ConvertMode.COLOR_RGBA2BGR: 4, ConvertMode.COLOR_BGRA2RGBA: 4,
+          ConvertMode.COLOR_BGRA2GRAY: 4, ConvertMode.COLOR_RGBA2GRAY: 4, ConvertMode.COLOR_GRAY2RGB: 1,
+          ConvertMode.COLOR_GRAY2RGBA: 1}
+
+
 class ConvertColor(ImageTransform):
     """Another order or number of colours, by ConvertMode."""
 
     def __init__(self, convert_mode):
-        self.mode = ConvertMode(convert_mode)
+        self.mode = self._checks.kind("convert_mode", convert_mode, ConvertMode)
 
     def _apply(self, x):
-        if self.mode == ConvertMode.COLOR_RGB2GRAY:
+        takes = _TAKES.get(self.mode, 3)
+        if (1 if x.ndim == 2 else x.shape[2]) != takes:
+            raise _errors.RuntimeError(f"[ConvertColor] {self.mode.name} takes {takes} channels, got an image {list(x.shape)}")
+        if self.mode in (ConvertMode.COLOR_RGB2GRAY, ConvertMode.COLOR_RGBA2GRAY):
             return _images.back(_images.grey(x), x.dtype)
-        if self.mode == ConvertMode.COLOR_GRAY2RGB:
-            return _np.stack([x if x.ndim == 2 else x[..., 0]] * 3, -1)
-        return x[..., ::-1]
+        if self.mode in (ConvertMode.COLOR_BGR2GRAY, ConvertMode.COLOR_BGRA2GRAY):
+            return _images.back(_images.grey(x[..., 2::-1]), x.dtype)
+        x = x[..., None] if x.ndim == 2 else x
+        opaque = _np.full(x.shape[:2], _np.iinfo(x.dtype).max if x.dtype.kind in "ui" else 1, x.dtype)
+        return _np.stack([opaque if i is None else x[..., i] for i in _CHANNELS[self.mode]], -1)
 
 
 class _Adjust(ImageTransform):
     """A colour change by a factor."""
-
-    def __init__(self, factor):
-        self.factor = number(type(self).__name__, "factor", factor, 0)
 
     def _apply(self, x):
         return self._change(x, self.factor)
@@ -325,14 +296,23 @@ class AdjustBrightness(_Adjust):
 
     _change = staticmethod(_images.brightness)
 
+    def __init__(self, brightness_factor):
+        self.factor = self._checks.number("brightness_factor", brightness_factor, 0)
+
 
 class AdjustContrast(_Adjust):
     """Away from the mean brightness by a factor."""
 
     _change = staticmethod(_images.contrast)
 
+    def __init__(self, contrast_factor):
+        self.factor = self._checks.number("contrast_factor", contrast_factor, 0)
+
 
 class AdjustSaturation(_Adjust):
     """Away from grey by a factor."""
 
     _change = staticmethod(_images.saturation)
+
+    def __init__(self, saturation_factor):
+        self.factor = self._checks.number("saturation_factor", saturation_factor, 0)

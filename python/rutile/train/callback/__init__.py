@@ -10,3 +10,10 @@ from rutile.train.callback._progress import *  # noqa: F401,F403
 from rutile.train.callback._summary_collector import *  # noqa: F401,F403
 
 __all__ = sorted(_callback.__all__ + _checkpoint.__all__ + _plateau.__all__ + _progress.__all__ + _summary_collector.__all__)
+
+
+def __getattr__(name):
+    from rutile import _refused
+    if name in _refused.OF_TRAIN:
+        return _refused.refused(name)
+    raise AttributeError(f"module 'rutile.train.callback' has no attribute {name!r}")

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of MindSpore whose feature there is none here: they can be imported, and say so when they are used."""
+
+from rutile import _rutile
+
+_SEVERAL = "it is of MindSpore's sharded models; here every process has the whole model (rutile.nn.DistributedGradReducer, docs/distributed.md)"
+_PARTS = "files that several devices wrote in parts by a strategy are not read; save whole ones with save_checkpoint"
+_NPU = "it is of Ascend NPUs"
+_TREE = "it edits source code by MindSpore's own parser; change the Cells themselves (insert_child_to_cell, setattr)"
+_SERVER = "there is no parameter server; train data-parallel (docs/distributed.md)"
+
+REASONS = {
+    **dict.fromkeys(("Layout", "shard", "get_algo_parameters", "set_algo_parameters", "reset_algo_parameters", "parameter_broadcast",
+                     "sync_pipeline_shared_parameters", "export_split_mindir", "communication_stream"), _SEVERAL),
+    **dict.fromkeys(("build_searched_strategy", "get_ckpt_path_with_strategy", "load_distributed_checkpoint", "merge_pipeline_strategys",
+                     "merge_sliced_parameter", "rank_list_for_transform", "restore_group_info_list", "transform_checkpoint_by_rank",
+                     "transform_checkpoints", "unified_safetensors"), _PARTS),
+    **dict.fromkeys(("get_ps_context", "set_ps_context"), _SERVER),
+    **dict.fromkeys(("ConvertModelUtils", "ConvertNetUtils", "FlopsUtilizationCollector", "TrainFaultTolerance", "flops_collection",
+                     "mindio_preload", "set_mindio_server_info", "get_device_limit", "set_device_limit", "get_stream_limit",
+                     "set_stream_limit", "reset_stream_limit", "StreamLimitCtx", "set_kernel_launch_capture", "set_dump"), _NPU),
+    **dict.fromkeys(("Node", "NodeType", "ScopedValue", "SymbolTree"), _TREE),
+    **dict.fromkeys(("MemPool", "PluggableAllocator", "use_mem_pool", "memory_replay"),
+                    "memory comes from the core's own allocator (rutile.runtime.set_memory limits it)"),
+    **dict.fromkeys(("register_saved_tensors_hooks", "saved_tensors_hooks", "swap_tensors"),
+                    "what backward keeps is not reached from Python; recompute or jit(remat=...) keep less of it"),
+    **dict.fromkeys(("obfuscate_ckpt", "load_obf_params_into_net"), "checkpoints are not obfuscated; protect the files themselves"),
+    "QuantDtype": "there are no quantised element types", "UntypedStorage": "tensors have no storage of their own to share",
+    "SummaryLandscape": "loss landscapes are pages of MindInsight's; SummaryCollector writes losses and histograms for TensorBoard"}
+# Those that are in rutile.runtime and rutile.train as well.
+OF_RUNTIME = ("MemPool", "PluggableAllocator", "StreamLimitCtx", "communication_stream", "get_device_limit", "get_stream_limit",
+              "memory_replay", "reset_stream_limit", "set_device_limit", "set_kernel_launch_capture", "set_stream_limit", "use_mem_pool")
+OF_TRAIN = ("ConvertModelUtils", "ConvertNetUtils", "FlopsUtilizationCollector", "SummaryLandscape", "TrainFaultTolerance",
+            "build_searched_strategy", "export_split_mindir", "get_ckpt_path_with_strategy", "load_distributed_checkpoint",
+            "merge_sliced_parameter", "restore_group_info_list")
+
+
+def _error(name):
+    return _rutile.errors.UnsupportedError(f"{name} is not supported: {REASONS[name]}")
+
+
+def refused(name):
+    """A class or function of this name that raises an error when it is used."""
+    if name[0].isupper():
+        def fail(self, *args, **kwargs):
+            raise _error(name)
+        return type(name, (), {"__doc__": f"Not supported: {REASONS[name]}.", "__init__": fail, "__module__": "rutile", "_refused": True})
+
+    def function(*args, **kwargs):
+        raise _error(name)
+    function.__name__ = function.__qualname__ = name
+    function.__module__, function.__doc__, function._refused = "rutile", f"Not supported: {REASONS[name]}.", True
+    return function
