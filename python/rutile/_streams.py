@@ -2,7 +2,6 @@
 """Streams and events by MindSpore's names. Work has one order here: on the CPU calls return when theirs is done, on another
 device recording an event and waiting for a stream wait for the device."""
 
-import contextlib as _contextlib
 import os as _os
 import time as _time
 
@@ -113,7 +112,7 @@ def set_cur_stream(stream):
     _current = stream
 
 
-class StreamCtx(_contextlib.AbstractContextManager):
+class StreamCtx:
     """A stream in force inside `with`."""
 
     def __init__(self, ctx_stream):

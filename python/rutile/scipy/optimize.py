@@ -20,8 +20,8 @@ _errors = _rutile.errors
 
 __all__ = ["line_search", "linear_sum_assignment", "minimize"]
 
-OptimizeResults = _collections.namedtuple("OptimizeResults", "x success status fun jac hess_inv nfev njev nit")
-LineSearchResults = _collections.namedtuple("LineSearchResults", "failed nit nfev ngev k a_k f_k g_k status")
+_OptimizeResults = _collections.namedtuple("OptimizeResults", "x success status fun jac hess_inv nfev njev nit")
+_LineSearchResults = _collections.namedtuple("LineSearchResults", "failed nit nfev ngev k a_k f_k g_k status")
 
 
 class _Function:
@@ -85,7 +85,7 @@ def _search(f, x, p, value, gradient, c1, c2, maxiter):
         return point[1] <= value + c1 * point[0] * slope0
 
     def flat(point):
-        return abs(point[2]) <= -c2 * slope0
+        return abs(point[2]) <= c2 * abs(slope0)
 
     low = before = (0.0, value, slope0, gradient)
     high, t = None, 1.0
@@ -142,8 +142,8 @@ def line_search(f, xk, pk, jac=None, gfk=None, old_fval=None, old_old_fval=None,
     else:
         value, gradient = float(Tensor(old_fval).asnumpy()), Tensor(gfk).asnumpy().astype(_np.float64).ravel()
     step, value, gradient, k, status = _search(function, x, p, value, gradient, c1, c2, int(maxiter))
-    return LineSearchResults(failed=status != 0, nit=k - 1, nfev=function.calls, ngev=function.gradients, k=k, a_k=step, f_k=value,
-                             g_k=function.tensor(gradient), status=status)
+    return _LineSearchResults(failed=status != 0, nit=k - 1, nfev=function.calls, ngev=function.gradients, k=k, a_k=step, f_k=value,
+                              g_k=function.tensor(gradient), status=status)
 
 
 def _norm(g, kind):
@@ -233,9 +233,9 @@ def minimize(func, x0, args=(), method=None, jac=None, hess=None, hessp=None, bo
     x0 = _start("minimize", x0)
     function = _Function("minimize", lambda x: func(x, *args), None if jac is None else lambda x: jac(x, *args), x0)
     x, value, gradient, converged, status, k, h = solver(function, x0, **(options or {}))
-    return OptimizeResults(x=function.tensor(x), success=converged, status=status, fun=Tensor(_np.asarray(value)).cast(x0.dtype),
-                           jac=function.tensor(gradient), hess_inv=None if h is None else Tensor(h).cast(x0.dtype),
-                           nfev=function.calls, njev=function.gradients, nit=k)
+    return _OptimizeResults(x=function.tensor(x), success=converged, status=status, fun=Tensor(_np.asarray(value)).cast(x0.dtype),
+                            jac=function.tensor(gradient), hess_inv=None if h is None else Tensor(h).cast(x0.dtype),
+                            nfev=function.calls, njev=function.gradients, nit=k)
 
 
 def _assign(cost):

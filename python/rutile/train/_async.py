@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weight files read on a thread of their own, and several read as one."""
 
-import concurrent.futures as _futures
 import os as _os
 
 from rutile import _rutile
@@ -16,6 +15,7 @@ def load_checkpoint_async(ckpt_file_name, net=None, strict_load=False, filter_pr
                           specify_prefix=None, choice_func=None):
     """load_checkpoint on another thread; result() of what is returned waits and gives the dict (or raises the error). The network
     must not be used before."""
+    import concurrent.futures as _futures
     pool = _futures.ThreadPoolExecutor(1, "load_checkpoint")
     try:
         return pool.submit(load_checkpoint, ckpt_file_name, net, strict_load, filter_prefix, dec_key, dec_mode, specify_prefix, choice_func)
