@@ -15,6 +15,7 @@
 #include "rutile/ops/integer_gradients.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/transfer.h"
+#include "rutile/ops/view.h"
 
 namespace rutile {
 
@@ -57,6 +58,7 @@ class Tape final : public TapeHook {
     const TensorImpl* p = t.impl();
     return p && p->tape_epoch == epoch_ && producers_[p->tape_var] != kGone ? p->tape_var : 0;
   }
+  Tensor own_handle(const Tensor& value) override;
   uint32_t new_var(const Tensor& t, int32_t producer) {
     t.impl()->tape_epoch = epoch_;
     t.impl()->tape_var = static_cast<uint32_t>(producers_.size());
@@ -103,6 +105,10 @@ class Tape final : public TapeHook {
       return s && s->wanted;
     }
   };
+  struct Handle {
+    Tensor value, own;
+  };
+  std::unordered_map<const TensorImpl*, Handle> handles_;  // by both
   bool watched_elsewhere(uint32_t var, const GradScope* scope) const;
   void drop_nodes(const GradScope& scope, bool keep);
   std::vector<std::pair<size_t, uint32_t>> first_readers(size_t first_node,
@@ -164,10 +170,23 @@ void Tape::close(GradScope* scope) {
   if (open_.empty()) {
     nodes_.clear();
     hooks_.clear();
+    handles_.clear();
     epoch_ = 0;
   } else {
     drop_nodes(*scope, scope->outer_ != nullptr);
   }
+}
+
+// A var is kept in the tensor: one that several threads read would be numbered by each of them.
+Tensor Tape::own_handle(const Tensor& value) {
+  if (!value.defined() || value.is_symbolic() || !ops::has_gradient(value.dtype())) return value;
+  if (var_of(value)) return value;
+  const auto known = handles_.find(value.impl());
+  if (known != handles_.end()) return known->second.own;
+  const Handle h{value, value.alias()};
+  handles_.emplace(value.impl(), h);
+  handles_.emplace(h.own.impl(), h);
+  return h.own;
 }
 
 void Tape::record(const OpDef& op, const void* attrs, std::span<const Tensor> in,
@@ -576,11 +595,18 @@ bool GradScope::add_hook_if_tracked(const Tensor& t, Hook hook) {
 
 ValueAndGrad value_and_grad(const std::function<Tensor(const std::vector<Tensor>&)>& fn,
                             const std::vector<Tensor>& xs) {
+  // A tensor in several places is a variable in each; an enclosing scope sees where it comes from.
+  std::vector<Tensor> inputs;
+  for (const Tensor& x : xs) {
+    const auto same = [&](const Tensor& t) { return t.impl() == x.impl(); };
+    const bool before = std::any_of(inputs.begin(), inputs.end(), same);
+    inputs.push_back(before ? ops::reshape(x, x.shape()) : x);
+  }
   GradScope scope;
-  for (const Tensor& x : xs) scope.watch(x);
+  for (const Tensor& x : inputs) scope.watch(x);
   ValueAndGrad r;
-  r.value = fn(xs);
-  r.grads = scope.gradient(r.value, xs);
+  r.value = fn(inputs);
+  r.grads = scope.gradient(r.value, inputs);
   return r;
 }
 

@@ -35,7 +35,8 @@ class RUTILE_API GradScope {
   GradScope& operator=(const GradScope&) = delete;
 
   // Starts recording what is computed from `x` (floating point, otherwise Error{kType}). A tensor
-  // that an outer scope watches must be watched here too before its gradient is asked for.
+  // that an outer scope watches must be watched here too before its gradient is asked for. Of
+  // threads that watch one Tensor at a time each needs its own (reshape, State::read()).
   void watch(const Tensor& x);
   // Gradients of sum(y * dy) by each of `xs`, zeros where y does not depend on x. `dy` defaults to
   // one and then `y` must have a single element. A gradient has its x's shape and dtype. Unless

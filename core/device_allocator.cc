@@ -50,8 +50,7 @@ DeviceAllocator::~DeviceAllocator() {
   for (Event e : events_) (void)fns_.event_destroy(index_, e);
 }
 
-// The smallest block that is large enough. A large one is not given away for a much smaller
-// request.
+// The smallest block that is large enough; split() keeps its rest.
 DeviceAllocator::Block* DeviceAllocator::find(size_t bytes, Stream stream, bool small) {
   auto& free = pool_of(stream, small).free;
   Block key;
@@ -167,7 +166,7 @@ void DeviceAllocator::deallocate(void* p, size_t) noexcept {
     if (made.ok()) {
       b->waits.push_back(e);
     } else {  // a broken device: wait as well as it can
-      (void)fns_.stream_sync(index_, s);
+      keep(fns_.stream_sync(index_, s));
     }
   }
   b->others.clear();
@@ -205,6 +204,7 @@ void DeviceAllocator::collect(bool wait) {
       if (wait) s = fns_.event_sync(index_, e);
       if (!wait) s = fns_.event_done(index_, e, &done);
       if (!wait && s.ok() && !done) break;
+      keep(std::move(s));
       events_.push_back(e);
       b->waits.pop_back();
     }
@@ -227,13 +227,18 @@ void DeviceAllocator::release_cached() {
         ++it;
         continue;
       }
-      if (waited.insert(b->stream).second) (void)fns_.stream_sync(index_, b->stream);
+      if (waited.insert(b->stream).second) keep(fns_.stream_sync(index_, b->stream));
       reserved_ -= static_cast<int64_t>(b->bytes);
       (void)fns_.release(index_, b->p);
       it = pool.free.erase(it);
       delete b;
     }
   }
+}
+
+Status DeviceAllocator::take_error() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(error_, Status());
 }
 
 void DeviceAllocator::empty_cache() {

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <set>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "rutile/core/allocator.h"
@@ -37,6 +38,8 @@ class RUTILE_API DeviceAllocator final : public Allocator {
   void record_use(const void* p, Stream stream);
   // Freed blocks that wait for another stream.
   int64_t pending_bytes() const;
+  // The first error of work that the allocator itself waited for; it is told once.
+  Status take_error();
 
  private:
   struct Block;
@@ -55,6 +58,9 @@ class RUTILE_API DeviceAllocator final : public Allocator {
   Block* merge(Block* left, Block* right);
   void collect(bool wait);
   void release_cached();
+  void keep(Status s) {
+    if (error_.ok()) error_ = std::move(s);
+  }
   [[noreturn]] void fail(size_t requested, const Status& refused);
   MemoryStats stats_locked() const;
   Pool& pool_of(Stream stream, bool small) { return pools_[{stream, small}]; }
@@ -67,6 +73,7 @@ class RUTILE_API DeviceAllocator final : public Allocator {
   std::map<const char*, Block*> live_;  // by address
   std::vector<Block*> pending_;
   std::vector<Event> events_;  // to be used again
+  Status error_;               // of queued work: waiting for it took it from the device
   int64_t live_bytes_ = 0, peak_ = 0, reserved_ = 0, limit_ = 0;
   int64_t allocations_ = 0, system_allocations_ = 0;
 };

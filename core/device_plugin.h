@@ -46,8 +46,8 @@ struct DeviceFns {
   Status (*release)(int device, void* p) = nullptr;
   Status (*memory_info)(int device, int64_t* free_bytes, int64_t* total_bytes) = nullptr;
   // Host memory that copies reach without staging ("pinned").
-  Status (*host_allocate)(size_t bytes, void** out) = nullptr;
-  Status (*host_release)(void* p) = nullptr;
+  Status (*host_allocate)(int device, size_t bytes, void** out) = nullptr;
+  Status (*host_release)(int device, void* p) = nullptr;
 
   Status (*stream_create)(int device, StreamKind kind, Stream* out) = nullptr;
   Status (*stream_destroy)(int device, Stream s) = nullptr;

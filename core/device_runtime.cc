@@ -27,7 +27,12 @@ DeviceRuntime::DeviceRuntime(const DeviceFns& fns, int index)
 Status DeviceRuntime::start() {
   RUTILE_RETURN_IF_ERROR(fns_.describe(index_, &info_));
   for (StreamKind kind : {StreamKind::kCompute, StreamKind::kCopy, StreamKind::kCommunication}) {
-    RUTILE_RETURN_IF_ERROR(fns_.stream_create(index_, kind, &streams_[static_cast<int>(kind)]));
+    Status s = fns_.stream_create(index_, kind, &streams_[static_cast<int>(kind)]);
+    if (s.ok()) continue;
+    for (Stream made : streams_) {
+      if (made) (void)fns_.stream_destroy(index_, made);
+    }
+    return s;
   }
   memory_ = std::make_unique<DeviceAllocator>(fns_, index_, stream());
   return Status();
@@ -37,9 +42,11 @@ Status DeviceRuntime::synchronize() {
   Status first;
   for (Stream s : streams_) {
     Status status = fns_.stream_sync(index_, s);
-    if (first.ok() && !status.ok()) first = describe(device(), status);
+    if (first.ok()) first = std::move(status);
   }
-  return first;
+  Status earlier = memory_->take_error();
+  if (!earlier.ok()) first = std::move(earlier);
+  return first.ok() ? Status() : describe(device(), first);
 }
 
 Status DeviceRuntime::to_host(void* to, const void* from, size_t bytes) {
@@ -51,6 +58,7 @@ Status DeviceRuntime::to_host(void* to, const void* from, size_t bytes) {
     RUTILE_RETURN_IF_ERROR(pinned_.take(n, &piece));
     Status s = fns_.copy(index_, piece.p, in, n, CopyKind::kToHost, stream());
     if (s.ok()) s = fns_.stream_sync(index_, stream());
+    if (Status earlier = memory_->take_error(); !earlier.ok()) s = std::move(earlier);
     if (s.ok()) std::memcpy(out, piece.p, n);
     pinned_.give(piece);
     if (!s.ok()) return describe(device(), s);
@@ -74,6 +82,7 @@ Status DeviceRuntime::to_device(void* to, const void* from, size_t bytes, Stream
     if (s.ok()) s = fns_.copy(index_, out, piece.p, n, CopyKind::kToDevice, stream(kind));
     if (s.ok()) s = fns_.event_record(index_, done, stream(kind));
     if (!s.ok()) {
+      (void)fns_.stream_sync(index_, stream(kind));  // the copy may be queued: it reads the piece
       if (done) pinned_.give_event(done);
       pinned_.give(piece);
       return describe(device(), s);

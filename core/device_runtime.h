@@ -40,15 +40,17 @@ class PinnedPool {
 
  private:
   void collect_locked();
+  Status wait_for_room();
   const DeviceFns& fns_;
   const int index_;
   std::mutex mutex_;
   std::vector<Piece> free_;
   struct Busy {
     Piece piece;
-    Event after;
+    Event after = nullptr;
   };
-  std::vector<Busy> busy_;
+  std::vector<Busy> busy_;  // the oldest first
+  size_t busy_bytes_ = 0;
   std::vector<Event> events_;
 };
 

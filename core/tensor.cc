@@ -197,6 +197,10 @@ Tensor Tensor::from_bytes(const void* data, size_t bytes, const Shape& shape, DT
   }
   Tensor t = empty(shape, dtype);
   if (bytes > 0) std::memcpy(t.impl()->data, data, bytes);
+  if (dtype == DType::kBool) {  // 255 is true elsewhere; kernels count the bytes
+    auto* truth = static_cast<uint8_t*>(t.impl()->data);
+    for (size_t i = 0; i < bytes; ++i) truth[i] = truth[i] != 0;
+  }
   return t;
 }
 
@@ -207,6 +211,12 @@ Tensor Tensor::view_of(Ref<RefCounted> owner, void* data, const TensorMeta& meta
   impl->data = data;
   impl->owner = std::move(owner);
   return Tensor(std::move(impl));
+}
+
+Tensor Tensor::alias() const {
+  RUTILE_CHECK(defined() && !is_symbolic(), "alias() of a tensor with elements");
+  Ref<RefCounted> owner = impl_->owner ? impl_->owner : Ref<RefCounted>(impl_);
+  return view_of(std::move(owner), impl_->data, impl_->meta);
 }
 
 const void* Tensor::data() const { return readable(*this, "data()").data; }

@@ -74,6 +74,8 @@ class RUTILE_API Tensor {
   static Tensor from_bytes(const void* data, size_t bytes, const Shape& shape, DType dtype);
   // A view of memory owned by `owner` (no copy). `data` lies inside it.
   static Tensor view_of(Ref<RefCounted> owner, void* data, const TensorMeta& meta);
+  // Another handle to the same elements: to a gradient scope a variable of its own.
+  Tensor alias() const;
 
   bool defined() const { return static_cast<bool>(impl_); }
   inline const TensorMeta& meta() const;

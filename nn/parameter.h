@@ -29,7 +29,7 @@ class RUTILE_API Parameter {
   // The value; inside a trace the symbolic one.
   Tensor read() const { return state_->read(); }
   // The stored value, also inside a trace.
-  Tensor value() const { return state_->concrete(); }
+  Tensor value() const { return state_->value(); }
   const TensorMeta& meta() const { return state_->meta(); }
   int64_t numel() const { return meta().numel(); }
   // Replaces the value; shape and dtype must stay (Error{kValue}).

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/call.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "rutile/core/device_runtime.h"
@@ -286,6 +287,19 @@ std::shared_ptr<const Composition> composition_of(const OpDef& op, const void* a
   return make_composition(fn, operands);
 }
 
+// A result that is an operand, or another result, becomes a variable of its own.
+void give_own_handles(std::span<const Tensor> in, std::span<Tensor> out) {
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (!out[i].defined()) continue;
+    const auto same = [&](const Tensor& t) { return t.impl() == out[i].impl(); };
+    const auto before = out.first(i);
+    if (std::any_of(in.begin(), in.end(), same) ||
+        std::any_of(before.begin(), before.end(), same)) {
+      out[i] = out[i].alias();
+    }
+  }
+}
+
 // Runs an op that has no kernel row through its definition; the tape records the op itself.
 void run_composed(const OpDef& op, const void* attrs, const PlanEntry& entry,
                   std::span<const Tensor> in, std::span<Tensor> out, std::source_location where) {
@@ -303,7 +317,8 @@ void run_composed(const OpDef& op, const void* attrs, const PlanEntry& entry,
       for (const Tensor& t : in) {
         if (t.defined()) given.push_back(t);
       }
-      return known->run(given, out);
+      known->run(given, out);
+      return give_own_handles(in, out);
     }
     result = op.compose(attrs, in);
   } catch (const Error& e) {
@@ -318,6 +333,7 @@ void run_composed(const OpDef& op, const void* attrs, const PlanEntry& entry,
     const Tensor r = result[i].defined() ? ops::to_device(result[i], device) : result[i];
     out[i] = op.dynamic ? r : placed_like(r, metas[i]);
   }
+  give_own_handles(in, out);
 }
 
 // False, and nothing done, where the inputs are on several devices.

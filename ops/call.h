@@ -80,6 +80,8 @@ class TapeHook {
  public:
   virtual ~TapeHook() = default;
   virtual bool tracked(const Tensor& t) const = 0;
+  // What this thread reads a State's value through: other threads may differentiate by it, too.
+  virtual Tensor own_handle(const Tensor& value) = 0;
   virtual void record(const OpDef& op, const void* attrs, std::span<const Tensor> in,
                       std::span<const Tensor> out, std::source_location where) = 0;
 };

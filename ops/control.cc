@@ -113,8 +113,9 @@ class Replaying final : public StateHook {
 // Notes which tensors from outside, tracked by the real tape, the body uses.
 class CapturingTape final : public TapeHook {
  public:
-  explicit CapturingTape(const TapeHook& outer) : outer_(outer) {}
+  explicit CapturingTape(TapeHook& outer) : outer_(outer) {}
   bool tracked(const Tensor& t) const override { return outer_.tracked(t); }
+  Tensor own_handle(const Tensor& value) override { return outer_.own_handle(value); }
   void record(const OpDef&, const void*, std::span<const Tensor> in, std::span<const Tensor>,
               std::source_location) override {
     for (const Tensor& t : in) {
@@ -126,7 +127,7 @@ class CapturingTape final : public TapeHook {
   std::vector<Tensor> captured;
 
  private:
-  const TapeHook& outer_;
+  TapeHook& outer_;
 };
 
 std::atomic<int32_t> next_clone_group{1};

@@ -28,8 +28,7 @@ Tensor row_major(Tensor value) {
 Tensor own(Tensor value) {
   TensorImpl* impl = value.impl();
   if (impl == nullptr || impl->RefCounted::unique() || call_modes().tape != nullptr) return value;
-  Ref<RefCounted> owner = impl->owner ? impl->owner : Ref<RefCounted>(value.ref());
-  return Tensor::view_of(std::move(owner), impl->data, impl->meta);
+  return value.alias();
 }
 
 Tensor clone(const Tensor& t) {
@@ -96,9 +95,14 @@ void State::wrote(Tensor elements) {
   count_version();
 }
 
+Tensor State::value() const {
+  TapeHook* tape = call_modes().tape;
+  return tape ? tape->own_handle(concrete()) : concrete();
+}
+
 Tensor State::read() {
-  if (StateHook* hook = call_modes().states) return hook->read_state(*this);
-  return concrete();
+  StateHook* hook = call_modes().states;
+  return hook ? hook->read_state(*this) : value();
 }
 
 void State::write(const Tensor& value) {
@@ -128,12 +132,16 @@ void State::set_concrete(Tensor value) {
 void State::update(const OpDef& op, const void* attrs, std::span<State* const> states,
                    std::span<const Tensor> rest, std::span<Tensor> extra_outputs) {
   const bool hooked = call_modes().states != nullptr;
+  std::vector<State*> sorted(states.begin(), states.end());
+  std::sort(sorted.begin(), sorted.end(), std::less<State*>());
+  if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end()) {
+    throw_error(ErrorCode::kValue,
+                cat("[", op.name, "] state ", (*twice)->name(), " is given twice; it has one value"));
+  }
   SmallVector<Tensor, 8> in;
   // Until the new values are there nobody else finds the States empty.
   std::vector<std::unique_lock<std::recursive_mutex>> locks;
   if (!hooked) {
-    std::vector<State*> sorted(states.begin(), states.end());
-    std::sort(sorted.begin(), sorted.end(), std::less<State*>());
     for (State* s : sorted) locks.emplace_back(s->mutex_);
     for (State* s : states) s->concrete();
   }

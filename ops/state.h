@@ -32,6 +32,8 @@ class RUTILE_API State final : public RefCounted {
   void write(const Tensor& value);
   // The concrete value, also inside a trace.
   Tensor concrete() const;
+  // The same through the handle that this thread's gradient scope knows it by.
+  Tensor value() const;
   // Its meta; costs nothing where concrete() would have to unpack.
   const TensorMeta& meta() const { return meta_; }
   // For the executor: the elements placed as `p`, to be read, or written in place while nobody else

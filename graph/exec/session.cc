@@ -17,6 +17,9 @@ namespace rutile::graph {
 
 namespace {
 
+constexpr const char* kPartlyUpdated =
+    " | parameters and other states are only partly updated: load a checkpoint";
+
 char* base_of(const Tensor& t) { return static_cast<char*>(t.impl()->data); }
 
 }  // namespace
@@ -199,12 +202,16 @@ void Session::finish() {
   frozen_.reset();
 }
 
+bool Session::writes_begun(size_t index) const {
+  return static_cast<int>(index) >= program_->first_state_write;
+}
+
 void Session::fail(size_t index, const Status& status) {
   const Step& step = program_->steps[index];
   std::string text = describe_failure(*program_->graph, step, status);
-  if (static_cast<int>(index) >= program_->first_state_write) {
+  if (writes_begun(index)) {
     finish();
-    text += " | parameters and other states are only partly updated: load a checkpoint";
+    text += kPartlyUpdated;
   }
   throw_error(status.code(), text);
 }
@@ -273,8 +280,12 @@ void Session::run_steps_observed(const Observer* after, SessionHook* hook) {
       const RunningStep running{*program_->graph, s, slots_.data(), program_->stream};
       status = run_hooked(running, hook ? *hook : silent);
       if (after && status.ok()) (*after)(s);
-    } catch (...) {
+    } catch (const Error& e) {
+      if (!writes_begun(i)) throw;
       finish();
+      throw_error(e.code(), cat(e.message(), kPartlyUpdated));
+    } catch (...) {
+      if (writes_begun(i)) finish();
       throw;
     }
     if (!status.ok()) fail(i, status);
@@ -318,6 +329,8 @@ std::vector<Tensor> Session::run_with(const std::vector<Tensor>& inputs, const O
     run_steps(after, hook);
   } catch (...) {
     drain_communicators();  // which may be at work in the arena
+    state_elements_.clear();
+    frozen_.reset();
     throw;
   }
   finish();

@@ -52,6 +52,7 @@ class RUTILE_API Session {
   void run_steps_observed(const Observer* after, SessionHook* hook);
   bool run_captured();
   void finish();
+  bool writes_begun(size_t index) const;
   [[noreturn]] void fail(size_t index, const Status& status);
   struct Patch {
     int slot = 0;

@@ -227,7 +227,7 @@ int64_t count_chunks(const NonzeroPlan& p, const uint8_t* mask, int64_t* first) 
     for (int64_t k = begin; k < end; ++k) {
       int count = 0;
       const int64_t stop = std::min(p.n, (k + 1) * p.chunk);
-      for (int64_t i = k * p.chunk; i < stop; ++i) count += mask[i];
+      for (int64_t i = k * p.chunk; i < stop; ++i) count += mask[i] != 0;
       first[k] = count;
     }
   });
@@ -255,7 +255,7 @@ Status run_masked_select(const Plan& plan, const KernelArgs& args) {
       int64_t at = first[k];
       for (int64_t i = k * p.chunk; i < stop && at < last; ++i) {
         y[at] = x[i];
-        at += mask[i];
+        at += mask[i] != 0;
       }
     }
   });
@@ -314,7 +314,7 @@ Status run_masked_scatter(const Plan& plan, const KernelArgs& args) {
       int64_t at = first[k], i = start;
       for (; i < stop && at < last; ++i) {  // there is one more to come, so src[at] is there
         y[i] = mask[i] ? src[at] : x[i];
-        at += mask[i];
+        at += mask[i] != 0;
       }
       std::memcpy(static_cast<void*>(y + i), x + i, static_cast<size_t>(stop - i) * sizeof(T));
     }

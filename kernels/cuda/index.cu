@@ -218,6 +218,7 @@ __global__ void __launch_bounds__(kCoverThreads) scan(RUTILE_PARAM ScanArgs a) {
 template <class C>
 __global__ void __launch_bounds__(kCoverThreads) scatter_join(RUTILE_PARAM ScatterJoinArgs a) {
   using Load = std::conditional_t<std::is_floating_point_v<C>, C, int64_t>;
+  const bool unsigned64 = a.type == DType::kU64;  // larger than Load holds
   const int64_t begin = blockIdx.x;
   const uint64_t key = a.keys[begin];
   if (key == kNowhere || (begin > 0 && a.keys[begin - 1] == key)) return;
@@ -238,9 +239,17 @@ __global__ void __launch_bounds__(kCoverThreads) scatter_join(RUTILE_PARAM Scatt
           v = v * next;
           break;
         case ScatterJoin::kMax:
+          if (unsigned64) {
+            v = next > v ? next : v;
+            break;
+          }
           v = static_cast<C>(kernels::fn::max(static_cast<Load>(v), static_cast<Load>(next)));
           break;
         default:
+          if (unsigned64) {
+            v = next < v ? next : v;
+            break;
+          }
           v = static_cast<C>(kernels::fn::min(static_cast<Load>(v), static_cast<Load>(next)));
           break;
       }

@@ -65,18 +65,16 @@ Status status_of(cublasStatus_t s) {
 }
 #define RUTILE_LT_TRY(expr) RUTILE_RETURN_IF_ERROR(status_of(expr))
 
-// One a device.
+// One a device, which becomes the thread's own.
 Status handle_of(int device, cublasLtHandle_t* out) {
   static std::mutex mutex;
   static std::array<cublasLtHandle_t, 64> all{};
+  if (use(device) != cudaSuccess) {
+    return Status(ErrorCode::kRuntime, cat("CUDA: no device ", device));
+  }
   const std::lock_guard lock(mutex);
   cublasLtHandle_t& h = all[static_cast<size_t>(device)];
-  if (!h) {
-    if (cudaSetDevice(device) != cudaSuccess) {
-      return Status(ErrorCode::kRuntime, cat("CUDA: no device ", device));
-    }
-    RUTILE_LT_TRY(api().cublasLtCreate(&h));
-  }
+  if (!h) RUTILE_LT_TRY(api().cublasLtCreate(&h));
   *out = h;
   return Status();
 }

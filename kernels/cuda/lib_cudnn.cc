@@ -69,16 +69,16 @@ Status status_of(fe::error_t e) {
   return Status(ErrorCode::kUnsupported, cat("cuDNN: ", e.get_message()));
 }
 
-// Of a device and thread: handles are not shared by threads.
+// Of a device, which becomes the thread's own, and thread: handles are not shared by threads.
 Status handle_of(int device, cudnnHandle_t* out) {
+  if (use(device) != cudaSuccess) {
+    return Status(ErrorCode::kRuntime, cat("CUDA: no device ", device));
+  }
   thread_local std::map<int, cudnnHandle_t> all;
   const auto found = all.find(device);
   if (found != all.end()) {
     *out = found->second;
     return Status();
-  }
-  if (cudaSetDevice(device) != cudaSuccess) {
-    return Status(ErrorCode::kRuntime, cat("CUDA: no device ", device));
   }
   cudnnHandle_t made = nullptr;
   if (const cudnnStatus_t s = fe::detail::create_handle(&made); s != CUDNN_STATUS_SUCCESS) {

@@ -27,14 +27,6 @@ Status status_of(cudaError_t e) {
   return error_of(e);
 }
 
-// Makes the device the thread's own.
-cudaError_t use(int device) {
-  thread_local int current = -1;
-  if (current == device) return cudaSuccess;
-  const cudaError_t e = cudaSetDevice(device);
-  if (e == cudaSuccess) current = device;
-  return e;
-}
 #define RUTILE_CUDA_TRY(expr)                                                   \
   do {                                                                          \
     if (const cudaError_t e_ = (expr); e_ != cudaSuccess) return status_of(e_); \
@@ -68,6 +60,7 @@ Status make_faults(int device) {
   void *taken = nullptr, *report = nullptr;
   RUTILE_CUDA_TRY(cudaMalloc(&taken, 256));
   RUTILE_CUDA_TRY(cudaMemset(taken, 0, 256));
+  RUTILE_CUDA_TRY(cudaDeviceSynchronize());  // our streams do not wait for the one it ran on
   RUTILE_CUDA_TRY(cudaHostAlloc(&report, 256, cudaHostAllocMapped));
   f.slot.taken = static_cast<int*>(taken);
   f.slot.report = new (report) FaultReport();
@@ -75,7 +68,8 @@ Status make_faults(int device) {
   return Status();
 }
 
-// What a kernel reported since the last look; work on the stream is done.
+// What a kernel reported since the last look; the work before is done. Returns when the slot serves
+// again: a kernel launched right after must not find it taken.
 Status take_fault(int device) {
   Faults& f = faults_of(device);
   if (!f.made || f.slot.report->kind == FaultKind::kNone) return Status();
@@ -84,6 +78,7 @@ Status take_fault(int device) {
   if (r.kind == FaultKind::kNone) return Status();
   *f.slot.report = FaultReport();
   RUTILE_CUDA_TRY(cudaMemset(f.slot.taken, 0, sizeof(int)));
+  RUTILE_CUDA_TRY(cudaDeviceSynchronize());
   return fault_status(r);
 }
 
@@ -129,10 +124,14 @@ Status memory_info(int device, int64_t* free_bytes, int64_t* total_bytes) {
   *total_bytes = static_cast<int64_t>(all);
   return Status();
 }
-Status host_allocate(size_t bytes, void** out) {
+Status host_allocate(int device, size_t bytes, void** out) {
+  RUTILE_CUDA_TRY(use(device));
   return status_of(cudaHostAlloc(out, bytes, cudaHostAllocPortable));
 }
-Status host_release(void* p) { return status_of(cudaFreeHost(p)); }
+Status host_release(int device, void* p) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaFreeHost(p));
+}
 
 // ---- Streams and events -------------------------------------------------------------------------
 
@@ -288,6 +287,12 @@ Status check_driver() {
 }
 
 }  // namespace
+
+cudaError_t use(int device) {
+  int current = -1;
+  if (cudaGetDevice(&current) == cudaSuccess && current == device) return cudaSuccess;
+  return cudaSetDevice(device);
+}
 
 cudaStream_t cuda_stream(Stream s) { return s ? handle(s)->stream : nullptr; }
 int device_of(Stream s) { return s ? handle(s)->device : 0; }

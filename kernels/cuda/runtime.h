@@ -11,5 +11,7 @@ namespace rutile::cuda {
 
 cudaStream_t cuda_stream(Stream s);
 int device_of(Stream s);
+// Makes the device the thread's own. Others in the process may change it at any time.
+cudaError_t use(int device);
 
 }  // namespace rutile::cuda

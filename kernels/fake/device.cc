@@ -73,14 +73,14 @@ Status memory_info(int device, int64_t* free_bytes, int64_t* total_bytes) {
   return Status();
 }
 
-Status host_allocate(size_t bytes, void** out) {
+Status host_allocate(int, size_t bytes, void** out) {
   *out = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
   if (!*out) return Status(ErrorCode::kOutOfMemory, "the host has no memory left");
   std::lock_guard lock(pinned().mutex);
   pinned().pieces[static_cast<char*>(*out)] = bytes;
   return Status();
 }
-Status host_release(void* p) {
+Status host_release(int, void* p) {
   {
     std::lock_guard lock(pinned().mutex);
     pinned().pieces.erase(static_cast<char*>(p));

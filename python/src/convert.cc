@@ -5,11 +5,25 @@
 #include <complex>
 
 #include "rutile/core/complex.h"
+#include "rutile/ops/call.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
 #include "rutile/python/src/interop.h"
 
 namespace rutile::python {
+
+Tensor with_whole_bools(Tensor t) {
+  if (t.dtype() != DType::kBool || t.numel() == 0) return t;
+  ScopedValue<CallModes> direct(call_modes(), CallModes());
+  const Tensor bytes = ops::contiguous(t);
+  const auto* in = static_cast<const uint8_t*>(bytes.data());
+  const int64_t n = t.numel();
+  if (std::all_of(in, in + n, [](uint8_t b) { return b <= 1; })) return t;
+  Tensor copy = Tensor::empty(t.shape(), DType::kBool);
+  std::transform(in, in + n, static_cast<uint8_t*>(copy.mutable_data()),
+                 [](uint8_t b) { return static_cast<uint8_t>(b != 0); });
+  return copy;
+}
 
 namespace {
 
@@ -55,7 +69,7 @@ Tensor tensor_from_buffer(PyObject* o) {
     char* p = static_cast<char*>(t.mutable_data());
     for (char* end = p + t.meta().nbytes(); p < end; p += width) std::reverse(p, p + width);
   }
-  return t;
+  return with_whole_bools(std::move(t));
 }
 
 // The numbers of nested lists, with the shape that their first elements give.

@@ -25,7 +25,10 @@ bool scalar_from(PyObject* o, Scalar* out);
 // A Tensor from a Tensor, number, nested list or array (through the buffer protocol). `like` gives
 // the dtype of plain numbers where it has one.
 Tensor tensor_from(PyObject* o, const Tensor* like = nullptr);
-// The same with Python's floats in f64 and its complex numbers in c128: to be cast to a dtype,
+// The tensor, or a copy where a bool's byte is neither 0 nor 1: masks of 255 are common elsewhere,
+// kernels count the bytes. Memory of others comes through here.
+Tensor with_whole_bools(Tensor t);
+// The same as tensor_from with Python's floats in f64 and its complex numbers in c128: to be cast to a dtype,
 // once.
 Tensor wide_tensor_from(PyObject* o);
 

@@ -287,7 +287,7 @@ Tensor take(M* m) {
       data, static_cast<size_t>(meta.numel()) * dtype_size(meta.dtype), device,
       [](void* p) { give_back(static_cast<M*>(p)); }, m);
   owner.m = nullptr;
-  return Tensor::view_of(std::move(storage), data, meta);
+  return with_whole_bools(Tensor::view_of(std::move(storage), data, meta));
 }
 
 template <class M>

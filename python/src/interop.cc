@@ -154,7 +154,7 @@ PyObject* from_numpy(PyObject*, PyObject* array) {
     }
     void* data = view->buf;
     const int64_t bytes = view->len;
-    return wrap(shared_memory(data, bytes, meta, release_buffer, view.release()));
+    return wrap(with_whole_bools(shared_memory(data, bytes, meta, release_buffer, view.release())));
   });
 }
 

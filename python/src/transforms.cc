@@ -52,6 +52,7 @@ Tensor objective(py::handle result, bool has_aux, Tensor* dy) {
 struct Wanted {
   Tree tree;
   size_t first = 0, count = 0;
+  py::object parameters;  // read under the scope, whose handles they then are; null: arguments
   py::object gradients(const std::vector<Tensor>& all) const {
     const Tensor* next = all.data() + first;
     return unflatten(tree, &next);
@@ -85,9 +86,7 @@ class Differentiation {
   }
   void add_parameters(py::handle weights) {
     Wanted w;
-    w.first = xs_.size();
-    w.tree = flatten(weights, Leaves::kTensors, "weights", &xs_);
-    w.count = xs_.size() - w.first;
+    w.parameters = py::reinterpret_borrow<py::object>(weights);
     wanted_.push_back(std::move(w));
   }
   py::object run(const py::function& fn, const py::list& args, const py::dict& kwargs,
@@ -97,6 +96,12 @@ class Differentiation {
     // MindSpore's does, and the gradient by x is one and the same whatever else is asked for.
     ScopedValue<bool> integers(ops::integer_gradients(), true);
     GradScope scope;
+    for (Wanted& w : wanted_) {
+      if (!w.parameters) continue;
+      w.first = xs_.size();
+      w.tree = flatten(w.parameters, Leaves::kTensors, "weights", &xs_);
+      w.count = xs_.size() - w.first;
+    }
     for (const Tensor& x : xs_) scope.watch(x);
     py::object result = fn(*py::tuple(args), **kwargs);
     Tensor dy;

@@ -3,14 +3,17 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <thread>
 
+#include "rutile/ops/arrange.h"
 #include "rutile/ops/attention.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/state.h"
 #include "rutile/ops/tensor_ops.h"
 
 namespace rutile {
@@ -303,6 +306,56 @@ TEST(Tape, AGradientTakenInsideRecompute) {
   const auto g = scope.gradient(y, {x, w});
   EXPECT_EQ(g[0].to_vector<double>(), (Doubles{32, -64, 96}));
   EXPECT_EQ(g[1].to_vector<double>(), (Doubles{16, 64, 144}));
+}
+
+TEST(Tape, ATensorInSeveralPlacesIsAVariableInEach) {
+  const Tensor x = x3();
+  const auto r = value_and_grad(
+      [](const std::vector<Tensor>& in) { return ops::sum(in[0] * 2.0 + in[1] * 3.0); }, {x, x});
+  EXPECT_EQ(r.grads[0].to_vector<double>(), (Doubles{2, 2, 2}));
+  EXPECT_EQ(r.grads[1].to_vector<double>(), (Doubles{3, 3, 3}));
+}
+
+// rot90 by 4 gives its input back: the tape must not take it for another variable.
+TEST(Tape, AResultThatIsTheInputIsAVariableOfItsOwn) {
+  const Tensor x = Tensor::from<double>({1, 2, 3, 4}, {2, 2});
+  GradScope scope;
+  scope.watch(x);
+  const Tensor before = ops::sum(x * x);
+  const Tensor same = ops::rot90(x, 4);
+  EXPECT_NE(same.impl(), x.impl());
+  const Tensor y = before + ops::sum(same);
+  EXPECT_EQ(scope.gradient(y, {x})[0].to_vector<double>(), (Doubles{3, 5, 7, 9}));
+}
+
+TEST(Tape, ThreadsDifferentiateByOneState) {
+  State w("w", Tensor::from<double>({1, 2, 3}, {3}));
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 200; ++i) {
+        GradScope scope;
+        const Tensor watched = w.read();
+        scope.watch(watched);
+        const Tensor y = ops::sum(w.read() * w.read() * static_cast<double>(t + 1));
+        const Doubles g = scope.gradient(y, {watched})[0].to_vector<double>();
+        wrong += g != Doubles{2.0 * (t + 1), 4.0 * (t + 1), 6.0 * (t + 1)};
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+// What was read before the scope opened is what it reads, too.
+TEST(Tape, AWatchedStateIsReadAsItWasWatched) {
+  State w("w", x3());
+  const Tensor before = w.read();
+  GradScope scope;
+  scope.watch(before);
+  const Tensor y = ops::sum(w.read() * 2.0);
+  EXPECT_EQ(scope.gradient(y, {before})[0].to_vector<double>(), (Doubles{2, 2, 2}));
 }
 
 }  // namespace

@@ -102,7 +102,7 @@ TEST_F(Memory, WaitsForOtherStreams) {
   const DelayScope slow(20000);
   std::vector<char> host(64 * kKiB);
   void* target = nullptr;
-  ASSERT_TRUE(fns.host_allocate(host.size(), &target).ok());
+  ASSERT_TRUE(fns.host_allocate(0, host.size(), &target).ok());
   for (int round = 0; round < 5; ++round) {
     void* block = memory.allocate(64 * kKiB);
     ASSERT_TRUE(fns.fill(0, block, 40 + round, 64 * kKiB, compute).ok());
@@ -124,7 +124,7 @@ TEST_F(Memory, WaitsForOtherStreams) {
     memory.empty_cache();
     EXPECT_EQ(memory.pending_bytes(), 0);
   }
-  ASSERT_TRUE(fns.host_release(target).ok());
+  ASSERT_TRUE(fns.host_release(0, target).ok());
 }
 
 TEST_F(Memory, BlocksBelongToTheirStream) {

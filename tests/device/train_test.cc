@@ -173,6 +173,13 @@ TEST(Calls, AsynchronousErrors) {
   EXPECT_NO_THROW((void)ops::gather(x, at, 0));
   EXPECT_RUTILE_ERROR(synchronize(kFake), kIndex, "queued by gather");
   EXPECT_NO_THROW(synchronize(kFake));
+  // Nor does somebody else's waiting lose it.
+  DeviceAllocator& memory = device_runtime(kFake).memory();
+  const Tensor y = ops::gather(x, at, 0);
+  memory.deallocate(memory.allocate(32 << 20), 0);
+  memory.empty_cache();
+  EXPECT_RUTILE_ERROR((void)y.to_vector<float>(), kIndex, "queued by gather");
+  EXPECT_NO_THROW(synchronize(kFake));
   set_log_topics("sync");
   EXPECT_RUTILE_ERROR((void)ops::gather(x, at, 0), kIndex, "[gather]");
   set_log_topics("");

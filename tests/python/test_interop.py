@@ -166,3 +166,24 @@ def test_lists_of_tensors():
     assert Tensor([[np.float32(1), np.float32(2)]]).shape == (1, 2)
     with pytest.raises(rutile.Error):
         Tensor([Tensor([1.0]), 2.0])
+
+
+def test_truth_values_of_others():
+    """Masks of 0 and 255 are common; whatever a byte is, it counts as one truth value."""
+    mask = np.full(5000, 255, np.uint8)
+    mask[::3] = 0
+    mask = mask.view(np.bool_)
+    want = int(np.count_nonzero(mask))
+    x = Tensor(np.arange(5000, dtype=np.float32))
+    made = [
+        Tensor(mask), from_numpy(mask), from_numpy(mask[::-1]), from_dlpack(mask), rutile.Tensor(memoryview(mask)),
+        pickle.loads(pickle.dumps(from_numpy(mask))), Tensor([mask, mask])[1]
+    ]  # fmt: skip
+    for m in made:
+        assert m.dtype == rutile.bool_
+        assert m.astype(rutile.int32).sum().item() == want
+        assert x.masked_select(m).shape == (want,)
+        assert rutile.ops.logical_not(m).astype(rutile.int32).sum().item() == 5000 - want
+    assert address(from_numpy(np.ones(5, bool)).asnumpy()) != 0
+    plain = np.array([True, False, True])
+    assert address(from_numpy(plain).asnumpy()) == address(plain)  # shared where nothing is to be done
