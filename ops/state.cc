@@ -135,8 +135,8 @@ void State::update(const OpDef& op, const void* attrs, std::span<State* const> s
   std::vector<State*> sorted(states.begin(), states.end());
   std::sort(sorted.begin(), sorted.end(), std::less<State*>());
   if (const auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end()) {
-    throw_error(ErrorCode::kValue,
-                cat("[", op.name, "] state ", (*twice)->name(), " is given twice; it has one value"));
+    throw_error(ErrorCode::kValue, cat("[", op.name, "] state ", (*twice)->name(),
+                                       " is given twice; it has one value"));
   }
   SmallVector<Tensor, 8> in;
   // Until the new values are there nobody else finds the States empty.

@@ -28,8 +28,8 @@ Tensor tensor_from(PyObject* o, const Tensor* like = nullptr);
 // The tensor, or a copy where a bool's byte is neither 0 nor 1: masks of 255 are common elsewhere,
 // kernels count the bytes. Memory of others comes through here.
 Tensor with_whole_bools(Tensor t);
-// The same as tensor_from with Python's floats in f64 and its complex numbers in c128: to be cast to a dtype,
-// once.
+// The same as tensor_from with Python's floats in f64 and its complex numbers in c128: to be cast
+// to a dtype, once.
 Tensor wide_tensor_from(PyObject* o);
 
 // x[key] as NumPy has it (indexing.cc): integers, slices, Ellipsis, None, arrays of integers and
