@@ -127,6 +127,9 @@ if(rutile_eigen_sources)
   if(RUTILE_X86)
     set(flags ${rutile_flags_avx2})
   endif()
+  if(RUTILE_SANITIZE)
+    list(APPEND flags -fno-sanitize=all)  # 3 GB and many minutes a file; Eigen's assertions look after its sizes
+  endif()
   rutile_isa_library(rutile_kernels_eigen SOURCES ${rutile_eigen_sources} FLAGS ${flags})
 endif()
 # Bits of a pair of steps are those of the steps.
