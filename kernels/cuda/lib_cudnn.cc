@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -69,24 +68,18 @@ Status status_of(fe::error_t e) {
   return Status(ErrorCode::kUnsupported, cat("cuDNN: ", e.get_message()));
 }
 
+Status make_handle(cudnnHandle_t* out) {
+  const cudnnStatus_t s = fe::detail::create_handle(out);
+  if (s == CUDNN_STATUS_SUCCESS) return Status();
+  return Status(ErrorCode::kRuntime, cat("cuDNN: ", fe::detail::get_error_string(s)));
+}
+
 // Of a device, which becomes the thread's own, and thread: handles are not shared by threads.
 Status handle_of(int device, cudnnHandle_t* out) {
   if (use(device) != cudaSuccess) {
     return Status(ErrorCode::kRuntime, cat("CUDA: no device ", device));
   }
-  thread_local std::map<int, cudnnHandle_t> all;
-  const auto found = all.find(device);
-  if (found != all.end()) {
-    *out = found->second;
-    return Status();
-  }
-  cudnnHandle_t made = nullptr;
-  if (const cudnnStatus_t s = fe::detail::create_handle(&made); s != CUDNN_STATUS_SUCCESS) {
-    return Status(ErrorCode::kRuntime, cat("cuDNN: ", fe::detail::get_error_string(s)));
-  }
-  all.emplace(device, made);
-  *out = made;
-  return Status();
+  return ThreadHandles<cudnnHandle_t>::get(device, out, make_handle);
 }
 
 bool tf32() {
