@@ -15,7 +15,7 @@ __all__ = ["cpu", "gpu"]
 _errors = _rutile.errors
 
 
-class _GpuPrecision:
+class GpuPrecision:
     """Of float32 on GPUs."""
 
     @staticmethod
@@ -29,7 +29,7 @@ class _GpuPrecision:
         _context._use_gpu_config({"conv_allow_tf32": value})
 
 
-class _GpuTuning:
+class GpuTuning:
     """How the kernel of a convolution is chosen."""
 
     @staticmethod
@@ -40,10 +40,10 @@ class _GpuTuning:
     conv_dgrad_algo = conv_wgrad_algo = conv_fprop_algo
 
 
-class _Gpu:
+class Gpu:
     """NVIDIA GPUs."""
 
-    op_precision, op_tuning = _GpuPrecision, _GpuTuning
+    op_precision, op_tuning = GpuPrecision, GpuTuning
 
     @staticmethod
     def device_count():
@@ -56,7 +56,7 @@ class _Gpu:
         return _rutile._device_count("cuda") > 0
 
 
-class _CpuTuning:
+class CpuTuning:
     """Of the processor."""
 
     @staticmethod
@@ -67,10 +67,10 @@ class _CpuTuning:
         _rutile.set_num_threads(num)
 
 
-class _Cpu:
+class Cpu:
     """The processor."""
 
-    op_tuning = _CpuTuning
+    op_tuning = CpuTuning
 
     @staticmethod
     def device_count():
@@ -83,4 +83,4 @@ class _Cpu:
         return True
 
 
-cpu, gpu = _Cpu, _Gpu
+cpu, gpu = Cpu, Gpu
