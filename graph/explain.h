@@ -52,6 +52,14 @@ struct Reorder {
   double bytes = 0, ms = 0;
 };
 
+// A kernel that was generated for its call.
+struct GeneratedSource {
+  std::string name;       // "fused_0123456789abcdef"
+  std::string source;     // CUDA C++
+  std::string resources;  // a line a kernel: registers, spills, shared memory, occupancy
+  int steps = 0;          // of the program that it runs
+};
+
 struct BufferUse {
   ArenaBuffer place;
   std::string what;  // "conv2d f32[8,64,56,56]", "workspace of conv2d"
@@ -67,6 +75,9 @@ struct RUTILE_API Explanation {
   std::vector<KernelTime> kernels;  // in order of execution
   std::vector<Reorder> reorders;
   std::vector<BufferUse> buffers;
+  std::vector<GeneratedSource> sources;
+  // Of a device that can capture: "1: a graph of 384 kernels", "384: print works on the host".
+  std::string launches;
   std::shared_ptr<const Graph> graph;
   int runs = 0;
   double step_ms = 0, best_ms = 0;  // a run as it always is: median, best
@@ -84,7 +95,8 @@ struct RUTILE_API Explanation {
   std::string to_json() const;
   // Offsets over time, each buffer with its op, shape and Cell as a title; colours are phases.
   std::string memory_svg() const;
-  // Writes all that into `folder`, which is made if need be; Error{kIo} where it cannot be written.
+  // Writes all that into `folder` (sources as kernels.cu), which is made if need be; Error{kIo}
+  // where it cannot be written.
   void write(const std::string& folder) const;
 };
 

@@ -351,6 +351,7 @@ bool run_eager(const OpDef& op, const void* attrs, std::span<const Tensor> in,
   if (!entry) {
     if (on_several_devices(in)) return false;
     PlanEntry fresh;
+    fresh.stream = compute_stream(call_device(metas));
     Status s = plan_call(op, attrs, metas, reference, &fresh);
     if (view_needs_copy(op, s, in))
       return run_eager(op, attrs, with_plain_base(op, in), out, where);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "rutile/core/device_runtime.h"
 #include "rutile/core/device_settings.h"
 #include "rutile/core/thread.h"
 #include "rutile/ops/call.h"
@@ -157,7 +156,6 @@ Status infer_call(const CallMeta& call, SmallVector<TensorMeta, 1>* outputs) {
 Status plan_call(const OpDef& op, const void* attrs, std::span<const TensorMeta* const> inputs,
                  bool reference_only, PlanEntry* entry) {
   entry->device = call_device(inputs);
-  entry->stream = compute_stream(entry->device);
   const DeviceType device = entry->device.type;
   entry->attrs = AnyAttrs(op.attrs, attrs);
   entry->threads = num_threads();

@@ -18,7 +18,7 @@ struct PlanEntry {
   bool reference = false;
   uint8_t settings = 0;     // device_setting_bits
   Device device;            // that the call runs on
-  Stream stream = nullptr;  // its compute stream
+  Stream stream = nullptr;  // its compute stream, of eager calls
   SmallVector<TensorMeta, 1> outputs;
   uint32_t copy_mask = 0;                          // inputs that must be made contiguous before
   std::shared_ptr<const Plan> plan;                // null: view or composition

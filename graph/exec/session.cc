@@ -9,6 +9,7 @@
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/log.h"
 #include "rutile/core/thread.h"
+#include "rutile/graph/ir/text.h"
 #include "rutile/ops/call.h"
 #include "rutile/ops/communicator.h"
 #include "rutile/ops/transfer.h"
@@ -36,19 +37,28 @@ SessionHook*& running_hook() {
 
 namespace {
 
-// RUTILE_CAPTURE=1: programs of a device that do the same work for the same pointers are captured
-// once and launched as one. Work that other threads queue on the device meanwhile would be, too.
-bool can_capture(const Program& p) {
+// Why the program's steps cannot be captured once and launched as one; empty: they can. They can
+// where they do the same work for the same pointers. RUTILE_CAPTURE=0 launches them one by one.
+std::string why_not_captured(const Program& p) {
   static const bool wanted = [] {
     const char* v = std::getenv("RUTILE_CAPTURE");
-    return v && std::string_view(v) == "1";
+    return !v || std::string_view(v) != "0";
   }();
-  if (!wanted || !p.stream || !device_runtime(p.device).fns().capture_begin) return false;
-  return std::none_of(p.steps.begin(), p.steps.end(), [&p](const Step& s) {
-    if (s.node == kNone) return false;
+  if (!p.stream) return "the cpu captures nothing";
+  if (!wanted) return "RUTILE_CAPTURE=0 was set";
+  if (!device_runtime(p.device).fns().capture_begin) return cat(p.device, " captures nothing");
+  for (const Step& s : p.steps) {
+    if (s.node == kNone) continue;
     const Node& n = p.graph->nodes[s.node];
-    return n.op->runs_bodies || n.op->effects != kPure || n.op == &ops::kToDevice;
-  });
+    const char* why = n.op->runs_bodies         ? " decides on the host what runs next"
+                      : n.op->effects != kPure  ? " works on the host"
+                      : n.op == &ops::kToDevice ? " copies between devices"
+                                                : nullptr;
+    if (!why) continue;
+    const std::string where = origin_text(*p.graph, n);
+    return cat(n.op->name, why, where.empty() ? "" : cat(" | in ", where));
+  }
+  return "";
 }
 
 }  // namespace
@@ -64,7 +74,7 @@ Session::Session(std::shared_ptr<const Program> program, std::shared_ptr<ArenaPo
     : program_(std::move(program)), arenas_(std::move(arenas)) {
   const Program& p = *program_;
   if (!arenas_) arenas_ = std::make_shared<ArenaPool>();
-  captures_ = can_capture(p);
+  not_captured_ = why_not_captured(p);
   slots_.assign(p.slots.size(), nullptr);
   for (size_t i = 0; i < p.slots.size(); ++i) {
     const Pointer& q = p.slots[i];
@@ -87,6 +97,7 @@ Session::Session(std::shared_ptr<const Program> program, std::shared_ptr<ArenaPo
 
 Session::~Session() {
   for (const Captured& c : captured_) {
+    if (!c.graph) continue;
     (void)device_runtime(program_->device).fns().graph_destroy(program_->device.index, c.graph);
   }
 }
@@ -148,15 +159,16 @@ void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outpu
   }
   outputs->reserve(p.outputs.size());
   for (const TensorMeta& m : p.outputs) outputs->push_back(Tensor::empty(m));
+  if (stages_) stage_inputs(inputs);
   for (const Patch& patch : patches_) {
     const Pointer& q = patch.pointer;
     char* base = nullptr;
     switch (q.kind) {
       case BufferKind::kInput:
-        base = base_of(inputs[q.index]);
+        base = base_of(stages_ ? staged_in_[q.index] : inputs[q.index]);
         break;
       case BufferKind::kOutput:
-        base = base_of((*outputs)[q.index]);
+        base = base_of(stages_ ? staged_out_[q.index] : (*outputs)[q.index]);
         break;
       default:
         base = base_of(state_elements_[q.index]);
@@ -222,7 +234,7 @@ void Session::run_steps(const Observer* after, SessionHook* hook) {
   const bool waits = program_->stream && log_enabled(LogTopic::kSync);
   if (hook || after || waits) [[unlikely]]
     return run_steps_observed(after, hook);
-  if (captures_ && run_captured()) return;
+  if (stages_ && run_captured()) return;
   const Stream stream = program_->stream;
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& s = steps[i];
@@ -233,38 +245,91 @@ void Session::run_steps(const Observer* after, SessionHook* hook) {
   }
 }
 
-// False where the steps are to run one by one.
+// Inputs are copied to where the captured steps read them. Those with gaps are read in place.
+void Session::stage_inputs(const std::vector<Tensor>& inputs) {
+  const Program& p = *program_;
+  DeviceRuntime& runtime = device_runtime(p.device);
+  staged_in_.resize(inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TensorMeta& m = inputs[i].meta();
+    if (!(m.device == p.device) || (m.layout == kStrided && !m.is_dense())) {
+      staged_in_[i] = inputs[i];
+      continue;
+    }
+    if (!staged_in_[i].defined()) staged_in_[i] = Tensor::empty(m);
+    if (m.nbytes() == 0) continue;
+    throw_if_error(runtime.on_device(base_of(staged_in_[i]), base_of(inputs[i]),
+                                     static_cast<size_t>(m.nbytes())));
+  }
+  if (!staged_out_.empty()) return;
+  for (const TensorMeta& m : p.outputs) staged_out_.push_back(Tensor::empty(m));
+}
+
+void Session::unstage_outputs(const std::vector<Tensor>& outputs) {
+  DeviceRuntime& runtime = device_runtime(program_->device);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const auto bytes = static_cast<size_t>(outputs[i].meta().nbytes());
+    if (bytes == 0) continue;
+    throw_if_error(runtime.on_device(base_of(outputs[i]), base_of(staged_out_[i]), bytes));
+  }
+}
+
+Status Session::capture_steps(CapturedGraph* graph) {
+  const DeviceFns& fns = device_runtime(program_->device).fns();
+  const int device = program_->device.index;
+  RUTILE_RETURN_IF_ERROR(fns.capture_begin(device, program_->stream));
+  Status s;
+  for (const Step& step : program_->steps) {
+    const KernelArgs args{slots_.data() + step.first_in, slots_.data() + step.first_out,
+                          step.workspace == kNone ? nullptr : slots_[step.workspace],
+                          program_->stream};
+    s = step.plan->run(*step.plan, args);
+    if (!s.ok()) {
+      s = Status(s.code(),
+                 cat(step.node == kNone ? "a copy" : program_->graph->nodes[step.node].op->name,
+                     " cannot be captured: ", s.message()));
+      break;
+    }
+  }
+  Status ended = fns.capture_end(device, program_->stream, graph);
+  if (s.ok()) return ended;
+  if (ended.ok()) (void)fns.graph_destroy(device, *graph);
+  return s;
+}
+
+// False where the steps are to run one by one: for new pointers once, so that whatever kernels make
+// in their first run is there, and always where the device refused.
 bool Session::run_captured() {
-  constexpr size_t kMost = 8;  // sets of pointers: fresh outputs lie at a few places in turn
+  constexpr size_t kMost = 4;  // sets of pointers: States move when somebody holds them
   const DeviceFns& fns = device_runtime(program_->device).fns();
   const int device = program_->device.index;
   auto found = std::find_if(captured_.begin(), captured_.end(),
                             [this](const Captured& c) { return c.slots == slots_; });
   if (found == captured_.end()) {
-    Captured fresh{slots_, nullptr};
-    if (!fns.capture_begin(device, program_->stream).ok()) return captures_ = false;
-    Status s;
-    for (const Step& step : program_->steps) {
-      const KernelArgs args{slots_.data() + step.first_in, slots_.data() + step.first_out,
-                            step.workspace == kNone ? nullptr : slots_[step.workspace],
-                            program_->stream};
-      if (s.ok()) s = step.plan->run(*step.plan, args);
-    }
-    const Status ended = fns.capture_end(device, program_->stream, &fresh.graph);
-    if (!s.ok() || !ended.ok()) {
-      if (ended.ok()) (void)fns.graph_destroy(device, fresh.graph);
-      log_warning(cat("a step runs without capture: ", s.ok() ? ended.message() : s.message()));
-      return captures_ = false;
-    }
     if (captured_.size() == kMost) {
-      (void)fns.graph_destroy(device, captured_.front().graph);
+      if (captured_.front().graph) (void)fns.graph_destroy(device, captured_.front().graph);
       captured_.erase(captured_.begin());
     }
-    captured_.push_back(std::move(fresh));
-    found = captured_.end() - 1;
+    captured_.push_back({slots_, nullptr});
+    return false;
+  }
+  if (!found->graph) {
+    if (const Status s = capture_steps(&found->graph); !s.ok()) {
+      found->graph = nullptr;
+      not_captured_ = s.message();
+      log_warning(cat("a step is launched kernel by kernel: ", not_captured_));
+      return false;
+    }
+    ++graphs_;
   }
   throw_if_error(fns.graph_launch(device, found->graph, program_->stream));
+  ++replays_;
   return true;
+}
+
+Session::Capture Session::capture() const {
+  std::lock_guard lock(mutex_);
+  return {not_captured_, graphs_, replays_};
 }
 
 // The hook may throw behind a step, also behind one of a body.
@@ -323,6 +388,7 @@ std::vector<Tensor> Session::run_with(const std::vector<Tensor>& inputs, const O
       if (s.arena_) s.arenas_->give(std::move(s.arena_));
     }
   } give_back{*this};
+  stages_ = not_captured_.empty() && !after && !hook && !log_enabled(LogTopic::kSync);
   bind(inputs, &outputs);
   if (started) started();
   try {
@@ -333,6 +399,7 @@ std::vector<Tensor> Session::run_with(const std::vector<Tensor>& inputs, const O
     frozen_.reset();
     throw;
   }
+  if (stages_) unstage_outputs(outputs);
   finish();
   return outputs;
 }

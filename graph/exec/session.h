@@ -39,6 +39,13 @@ class RUTILE_API Session {
   // What differs, in words, between a State and what the program was made for; empty if nothing.
   std::string changed_state() const;
   const Program& program() const { return *program_; }
+  // Of a device that can capture: how its runs are launched.
+  struct Capture {
+    std::string refused;  // why its kernels are launched one by one; empty: they are one graph
+    int graphs = 0;       // captured so far: one for each set of pointers
+    int64_t replays = 0;  // runs that were one launch
+  };
+  Capture capture() const;
   // What the caller wants to remember with this compilation.
   std::shared_ptr<const void> note;
 
@@ -51,6 +58,9 @@ class RUTILE_API Session {
   void run_steps(const Observer* after, SessionHook* hook);
   void run_steps_observed(const Observer* after, SessionHook* hook);
   bool run_captured();
+  Status capture_steps(CapturedGraph* graph);
+  void stage_inputs(const std::vector<Tensor>& inputs);
+  void unstage_outputs(const std::vector<Tensor>& outputs);
   void finish();
   bool writes_begun(size_t index) const;
   [[noreturn]] void fail(size_t index, const Status& status);
@@ -58,14 +68,19 @@ class RUTILE_API Session {
     int slot = 0;
     Pointer pointer;
   };
-  // The steps as one graph of the device, for these pointers.
+  // The steps as one graph of the device, for these pointers. Null: they ran with them once.
   struct Captured {
     std::vector<void*> slots;
     CapturedGraph graph = nullptr;
   };
   std::shared_ptr<const Program> program_;
-  bool captures_ = false;
+  std::string not_captured_;        // why not
   std::vector<Captured> captured_;  // the newest last
+  int graphs_ = 0;
+  int64_t replays_ = 0;
+  // What captured steps read and write instead of the caller's inputs and outputs.
+  std::vector<Tensor> staged_in_, staged_out_;
+  bool stages_ = false;  // in this run
   std::shared_ptr<ArenaPool> arenas_;
   Ref<Storage> arena_;               // during a run
   const void* placed_in_ = nullptr;  // the arena that the slots point into
@@ -78,7 +93,7 @@ class RUTILE_API Session {
   uint64_t frozen_generation_ = 0;  // that frozen_patches_ were made for
   // State::writes() when no State's meta had changed.
   mutable std::atomic<uint64_t> unchanged_at_{0};
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
 };
 
 }  // namespace rutile::graph

@@ -5,12 +5,14 @@
 #include <chrono>
 #include <filesystem>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/core/thread.h"
 #include "rutile/graph/exec/frozen.h"
 #include "rutile/graph/exec/state_guard.h"
 #include "rutile/graph/ir/dot.h"
 #include "rutile/graph/ir/text.h"
 #include "rutile/io/file.h"
+#include "rutile/ops/source_plan.h"
 #include "rutile/ops/view.h"
 
 namespace rutile::graph {
@@ -44,7 +46,11 @@ Times measure(Session& session, const std::vector<Tensor>& inputs, const Explain
   const std::vector<Step>& steps = session.program().steps;
   Times times;
   times.steps.resize(steps.size());
+  const auto wait = [&] {
+    if (session.program().stream) synchronize(session.program().device);
+  };
   session.run(inputs);  // States are copied, caches filled
+  wait();
   const Clock::time_point start = Clock::now();
   const auto go_on = [&](int done) {
     if (o.runs > 0) return done < o.runs;
@@ -53,9 +59,11 @@ Times measure(Session& session, const std::vector<Tensor>& inputs, const Explain
   for (int i = 0; go_on(i); ++i) {
     Clock::time_point t = Clock::now();
     session.run(inputs);
+    wait();
     times.whole.push_back(ms_since(t));
     Clock::time_point last;
     const auto after = [&](const Step& s) {
+      wait();
       const double ms = ms_since(last);
       times.steps[static_cast<size_t>(&s - steps.data())].push_back(ms);
       last = Clock::now();
@@ -202,6 +210,30 @@ std::vector<BufferUse> describe_arena(const Program& p) {
   return uses;
 }
 
+std::vector<GeneratedSource> find_sources(const Program& p) {
+  std::vector<GeneratedSource> found;
+  for (const Step& s : p.steps) {
+    const auto* plan = dynamic_cast<const SourcePlan*>(s.plan);
+    if (!plan) continue;
+    const std::string name = plan->name();
+    auto at =
+        std::find_if(found.begin(), found.end(), [&](const auto& g) { return g.name == name; });
+    if (at == found.end()) {
+      at = found.insert(found.end(), {name, plan->source(), plan->resources(), 0});
+    }
+    ++at->steps;
+  }
+  return found;
+}
+
+std::string launches_of(const Session& session) {
+  const Program& p = session.program();
+  if (!p.stream) return "";
+  const Session::Capture c = session.capture();
+  if (!c.refused.empty()) return cat(p.steps.size(), ": ", c.refused);
+  return cat("1: a graph of ", p.steps.size(), " kernels");
+}
+
 }  // namespace
 
 double Explanation::kernel_ms() const {
@@ -246,6 +278,13 @@ void Explanation::write(const std::string& folder) const {
   save("memory.svg", memory_svg());
   save("graph.txt", print(*graph));
   save("graph.dot", to_dot(*graph, name));
+  if (sources.empty()) return;
+  std::string all;
+  for (const GeneratedSource& g : sources) {
+    all += cat("// ", g.name, ", ", g.steps, " of the steps\n/*\n", g.resources, "\n*/\n", g.source,
+               "\n");
+  }
+  save("kernels.cu", all);
 }
 
 Explanation explain(Compiled& f, const std::vector<Tensor>& inputs, const ExplainOptions& options,
@@ -269,7 +308,9 @@ Explanation explain(Compiled& f, const std::vector<Tensor>& inputs, const Explai
     e.frozen_kernels = static_cast<int>(p.frozen->program().steps.size());
     e.frozen_bytes = p.frozen->nbytes();
   }
-  {
+  if (p.stream) {
+    e.peaks = stated_peaks(device_runtime(p.device).info());
+  } else {
     ThreadCountScope threads(p.threads);
     e.peaks = machine_peaks();
   }
@@ -288,6 +329,8 @@ Explanation explain(Compiled& f, const std::vector<Tensor>& inputs, const Explai
   }
   e.reorders = find_reorders(p, e.kernels);
   e.buffers = describe_arena(p);
+  e.sources = find_sources(p);
+  e.launches = launches_of(session);
   return e;
 }
 

@@ -97,7 +97,8 @@ std::string Explanation::to_json() const {
          {"pass_ms", report.pass_ms},
          {"lower_ms", report.lower_ms},
          {"frozen_kernels", frozen_kernels},
-         {"frozen_bytes", frozen_bytes}};
+         {"frozen_bytes", frozen_bytes},
+         {"launches", launches}};
   j["peaks"] = peaks_of(peaks);
   j["passes"] = passes_of(report);
   j["fusions"] = fusions_of(report);
@@ -112,6 +113,11 @@ std::string Explanation::to_json() const {
   }
   j["memory"] = memory_of(*this);
   j["kernels"] = kernels_of(*this);
+  j["sources"] = Json::array();
+  for (const GeneratedSource& g : sources) {
+    j["sources"].push_back(
+        {{"name", g.name}, {"steps", g.steps}, {"resources", g.resources}, {"source", g.source}});
+  }
   return j.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

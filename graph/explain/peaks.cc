@@ -102,6 +102,36 @@ double MachinePeaks::seconds(const Cost& cost, DType type) const {
   return std::max(cost.flops / flops(type), cost.bytes / bandwidth(cost.bytes));
 }
 
+MachinePeaks stated_peaks(const DeviceInfo& info) {
+  struct Stated {
+    const char* name;
+    int major;
+    double bf16, tf32, memory;  // TFLOP/s dense, TB/s
+  };
+  // From NVIDIA's data sheets; what has several forms is its SXM form.
+  static constexpr Stated kStated[] = {
+      {"B200", 10, 2250, 1100, 8.0}, {"GB200", 10, 2500, 1250, 8.0}, {"GH200", 9, 990, 494, 4.9},
+      {"H200", 9, 989, 494, 4.8},    {"H100", 9, 989, 494, 3.35},    {"A100", 8, 312, 156, 2.039},
+      {"L40S", 8, 362, 183, 0.864},
+  };
+  const Stated* found = nullptr;
+  for (const Stated& s : kStated) {
+    if (!found && info.name.find(s.name) != std::string::npos) found = &s;
+  }
+  const bool named = found != nullptr;
+  for (const Stated& s : kStated) {
+    if (!found && s.major == info.compute_major) found = &s;
+  }
+  if (!found) found = &kStated[std::size(kStated) - 2];
+  MachinePeaks p;
+  p.device = info.name;
+  p.bf16_flops = 1e12 * found->bf16;
+  p.f32_flops = 1e12 * found->tf32;
+  const bool told = !named && info.peak_bytes_per_second > 0;
+  p.copies = {{1.0, told ? info.peak_bytes_per_second : 1e12 * found->memory}};
+  return p;
+}
+
 const MachinePeaks& machine_peaks() {
   static std::mutex mutex;
   static std::map<int, MachinePeaks> known;

@@ -11,7 +11,8 @@ namespace rutile::graph {
 namespace {
 
 constexpr size_t kColumns = 100;
-constexpr size_t kKernels = 24, kNodes = 24, kRemarks = 30, kReorders = 20, kBuffers = 12;
+constexpr size_t kKernels = 24, kNodes = 24, kRemarks = 30, kReorders = 20, kBuffers = 12,
+                 kSources = 30;
 
 double mib(double bytes) { return bytes / (1 << 20); }
 double percent(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
@@ -51,16 +52,24 @@ void add_head(const Explanation& e, std::string* out) {
        "  limit     %10.3f ms, %.0f %% of the step: each kernel's FLOPs / peak or bytes / rate",
        e.limit_ms(), percent(e.limit_ms(), e.step_ms));
   line(out, "  work      %10.3f GFLOP, %.3f GB", c.flops / 1e9, c.bytes / 1e9);
-  line(out,
-       "  measured  f32 %.0f GFLOP/s, bf16 %.0f GFLOP/s, copies %.1f GB/s from memory, up to %.1f",
-       e.peaks.f32_flops / 1e9, e.peaks.bf16_flops / 1e9, e.peaks.memory_bandwidth() / 1e9,
-       e.peaks.bandwidth(0) / 1e9);
+  if (!e.peaks.device.empty()) {
+    line(out, "  stated    %s: products of f32 %.0f, of bf16 %.0f TFLOP/s, memory %.2f TB/s",
+         e.peaks.device.c_str(), e.peaks.f32_flops / 1e12, e.peaks.bf16_flops / 1e12,
+         e.peaks.memory_bandwidth() / 1e12);
+  } else {
+    line(out,
+         "  measured  f32 %.0f GFLOP/s, bf16 %.0f GFLOP/s, copies %.1f GB/s from memory, up to "
+         "%.1f",
+         e.peaks.f32_flops / 1e9, e.peaks.bf16_flops / 1e9, e.peaks.memory_bandwidth() / 1e9,
+         e.peaks.bandwidth(0) / 1e9);
+  }
   line(out, "  compiled  trace %.1f ms, passes %.1f ms, lowering %.1f ms", e.report.trace_ms,
        e.report.pass_ms, e.report.lower_ms);
   if (e.frozen_kernels > 0) {
     line(out, "  frozen    %d kernels that run when weights change, %.2f MiB of results",
          e.frozen_kernels, mib(static_cast<double>(e.frozen_bytes)));
   }
+  if (!e.launches.empty()) line(out, "  launches  %s", e.launches.c_str());
   double phases[4] = {};
   for (const KernelTime& k : e.kernels) phases[static_cast<int>(k.phase)] += k.ms;
   if (phases[1] > 0) {
@@ -161,6 +170,22 @@ void add_kernels(const Explanation& e, std::string* out) {
   }
 }
 
+void add_sources(const Explanation& e, std::string* out) {
+  if (e.sources.empty()) return;
+  line(out, "\nGenerated kernels: %zu sources", e.sources.size());
+  for (size_t i = 0; i < std::min(e.sources.size(), kSources); ++i) {
+    const GeneratedSource& g = e.sources[i];
+    line(out, "  %s, %d steps", g.name.c_str(), g.steps);
+    std::string rest = g.resources;
+    while (!rest.empty()) {
+      const size_t end = std::min(rest.find('\n'), rest.size());
+      line(out, "      %s", rest.substr(0, end).c_str());
+      rest.erase(0, end + 1);
+    }
+  }
+  more(out, e.sources.size(), kSources, "sources");
+}
+
 }  // namespace
 
 std::string Explanation::text() const {
@@ -171,6 +196,7 @@ std::string Explanation::text() const {
   add_reorders(*this, &out);
   add_memory(*this, &out);
   add_kernels(*this, &out);
+  add_sources(*this, &out);
   return out;
 }
 

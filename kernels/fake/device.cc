@@ -186,6 +186,7 @@ Status copy(int device, void* to, const void* from, size_t bytes, CopyKind kind,
     std::memmove(target, source, bytes);
     return Status();
   };
+  if (!worker(s).capturing()) ++counts().copies;
   const bool staged =
       kind == CopyKind::kOnDevice || pinned().has(kind == CopyKind::kToHost ? to : from);
   if (staged) return worker(s).add(move);
@@ -210,6 +211,7 @@ Status capture_end(int, Stream s, CapturedGraph* out) {
   return Status();
 }
 Status graph_launch(int, CapturedGraph g, Stream s) {
+  ++counts().graphs;
   return worker(s).add([work = reinterpret_cast<FakeGraph*>(g)->work] {
     for (const Work& w : *work) RUTILE_RETURN_IF_ERROR(w());
     return Status();

@@ -40,6 +40,7 @@ class Worker {
   Status sync();
   Status begin_capture();
   Status end_capture(std::vector<Work>* out);
+  bool capturing();
   void stop();  // when all is done; later work runs on the caller's thread
 
  private:
@@ -66,6 +67,11 @@ FakeDevice* device_at(int index);
 FakeDevice* owner_of(const void* p);
 const DeviceFns& device_fns();
 inline Worker& worker(Stream s) { return *reinterpret_cast<Worker*>(s); }
+// What the streams were given, of what runs (not what is captured).
+struct Counts {
+  std::atomic<int64_t> kernels{0}, graphs{0}, copies{0};
+};
+Counts& counts();
 // The longest time in microseconds that work waits before it runs, by chance; 0: none.
 std::atomic<int>& longest_delay();
 

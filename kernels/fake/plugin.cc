@@ -28,5 +28,12 @@ RUTILE_API void rutile_fake_set_delay(int microseconds) {
 RUTILE_API void rutile_fake_set_memory(int device, int64_t bytes) {
   if (auto* d = rutile::fake::device_at(device)) d->memory.set_limit(static_cast<size_t>(bytes));
 }
+// Kernels, graphs and copies that were queued so far.
+RUTILE_API void rutile_fake_counts(int64_t out[3]) {
+  const rutile::fake::Counts& c = rutile::fake::counts();
+  out[0] = c.kernels;
+  out[1] = c.graphs;
+  out[2] = c.copies;
+}
 
 }  // extern "C"

@@ -64,13 +64,14 @@ Status FakePlan::execute(const Plan& plan, const KernelArgs& args) {
   RUTILE_RETURN_IF_ERROR(translate(args.in, p.num_in, &in));
   RUTILE_RETURN_IF_ERROR(translate(args.out, p.num_out, &out));
   RUTILE_RETURN_IF_ERROR(translate(&args.workspace, 1, &space));
-  return worker(args.stream)
-      .add([inner = p.inner, op = p.op, threads = p.threads, in = std::move(in),
-            out = std::move(out), space] {
-        ThreadCountScope scope(threads);
-        const Status s = inner->run(*inner, {in.data(), out.data(), space[0]});
-        return s.ok() ? Status() : Status(s.code(), cat(s.message(), " | queued by ", op->name));
-      });
+  Worker& w = worker(args.stream);
+  if (!w.capturing()) ++counts().kernels;
+  return w.add([inner = p.inner, op = p.op, threads = p.threads, in = std::move(in),
+                out = std::move(out), space] {
+    ThreadCountScope scope(threads);
+    const Status s = inner->run(*inner, {in.data(), out.data(), space[0]});
+    return s.ok() ? Status() : Status(s.code(), cat(s.message(), " | queued by ", op->name));
+  });
 }
 
 template <Rows kRows>

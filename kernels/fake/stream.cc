@@ -11,6 +11,11 @@ std::atomic<int>& longest_delay() {
   return microseconds;
 }
 
+Counts& counts() {
+  static Counts c;
+  return c;
+}
+
 void EventState::mark(uint64_t number) {
   {
     std::lock_guard lock(mutex);
@@ -103,6 +108,11 @@ Status Worker::end_capture(std::vector<Work>* out) {
   capturing_ = false;
   *out = std::exchange(captured_, {});
   return Status();
+}
+
+bool Worker::capturing() {
+  std::lock_guard lock(mutex_);
+  return capturing_;
 }
 
 void Worker::stop() {

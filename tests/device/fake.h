@@ -5,6 +5,8 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "rutile/core/device_runtime.h"
 
 namespace rutile::fake {
@@ -35,6 +37,20 @@ class DelayScope {
     if (fn) fn(microseconds);
   }
 };
+
+// What was queued on all streams since the last call.
+struct Queued {
+  int64_t kernels = 0, graphs = 0, copies = 0;
+};
+inline Queued queued() {
+  static auto* const fn = plugin_function<void(int64_t*)>("rutile_fake_counts");
+  static int64_t before[3] = {};
+  int64_t now[3] = {};
+  if (fn) fn(now);
+  const Queued q{now[0] - before[0], now[1] - before[1], now[2] - before[2]};
+  std::copy(now, now + 3, before);
+  return q;
+}
 
 // The device has no more memory than this.
 class MemoryScope {

@@ -15,11 +15,13 @@
 #include "rutile/graph/ir/dot.h"
 #include "rutile/ops/amp.h"
 #include "rutile/ops/conv.h"
+#include "rutile/ops/custom.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/norm.h"
 #include "rutile/ops/random.h"
+#include "rutile/ops/source_plan.h"
 #include "rutile/ops/state.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
@@ -137,6 +139,51 @@ TEST(Explain, PictureOfTheMemory) {
   size_t titles = 0;
   for (size_t at = 0; (at = svg.find("<title>", at)) != std::string::npos; ++at) ++titles;
   EXPECT_EQ(titles, e.buffers.size());
+}
+
+// A plan that says of itself that it was generated.
+struct WrittenPlan final : SourcePlan {
+  std::string name() const override { return "fused_0"; }
+  std::string source() const override { return "__global__ void fused_0() {}"; }
+  std::string resources() const override { return "fused_0: 24 registers\nfused_0_finish: 16"; }
+};
+
+TEST(Explain, ShowsGeneratedSources) {
+  CustomOp custom;
+  custom.name = "explain_generated";
+  custom.inputs = {"x"};
+  custom.infer = [](const CustomCall& c) { return std::vector<TensorMeta>{c.in(0)}; };
+  custom.compose = [](const CustomAttrs&, std::span<const Tensor> in) {
+    return TensorList{in[0] * 1.0};
+  };
+  const OpDef& op = register_op(std::move(custom));
+  register_kernel(
+      {.op = &op, .name = "generated", .prepare = [](const CallMeta&, std::unique_ptr<Plan>* plan) {
+         auto p = std::make_unique<WrittenPlan>();
+         p->run = [](const Plan&, const KernelArgs& a) {
+           *static_cast<float*>(a.out[0]) = *static_cast<const float*>(a.in[0]);
+           return Status();
+         };
+         *plan = std::move(p);
+         return Status();
+       }});
+  Compiled f = compile([&op](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{call_op(op, {call_op(op, in)[0]})[0]};
+  });
+  const Explanation e = explain(f, {Tensor::full({1}, 2.0)}, {.runs = 1});
+  ASSERT_EQ(e.sources.size(), 1u);
+  EXPECT_EQ(e.sources[0].steps, 2);
+  EXPECT_THAT(e.text(), HasSubstr("fused_0, 2 steps"));
+  EXPECT_THAT(e.text(), HasSubstr("fused_0_finish: 16"));
+  EXPECT_EQ(json::parse(e.to_json())["sources"][0]["source"], e.sources[0].source);
+  EXPECT_EQ(e.launches, "");
+  const fs::path folder = fs::temp_directory_path() / cat("rutile_sources_", ::getpid());
+  e.write(folder.string());
+  std::ifstream file(folder / "kernels.cu");
+  std::ostringstream text;
+  text << file.rdbuf();
+  EXPECT_THAT(text.str(), HasSubstr("__global__ void fused_0() {}"));
+  fs::remove_all(folder);
 }
 
 TEST(Explain, WritesItsFiles) {

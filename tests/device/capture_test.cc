@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training steps captured as one graph of the device: how many kernels they have and how many
+// launches a step takes, when the graph is made again, and why there is none.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "rutile/nn/losses.h"
+#include "rutile/nn/models/gpt.h"
+#include "rutile/nn/models/lenet.h"
+#include "rutile/nn/models/mlp.h"
+#include "rutile/nn/models/resnet.h"
+#include "rutile/nn/optim/rules.h"
+#include "rutile/nn/train_step.h"
+#include "rutile/ops/control.h"
+#include "rutile/ops/elementwise.h"
+#include "rutile/ops/index.h"
+#include "rutile/ops/random.h"
+#include "rutile/ops/reduce.h"
+#include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
+#include "rutile/tests/device/fake.h"
+
+namespace rutile {
+namespace {
+
+using fake::kFake;
+using fake::queued;
+using testing::HasSubstr;
+
+struct Network {
+  const char* name;
+  std::function<nn::CellPtr()> net;
+  TensorMeta x, y;
+  int64_t classes;
+  int kernels;  // of a step, at most
+};
+
+std::vector<Network> networks() {
+  using namespace nn::models;
+  return {
+      {"MLP", [] { return nn::CellPtr(nn::make<Mlp>()); }, TensorMeta({8, 784}, DType::kF32),
+       TensorMeta({8}, DType::kI64), 10, 24},
+      {"LeNet", [] { return nn::CellPtr(nn::make<LeNet>()); },
+       TensorMeta({4, 1, 32, 32}, DType::kF32), TensorMeta({4}, DType::kI64), 10, 48},
+      {"ResNet",
+       [] {
+         return nn::CellPtr(nn::make<ResNet>(
+             ResNetOptions{.blocks = {1, 1, 1, 1}, .bottleneck = false, .classes = 5}));
+       },
+       TensorMeta({2, 3, 32, 32}, DType::kF32), TensorMeta({2}, DType::kI64), 5, 130},
+      {"GPT",
+       [] {
+         return nn::CellPtr(nn::make<Gpt>(
+             GptOptions{.vocab = 20, .positions = 16, .layers = 2, .width = 32, .heads = 2}));
+       },
+       TensorMeta({2, 16}, DType::kI64), TensorMeta({2, 16}, DType::kI64), 20, 100},
+  };
+}
+
+Tensor batch(const TensorMeta& m, int64_t classes, uint64_t seed) {
+  const Tensor key = Tensor::from<uint64_t>({seed}, {1});
+  if (is_floating(m.dtype)) return ops::random_normal(key, {.shape = m.shape});
+  return ops::random_randint(key, {.shape = m.shape, .low = 0, .high = classes});
+}
+
+TEST(Capture, AStepIsOneLaunch) {
+  for (const Network& n : networks()) {
+    SCOPED_TRACE(n.name);
+    set_seed(2);
+    const nn::CellPtr net = n.net();
+    net->to(kFake);
+    auto opt = std::make_shared<nn::optim::AdamW>(net->parameters(), nn::optim::AdamWOptions{});
+    nn::TrainStep step(net, nn::CrossEntropyLoss(), opt, {.mode = nn::Mode::kGraph});
+    std::vector<Tensor> losses;  // kept: every step has memory of its own for them
+    int64_t kernels = 0;
+    for (uint64_t i = 0; i < 5; ++i) {
+      const Tensor x = batch(n.x, n.classes, i), y = batch(n.y, n.classes, i + 9);
+      synchronize(kFake);
+      (void)queued();
+      losses.push_back(step(x, y).loss);
+      synchronize(kFake);
+      const fake::Queued q = queued();
+      kernels = step.report()->kernels;
+      // The first step compiles and warms up.
+      if (i == 0) {
+        EXPECT_GE(q.kernels, kernels);
+        continue;
+      }
+      EXPECT_EQ(q.graphs, 1) << "step " << i;
+      EXPECT_EQ(q.kernels, 0) << "step " << i;
+      // Of the batch: from the host, and to where the graph reads it; learning rate; the loss.
+      EXPECT_LE(q.copies, 7) << "step " << i;
+    }
+    EXPECT_LE(kernels, n.kernels);
+    const graph::Session::Capture c = step.compiled()->session().capture();
+    EXPECT_EQ(c.refused, "");
+    EXPECT_EQ(c.graphs, 1);
+    EXPECT_EQ(c.replays, 4);
+    for (size_t i = 1; i < losses.size(); ++i) {
+      EXPECT_NE(losses[i].item(), losses[i - 1].item()) << "the step trains";
+    }
+  }
+}
+
+std::vector<Tensor> twice(const std::vector<Tensor>& in) { return {in[0] * 2.0 + 1.0}; }
+
+TEST(Capture, OutputsAreTheCallers) {
+  graph::Compiled f = graph::compile(twice);
+  std::vector<Tensor> all;
+  for (int i = 0; i < 6; ++i) all.push_back(f({Tensor::full({4}, i).to(kFake)})[0]);
+  for (int i = 0; i < 6; ++i)
+    EXPECT_EQ(all[static_cast<size_t>(i)].to_vector<float>()[3], 2 * i + 1);
+  EXPECT_EQ(f.session().capture().graphs, 1);
+  EXPECT_EQ(f.session().capture().replays, 5);
+}
+
+// What is not dense is read where it lies: other memory is another graph.
+TEST(Capture, StridedInputs) {
+  graph::Compiled f = graph::compile(twice);
+  const Tensor all = Tensor::from<float>({0, 1, 2, 3, 4, 5, 6, 7}, {4, 2}).to(kFake);
+  for (int i = 0; i < 4; ++i) {
+    const Tensor column = ops::select(all, 1, i % 2);
+    EXPECT_EQ(f({column})[0].to_vector<float>()[1], 2 * (2 + i % 2) + 1);
+  }
+}
+
+TEST(Capture, SaysWhyNot) {
+  graph::Compiled f = graph::compile([](const std::vector<Tensor>& in) {
+    return ops::cond(
+        ops::greater(ops::sum(in[0]), 0.0), [&](auto&) { return std::vector<Tensor>{in[0] * 2.0}; },
+        [&](auto&) { return std::vector<Tensor>{in[0]}; });
+  });
+  for (int i = 0; i < 3; ++i) (void)f({Tensor::full({4}, 1).to(kFake)});
+  const graph::Session::Capture c = f.session().capture();
+  EXPECT_THAT(c.refused, HasSubstr("cond decides on the host what runs next"));
+  EXPECT_EQ(c.graphs, 0);
+  graph::Compiled host = graph::compile(twice);
+  (void)host({Tensor::full({4}, 1)});
+  EXPECT_EQ(host.session().capture().refused, "the cpu captures nothing");
+}
+
+// Errors in data come as they do without capture, and the next run is a good one.
+TEST(Capture, ErrorsInData) {
+  graph::Compiled f = graph::compile([](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{ops::gather(in[0], in[1], 0) + 1.0};
+  });
+  const Tensor x = Tensor::from<float>({1, 2, 3}, {3}).to(kFake);
+  const auto run = [&](int64_t at) {
+    const Tensor y = f({x, Tensor::from<int64_t>({at}, {1}).to(kFake)})[0];
+    synchronize(kFake);
+    return y.to_vector<float>()[0];
+  };
+  EXPECT_EQ(run(0), 2);
+  EXPECT_EQ(run(1), 3);
+  EXPECT_THROW((void)run(7), Error);
+  EXPECT_EQ(run(2), 4);
+}
+
+TEST(Capture, ExplainCountsLaunches) {
+  graph::Compiled f = graph::compile(twice);
+  const graph::Explanation e = graph::explain(f, {Tensor::full({4}, 1).to(kFake)}, {.runs = 1});
+  EXPECT_EQ(e.launches, cat("1: a graph of ", e.kernels.size(), " kernels"));
+  EXPECT_THAT(e.text(), HasSubstr("launches  1: a graph of"));
+  EXPECT_THAT(e.to_json(), HasSubstr("\"launches\""));
+}
+
+}  // namespace
+}  // namespace rutile
