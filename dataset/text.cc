@@ -5,35 +5,13 @@
 #include <array>
 #include <cmath>
 
+#include "rutile/dataset/utf8.h"
 #include "rutile/io/file.h"
 
 namespace rutile::dataset {
 namespace {
 
 constexpr uint64_t kMaxTextBytes = uint64_t{1} << 30;
-
-// The code point at `*at`, which moves on; strict: no overlong forms, no surrogates.
-bool next_code_point(std::string_view s, size_t* at, char32_t* out) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(s[i]); };
-  const unsigned char lead = byte(*at);
-  if (lead < 0x80) {
-    *out = lead;
-    ++*at;
-    return true;
-  }
-  const int more = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
-  if (lead < 0xC2 || lead > 0xF4 || *at + more >= s.size()) return false;
-  char32_t c = lead & (0x3F >> more);
-  for (int i = 1; i <= more; ++i) {
-    if ((byte(*at + i) & 0xC0) != 0x80) return false;
-    c = c << 6 | (byte(*at + i) & 0x3F);
-  }
-  constexpr char32_t kLeast[] = {0, 0x80, 0x800, 0x10000};
-  if (c < kLeast[more] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) return false;
-  *at += 1 + more;
-  *out = c;
-  return true;
-}
 
 void append_utf8(std::string* out, char32_t c) {
   const auto put = [out](char32_t b) { out->push_back(static_cast<char>(b)); };
@@ -118,8 +96,9 @@ std::string Vocabulary::decode(std::span<const int32_t> tokens) const {
 
 TextSource::TextSource(std::string_view text, const std::string& name, const TextOptions& o)
     : name_(name),
-      vocabulary_(text, o.unit),
-      tokens_(vocabulary_.encode(text)),
+      vocabulary_(o.pairs ? std::string_view() : text, o.unit),
+      pairs_(o.pairs),
+      tokens_(pairs_ ? pairs_->encode(text) : vocabulary_.encode(text)),
       window_(o.window),
       stride_(o.stride == 0 ? o.window : o.stride) {
   if (o.window < 1 || o.window > 1 << 24 || o.stride < 0) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "rutile/dataset/byte_pairs.h"
 #include "rutile/dataset/source.h"
 
 namespace rutile::dataset {
@@ -37,6 +38,7 @@ struct TextOptions {
   TextUnit unit = TextUnit::kCharacter;
   double begin = 0,
          end = 1;  // the part of the text to use: {.end = 0.9} trains, {.begin = 0.9} tests
+  std::shared_ptr<const BytePairs> pairs = {};  // tokens of GPT-2 instead of `unit`
 };
 
 // All samples are views of one array of tokens. The vocabulary is always that of the whole text.
@@ -44,15 +46,19 @@ class RUTILE_API TextSource final : public Source {
  public:
   // `name` stands for the text in errors.
   TextSource(std::string_view text, const std::string& name, const TextOptions& options);
-  const Vocabulary& vocabulary() const { return vocabulary_; }
+  const Vocabulary& vocabulary() const { return vocabulary_; }  // empty with byte pairs
   int64_t size() const override { return size_; }
-  int64_t classes() const override { return vocabulary_.size(); }
+  int64_t classes() const override { return pairs_ ? pairs_->size() : vocabulary_.size(); }
+  std::string decode(std::span<const int32_t> tokens) const {
+    return pairs_ ? pairs_->decode(tokens) : vocabulary_.decode(tokens);
+  }
   void read(int64_t index, Sample* out) const override;
   std::string describe(int64_t index) const override;
 
  private:
   std::string name_;
   Vocabulary vocabulary_;
+  std::shared_ptr<const BytePairs> pairs_;
   std::vector<int32_t> tokens_;
   int64_t first_ = 0, window_ = 0, stride_ = 0, size_ = 0;
 };

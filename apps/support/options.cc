@@ -163,6 +163,12 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
                  "instead of training: run a few steps and print what the compiler did and each "
                  "kernel beside its limit; with a folder, files and a picture of the memory, too")
       ->expected(0, 1);
+  for (const ExtraOption& e : program.extras) {
+    std::string& value = o->extras[e.name] = e.initial;
+    CLI::Option* option = app.add_option(
+        e.name, value, cat(e.help, " [", e.initial.empty() ? "none" : e.initial, "]"));
+    if (e.number) option->check(whole_number(1, 1 << 20));
+  }
   app.add_option("--json", o->json, "file for the numbers of the table [none]");
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,11 +21,18 @@ struct Recipe {
   double lr = 0.01;
 };
 
+// An option that only one program has.
+struct ExtraOption {
+  std::string name, help, initial;  // "--layers", "blocks", "12"
+  bool number = true;               // a whole number above 0
+};
+
 struct Program {
   std::string name;             // "resnet50"
   std::string description;      // one line for --help
   std::vector<Recipe> recipes;  // the first is the default data set
   std::string other_dataset;    // what else --dataset takes ("a text file"), with the last recipe
+  std::vector<ExtraOption> extras = {};
 };
 
 // With the recipe's values where the user gave none.
@@ -40,6 +48,11 @@ struct Options {
   bool explain = false;
   std::string explain_folder;  // for its files; may be empty
 
+  std::map<std::string, std::string> extras;
+
+  // Of an option of Program::extras.
+  const std::string& extra(const std::string& name) const { return extras.at(name); }
+  int64_t extra_number(const std::string& name) const { return std::stoll(extra(name)); }
   bool synthetic() const { return dataset == "synthetic"; }
   bool graph() const { return mode == "graph"; }
   nn::StepOptions step_options() const;

@@ -12,7 +12,20 @@ namespace rutile::nn::models {
 struct GptOptions {
   int64_t vocab = 65, positions = 256, layers = 6, width = 384, heads = 6;
   double dropout = 0;
+  bool tied = false;    // the logits come from the weight of the token embedding
+  double init_std = 0;  // > 0: weights start normal, those into the residual sum smaller by
+                        // sqrt(2 layers), as GPT-2's; 0: as the layers do
 };
+// GPT-2 small: 124,475,904 parameters with its 50,257 tokens padded to a multiple of 128.
+inline GptOptions gpt2_124m() {
+  return {.vocab = 50304,
+          .positions = 1024,
+          .layers = 12,
+          .width = 768,
+          .heads = 12,
+          .tied = true,
+          .init_std = 0.02};
+}
 
 class RUTILE_API GptBlock final : public Cell {
  public:
@@ -44,7 +57,7 @@ class RUTILE_API Gpt final : public Cell {
   Ptr<Embedding> tok_, pos_;
   Ptr<Sequential> blocks_;
   Ptr<LayerNorm> norm_;
-  Ptr<Linear> head_;
+  Ptr<Linear> head_;  // null where tied
 };
 
 }  // namespace rutile::nn::models

@@ -183,6 +183,62 @@ TEST(Text, GptTrainsOnAFile) {
   expect_error(run({"gpt", {"--dataset", dir / "none"}}), 1, "gpt", "none");
 }
 
+// A vocabulary of bytes and a few pairs, as GPT-2's two files write them.
+void write_tokens(const std::string& folder) {
+  nlohmann::json vocab;
+  int n = 0;
+  for (int b = 33; b < 127; ++b) vocab[std::string(1, static_cast<char>(b))] = n++;
+  const auto letter = [](int c) {  // two bytes of UTF-8
+    return std::string{static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 0x3F))};
+  };
+  for (int b = 161; b < 256; ++b) {
+    if (b != 173) vocab[letter(b)] = n++;
+  }
+  for (int c = 256; c < 256 + 68; ++c) vocab[letter(c)] = n++;
+  const std::string space = letter(0x120);
+  for (const std::string& word : std::vector<std::string>{"an", "on", "and", space + "and"}) {
+    vocab[word] = n++;
+  }
+  write_text(folder + "/vocab.json", vocab.dump());
+  write_text(folder + "/merges.txt", cat("#version: 0.2\na n\no n\nan d\n", space, " and\n"));
+}
+
+// GPT-2 of two small blocks, on tokens of its kind; a run that goes on is the run in one piece.
+TEST(Text, Gpt2TrainsOnTokensAndGoesOn) {
+  NEED_PROGRAM("gpt2");
+  TempDir dir;
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += "line " + std::to_string(i) + ": one and another\n";
+  write_text(dir / "text", text);
+  write_tokens(dir.path());
+  const Args args{"--dataset",   dir / "text", "--tokens",     dir.path(), "--layers",    "2",
+                  "--width",     "32",         "--heads",      "2",        "--positions", "32",
+                  "--precision", "fp32",       "--batch-size", "2"};
+  const auto loss = [&](const char* file) {
+    return nlohmann::json::parse(read_text(dir / file))["final_loss"].get<double>();
+  };
+  const Outcome whole = run({"gpt2", args + Args{"--steps", "6", "--json", dir / "whole"}});
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  EXPECT_THAT(whole.out, HasSubstr("260 tokens, "));
+  EXPECT_THAT(whole.out, HasSubstr("sample: line 0: one and another"));
+  EXPECT_THAT(whole.last_line(), StartsWith("test accuracy: "));
+  const Args kept = args + Args{"--checkpoint", dir / "run", "--checkpoint-steps", "3"};
+  ASSERT_EQ(run({"gpt2", kept + Args{"--steps", "6", "--json", dir / "first"}}).code, 0);
+  EXPECT_EQ(loss("first"), loss("whole"));
+  const Outcome again = run({"gpt2", kept + Args{"--steps", "6", "--resume"}});
+  EXPECT_EQ(again.code, 0) << again.err;
+  write_text(dir / "vocab.json", "[]");
+  expect_error(run({"gpt2", args}), 1, "gpt2", "vocab.json");
+  expect_error(run({"gpt2", args + Args{"--layers", "0"}}), 2, "gpt2", "whole number");
+}
+
+TEST(Text, Gpt2OfItsSizeSaysSo) {
+  NEED_PROGRAM("gpt2");
+  const Outcome o = run({"gpt2", {"--help"}});
+  EXPECT_THAT(o.out, HasSubstr("12 layers, width 768"));
+  EXPECT_THAT(o.out, HasSubstr("--tokens"));
+}
+
 TEST(Options, HelpShowsTheDefaults) {
   for (const char* program : {"resnet50", "lenet", "mlp", "gpt"}) {
     if (!has_program(program)) continue;
