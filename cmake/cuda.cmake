@@ -8,6 +8,30 @@ file(GLOB rutile_cuda_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/kernels/cud
 set(rutile_cuda_shared kernels/conv_shape.cc kernels/matmul_shape.cc)
 list(TRANSFORM rutile_cuda_shared PREPEND "${CMAKE_SOURCE_DIR}/")
 
+# What the sources of generated kernels include, as text for NVRTC.
+set(rtc_text "")
+foreach(header kernels/functors.h kernels/functor_math.h kernels/special_math.h kernels/special_more.h kernels/inline.h
+               kernels/convert.h core/half.h kernels/cuda/generated.h kernels/cuda/rtc_std.h)
+  set_property(DIRECTORY "${CMAKE_SOURCE_DIR}" APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${header}")
+  file(READ "${CMAKE_SOURCE_DIR}/${header}" text)
+  string(APPEND rtc_text "    {\"rutile/${header}\", R\"RTC(${text})RTC\"},\n")
+endforeach()
+foreach(header bit cmath cstdint limits type_traits)
+  string(APPEND rtc_text "    {\"${header}\", \"#include \\\"rutile/kernels/cuda/rtc_std.h\\\"\\n\"},\n")
+endforeach()
+set(rtc_headers "${CMAKE_BINARY_DIR}/generated/rtc_headers.cc")
+file(CONFIGURE OUTPUT "${rtc_headers}" @ONLY CONTENT [=[
+#include "rutile/kernels/cuda/rtc.h"
+namespace rutile::cuda {
+namespace {
+constexpr RtcHeader kHeaders[] = {
+@rtc_text@};
+}  // namespace
+std::span<const RtcHeader> rtc_headers() { return kHeaders; }
+}  // namespace rutile::cuda
+]=])
+list(APPEND rutile_cuda_sources "${rtc_headers}")
+
 # ---- The plugin -------------------------------------------------------------------------------------------------------
 
 set(RUTILE_CUDA_VERSION "off")
@@ -122,5 +146,8 @@ if(TARGET test_cuda)
   target_link_libraries(rutile_cuda_emulated PUBLIC rutile_headers)
   file(GLOB harness "${CMAKE_SOURCE_DIR}/tests/ops/harness.cc" "${CMAKE_SOURCE_DIR}/tests/ops/*_checks.cc")
   target_sources(test_cuda PRIVATE ${harness})
+  # Generated kernels are compiled by tests: for the emulator, and by NVRTC where the toolkit has it.
+  target_compile_definitions(test_cuda PRIVATE RUTILE_CXX="${CMAKE_CXX_COMPILER}" RUTILE_INCLUDE="${CMAKE_BINARY_DIR}/include"
+                                               RUTILE_CUDA_LIB="${RUTILE_CUDA_ROOT}/lib64")
   target_link_libraries(test_cuda PRIVATE rutile_cuda_emulated)
 endif()

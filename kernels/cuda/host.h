@@ -102,6 +102,7 @@ void register_pool();
 void register_conv();
 void register_index();
 void register_scatter();
+void register_generated();
 void register_fused();
 void register_columns();
 

@@ -51,6 +51,7 @@ void register_rows() {
   register_conv();
   register_index();
   register_scatter();
+  register_generated();
   register_fused();
   register_columns();
 }

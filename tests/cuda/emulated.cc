@@ -5,12 +5,14 @@
 
 #include "rutile/kernels/cuda/fault.h"
 #include "rutile/kernels/cuda/host.h"
+#include "rutile/kernels/cuda/jit.h"
 
 namespace rutile::cuda {
 namespace {
 
 int taken = 0;
 FaultReport report;
+int generated = 0;  // scopes
 
 }  // namespace
 
@@ -23,6 +25,18 @@ Status launch_status(int code) {
 int launch_raw(const void*, const Grid&, Stream, void**) { return 1; }
 // What it has from libraries: their rows do not run here.
 void register_libraries() {}
+Status jit_ready(Device) {
+  if (generated > 0) return Status();
+  return Status(ErrorCode::kUnsupported, "the emulator compiles no kernels");
+}
+Status jit_load(const Generated&, Device device, std::shared_ptr<const JitModule>*) {
+  return jit_ready(device);
+}
+GeneratedScope::GeneratedScope() {
+  register_emulated_rows();
+  ++generated;
+}
+GeneratedScope::~GeneratedScope() { --generated; }
 
 void register_emulated_rows() {
   static std::once_flag once;

@@ -9,6 +9,17 @@ namespace rutile::cuda {
 
 // Registers the rows once.
 void register_emulated_rows();
+// The name of rows that stand for those of libraries.
+inline constexpr const char* kStandIn = "stand_in";
+
+// While it lives, plans with generated kernels can be made (not run), as with NVRTC and a GPU.
+class GeneratedScope {
+ public:
+  GeneratedScope();
+  ~GeneratedScope();
+  GeneratedScope(const GeneratedScope&) = delete;
+  GeneratedScope& operator=(const GeneratedScope&) = delete;
+};
 // What a kernel reported since the last call.
 Status take_emulated_fault();
 

@@ -38,6 +38,7 @@ std::string page() {
     const auto library = library_rows().find(op->name);
     if (library != library_rows().end()) names = library->second;
     for (const KernelRow& row : kernel_rows(*op, DeviceType::kCuda)) {
+      if (row.name == std::string_view(cuda::kStandIn)) continue;
       names += cat(names.empty() ? "" : ", ", row.name);
     }
     if (!names.empty()) {

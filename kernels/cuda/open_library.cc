@@ -3,13 +3,14 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <mutex>
 #include <vector>
 
-#include "rutile/kernels/cuda/host.h"
+#include "rutile/core/strings.h"
 
 namespace rutile::cuda {
 namespace {
@@ -86,13 +87,6 @@ const Library& open_library(const char* file) {
 
 void* library_symbol(const Library& library, const char* name) {
   return library.handle ? dlsym(library.handle, name) : nullptr;
-}
-
-void register_libraries() {
-  register_blas();
-#if defined(RUTILE_CUDNN)
-  register_cudnn();
-#endif
 }
 
 }  // namespace rutile::cuda

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rutile/kernels/cuda/host.h"
+#include "rutile/kernels/cuda/libraries.h"
+
+namespace rutile::cuda {
+
+void register_libraries() {
+  register_blas();
+#if defined(RUTILE_CUDNN)
+  register_cudnn();
+#endif
+}
+
+}  // namespace rutile::cuda

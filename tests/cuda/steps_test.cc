@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training steps as the compiler makes them for a GPU, without one: what is fused, how many kernels
+// there are, and the bytes and FLOPs that they move. The part of docs/performance.md about GPUs is
+// made here: RUTILE_WRITE_DOCS=1 writes it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "rutile/graph/compile.h"
+#include "rutile/graph/explain/peaks.h"
+#include "rutile/nn/models/gpt.h"
+#include "rutile/nn/models/lenet.h"
+#include "rutile/nn/models/mlp.h"
+#include "rutile/nn/models/resnet.h"
+#include "rutile/nn/optim/rules.h"
+#include "rutile/nn/train_step.h"
+#include "rutile/ops/attention.h"
+#include "rutile/ops/fused.h"
+#include "rutile/ops/kernel_table.h"
+#include "rutile/tests/cuda/emulated.h"
+#include "rutile/tests/cuda/stub_device.h"
+
+namespace rutile {
+namespace {
+
+using namespace nn::models;
+using testing::HasSubstr;
+
+constexpr Device kGpu{DeviceType::kCuda, 0};
+
+struct Network {
+  const char* name;
+  std::function<nn::CellPtr()> net;
+  TensorMeta x, y;
+  double items = 1;
+  const char* unit = "img/s";
+};
+
+struct Compiled {
+  std::unique_ptr<graph::Graph> graph;
+  std::vector<graph::PassReport> reports;
+  std::map<std::string, int> kernels;  // by op
+  int count = 0, fused_steps = 0;
+  Cost cost;
+  double limit = 0, flops_alone = 0, bytes_alone = 0;  // seconds
+};
+
+// Rows over libraries are no part of this program; without one for attention it would be expanded.
+void register_stand_ins() {
+  static const bool once = [] {
+    for (const OpDef* op : {&ops::kAttention, &ops::kAttentionGrad}) {
+      register_kernel({.op = op,
+                       .device = DeviceType::kCuda,
+                       .name = cuda::kStandIn,
+                       .prepare = [](const CallMeta&, std::unique_ptr<Plan>* plan) {
+                         *plan = std::make_unique<Plan>();
+                         return Status();
+                       }});
+    }
+    return true;
+  }();
+  (void)once;
+}
+
+// The traced step with its values on a GPU, through the passes.
+Compiled compile(const Network& n, OptionalDType amp) {
+  const cuda::GeneratedScope generated;
+  EXPECT_TRUE(cuda::use_stub_device());
+  register_stand_ins();
+  const nn::CellPtr net = n.net();
+  nn::TrainStep step(net, nn::CrossEntropyLoss(),
+                     std::make_shared<nn::optim::AdamW>(net->parameters()),
+                     {.mode = nn::Mode::kGraph, .amp = amp});
+  Compiled c;
+  c.graph = step.compiled()->traced({n.x, n.y});
+  for (graph::Value& v : c.graph->values) v.meta.device = kGpu;
+  const DeviceScope on_gpu(kGpu);
+  throw_if_error(graph::run_pipeline(*c.graph, "", &c.reports));
+  const graph::MachinePeaks peaks = graph::stated_peaks({.name = "NVIDIA H200"});
+  for (const graph::NodeId id : c.graph->order) {
+    const graph::Node& node = c.graph->nodes[static_cast<size_t>(id)];
+    if (node.op->view_offset) continue;
+    ++c.kernels[node.op->name];
+    ++c.count;
+    const Cost cost = cost_of(*c.graph, node);
+    DType type = DType::kF32;
+    for (const graph::ValueId v : node.inputs) {
+      if (v != graph::kNone && is_floating(c.graph->meta(v).dtype)) {
+        type = c.graph->meta(v).dtype;
+        break;
+      }
+    }
+    c.cost.flops += cost.flops;
+    c.cost.bytes += cost.bytes;
+    c.limit += peaks.seconds(cost, type);
+    c.flops_alone += cost.flops / peaks.flops(type);
+    c.bytes_alone += cost.bytes / peaks.memory_bandwidth();
+  }
+  return c;
+}
+
+int count(const Compiled& c, const char* op) {
+  const auto at = c.kernels.find(op);
+  return at == c.kernels.end() ? 0 : at->second;
+}
+
+std::string list(const Compiled& c) {
+  std::string text;
+  for (const auto& [op, n] : c.kernels) text += cat(n, " ", op, "\n");
+  return text;
+}
+
+std::vector<Network> small_networks() {
+  return {
+      {"MLP", [] { return nn::CellPtr(nn::make<Mlp>()); }, TensorMeta({64, 784}, DType::kF32),
+       TensorMeta({64}, DType::kI64)},
+      {"LeNet", [] { return nn::CellPtr(nn::make<LeNet>()); },
+       TensorMeta({32, 1, 32, 32}, DType::kF32), TensorMeta({32}, DType::kI64)},
+      {"ResNet",
+       [] {
+         return nn::CellPtr(nn::make<ResNet>(ResNetOptions{.blocks = {1, 1, 1, 1}, .classes = 10}));
+       },
+       TensorMeta({2, 3, 64, 64}, DType::kF32), TensorMeta({2}, DType::kI64)},
+      {"GPT",
+       [] {
+         return nn::CellPtr(nn::make<Gpt>(GptOptions{
+             .vocab = 128, .positions = 64, .layers = 2, .width = 64, .heads = 2, .dropout = 0.1}));
+       },
+       TensorMeta({2, 64}, DType::kI64), TensorMeta({2, 64}, DType::kI64)},
+  };
+}
+
+// Counts that only a change of the passes or of the rows changes.
+TEST(Steps, HaveSoManyKernels) {
+  const std::map<std::string, std::pair<int, int>> most = {
+      {"MLP", {17, 24}}, {"LeNet", {32, 43}}, {"ResNet", {117, 137}}, {"GPT", {120, 150}}};
+  for (const Network& n : small_networks()) {
+    const Compiled fp32 = compile(n, {}), bf16 = compile(n, DType::kBF16);
+    const auto& [a, b] = most.at(n.name);
+    if (std::getenv("RUTILE_SHOW_KERNELS")) {
+      std::printf("%s: %d and %d kernels\n%s\n%s\n", n.name, fp32.count, bf16.count,
+                  list(fp32).c_str(), list(bf16).c_str());
+    }
+    EXPECT_LE(fp32.count, a) << n.name << "\n" << list(fp32);
+    EXPECT_LE(bf16.count, b) << n.name << "\n" << list(bf16);
+    for (const graph::PassReport& r : fp32.reports) EXPECT_EQ(r.dropped, "") << n.name << r.name;
+    // Updates of many parameters each.
+    EXPECT_LE(count(fp32, "adamw_multi"), 4) << n.name;
+    EXPECT_EQ(count(fp32, "adamw"), 0) << n.name;
+  }
+}
+
+// ---- The page -----------------------------------------------------------------------------------
+
+constexpr const char* kBegin = "<!-- generated by tests/cuda: begin -->\n";
+constexpr const char* kEnd = "<!-- generated by tests/cuda: end -->";
+
+std::vector<Network> large_networks() {
+  return {
+      {"ResNet-50 224x224, batch 256", [] { return resnet50({.classes = 1000}); },
+       TensorMeta({256, 3, 224, 224}, DType::kF32), TensorMeta({256}, DType::kI64), 256, "img/s"},
+      {"GPT-2 124M, batch 64 x 1024", [] { return nn::CellPtr(nn::make<Gpt>(gpt2_124m())); },
+       TensorMeta({64, 1024}, DType::kI64), TensorMeta({64, 1024}, DType::kI64), 65536, "tokens/s"},
+  };
+}
+
+std::string digits(double v) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.*f", v >= 100 ? 0 : v >= 10 ? 1 : v >= 1 ? 2 : 3, v);
+  return text;
+}
+
+std::string page_part() {
+  std::string steps =
+      "| step in bf16 | kernels | GFLOP | GB | FLOPs alone, ms | bytes alone, ms | limit, ms | at "
+      "that |\n|---|---:|---:|---:|---:|---:|---:|---:|\n";
+  std::string ops =
+      "| step | op | kernels | GFLOP | GB | limit, ms |\n|---|---|---:|---:|---:|---:|\n";
+  const graph::MachinePeaks peaks = graph::stated_peaks({.name = "NVIDIA H200"});
+  for (const Network& n : large_networks()) {
+    const Compiled c = compile(n, DType::kBF16);
+    steps += cat("| ", n.name, " | ", c.count, " | ", digits(c.cost.flops / 1e9), " | ",
+                 digits(c.cost.bytes / 1e9), " | ", digits(1e3 * c.flops_alone), " | ",
+                 digits(1e3 * c.bytes_alone), " | ", digits(1e3 * c.limit), " | ",
+                 digits(n.items / c.limit), " ", n.unit, " |\n");
+    struct Sum {
+      int kernels = 0;
+      Cost cost;
+      double limit = 0;
+    };
+    std::map<std::string, Sum> sums;
+    for (const graph::NodeId id : c.graph->order) {
+      const graph::Node& node = c.graph->nodes[static_cast<size_t>(id)];
+      if (node.op->view_offset) continue;
+      DType type = DType::kF32;
+      for (const graph::ValueId v : node.inputs) {
+        if (v != graph::kNone && is_floating(c.graph->meta(v).dtype)) {
+          type = c.graph->meta(v).dtype;
+          break;
+        }
+      }
+      const Cost cost = cost_of(*c.graph, node);
+      Sum& s = sums[node.op->name];
+      ++s.kernels;
+      s.cost.flops += cost.flops;
+      s.cost.bytes += cost.bytes;
+      s.limit += peaks.seconds(cost, type);
+    }
+    std::vector<std::pair<std::string, Sum>> sorted(sums.begin(), sums.end());
+    std::sort(sorted.begin(), sorted.end(),
+              [](const auto& a, const auto& b) { return a.second.limit > b.second.limit; });
+    for (size_t i = 0; i < std::min<size_t>(8, sorted.size()); ++i) {
+      const auto& [op, s] = sorted[i];
+      ops +=
+          cat("| ", i ? "" : n.name, " | ", op, " | ", s.kernels, " | ", digits(s.cost.flops / 1e9),
+              " | ", digits(s.cost.bytes / 1e9), " | ", digits(1e3 * s.limit), " |\n");
+    }
+  }
+  return cat("Stated for one H200: bf16 ", digits(peaks.bf16_flops / 1e12),
+             " TFLOP/s (dense), tf32 ", digits(peaks.f32_flops / 1e12), " TFLOP/s, memory ",
+             digits(peaks.memory_bandwidth() / 1e12), " TB/s.\n\n", steps, "\n", ops);
+}
+
+TEST(Steps, PageOfLimits) {
+  const std::string path = std::string(RUTILE_SOURCE_DIR) + "/docs/performance.md";
+  std::ifstream file(path);
+  std::ostringstream have;
+  have << file.rdbuf();
+  const std::string all = have.str();
+  const size_t begin = all.find(kBegin), end = all.find(kEnd);
+  ASSERT_NE(begin, std::string::npos);
+  ASSERT_NE(end, std::string::npos);
+  const std::string part = page_part();
+  const size_t from = begin + std::string_view(kBegin).size();
+  if (std::getenv("RUTILE_WRITE_DOCS")) {
+    std::ofstream(path) << all.substr(0, from) << part << all.substr(end);
+    return;
+  }
+  EXPECT_EQ(all.substr(from, end - from), part)
+      << "docs/performance.md is out of date: run this test with RUTILE_WRITE_DOCS=1";
+}
+
+}  // namespace
+}  // namespace rutile
