@@ -18,7 +18,7 @@ struct LanguageModel {
   // Its `vocab` is at least that of the text; 0: that of the text.
   nn::models::GptOptions net;
   int64_t synthetic_vocab = 65;  // of random tokens
-  std::string tokens;            // a folder with GPT-2's tokens; empty: the text's characters
+  std::string tokens = {};       // a folder with GPT-2's tokens; empty: the text's characters
   // Of the network, for so many steps.
   std::function<std::shared_ptr<nn::optim::Optimizer>(const nn::Cell&, int64_t steps)> optimizer;
 };

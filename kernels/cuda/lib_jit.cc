@@ -43,7 +43,6 @@ int occupancy(cudaKernel_t kernel, int threads, int most) {
 class Module final : public JitModule {
  public:
   Status load(const Generated& g, const Compiled& compiled, int device) {
-    RUTILE_RETURN_IF_ERROR(launch_status(cudaSetDevice(device)));
     cudaLibrary_t library = nullptr;
     // Never unloaded: captured graphs refer to its kernels.
     RUTILE_RETURN_IF_ERROR(launch_status(cudaLibraryLoadData(
