@@ -274,26 +274,28 @@ void Session::unstage_outputs(const std::vector<Tensor>& outputs) {
   }
 }
 
+// On a stream of its own: what other threads queue on the program's stream meanwhile runs.
 Status Session::capture_steps(CapturedGraph* graph) {
   const DeviceFns& fns = device_runtime(program_->device).fns();
   const int device = program_->device.index;
-  RUTILE_RETURN_IF_ERROR(fns.capture_begin(device, program_->stream));
-  Status s;
-  for (const Step& step : program_->steps) {
-    const KernelArgs args{slots_.data() + step.first_in, slots_.data() + step.first_out,
-                          step.workspace == kNone ? nullptr : slots_[step.workspace],
-                          program_->stream};
-    s = step.plan->run(*step.plan, args);
-    if (!s.ok()) {
-      s = Status(s.code(),
-                 cat(step.node == kNone ? "a copy" : program_->graph->nodes[step.node].op->name,
-                     " cannot be captured: ", s.message()));
+  Stream stream = nullptr;
+  RUTILE_RETURN_IF_ERROR(fns.stream_create(device, StreamKind::kCompute, &stream));
+  Status s = fns.capture_begin(device, stream);
+  if (s.ok()) {
+    for (const Step& step : program_->steps) {
+      const KernelArgs args{slots_.data() + step.first_in, slots_.data() + step.first_out,
+                            step.workspace == kNone ? nullptr : slots_[step.workspace], stream};
+      s = step.plan->run(*step.plan, args);
+      if (s.ok()) continue;
+      const char* op = step.node == kNone ? "a copy" : program_->graph->nodes[step.node].op->name;
+      s = Status(s.code(), cat(op, " cannot be captured: ", s.message()));
       break;
     }
+    Status ended = fns.capture_end(device, stream, graph);
+    if (!s.ok() && ended.ok()) (void)fns.graph_destroy(device, *graph);
+    if (s.ok()) s = std::move(ended);
   }
-  Status ended = fns.capture_end(device, program_->stream, graph);
-  if (s.ok()) return ended;
-  if (ended.ok()) (void)fns.graph_destroy(device, *graph);
+  (void)fns.stream_destroy(device, stream);
   return s;
 }
 

@@ -87,18 +87,14 @@ bool read_entry(int fd, const std::string& key, Compiled* out) {
 }  // namespace
 
 std::string default_cache_folder() {
-  const auto set = [](const char* name) {
-    const char* v = std::getenv(name);
-    return std::string(v ? v : "");
-  };
-  if (const std::string named = set("RUTILE_KERNEL_CACHE"); !named.empty()) {
-    return named == "off" ? "" : named;
+  if (const char* named = std::getenv("RUTILE_CACHE_DIR")) {
+    return *named ? cat(named, "/kernels") : "";
   }
-  if (const std::string caches = set("XDG_CACHE_HOME"); !caches.empty()) {
-    return caches + "/rutile/kernels";
+  if (const char* caches = std::getenv("XDG_CACHE_HOME"); caches && *caches) {
+    return cat(caches, "/rutile/kernels");
   }
-  const std::string home = set("HOME");
-  return home.empty() ? "" : home + "/.cache/rutile/kernels";
+  const char* home = std::getenv("HOME");
+  return home && *home ? cat(home, "/.cache/rutile/kernels") : "";
 }
 
 KernelCache::KernelCache(std::string folder) : folder_(std::move(folder)) {

@@ -14,8 +14,8 @@
 
 namespace rutile::cuda {
 
-// RUTILE_KERNEL_CACHE ("off": none), $XDG_CACHE_HOME/rutile/kernels or ~/.cache/rutile/kernels;
-// empty: none.
+// $RUTILE_CACHE_DIR/kernels (none where that is empty), $XDG_CACHE_HOME/rutile/kernels or
+// ~/.cache/rutile/kernels; empty: none.
 std::string default_cache_folder();
 
 class KernelCache {

@@ -297,16 +297,16 @@ TEST_F(KernelCacheTest, ManyMayWriteAtOnce) {
 
 TEST(KernelCacheFolder, IsNamedByTheEnvironment) {
   const auto with = [](const char* named, const char* caches) {
-    setenv("RUTILE_KERNEL_CACHE", named, 1);
+    if (named) setenv("RUTILE_CACHE_DIR", named, 1);
     setenv("XDG_CACHE_HOME", caches, 1);
     const std::string folder = default_cache_folder();
-    unsetenv("RUTILE_KERNEL_CACHE");
+    unsetenv("RUTILE_CACHE_DIR");
     unsetenv("XDG_CACHE_HOME");
     return folder;
   };
-  EXPECT_EQ(with("off", "/c"), "");
-  EXPECT_EQ(with("/mine", "/c"), "/mine");
-  EXPECT_EQ(with("", "/c"), "/c/rutile/kernels");
+  EXPECT_EQ(with("", "/c"), "");
+  EXPECT_EQ(with("/mine", "/c"), "/mine/kernels");
+  EXPECT_EQ(with(nullptr, "/c"), "/c/rutile/kernels");
 }
 
 }  // namespace
