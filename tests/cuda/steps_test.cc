@@ -226,6 +226,9 @@ std::string page_part() {
 }
 
 TEST(Steps, PageOfLimits) {
+#if !RUTILE_ONEDNN
+  GTEST_SKIP() << "the step is traced on the cpu, whose rows place values another way";
+#endif
   const std::string path = std::string(RUTILE_SOURCE_DIR) + "/docs/performance.md";
   std::ifstream file(path);
   std::ostringstream have;
