@@ -5,7 +5,7 @@
 file(GLOB rutile_cuda_kernels CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu")
 file(GLOB rutile_cuda_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/kernels/cuda/*.cc")
 # Helpers of the CPU kernels that the plugin uses too.
-set(rutile_cuda_shared kernels/conv_shape.cc kernels/matmul_shape.cc)
+set(rutile_cuda_shared kernels/axis_taps.cc kernels/conv_shape.cc kernels/fft_call.cc kernels/grid_taps.cc kernels/matmul_shape.cc)
 list(TRANSFORM rutile_cuda_shared PREPEND "${CMAKE_SOURCE_DIR}/")
 
 # What the sources of generated kernels include, as text for NVRTC.

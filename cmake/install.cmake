@@ -25,11 +25,16 @@ else()
   install(TARGETS rutile LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endif()
 
-# Plugins lie beside the library, which looks for them there. A wheel cannot bring Gloo along.
-if(TARGET rutile_gloo AND NOT RUTILE_WHEEL)
-  set_target_properties(rutile_gloo PROPERTIES INSTALL_RPATH "$ORIGIN")
-  install(TARGETS rutile_gloo LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
-endif()
+# Plugins lie beside the library, which looks for them there; those that were not built are left out. A wheel cannot bring
+# Gloo along, and the plugin for GPUs has one of its own (tools/wheel.py --cuda).
+foreach(plugin gloo nccl cuda)
+  if(TARGET rutile_${plugin} AND NOT RUTILE_WHEEL)
+    install(TARGETS rutile_${plugin} LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT plugin_${plugin} OPTIONAL)
+  endif()
+  if(TARGET rutile_${plugin})
+    set_target_properties(rutile_${plugin} PROPERTIES INSTALL_RPATH "$ORIGIN")
+  endif()
+endforeach()
 
 # A oneDNN that is no part of the system, such as that of .venv, comes along.
 if(RUTILE_ONEDNN)

@@ -26,7 +26,7 @@ Status check_numbers(const TensorMeta& x, const char* name);
 // At least one pixel, and so few that their positions are i32.
 Status check_positions(const Dims& size);
 // The last `spatial` dimensions.
-Dims spatial_size(const TensorMeta& x, int spatial);
+RUTILE_API Dims spatial_size(const TensorMeta& x, int spatial);
 // "kernel must lie in [1, 1073741824], got 0".
 std::string outside(std::string_view name, int64_t v, int64_t least, int64_t most = kLargestSize);
 Status check_size(int64_t v, std::string_view name, int64_t least = 1, int64_t most = kLargestSize);

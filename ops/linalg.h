@@ -125,7 +125,7 @@ RUTILE_API Tensor inverse(Arg x);
 extern RUTILE_API const OpDef kSolve;
 RUTILE_API Tensor solve(Arg a, Arg b);
 // Whether solve takes b for vectors.
-bool solves_vectors(const TensorMeta& a, const TensorMeta& b);
+RUTILE_API bool solves_vectors(const TensorMeta& a, const TensorMeta& b);
 
 struct TriangularAttrs {
   bool upper = false;

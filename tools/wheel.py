@@ -5,9 +5,12 @@
   tools/wheel.py                    for the Python of .venv, with what .venv holds (a few seconds after 'make build')
   tools/wheel.py --all              and for each other Python from 3.10 on that is found
   tools/wheel.py --python PATH ...  for these
+  tools/wheel.py --cuda             rutile-cu13: the plugin for NVIDIA GPUs alone, for every Python, from build/release
 """
 import argparse
+import base64
 import glob
+import hashlib
 import os
 import re
 import shutil
@@ -15,11 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv", "bin")
 MIN_PYTHON = (3, 10)
 MAX_BYTES = 60e6
+CUDA_WHEEL = "rutile-cu13"
+CUDA_LIBRARIES = ["nvidia-cublas>=13,<14", "nvidia-cuda-runtime>=13,<14", "nvidia-cudnn-cu13>=9,<10"]
 
 
 def say(text):
@@ -94,16 +100,72 @@ def build(python, out, isolated):
     return path
 
 
+def version():
+    with open(os.path.join(ROOT, "CMakeLists.txt"), encoding="utf-8") as f:
+        return re.search(r"project\(rutile VERSION ([0-9.]+)", f.read()).group(1)
+
+
+def cuda_wheel(plugin, folder):
+    """A wheel that puts the plugin beside librutile.so of the package rutile, which looks for it there."""
+    name = f"{CUDA_WHEEL.replace('-', '_')}-{version()}"
+    info = f"{name}.dist-info"
+    needs = "".join(f"Requires-Dist: {n}\n" for n in [f"rutile=={version()}", *CUDA_LIBRARIES])
+    with open(plugin, "rb") as f:
+        library = f.read()
+    with open(os.path.join(ROOT, "LICENSE"), "rb") as f:
+        license_text = f.read()
+    files = {"rutile/lib/librutile_cuda.so": library, f"{info}/licenses/LICENSE": license_text,
+             f"{info}/METADATA": (f"Metadata-Version: 2.1\nName: {CUDA_WHEEL}\nVersion: {version()}\n"
+                                  "Summary: The plugin of Rutile for NVIDIA GPUs (CUDA 13, cuDNN 9)\n"
+                                  f"License: Apache-2.0\nRequires-Python: >={'.'.join(map(str, MIN_PYTHON))}\n{needs}\n"
+                                  "Installed beside the package rutile of the same version, it is found by itself:\n"
+                                  "`rutile.set_context(device_target=\"GPU\")`.\n").encode(),
+             f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: tools/wheel.py\nRoot-Is-Purelib: false\nTag: py3-none-linux_x86_64\n"}
+    digest = {n: base64.urlsafe_b64encode(hashlib.sha256(d).digest()).rstrip(b"=").decode() for n, d in files.items()}
+    record = "".join(f"{n},sha256={digest[n]},{len(d)}\n" for n, d in files.items()) + f"{info}/RECORD,,\n"
+    path = os.path.join(folder, f"{name}-py3-none-linux_x86_64.whl")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
+        for n, data in [*files.items(), (f"{info}/RECORD", record.encode())]:
+            entry = zipfile.ZipInfo(n, (2020, 1, 1, 0, 0, 0))
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, (0o755 if n.endswith(".so") else 0o644) << 16
+            z.writestr(entry, data)
+    return path
+
+
+def build_cuda(out, build_dir):
+    """Installs the plugin of a build tree, which takes the tree's paths out of it, and packs it."""
+    start = time.monotonic()
+    if not os.path.exists(os.path.join(build_dir, "build.ninja")):
+        fail(f"there is no build in {build_dir}; run 'make configure' first")
+    run(["cmake", "--build", build_dir, "--target", "rutile_cuda"], "the build of librutile_cuda.so (is nvcc 13 installed?)")
+    with tempfile.TemporaryDirectory() as folder:
+        run(["cmake", "--install", build_dir, "--prefix", folder, "--component", "plugin_cuda", "--strip"], "cmake --install")
+        raw = cuda_wheel(glob.glob(os.path.join(folder, "lib*", "librutile_cuda.so"))[0], folder)
+        run([os.path.join(VENV, "python"), "-m", "auditwheel", "repair", raw, "--exclude", "librutile.so.*", "-w", os.path.join(folder, "out")],
+            "auditwheel repair")
+        [repaired] = glob.glob(os.path.join(folder, "out", "*.whl"))
+        os.makedirs(out, exist_ok=True)
+        path = os.path.join(out, os.path.basename(repaired))
+        shutil.move(repaired, path)
+    say(f"{path}, {os.path.getsize(path) / 1e6:.1f} MB, {time.monotonic() - start:.0f} s")
+    return path
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", action="append", default=[], metavar="PATH", help="an interpreter to build for")
     parser.add_argument("--all", action="store_true", help="for every Python that is found")
     parser.add_argument("--out", default=os.path.join(ROOT, "dist"), help="the folder for the wheels (dist)")
     parser.add_argument("--isolated", action="store_true", help="let pip fetch what the build needs, also for .venv")
+    parser.add_argument("--cuda", action="store_true", help="only the wheel of the plugin for NVIDIA GPUs")
+    parser.add_argument("--build", default=os.path.join(ROOT, "build", "release"), help="of --cuda: the build tree (build/release)")
     args = parser.parse_args()
     own = os.path.join(VENV, "python")
     if not os.path.exists(own):
         fail("there is no .venv; run 'make setup' first")
+    if args.cuda:
+        build_cuda(args.out, args.build)
+        return
     if not args.python:
         build(own, args.out, args.isolated)
     others = args.python + (other_pythons({version_of(own)}) if args.all else [])

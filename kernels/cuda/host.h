@@ -105,5 +105,13 @@ void register_scatter();
 void register_generated();
 void register_fused();
 void register_columns();
+void register_taps();
+void register_order();
+void register_linalg();
+void register_fft();
+void register_ctc();
+void register_complex();
+void register_draws();
+void register_grid();
 
 }  // namespace rutile::cuda

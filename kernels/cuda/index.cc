@@ -221,28 +221,14 @@ struct SortPlan : Plan {
   SortKeysArgs keys;
   SortedArgs sorted;
   SortRoom room{0};
-  int line_bits = 0;
 };
 
 Status run_sort(const Plan& plan, const KernelArgs& k) {
   const auto& p = static_cast<const SortPlan&>(plan);
-  void* w = k.workspace;
   SortKeysArgs keys = p.keys;
   keys.x = k.in[0];
-  keys.keys = p.room.keys_in(w);
-  keys.values = p.room.values_in(w);
-  RUTILE_RETURN_IF_ERROR(launch_status(launch_sort_keys(keys, k.stream)));
-  RUTILE_RETURN_IF_ERROR(p.room.sort(w, 64, k.stream));
   SortedArgs out = p.sorted;
-  out.values = p.room.values(w);
-  if (out.lines > 1) {  // a second, stable, sort brings the elements of each line together
-    RUTILE_RETURN_IF_ERROR(launch_status(launch_line_keys(
-        {p.room.values(w), p.room.keys_in(w), p.keys.n, p.keys.length}, k.stream)));
-    RUTILE_RETURN_IF_ERROR(launch_status(
-        sort_pairs(p.room.at(w, 4), p.room.own, p.room.keys_in(w), p.room.keys(w), p.room.values(w),
-                   p.room.values_in(w), p.keys.n, p.line_bits, k.stream)));
-    out.values = p.room.values_in(w);
-  }
+  RUTILE_RETURN_IF_ERROR(sort_lines(p.room, keys, out.lines, k.workspace, k.stream, &out.values));
   out.x = k.in[0];
   out.y = k.out[0];
   out.indices = k.out[1];
@@ -275,7 +261,6 @@ Status prepare_order(const CallMeta& c, int64_t wanted_axis, int64_t kept, bool 
   s.x_step = x.strides[axis];
   s.y_step = y.strides[axis];
   s.indices_step = indices.strides[axis];
-  p->line_bits = key_bits(s.lines);
   p->room = SortRoom(a.n);
   p->workspace_bytes = p->room.bytes();
   *plan = std::move(p);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/kernels/cuda/index.h"
 
+#include "rutile/kernels/cuda/order_bits.h"
 #include "rutile/kernels/cuda/values.h"
 #include "rutile/kernels/functors.h"
 
@@ -77,27 +78,11 @@ __global__ void __launch_bounds__(kCoverThreads) scatter_sum(RUTILE_PARAM Scatte
   }
 }
 
-// Bits that compare as the number does: NaN last, both zeros alike.
-RUTILE_FN uint64_t ordered_bits(double v) {
-  if (v != v) return ~uint64_t{0};
-  if (v == 0) v = 0;
-  const auto u = std::bit_cast<uint64_t>(v);
-  return u >> 63 ? ~u : u | uint64_t{1} << 63;
-}
-
 __global__ void __launch_bounds__(kCoverThreads) sort_keys(RUTILE_PARAM SortKeysArgs a) {
   const int64_t i = thread_number();
   if (i >= a.n) return;
   const int64_t at = a.line_at.find_one(i / a.length) + i % a.length * a.step;
-  uint64_t key;
-  if (is_floating(a.type)) {
-    key = ordered_bits(a.type == DType::kF64 ? cuda::at<double>(a.x, at)
-                                             : static_cast<double>(load<float>(a.type, a.x, at)));
-  } else if (a.type == DType::kU64) {
-    key = cuda::at<uint64_t>(a.x, at);
-  } else {
-    key = static_cast<uint64_t>(load<int64_t>(a.type, a.x, at)) ^ uint64_t { 1 } << 63;
-  }
+  const uint64_t key = ordered_bits(a.type, a.x, at);
   a.keys[i] = a.descending ? ~key : key;
   a.values[i] = i;
 }

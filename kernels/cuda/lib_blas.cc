@@ -4,13 +4,16 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <mutex>
 #include <vector>
 
+#include "rutile/core/device_runtime.h"
+#include "rutile/core/device_settings.h"
+#include "rutile/core/tensor.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/cuda/libraries.h"
 #include "rutile/kernels/cuda/runtime.h"
+#include "rutile/kernels/cuda/tune.h"
 #include "rutile/kernels/matmul_shape.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/post_ops.h"
@@ -96,15 +99,6 @@ bool data_type(DType t, cudaDataType_t* out) {
     default:
       return false;
   }
-}
-
-// TF32 rounds the factors of f32 products to 10 bits: only where the user asks for it.
-bool tf32() {
-  static const bool on = [] {
-    const char* v = std::getenv("RUTILE_TF32");
-    return v && v[0] == '1';
-  }();
-  return on;
 }
 
 // Column-major for the library: its first factor is our b, its second our a, the result's rows are
@@ -246,9 +240,10 @@ Status make_layout(const Matrix& m, int64_t batch, cublasLtMatrixLayout_t* out) 
 Status make_desc(const Product& p, bool wide, cublasLtMatmulDesc_t* out) {
   const Api& lt = api();
   const bool single = p.first.type == CUDA_R_32F;
-  const cublasComputeType_t compute = wide               ? CUBLAS_COMPUTE_64F
-                                      : single && tf32() ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                                         : CUBLAS_COMPUTE_32F;
+  const cublasComputeType_t compute = wide ? CUBLAS_COMPUTE_64F
+                                      : single && device_settings().tf32_matmul
+                                          ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                          : CUBLAS_COMPUTE_32F;
   RUTILE_LT_TRY(lt.cublasLtMatmulDescCreate(out, compute, wide ? CUDA_R_64F : CUDA_R_32F));
   const auto set = [&](cublasLtMatmulDescAttributes_t what, const auto& value) {
     return status_of(lt.cublasLtMatmulDescSetAttribute(*out, what, &value, sizeof(value)));
@@ -260,9 +255,11 @@ Status make_desc(const Product& p, bool wide, cublasLtMatmulDesc_t* out) {
   return p.bias ? set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, p.bias_type) : Status();
 }
 
-// The algorithm that the library expects to be the fastest for pointers of this alignment.
-Status choose(const LtPlan& p, cublasLtHandle_t handle, uint32_t alignment,
-              cublasLtMatmulAlgo_t* algo, size_t* bytes) {
+using Found = std::vector<cublasLtMatmulHeuristicResult_t>;
+
+// The algorithms that the library expects to be the fastest for pointers of this alignment.
+Status candidates(const LtPlan& p, cublasLtHandle_t handle, uint32_t alignment, int most,
+                  Found* all) {
   const Api& lt = api();
   cublasLtMatmulPreference_t made = nullptr;
   RUTILE_LT_TRY(lt.cublasLtMatmulPreferenceCreate(&made));
@@ -278,13 +275,12 @@ Status choose(const LtPlan& p, cublasLtHandle_t handle, uint32_t alignment,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
     RUTILE_RETURN_IF_ERROR(set(what, alignment));
   }
-  cublasLtMatmulHeuristicResult_t best{};
+  all->resize(static_cast<size_t>(most));
   int found = 0;
   RUTILE_LT_TRY(lt.cublasLtMatmulAlgoGetHeuristic(handle, p.desc, p.first, p.second, p.result,
-                                                  p.result, made, 1, &best, &found));
+                                                  p.result, made, most, all->data(), &found));
   if (found == 0) return Status(ErrorCode::kUnsupported, "cuBLASLt has no algorithm for the call");
-  *algo = best.algo;
-  *bytes = best.workspaceSize;
+  all->resize(static_cast<size_t>(found));
   return Status();
 }
 
@@ -299,11 +295,8 @@ Status place_bias(const LtPlan& p, const KernelArgs& k, const void** bias) {
                                        cuda_stream(k.stream)));
 }
 
-Status run(const Plan& plan, const KernelArgs& k) {
-  const auto& p = static_cast<const LtPlan&>(plan);
+Status queue(const LtPlan& p, const KernelArgs& k, const cublasLtMatmulAlgo_t& algo, size_t bytes) {
   const Api& lt = api();
-  const bool fast = p.has_fast && aligned(k.in[0]) && aligned(k.in[1]) && aligned(k.out[0]);
-  if (!fast && !p.has_any) return p.tiles->run(*p.tiles, k);
   cublasLtHandle_t handle = nullptr;
   RUTILE_RETURN_IF_ERROR(handle_of(p.device, &handle));
   // A descriptor of its own for the pointer of the bias: plans are shared by threads.
@@ -319,9 +312,59 @@ Status run(const Plan& plan, const KernelArgs& k) {
   const void* alpha = p.wide ? static_cast<const void*>(&one) : &one_f;
   const void* beta = p.wide ? static_cast<const void*>(&zero) : &zero_f;
   return status_of(lt.cublasLtMatmul(handle, &own, alpha, k.in[1], p.first, k.in[0], p.second, beta,
-                                     k.out[0], p.result, k.out[0], p.result,
-                                     fast ? &p.fast : &p.any, k.workspace,
-                                     fast ? p.fast_bytes : p.any_bytes, cuda_stream(k.stream)));
+                                     k.out[0], p.result, k.out[0], p.result, &algo, k.workspace,
+                                     bytes, cuda_stream(k.stream)));
+}
+
+// Times all that was found on memory of its own; the first where nothing can be timed.
+size_t fastest_of(const LtPlan& p, const CallMeta& c, const Found& all) {
+  DeviceRuntime& runtime = device_runtime(c.in(0).device);
+  const DeviceFns& fns = runtime.fns();
+  const int device = runtime.device().index;
+  std::vector<Ref<Storage>> pieces;
+  const auto piece = [&](size_t bytes) {
+    pieces.push_back(Storage::allocate(bytes + 256, runtime.device()));
+    return pieces.back()->data();
+  };
+  std::vector<void*> in;
+  for (const TensorMeta* m : c.inputs) {
+    in.push_back(m ? piece(static_cast<size_t>(m->nbytes())) : nullptr);
+  }
+  void* out[] = {piece(static_cast<size_t>(c.out().nbytes()))};
+  const KernelArgs k{in.data(), out, piece(kWorkspace), runtime.stream()};
+  Event begin = nullptr, end = nullptr;
+  if (!fns.event_create(device, &begin).ok() || !fns.event_create(device, &end).ok()) return 0;
+  const auto time = [&](int i, float* ms) {
+    const auto& way = all[static_cast<size_t>(i)];
+    RUTILE_RETURN_IF_ERROR(fns.event_record(device, begin, k.stream));
+    RUTILE_RETURN_IF_ERROR(queue(p, k, way.algo, way.workspaceSize));
+    RUTILE_RETURN_IF_ERROR(fns.event_record(device, end, k.stream));
+    RUTILE_RETURN_IF_ERROR(fns.event_sync(device, end));
+    return fns.event_ms(device, begin, end, ms);
+  };
+  const int best = fastest(static_cast<int>(all.size()), time);
+  (void)fns.event_destroy(device, begin);
+  (void)fns.event_destroy(device, end);
+  return best < 0 ? 0 : static_cast<size_t>(best);
+}
+
+Status choose(const LtPlan& p, const CallMeta& c, cublasLtHandle_t handle, uint32_t alignment,
+              cublasLtMatmulAlgo_t* algo, size_t* bytes) {
+  constexpr int kTried = 8;
+  const bool tune = device_settings().autotune;
+  Found all;
+  RUTILE_RETURN_IF_ERROR(candidates(p, handle, alignment, tune ? kTried : 1, &all));
+  const auto& best = all[tune && all.size() > 1 ? fastest_of(p, c, all) : 0];
+  *algo = best.algo;
+  *bytes = best.workspaceSize;
+  return Status();
+}
+
+Status run(const Plan& plan, const KernelArgs& k) {
+  const auto& p = static_cast<const LtPlan&>(plan);
+  const bool fast = p.has_fast && aligned(k.in[0]) && aligned(k.in[1]) && aligned(k.out[0]);
+  if (!fast && !p.has_any) return p.tiles->run(*p.tiles, k);
+  return queue(p, k, fast ? p.fast : p.any, fast ? p.fast_bytes : p.any_bytes);
 }
 
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
@@ -339,9 +382,9 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   RUTILE_RETURN_IF_ERROR(make_layout(product.first, product.batch, &p->first));
   RUTILE_RETURN_IF_ERROR(make_layout(product.second, product.batch, &p->second));
   RUTILE_RETURN_IF_ERROR(make_layout(product.result, product.batch, &p->result));
-  p->has_fast = choose(*p, handle, 16, &p->fast, &p->fast_bytes).ok();
+  p->has_fast = choose(*p, c, handle, 16, &p->fast, &p->fast_bytes).ok();
   const auto size = static_cast<uint32_t>(dtype_size(c.in(0).dtype));
-  Status any = choose(*p, handle, size, &p->any, &p->any_bytes);
+  Status any = choose(*p, c, handle, size, &p->any, &p->any_bytes);
   p->has_any = any.ok();
   if (!p->has_any) {
     if (!p->has_fast || c.op == &ops::kLinearAct) return any;

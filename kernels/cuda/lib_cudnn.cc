@@ -13,10 +13,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include "rutile/core/device_runtime.h"
+#include "rutile/core/device_settings.h"
+#include "rutile/core/tensor.h"
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/cuda/elementwise.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/cuda/libraries.h"
+#include "rutile/kernels/cuda/plan_store.h"
 #include "rutile/kernels/cuda/realign.h"
 #include "rutile/kernels/cuda/runtime.h"
 #include "rutile/kernels/cuda/thread_handles.h"
@@ -82,14 +86,6 @@ Status handle_of(int device, cudnnHandle_t* out) {
   return ThreadHandles<cudnnHandle_t>::get(device, out, make_handle);
 }
 
-bool tf32() {
-  static const bool on = [] {
-    const char* v = std::getenv("RUTILE_TF32");
-    return v && v[0] == '1';
-  }();
-  return on;
-}
-
 Status run(const Plan& plan, const KernelArgs& k) {
   const auto& p = static_cast<const CudnnPlan&>(plan);
   cudnnHandle_t handle = nullptr;
@@ -114,7 +110,82 @@ Status run(const Plan& plan, const KernelArgs& k) {
   return e.is_bad() ? Status(ErrorCode::kRuntime, cat("cuDNN: ", e.get_message())) : Status();
 }
 
-Status build(CudnnPlan* p, bool single) {
+// Memory for what a graph reads and writes while its plans are timed.
+struct Scratch {
+  std::vector<Ref<Storage>> pieces;
+  std::unordered_map<int64_t, void*> pointers;
+  void add(int64_t uid, const TensorMeta& m, Device device) {
+    pieces.push_back(Storage::allocate(static_cast<size_t>(m.nbytes()) + 256, device));
+    pointers[uid] = pieces.back()->data();
+  }
+};
+
+// Builds all plans there are and puts the fastest on this machine in front.
+Status tune(CudnnPlan* p, const CallMeta& c, cudnnHandle_t handle) {
+  RUTILE_RETURN_IF_ERROR(status_of(p->graph.build_plans(handle, fe::BuildPlanPolicy_t::ALL)));
+  const Device device = c.in(0).device;
+  Scratch scratch;
+  for (const int i : p->inputs) scratch.add(input_uid(i), c.in(i), device);
+  for (const int i : p->outputs) scratch.add(output_uid(i), c.out(i), device);
+  const auto bytes = static_cast<size_t>(p->graph.get_autotune_workspace_size());
+  const Ref<Storage> workspace = Storage::allocate(bytes + 256, device);
+  DeviceRuntime& runtime = device_runtime(device);
+  if (const cudnnStatus_t s = fe::detail::set_stream(handle, cuda_stream(runtime.stream()));
+      s != CUDNN_STATUS_SUCCESS) {
+    return Status(ErrorCode::kRuntime, cat("cuDNN: ", fe::detail::get_error_string(s)));
+  }
+  Status s = status_of(p->graph.autotune(handle, scratch.pointers, workspace->data()));
+  RUTILE_RETURN_IF_ERROR(runtime.fns().stream_sync(device.index, runtime.stream()));
+  return s;
+}
+
+// ---- Plans in files -----------------------------------------------------------------------------
+
+const PlanStore& plan_store() {
+  static const PlanStore* const store = new PlanStore(plan_folder("cudnn"));
+  return *store;
+}
+
+// All that decides what cuDNN chooses.
+std::string key_of(const CallMeta& c) {
+  static const size_t version =
+      reinterpret_cast<size_t (*)()>(library_symbol(open_library(kFile), "cudnnGetVersion"))();
+  const DeviceInfo& info = device_runtime(c.in(0).device).info();
+  const DeviceSettings s = device_settings();
+  std::string key =
+      cat(c.op->name, " | cuDNN ", version, ", headers ", CUDNN_FRONTEND_VERSION, " | ", info.name,
+          " ", info.compute_major, ".", info.compute_minor, " ", info.multiprocessors, " | tf32 ",
+          s.tf32_conv, ", tuned ", s.autotune, " | ");
+  if (c.op->attrs) key += attrs_to_string(*c.op->attrs, c.attrs, /*all=*/true);
+  const auto add = [&key](const TensorMeta* m) {
+    key += m ? cat(" ", dtype_name(m->dtype), to_string(m->shape), to_string(m->strides)) : " none";
+  };
+  for (const TensorMeta* m : c.inputs) add(m);
+  key += " ->";
+  for (const TensorMeta& m : c.outputs) add(&m);
+  return key;
+}
+
+// False where there is no plan that this cuDNN takes; the graph is as new then.
+bool restore(CudnnPlan* p, const std::string& key) {
+  std::vector<uint8_t> data;
+  if (!plan_store().find(key, &data)) return false;
+  cudnnHandle_t handle = nullptr;
+  if (!handle_of(p->device, &handle).ok()) return false;
+  try {
+    int64_t bytes = 0;
+    fe::graph::Graph graph;
+    if (graph.deserialize(handle, data).is_bad()) return false;
+    if (graph.get_workspace_size(bytes).is_bad()) return false;
+    p->graph = std::move(graph);
+    p->workspace_bytes = static_cast<size_t>(bytes);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+Status build(CudnnPlan* p, const CallMeta& c, bool single) {
   cudnnHandle_t handle = nullptr;
   RUTILE_RETURN_IF_ERROR(handle_of(p->device, &handle));
   RUTILE_RETURN_IF_ERROR(status_of(p->graph.validate()));
@@ -122,13 +193,17 @@ Status build(CudnnPlan* p, bool single) {
   RUTILE_RETURN_IF_ERROR(
       status_of(p->graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK})));
   std::vector<fe::NumericalNote_t> refused{fe::NumericalNote_t::NONDETERMINISTIC};
-  if (single && !tf32()) {
+  if (single && !device_settings().tf32_conv) {
     refused.push_back(fe::NumericalNote_t::TENSOR_CORE);
     refused.push_back(fe::NumericalNote_t::DOWN_CONVERT_INPUTS);
   }
   p->graph.deselect_numeric_notes(refused);
   RUTILE_RETURN_IF_ERROR(status_of(p->graph.check_support(handle)));
-  RUTILE_RETURN_IF_ERROR(status_of(p->graph.build_plans(handle)));
+  if (device_settings().autotune) {
+    RUTILE_RETURN_IF_ERROR(tune(p, c, handle));
+  } else {
+    RUTILE_RETURN_IF_ERROR(status_of(p->graph.build_plans(handle)));
+  }
   int64_t bytes = 0;
   RUTILE_RETURN_IF_ERROR(status_of(p->graph.get_workspace_size(bytes)));
   p->workspace_bytes = static_cast<size_t>(bytes);
@@ -196,12 +271,17 @@ Status make_cudnn_plan(const CallMeta& c, const std::function<void(CudnnPlan*)>&
   auto p = std::make_unique<CudnnPlan>();
   p->run = run;
   p->device = c.in(0).device.index;
+  const std::string key = key_of(c);
   const bool wide = c.in(0).dtype == DType::kF64;
   p->graph.set_compute_data_type(wide ? fe::DataType_t::DOUBLE : fe::DataType_t::FLOAT)
       .set_intermediate_data_type(wide ? fe::DataType_t::DOUBLE : fe::DataType_t::FLOAT);
   try {
     describe(p.get());
-    RUTILE_RETURN_IF_ERROR(build(p.get(), c.in(0).dtype == DType::kF32));
+    if (!restore(p.get(), key)) {
+      RUTILE_RETURN_IF_ERROR(build(p.get(), c, c.in(0).dtype == DType::kF32));
+      std::vector<uint8_t> data;
+      if (!p->graph.serialize(data).is_bad()) plan_store().put(key, data);
+    }
   } catch (const std::exception& e) {
     return Status(ErrorCode::kUnsupported, cat("cuDNN: ", e.what()));
   }

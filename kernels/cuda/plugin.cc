@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "rutile/core/device_plugin.h"
+#include "rutile/core/stream_sharing.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/cuda/runtime.h"
 #include "rutile_build_id.h"
@@ -198,6 +199,19 @@ Status event_ms(int device, Event from, Event to, float* ms) {
   return status_of(cudaEventElapsedTime(ms, event_of(from), event_of(to)));
 }
 
+uintptr_t native_stream(Stream s) { return reinterpret_cast<uintptr_t>(cuda_stream(s)); }
+// DLPack's numbers: 1 is the legacy default stream, 2 that of the thread, as the runtime has them.
+cudaStream_t other_stream(uintptr_t native) { return reinterpret_cast<cudaStream_t>(native); }
+static_assert(sizeof(uintptr_t) == sizeof(cudaStream_t));
+Status native_wait(int device, uintptr_t native, Event e) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaStreamWaitEvent(other_stream(native), event_of(e), 0));
+}
+Status native_record(int device, Event e, uintptr_t native) {
+  RUTILE_CUDA_TRY(use(device));
+  return status_of(cudaEventRecord(event_of(e), other_stream(native)));
+}
+
 Status copy(int device, void* to, const void* from, size_t bytes, CopyKind kind, Stream s) {
   RUTILE_CUDA_TRY(use(device));
   const cudaMemcpyKind way = kind == CopyKind::kToDevice ? cudaMemcpyHostToDevice
@@ -263,6 +277,9 @@ const DeviceFns kFns = {
     .graph_destroy = graph_destroy,
 };
 
+const StreamSharing kSharing = {
+    .number = native_stream, .wait = native_wait, .record = native_record};
+
 // Which driver is there: the first thing that is missing, in words.
 Status check_driver() {
   int driver = 0;
@@ -324,6 +341,7 @@ RUTILE_API rutile::Status rutile_plugin_init(rutile::PluginHost& host) noexcept 
   try {
     RUTILE_RETURN_IF_ERROR(cuda::check_driver());
     cuda::register_rows();
+    set_stream_sharing(DeviceType::kCuda, &cuda::kSharing);
     return host.add_device(&cuda::kFns);
   } catch (const std::exception& e) {
     return Status(ErrorCode::kInternal, e.what());

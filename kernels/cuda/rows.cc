@@ -54,6 +54,14 @@ void register_rows() {
   register_generated();
   register_fused();
   register_columns();
+  register_taps();
+  register_order();
+  register_linalg();
+  register_fft();
+  register_ctc();
+  register_complex();
+  register_draws();
+  register_grid();
 }
 
 }  // namespace rutile::cuda

@@ -34,4 +34,23 @@ inline int key_bits(int64_t size) {
   return static_cast<int>(std::bit_width(static_cast<uint64_t>(size)));
 }
 
+// Sorts each of `lines` lines of elements: `values` are then their numbers, line by line. `keys`
+// has no room yet.
+inline Status sort_lines(const SortRoom& room, SortKeysArgs keys, int64_t lines, void* w,
+                         Stream stream, const int64_t** values) {
+  keys.keys = room.keys_in(w);
+  keys.values = room.values_in(w);
+  RUTILE_RETURN_IF_ERROR(launch_status(launch_sort_keys(keys, stream)));
+  RUTILE_RETURN_IF_ERROR(room.sort(w, 64, stream));
+  *values = room.values(w);
+  if (lines <= 1) return Status();
+  // A second, stable, sort brings the elements of each line together.
+  RUTILE_RETURN_IF_ERROR(launch_status(
+      launch_line_keys({room.values(w), room.keys_in(w), keys.n, keys.length}, stream)));
+  *values = room.values_in(w);
+  return launch_status(sort_pairs(room.at(w, 4), room.own, room.keys_in(w), room.keys(w),
+                                  room.values(w), room.values_in(w), keys.n, key_bits(lines),
+                                  stream));
+}
+
 }  // namespace rutile::cuda

@@ -32,6 +32,10 @@ def test_expected_files(prefix):
                  "share/doc/rutile/LICENSE"):
         assert (prefix / name).exists(), name
     assert (prefix / "lib/librutile.so").is_symlink()
+    for plugin in ("gloo", "nccl", "cuda"):
+        name = f"lib/librutile_{plugin}.so"
+        assert (prefix / name).exists() == (BUILD / name).exists(), name
+    assert not (prefix / "lib/librutile_fake.so").exists()  # for tests
 
 
 def test_no_absolute_path(prefix):

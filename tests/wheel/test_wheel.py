@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wheel: what is in it, and that it works away from the tree it was built from."""
 
+import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -140,3 +142,26 @@ def test_libraries(python, tmp_path):
         assert re.match(r"lib(c|m|z|stdc\+\+|gcc_s|pthread|dl|rt)\.so", name[0]), out
     exported = run("nm", "-D", "--defined-only", f"{folder}/lib/librutile.so.0.1")
     assert not re.search(r"dnnl|nlohmann|Eigen", exported)
+
+
+def test_wheel_of_the_gpu_plugin(python, tmp_path):
+    """It lies beside the library of the other wheel, is of its build, and finds what it needs or says what is missing."""
+    build = pathlib.Path(os.environ.get("RUTILE_BUILD", ROOT / "build/release"))
+    if not (build / "lib/librutile_cuda.so").exists():
+        pytest.skip("librutile_cuda.so is not built: there is no nvcc 13")
+    run(sys.executable, ROOT / "tools/wheel.py", "--cuda", "--build", build, "--out", tmp_path)
+    [path] = tmp_path.glob("*.whl")
+    assert re.fullmatch(r"rutile_cu13-\d+\.\d+\.\d+-py3-none-manylinux_2_\d+_x86_64\.whl", path.name)
+    assert path.stat().st_size < MAX_MB * 1e6
+    with zipfile.ZipFile(path) as file:
+        [metadata] = [n for n in file.namelist() if n.endswith(".dist-info/METADATA")]
+        text = file.read(metadata).decode()
+        assert [n for n in file.namelist() if n.endswith(".so")] == ["rutile/lib/librutile_cuda.so"]
+    assert "Name: rutile-cu13\n" in text and "Requires-Dist: nvidia-cudnn-cu13" in text and "Requires-Dist: rutile==" in text
+    run(python, "-m", "pip", "install", "--no-deps", "--no-index", "--disable-pip-version-check", "-q", path)
+    try:
+        text = run(python, "-m", "rutile", "doctor", cwd=tmp_path)
+        assert re.search(r"^plugin cuda +/.*site-packages/rutile/lib/librutile_cuda\.so$", text, re.MULTILINE), text
+        assert re.search(r"^GPU.*(driver|GiB)", text, re.MULTILINE), text
+    finally:
+        run(python, "-m", "pip", "uninstall", "-y", "-q", "rutile-cu13")
