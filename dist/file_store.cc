@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "rutile/core/interrupt.h"
-#include "rutile/dist/sha256.h"
+#include "rutile/dist/secret.h"
 #include "rutile/dist/store.h"
 
 namespace rutile::dist {

@@ -13,7 +13,6 @@
 #include "rutile/core/thread.h"
 #include "rutile/dist/backend.h"
 #include "rutile/dist/process_group.h"
-#include "rutile/dist/sha256.h"
 #include "rutile/dist/store.h"
 
 namespace rutile::dist {
@@ -112,11 +111,8 @@ struct Prefixed final : Store {
 
 // Of a group's keys: nobody uses it twice.
 std::string prefix_of(World& w, const std::string& name, const std::vector<int>& ranks) {
-  std::string list;
-  for (const int r : ranks) list += cat(r, ",");
-  uint64_t number = 0;
-  const Digest digest = sha256(list);
-  std::memcpy(&number, digest.data(), sizeof number);
+  uint64_t number = 0xcbf29ce484222325u;  // FNV-1a: keys are short
+  for (const int r : ranks) number = (number ^ static_cast<uint64_t>(r + 1)) * 0x100000001b3u;
   return cat("group/", name, "/", number, ".", w.made[{name, ranks}]++, "/");
 }
 
@@ -197,7 +193,9 @@ std::string own_address(const World& w) {
 
 void share_threads(const LaunchInfo& info) {
   if (std::getenv("RUTILE_NUM_THREADS") || std::getenv("OMP_NUM_THREADS")) return;
-  set_num_threads(std::max(1, default_num_threads() / std::max(1, info.local_size)));
+  // Never more than it has: one that was forked has one.
+  const int share = std::max(1, default_num_threads() / std::max(1, info.local_size));
+  set_num_threads(std::min(num_threads(), share));
 }
 
 Status join(World& w) {

@@ -151,6 +151,15 @@ std::string first_host(const std::string& nodelist) {
   return prefix + nodelist.substr(end + 1, stop - end - 1) + suffix;
 }
 
+int restart_count() {
+  for (const char* name : {"TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"}) {
+    int n = 0;
+    const char* text = variable(name);
+    if (text && parse_number(name, text, 0, kMost, &n).ok()) return n;
+  }
+  return 0;
+}
+
 Status read_launch(LaunchInfo* info) {
   *info = LaunchInfo();
   if (const char* v = variable("RUTILE_SOCKET_IFNAME")) info->interface = v;
@@ -173,6 +182,8 @@ Status read_launch(LaunchInfo* info) {
       return value_error(cat("RUTILE_STORE='", store, "' expects file:///path/of/a/folder"));
     }
     info->folder = store + 7;
+    // Each start of a job meets in a folder that nobody has used.
+    if (const int n = restart_count(); n > 0) info->folder += cat("/restart-", n);
     return Status();
   }
   return info->size == 1 ? Status() : read_meeting_point(info);

@@ -40,6 +40,12 @@ struct LaunchInfo {
 // is no number or out of range, or a secret that is empty.
 RUTILE_API Status read_launch(LaunchInfo* info);
 
+// How often the launcher has started this job before, because a rank failed: of torchrun,
+// rutile.launch and the programs' --restarts TORCHELASTIC_RESTART_COUNT, of Slurm's requeue
+// SLURM_RESTART_COUNT. 0 where nothing says so, as in an MPIJob, whose programs look for a
+// checkpoint whenever they start.
+RUTILE_API int restart_count();
+
 // "node[03-05,07],login" -> "node03"
 RUTILE_API std::string first_host(const std::string& nodelist);
 

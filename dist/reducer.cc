@@ -38,8 +38,16 @@ struct GradientReducer::Impl : std::enable_shared_from_this<GradientReducer::Imp
   std::vector<Filling> filling;
   std::vector<char> present;  // by parameter: 0 where this rank has no gradient
   size_t next = 0;            // buckets start in their order, which all ranks share
+  // The gradients that hooks handed over, by parameter, and in which order. Held, so that nothing
+  // else comes to lie at their place.
+  std::vector<Tensor> seen;
+  std::vector<size_t> order;
+  bool attached = false;  // hooks see this step's gradients
+  bool ordered = false;   // buckets are in the order in which gradients become ready
 
-  void make_buckets();
+  void make_buckets(const std::vector<size_t>& in_order);
+  void keep_order();
+  bool replaced(const std::vector<Tensor>& grads) const;
   int64_t segment_of(size_t parameter) const;
   size_t riders(size_t b) const;
   void begin();
@@ -54,17 +62,20 @@ int64_t GradientReducer::Impl::segment_of(size_t parameter) const {
   return std::upper_bound(s.begin(), s.end(), static_cast<int64_t>(parameter)) - s.begin();
 }
 
-void GradientReducer::Impl::make_buckets() {
+void GradientReducer::Impl::make_buckets(const std::vector<size_t>& in_order) {
+  buckets.clear();
+  members.clear();
   place.resize(metas.size());
   double room = 0;
   int64_t segment = -1;
-  for (size_t i = metas.size(); i-- > 0;) {
+  for (const size_t i : in_order) {
     const TensorMeta& m = metas[i];
     const double mb =
         static_cast<double>(m.numel()) * static_cast<double>(dtype_size(m.dtype)) / 1e6;
     const bool full = options.split.empty() ? mb > room : segment_of(i) != segment;
     if (buckets.empty() || full || buckets.back().dtype != m.dtype) {
-      room = buckets.empty() ? options.first_bucket_mb : options.bucket_mb;
+      room = buckets.empty() ? std::min(options.first_bucket_mb, options.bucket_mb)
+                             : options.bucket_mb;
       segment = segment_of(i);
       buckets.emplace_back().dtype = m.dtype;
     }
@@ -79,14 +90,46 @@ void GradientReducer::Impl::make_buckets() {
 }
 
 // Behind the gradients of the last bucket, a number for each parameter: more than 0 if any rank has
-// a gradient of it. When that bucket starts, the rank knows of all its gradients.
+// a gradient of it; and one that is more than 0 if any rank has not seen in which order its
+// gradients became ready. When that bucket starts, the rank knows of all its gradients.
 size_t GradientReducer::Impl::riders(size_t b) const {
-  return b + 1 == buckets.size() && is_floating(buckets[b].dtype) ? metas.size() : 0;
+  return b + 1 == buckets.size() && is_floating(buckets[b].dtype) ? metas.size() + 1 : 0;
+}
+
+// From the second step on buckets hold what becomes ready one after the other, by the order that
+// rank 0 saw in the first.
+void GradientReducer::Impl::keep_order() {
+  ordered = true;
+  if (!options.split.empty()) return;
+  std::vector<char> there(metas.size(), 0);
+  for (const size_t i : order) there[i] = 1;
+  for (size_t i = metas.size(); i-- > 0;) {
+    if (!there[i]) order.push_back(i);
+  }
+  std::vector<int64_t> numbers(order.begin(), order.end());
+  throw_if_error(group->run({.kind = CollectiveKind::kBroadcast,
+                             .dtype = DType::kI64,
+                             .shape = {static_cast<int64_t>(numbers.size())},
+                             .in = numbers.data(),
+                             .out = numbers.data()}));
+  make_buckets({numbers.begin(), numbers.end()});
+}
+
+// Whether somebody changed gradients between backward and finish(): clipped them, for instance.
+bool GradientReducer::Impl::replaced(const std::vector<Tensor>& grads) const {
+  for (size_t i = 0; i < seen.size(); ++i) {
+    if (!seen[i].defined()) continue;
+    if (!grads[i].defined() || grads[i].impl()->data != seen[i].impl()->data) return true;
+  }
+  return false;
 }
 
 void GradientReducer::Impl::begin() {
   drain();
   present.assign(metas.size(), 1);
+  seen.assign(metas.size(), {});
+  order.clear();
+  attached = false;
   group = communicator(options.group);
   filling.assign(buckets.size(), {});
   for (size_t b = 0; b < buckets.size(); ++b) {
@@ -121,7 +164,8 @@ void GradientReducer::Impl::start(size_t b) {
   Filling& f = filling[b];
   void* data = f.flat.impl()->data;
   if (const size_t n = riders(b); n > 0) {
-    const std::vector<float> flags(present.begin(), present.end());
+    std::vector<float> flags(present.begin(), present.end());
+    flags.push_back(attached ? 0.0f : 1.0f);
     const Tensor sent =
         ops::cast(Tensor::from<float>(std::span<const float>(flags), {static_cast<int64_t>(n)}),
                   f.flat.dtype());
@@ -148,6 +192,7 @@ void GradientReducer::Impl::drain() {
       std::any_of(filling.begin(), filling.end(), [](const Filling& f) { return f.started; });
   if (any && group) group->drain();
   filling.clear();
+  seen.clear();
 }
 
 GradientReducer::GradientReducer(std::vector<TensorMeta> parameters, ReducerOptions options)
@@ -164,7 +209,10 @@ GradientReducer::GradientReducer(std::vector<TensorMeta> parameters, ReducerOpti
   impl_->metas = std::move(parameters);
   impl_->options = std::move(options);
   std::sort(impl_->options.split.begin(), impl_->options.split.end());
-  impl_->make_buckets();
+  // Until it is known better: from the last parameter to the first.
+  std::vector<size_t> order(impl_->metas.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = order.size() - 1 - i;
+  impl_->make_buckets(order);
 }
 
 GradientReducer::~GradientReducer() { impl_->drain(); }
@@ -176,12 +224,15 @@ void GradientReducer::attach(GradScope& scope, std::span<const Tensor> watched,
                              std::span<const size_t> index) {
   if (call_modes().trace || communicator(impl_->options.group)->size() == 1) return;
   impl_->begin();
+  impl_->attached = true;
   for (size_t k = 0; k < watched.size(); ++k) {
     const size_t parameter = index.empty() ? k : index[k];
     // A hook that outlives the step it was made for does nothing.
     scope.add_hook(watched[k], [p = std::weak_ptr<Impl>(impl_), parameter](const Tensor& g) {
       const std::shared_ptr<Impl> impl = p.lock();
       if (!impl || impl->filling.empty() || g.is_symbolic()) return Tensor();
+      if (!impl->seen[parameter].defined()) impl->order.push_back(parameter);
+      impl->seen[parameter] = g;
       impl->add(parameter, g);
       impl->start_ready();
       return Tensor();
@@ -217,7 +268,15 @@ void GradientReducer::finish(std::vector<Tensor>* grads) {
   }
   if (communicator(m.options.group)->size() == 1) return;
   if (call_modes().trace) return record(m.options, m.place, grads);
-  if (m.filling.empty()) m.begin();
+  if (m.filling.empty()) {
+    m.begin();
+  } else if (m.replaced(*grads)) {
+    std::vector<size_t> order = std::move(m.order);
+    m.begin();
+    m.order = std::move(order);
+    m.attached = true;
+  }
+  bool learn = false;
   for (size_t b = 0; b < m.buckets.size(); ++b) {
     for (const size_t i : m.buckets[b].members) {
       const Tensor& g = (*grads)[i];
@@ -243,12 +302,15 @@ void GradientReducer::finish(std::vector<Tensor>* grads) {
     const std::vector<float> any =
         ops::cast(ops::slice_axis(flat, 0, bucket.numel, flat.numel()), DType::kF32)
             .to_vector<float>();
-    for (size_t i = 0; i < any.size(); ++i) m.present[i] = any[i] > 0;
+    for (size_t i = 0; i < grads->size(); ++i) m.present[i] = any[i] > 0;
+    learn = !m.ordered && any.back() == 0;
   }
   for (size_t i = 0; i < grads->size(); ++i) {
     if (!m.present[i]) (*grads)[i] = Tensor();
   }
   m.filling.clear();
+  m.seen.clear();
+  if (learn) m.keep_order();
   m.group.reset();  // a reducer that outlives its job keeps no group
 }
 

@@ -36,11 +36,17 @@ struct ReducerOptions {
   std::vector<int64_t> split = {};
   // nn::TrainStep compares the parameters of all ranks after so many steps each; 0: never.
   int64_t check_every = 0;
+  // nn::TrainStep keeps the optimizer's states in shards, one on each rank of the group; those of
+  // smaller parameters than the threshold stay whole (nn/optim/sharding.h).
+  bool shard_optimizer = false;
+  double shard_threshold_kb = 64;
 };
 
 class RUTILE_API GradientReducer {
  public:
-  // `parameters` in the order of their use in forward, as far as that is known.
+  // `parameters` in the order of their use in forward, as far as that is known: gradients become
+  // ready from the last to the first. From the second step on buckets follow the order that rank 0
+  // saw in the first (without `split`).
   GradientReducer(std::vector<TensorMeta> parameters, ReducerOptions options = {});
   ~GradientReducer();
   GradientReducer(const GradientReducer&) = delete;
@@ -53,6 +59,7 @@ class RUTILE_API GradientReducer {
   // Entry i is the gradient of parameter i, empty for one that has none; where another rank has
   // one, it counts as zeros here and the result is given on all ranks (of parameters that are
   // floating-point numbers, and not in a trace). The results share memory with one another.
+  // Gradients that were changed since attach() saw them are sent again.
   void finish(std::vector<Tensor>* grads);
   // Parameters by bucket, in the order in which they are sent.
   const std::vector<std::vector<size_t>>& buckets() const;

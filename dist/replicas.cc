@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kMessageBytes = 64 << 20;
 
 uint64_t hash_of(const Tensor& t) {
-  const Tensor plain = ops::contiguous(t);
+  const Tensor plain = ops::contiguous(t.to(kCpu));
   const auto* p = static_cast<const unsigned char*>(plain.numel() ? plain.data() : nullptr);
   const size_t n = static_cast<size_t>(plain.numel()) * dtype_size(plain.dtype());
   uint64_t h = 0x9e3779b97f4a7c15u ^ n;
@@ -43,7 +43,7 @@ void broadcast_states(const NamedStates& states, int root, const std::string& gr
     std::vector<Tensor> lines;
     while (last < states.size() && states[last].second->meta().dtype == t &&
            bytes < kMessageBytes) {
-      const Tensor v = states[last++].second->concrete();
+      const Tensor v = states[last++].second->concrete().to(kCpu);
       bytes += static_cast<size_t>(v.numel()) * dtype_size(t);
       lines.push_back(ops::reshape(v, {-1}));
     }

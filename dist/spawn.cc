@@ -64,8 +64,11 @@ struct Rank {
 
 class Job {
  public:
-  explicit Job(const SpawnOptions& o) : o_(o), ranks_(static_cast<size_t>(o.ranks)) {}
+  // `attempt`: how often the job was started before.
+  Job(const SpawnOptions& o, int attempt)
+      : o_(o), attempt_(attempt), ranks_(static_cast<size_t>(o.ranks)) {}
   int run();
+  bool stopped() const { return stopped_; }  // by a signal to this process
 
  private:
   void start(Rank& r, int local);
@@ -80,6 +83,8 @@ class Job {
   }
 
   SpawnOptions o_;
+  int attempt_ = 0;
+  bool stopped_ = false;
   std::vector<Rank> ranks_;
   int failed_ = 0;  // exit status of the first
   bool failing_ = false;
@@ -99,6 +104,7 @@ std::vector<std::string> Job::environment(int rank, int local) const {
   v["LOCAL_WORLD_SIZE"] = std::to_string(o_.ranks);
   v["MASTER_ADDR"] = o_.address;
   v["MASTER_PORT"] = std::to_string(o_.port);
+  if (o_.restarts > 0) v["TORCHELASTIC_RESTART_COUNT"] = std::to_string(attempt_);
   v["PYTHONUNBUFFERED"] = "1";
   if (!v.count("RUTILE_NUM_THREADS") && !v.count("OMP_NUM_THREADS")) {
     v["RUTILE_NUM_THREADS"] = std::to_string(std::max(1, default_num_threads() / o_.ranks));
@@ -258,6 +264,7 @@ int Job::run() {
     reap();
     if (const int signal = arrived_signal.exchange(0)) {
       send_signal(signal);
+      stopped_ = true;
       if (!failing_) {
         failing_ = true;
         failed_ = 128 + signal;
@@ -288,13 +295,25 @@ int spawn_ranks(const SpawnOptions& options) {
     throw_error(ErrorCode::kValue,
                 "expects a command, 1 rank or more and a host below the number of hosts");
   }
-  Socket reserved;  // so that nobody else takes the port before rank 0 does
-  if (o.port == 0) {
-    if (o.hosts > 1) throw_error(ErrorCode::kValue, "several hosts need a port that all know");
-    throw_if_error(reserve_port(o.address, &reserved));
-    o.port = port_of(reserved);
+  if (o.restarts < 0) {
+    throw_error(ErrorCode::kValue, cat("restarts expects 0 or more, got ", o.restarts));
   }
-  return Job(o).run();
+  if (o.port == 0 && o.hosts > 1) {
+    throw_error(ErrorCode::kValue, "several hosts need a port that all know");
+  }
+  for (int attempt = 0;; ++attempt) {
+    Socket reserved;  // so that nobody else takes the port before rank 0 does
+    if (options.port == 0) {
+      throw_if_error(reserve_port(o.address, &reserved));
+      o.port = port_of(reserved);
+    }
+    Job job(o, attempt);
+    const int status = job.run();
+    if (status == 0 || job.stopped() || attempt >= o.restarts) return status;
+    const std::string text =
+        cat("rutile: starting the ranks again (", attempt + 1, " of ", o.restarts, " times)\n");
+    (void)!::write(2, text.data(), text.size());
+  }
 }
 
 }  // namespace rutile::dist

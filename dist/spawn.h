@@ -20,6 +20,10 @@ struct SpawnOptions {
   int port = 0;                           // MASTER_PORT; 0: a free one, on one host only
   bool prefix = true;                     // lines come out with "[rank] " in front
   double grace = 5;  // seconds that the others have to end by themselves once a rank has failed
+  // All ranks are started again so many times at most when one fails, with the variable
+  // TORCHELASTIC_RESTART_COUNT as torchrun sets it (restart_count()), at another port where `port`
+  // is 0. Programs go on from their last checkpoint.
+  int restarts = 0;
 };
 
 // Returns when all have ended: 0, or the exit status of the first rank that failed (128 + the

@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "rutile/dist/messages.h"
-#include "rutile/dist/sha256.h"
+#include "rutile/dist/secret.h"
 #include "rutile/dist/store_server.h"
 
 namespace rutile::dist {
@@ -79,7 +79,7 @@ Status TcpStore::greet(const Socket& socket, bool watch, Deadline deadline) {
   if (challenge.kind() != Say::kChallenge || !challenge.ok()) {
     return Status(ErrorCode::kRuntime, "what answers there is no store of Rutile's");
   }
-  if (!same_digest(proof, proof_of(o_.secret, nonce, "server"))) {
+  if (!same_bytes(proof, proof_of(o_.secret, nonce, "server"))) {
     return Status(ErrorCode::kRuntime, "the secret is another one than rank 0's");
   }
   Writer answer(Say::kProof);
@@ -263,6 +263,7 @@ Status open_tcp_store(const StoreOptions& options, std::unique_ptr<Store>* store
 }
 
 Status open_store(const StoreOptions& options, std::unique_ptr<Store>* store) {
+  if (!options.secret.empty()) RUTILE_RETURN_IF_ERROR(open_libcrypto());
   return options.folder.empty() ? open_tcp_store(options, store) : open_file_store(options, store);
 }
 

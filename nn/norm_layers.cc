@@ -1,11 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/nn/norm_layers.h"
 
+#include <algorithm>
+
 #include "rutile/nn/init.h"
 #include "rutile/nn/layer_util.h"
+#include "rutile/ops/communicator.h"
 #include "rutile/ops/norm.h"
+#include "rutile/ops/sync_norm.h"
 
 namespace rutile::nn {
+
+SyncBatchNorm::SyncBatchNorm(int64_t channels, SyncBatchNormOptions o)
+    : BatchNorm2d(channels, {.eps = o.eps, .momentum = o.momentum, .affine = o.affine}),
+      sync_(std::move(o)) {}
+
+Tensor SyncBatchNorm::construct(const Tensor& x) {
+  const int ranks = communicator(sync_.group)->size();
+  if (!training() || ranks == 1) return BatchNorm2d::construct(x);
+  const ops::BatchNormResult r = ops::sync_batch_norm(x, value_or_none(weight), value_or_none(bias),
+                                                      {.eps = sync_.eps, .group = sync_.group});
+  const int64_t channels = std::max<int64_t>(x.dim(1), 1);
+  ops::batch_norm_update_stats(
+      *running_mean(), *running_var(), r.mean, r.rstd,
+      {.momentum = sync_.momentum, .eps = sync_.eps, .count = x.numel() / channels * ranks});
+  return r.y;
+}
 
 GroupNorm::GroupNorm(int64_t groups, int64_t channels, GroupNormOptions o)
     : groups_(groups), channels_(channels), options_(o) {

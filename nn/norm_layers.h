@@ -6,6 +6,8 @@
 //   Tensor y = norm(x);   // f32[4,64,28,28], 8 groups of 8 channels
 #pragma once
 
+#include <string>
+
 #include "rutile/nn/layers.h"
 #include "rutile/ops/group_norm.h"
 
@@ -21,6 +23,27 @@ class RUTILE_API BatchNorm3d : public BatchNorm2d {
  public:
   using BatchNorm2d::BatchNorm2d;
   std::string type_name() const override { return "BatchNorm3d"; }
+};
+
+struct SyncBatchNormOptions {
+  double eps = 1e-5;
+  double momentum = 0.1;  // weight of the batch in the running statistics
+  bool affine = true;
+  std::string group = "world";  // of processes (dist/group.h)
+};
+// Batch norm of [n, c, ...] by the statistics of the batches of all ranks of a group together. In a
+// group of one and in evaluation it is BatchNorm2d. Running statistics move as if every rank had as
+// many samples as this one.
+class RUTILE_API SyncBatchNorm : public BatchNorm2d {
+ public:
+  explicit SyncBatchNorm(int64_t channels, SyncBatchNormOptions options = {});
+  std::string type_name() const override { return "SyncBatchNorm"; }
+
+ protected:
+  Tensor construct(const Tensor& x) override;
+
+ private:
+  SyncBatchNormOptions sync_;
 };
 
 struct GroupNormOptions {

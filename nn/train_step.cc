@@ -82,12 +82,19 @@ struct TrainStep::Impl {
     std::vector<TensorMeta> metas;
     for (const ParameterPtr& p : optimizer->parameters()) metas.push_back(p->meta());
     reducer = std::make_unique<dist::GradientReducer>(std::move(metas), *options.data_parallel);
+    const dist::ReducerOptions& o = *options.data_parallel;
+    if (o.shard_optimizer && !optimizer->sharding()) {
+      optimizer->shard({.group = o.group, .threshold_kb = o.shard_threshold_kb});
+    }
   }
   void start_together() {
     if (!reducer || together) return;
     dist::NamedStates states = net->named_states();
-    const auto& more = optimizer->named_states();
-    states.insert(states.end(), more.begin(), more.end());
+    std::unordered_set<const State*> own;
+    for (const optim::ShardedState& s : optimizer->sharded_states()) own.insert(s.state.get());
+    for (const NamedState& s : optimizer->named_states()) {
+      if (!own.count(s.second.get())) states.push_back(s);
+    }
     dist::broadcast_states(states, 0, options.data_parallel->group);
     together = true;
   }
@@ -323,8 +330,33 @@ std::vector<NamedState> TrainStep::named_states() const {
   return all;
 }
 
+std::vector<optim::ShardedState> TrainStep::sharded_states() const {
+  std::vector<optim::ShardedState> found = impl_->optimizer->sharded_states();
+  for (optim::ShardedState& s : found) s.name = "optimizer." + s.name;
+  return found;
+}
+
 LoadReport TrainStep::load_states(const StateDict& values, bool strict) {
-  return nn::load_states(named_states(), values, strict);
+  const std::vector<optim::ShardedState> sharded = sharded_states();
+  const auto& parallel = impl_->options.data_parallel;
+  const int rank = parallel ? communicator(parallel->group)->rank() : 0;
+  if (rank == 0 && sharded.empty()) return nn::load_states(named_states(), values, strict);
+  StateDict own = values;
+  // Every rank draws numbers of its own; all have drawn equally often.
+  const auto generator = own.find("generator.state");
+  const Tensor now = default_generator().state_ref()->concrete();
+  if (rank > 0 && generator != own.end() && generator->second.dtype() == now.dtype() &&
+      generator->second.shape() == now.shape()) {
+    const uint64_t seed = now.to_vector<uint64_t>()[0];
+    generator->second =
+        Tensor::from<uint64_t>({seed, generator->second.to_vector<uint64_t>()[1]}, {2});
+  }
+  for (const optim::ShardedState& s : sharded) {
+    const auto it = own.find(s.name);
+    if (it == own.end() || !(it->second.shape() == s.shard.shape)) continue;
+    it->second = impl_->optimizer->sharding()->own(s.shard, it->second);
+  }
+  return nn::load_states(named_states(), own, strict);
 }
 
 graph::Compiled* TrainStep::compiled() { return impl_->compiled.get(); }

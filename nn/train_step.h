@@ -78,7 +78,9 @@ class RUTILE_API TrainStep {
   // as "optimizer.*", the loss scale as "loss_scaler.*", averages as "averages.*", gradients that
   // were added up as "accumulated.*", the default generator as "generator.*".
   std::vector<NamedState> named_states() const;
-  // Loads them.
+  // Those of which this rank has a shard only (ReducerOptions::shard_optimizer).
+  std::vector<optim::ShardedState> sharded_states() const;
+  // Loads them. Values of sharded states are the whole ones; each rank takes its shard.
   LoadReport load_states(const StateDict& values, bool strict = true);
   // Null in eager mode and before the first step.
   const graph::CompileReport* report() const;

@@ -51,6 +51,7 @@ def seeds():
              safetensors({"a": entry}, b"x" * 24), safetensors({}, b"")]
     # The XXH64 of nothing.
     marks = {"format": "rutile checkpoint 1", "step": "7", "checksum": "ef46db3751d8e999"}
+    index = {**marks, "format": "rutile checkpoint index 1", "ranks": "1", "shard.0.file": "a", "shard.0.checksum": marks["checksum"]}
     with open(os.path.join(ROOT, "tests/io/data/mindspore.ckpt"), "rb") as file:
         mindspore = file.read()
     return {
@@ -59,7 +60,8 @@ def seeds():
         "gzip": [gzip.compress(b"abc" * 500), gzip.compress(b"a") + gzip.compress(b"b" * 5000)],
         "cifar": [bytes([1]) + bytes(3072)],
         "safetensors": files,
-        "checkpoint": [safetensors({"__metadata__": marks}, b""), safetensors({"__metadata__": marks, "a": entry}, bytes(24))],
+        "checkpoint": [safetensors({"__metadata__": marks}, b""), safetensors({"__metadata__": marks, "a": entry}, bytes(24)),
+                       safetensors({"__metadata__": index}, b""), safetensors({"__metadata__": {**index, "shard.part.m": "2x3"}}, b"")],
         "ckpt": [mindspore, mindspore[:-17]],
         "protobuf": [mindspore[:-17], b"\x08\x96\x01\x12\x03abc\x1a\x02\x08\x01\x25\0\0\x80\x3f\x29" + bytes(8)],
         "records": [record(b"abc") + record(b"") + record(b"x" * 300), record(b"brain.Event:2")[:-3]],

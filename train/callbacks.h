@@ -34,10 +34,15 @@ struct CheckpointCallbackOptions {
   int64_t every_steps = 0;    // 0: by time
   double every_seconds = 60;  // with every_steps == 0
   Metadata metadata = {};     // written into each file beside where training stands
+  // Several ranks (StepOptions::data_parallel) write a checkpoint together, each about as many
+  // bytes. Without it rank 0 writes, unless the optimizer's states are in shards.
+  bool shards = false;
 };
 
 // Saves at the end of each epoch, every so often in between, at the end, and after an interrupt.
-// Metadata: epoch and epoch_step (done), and "data.*", the feed's position.
+// Metadata: epoch and epoch_step (done), ranks, and "data.*", the feed's position.
+// In data-parallel training all ranks have this callback. An interrupt breaks their group: then
+// rank 0 still saves by itself where it has everything, else the last checkpoint counts.
 class RUTILE_API CheckpointCallback final : public Callback {
  public:
   CheckpointCallback(CheckpointFolder folder, CheckpointCallbackOptions options = {});
@@ -46,12 +51,15 @@ class RUTILE_API CheckpointCallback final : public Callback {
   void on_epoch_end(Trainer& trainer, const StepInfo&, double) override { save(trainer); }
   void on_train_end(Trainer& trainer) override { save(trainer); }
   std::string on_interrupt(Trainer& trainer) override;
-  // Nothing is written if the last save was at this very step.
+  // Nothing is written if the last save was at this very step. In data-parallel training all ranks
+  // call it.
   void save(Trainer& trainer);
   // Path of the last save; empty before.
   const std::string& last_path() const { return last_path_; }
 
  private:
+  bool together(Trainer& trainer) const;
+  bool due(Trainer& trainer, const StepInfo& info) const;
   CheckpointFolder folder_;
   CheckpointCallbackOptions options_;
   int64_t last_step_ = -1;
@@ -61,7 +69,8 @@ class RUTILE_API CheckpointCallback final : public Callback {
 
 // Puts everything of a checkpoint in place: states, the feed's position, the step count. Strict:
 // Error{kValue} with a list of what is missing, unexpected or of another shape or dtype, or with
-// what differs in the data.
+// what differs in the data. Another number of ranks may go on where the batches of all ranks
+// together stay the same.
 RUTILE_API void resume(Trainer& trainer, const Checkpoint& checkpoint);
 
 // Calls `fn` after each epoch: an evaluation, for instance.

@@ -11,6 +11,17 @@
 namespace rutile::train {
 
 inline constexpr char kFormat[] = "rutile checkpoint 1";
+// Of the files that ranks write, and of the index that makes a checkpoint of them. Its metadata:
+// ranks; shard.<r>.file and shard.<r>.checksum for each rank r; shard.part.<state> = "23x11" for a
+// state that is cut into equal parts, one in each file.
+inline constexpr char kShardFormat[] = "rutile checkpoint shard 1";
+inline constexpr char kIndexFormat[] = "rutile checkpoint index 1";
+inline constexpr char kPartPrefix[] = "shard.part.";
+inline constexpr int kMaxShards = 1 << 16;
+
+inline std::string shard_key(int rank, const char* what) {
+  return "shard." + std::to_string(rank) + "." + what;
+}
 
 inline size_t elements_bytes(const Tensor& t) {
   return static_cast<size_t>(t.numel()) * dtype_size(t.dtype());

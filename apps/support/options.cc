@@ -148,6 +148,13 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
                  "processes to start on this machine, which train together; each takes batches of "
                  "its own [1, or what torchrun, mpirun or srun started]")
       ->check(whole_number(1, 4096));
+  app.add_option(
+         "--restarts", o->restarts,
+         "start the processes of --ranks again, so many times at most, when one fails; with "
+         "--checkpoint they go on from the last one [0]")
+      ->check(whole_number(0, 1 << 20));
+  app.add_flag("--shard-optimizer", o->shard_optimizer,
+               "each rank keeps its part of the optimizer's states only, in checkpoints too");
   app.add_option("--threads", o->threads, "compute threads [what this process may use]")
       ->check(whole_number(1, 4096));
   app.add_option("--workers", o->workers, "threads that prepare batches; 0: none of their own [1]")
@@ -199,6 +206,8 @@ void complete(const Program& program, const Given& given, Options* o) {
     refuse("--device", cat("'", o->device, "' is none of cpu, cuda, cuda:1"));
   }
   if (!o->graph() && o->remat != "off") refuse("--remat", "needs --mode graph");
+  // Started again by torchrun, rutile.launch or --restarts: as --resume.
+  if (!o->checkpoint.empty() && dist::restart_count() > 0) o->resume = true;
   if (o->resume && o->checkpoint.empty()) refuse("--resume", "needs --checkpoint DIR");
   if (o->checkpoint_steps > 0 && o->checkpoint.empty()) {
     refuse("--checkpoint-steps", "needs --checkpoint DIR");
@@ -230,7 +239,8 @@ int start_ranks(const Options& o, int argc, char** argv) {
   try {
     std::vector<std::string> command{std::filesystem::read_symlink("/proc/self/exe")};
     command.insert(command.end(), argv + 1, argv + argc);
-    return dist::spawn_ranks({.ranks = o.ranks, .command = std::move(command)});
+    return dist::spawn_ranks(
+        {.ranks = o.ranks, .command = std::move(command), .restarts = o.restarts});
   } catch (const std::exception& e) {
     return fail(o.program, kExitError, e.what());
   }
@@ -278,7 +288,7 @@ nn::StepOptions Options::step_options() const {
     s.loss_scaler = std::make_shared<nn::optim::LossScaler>();
   }
   s.remat = remat;
-  if (dist::size() > 1) s.data_parallel = dist::ReducerOptions();
+  if (dist::size() > 1) s.data_parallel = dist::ReducerOptions{.shard_optimizer = shard_optimizer};
   return s;
 }
 

@@ -43,8 +43,8 @@ struct Options {
   int64_t image_size = 0, batch_size = 0, epochs = 0, steps = 0, checkpoint_steps = 0;
   double lr = 0;
   uint64_t seed = 0;
-  int threads = 0, workers = 1, ranks = 0;
-  bool resume = false;
+  int threads = 0, workers = 1, ranks = 0, restarts = 0;
+  bool resume = false, shard_optimizer = false;
   bool explain = false;
   std::string explain_folder;  // for its files; may be empty
 

@@ -121,7 +121,7 @@ class Session {
       }
       return;
     }
-    const std::optional<train::Checkpoint> latest = folder_->latest();
+    const std::optional<train::Checkpoint> latest = folder_->latest_of_ranks();
     if (!latest) {
       say(cat("no checkpoint in '", folder_->path(), "' yet: starting from the beginning"));
       return;
@@ -155,7 +155,7 @@ class Session {
     if (first_rank()) {
       trainer_.add(std::make_shared<train::ProgressCallback>(progress_, work_.unit));
     }
-    if (folder_ && first_rank()) {
+    if (folder_) {
       checkpoints_ = std::make_shared<train::CheckpointCallback>(
           *folder_, train::CheckpointCallbackOptions{.every_steps = o_.checkpoint_steps,
                                                      .metadata = manifest_});
@@ -174,7 +174,7 @@ class Session {
   void evaluate() {
     evaluation_ = train::evaluate(eval_, *data_.test,
                                   {.loss = work_.loss,
-                                   .progress = &progress_,
+                                   .progress = first_rank() ? &progress_ : nullptr,
                                    .unit = work_.unit,
                                    .items_per_sample = work_.items_per_sample});
     evaluated_at_ = trainer_.steps_done();

@@ -73,6 +73,7 @@ std::vector<Ref<State>> Optimizer::make_slots(const std::string& name, double in
     const Tensor value = slot_value(p->meta(), initial);
     slots.push_back(make_ref<State>(full, value.to(p->meta().device)));
     states_.emplace_back(full, slots.back());
+    all_slots_.push_back({slots.back(), slots.size() - 1});
   }
   return slots;
 }
@@ -95,11 +96,37 @@ void Optimizer::step(std::span<const Tensor> grads, const Tensor& skip, const Te
   State* counted[] = {step_.get()};
   State::update(ops::kAssignAdd, nullptr, counted, {&one, 1});
   std::vector<Update> updates;
+  std::vector<size_t> given;
   for (size_t i = 0; i < grads.size(); ++i) {
     if (!grads[i].defined()) continue;
-    updates.push_back({static_cast<int>(i), group_of_[i], parameters_[i]->state().get(), grads[i]});
+    given.push_back(i);
+    Tensor grad = grads[i];
+    const ParameterPtr p = sharding_ ? sharding_->begin(i, &grad) : parameters_[i];
+    if (p)
+      updates.push_back({static_cast<int>(i), group_of_[i], p->state().get(), std::move(grad)});
   }
   update(updates, {lr_->read(), step_->read(), skip, grad_scale});
+  if (sharding_) sharding_->finish(given);
+}
+
+void Optimizer::shard(ShardOptions options) {
+  if (sharding_) throw_error(ErrorCode::kRuntime, cat(type_name(), " is sharded already"));
+  auto made = std::make_unique<Sharding>(parameters_, std::move(options), elementwise());
+  if (made->ranks() == 1) return;
+  for (const ParameterSlot& s : all_slots_) {
+    s.state->set_concrete(made->own(made->shard(s.parameter), s.state->concrete()));
+  }
+  sharding_ = std::move(made);
+}
+
+std::vector<ShardedState> Optimizer::sharded_states() const {
+  std::vector<ShardedState> found;
+  if (!sharding_) return found;
+  for (const ParameterSlot& s : all_slots_) {
+    const Shard& shard = sharding_->shard(s.parameter);
+    if (shard.kind != ShardKind::kWhole) found.push_back({s.state->name(), s.state, shard});
+  }
+  return found;
 }
 
 void Optimizer::before_step() {
@@ -116,6 +143,7 @@ void Optimizer::move_states() {
   for (const auto& [name, state] : states_) {
     if (!(state->meta().device == device)) state->set_concrete(state->concrete().to(device));
   }
+  if (sharding_) sharding_->move(device);
 }
 
 int64_t Optimizer::steps() const { return step_->concrete().item<int64_t>(); }
@@ -150,6 +178,8 @@ void RuleOptimizer::update(std::span<const Update> updates, const StepInputs& in
     State::update(op_, attrs_[static_cast<size_t>(u.group)].get(), states, rest);
   }
 }
+
+bool RuleOptimizer::elementwise() const { return &op_ != &ops::kLamb && &op_ != &ops::kLars; }
 
 SGD::SGD(std::vector<ParameterGroup> groups, SGDOptions o)
     : RuleOptimizer("SGD", std::move(groups), o.lr, ops::kSgd,

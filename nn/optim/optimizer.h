@@ -16,6 +16,7 @@
 
 #include "rutile/nn/cell.h"
 #include "rutile/nn/optim/schedule.h"
+#include "rutile/nn/optim/sharding.h"
 #include "rutile/nn/parameter.h"
 #include "rutile/ops/attrs.h"
 
@@ -59,6 +60,14 @@ class RUTILE_API Optimizer {
   const std::vector<NamedState>& named_states() const { return states_; }
   // All of them to the device of the first parameter; step() does it outside traces.
   void move_states();
+  // Keeps only this rank's shard of the slots from now on (nn/optim/sharding.h). All ranks of the
+  // group call it, before the first step; in a group of one it does nothing. Error{kRuntime} if it
+  // was sharded before.
+  void shard(ShardOptions options = {});
+  // Null if it is not sharded.
+  const Sharding* sharding() const { return sharding_.get(); }
+  // Those of named_states() of which other ranks have other shards.
+  std::vector<ShardedState> sharded_states() const;
   virtual std::string type_name() const = 0;
 
  protected:
@@ -82,8 +91,15 @@ class RUTILE_API Optimizer {
   };
   // Runs the update ops of all given parameters.
   virtual void update(std::span<const Update> updates, const StepInputs& in) = 0;
+  // Whether update() treats each element of a parameter by itself: then parts of parameters are as
+  // good as whole ones.
+  virtual bool elementwise() const { return false; }
 
  private:
+  struct ParameterSlot {
+    Ref<State> state;
+    size_t parameter = 0;
+  };
   std::vector<ParameterGroup> groups_;
   std::vector<ParameterPtr> parameters_;
   std::vector<int> group_of_;
@@ -92,6 +108,8 @@ class RUTILE_API Optimizer {
   std::vector<NamedState> states_;
   Schedule schedule_;
   std::vector<TensorMeta> slot_metas_;  // by parameter; empty without slots
+  std::vector<ParameterSlot> all_slots_;
+  std::unique_ptr<Sharding> sharding_;
 };
 
 // An optimizer whose update is an op of ops/update.h.
@@ -115,6 +133,7 @@ class RUTILE_API RuleOptimizer : public Optimizer {
 
  private:
   void update(std::span<const Update> updates, const StepInputs& in) override;
+  bool elementwise() const override;
   std::string type_name_;
   const OpDef& op_;
   std::vector<AnyAttrs> attrs_;                 // by group

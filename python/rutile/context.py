@@ -153,7 +153,7 @@ class ParallelMode:
 
 
 _PARALLEL = {"parallel_mode": ParallelMode.STAND_ALONE, "gradients_mean": False, "gradient_fp32_sync": True, "all_reduce_fusion_config": [],
-             "parameter_broadcast": True, "comm_fusion": None}
+             "parameter_broadcast": True, "comm_fusion": None, "enable_parallel_optimizer": False, "parallel_optimizer_config": None}
 _parallel = dict(_PARALLEL)
 
 
@@ -169,6 +169,8 @@ def set_auto_parallel_context(**kwargs):
     gradients_mean: to their mean, else (the default) to their sum. all_reduce_fusion_config: the numbers of the parameters
     behind which a message ends, [85, 160] makes three; comm_fusion={"allreduce": {"mode": "size", "config": 10}} gives their
     size in MB, "index" is all_reduce_fusion_config, "auto" 25 MB. gradient_fp32_sync=False sends gradients in bfloat16.
+    enable_parallel_optimizer: optimizers that are made afterwards keep their states in shards, one on each process (ZeRO stage 1);
+    parallel_optimizer_config={"parallel_optimizer_threshold": 64}: those of parameters below so many KB stay whole.
     parameter_broadcast: training starts with rank 0's parameters (the default). device_num and global_rank must be those of
     the processes. MindSpore's further settings are kept and have no effect.
 
@@ -185,12 +187,14 @@ def set_auto_parallel_context(**kwargs):
             want = _rutile.dist.size() if name == "device_num" else _rutile.dist.rank()
             if value != want:
                 raise _rutile.errors.ValueError(f"set_auto_parallel_context: {name} is {want} (communication.init() says so), got {value!r}")
-        elif name in ("gradients_mean", "parameter_broadcast", "gradient_fp32_sync") and not isinstance(value, bool):
+        elif name in ("gradients_mean", "parameter_broadcast", "gradient_fp32_sync", "enable_parallel_optimizer") and not isinstance(value, bool):
             raise _rutile.errors.TypeError(f"set_auto_parallel_context: {name} must be a bool, got {value!r}")
         elif name == "all_reduce_fusion_config":
             _whole_numbers(name, value)
         elif name == "comm_fusion" and value is not None:
             _fusion(value)
+        elif name == "parallel_optimizer_config" and value is not None:
+            _optimizer_config(value)
     _parallel.update(kwargs)
 
 
@@ -207,6 +211,20 @@ def _fusion(value):
     if mode == "size" and (isinstance(config, bool) or not isinstance(config, (int, float)) or config <= 0):
         raise _rutile.errors.ValueError(f"set_auto_parallel_context: the size of comm_fusion is a number of MB, got {config!r}")
     return (float(config) if mode == "size" else None), []
+
+
+def _optimizer_config(value):
+    if not isinstance(value, dict):
+        raise _rutile.errors.TypeError(f"set_auto_parallel_context: parallel_optimizer_config must be a dict, got {type(value).__name__}")
+    least = value.get("parallel_optimizer_threshold", 64)
+    if isinstance(least, bool) or not isinstance(least, (int, float)) or least < 0:
+        raise _rutile.errors.ValueError("set_auto_parallel_context: parallel_optimizer_threshold of parallel_optimizer_config must be a "
+                                        f"number of KB, got {least!r}")
+
+
+def optimizer_shard_threshold():
+    """KB from which on states of a parameter are kept in shards."""
+    return float((_parallel.get("parallel_optimizer_config") or {}).get("parallel_optimizer_threshold", 64))
 
 
 def gradient_messages():

@@ -2,7 +2,8 @@
 """Starts a script in several processes of this machine: `python -m rutile.launch -n 2 train.py --epochs 3`.
 
 Each gets RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT, as torchrun sets them. What they
-write comes out with "[rank] " in front. When one fails the others are ended; the exit status is that of the first.
+write comes out with "[rank] " in front. When one fails the others are ended; the exit status is that of the first, or with
+--max-restarts all are started again, with TORCHELASTIC_RESTART_COUNT saying how often that was.
 """
 
 import argparse
@@ -19,6 +20,8 @@ def main(argv=None):
     parser.add_argument("--node-rank", "--node_rank", type=int, default=0, metavar="K", help="which machine this is, from 0 [0]")
     parser.add_argument("--master-addr", "--master_addr", default="127.0.0.1", metavar="HOST", help="of machine 0 [127.0.0.1]")
     parser.add_argument("--master-port", "--master_port", type=int, default=0, metavar="PORT", help="a free one [chosen on one machine]")
+    parser.add_argument("--max-restarts", "--max_restarts", type=int, default=0, metavar="K",
+                        help="start all processes again when one fails, so many times at most [0]")
     parser.add_argument("--no-prefix", action="store_true", help="lines without the rank in front")
     parser.add_argument("--no-python", action="store_true", help="the program is run as it is, not by this Python")
     parser.add_argument("-m", "--module", action="store_true", help="the program is a module, as in python -m")
@@ -28,7 +31,7 @@ def main(argv=None):
     python = [] if o.no_python else [sys.executable, "-u"] + (["-m"] if o.module else [])
     try:
         return _rutile.dist.spawn(python + [o.program] + o.arguments, ranks=o.nproc_per_node, hosts=o.nnodes, host=o.node_rank,
-                                  address=o.master_addr, port=o.master_port, prefix=not o.no_prefix)
+                                  address=o.master_addr, port=o.master_port, prefix=not o.no_prefix, restarts=o.max_restarts)
     except _rutile.errors.Error as e:
         parser.error(str(e))
 

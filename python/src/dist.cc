@@ -14,6 +14,7 @@
 #include "rutile/ops/collective.h"
 #include "rutile/python/src/convert.h"
 #include "rutile/python/src/py_tensor.h"
+#include "rutile/python/src/shards.h"
 
 namespace py = pybind11;
 
@@ -36,6 +37,17 @@ class PyReducer {
       options_.wire = t;
     }
   }
+  void attach(GradScope& scope, std::span<const Tensor> watched) {
+    if (call_modes().trace) return;
+    std::vector<TensorMeta> metas;
+    for (const Tensor& t : watched) metas.emplace_back(t.shape(), t.dtype());
+    fit(std::move(metas));
+    reducer_->attach(scope, watched);
+  }
+  // Parameters by message, in the order in which they are sent.
+  std::vector<std::vector<size_t>> buckets() const {
+    return reducer_ ? reducer_->buckets() : std::vector<std::vector<size_t>>();
+  }
   // None where this process has no gradient of a parameter.
   py::list reduce(const py::sequence& items, const py::sequence& parameters) {
     std::vector<Tensor> grads;
@@ -43,12 +55,10 @@ class PyReducer {
     for (size_t i = 0; i < items.size(); ++i) {
       const py::object item = items[i];
       grads.push_back(item.is_none() ? Tensor() : tensor_from(item.ptr()));
-      metas.push_back(item.is_none() ? meta_of(parameters[i]) : grads.back().meta());
+      const TensorMeta m = item.is_none() ? meta_of(parameters[i]) : grads.back().meta();
+      metas.emplace_back(m.shape, m.dtype);
     }
-    if (!reducer_ || !(metas == metas_)) {
-      reducer_ = std::make_unique<dist::GradientReducer>(metas, options_);
-      metas_ = std::move(metas);
-    }
+    fit(std::move(metas));
     if (call_modes().trace) {
       reducer_->finish(&grads);
     } else {
@@ -67,6 +77,11 @@ class PyReducer {
   static TensorMeta meta_of(const py::object& parameter) {
     if (!is_parameter(parameter.ptr())) throw_error(ErrorCode::kType, "expects Parameters");
     return as_parameter(parameter.ptr())->meta();
+  }
+  void fit(std::vector<TensorMeta> metas) {
+    if (reducer_ && metas == metas_) return;
+    reducer_ = std::make_unique<dist::GradientReducer>(metas, options_);
+    metas_ = std::move(metas);
   }
   dist::ReducerOptions options_;
   std::unique_ptr<dist::GradientReducer> reducer_;
@@ -97,6 +112,7 @@ void add_groups(py::module_& m) {
   m.def("size", &dist::size, free, py::arg("group") = "world");
   m.def("local_rank", [] { return dist::launch_info().local_rank; });
   m.def("local_size", [] { return dist::launch_info().local_size; });
+  m.def("restart_count", &dist::restart_count);
   m.def("launcher", [] { return dist::launch_info().launcher; });
   m.def("create_group", &dist::create_group, free, py::arg("name"), py::arg("ranks"));
   m.def("destroy_group", &dist::destroy_group, free, py::arg("name"));
@@ -196,7 +212,7 @@ void add_dist(py::module_& module) {
   m.def(
       "spawn",
       [](std::vector<std::string> command, int ranks, int hosts, int host, std::string address,
-         int port, bool prefix) {
+         int port, bool prefix, int restarts) {
         py::gil_scoped_release release;
         return dist::spawn_ranks({.ranks = ranks,
                                   .command = std::move(command),
@@ -204,15 +220,23 @@ void add_dist(py::module_& module) {
                                   .host = host,
                                   .address = std::move(address),
                                   .port = port,
-                                  .prefix = prefix});
+                                  .prefix = prefix,
+                                  .restarts = restarts});
       },
       py::arg("command"), py::arg("ranks"), py::arg("hosts") = 1, py::arg("host") = 0,
-      py::arg("address") = "127.0.0.1", py::arg("port") = 0, py::arg("prefix") = true);
+      py::arg("address") = "127.0.0.1", py::arg("port") = 0, py::arg("prefix") = true,
+      py::arg("restarts") = 0);
   py::class_<PyReducer>(m, "Reducer")
       .def(py::init<bool, std::string, double, std::vector<int64_t>, std::optional<std::string>>(),
            py::arg("mean") = true, py::arg("group") = "world", py::arg("bucket_mb") = 25.0,
            py::arg("split") = std::vector<int64_t>(), py::arg("wire") = py::none())
-      .def("reduce", &PyReducer::reduce, py::arg("grads"), py::arg("parameters") = py::tuple());
+      .def("reduce", &PyReducer::reduce, py::arg("grads"), py::arg("parameters") = py::tuple())
+      .def("buckets", &PyReducer::buckets);
+  add_shards(m);
+}
+
+void attach_reducer(const py::object& reducer, GradScope& scope, std::span<const Tensor> watched) {
+  if (!reducer.is_none()) py::cast<PyReducer&>(reducer).attach(scope, watched);
 }
 
 }  // namespace rutile::python

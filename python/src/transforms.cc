@@ -13,6 +13,7 @@
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/view.h"
 #include "rutile/python/src/convert.h"
+#include "rutile/python/src/dist.h"
 #include "rutile/python/src/tree.h"
 
 namespace py = pybind11;
@@ -89,8 +90,9 @@ class Differentiation {
     w.parameters = py::reinterpret_borrow<py::object>(weights);
     wanted_.push_back(std::move(w));
   }
-  py::object run(const py::function& fn, const py::list& args, const py::dict& kwargs,
-                 bool has_aux) {
+  // `reducer`: a dist.Reducer of the parameters, or None.
+  py::object run(const py::function& fn, const py::list& args, const py::dict& kwargs, bool has_aux,
+                 const py::object& reducer) {
     ScopedValue<graph::Phase> phase(graph::current_phase(), graph::Phase::kForward);
     // Of every scope, not only where an integer is asked for: a cast hands gradients on, as
     // MindSpore's does, and the gradient by x is one and the same whatever else is asked for.
@@ -107,6 +109,7 @@ class Differentiation {
     Tensor dy;
     const Tensor y = objective(result, has_aux, &dy);
     graph::current_phase() = graph::Phase::kBackward;
+    attach_reducer(reducer, scope, std::span<const Tensor>(xs_).subspan(wanted_.back().first));
     grads_ = scope.gradient(y, xs_, dy);
     return result;
   }
@@ -121,7 +124,7 @@ class Differentiation {
 // is (fn's result, gradients); with both kinds the gradients are the pair of them.
 py::tuple value_and_grad(const py::function& fn, const py::object& argnums,
                          const py::object& weights, bool has_aux, const py::tuple& args,
-                         const py::dict& kwargs) {
+                         const py::dict& kwargs, const py::object& reducer) {
   Differentiation d;
   py::list renewed(args);
   const bool several = py::isinstance<py::tuple>(argnums) || py::isinstance<py::list>(argnums);
@@ -139,7 +142,7 @@ py::tuple value_and_grad(const py::function& fn, const py::object& argnums,
   if (arguments == 0 && weights.is_none()) {
     throw_error(ErrorCode::kValue, "there is nothing to differentiate by: no argument, no weights");
   }
-  py::object value = d.run(fn, renewed, kwargs, has_aux);
+  py::object value = d.run(fn, renewed, kwargs, has_aux, reducer);
   py::object by_arguments;
   if (several) {
     py::tuple all(arguments);
@@ -217,7 +220,9 @@ void add_transforms(py::module_& m) {
   m.def("add_hook", &add_hook, "add_hook(tensor, fn): fn sees and may replace its gradient");
   m.def("recompute", &recompute, "recompute(fn, args, kwargs)");
   m.def("value_and_grad", &value_and_grad,
-        "value_and_grad(fn, argnums, weights, has_aux, args, kwargs)");
+        "value_and_grad(fn, argnums, weights, has_aux, args, kwargs, reducer)", py::arg("fn"),
+        py::arg("argnums"), py::arg("weights"), py::arg("has_aux"), py::arg("args"),
+        py::arg("kwargs"), py::arg("reducer") = py::none());
 }
 
 }  // namespace rutile::python

@@ -2,16 +2,18 @@
 // What goes wrong between processes, and what every rank then says of it, within seconds.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "rutile/dist/backend.h"
 #include "rutile/dist/group.h"
-#include "rutile/dist/sha256.h"
+#include "rutile/dist/secret.h"
 #include "rutile/dist/socket.h"
 #include "rutile/dist/store.h"
 #include "rutile/ops/collective.h"
@@ -169,14 +171,51 @@ TEST(Failures, APortInUse) {
   EXPECT_EQ(outcomes[1].status, 1);
 }
 
+// A rank whose memory is at its end says so; the others end with its words.
+TEST(Failures, ARankOutOfMemoryEndsAll) {
+  const auto outcomes = run_ranks(3, [](int rank) {
+    dist::init();
+    work(5);
+    if (rank == 2) {
+      std::ifstream in("/proc/self/statm");
+      rlim_t pages = 0;
+      in >> pages;
+      const rlim_t bytes = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (64 << 20);
+      const rlimit limit{bytes, bytes};
+      setrlimit(RLIMIT_AS, &limit);
+      try {
+        std::vector<Tensor> kept;
+        for (;;) kept.push_back(ops::all_reduce(Tensor::full({1 << 20}, 1.0)));
+      } catch (const Error& e) {
+        require(e.code() == ErrorCode::kOutOfMemory, e.message());
+        dist::report_failure(e.message());
+        throw;
+      }
+    }
+    for (;;) ops::all_reduce(Tensor::full({1 << 20}, 1.0));
+  });
+  for (int r = 0; r < 3; ++r) {
+    const Outcome& o = outcomes[static_cast<size_t>(r)];
+    EXPECT_EQ(o.status, 1);
+    EXPECT_LT(o.seconds, 30);
+    expect_text(o, {"memory"});
+    if (r != 2) expect_text(o, {"rank 2 (", "was at collective", "all_reduce (sum) of f32"});
+  }
+}
+
 TEST(Failures, AnotherSecretIsRefused) {
-  const auto outcomes = run_ranks(2,
-                                  [](int rank) {
-                                    setenv("RUTILE_SECRET", rank == 0 ? "one" : "two", 1);
-                                    dist::init();
-                                  },
-                                  {.variables = {{"RUTILE_RENDEZVOUS_TIMEOUT", "3"}}});
-  expect_text(outcomes[1], {"the secret is another one than rank 0's"});
+  // Another one, and none on either side.
+  for (const auto& [first, second] :
+       {std::pair{"one", "two"}, std::pair{"one", ""}, std::pair{"", "two"}}) {
+    const auto outcomes = run_ranks(2,
+                                    [&, first = first, second = second](int rank) {
+                                      const char* secret = rank == 0 ? first : second;
+                                      if (*secret) setenv("RUTILE_SECRET", secret, 1);
+                                      dist::init();
+                                    },
+                                    {.variables = {{"RUTILE_RENDEZVOUS_TIMEOUT", "3"}}});
+    expect_text(outcomes[1], {"the secret is another one than rank 0's"});
+  }
   const auto same = run_ranks(2, [](int) { dist::init(), work(2); },
                               {.variables = {{"RUTILE_SECRET", "sesame"}}});
   for (const Outcome& o : same) EXPECT_EQ(o.error, "");
@@ -227,21 +266,24 @@ TEST(Store, StrangersDoNoHarm) {
   for (const Outcome& o : outcomes) EXPECT_EQ(o.error, "");
 }
 
-std::string hex(const dist::Digest& d) {
+std::string hex(const std::string& bytes) {
   std::string s;
   char text[3];
-  for (const unsigned char c : d) std::snprintf(text, sizeof text, "%02x", c), s += text;
+  for (const char c : bytes) {
+    std::snprintf(text, sizeof text, "%02x", static_cast<unsigned char>(c));
+    s += text;
+  }
   return s;
 }
 
-// FIPS 180-4 and RFC 4231.
-TEST(Sha256, KnownAnswers) {
-  EXPECT_EQ(hex(dist::sha256("abc")),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  EXPECT_EQ(hex(dist::sha256("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq")),
-            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+// RFC 4231, cases 2 and 6 (a key longer than a block).
+TEST(Secret, KnownAnswers) {
+  ASSERT_TRUE(dist::open_libcrypto().ok());
   EXPECT_EQ(hex(dist::hmac_sha256("Jefe", "what do ya want for nothing?")),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  EXPECT_EQ(hex(dist::hmac_sha256(std::string(131, '\xaa'),
+                                  "Test Using Larger Than Block-Size Key - Hash Key First")),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
 }  // namespace

@@ -9,15 +9,19 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "rutile/tests/support/temp_dir.h"
 
 namespace rutile::testing {
 namespace {
 
-std::string bin(const std::string& name) { return std::string(RUTILE_BIN_DIR) + "/" + name; }
+std::string bin(const std::string& name) {
+  return name.find('/') != name.npos ? name : std::string(RUTILE_BIN_DIR) + "/" + name;
+}
 
 std::string temp_file() {
   std::string path = (std::filesystem::temp_directory_path() / "rutile-e2e-XXXXXX").string();
@@ -56,6 +60,20 @@ std::string Outcome::last_line() const {
 }
 
 bool has_program(const std::string& name) { return ::access(bin(name).c_str(), X_OK) == 0; }
+
+std::string program_path(const std::string& name) {
+  return std::filesystem::absolute(bin(name)).string();
+}
+
+std::string find_program(const std::string& name, const char* variable) {
+  if (const char* given = std::getenv(variable)) return given;
+  std::istringstream path(std::getenv("PATH") ? std::getenv("PATH") : "");
+  for (std::string folder; std::getline(path, folder, ':');) {
+    const std::string candidate = folder + "/" + name;
+    if (!folder.empty() && ::access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  return "";
+}
 
 Process::Process(const Command& r) : out_path_(temp_file()), err_path_(temp_file()) {
   std::vector<std::string> args = r.args;

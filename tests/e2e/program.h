@@ -18,7 +18,7 @@ struct Outcome {
 };
 
 struct Command {
-  std::string program;  // "resnet50"
+  std::string program;  // "resnet50" of bin/, or a path
   std::vector<std::string> args;
   std::map<std::string, std::string> env = {};
   long file_limit = 0;  // RLIMIT_FSIZE in bytes; 0: none
@@ -26,6 +26,11 @@ struct Command {
 
 // True if the build has the program.
 bool has_program(const std::string& name);
+// Of a program of the system: what the variable says (RUTILE_TORCHRUN), else as in PATH; empty if
+// there is none.
+std::string find_program(const std::string& name, const char* variable);
+// Of a program of bin/, absolute.
+std::string program_path(const std::string& name);
 
 // A started program. Its output goes into files, so that it never waits for a reader.
 class Process {
@@ -36,6 +41,7 @@ class Process {
   Process& operator=(const Process&) = delete;
   void signal(int number);
   bool running();
+  pid_t pid() const { return pid_; }
   // What it has written to standard output so far.
   std::string output() const;
   // Waits at most this long for `text` in the output; false if it ended or time ran out.

@@ -173,6 +173,192 @@ def test_model_train_gives_the_parameters_of_one_process(tmp_path, mode):
 
 
 @needs_gloo
+def test_optimizers_in_shards(tmp_path):
+    done = launch(tmp_path, 2, """
+        import sys
+        import numpy as np
+        import rutile as ms
+        from rutile import nn, communication as comm
+        comm.init()
+        rank, folder = comm.get_rank(), sys.argv[1]
+        x = np.sin(np.arange(8 * 12, dtype=np.float32)).reshape(8, 12)[4 * rank:4 * rank + 4]
+        y = (np.arange(4) % 3).astype(np.int32)
+
+        def train(make, shard, steps=3):
+            ms.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=True, enable_parallel_optimizer=shard,
+                                         parallel_optimizer_config={"parallel_optimizer_threshold": 0})
+            net = nn.SequentialCell(nn.Dense(12, 9), nn.Tanh(), nn.Dense(9, 3))
+            rng = np.random.default_rng(5)
+            for p in net.trainable_params():
+                p.set_data(ms.Tensor(rng.normal(0, 0.3, p.shape).astype(np.float32)))
+            step = nn.TrainOneStepCell(nn.WithLossCell(net, nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")),
+                                       make(net.trainable_params()))
+            for k in range(steps):
+                step(ms.Tensor(x + k), ms.Tensor(y))
+            return step, np.concatenate([p.asnumpy().astype(np.float64).reshape(-1) for p in net.trainable_params()])
+
+        optimizers = {
+            "SGD": lambda p: nn.SGD(p, 0.1, momentum=0.9, weight_decay=0.01),
+            "Momentum": lambda p: nn.Momentum(p, 0.1, 0.9, use_nesterov=True),
+            "Adam": lambda p: nn.Adam(p, 0.01, weight_decay=0.1), "nesterov": lambda p: nn.Adam(p, 0.01, use_nesterov=True),
+            "amsgrad": lambda p: nn.Adam(p, 0.01, use_amsgrad=True), "AdamWeightDecay": lambda p: nn.AdamWeightDecay(p, 0.01),
+            "Lamb": lambda p: nn.Lamb(p, 0.01), "LARS": lambda p: nn.LARS(nn.Momentum(p, 0.1, 0.9)),
+            "Adagrad": lambda p: nn.Adagrad(p), "Adadelta": lambda p: nn.Adadelta(p), "AdaMax": lambda p: nn.AdaMax(p),
+            "ASGD": lambda p: nn.ASGD(p), "Rprop": lambda p: nn.Rprop(p), "RMSProp": lambda p: nn.RMSProp(p, centered=True),
+            "FTRL": lambda p: nn.FTRL(p), "ProximalAdagrad": lambda p: nn.ProximalAdagrad(p)}
+        for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
+            ms.set_context(mode=mode)
+            for name, make in optimizers.items() if mode == ms.PYNATIVE_MODE else list(optimizers.items())[5:7]:
+                (whole, want), (own, got) = train(make, False), train(make, True)
+                np.testing.assert_allclose(got, want, rtol=0, atol=1e-6, err_msg=name)
+                if name in ("Momentum", "Adam"):
+                    n = got.size * (1 if name == "Momentum" else 2)
+                    kept = sum(p.size for p in own.optimizer.get_parameters() if p.name.startswith("moment"))
+                    full = sum(p.size for p in whole.optimizer.get_parameters() if p.name.startswith("moment"))
+                    assert full - n in (0, 1) and kept <= n / 2 + 10, (name, kept, full, n)
+        # A file has whole states, and each process takes its part of them.
+        step, _ = train(optimizers["Adam"], True)
+        path = f"{folder}/{rank}.ckpt"
+        ms.save_checkpoint(step, path)
+        whole, want = train(optimizers["Adam"], False, steps=4)
+        again, _ = train(optimizers["Adam"], True, steps=0)
+        assert ms.load_param_into_net(again, ms.load_checkpoint(path), strict_load=True) == ([], [])
+        again(ms.Tensor(x + 3), ms.Tensor(y))
+        got = np.concatenate([p.asnumpy().reshape(-1) for p in again.network.trainable_params()])
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+        for p in whole.get_parameters():
+            assert ms.load_checkpoint(path)[p.name].shape == p.shape, p.name
+        try:
+            nn.AdaFactor(whole.network.trainable_params())
+        except RuntimeError as e:
+            assert "cannot be kept in shards" in str(e)
+        else:
+            raise AssertionError("AdaFactor")
+        print("well")
+    """, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert all(lines_of(done, r) == ["well"] for r in range(2))
+
+
+@needs_gloo
+def test_gradients_travel_while_backward_runs(tmp_path):
+    done = launch(tmp_path, 2, """
+        import numpy as np
+        import rutile as ms
+        from rutile import _rutile, nn, ops, communication as comm
+        comm.init()
+        ms.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=True,
+                                     comm_fusion={"allreduce": {"mode": "size", "config": 1e-6}})
+        ms.set_seed(1)
+
+        class Net(nn.Cell):
+            def __init__(self):
+                super().__init__()
+                self.last, self.first = nn.Dense(4, 4, has_bias=False), nn.Dense(4, 4, has_bias=False)
+
+            def construct(self, x):
+                return ops.square(self.last(self.first(x))).mean()
+
+        class Clipped(nn.TrainOneStepCell):
+            def construct(self, x):
+                loss, grads = self._loss_and_grads((x,), None)
+                grads = self.grad_reducer(tuple(ops.clip_by_value(g, -1e-3, 1e-3) for g in grads))
+                self.optimizer(grads)
+                return loss
+
+        for kind in (nn.TrainOneStepCell, Clipped):
+            results = []
+            for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
+                ms.set_context(mode=mode)
+                ms.set_seed(2)
+                net = Net()
+                step = kind(net, nn.SGD(net.trainable_params(), 0.1))
+                for k in range(3):
+                    before = _rutile.dist.stats()["calls"]
+                    step(ms.Tensor(np.full((2, 4), 1.0 + comm.get_rank() + k, np.float32)))
+                    calls = _rutile.dist.stats()["calls"] - before
+                results.append(np.concatenate([p.asnumpy() for p in net.trainable_params()]))
+                if mode == ms.PYNATIVE_MODE:
+                    # What is used last is ready, and sent, first.
+                    assert step._reducer._reducer.buckets() == [[0], [1]], step._reducer._reducer.buckets()
+                    assert calls == (2 if kind is nn.TrainOneStepCell else 4), calls
+            np.testing.assert_allclose(results[0], results[1], atol=1e-6)
+        print("well")
+    """)
+    assert done.returncode == 0, done.stderr
+    assert all(lines_of(done, r) == ["well"] for r in range(2))
+
+
+RESUME = """
+    import os, signal, sys
+    import numpy as np
+    import rutile as ms
+    from rutile import nn, communication as comm
+    import rutile.dataset as ds
+
+    folder, kill = sys.argv[1], len(sys.argv) > 2 and sys.argv[2] == "kill"
+    ms.set_context(mode=ms.GRAPH_MODE)
+    comm.init()
+    rank, ranks = comm.get_rank(), comm.get_group_size()
+    ms.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=True, enable_parallel_optimizer=True,
+                                 parallel_optimizer_config={"parallel_optimizer_threshold": 0})
+    ms.set_seed(1)
+    x = np.sin(np.arange(24 * 12, dtype=np.float32)).reshape(24, 12)
+    y = (np.arange(24) % 3).astype(np.int32)
+    net = nn.SequentialCell(nn.Dense(12, 8), nn.ReLU(), nn.Dense(8, 3))
+    rng = np.random.default_rng(5)
+    for p in net.trainable_params():
+        p.set_data(ms.Tensor(rng.normal(0, 0.3, p.shape).astype(np.float32)))
+    data = ds.NumpySlicesDataset({"x": x, "y": y}, shuffle=True, num_shards=ranks, shard_id=rank).batch(4 // ranks)
+
+    class Killed(ms.Callback):
+        def on_train_step_end(self, run_context):
+            if kill and rank == 1 and run_context.original_args().cur_step_num in (9, 13) and os.environ[
+                    "TORCHELASTIC_RESTART_COUNT"] == ("0" if run_context.original_args().cur_step_num == 9 else "1"):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    model = ms.Model(net, nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean"), nn.Adam(net.trainable_params(), 0.01))
+    resumable = ms.train.ResumableCheckpoint(folder, 2)
+    stop = int(sys.argv[3]) if len(sys.argv) > 3 else 4
+    model.train(stop, data, callbacks=[resumable, Killed()])
+    if rank == 0:
+        print("from", resumable.resumed_from)
+        np.save(folder + "/end.npy", np.concatenate([p.asnumpy().reshape(-1) for p in net.trainable_params()]))
+"""
+
+
+@needs_gloo
+def test_a_run_whose_ranks_are_killed_goes_on(tmp_path):
+    import numpy as np
+    ends = []
+    for name, how in (("whole", ""), ("killed", "kill")):
+        folder = tmp_path / name
+        script = tmp_path / "script.py"
+        script.write_text(textwrap.dedent(RESUME))
+        command = [sys.executable, "-m", "rutile.launch", "-n", "2", "--max-restarts", "3", str(script), str(folder), how]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "RUTILE_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr
+        ends.append(np.load(folder / "end.npy"))
+    assert "[0] from 12" in done.stdout and done.stderr.count("starting the ranks again") == 2, done.stderr
+    np.testing.assert_array_equal(ends[0], ends[1])
+
+
+@needs_gloo
+def test_another_number_of_processes_goes_on(tmp_path):
+    import numpy as np
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder, ranks, epochs in ((whole, 1, 4), (parts, 4, 1), (parts, 2, 3), (parts, 1, 4)):
+        done = launch(tmp_path, ranks, RESUME, str(folder), "", str(epochs))
+        assert done.returncode == 0, done.stderr
+    assert "from 18" in done.stdout
+    np.testing.assert_allclose(np.load(parts / "end.npy"), np.load(whole / "end.npy"), rtol=0, atol=2e-6)
+    with pytest.raises(ValueError):
+        rutile.train.ResumableCheckpoint(str(parts), 0)
+    index = next(parts.glob("*.index.safetensors"), None)
+    assert index is None or index.stat().st_size > 0
+
+
+@needs_gloo
 def test_a_rank_that_fails_ends_the_job_and_is_named(tmp_path):
     done = launch(tmp_path, 2, """
         from rutile import Tensor, ops, communication as comm

@@ -39,9 +39,9 @@ class Wide:
         self._kept = {}
 
     def prepare(self, parameters, first=0):
-        """Those from number `first` on; to be called outside of compiled functions, where Parameters can be made."""
+        """Those from number `first` on (None: needs none); to be called outside of compiled functions, where Parameters can be made."""
         for i, p in enumerate(parameters, first):
-            if p.dtype.name in _LOW:
+            if p is not None and p.dtype.name in _LOW:
                 self._kept[i] = Parameter(table.cast(p.value(), "float32"), name=p.name, requires_grad=False)
 
     def update(self, i, parameter, gradient, run):

@@ -241,7 +241,7 @@ class Lamb(Optimizer):
     """With m, v and their corrections as Adam's, u = m / (sqrt(v) + eps) + weight_decay p: p -= lr |p| / |u| u (You et al.,
     2020)."""
 
-    _decoupled = True
+    _decoupled, _by_element = True, False
 
     def __init__(self, params, learning_rate, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.0):
         super().__init__(learning_rate, params, weight_decay)
@@ -280,6 +280,9 @@ class LARS(Optimizer):
             raise _errors.UnsupportedError("[LARS] weight_decay of the optimizer is a number, not a Cell")
         optimizer.loss_scale, optimizer.need_scale, optimizer.exec_weight_decay = 1.0, False, False
         optimizer.__dict__["_decays"] = [0.0] * len(self._decays)
+
+    def _make_shards(self, parameters):
+        return None  # the states are the optimizer's
 
     @property
     def global_step(self):
@@ -327,7 +330,7 @@ class AdaFactor(Optimizer):
     a first moment.
     """
 
-    _decoupled = True
+    _decoupled, _shardable = True, False
 
     def __init__(self, params, learning_rate=None, eps=(1e-30, 1e-3), clip_threshold=1.0, decay_rate=0.8, beta1=0.9,
                  weight_decay=0.0, scale_parameter=True, relative_step=True, warmup_init=False, compression=False,

@@ -4,7 +4,7 @@
 from rutile import _hints, _rutile
 from rutile._rutile import Parameter, Tensor, updates
 from rutile.common.parameter import ParameterTuple
-from rutile.nn import _low
+from rutile.nn import _low, _shards
 from rutile.nn.cell import Cell
 from rutile.nn.learning_rate_schedule import LearningRateSchedule
 from rutile.ops import operations as _P
@@ -80,6 +80,8 @@ class Optimizer(Cell):
 
     # Whether weight decay is part of the update, not of the gradient.
     _decoupled = False
+    # Whether the update treats each element of a parameter by itself, and whether states may be kept in shards.
+    _by_element, _shardable = True, True
 
     def __init__(self, learning_rate, parameters, weight_decay=0.0, loss_scale=1.0):
         super().__init__(auto_prefix=False)
@@ -109,8 +111,9 @@ class Optimizer(Cell):
             if not p.name:
                 p.name = f"parameter_{i}"
         self.__dict__["parameters"] = self.__dict__["_parameters"] = ParameterTuple(found)
+        self.__dict__["_shards"] = self._make_shards(found)
         self.__dict__["_wide"] = _low.Wide()
-        self._wide.prepare(found)
+        self._wide.prepare([p if self._shards is None or self._shards.kind(i) == "whole" else None for i, p in enumerate(found)])
         self.__dict__["_decays"] = decays
         self.__dict__["_central"] = central
         self.dynamic_weight_decay = any(isinstance(d, Cell) for d in decays)
@@ -123,6 +126,14 @@ class Optimizer(Cell):
         self.global_step = Parameter(Tensor([0], "int32"), name="global_step", requires_grad=False)
         self.__dict__["global_step_increase_tensor"] = Tensor([1], "int32")
         self._rates = self._make_rates(rates)
+
+    def _make_shards(self, parameters):
+        if not _shards.wanted():
+            return None
+        if type(self)._update is Optimizer._update or not self._shardable:
+            raise _errors.RuntimeError(f"[{type(self).__name__}] its states cannot be kept in shards: leave enable_parallel_optimizer "
+                                       "of set_auto_parallel_context False")
+        return _shards.of(parameters, self._by_element)
 
     def _check_weight_decay(self, weight_decay):
         if not _is_number(weight_decay) and not isinstance(weight_decay, Cell):
@@ -264,7 +275,7 @@ class Optimizer(Cell):
         return gradients
 
     def broadcast_params(self, optim_result):
-        """As it is: there is one process."""
+        """As it is: with states in shards the update itself sends what it changed."""
         return optim_result
 
     def gradients_centralization(self, gradients):
@@ -299,6 +310,8 @@ class Optimizer(Cell):
         return {} if own is None else {id(own): None}
 
     def _slots(self, prefix, init="zeros"):
+        if self._shards is not None:
+            return _shards.slots(self._shards, self._parameters, prefix, init)
         return _low.slots_of(self._parameters, prefix, init)
 
     # ---- A step
@@ -342,8 +355,20 @@ class Optimizer(Cell):
                 self._decay_apart(i, p, rates[self._rates[i]], skip, decay)
                 decay = 0.0
             rate = rates[self._rates[i]]
-            self._wide.update(i, p, g, lambda p, g: self._update(i, p, g, rate, skip, decay))
+            self._update_own(i, p, g, lambda p, g: self._update(i, p, g, rate, skip, decay))
+        if self._shards is not None:
+            self._shards.finish(list(range(len(self._parameters))))
         return True
+
+    def _update_own(self, i, parameter, gradient, run):
+        """run(parameter, gradient), with this process's part of both where states are in shards."""
+        part = parameter
+        if self._shards is not None:
+            part, gradient = self._shards.begin(i, gradient)
+        if part is parameter:
+            self._wide.update(i, parameter, gradient, run)
+        elif part is not None:
+            run(part, gradient)
 
     def _decay_apart(self, i, parameter, lr, skip, decay):
         """Weight decay that changes with the step, where it is no part of the gradient."""

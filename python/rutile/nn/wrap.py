@@ -4,8 +4,10 @@
 from rutile import _rutile
 from rutile import context, ops
 from rutile._rutile import Parameter, Tensor, updates
+from rutile.nn import _shards
 from rutile.nn.cell import Cell
 from rutile.ops import table
+from rutile.ops.transform import value_and_grad_sending
 
 _errors = _rutile.errors
 
@@ -124,7 +126,7 @@ class TrainOneStepCell(Cell):
             return
         self.__dict__["_together"] = True
         if _rutile.dist.size() > 1 and context.get_auto_parallel_context("parameter_broadcast"):
-            own = {id(p): p for p in (*self.get_parameters(), *self.weights)}
+            own = {id(p): p for p in (*self.get_parameters(), *self.weights) if not _shards.is_shard(p)}
             _rutile.dist.broadcast_states([(p.name, p) for p in own.values()])
 
     def __call__(self, *inputs, **kwargs):
@@ -139,8 +141,15 @@ class TrainOneStepCell(Cell):
             loss = out[0] if isinstance(out, tuple) else out
             return loss if scale is None else loss * scale.cast(loss.dtype), out
 
-        (_, out), grads = ops.value_and_grad(scaled, None, self.weights, has_aux=True)(*inputs)
+        (_, out), grads = value_and_grad_sending(scaled, self.weights, self._sender())(*inputs)
         return out, grads
+
+    def _sender(self):
+        """What grad_reducer() will reduce by, to start while backward runs; None where it is something else."""
+        reducer = self.grad_reducer
+        if getattr(reducer, "__func__", None) is TrainOneStepCell.grad_reducer:
+            reducer = self._reducer
+        return reducer._reducer if isinstance(reducer, DistributedGradReducer) else None
 
     def construct(self, *inputs):
         scale = None if self.sens == 1.0 else Tensor(float(self.sens))

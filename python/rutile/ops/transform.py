@@ -187,6 +187,16 @@ def _with_ids(grads, position, weights):
     return by_position(grads[0]), by_weights(grads[1])
 
 
+def value_and_grad_sending(fn, weights, reducer):
+    """value_and_grad(fn, None, weights, has_aux=True) whose gradients a dist.Reducer may send while backward runs.
+
+    Its reduce() of the gradients, unchanged, then waits for them only.
+    """
+    if reducer is None or _parameter_hooks or not all(p.requires_grad for p in weights):
+        return value_and_grad(fn, None, weights, has_aux=True)
+    return lambda *args: _rutile.value_and_grad(fn, None, tuple(weights), True, args, {}, reducer)
+
+
 def grad(fn, grad_position=0, weights=None, has_aux=False, return_ids=False, sens_param=False, *, argnums=False):
     """As value_and_grad, without the value: the gradients, with has_aux (gradients, a tuple of the rest of the result)."""
     both = value_and_grad(fn, grad_position, weights, has_aux, return_ids, sens_param, argnums=argnums)

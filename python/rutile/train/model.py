@@ -210,11 +210,15 @@ class Model:
         args = context.original_args()
         dataset, valid = args.train_dataset, args.valid_dataset
         call("on_train_begin", context)
-        data = _open(dataset, numbers[0] - 1) if limit <= 0 else dataset
+        # A callback may have put the steps of an earlier run in place.
+        whole, skipped = divmod(args.cur_step_num, args.batch_num) if args.batch_num else (0, 0)
+        numbers = range(max(numbers[0], whole + 1), numbers[-1] + 1)
+        data = (_open(dataset, numbers[0] - 1) if limit <= 0 else dataset) if numbers else None
         for number in numbers:
             args.cur_epoch_num, args.eval_results, args.metrics = number, {}, {}
             call("on_train_epoch_begin", context)
-            self._epoch(_batches(data), args.batch_num, args, call, context)
+            self._epoch(_batches(data), args.batch_num, args, call, context, skipped)
+            skipped = 0
             due = number in frequency if isinstance(frequency, (list, tuple)) else number % frequency == 0
             if valid is not None and due:
                 args.metrics, args.eval_results = self._evaluate(valid, call.of_eval(), args.cur_epoch_num, True)
@@ -224,13 +228,15 @@ class Model:
                 break
         call("on_train_end", context)
 
-    def _epoch(self, batches, batch_num, args, call, context):
+    def _epoch(self, batches, batch_num, args, call, context, skipped=0):
         for i, batch in enumerate(batches):
             if i == batch_num:
                 break
+            if i < skipped:
+                continue
             if self._loss_fn is not None and len(batch) != 2:
                 raise _errors.ValueError(f"[Model] with a loss_fn a batch is (data, label), got {len(batch)} entries")
-            if self._loss_fn is None and i == 0:
+            if self._loss_fn is None and i == skipped:
                 self._check_columns(batch)
             args.cur_step_num += 1
             args.train_dataset_element = batch

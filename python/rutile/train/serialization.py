@@ -7,6 +7,7 @@ import warnings as _warnings
 
 from rutile import _hints, _rutile
 from rutile._rutile import Parameter, Tensor
+from rutile.nn import _shards
 
 _errors, _files = _rutile.errors, _rutile.files
 
@@ -129,9 +130,10 @@ def save_checkpoint(save_obj, ckpt_file_name, integrated_save=True, async_save=F
     save_obj: a Cell, a list of Parameters or of {"name": ..., "data": Tensor}, or a dict as load_checkpoint gives it; any
     shapes and dtypes. ckpt_file_name gets the format as its suffix where it has none. append_dict: further values: int
     (stored as int64), float (float32), bool, str, Tensor. choice_func(name) says which parameters to write. crc_check adds
-    a checksum to a .ckpt. async_save (True, "thread" or "process"): the file is written by a thread, from the values of
+    a checksum to a .ckpt. integrated_save: of states that are kept in shards (enable_parallel_optimizer) the file has the
+    whole, for which all processes call this; otherwise this process's shard. async_save (True, "thread" or "process"): the file is written by a thread, from the values of
     now; what goes wrong is raised by the next call. format: "ckpt" or "safetensors" (without text). The file is replaced
-    as a whole or stays as it was. integrated_save and enc_mode have no effect here; enc_key is not supported.
+    as a whole or stays as it was. enc_mode has no effect here; enc_key is not supported.
 
     Errors: TypeError and ValueError for arguments, OSError for what the system refuses.
 
@@ -168,6 +170,8 @@ def save_checkpoint(save_obj, ckpt_file_name, integrated_save=True, async_save=F
     else:
         raise _errors.TypeError(f"[save_checkpoint] save_obj must be a Cell, list or dict, got {type(save_obj).__name__}")
     items = [(name, v) for name, v in items if choice_func is None or choice_func(name)]
+    if integrated_save:
+        items = [(name, _shards.whole(v) if isinstance(v, Parameter) and _shards.is_shard(v) else v) for name, v in items]
     extra = _appended(append_dict)
     names = {name for name, _ in extra}
     _write(path, [x for x in items if x[0] not in names] + extra, format, crc_check, async_save)
@@ -298,6 +302,7 @@ _OTHER_STATES = {"global_step": "step", "state_step": "step", "step_t": "step", 
 
 
 def _assign(p, new, strict):
+    new = _shards.own(p, new)
     if p.shape != new.shape and not strict and p.size == new.size == 1:
         new = (new.value() if isinstance(new, Parameter) else new).reshape(p.shape)
     if p.shape != new.shape:

@@ -13,7 +13,7 @@ from rutile.train.callback._callback import Callback
 
 _errors = _rutile.errors
 
-__all__ = ["BackupAndRestore", "CheckpointConfig", "ModelCheckpoint", "OnRequestExit"]
+__all__ = ["BackupAndRestore", "CheckpointConfig", "ModelCheckpoint", "OnRequestExit", "ResumableCheckpoint"]
 
 
 def _count(name, value):
@@ -328,3 +328,86 @@ class BackupAndRestore(Callback):
     def on_train_end(self, run_context):
         if self.delete_checkpoint and not run_context.get_stop_requested() and _os.path.isfile(self._file):
             _remove(self._file)
+
+
+class ResumableCheckpoint(Callback):
+    """Saves all that training changes, and lets a run that is started again go on where the last one was.
+
+    Every save_checkpoint_steps steps and at the end the folder gets a checkpoint with all Parameters of the training step, the
+    states of the optimizer, the position and the random numbers'; keep_checkpoint_max of them stay. When training begins and
+    there is one, it is loaded and what was done is left out, within an epoch too. So a script needs nothing else to be started
+    again by a launcher (python -m rutile.launch --max-restarts, torchrun, an MPIJob), and can be finished by another number of
+    processes as long as the batches of all together stay the same. fresh: what an earlier run left is not looked at, unless
+    the launcher has started this job again.
+
+    With several processes all have the callback, and the same folder. Rank 0 writes, or each writes a part: with shards, and
+    where the optimizer's states are in shards. A checkpoint that was not finished is none.
+
+    >>> import rutile, tempfile
+    >>> from rutile import nn
+    >>> net = nn.Dense(1, 1)
+    >>> data = [(rutile.Tensor([[1.0]]), rutile.Tensor([[2.0]]))] * 6
+    >>> model = rutile.Model(net, nn.MSELoss(), nn.SGD(net.trainable_params(), 0.1))
+    >>> folder = tempfile.mkdtemp()
+    >>> history = model.train(2, data, callbacks=rutile.train.ResumableCheckpoint(folder, 4))
+    >>> again = rutile.train.ResumableCheckpoint(folder, 4)
+    >>> history = model.train(3, data, callbacks=again)
+    >>> again.resumed_from
+    12
+    """
+
+    def __init__(self, directory, save_checkpoint_steps=100, keep_checkpoint_max=2, shards=False, fresh=False):
+        for name, value in (("save_checkpoint_steps", save_checkpoint_steps), ("keep_checkpoint_max", keep_checkpoint_max)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise _errors.TypeError(f"[ResumableCheckpoint] {name} must be an int, got {value!r}")
+            if value < 1:
+                raise _errors.ValueError(f"[ResumableCheckpoint] {name} must be positive, got {value}")
+        self._folder = _os.path.realpath(directory)
+        self._steps, self._keep, self._shards, self._fresh = save_checkpoint_steps, keep_checkpoint_max, bool(shards), bool(fresh)
+        self._last = -1
+        self.resumed_from = 0
+        _os.makedirs(self._folder, exist_ok=True)
+
+    @staticmethod
+    def _states(network):
+        from rutile.nn import _shards
+        found = {}
+        for p in network.get_parameters():
+            if p.name in found and found[p.name][1] is not p:
+                raise _errors.ValueError(f"[ResumableCheckpoint] two Parameters of the training step are called {p.name!r}")
+            found[p.name] = (p.name, p, *_shards.place(p))
+        return list(found.values())
+
+    def on_train_begin(self, run_context):
+        args = run_context.original_args()
+        self.resumed_from, self._last = 0, args.cur_step_num
+        if self._fresh and _rutile.dist.restart_count() == 0:
+            return
+        found = _rutile.dist.latest_states(self._folder)
+        if found is None:
+            return
+        from rutile.train.serialization import load_param_into_net
+        step, values, metadata, path = found
+        if metadata.get("batches") not in (None, str(args.batch_num)):
+            raise _errors.ValueError(f"[ResumableCheckpoint] {path} is of a run with {metadata['batches']} batches an epoch, this one has "
+                                     f"{args.batch_num}: the batches of all processes together must stay the same")
+        missing, unused = load_param_into_net(args.train_network, values, strict_load=True)
+        if missing or unused:
+            raise _errors.ValueError(f"[ResumableCheckpoint] {path} is not of this network: {', '.join((missing or unused)[:5])} "
+                                     f"{'are' if len(missing or unused) > 1 else 'is'} in {'the network' if missing else 'the file'} only")
+        args.cur_step_num = self.resumed_from = self._last = step
+
+    def _save(self, args):
+        if args.cur_step_num == self._last:
+            return
+        self._last = args.cur_step_num
+        _rutile.dist.save_states(self._folder, self._keep, args.cur_step_num, self._states(args.train_network),
+                                 {"batches": str(args.batch_num), "ranks": str(_rutile.dist.size())}, self._shards)
+
+    def on_train_step_end(self, run_context):
+        args = run_context.original_args()
+        if args.cur_step_num % self._steps == 0:
+            self._save(args)
+
+    def on_train_end(self, run_context):
+        self._save(run_context.original_args())
