@@ -3,6 +3,7 @@
 // [batch.., n], strided; the batch dimensions of inputs broadcast.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <complex>
@@ -170,20 +171,17 @@ inline std::vector<int64_t> order_of_eigenvalues(const std::vector<std::complex<
 }
 
 // An eigenvector or singular vector may be turned round, a complex one by any phase: the element of
-// largest magnitude (the first of equal ones) is made positive. Gives the factor, S is double or
-// complex<double>.
+// largest magnitude (the first of those within 1e-4 of it) is made positive. Gives the factor, S is
+// double or complex<double>. ops::free_of_phase() differentiates by this rule.
 template <class S, class At>
 S positive_peak(int64_t n, At at) {
   double best = 0;
-  S turn = 1;
-  for (int64_t i = 0; i < n; ++i) {
+  for (int64_t i = 0; i < n; ++i) best = std::max(best, std::abs(static_cast<S>(at(i))));
+  for (int64_t i = 0; best > 0 && i < n; ++i) {
     const S v = static_cast<S>(at(i));
-    if (std::abs(v) > best * (1 + 1e-4)) {
-      best = std::abs(v);
-      turn = conjugate(v) / best;
-    }
+    if (std::abs(v) * (1 + 1e-4) >= best) return conjugate(v) / std::abs(v);
   }
-  return turn;
+  return 1;
 }
 
 }  // namespace rutile::kernels

@@ -29,7 +29,11 @@ Tensor free_of_phase(const Tensor& u, const Tensor& gu, const Tensor& v, const T
     const Tensor more = imag(sum(conj(gv) * v, down));
     turn = turn.defined() ? turn + more : more;
   }
-  const Tensor size = abs(u), peak = argmax(stop_gradient(size), {.axes = {-2}, .keepdims = true});
+  // The place that the kernels' positive_peak() takes.
+  const Tensor size = abs(u), still = stop_gradient(size);
+  const Tensor large =
+      greater_equal(still * (1 + 1e-4), max(still, {.axes = {-2}, .keepdims = true}));
+  const Tensor peak = argmax(cast(large, DType::kF32), {.axes = {-2}, .keepdims = true});
   const Tensor at =
       cast(equal(expand_dims(arange(int64_t{0}, rows_of(u.meta())), -1), peak), size.dtype());
   const Tensor add = at * (turn / take_along_axis(size, peak, -2));

@@ -174,8 +174,13 @@ TensorList compose_istft(const void* attrs, In in) {
   weights = slice_axis(weights, 0, from, end);
   const RequireRangeAttrs some{.min = 1e-11, .what = "the sum of squared windows"};
   if (weights.numel() > 0) {
-    const Tensor size = require_range(is_complex(weights.dtype()) ? abs(weights) : weights, some);
-    if (!is_complex(weights.dtype())) weights = size;
+    // The result is what is used: a check that nobody reads is dropped from a graph.
+    if (is_complex(weights.dtype())) {
+      const Tensor size = require_range(abs(weights), some);
+      weights = size / (conj(weights) / size);
+    } else {
+      weights = require_range(weights, some);
+    }
   }
   Tensor y = slice_axis(sums, 1, from, end) / weights;
   const int64_t lacking = a.length < 0 ? 0 : a.length - y.dim(1);

@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/require.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
 
@@ -115,7 +117,10 @@ TensorList compose_histc(const void* attrs, In in) {
   const Tensor x = cast(reshape(in[0], {n}), DType::kF64);
   Tensor low = full({}, a.min, DType::kF64), high = full({}, a.max, DType::kF64);
   if (a.min == a.max) {  // one value alone gets a range around it
-    if (a.min == 0) low = min(x), high = max(x);
+    if (a.min == 0) {
+      low = require_range(min(x), {.what = "the least number"});
+      high = require_range(max(x), {.what = "the largest number"});
+    }
     const Tensor point = equal(low, high);
     low = where(point, low - 1, low);
     high = where(point, high + 1, high);
@@ -212,6 +217,9 @@ constinit const OpDef kBincount = define({.name = "bincount",
 Tensor bincount(Arg x, const Tensor& weights, int64_t minlength) {
   int64_t largest = -1;
   if (x.tensor.numel() > 0) largest = max(x).item<int64_t>();
+  if (largest == std::numeric_limits<int64_t>::max()) {
+    throw_error(ErrorCode::kValue, cat("[bincount] number ", largest, " is too large to count"));
+  }
   const BincountAttrs a{std::max(largest + 1, std::max<int64_t>(minlength, 0))};
   return call1(kBincount, &a, {x.tensor, weights}, x.where);
 }

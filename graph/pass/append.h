@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ops called while it lives are appended to the order of a graph, in place of what `like` was: in
-// its phase and clone group, with the origins given.
+// its phase and clone group and on its device, with the origins given.
 #pragma once
 
 #include <utility>
@@ -16,7 +16,7 @@ class AppendScope {
   AppendScope(Graph& g, const Node& like, std::vector<int32_t> origins)
       : g_(g),
         tracer_(g),
-        modes_(call_modes(), recording(tracer_, like)),
+        modes_(call_modes(), recording(g, tracer_, like)),
         phase_(current_phase(), like.phase),
         origins_(std::move(origins)),
         first_(g.nodes.size()) {}
@@ -31,11 +31,12 @@ class AppendScope {
   ValueId value_of(const Tensor& t) { return tracer_.value_of(t); }
 
  private:
-  static CallModes recording(Tracer& tracer, const Node& like) {
+  static CallModes recording(const Graph& g, Tracer& tracer, const Node& like) {
     CallModes modes;
     modes.trace = &tracer;
     modes.states = &tracer;
     modes.clone_group = like.clone_group;
+    if (!like.outputs.empty()) modes.device = g.meta(like.outputs.front()).device;
     return modes;
   }
 

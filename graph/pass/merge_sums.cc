@@ -162,6 +162,7 @@ Status SumMerger::merge_slices(Sum& sum) {
     if (r.axis != kNone && r.start < r.end) by_axis[r.axis].push_back({r, v, n->inputs[0]});
   }
   const TensorMeta whole = g_.meta(g_.nodes[sum.root].outputs[0]);
+  ScopedValue<Device> there(call_modes().device, whole.device);
   for (auto& [axis, slices] : by_axis) {
     std::sort(slices.begin(), slices.end(),
               [](const Slice& a, const Slice& b) { return a.range.start < b.range.start; });

@@ -36,10 +36,10 @@ void step(const CtcLoops& loops, const R* last, const R* skip, const R* e, R* ne
     if (loops.step) return loops.step(last, skip, e, next, n);
   }
   for (int64_t s = 0; s < n; ++s) {
-    const R a = last[s], b = last[s - 1], c = last[s - 2] + skip[s];
-    const R top = std::max(std::max(a, b), c);
-    if (top == kNone<R>) {
-      next[s] = top;
+    const R a = last[s], b = last[s - 1], c = skip[s] == 0 ? last[s - 2] : kNone<R>;
+    const R top = std::max(std::max(a, b), c), all = a + b + c;
+    if (top == kNone<R> || all != all) {  // a maximum may drop a NaN
+      next[s] = all + e[s];
     } else {
       next[s] = top + std::log(std::exp(a - top) + std::exp(b - top) + std::exp(c - top)) + e[s];
     }
@@ -116,7 +116,8 @@ struct Walker {
   R ending(const R* row) const {
     if (places == 1) return row[0];
     const R a = row[places - 1], b = row[places - 2], top = std::max(a, b);
-    return top == kNone<R> ? top : top + std::log1p(std::exp(std::min(a, b) - top));
+    if (top == kNone<R> || a + b != a + b) return a + b;
+    return top + std::log1p(std::exp(std::min(a, b) - top));
   }
 };
 

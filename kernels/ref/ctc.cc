@@ -15,7 +15,8 @@ constexpr double kNone = -std::numeric_limits<double>::infinity();
 
 double log_add(double a, double b) {
   const double top = std::max(a, b);
-  return top == kNone || std::isnan(top) ? a + b : top + std::log1p(std::exp(std::min(a, b) - top));
+  if (top == kNone || std::isnan(a + b)) return a + b;
+  return top + std::log1p(std::exp(std::min(a, b) - top));
 }
 
 struct Sequence {

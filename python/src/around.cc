@@ -16,8 +16,8 @@ namespace py = pybind11;
 namespace rutile::python {
 namespace {
 
-constexpr size_t kMaxFunctions = 64, kMaxValues = 1000, kMaxItems = 256, kMaxVisits = 4000;
-constexpr int kMaxDepth = 4;
+constexpr size_t kMaxFunctions = 256, kMaxValues = 4000, kMaxItems = 256, kMaxVisits = 10000;
+constexpr int kMaxDepth = 6, kMaxRounds = 8;
 constexpr Py_ssize_t kMaxArrayBytes = 64 << 10;
 
 bool same(PyObject* a, PyObject* b) {
@@ -33,16 +33,40 @@ bool same(PyObject* a, PyObject* b) {
 
 bool is_plain(PyObject* o) {
   return o == Py_None || PyBool_Check(o) || PyLong_CheckExact(o) || PyFloat_CheckExact(o) ||
-         PyUnicode_CheckExact(o) || PyBytes_CheckExact(o);
+         PyUnicode_CheckExact(o) || PyBytes_CheckExact(o) || PyComplex_CheckExact(o);
 }
 
 bool is_array(PyObject* o) { return PyObject_CheckBuffer(o) && !PyBytes_CheckExact(o); }
 
-// "__doc__" and the like; a call runs "__call__".
+// Methods that run without being named: operators, calls, conversions, what makes an object.
+constexpr std::string_view kImplicit =
+    " __call__ __init__ __new__ __post_init__ __getattr__ __getattribute__ __getitem__ __len__ "
+    "__iter__ __next__ __reversed__ __contains__ __missing__ __get__ __bool__ __int__ __float__ "
+    "__index__ __complex__ __str__ __format__ __enter__ __exit__ __array__ __hash__ __eq__ "
+    "__ne__ "
+    "__lt__ __le__ __gt__ __ge__ __neg__ __pos__ __abs__ __invert__ __round__ __floor__ __ceil__ "
+    "__trunc__ __add__ __sub__ __mul__ __matmul__ __truediv__ __floordiv__ __mod__ __divmod__ "
+    "__pow__ __lshift__ __rshift__ __and__ __or__ __xor__ __radd__ __rsub__ __rmul__ __rmatmul__ "
+    "__rtruediv__ __rfloordiv__ __rmod__ __rdivmod__ __rpow__ __rlshift__ __rrshift__ __rand__ "
+    "__ror__ __rxor__ __iadd__ __isub__ __imul__ __imatmul__ __itruediv__ __ifloordiv__ __imod__ "
+    "__ipow__ __iand__ __ior__ __ixor__ ";
+// Never freed; made, as the next one, when the module is: garbage is collected while it grows,
+// which may give up the interpreter's lock, and no initialiser of a static in a function may do
+// that.
+PyObject* implicit_names = nullptr;
+
+bool is_implicit(PyObject* name) { return PySet_Contains(implicit_names, name) == 1; }
+
+// As dataclasses write them: they read every field.
+bool is_generated(PyObject* f) {
+  const py::object code = py::reinterpret_borrow<py::object>(PyFunction_GetCode(f));
+  return py::str(code.attr("co_filename")).equal(py::str("<string>"));
+}
+
 bool is_dunder(PyObject* name) {
   const char* text = PyUnicode_AsUTF8(name);
   if (!text) PyErr_Clear();
-  return !text || (std::strncmp(text, "__", 2) == 0 && std::strcmp(text, "__call__") != 0);
+  return !text || std::strncmp(text, "__", 2) == 0;
 }
 
 std::string_view text_of(PyObject* dict, const char* key) {
@@ -56,25 +80,55 @@ std::string_view text_of(PyObject* dict, const char* key) {
 // initialiser of a static in a function may do.
 const std::string* standard_library = nullptr;
 
-// Ours, NumPy's or Python's own, by the globals of the module: what it reads does not change.
-bool is_library(PyObject* globals) {
-  const std::string_view name = text_of(globals, "__name__");
-  const std::string_view top = name.substr(0, name.find('.'));
-  if (top == "rutile" || top == "numpy" || top == "builtins") return true;
-  const std::string_view file = text_of(globals, "__file__");
-  return file.starts_with(*standard_library) && file.find("-packages/") == std::string_view::npos;
+// Ours, NumPy's or Python's own, by the name of the module: what it reads does not change.
+bool is_library_module(PyObject* name) {
+  static auto* const known = new std::unordered_map<PyObject*, bool>;  // the names are kept
+  if (const auto at = known->find(name); at != known->end()) return at->second;
+  const char* utf8 = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : nullptr;
+  if (!utf8) PyErr_Clear();
+  const std::string_view text = utf8 ? utf8 : "", top = text.substr(0, text.find('.'));
+  bool library = top == "rutile" || top == "numpy" || top == "builtins";
+  PyObject* module = PyDict_GetItemWithError(PyImport_GetModuleDict(), name);
+  if (!library && module && PyModule_Check(module)) {
+    const std::string_view file = text_of(PyModule_GetDict(module), "__file__");
+    library = file.starts_with(*standard_library) && file.find("-packages/") == file.npos;
+  }
+  if (known->size() > kMaxVisits) return library;
+  Py_INCREF(name);
+  return (*known)[name] = library;
+}
+
+bool is_library(PyObject* dict, const char* key = "__name__") {
+  PyObject* name = PyDict_GetItemString(dict, key);
+  return name && is_library_module(name);
+}
+
+bool is_library_type(PyTypeObject* type) {
+  if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE) || !type->tp_dict) return true;
+  return is_library(type->tp_dict, "__module__");
+}
+
+py::list items_of(PyObject* o) {
+  if (PyTuple_Check(o)) return py::reinterpret_steal<py::list>(PySequence_List(o));
+  if (PyList_Check(o)) {
+    return py::reinterpret_steal<py::list>(PyList_GetSlice(o, 0, PyList_GET_SIZE(o)));
+  }
+  // The order of an OrderedDict is its own.
+  if (PyODict_CheckExact(o)) return py::list(py::handle(o).attr("items")());
+  return py::reinterpret_steal<py::list>(PyDict_Check(o) ? PyDict_Items(o) : PySequence_List(o));
 }
 
 }  // namespace
 
-void find_standard_library() {
+void begin_around() {
   standard_library = new std::string(
       py::str(py::module_::import("sysconfig").attr("get_path")("stdlib")).cast<std::string>());
+  implicit_names = py::set(py::str(kImplicit).attr("split")()).release().ptr();
 }
 
 bool Around::operator==(const Around& o) const {
   if (tensors.size() != o.tensors.size() || cells.size() != o.cells.size() ||
-      values.size() != o.values.size()) {
+      values.size() != o.values.size() || objects.size() != o.objects.size()) {
     return false;
   }
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -83,10 +137,24 @@ bool Around::operator==(const Around& o) const {
   for (size_t i = 0; i < cells.size(); ++i) {
     if (!cells[i].is(o.cells[i])) return false;
   }
+  for (size_t i = 0; i < objects.size(); ++i) {
+    if (!objects[i].is(o.objects[i])) return false;
+  }
   for (size_t i = 0; i < values.size(); ++i) {
     if (!values[i].is(o.values[i]) && !same(values[i].ptr(), o.values[i].ptr())) return false;
   }
   return true;
+}
+
+void Around::take_objects(const Around& after) {
+  if (objects.size() != after.objects.size()) return;
+  for (size_t i = 0; i < objects.size(); ++i) {
+    if (objects[i].is(after.objects[i])) continue;
+    PyObject* o = after.objects[i].ptr();
+    if (PyWeakref_CheckRefExact(o)) o = PyWeakref_GET_OBJECT(o);
+    if (PyType_Check(o) || Py_TYPE(Py_TYPE(o)) != &PyType_Type) continue;
+    objects[i] = after.objects[i];
+  }
 }
 
 std::string Around::difference(const Around& before) const {
@@ -116,8 +184,8 @@ std::string Around::difference(const Around& before) const {
 
 void Containers::add(PyObject* o) {
   objects.push_back(py::reinterpret_borrow<py::object>(o));
-  contents.push_back(py::reinterpret_steal<py::object>(PyDict_CheckExact(o) ? PyDict_Copy(o)
-                                                                            : PySequence_List(o)));
+  contents.push_back(py::reinterpret_steal<py::object>(
+      PyDict_Check(o) ? PyDict_Copy(o) : items_of(o).release().ptr()));
 }
 
 bool Containers::has(PyObject* o) const {
@@ -127,24 +195,65 @@ bool Containers::has(PyObject* o) const {
 
 bool Containers::changed(size_t i) const {
   PyObject *now = objects[i].ptr(), *then = contents[i].ptr();
-  if (PyObject_Size(now) != PyObject_Size(then)) return true;
-  if (PyDict_CheckExact(now)) {
+  if (PyDict_Check(now)) {
+    if (PyDict_Size(now) != PyDict_Size(then)) return true;
     PyObject *key, *value;
     for (Py_ssize_t at = 0; PyDict_Next(now, &at, &key, &value);) {
       if (PyDict_GetItemWithError(then, key) != value) return true;
     }
     return false;
   }
-  for (Py_ssize_t k = 0; k < PyList_GET_SIZE(now); ++k) {
-    if (PyList_GET_ITEM(now, k) != PyList_GET_ITEM(then, k)) return true;
+  const py::list items = items_of(now);
+  if (PyList_GET_SIZE(items.ptr()) != PyList_GET_SIZE(then)) return true;
+  for (Py_ssize_t k = 0; k < PyList_GET_SIZE(then); ++k) {
+    if (PyList_GET_ITEM(items.ptr(), k) != PyList_GET_ITEM(then, k)) return true;
   }
   return false;
 }
 
+NamesRead::NamesRead() = default;
+
+bool NamesRead::has(PyObject* name) const { return PySet_Contains(attributes_.ptr(), name) == 1; }
+
+// Texts, too, that may be names: getattr(o, "gain"), vars(o)["gain"].
+void NamesRead::collect(const py::object& code, py::set* own) {
+  for (py::handle name : py::tuple(code.attr("co_names"))) own->add(name);
+  for (py::handle c : py::tuple(code.attr("co_consts"))) {
+    if (PyCode_Check(c.ptr())) {
+      collect(py::reinterpret_borrow<py::object>(c), own);
+    } else if (PyUnicode_Check(c.ptr()) && PyUnicode_IsIdentifier(c.ptr()) == 1) {
+      attributes_.add(c);
+    }
+  }
+}
+
+py::tuple NamesRead::of(PyObject* code, bool* grown) {
+  const auto at = codes_.find(code);
+  if (at != codes_.end()) return at->second.second;
+  if (codes_.size() > kMaxVisits) codes_.clear();  // made anew in each call
+  py::set own;
+  const auto kept = py::reinterpret_borrow<py::object>(code);
+  const size_t before = attributes_.size();
+  collect(kept, &own);
+  for (py::handle name : own) attributes_.add(name);
+  *grown = *grown || attributes_.size() != before;
+  return codes_.emplace(code, std::pair{kept, py::tuple(own)}).first->second.second;
+}
+
 Around AroundFinder::find(PyObject* fn, const Tree& arguments, bool keep) {
   keep_ = keep;
-  visit(fn);
-  visit_cells(arguments);
+  // Again where a function came to light whose names were not looked for so far.
+  for (int round = 0; round < kMaxRounds; ++round) {
+    found_ = {};
+    looked_into = {};
+    seen_.clear();
+    visits_ = functions_ = 0;
+    limited_ = grown_ = false;
+    visit(fn);
+    visit_arguments(arguments);
+    if (!grown_) break;
+  }
+  limited_ = limited_ || grown_;
   return std::move(found_);
 }
 
@@ -163,11 +272,10 @@ void AroundFinder::visit(PyObject* o, int depth) {
   } else if (is_plain(o)) {
     add_value(o);
   } else if (PyMethod_Check(o)) {
-    visit(PyMethod_GET_SELF(o), depth);
     visit_function(PyMethod_GET_FUNCTION(o), PyMethod_GET_SELF(o), depth);
   } else if (PyFunction_Check(o)) {
     visit_function(o, nullptr, depth);
-  } else if (PyList_CheckExact(o) || PyTuple_CheckExact(o) || PyDict_CheckExact(o)) {
+  } else if (PyList_Check(o) || PyTuple_Check(o) || PyDict_Check(o)) {
     visit_items(o, depth);
   } else if (PyAnySet_Check(o)) {
     visit_set(o);
@@ -179,24 +287,49 @@ void AroundFinder::visit(PyObject* o, int depth) {
     visit_module(o, depth);
   } else if (PyType_Check(o)) {
     visit_class(reinterpret_cast<PyTypeObject*>(o), depth);
-  } else if (std::strcmp(Py_TYPE(o)->tp_name, "functools.partial") == 0) {
-    for (const char* part : {"func", "args", "keywords"}) {
-      visit(py::handle(o).attr(part).cast<py::object>().ptr(), depth);
-    }
-  } else {
+  } else if (!visit_special(o, depth)) {
     visit_object(o, depth);
   }
 }
 
+// What keeps what it reads where no attribute shows it.
+bool AroundFinder::visit_special(PyObject* o, int depth) {
+  const auto of = [&](std::initializer_list<const char*> parts) {
+    for (const char* part : parts) {
+      visit(py::handle(o).attr(part).cast<py::object>().ptr(), depth);
+    }
+  };
+  const std::string_view type = Py_TYPE(o)->tp_name;
+  if (type == "functools.partial") {
+    of({"func", "args", "keywords"});
+  } else if (type == "rutile._rutile.JitFunction" || type == "functools._lru_cache_wrapper") {
+    of({"__wrapped__"});
+  } else if (type == "collections.deque") {
+    visit_items(o, depth);
+  } else if (Py_TYPE(o) == &PyDictProxy_Type) {
+    visit(py::dict(py::reinterpret_borrow<py::object>(o)).ptr(), depth);
+  } else if (PyWeakref_CheckRefExact(o)) {
+    visit(PyWeakref_GET_OBJECT(o), depth);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 void AroundFinder::visit_items(PyObject* o, int depth) {
-  if (!PyTuple_CheckExact(o) && !look_into(o)) return;
-  const size_t size = static_cast<size_t>(PyObject_Size(o));
-  add_value(py::int_(size).ptr());
-  limited_ = limited_ || size > kMaxItems;
-  if (size > kMaxItems) return;
-  const py::list items =
-      py::reinterpret_steal<py::list>(PyDict_CheckExact(o) ? PyDict_Items(o) : PySequence_List(o));
-  for (py::handle item : items) visit(item.ptr(), depth + 1);
+  const bool exact = PyList_CheckExact(o) || PyTuple_CheckExact(o) || PyDict_CheckExact(o);
+  if (!PyTuple_Check(o) && seen(o, depth)) return;
+  if (PyTuple_Check(o) || look_into(o)) {
+    const Py_ssize_t size = PyDict_Check(o) ? PyDict_Size(o) : PySequence_Size(o);
+    add_value(py::int_(size).ptr());
+    limited_ = limited_ || static_cast<size_t>(size) > kMaxItems;
+    if (static_cast<size_t>(size) <= kMaxItems) {
+      for (py::handle item : items_of(o)) visit(item.ptr(), depth + 1);
+    }
+  }
+  if (exact) return;
+  add_value(reinterpret_cast<PyObject*>(Py_TYPE(o)));
+  visit_attributes(o, depth);
 }
 
 // A copy: the set itself would always be equal to itself.
@@ -236,11 +369,36 @@ bool AroundFinder::look_into(PyObject* o) {
   return true;
 }
 
+// Whether it was visited before, from no deeper and no less thoroughly.
+bool AroundFinder::seen(PyObject* o, int depth) {
+  const int rank = depth + (names_ ? kMaxDepth + 1 : 0);
+  const auto [at, added] = seen_.try_emplace(o, rank);
+  if (!added && at->second <= rank) return true;
+  at->second = rank;
+  return false;
+}
+
 void AroundFinder::add_value(PyObject* o) {
   limited_ = limited_ || found_.values.size() >= kMaxValues;
   if (found_.values.size() < kMaxValues) {
     found_.values.push_back(py::reinterpret_borrow<py::object>(o));
   }
+}
+
+// The object itself; one that is a value (a dtype, a slice, a Fraction, a C function) by equality.
+void AroundFinder::add_object(PyObject* o) {
+  PyTypeObject* type = Py_TYPE(o);
+  if (PyType_SUPPORTS_WEAKREFS(type)) {
+    if (PyObject* ref = PyWeakref_NewRef(o, nullptr)) {  // one and the same while it is kept
+      found_.objects.push_back(py::reinterpret_steal<py::object>(ref));
+      return;
+    }
+    PyErr_Clear();
+  }
+  const bool value = type == &PySlice_Type ||
+                     (type->tp_hash != PyObject_HashNotImplemented && !_PyObject_GetDictPtr(o));
+  if (value) return add_value(o);
+  found_.objects.push_back(py::reinterpret_borrow<py::object>(o));
 }
 
 // The Cell itself by its version; what its methods read, and what it holds that may change without
@@ -251,11 +409,20 @@ void AroundFinder::visit_cell(const py::object& version) {
   for (py::handle o : py::reinterpret_borrow<py::tuple>(version.attr("around"))) visit(o.ptr());
 }
 
-void AroundFinder::visit_cells(const Tree& t) {
-  if (t.version) visit_cell(t.version);
-  // A Cell's own compiled function gets the version in place of the Cell.
-  if (t.kind == Tree::Kind::kStatic && is_cell_version(t.value)) visit_cell(t.value);
-  for (const Tree& child : t.children) visit_cells(child);
+void AroundFinder::visit_arguments(const Tree& t) {
+  static PyObject* const none = PyTuple_New(0);
+  if (t.version) {
+    visit_cell(t.version);
+  } else if (t.kind == Tree::Kind::kStatic) {
+    // A Cell's own compiled function gets the version in place of the Cell.
+    if (is_cell_version(t.value)) {
+      visit_cell(t.value);
+    } else if (!is_plain(t.value.ptr())) {
+      ScopedValue<PyObject*> named(names_, none);
+      visit(t.value.ptr());
+    }
+  }
+  for (const Tree& child : t.children) visit_arguments(child);
 }
 
 // What the function at hand names of it; of a library, values alone.
@@ -270,51 +437,65 @@ void AroundFinder::visit_module(PyObject* module, int depth) {
   }
 }
 
-// Attributes that the function at hand names; without one, all that stands in the class.
+// The class itself, and attributes that functions name.
 void AroundFinder::visit_class(PyTypeObject* type, int depth) {
-  if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE) || !type->tp_dict) return;
-  if (!names_) return visit_members(type, reinterpret_cast<PyObject*>(type), depth);
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names_); ++i) {
-    PyObject* name = PyTuple_GET_ITEM(names_, i);
-    visit_attribute(reinterpret_cast<PyObject*>(type), _PyType_Lookup(type, name), depth + 1);
+  PyObject* o = reinterpret_cast<PyObject*>(type);
+  if (seen(o, depth)) return;
+  add_object(o);
+  visit_members(o, type, depth);
+}
+
+// What classes have for `o`: attributes that functions name and what runs without being named; all
+// of it where no function is at hand.
+void AroundFinder::visit_members(PyObject* o, PyTypeObject* type, int depth) {
+  PyObject* bases = type->tp_mro;
+  for (Py_ssize_t i = 0; bases && i < PyTuple_GET_SIZE(bases); ++i) {
+    auto* base = reinterpret_cast<PyTypeObject*>(PyTuple_GET_ITEM(bases, i));
+    if (is_library_type(base)) continue;
+    std::vector<py::object> chosen;
+    PyObject *name, *value;
+    for (Py_ssize_t at = 0; PyDict_Next(base->tp_dict, &at, &name, &value);) {
+      if (is_implicit(name)) {
+        if (!PyFunction_Check(value) || is_generated(value)) continue;
+      } else if (names_ ? !read_.has(name) : is_dunder(name)) {
+        continue;
+      }
+      chosen.push_back(py::reinterpret_borrow<py::object>(value));
+    }
+    for (const py::object& v : chosen) visit_attribute(o, v.ptr(), depth + 1);
   }
 }
 
-// All that one class has for `o`: values, slots, and what its methods read.
-void AroundFinder::visit_members(PyTypeObject* type, PyObject* o, int depth) {
-  const py::list items = py::reinterpret_steal<py::list>(PyDict_Items(type->tp_dict));
-  for (py::handle item : items) {
-    PyObject *name = PyTuple_GET_ITEM(item.ptr(), 0), *value = PyTuple_GET_ITEM(item.ptr(), 1);
-    if (!is_dunder(name)) visit_attribute(o, value, depth + 1);
+// Of an instance's own attributes those that functions name.
+void AroundFinder::visit_own(PyObject* o, PyObject* dict, int depth) {
+  // Ours, and Python's containers, hold values and functions that no user's code names.
+  const std::string_view module = text_of(Py_TYPE(o)->tp_dict, "__module__");
+  if (!names_ || module.starts_with("rutile.") || module == "collections") {
+    return visit(dict, depth + 1);
   }
+  static PyObject* const wrapped = PyUnicode_InternFromString("__wrapped__");
+  std::vector<py::object> chosen;
+  PyObject *name, *value;
+  for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &name, &value);) {
+    if (name == wrapped || read_.has(name)) {
+      chosen.push_back(py::reinterpret_borrow<py::object>(value));
+    }
+  }
+  for (const py::object& v : chosen) visit(v.ptr(), depth + 1);
 }
 
-// Of a plain object the attributes that the function at hand names, its own and its class's; of one
-// that a Cell holds all of its own.
+// The object itself, and of what it and its class have what functions name; of one that a Cell
+// holds all.
 void AroundFinder::visit_object(PyObject* o, int depth) {
+  if (seen(o, depth)) return;
+  add_object(o);
+  visit_attributes(o, depth);
+}
+
+void AroundFinder::visit_attributes(PyObject* o, int depth) {
   PyObject** at = _PyObject_GetDictPtr(o);
-  PyObject* dict = at ? *at : nullptr;
-  if (!names_) {
-    if (dict) visit(dict, depth + 1);
-    PyObject* bases = Py_TYPE(o)->tp_mro;
-    for (Py_ssize_t i = 0; bases && i < PyTuple_GET_SIZE(bases); ++i) {
-      auto* type = reinterpret_cast<PyTypeObject*>(PyTuple_GET_ITEM(bases, i));
-      if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) visit_members(type, o, depth);
-    }
-    return;
-  }
-  const bool of_user = Py_TYPE(o)->tp_flags & Py_TPFLAGS_HEAPTYPE;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names_); ++i) {
-    PyObject* name = PyTuple_GET_ITEM(names_, i);
-    PyObject* item = dict ? PyDict_GetItemWithError(dict, name) : nullptr;
-    if (item) {
-      visit(item, depth + 1);
-    } else if (of_user) {
-      visit_attribute(o, _PyType_Lookup(Py_TYPE(o), name), depth + 1);
-    }
-  }
-  static PyObject* const call = PyUnicode_InternFromString("__call__");
-  if (of_user) visit_attribute(o, _PyType_Lookup(Py_TYPE(o), call), depth + 1);
+  if (at && *at) visit_own(o, *at, depth);
+  visit_members(o, Py_TYPE(o), depth);
 }
 
 // What a class gives for an attribute of `o`, without running any of the user's code.
@@ -337,30 +518,36 @@ void AroundFinder::visit_attribute(PyObject* o, PyObject* found, int depth) {
         Py_TYPE(found)->tp_descr_get(found, o, reinterpret_cast<PyObject*>(Py_TYPE(o))));
     if (!value) PyErr_Clear();
     visit(value.ptr(), depth);
-  } else if (!Py_TYPE(found)->tp_descr_get) {
-    visit(found, depth);
+  } else if (std::strcmp(Py_TYPE(found)->tp_name, "cached_property") == 0) {
+    of("func");
+  } else if (!Py_TYPE(found)->tp_descr_get || (Py_TYPE(found)->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
+    visit(found, depth);  // a user's descriptor is an object like others
   }
 }
 
 void AroundFinder::visit_function(PyObject* f, PyObject* self, int depth) {
-  const std::pair<PyObject*, PyObject*> at{f, self};
-  if (std::find(seen_.begin(), seen_.end(), at) != seen_.end()) return;
-  PyObject* globals = PyFunction_GetGlobals(f);
-  if (is_library(globals)) return;
-  limited_ = limited_ || seen_.size() == kMaxFunctions;
-  if (seen_.size() == kMaxFunctions) return;
-  seen_.push_back(at);
-  PyObject* names = reinterpret_cast<PyCodeObject*>(PyFunction_GetCode(f))->co_names;
-  ScopedValue<PyObject*> named(names_, names);
-  if (PyObject* closure = PyFunction_GetClosure(f)) {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(closure); ++i) {
-      visit(PyCell_GET(PyTuple_GET_ITEM(closure, i)));
-    }
-  }
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); ++i) {
-    visit(PyDict_GetItemWithError(globals, PyTuple_GET_ITEM(names, i)));
-  }
   if (self && !is_tensor(self) && !is_cell(self)) visit(self, depth);
+  if (!seen_.try_emplace(f, 0).second) return;
+  limited_ = limited_ || functions_ == kMaxFunctions;
+  if (functions_++ >= kMaxFunctions) return;
+  PyObject *code = PyFunction_GetCode(f), *globals = PyFunction_GetGlobals(f);
+  add_value(code);
+  PyObject* closure = PyFunction_GetClosure(f);
+  const auto in_closure = [&](Py_ssize_t i) { return PyCell_GET(PyTuple_GET_ITEM(closure, i)); };
+  const Py_ssize_t cells = closure ? PyTuple_GET_SIZE(closure) : 0;
+  if (is_library(globals)) {  // it may call a user's function: grad(fn)
+    for (Py_ssize_t i = 0; i < cells; ++i) {
+      PyObject* held = in_closure(i);
+      if (held && PyCallable_Check(held) && !PyType_Check(held)) visit(held);
+    }
+    return;
+  }
+  const py::tuple names = read_.of(code, &grown_);
+  ScopedValue<PyObject*> named(names_, names.ptr());
+  for (Py_ssize_t i = 0; i < cells; ++i) visit(in_closure(i));
+  visit(PyFunction_GetDefaults(f));
+  visit(PyFunction_GetKwDefaults(f));
+  for (py::handle name : names) visit(PyDict_GetItemWithError(globals, name.ptr()));
 }
 
 }  // namespace rutile::python

@@ -231,7 +231,7 @@ class JitFunction {
                               std::vector<Tensor>* in) {
     Tree tree = flatten(py::make_tuple(args, kwargs), Leaves::kAny,
                         cat("an argument of the traced function ", name_), in);
-    AroundFinder finder(results_);
+    AroundFinder finder(results_, names_);
     Around around = finder.find(fn_.ptr(), tree);
     if (finder.limited() && !std::exchange(warned_, true)) {
       log_warning(cat(name_,
@@ -261,7 +261,7 @@ class JitFunction {
     if (!tree) throw_error(ErrorCode::kRuntime, "too many calls of this function at a time");
     const Tensor* next = in.data();
     const py::tuple both = unflatten(*tree, &next);
-    AroundFinder before(results_);
+    AroundFinder before(results_, names_);
     const Around around = before.find(fn_.ptr(), *tree, /*keep=*/true);
     const py::object& fn = call->way == Call::kRewritten ? rewritten_ : fn_;
     const py::object result = traced(fn, both, around);
@@ -291,9 +291,16 @@ class JitFunction {
       results_.add(before.objects[i].ptr());
       any = true;
     }
-    if (!any) return;
+    Around after = AroundFinder(results_, names_).find(fn_.ptr(), tree);
     for (Call& c : calls_) {
-      if (c.variant.id == tracing_) c.around = share(AroundFinder(results_).find(fn_.ptr(), tree));
+      if (c.variant.id != tracing_) continue;
+      if (!any) {
+        Around before_it = *c.around;
+        before_it.take_objects(after);
+        after = std::move(before_it);
+      }
+      c.around = share(std::move(after));
+      return;
     }
   }
 
@@ -303,6 +310,7 @@ class JitFunction {
   bool fullgraph_ = false;
   bool warned_ = false, gave_up_ = false;
   Containers results_;
+  NamesRead names_;
   std::unique_ptr<graph::Compiled> compiled_;
   std::mutex mutex_;
   // Guarded by the interpreter's lock.
@@ -316,7 +324,7 @@ class JitFunction {
 }  // namespace
 
 void add_jit(py::module_& m) {
-  find_standard_library();
+  begin_around();
   m.def("set_strict_syntax", [](bool on) { strict_syntax = on; });
   py::class_<graph::Explanation>(
       m, "Explanation",

@@ -10,11 +10,13 @@ void step(const float* last, const float* skip, const float* e, float* next, int
   constexpr float kNone = -__builtin_inff();
 #pragma GCC ivdep
   for (int64_t s = 0; s < n; ++s) {
-    const float a = last[s], b = last[s - 1], c = last[s - 2] + skip[s];
+    const float a = last[s], b = last[s - 1], c = skip[s] == 0.0f ? last[s - 2] : kNone;
+    const float all = a + b + c;  // a maximum may drop a NaN
     const float ab = a > b ? a : b, top = ab > c ? ab : c;
     const float base = top == kNone ? 0.0f : top;
     const float sum = FastMath::exp(a - base) + FastMath::exp(b - base) + FastMath::exp(c - base);
-    next[s] = (top == kNone ? kNone : base + FastMath::log(sum)) + e[s];
+    const float joined = top == kNone ? kNone : base + FastMath::log(sum);
+    next[s] = (all != all ? all : joined) + e[s];
   }
 }
 

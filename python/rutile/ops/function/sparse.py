@@ -32,7 +32,7 @@ def _at(dense, indices):
 
 
 def _added(dense, indices, values):
-    return dense + _dense(indices, values, dense.shape).cast(dense.dtype)
+    return dense + _dense(indices, values, dense.shape)
 
 
 def _csr(name, x):
@@ -171,7 +171,10 @@ def _merged(x, y, thresh):
     parts = [x] if y is None else [x, y]
     keys = np.concatenate([_keys(p.indices, x.shape) for p in parts])
     places, back = np.unique(keys, return_inverse=True)
-    values = parts[0].values if y is None else _s.concat([x.values, y.values.cast(x.values.dtype)], 0)
+    values = x.values
+    if y is not None:
+        common = (_table.full((), 0, x.values.dtype) + _table.full((), 0, y.values.dtype)).dtype
+        values = _s.concat([x.values.cast(common), y.values.cast(common)], 0)
     total = _dense(Tensor(back.reshape(-1, 1).astype(np.int64)), values, (len(places),))
     if thresh is not None and thresh != 0:
         keep = np.flatnonzero(np.abs(total.asnumpy()) >= thresh)
