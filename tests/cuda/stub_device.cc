@@ -25,9 +25,9 @@ static const DeviceFns kFns = {
       *out = std::aligned_alloc(256, (n + 255) / 256 * 256); return Status(); },
     .release = [](int, void* p) { std::free(p); return Status(); },
     .memory_info = [](int, int64_t* f, int64_t* t) { *f = *t = 1ll << 36; return Status(); },
-    .host_allocate = [](size_t n, void** out) {
+    .host_allocate = [](int, size_t n, void** out) {
       *out = std::aligned_alloc(256, (n + 255) / 256 * 256); return Status(); },
-    .host_release = [](void* p) { std::free(p); return Status(); },
+    .host_release = [](int, void* p) { std::free(p); return Status(); },
     .stream_create = [](int, StreamKind, Stream* s) {
       *s = reinterpret_cast<Stream>(new char); return Status(); },
     .stream_destroy = [](int, Stream) { return Status(); },
