@@ -15,6 +15,7 @@
 // there, "step-00000937.index.safetensors", which makes a checkpoint of them. What is read has
 // whole values whatever wrote it, so that any number of ranks can go on.
 //
+//   train::CheckpointFolder folder({.path = "run1"});
 //   folder.save_shards(937, step.named_states(), step.sharded_states());   // every rank
 //   if (auto c = folder.latest_of_ranks()) step.load_states(c->values);    // every rank
 #pragma once

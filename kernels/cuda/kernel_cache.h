@@ -5,7 +5,7 @@
 // as good as none. Nothing here fails: without a folder everything is compiled.
 //
 //   KernelCache cache(default_cache_folder());
-//   if (!cache.find(key, &entry)) { ...; cache.put(key, entry); }
+//   if (!cache.find(key, &entry)) cache.put(key, entry);
 #pragma once
 
 #include <string>

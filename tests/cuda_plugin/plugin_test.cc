@@ -100,6 +100,7 @@ std::vector<Kernel> kernels_of(const std::filesystem::path& log) {
 // types.
 TEST(CudaPlugin, KernelsUseModestResources) {
   constexpr int kMostRegisters = 200, kMostStack = 256;
+  constexpr int kGridStack = 1280;  // a sample's cubic taps: up to 64 places and weights
   int kernels = 0;
   for (const auto& entry : std::filesystem::directory_iterator(RUTILE_CUDA_LOGS)) {
     if (entry.path().extension() != ".log") continue;
@@ -108,7 +109,8 @@ TEST(CudaPlugin, KernelsUseModestResources) {
     for (const Kernel& k : kernels_of(entry.path())) {
       ++kernels;
       EXPECT_LE(k.registers, kMostRegisters) << file << " " << k.arch << " " << k.name;
-      EXPECT_LE(k.stack, kMostStack) << file << " " << k.arch << " " << k.name;
+      const int most = file == "grid" ? kGridStack : kMostStack;
+      EXPECT_LE(k.stack, most) << file << " " << k.arch << " " << k.name;
     }
   }
   EXPECT_GT(kernels, 300);
