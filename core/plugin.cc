@@ -118,7 +118,8 @@ Status open_library(const std::string& name, const std::vector<std::string>& fol
     }
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
-      note(loader_error());
+      // Where a plugin was found and said why it cannot work, another place has nothing to add.
+      if (!loader || opened.empty()) note(loader_error());
       continue;
     }
     // Another name of one that has had its say: the loader knows by its name what is open.
