@@ -114,7 +114,9 @@ def write_pages(names):
     write("index.rst", index)
     write("conf.py", "project = 'Rutile'\nextensions = ['breathe']\nhtml_theme = 'alabaster'\n"
                      f"breathe_projects = {{'rutile': {os.path.join(BUILD, 'xml')!r}}}\n"
-                     "breathe_default_project = 'rutile'\nprimary_domain = 'cpp'\nhighlight_language = 'cpp'\n")
+                     "breathe_default_project = 'rutile'\nprimary_domain = 'cpp'\nhighlight_language = 'cpp'\n"
+                     # The whole table of contents on every page would take most of the time.
+                     "html_sidebars = {'**': ['about.html', 'localtoc.html', 'relations.html', 'searchbox.html']}\n")
 
 
 def main():
@@ -135,7 +137,7 @@ def main():
     members_to_files()
     names = headers()
     write_pages(names)
-    run("/usr/bin/sphinx-build", "-q", "-W", "--keep-going", "-b", "html", PAGES, os.path.join(BUILD, "html"))
+    run("/usr/bin/sphinx-build", "-q", "-W", "--keep-going", "-j", "auto", "-b", "html", PAGES, os.path.join(BUILD, "html"))
     print(f"reference: {len(names)} headers, build/reference/html/index.html")
 
 
