@@ -53,7 +53,9 @@ def training_tables(groups):
             )
         first = next(side for side in sides if side.is_rutile)
         alike = by_name.get("Rutile graph, kernels alone")
+        usual = limits and limits[0].median("usual_items_per_second")
         summary.append([*row, ratio(first, peers), ratio(first, limits) if limits else "",
+                        f"{first.rate / usual:.2f}" if usual and first.rate else "",
                         ratio(alike, limits) if limits and alike else ""])  # fmt: skip
         for side in sides:
             if not side.results:
@@ -69,7 +71,7 @@ def training_tables(groups):
                 number_text(side.results[0].get("first_step_s")), number_text(peak),
                 ratio(side, peers) if side.is_rutile else "",
             ])  # fmt: skip
-    text = table(["Work", *columns, "graph / PyTorch's best", "graph / convolutions alone", "its kernels / convolutions alone"], summary)
+    text = table(["Work", *columns, "graph / PyTorch's best", "graph / convolutions alone", "medians of both", "its kernels / convolutions alone"], summary)
     if detail:
         head = ["Run", "median /s", "range of rounds", "best /s", "step ms"]
         text += "\n\n" + table([*head, "first step s", "peak RSS MB", "/ PyTorch's best"], detail)
@@ -171,8 +173,9 @@ def environment(options, torch_version, rounds):
         f"{', caches of torch.compile kept from earlier runs' if options.torch_cache else ''}: "
         'rates are the median over rounds of the median step, "best" the fastest step of all; '
         "the first step is that of the first round; peak RSS is the whole process; convolutions alone are "
-        "those of the network by oneDNN in its own layouts, one by one, each the best of four runs; "
-        "'its kernels' are all of the compiled step in the same way, each the best of five",
+        "those of the network by oneDNN in its own layouts, one by one, each the best of five runs; "
+        "'medians of both' holds the median step against the sum of the medians of those five; "
+        "'its kernels' are all of the compiled step, each the best of five",
     ]
 
 

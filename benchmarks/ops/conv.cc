@@ -8,6 +8,7 @@
 // onednn: blocked, by oneDNN's kernels alone: the limit that docs/benchmarks.md compares with.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -141,30 +142,32 @@ void run_layer(benchmark::State& state, const Layer& l, Direction d, DType t, Ke
       runner.flops() * 1e-9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }
 
-// All layers in the numbers in which the network has them, without the first one's input gradient.
+// All layers in the numbers in which the network has them, without the first one's input gradient:
+// the fastest of five runs of each, and (usual_images/s) their median.
 void run_network(benchmark::State& state, Images images, DType t, Kernels k) {
   double flops = 0;
   for (auto _ : state) {
-    double seconds = 0;
+    double seconds = 0, usual = 0;
     for (const Layer& l : kLayers) {
       for (const Direction d :
            {Direction::kForward, Direction::kInputGrad, Direction::kWeightGrad}) {
         if (l.in == 3 && d == Direction::kInputGrad) continue;
         Runner runner(l, images, d, t, k);
         runner.run();
-        double best = 1e9;
-        for (int i = 0; i < 4; ++i) {
+        double runs[5];
+        for (double& took : runs) {
           const auto start = std::chrono::steady_clock::now();
           runner.run();
-          best = std::min(
-              best,
-              std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+          took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         }
-        seconds += best * l.count;
+        std::sort(std::begin(runs), std::end(runs));
+        seconds += runs[0] * l.count;
+        usual += runs[2] * l.count;
         flops += runner.flops() * l.count;
       }
     }
     state.SetIterationTime(seconds);
+    state.counters["usual_images/s"] = static_cast<double>(images.batch) / usual;
   }
   state.counters["GFLOP/s"] = benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsRate);
   state.counters["images/s"] = benchmark::Counter(
