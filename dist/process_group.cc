@@ -10,6 +10,7 @@
 #include "rutile/core/interrupt.h"
 #include "rutile/core/thread.h"
 #include "rutile/dist/socket.h"
+#include "rutile/dist/stop.h"
 
 namespace rutile::dist {
 
@@ -207,7 +208,7 @@ Status ProcessGroup::wait(const Ticket& ticket) {
     give_up_if_stuck();
     if (!told_.empty()) continue;
     lock.unlock();
-    if (stop_requested()) fail("interrupted");
+    if (interrupt_breaks_groups()) fail("interrupted");
     lock.lock();
   }
   if (failure_.ok()) return Status();

@@ -268,7 +268,7 @@ int Job::run() {
       if (!failing_) {
         failing_ = true;
         failed_ = 128 + signal;
-        until_ = deadline_in(o_.grace);
+        until_ = deadline_in(o_.stop_grace);
       }
     }
     end_others();

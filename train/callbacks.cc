@@ -117,7 +117,7 @@ void CheckpointCallback::save(Trainer& trainer) {
 }
 
 std::string CheckpointCallback::on_interrupt(Trainer& trainer) {
-  if (!together(trainer)) save(trainer);
+  if (trainer.together() || !together(trainer)) save(trainer);
   if (last_path_.empty()) return "";
   return cat("; saved as '", last_path_, "'");
 }

@@ -41,8 +41,9 @@ struct CheckpointCallbackOptions {
 
 // Saves at the end of each epoch, every so often in between, at the end, and after an interrupt.
 // Metadata: epoch and epoch_step (done), ranks, and "data.*", the feed's position.
-// In data-parallel training all ranks have this callback. An interrupt breaks their group: then
-// rank 0 still saves by itself where it has everything, else the last checkpoint counts.
+// In data-parallel training all ranks have this callback, and after an interrupt of any of them all
+// save the same step together. Where ranks hang (dist/stop.h) rank 0 still saves by itself if it
+// has everything, else the last checkpoint counts.
 class RUTILE_API CheckpointCallback final : public Callback {
  public:
   CheckpointCallback(CheckpointFolder folder, CheckpointCallbackOptions options = {});

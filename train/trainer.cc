@@ -99,10 +99,19 @@ void Trainer::check_loss(const StepInfo& info) const {
                   info.step, " (learning rate ", info.lr, "); a lower learning rate may help"));
 }
 
+// Between two steps.
+void Trainer::check_stop() {
+  if (!agreement_) return check_interrupt();
+  if (!agreement_->next(interrupted())) return;
+  together_ = true;
+  check_interrupt();
+  throw_error(ErrorCode::kInterrupted, "interrupted on another rank");
+}
+
 void Trainer::loop(History* history) {
   Mean epoch_loss;
   while (done_ < total_ && !stop_) {
-    check_interrupt();
+    check_stop();
     const StepInfo info = one_step(history);
     check_loss(info);
     epoch_loss.add(info.loss, 1);
@@ -119,6 +128,14 @@ History Trainer::run() {
   const auto start = Clock::now();
   const double waited = feed_.wait_seconds();
   stop_ = false;
+  const auto& parallel = step_.options().data_parallel;
+  const bool ranks = parallel && communicator(parallel->group)->size() > 1;
+  agreement_ = ranks ? std::make_unique<dist::StopAgreement>(parallel->group) : nullptr;
+  together_ = !ranks;
+  struct End {
+    Trainer& t;
+    ~End() { t.agreement_.reset(); }
+  } end{*this};
   try {
     for (const CallbackPtr& c : callbacks_) c->on_train_begin(*this);
     loop(&history);

@@ -8,7 +8,8 @@
 //   train::History h = trainer.run();
 //
 // After an interrupt (core/interrupt.h) the step under way is finished, callbacks are told (that is
-// when a checkpoint is written) and Error{kInterrupted} is thrown. A Trainer is used by one thread.
+// when a checkpoint is written) and Error{kInterrupted} is thrown. In data-parallel training an
+// interrupt of any rank stops all of them after the same step. A Trainer is used by one thread.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "rutile/dist/stop.h"
 #include "rutile/nn/train_step.h"
 #include "rutile/train/feed.h"
 
@@ -88,10 +90,14 @@ class RUTILE_API Trainer {
   int64_t total_steps() const { return total_; }
   nn::TrainStep& step() { return step_; }
   Feed& feed() { return feed_; }
+  // In on_interrupt(): all ranks stand behind the same step, and callbacks may let them work
+  // together. False where something else broke off this rank's training.
+  bool together() const { return together_; }
   const TrainerOptions& options() const { return options_; }
 
  private:
   void loop(History* history);
+  void check_stop();
   StepInfo one_step(History* history);
   void check_loss(const StepInfo& info) const;
 
@@ -100,7 +106,8 @@ class RUTILE_API Trainer {
   TrainerOptions options_;
   std::vector<CallbackPtr> callbacks_;
   int64_t done_ = 0, total_ = 0;
-  bool stop_ = false;
+  bool stop_ = false, together_ = true;
+  std::unique_ptr<dist::StopAgreement> agreement_;
 };
 
 }  // namespace rutile::train

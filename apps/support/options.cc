@@ -228,7 +228,8 @@ int fail(const std::string& program, int code, std::string message) {
     }
   }
   std::fflush(stdout);
-  dist::report_failure(line);
+  // Ranks that were interrupted leave after the same step.
+  if (code != kExitInterrupted) dist::report_failure(line);
   const char* kind = code == kExitInterrupted ? "" : "error: ";
   std::fprintf(stderr, "%s: %s%s\n", program.c_str(), kind, line.c_str());
   return code;

@@ -11,6 +11,7 @@
 #include "rutile/dist/reducer.h"
 #include "rutile/dist/replicas.h"
 #include "rutile/dist/spawn.h"
+#include "rutile/dist/stop.h"
 #include "rutile/ops/collective.h"
 #include "rutile/python/src/convert.h"
 #include "rutile/python/src/py_tensor.h"
@@ -86,6 +87,17 @@ class PyReducer {
   dist::ReducerOptions options_;
   std::unique_ptr<dist::GradientReducer> reducer_;
   std::vector<TensorMeta> metas_;
+};
+
+class PyStop {
+ public:
+  explicit PyStop(const std::string& group)
+      : agreement_(std::make_unique<dist::StopAgreement>(group)) {}
+  bool next(bool stop) { return agreement_ ? agreement_->next(stop) : stop; }
+  void close() { agreement_.reset(); }
+
+ private:
+  std::unique_ptr<dist::StopAgreement> agreement_;
 };
 
 dist::NamedStates states_from(const py::sequence& items) {
@@ -191,6 +203,7 @@ void add_messages(py::module_& m) {
 
 void add_dist(py::module_& module) {
   py::module_ m = module.def_submodule("dist", "Groups of processes.");
+  const auto free = py::call_guard<py::gil_scoped_release>();
   add_groups(m);
   add_messages(m);
   m.def(
@@ -226,6 +239,10 @@ void add_dist(py::module_& module) {
       py::arg("command"), py::arg("ranks"), py::arg("hosts") = 1, py::arg("host") = 0,
       py::arg("address") = "127.0.0.1", py::arg("port") = 0, py::arg("prefix") = true,
       py::arg("restarts") = 0);
+  py::class_<PyStop>(m, "StopAgreement")
+      .def(py::init<std::string>(), py::arg("group") = "world")
+      .def("next", &PyStop::next, free, py::arg("stop"))
+      .def("close", &PyStop::close, free);
   py::class_<PyReducer>(m, "Reducer")
       .def(py::init<bool, std::string, double, std::vector<int64_t>, std::optional<std::string>>(),
            py::arg("mean") = true, py::arg("group") = "world", py::arg("bucket_mb") = 25.0,

@@ -127,6 +127,44 @@ TEST_F(Ranks, AKilledRankIsStartedAgainAndTrainsOn) {
   }
 }
 
+// One step for all ranks, whichever got the signal: they save it together, and go on from it.
+TEST_F(Ranks, CtrlCSavesOneStepOfAllRanks) {
+  const Outcome whole = run(command(training("whole", 4, {"--ranks", "2", "--shard-optimizer"})));
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  for (const bool all : {true, false}) {
+    const std::string folder = all ? "all" : "one";
+    Args args = training(folder, 4, {"--ranks", "2", "--shard-optimizer"});
+    *(std::find(args.begin(), args.end(), "--checkpoint-steps") + 1) = "1000";
+    Process p(command(args));
+    ASSERT_TRUE(wait_for_step(p, folder, 8)) << p.wait().err;  // of the first epoch
+    ::usleep(3000);
+    if (all) {
+      p.signal(SIGINT);  // the launcher's, who tells all ranks
+    } else {
+      const std::vector<pid_t> ranks = running(p.pid(), "mlp");
+      ASSERT_EQ(ranks.size(), 2u);
+      ::kill(ranks[1], SIGINT);
+    }
+    const Outcome o = p.wait();
+    EXPECT_EQ(o.code, 130) << o.err;
+    const train::CheckpointFolder f({dir_ / folder});
+    const auto saved = f.latest();
+    ASSERT_TRUE(saved);
+    const std::string step = cat("after step ", saved->step, "; saved as '");
+    EXPECT_THAT(o.err, HasSubstr(step));
+    EXPECT_THAT(f.path_of(saved->step), HasSubstr(".index."));
+    EXPECT_THAT(o.err, HasSubstr(cat("[1] mlp: interrupted by Ctrl-C ", step)));
+    if (!all) {
+      EXPECT_THAT(o.err, HasSubstr(cat("[0] mlp: interrupted on another rank ", step)));
+    }
+    args.push_back("--resume");
+    const Outcome again = run(command(args));
+    ASSERT_EQ(again.code, 0) << again.err;
+    EXPECT_THAT(again.out, HasSubstr(cat("step ", saved->step, " of ")));
+    expect_equal(final_states(folder), final_states("whole"), 0);
+  }
+}
+
 TEST_F(Ranks, OtherNumbersOfRanksGoOn) {
   Outcome o = run(command(training("whole", 8)));
   ASSERT_EQ(o.code, 0) << o.err;

@@ -4,6 +4,7 @@
 import os as _os
 import signal as _signal
 import stat as _stat
+import threading as _threading
 import time as _time
 
 from rutile import _rutile
@@ -343,6 +344,9 @@ class ResumableCheckpoint(Callback):
     With several processes all have the callback, and the same folder. Rank 0 writes, or each writes a part: with shards, and
     where the optimizer's states are in shards. A checkpoint that was not finished is none.
 
+    Ctrl-C or SIGTERM, for any of the processes, lets all of them finish the same step and save it; then KeyboardInterrupt
+    (SystemExit(143)) is raised. A second signal ends the process at once.
+
     >>> import rutile, tempfile
     >>> from rutile import nn
     >>> net = nn.Dense(1, 1)
@@ -366,7 +370,43 @@ class ResumableCheckpoint(Callback):
         self._steps, self._keep, self._shards, self._fresh = save_checkpoint_steps, keep_checkpoint_max, bool(shards), bool(fresh)
         self._last = -1
         self.resumed_from = 0
+        self._before, self._signal, self._agreement, self._stopped = {}, None, None, False
         _os.makedirs(self._folder, exist_ok=True)
+
+    def __enter__(self):
+        self._signal, self._stopped = None, False
+        if _threading.current_thread() is _threading.main_thread():
+            for number in (_signal.SIGINT, _signal.SIGTERM):
+                before = _signal.getsignal(number)
+                # Somebody else's way to end is left alone, and so is a signal that is ignored.
+                if before in (_signal.SIG_DFL, _signal.default_int_handler):
+                    self._before[number] = before
+                    _signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if self._agreement is not None:
+            self._agreement.close()
+            self._agreement = None
+        for number, before in self._before.items():
+            if _signal.getsignal(number) == self._handle:
+                _signal.signal(number, before)
+        self._before = {}
+        if not self._stopped or kind is not None:
+            return None
+        if self._signal == _signal.SIGTERM:
+            raise SystemExit(128 + self._signal)
+        raise KeyboardInterrupt(f"after step {self._last}, which is saved in {self._folder}"
+                                + ("" if self._signal else "; another process was told to stop"))
+
+    def _handle(self, number, frame):
+        if self._signal is None:
+            self._signal = number
+            return
+        if number == _signal.SIGINT:
+            raise KeyboardInterrupt
+        _signal.signal(number, _signal.SIG_DFL)
+        _os.kill(_os.getpid(), number)
 
     @staticmethod
     def _states(network):
@@ -406,7 +446,13 @@ class ResumableCheckpoint(Callback):
 
     def on_train_step_end(self, run_context):
         args = run_context.original_args()
-        if args.cur_step_num % self._steps == 0:
+        if self._agreement is None and _rutile.dist.size() > 1:
+            self._agreement = _rutile.dist.StopAgreement()
+        stop = self._signal is not None
+        self._stopped = self._agreement.next(stop) if self._agreement is not None else stop
+        if self._stopped:
+            run_context.request_stop()
+        if self._stopped or args.cur_step_num % self._steps == 0:
             self._save(args)
 
     def on_train_end(self, run_context):
