@@ -13,7 +13,7 @@ list(APPEND rutile_shared_tests cuda_plugin gpu)
 # Calls <function>(<name> <sources>...) for each folder below <root> that has sources.
 function(rutile_each_program root function)
   file(GLOB_RECURSE files RELATIVE "${CMAKE_SOURCE_DIR}/${root}" CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${root}/*.cc")
-  list(FILTER files EXCLUDE REGEX "^support/|^ops/samples/|^fuzz/|^[^/]*$")
+  list(FILTER files EXCLUDE REGEX "^support/|^ops/samples/|^fuzz/|^stubs/|^[^/]*$")
   set(names ${files})
   list(TRANSFORM names REPLACE "/.*" "")
   list(REMOVE_DUPLICATES names)
@@ -106,6 +106,23 @@ endif()
 
 if(RUTILE_BENCHMARKS)
   rutile_each_program(benchmarks rutile_benchmark)
+endif()
+
+# The plugin for NCCL once more, over a stand-in for NCCL and between pretended devices.
+if(RUTILE_TESTS AND TARGET rutile_fake)
+  add_library(rutile_nccl_fake MODULE "${CMAKE_SOURCE_DIR}/dist/nccl/nccl.cc" "${CMAKE_SOURCE_DIR}/tests/stubs/nccl/stub.cc")
+  target_compile_definitions(rutile_nccl_fake PRIVATE RUTILE_NCCL_DEVICE=kFake)
+  target_link_libraries(rutile_nccl_fake PRIVATE rutile Threads::Threads)
+  target_include_directories(rutile_nccl_fake PRIVATE "${CMAKE_BINARY_DIR}/generated/id")
+  if(RUTILE_NCCL_FOUND)  # holds the stand-in against the declarations of NCCL itself
+    target_include_directories(rutile_nccl_fake SYSTEM PRIVATE "${RUTILE_NCCL_INCLUDE}")
+  else()
+    target_include_directories(rutile_nccl_fake SYSTEM PRIVATE "${CMAKE_SOURCE_DIR}/tests/stubs/nccl/include")
+  endif()
+  target_link_options(rutile_nccl_fake PRIVATE "LINKER:--exclude-libs,ALL" "LINKER:-z,defs")
+  if(TARGET test_dist)
+    add_dependencies(test_dist rutile_nccl_fake rutile_fake)
+  endif()
 endif()
 
 # The plugins are opened at run time: programs that need them do not name them when they are linked.

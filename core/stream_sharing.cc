@@ -2,8 +2,10 @@
 #include "rutile/core/stream_sharing.h"
 
 #include <atomic>
+#include <utility>
 
 #include "rutile/core/device_runtime.h"
+#include "rutile/core/native_stream.h"
 
 namespace rutile {
 namespace {
@@ -21,8 +23,8 @@ Status with_event(DeviceRuntime& runtime, F&& f) {
   Event e = nullptr;
   RUTILE_RETURN_IF_ERROR(runtime.fns().event_create(index, &e));
   Status s = f(e);
-  const Status gone = runtime.fns().event_destroy(index, e);  // what is queued keeps its own
-  return s.ok() ? Status(gone.code(), gone.message()) : Status(s.code(), s.message());
+  Status gone = runtime.fns().event_destroy(index, e);  // what is queued keeps its own
+  return s.ok() ? std::move(gone) : std::move(s);
 }
 
 }  // namespace
@@ -35,6 +37,12 @@ uintptr_t stream_number(Device device) {
   DeviceRuntime& runtime = device_runtime(device);  // opens the plugin, too
   const StreamSharing* const s = sharing(device);
   return s ? s->number(runtime.stream()) : 0;
+}
+
+uintptr_t native_stream(Device device, Stream stream) {
+  (void)device_runtime(device);  // opens the plugin
+  const StreamSharing* const s = sharing(device);
+  return s ? s->number(stream) : 0;
 }
 
 Status hand_over(Device device, uintptr_t other) {

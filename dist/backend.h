@@ -30,7 +30,8 @@ struct CommOptions {
   Meeting meeting;
 };
 
-// Memory is the device's; `stream` is the device's too, null for the host. `count` counts elements
+// Memory is the device's; `stream` is a stream of the device's own library (core/native_stream.h)
+// on which work is queued, null for the host. `count` counts elements
 // that this rank gives. Calls of one communicator come one after the other, except abort(), and
 // send() and recv(), which run beside all else; those of one direction and peer come in order.
 struct CommFunctions {
@@ -38,6 +39,8 @@ struct CommFunctions {
   void (*destroy)(void* comm) noexcept = nullptr;
   // From any thread: what is running, here and with the peers, ends with an error soon.
   void (*abort)(void* comm) noexcept = nullptr;
+  // From any thread: what is known of a failure of queued work. Null: it comes otherwise.
+  Status (*poll)(void* comm) noexcept = nullptr;
   // Every rank's `bytes` bytes in the order of the ranks. After an error those that came stand in
   // `all`, and the others are as they were. Null: the plugin has none.
   Status (*exchange)(void* comm, const void* mine, size_t bytes, void* all) noexcept = nullptr;
@@ -64,7 +67,7 @@ struct CommPlugin {
   DeviceType device = DeviceType::kCpu;
   CommFunctions functions;
 };
-inline constexpr uint32_t kCommAbi = 1;
+inline constexpr uint32_t kCommAbi = 2;
 using CommPluginFn = const CommPlugin* (*)() noexcept;  // extern "C" rutile_comm_plugin
 
 // The plugin "gloo" or "nccl", looked for in plugin_folders() (core/plugin.h). Error{kUnsupported}:

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <set>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/core/thread.h"
 #include "rutile/dist/backend.h"
 #include "rutile/dist/process_group.h"
@@ -23,7 +24,9 @@ struct World {
   LaunchInfo info;
   InitOptions options;
   std::shared_ptr<Store> store;
-  const CommPlugin* plugin = nullptr;
+  const CommPlugin* plugin = nullptr;         // of the host's memory
+  const CommPlugin* device_plugin = nullptr;  // of `device`, if the backend is one for devices
+  Device device = {};
   std::string address;  // of this machine
   std::vector<Member> members;
   bool ready = false;
@@ -124,10 +127,12 @@ Status open_group(World& w, const std::string& name, const std::vector<int>& ran
   for (int r : ranks) o.members.push_back(w.members[static_cast<size_t>(r)]);
   o.rank = static_cast<int>(std::find(ranks.begin(), ranks.end(), w.info.rank) - ranks.begin());
   o.plugin = w.plugin;
+  o.device_plugin = w.device_plugin;
+  o.device = w.device;
   o.check = w.options.check;
   o.comm.rank = o.rank;
   o.comm.size = static_cast<int>(ranks.size());
-  o.comm.device = w.info.local_rank;
+  o.comm.device = w.device.index;
   o.comm.connect_timeout = w.options.rendezvous;
   o.comm.timeout = w.options.timeout;
   o.comm.address = w.address;
@@ -198,13 +203,36 @@ void share_threads(const LaunchInfo& info) {
   set_num_threads(std::min(num_threads(), share));
 }
 
-Status join(World& w) {
-  if (w.options.backend == "nccl") {
-    return Status(ErrorCode::kUnsupported,
-                  "the backend 'nccl' moves memory of GPUs, and collectives do not take any yet; "
-                  "use 'gloo', which moves that of processors");
+// The device of this rank: that of its number on this host, or the only one that the launcher lets
+// it see.
+Status choose_device(World& w, DeviceType type) {
+  const int n = device_count(type), local = w.info.local_rank;
+  if (n == 0) {
+    const std::string why = type == DeviceType::kCuda ? cuda::unavailable_reason() : "";
+    return Status(ErrorCode::kUnsupported, cat("the backend '", w.options.backend,
+                                               "' needs a device for each rank, and there is none",
+                                               why.empty() ? "" : ": ", why));
   }
+  if (n > 1 && local >= n) {
+    return Status(ErrorCode::kValue,
+                  cat("rank ", w.info.rank, " is number ", local, " on ", host_name(),
+                      ", which has ", n, " devices: the backend '", w.options.backend,
+                      "' needs one for each rank; start fewer, or take 'gloo'"));
+  }
+  w.device = {type, static_cast<uint8_t>(n > 1 ? local : 0)};
+  return Status();
+}
+
+// A backend for devices has Gloo beside it: for memory of the host, and to compare what ranks do.
+Status load_plugins(World& w) {
   RUTILE_RETURN_IF_ERROR(load_comm_plugin(w.options.backend, &w.plugin));
+  if (w.plugin->device == DeviceType::kCpu) return Status();
+  w.device_plugin = w.plugin;
+  return load_comm_plugin("gloo", &w.plugin);
+}
+
+Status join(World& w) {
+  RUTILE_RETURN_IF_ERROR(load_plugins(w));
   StoreOptions s;
   s.rank = w.info.rank;
   s.size = w.info.size;
@@ -222,6 +250,7 @@ Status join(World& w) {
   RUTILE_RETURN_IF_ERROR(open_store(s, &store));
   w.store = std::move(store);
   RUTILE_RETURN_IF_ERROR(gather_members(w));
+  if (w.device_plugin) RUTILE_RETURN_IF_ERROR(choose_device(w, w.device_plugin->device));
   w.address = own_address(w);
   std::vector<int> all;
   for (int r = 0; r < w.info.size; ++r) all.push_back(r);
@@ -327,6 +356,11 @@ void report_failure(const std::string& text) {
   World& w = world();
   if (!w.store) return;
   w.store->fail(cat("rank ", w.info.rank, " (", host_name(), ") ended: ", text));
+}
+
+Device device() {
+  const std::lock_guard lock(mutex());
+  return world().device;
 }
 
 const LaunchInfo& launch_info() { return world().info; }

@@ -24,7 +24,9 @@
 namespace rutile::dist {
 
 struct InitOptions {
-  std::string backend = "gloo";  // the plugin
+  // "gloo": memory of the host; that of devices goes over the host, too. "nccl": memory of GPUs,
+  // each rank that of its number on its host, with Gloo beside it for memory of the host.
+  std::string backend = "gloo";
   // Seconds that a collective may take, from RUTILE_TIMEOUT (600); that all ranks have to come,
   // from RUTILE_RENDEZVOUS_TIMEOUT (300); of silence after which a rank counts as gone, from
   // RUTILE_HEARTBEAT (20, 5 at least). 0: these.
@@ -37,14 +39,16 @@ struct InitOptions {
 // Joins the ranks. Without a launcher, or with one rank, the group is this process and needs no
 // plugin. Threads are shared out among the ranks of a host unless RUTILE_NUM_THREADS or
 // OMP_NUM_THREADS is set. Errors: kRuntime (nobody there in time, a port in use), kUnsupported (no
-// plugin, or that of GPUs, whose memory collectives do not take yet), kValue (a variable is missing
-// or out of range). Doing it twice is one.
+// plugin or no device), kValue (a variable is missing or out of range, more ranks than devices).
+// Doing it twice is one.
 RUTILE_API void init(const InitOptions& options = {});
 RUTILE_API bool initialized();
 // Leaves. A rank that has left is no failure to the others.
 RUTILE_API void finalize();
 // Tells the other ranks that this one ends and why: what they wait for then ends with these words.
 RUTILE_API void report_failure(const std::string& text);
+// Where this rank computes with a backend for devices; the cpu with others.
+RUTILE_API Device device();
 // As init() read it.
 RUTILE_API const LaunchInfo& launch_info();
 RUTILE_API int rank(const std::string& group = "world");  // -1: not in it

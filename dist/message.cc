@@ -45,7 +45,7 @@ bool Message::done() const { return !impl_ || impl_->group->finished(impl_->tick
 void send(const Tensor& x, int to, const std::string& group) {
   const auto g = communicator(group);
   check_peer(*g, to);
-  throw_if_error(g->run(sending(ops::contiguous(x), to)));
+  throw_if_error(g->run(sending(ops::contiguous(x.to(kCpu)), to)));
 }
 
 Tensor receive(const Shape& shape, DType dtype, int from, const std::string& group) {
@@ -71,7 +71,7 @@ Message Message::start(const std::string& group, const Collective& c, const Tens
 
 Message isend(const Tensor& x, int to, const std::string& group) {
   check_peer(*communicator(group), to);
-  const Tensor plain = ops::contiguous(x);
+  const Tensor plain = ops::contiguous(x.to(kCpu));
   return Message::start(group, sending(plain, to), plain);
 }
 

@@ -77,6 +77,7 @@ void ignore_broken_pipes() {
 // its own, which is left alone then, with all that it uses: the program is about to end.
 struct Attempt {
   ProcessGroup::Options o;
+  const CommPlugin* plugin = nullptr;
   void* comm = nullptr;
   Status status;
   bool done = false;
@@ -84,13 +85,14 @@ struct Attempt {
   std::condition_variable changed;
 };
 
-Status connect_plugin(const ProcessGroup::Options& o, void** comm) {
+Status connect_plugin(const ProcessGroup::Options& o, const CommPlugin* plugin, void** comm) {
   auto attempt = std::make_shared<Attempt>();
   attempt->o = o;
+  attempt->plugin = plugin;
   std::thread([attempt] {
     ignore_broken_pipes();  // in the plugin's own threads too, which are made here
     void* made = nullptr;
-    Status s = attempt->o.plugin->functions.connect(attempt->o.comm, &made);
+    Status s = attempt->plugin->functions.connect(attempt->o.comm, &made);
     const std::lock_guard lock(attempt->mutex);
     attempt->comm = made;
     attempt->status = std::move(s);
@@ -116,7 +118,9 @@ Status ProcessGroup::connect(Options options, std::shared_ptr<ProcessGroup>* gro
   std::shared_ptr<ProcessGroup> g(new ProcessGroup(std::move(options)), [](ProcessGroup* p) {
     if (p->close()) delete p;
   });
-  if (Status s = connect_plugin(g->o_, &g->comm_); !s.ok()) {
+  Status s = connect_plugin(g->o_, g->o_.plugin, &g->comm_);
+  if (s.ok() && g->o_.device_plugin) s = g->connect_device();
+  if (!s.ok()) {
     // Whose fault it is comes a moment later.
     for (int i = 0; i < 20 && s.code() == ErrorCode::kRuntime && g->o_.others_failure().empty();
          ++i) {
@@ -132,8 +136,25 @@ Status ProcessGroup::connect(Options options, std::shared_ptr<ProcessGroup>* gro
   return Status();
 }
 
+Status ProcessGroup::connect_device() {
+  void* comm = nullptr;
+  RUTILE_RETURN_IF_ERROR(connect_plugin(o_, o_.device_plugin, &comm));
+  // Who compares knows which rank is missing, and may say so first.
+  const double more = o_.check && o_.plugin->functions.exchange ? 5 : 0;
+  device_ =
+      std::make_unique<DeviceLane>(*o_.device_plugin, comm, o_.device, o_.comm.timeout + more,
+                                   [this](const Collective& c, uint64_t number, const Status& s) {
+                                     Status told = explain({c, number, 0}, s, nullptr);
+                                     const std::lock_guard lock(mutex_);
+                                     if (failure_.ok()) failure_ = copy_of(told);
+                                     return told;
+                                   });
+  return Status();
+}
+
 // False: a thread hangs in the plugin for good and still looks at the group.
 bool ProcessGroup::close() {
+  device_.reset();  // first: it uses all else
   drain();
   end_messages();
   bool abandoned = false;
@@ -255,6 +276,7 @@ Status ProcessGroup::wait(const void* out) {
 }
 
 void ProcessGroup::drain() {
+  if (device_) device_->drain();
   std::unique_lock lock(mutex_);
   Lane& lane = lanes_[0];
   const uint64_t last = lane.started;
@@ -301,11 +323,17 @@ void ProcessGroup::fail(const std::string& text) {
   }
   changed_.notify_all();
   o_.plugin->functions.abort(comm_);
+  if (device_) device_->fail(Status(ErrorCode::kRuntime, text));
 }
 
 CollectiveStats ProcessGroup::stats() const {
   const std::lock_guard lock(mutex_);
   return stats_;
+}
+
+void ProcessGroup::count(const Collective& c) {
+  ++stats_.calls;
+  stats_.bytes += c.shape.numel() * static_cast<int64_t>(dtype_size(c.dtype));
 }
 
 void ProcessGroup::serve(Lane& lane) {
@@ -331,14 +359,18 @@ void ProcessGroup::serve(Lane& lane) {
       failure_ = std::move(s);
       if (told_.empty()) broken_at_ = Clock::now();
     }
-    ++stats_.calls;
-    stats_.bytes += w.c.shape.numel() * static_cast<int64_t>(dtype_size(w.c.dtype));
-    stats_.seconds += seconds;
+    if (!w.only_compare) {
+      count(w.c);
+      stats_.seconds += seconds;
+    }
     lane.finished = w.ticket;
     changed_.notify_all();
-    if (!breaks || !busy(0, &lane)) continue;
+    if (!breaks) continue;
+    const bool others = busy(0, &lane);
+    const Status why = copy_of(failure_);
     lock.unlock();
-    o_.plugin->functions.abort(comm_);
+    if (others) o_.plugin->functions.abort(comm_);
+    if (device_) device_->fail(why);
     lock.lock();
   }
 }
@@ -360,6 +392,7 @@ Status ProcessGroup::carry_out(const Work& w) {
   if (o_.check && o_.plugin->functions.exchange && !one_to_one(w.c)) {
     RUTILE_RETURN_IF_ERROR(compare(w));
   }
+  if (w.only_compare) return Status();
   Status s = perform(w.c);
   return s.ok() ? Status() : explain(w, s, nullptr);
 }

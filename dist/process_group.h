@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "rutile/dist/backend.h"
+#include "rutile/dist/device_lane.h"
 #include "rutile/dist/group.h"
 #include "rutile/dist/socket.h"
 #include "rutile/ops/communicator.h"
@@ -32,6 +33,7 @@ class RUTILE_API ProcessGroup final : public Communicator {
     uint64_t number = 0;
     uint64_t ticket = 0;
     std::shared_ptr<void> keep = {};  // the memory, where nobody waits
+    bool only_compare = false;        // a device carries it out
   };
   // What runs one after the other: all collectives, or the messages of one direction between this
   // rank and another. A message that nobody takes yet holds up no other.
@@ -48,6 +50,8 @@ class RUTILE_API ProcessGroup final : public Communicator {
     std::vector<Member> members;
     int rank = 0;  // in the group
     const CommPlugin* plugin = nullptr;
+    const CommPlugin* device_plugin = nullptr;  // null: memory of the host only
+    Device device = {};
     CommOptions comm;
     bool check = true;
     std::function<void(const std::string&)> on_failure;  // tells the others
@@ -66,6 +70,13 @@ class RUTILE_API ProcessGroup final : public Communicator {
   Status start(const Collective& c) override;
   Status wait(const void* out) override;
   void drain() override;  // messages keep their own memory, and are not waited for
+  bool takes(Device device) const override;
+  Status queue(const Collective& c, Device device, Stream stream) override;
+  Status queue_start(const Collective& c, Device device, Stream stream) override;
+  Status queue_wait(const void* out, Device device, Stream stream) override;
+  std::vector<Collective> take_captured(Device device) override;
+  Status replayed(const std::vector<Collective>& all, Device device, Stream stream) override;
+  Status health() override;
 
   // A message to wait for later, or never. `keep` holds its memory until it is through.
   struct Ticket {
@@ -87,8 +98,11 @@ class RUTILE_API ProcessGroup final : public Communicator {
   explicit ProcessGroup(Options options) : o_(std::move(options)) {}
   ~ProcessGroup() override = default;
   bool close();
+  Status connect_device();
+  Status announce(const Collective& c, Stream stream, uint64_t* number);
   Status enqueue(const Collective& c, std::shared_ptr<void> keep, Ticket* ticket);
   void start_lane(Lane& lane);
+  void count(const Collective& c);  // the lock is held
   bool busy(int first, const Lane* but = nullptr) const;
   void give_up_if_stuck();
   void serve(Lane& lane);
@@ -112,6 +126,8 @@ class RUTILE_API ProcessGroup final : public Communicator {
   bool abandoned_ = false;
   std::string told_;  // what another rank's failure was
   CollectiveStats stats_;
+  std::mutex device_order_;  // the same for numbers and for what is queued
+  std::unique_ptr<DeviceLane> device_;
 };
 
 }  // namespace rutile::dist

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "rutile/core/device_runtime.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
 
@@ -32,7 +33,7 @@ struct GradientReducer::Impl : std::enable_shared_from_this<GradientReducer::Imp
   ReducerOptions options;
   std::vector<Bucket> buckets;
   std::vector<std::vector<size_t>> members;
-  std::vector<std::pair<size_t, size_t>> place;  // by parameter: bucket, member
+  std::vector<std::pair<size_t, size_t>> place_of;  // by parameter: bucket, member
   // Of this step.
   std::shared_ptr<Communicator> group;
   std::vector<Filling> filling;
@@ -44,13 +45,18 @@ struct GradientReducer::Impl : std::enable_shared_from_this<GradientReducer::Imp
   std::vector<size_t> order;
   bool attached = false;  // hooks see this step's gradients
   bool ordered = false;   // buckets are in the order in which gradients become ready
+  Device device = {};     // of the gradients
+  Device place = {};      // of the buckets: there, or the cpu where the group takes no other memory
 
+  std::vector<std::vector<size_t>> group_by_size(const std::vector<size_t>& in_order) const;
   void make_buckets(const std::vector<size_t>& in_order);
   void keep_order();
   bool replaced(const std::vector<Tensor>& grads) const;
   int64_t segment_of(size_t parameter) const;
   size_t riders(size_t b) const;
   void begin();
+  void settle(Device of_gradients);
+  void put(void* to, const Tensor& from) const;
   void add(size_t parameter, const Tensor& grad);
   void start_ready();
   void start(size_t b);
@@ -62,31 +68,56 @@ int64_t GradientReducer::Impl::segment_of(size_t parameter) const {
   return std::upper_bound(s.begin(), s.end(), static_cast<int64_t>(parameter)) - s.begin();
 }
 
-void GradientReducer::Impl::make_buckets(const std::vector<size_t>& in_order) {
-  buckets.clear();
-  members.clear();
-  place.resize(metas.size());
+// Parameters by bucket. The last gradients of all have nothing left that could hide them: they
+// travel by themselves, so that what was waiting for them goes ahead.
+std::vector<std::vector<size_t>> GradientReducer::Impl::group_by_size(
+    const std::vector<size_t>& in_order) const {
+  const double small = std::min(options.first_bucket_mb, options.bucket_mb);
+  const auto megabytes = [this](size_t i) {
+    return static_cast<double>(metas[i].numel()) * static_cast<double>(dtype_size(metas[i].dtype)) /
+           1e6;
+  };
+  std::vector<std::vector<size_t>> groups;
   double room = 0;
   int64_t segment = -1;
   for (const size_t i : in_order) {
-    const TensorMeta& m = metas[i];
-    const double mb =
-        static_cast<double>(m.numel()) * static_cast<double>(dtype_size(m.dtype)) / 1e6;
-    const bool full = options.split.empty() ? mb > room : segment_of(i) != segment;
-    if (buckets.empty() || full || buckets.back().dtype != m.dtype) {
-      room = buckets.empty() ? std::min(options.first_bucket_mb, options.bucket_mb)
-                             : options.bucket_mb;
+    const bool full = options.split.empty() ? megabytes(i) > room : segment_of(i) != segment;
+    if (groups.empty() || full || metas[groups.back().front()].dtype != metas[i].dtype) {
+      room = groups.empty() ? small : options.bucket_mb;
       segment = segment_of(i);
-      buckets.emplace_back().dtype = m.dtype;
+      groups.emplace_back();
     }
-    Bucket& b = buckets.back();
-    place[i] = {buckets.size() - 1, b.members.size()};
-    b.members.push_back(i);
-    b.offsets.push_back(b.numel);
-    b.numel += m.numel();
-    room -= mb;
+    groups.back().push_back(i);
+    room -= megabytes(i);
   }
-  for (const Bucket& b : buckets) members.push_back(b.members);
+  if (groups.empty() || !options.split.empty()) return groups;
+  std::vector<size_t>& last = groups.back();
+  auto cut = last.end();
+  for (double left = small; cut != last.begin() && megabytes(*(cut - 1)) <= left; --cut) {
+    left -= megabytes(*(cut - 1));
+  }
+  if (cut != last.begin() && cut != last.end()) {
+    std::vector<size_t> tail(cut, last.end());
+    last.erase(cut, last.end());
+    groups.push_back(std::move(tail));
+  }
+  return groups;
+}
+
+void GradientReducer::Impl::make_buckets(const std::vector<size_t>& in_order) {
+  buckets.clear();
+  members = group_by_size(in_order);
+  place_of.resize(metas.size());
+  for (const std::vector<size_t>& group : members) {
+    Bucket& b = buckets.emplace_back();
+    b.members = group;
+    b.dtype = metas[group.front()].dtype;
+    for (const size_t i : group) {
+      place_of[i] = {buckets.size() - 1, b.offsets.size()};
+      b.offsets.push_back(b.numel);
+      b.numel += metas[i].numel();
+    }
+  }
 }
 
 // Behind the gradients of the last bucket, a number for each parameter: more than 0 if any rank has
@@ -139,8 +170,25 @@ void GradientReducer::Impl::begin() {
   next = 0;
 }
 
+void GradientReducer::Impl::settle(Device of_gradients) {
+  device = of_gradients;
+  place = group->takes(device) ? device : kCpu;
+}
+
+// The bytes of a row-major tensor into a bucket.
+void GradientReducer::Impl::put(void* to, const Tensor& from) const {
+  const size_t bytes = static_cast<size_t>(from.numel()) * dtype_size(from.dtype());
+  if (bytes == 0) return;
+  const Tensor near = from.device() == place ? from : from.to(place);
+  if (place == kCpu) {
+    std::memcpy(to, near.data(), bytes);
+  } else {
+    throw_if_error(device_runtime(place).on_device(to, near.impl()->data, bytes));
+  }
+}
+
 void GradientReducer::Impl::add(size_t parameter, const Tensor& grad) {
-  const auto [b, k] = place[parameter];
+  const auto [b, k] = place_of[parameter];
   const Bucket& bucket = buckets[b];
   Filling& f = filling[b];
   if (f.there[k]) return;
@@ -149,15 +197,12 @@ void GradientReducer::Impl::add(size_t parameter, const Tensor& grad) {
   const DType sent =
       options.wire.set && is_floating(bucket.dtype) ? options.wire.value : bucket.dtype;
   if (!f.flat.defined()) {
-    f.flat = Tensor::empty({bucket.numel + static_cast<int64_t>(riders(b))}, sent);
+    f.flat = Tensor::empty({bucket.numel + static_cast<int64_t>(riders(b))}, sent, place);
   }
   const Tensor plain = ops::contiguous(grad.dtype() == sent ? grad : ops::cast(grad, sent));
-  const size_t size = dtype_size(sent);
-  if (plain.numel() > 0) {
-    std::memcpy(
-        static_cast<char*>(f.flat.impl()->data) + static_cast<size_t>(bucket.offsets[k]) * size,
-        plain.data(), static_cast<size_t>(plain.numel()) * size);
-  }
+  put(static_cast<char*>(f.flat.impl()->data) +
+          static_cast<size_t>(bucket.offsets[k]) * dtype_size(sent),
+      plain);
 }
 
 void GradientReducer::Impl::start(size_t b) {
@@ -169,16 +214,18 @@ void GradientReducer::Impl::start(size_t b) {
     const Tensor sent =
         ops::cast(Tensor::from<float>(std::span<const float>(flags), {static_cast<int64_t>(n)}),
                   f.flat.dtype());
-    const size_t size = dtype_size(f.flat.dtype());
-    std::memcpy(static_cast<char*>(data) + static_cast<size_t>(buckets[b].numel) * size,
-                sent.data(), n * size);
+    put(static_cast<char*>(data) +
+            static_cast<size_t>(buckets[b].numel) * dtype_size(f.flat.dtype()),
+        sent);
   }
-  throw_if_error(group->start({.kind = CollectiveKind::kAllReduce,
-                               .reduce = options.reduce,
-                               .dtype = f.flat.dtype(),
-                               .shape = f.flat.shape(),
-                               .in = data,
-                               .out = data}));
+  const Collective c{.kind = CollectiveKind::kAllReduce,
+                     .reduce = options.reduce,
+                     .dtype = f.flat.dtype(),
+                     .shape = f.flat.shape(),
+                     .in = data,
+                     .out = data};
+  throw_if_error(place == kCpu ? group->start(c)
+                               : group->queue_start(c, place, compute_stream(place)));
   f.started = true;
 }
 
@@ -231,6 +278,7 @@ void GradientReducer::attach(GradScope& scope, std::span<const Tensor> watched,
     scope.add_hook(watched[k], [p = std::weak_ptr<Impl>(impl_), parameter](const Tensor& g) {
       const std::shared_ptr<Impl> impl = p.lock();
       if (!impl || impl->filling.empty() || g.is_symbolic()) return Tensor();
+      if (impl->order.empty()) impl->settle(g.device());
       if (!impl->seen[parameter].defined()) impl->order.push_back(parameter);
       impl->seen[parameter] = g;
       impl->add(parameter, g);
@@ -267,7 +315,7 @@ void GradientReducer::finish(std::vector<Tensor>* grads) {
                 cat("expects ", m.metas.size(), " gradients, got ", grads->size()));
   }
   if (communicator(m.options.group)->size() == 1) return;
-  if (call_modes().trace) return record(m.options, m.place, grads);
+  if (call_modes().trace) return record(m.options, m.place_of, grads);
   if (m.filling.empty()) {
     m.begin();
   } else if (m.replaced(*grads)) {
@@ -276,11 +324,15 @@ void GradientReducer::finish(std::vector<Tensor>* grads) {
     m.order = std::move(order);
     m.attached = true;
   }
+  const auto first =
+      std::find_if(grads->begin(), grads->end(), [](const Tensor& g) { return g.defined(); });
+  const bool own = first != grads->end();
+  if (own || !m.metas.empty()) m.settle(own ? first->device() : m.metas.front().device);
   bool learn = false;
   for (size_t b = 0; b < m.buckets.size(); ++b) {
     for (const size_t i : m.buckets[b].members) {
       const Tensor& g = (*grads)[i];
-      if (!m.filling[b].there[m.place[i].second]) {
+      if (!m.filling[b].there[m.place_of[i].second]) {
         m.present[i] = g.defined();
         m.add(i, g.defined() ? g : Tensor::zeros(m.metas[i].shape, m.metas[i].dtype));
       }
@@ -290,8 +342,11 @@ void GradientReducer::finish(std::vector<Tensor>* grads) {
   for (size_t b = 0; b < m.buckets.size(); ++b) {
     const Bucket& bucket = m.buckets[b];
     Filling& f = m.filling[b];
-    throw_if_error(m.group->wait(f.flat.impl()->data));
+    const void* const data = f.flat.impl()->data;
+    throw_if_error(m.place == kCpu ? m.group->wait(data)
+                                   : m.group->queue_wait(data, m.place, compute_stream(m.place)));
     f.started = false;
+    if (!(f.flat.device() == m.device)) f.flat = f.flat.to(m.device);
     const Tensor flat = f.flat.dtype() == bucket.dtype ? f.flat : ops::cast(f.flat, bucket.dtype);
     for (size_t k = 0; k < bucket.members.size(); ++k) {
       const size_t i = bucket.members[k];

@@ -58,7 +58,7 @@ void broadcast_states(const NamedStates& states, int root, const std::string& gr
       if (n > 0) {
         std::memcpy(value.mutable_data(), part.data(), static_cast<size_t>(n) * dtype_size(t));
       }
-      s.write(value);
+      s.write(value.to(s.meta().device));
       at += n;
     }
   }

@@ -51,6 +51,7 @@ void register_complex_cpu();
 void register_fft_cpu();
 
 void register_collective_cpu();
+void register_collective_device();
 
 // Reference rows.
 void register_linalg_ref();
@@ -155,6 +156,7 @@ void register_all() {
   register_require_ref();
   register_record_ref();
   register_collective_ref();
+  register_collective_device();
   register_scatter_ref();
   register_distributions_ref();
   register_transfer_ref();

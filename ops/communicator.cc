@@ -7,6 +7,8 @@
 #include <mutex>
 #include <vector>
 
+#include "rutile/core/device_runtime.h"
+
 namespace rutile {
 
 namespace {
@@ -32,6 +34,17 @@ class Alone final : public Communicator {
   Status start(const Collective& c) override { return run(c); }
   Status wait(const void*) override { return Status(); }
   void drain() override {}
+  bool takes(Device) const override { return true; }
+  Status queue(const Collective& c, Device device, Stream stream) override {
+    const auto bytes = static_cast<size_t>(c.shape.numel()) * dtype_size(c.dtype);
+    if (c.out == c.in || bytes == 0) return Status();
+    return device_runtime(device).fns().copy(device.index, c.out, c.in, bytes, CopyKind::kOnDevice,
+                                             stream);
+  }
+  Status queue_start(const Collective& c, Device device, Stream stream) override {
+    return queue(c, device, stream);
+  }
+  Status queue_wait(const void*, Device, Stream) override { return Status(); }
 
  private:
   std::string name_ = "world";
@@ -50,6 +63,23 @@ Groups& groups() {
 }
 
 }  // namespace
+
+namespace {
+Status not_taken(const Communicator& group, Device device) {
+  return Status(ErrorCode::kUnsupported,
+                cat("group '", group.name(), "' takes no memory of ", device));
+}
+}  // namespace
+
+Status Communicator::queue(const Collective&, Device device, Stream) {
+  return not_taken(*this, device);
+}
+Status Communicator::queue_start(const Collective&, Device device, Stream) {
+  return not_taken(*this, device);
+}
+Status Communicator::queue_wait(const void*, Device device, Stream) {
+  return not_taken(*this, device);
+}
 
 const char* collective_name(CollectiveKind kind) { return kNames[static_cast<int>(kind)]; }
 

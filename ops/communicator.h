@@ -9,7 +9,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "rutile/core/device_plugin.h"
 #include "rutile/core/dtype.h"
 #include "rutile/core/error.h"
 #include "rutile/core/shape.h"
@@ -62,6 +64,20 @@ class RUTILE_API Communicator {
   virtual Status wait(const void* out) = 0;
   // Returns when nothing that was started is running; errors are left for the next call.
   virtual void drain() = 0;
+
+  // Collectives of a device's memory, where the group has a way between such devices: queued, so
+  // that what `stream` is given later sees the result, and the host goes on at once. A stream that
+  // is not the device's compute stream is being captured. Errors come with later calls.
+  virtual bool takes(Device device) const { return device.type == DeviceType::kCpu; }
+  virtual Status queue(const Collective& c, Device device, Stream stream);
+  // The same in two steps: what `stream` is given in between runs beside it.
+  virtual Status queue_start(const Collective& c, Device device, Stream stream);
+  virtual Status queue_wait(const void* out, Device device, Stream stream);
+  // What was captured since the last call, and that it was launched again.
+  virtual std::vector<Collective> take_captured(Device) { return {}; }
+  virtual Status replayed(const std::vector<Collective>&, Device, Stream) { return Status(); }
+  // What is known of a failure so far, without waiting.
+  virtual Status health() { return Status(); }
 };
 
 // The group of this name; "" is "world". Error{kValue} that lists the groups if there is none.

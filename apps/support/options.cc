@@ -14,6 +14,7 @@
 #include "rutile/core/interrupt.h"
 #include "rutile/core/rng.h"
 #include "rutile/core/thread.h"
+#include "rutile/dist/backend.h"
 #include "rutile/dist/group.h"
 #include "rutile/dist/spawn.h"
 #include "rutile/ops/random.h"
@@ -247,10 +248,29 @@ int start_ranks(const Options& o, int argc, char** argv) {
   }
 }
 
-int run_body(const Options& o, const std::function<void(const Options&)>& body) {
+// GPUs exchange by NCCL where it is there, else over the host.
+const char* backend_of(const Options& o) {
+  Device device;
+  const bool gpu = parse_device(o.device, &device) && device.type == DeviceType::kCuda;
+  dist::LaunchInfo launch;
+  if (!gpu || !dist::read_launch(&launch).ok() || launch.size == 1) return "gloo";
+  const dist::CommPlugin* plugin = nullptr;
+  return dist::load_comm_plugin("nccl", &plugin).ok() ? "nccl" : "gloo";
+}
+
+// Each rank has the GPU of its number on its host.
+void choose_device(Options* o) {
+  const Device device = dist::device();
+  if (!(device == kCpu) && o->device.find(':') == std::string::npos) {
+    o->device = to_string(device);
+  }
+}
+
+int run_body(Options o, const std::function<void(const Options&)>& body) {
   try {
     install_interrupt_handler();
-    dist::init();
+    dist::init({.backend = backend_of(o)});
+    choose_device(&o);
     if (o.threads > 0) set_num_threads(o.threads);
     // Ranks draw their own random numbers; what they begin with is rank 0's.
     const auto rank = static_cast<uint64_t>(dist::rank());

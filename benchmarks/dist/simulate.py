@@ -9,7 +9,7 @@ The model, all of it:
 - ResNet-50's gradients become ready from the last layer to the first, each behind a part of backward's time that is
   proportional to the layer's multiplications. Or, with --profile, lines "elements milliseconds" of any other network: the
   gradients in the order of backward, and backward's time up to each.
-- They fill buckets (first 1 MB, then --bucket-mb) as rutile does it. A bucket starts when it is full and the one before it is
+- They fill buckets (first 1 MB, then --bucket-mb, the last 1 MB by itself) as rutile does it. A bucket starts when it is full and the one before it is
   done: one communication stream, in order.
 - An all-reduce of S bytes takes, by the faster of two algorithms:
   ring over everything: 2 (N-1)/N S / b + 2 (N-1) a;
@@ -75,16 +75,22 @@ def ready_times(layers, backward_ms):
 
 def buckets_of(gradients, bytes_each, bucket_mb, first_mb=1.0):
     """[(bytes, ms when the last of it is ready)] as GradientReducer fills them."""
-    buckets, room = [], 0.0
+    small = min(first_mb, bucket_mb)
+    groups, room = [], 0.0
     for elements, ms in gradients:
         mb = 4 * elements / 1e6  # sizes of buckets are those of the f32 gradients
-        if not buckets or mb > room:
-            room = bucket_mb if buckets else min(first_mb, bucket_mb)
-            buckets.append([0, 0.0])
-        buckets[-1][0] += elements * bytes_each
-        buckets[-1][1] = ms
+        if not groups or mb > room:
+            room = bucket_mb if groups else small
+            groups.append([])
+        groups[-1].append((elements, ms))
         room -= mb
-    return [tuple(b) for b in buckets]
+    cut, left = len(groups[-1]), small
+    while cut > 0 and 4 * groups[-1][cut - 1][0] / 1e6 <= left:
+        cut -= 1
+        left -= 4 * groups[-1][cut][0] / 1e6
+    if 0 < cut < len(groups[-1]):
+        groups[-1:] = [groups[-1][:cut], groups[-1][cut:]]
+    return [(sum(e for e, _ in g) * bytes_each, g[-1][1]) for g in groups]
 
 
 @dataclass

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// librutile_nccl.so: collectives between GPUs by NCCL. Calls with a stream are put into it; without
-// one they return when their result is there.
+// librutile_nccl.so: collectives between GPUs by NCCL, queued on the stream they are given.
 #include <cuda_runtime_api.h>
 #include <nccl.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -14,6 +14,11 @@
 #include "rutile/dist/backend.h"
 #include "rutile_build_id.h"
 
+// Tests build it for their pretended device.
+#ifndef RUTILE_NCCL_DEVICE
+#define RUTILE_NCCL_DEVICE kCuda
+#endif
+
 namespace rutile::dist {
 namespace {
 
@@ -21,14 +26,18 @@ using Clock = std::chrono::steady_clock;
 
 struct Comm {
   ncclComm_t comm = nullptr;
-  cudaStream_t own = nullptr;
   int size = 1, device = 0;
   std::mutex mutex;      // of NCCL's calls with this communicator
   bool aborted = false;  // there is no communicator any more
   std::chrono::milliseconds timeout{0};
 };
 
-Status failed(ncclResult_t r) { return Status(ErrorCode::kRuntime, ncclGetErrorString(r)); }
+// What NCCL says, with its last words on it.
+Status failed(ncclResult_t r, ncclComm_t comm = nullptr) {
+  const char* const more = ncclGetLastError(comm);
+  return Status(ErrorCode::kRuntime,
+                cat("NCCL: ", ncclGetErrorString(r), more && *more ? ": " : "", more ? more : ""));
+}
 Status failed(cudaError_t e) { return Status(ErrorCode::kRuntime, cudaGetErrorString(e)); }
 
 bool good(ncclResult_t r) { return r == ncclSuccess; }
@@ -68,14 +77,24 @@ Status settle(Comm& c, ncclResult_t r, Clock::time_point deadline) {
     std::this_thread::sleep_for(std::chrono::microseconds(50));
     RUTILE_RETURN_IF_ERROR(state_of(c, &r));
   }
-  return r == ncclSuccess ? Status() : failed(r);
+  return r == ncclSuccess ? Status() : failed(r, c.aborted ? nullptr : c.comm);
 }
 
 std::chrono::milliseconds milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
 }
 
+// What the user set stands.
+void set_variables(const CommOptions& o) {
+  if (!o.interface.empty()) setenv("NCCL_SOCKET_IFNAME", ("=" + o.interface).c_str(), 0);
+  // Ranks may capture a step at different times; registered buffers would have to be captured by
+  // all at once.
+  setenv("NCCL_GRAPH_REGISTER", "0", 0);
+}
+
 Status connect(const CommOptions& o, void** comm) noexcept {
+  static std::once_flag once;
+  std::call_once(once, set_variables, o);
   ncclUniqueId id;
   if (o.rank == 0) {
     RUTILE_TRY(ncclGetUniqueId(&id));
@@ -97,12 +116,7 @@ Status connect(const CommOptions& o, void** comm) noexcept {
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
   const ncclResult_t r = ncclCommInitRankConfig(&c->comm, o.size, id, o.rank, &config);
-  Status s = settle(*c, r, Clock::now() + milliseconds(o.connect_timeout));
-  if (s.ok()) {
-    const cudaError_t e = cudaStreamCreateWithFlags(&c->own, cudaStreamNonBlocking);
-    if (!good(e)) s = failed(e);
-  }
-  if (!s.ok()) {
+  if (Status s = settle(*c, r, Clock::now() + milliseconds(o.connect_timeout)); !s.ok()) {
     abort(c.get());
     return s;
   }
@@ -112,7 +126,6 @@ Status connect(const CommOptions& o, void** comm) noexcept {
 
 void destroy(void* comm) noexcept {
   auto* c = static_cast<Comm*>(comm);
-  if (c->own) cudaStreamDestroy(c->own);
   if (c->comm && !c->aborted) ncclCommDestroy(c->comm);
   delete c;
 }
@@ -150,33 +163,26 @@ ncclRedOp_t reduction(Reduce r) {
   return kOps[static_cast<int>(r)];
 }
 
-// Runs what `f` enqueues; waits for it unless it went into the caller's stream.
+Status poll(void* comm) noexcept {
+  auto& c = *static_cast<Comm*>(comm);
+  ncclResult_t r = ncclSuccess;
+  RUTILE_RETURN_IF_ERROR(state_of(c, &r));
+  return r == ncclSuccess || r == ncclInProgress ? Status() : failed(r, c.comm);
+}
+
+// Queues what `f` calls.
 template <class F>
 Status enqueue(void* comm, void* stream, F&& f) noexcept {
   auto& c = *static_cast<Comm*>(comm);
   const auto deadline = Clock::now() + c.timeout;
-  cudaStream_t s = stream ? static_cast<cudaStream_t>(stream) : c.own;
   RUTILE_TRY(cudaSetDevice(c.device));
   ncclResult_t r = ncclSuccess;
   {
     const std::lock_guard lock(c.mutex);
     if (c.aborted) return given_up();
-    r = f(c, s);
+    r = f(c, static_cast<cudaStream_t>(stream));
   }
-  RUTILE_RETURN_IF_ERROR(settle(c, r, deadline));
-  if (stream) return Status();
-  for (;;) {
-    const cudaError_t e = cudaStreamQuery(s);
-    if (e == cudaSuccess) return Status();
-    if (e != cudaErrorNotReady) return failed(e);
-    RUTILE_RETURN_IF_ERROR(state_of(c, &r));
-    if (r != ncclSuccess && r != ncclInProgress) return failed(r);
-    if (Clock::now() > deadline) {
-      abort(&c);
-      return Status(ErrorCode::kRuntime, "Timed out");
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(20));
-  }
+  return settle(c, r, deadline);
 }
 
 Status all_reduce(void* comm, const void* in, void* out, int64_t count, DType dtype, Reduce reduce,
@@ -255,10 +261,11 @@ extern "C" RUTILE_API const rutile::dist::CommPlugin* rutile_comm_plugin() noexc
   static const CommPlugin plugin{.abi = kCommAbi,
                                  .build = RUTILE_BUILD_ID,
                                  .name = "nccl",
-                                 .device = rutile::DeviceType::kCuda,
+                                 .device = rutile::DeviceType::RUTILE_NCCL_DEVICE,
                                  .functions = {.connect = connect,
                                                .destroy = destroy,
                                                .abort = abort,
+                                               .poll = poll,
                                                .exchange = nullptr,
                                                .all_reduce = all_reduce,
                                                .reduce_scatter = reduce_scatter,

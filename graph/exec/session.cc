@@ -11,6 +11,7 @@
 #include "rutile/core/thread.h"
 #include "rutile/graph/ir/text.h"
 #include "rutile/ops/call.h"
+#include "rutile/ops/collective.h"
 #include "rutile/ops/communicator.h"
 #include "rutile/ops/transfer.h"
 
@@ -37,9 +38,32 @@ SessionHook*& running_hook() {
 
 namespace {
 
+const std::string* group_of(const Node& n) {
+  const void* a = n.attrs.get();
+  if (n.op == &ops::kAllReduce) return &static_cast<const ops::AllReduceAttrs*>(a)->group;
+  if (n.op == &ops::kAllReduceStart || n.op == &ops::kAllReduceWait) {
+    return &static_cast<const ops::AllReduceManyAttrs*>(a)->group;
+  }
+  if (n.op == &ops::kReduceScatter) return &static_cast<const ops::ReduceScatterAttrs*>(a)->group;
+  if (n.op == &ops::kBroadcast) return &static_cast<const ops::BroadcastAttrs*>(a)->group;
+  if (n.op == &ops::kAllGather || n.op == &ops::kAllToAll) {
+    return &static_cast<const ops::GroupAttrs*>(a)->group;
+  }
+  return nullptr;
+}
+
+// A collective that its group queues on the device's streams; the group is noted.
+bool group_takes(const Node& n, Device device, std::vector<std::string>* groups) {
+  const std::string* name = group_of(n);
+  std::shared_ptr<Communicator> found;
+  if (!name || !find_communicator(*name, &found).ok() || !found->takes(device)) return false;
+  if (std::find(groups->begin(), groups->end(), *name) == groups->end()) groups->push_back(*name);
+  return true;
+}
+
 // Why the program's steps cannot be captured once and launched as one; empty: they can. They can
 // where they do the same work for the same pointers. RUTILE_CAPTURE=0 launches them one by one.
-std::string why_not_captured(const Program& p) {
+std::string why_not_captured(const Program& p, std::vector<std::string>* groups) {
   static const bool wanted = [] {
     const char* v = std::getenv("RUTILE_CAPTURE");
     return !v || std::string_view(v) != "0";
@@ -50,8 +74,9 @@ std::string why_not_captured(const Program& p) {
   for (const Step& s : p.steps) {
     if (s.node == kNone) continue;
     const Node& n = p.graph->nodes[s.node];
+    const bool host = n.op->effects != kPure && !group_takes(n, p.device, groups);
     const char* why = n.op->runs_bodies         ? " decides on the host what runs next"
-                      : n.op->effects != kPure  ? " works on the host"
+                      : host                    ? " works on the host"
                       : n.op == &ops::kToDevice ? " copies between devices"
                                                 : nullptr;
     if (!why) continue;
@@ -74,7 +99,7 @@ Session::Session(std::shared_ptr<const Program> program, std::shared_ptr<ArenaPo
     : program_(std::move(program)), arenas_(std::move(arenas)) {
   const Program& p = *program_;
   if (!arenas_) arenas_ = std::make_shared<ArenaPool>();
-  not_captured_ = why_not_captured(p);
+  not_captured_ = why_not_captured(p, &groups_);
   slots_.assign(p.slots.size(), nullptr);
   for (size_t i = 0; i < p.slots.size(); ++i) {
     const Pointer& q = p.slots[i];
@@ -316,6 +341,7 @@ bool Session::run_captured() {
     return false;
   }
   if (!found->graph) {
+    for (const std::string& g : groups_) (void)communicator(g)->take_captured(program_->device);
     if (const Status s = capture_steps(&found->graph); !s.ok()) {
       found->graph = nullptr;
       not_captured_ = s.message();
@@ -323,8 +349,16 @@ bool Session::run_captured() {
       return false;
     }
     ++graphs_;
+    for (const std::string& g : groups_) {
+      found->collectives.push_back(communicator(g)->take_captured(program_->device));
+    }
   }
+  for (const std::string& g : groups_) throw_if_error(communicator(g)->health());
   throw_if_error(fns.graph_launch(device, found->graph, program_->stream));
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    throw_if_error(communicator(groups_[i])
+                       ->replayed(found->collectives[i], program_->device, program_->stream));
+  }
   ++replays_;
   return true;
 }

@@ -11,6 +11,7 @@
 #include "rutile/graph/exec/arena.h"
 #include "rutile/graph/exec/frozen.h"
 #include "rutile/graph/exec/session_hook.h"
+#include "rutile/ops/communicator.h"
 
 namespace rutile::graph {
 
@@ -72,10 +73,12 @@ class RUTILE_API Session {
   struct Captured {
     std::vector<void*> slots;
     CapturedGraph graph = nullptr;
+    std::vector<std::vector<Collective>> collectives = {};  // of each of groups_
   };
   std::shared_ptr<const Program> program_;
-  std::string not_captured_;        // why not
-  std::vector<Captured> captured_;  // the newest last
+  std::string not_captured_;         // why not
+  std::vector<std::string> groups_;  // whose collectives are captured
+  std::vector<Captured> captured_;   // the newest last
   int graphs_ = 0;
   int64_t replays_ = 0;
   // What captured steps read and write instead of the caller's inputs and outputs.

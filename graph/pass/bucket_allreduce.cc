@@ -22,8 +22,9 @@ namespace rutile::graph {
 
 namespace {
 
-// The first one is small: something travels early.
-constexpr double kFirstMegabytes = 1;
+// The first one is small: something travels early. So is the last one, which nothing is left to
+// hide: what is ready before goes ahead.
+constexpr double kSmallMegabytes = 1;
 
 const ops::AllReduceAttrs& attrs_of_node(const Node& n) {
   return *static_cast<const ops::AllReduceAttrs*>(n.attrs.get());
@@ -53,6 +54,7 @@ class Buckets {
 
  private:
   void collect();
+  void cut_tail();
   void move_up(NodeId id);
   int ready_of(const Node& n);
   void add_start(const Bucket& b);
@@ -105,6 +107,26 @@ int Buckets::ready_of(const Node& n) {
   return producer == kNone ? -1 : ready_[producer];
 }
 
+// Of the bucket that was made last.
+void Buckets::cut_tail() {
+  std::vector<NodeId>& members = buckets_.back().members;
+  double room = std::min(kSmallMegabytes, attrs_of_node(g_.nodes[members[0]]).bucket_mb);
+  size_t cut = members.size();
+  for (; cut > 0; --cut) {
+    room -= megabytes(g_.meta(g_.nodes[members[cut - 1]].inputs[0]));
+    if (room < 0) break;
+  }
+  if (cut == 0 || cut == members.size()) return;
+  Bucket tail;
+  tail.members.assign(members.begin() + static_cast<std::ptrdiff_t>(cut), members.end());
+  members.resize(cut);
+  for (Bucket* b : {&buckets_.back(), &tail}) {
+    b->ready = -1;
+    for (NodeId id : b->members) b->ready = std::max(b->ready, ready_of(g_.nodes[id]));
+  }
+  buckets_.push_back(std::move(tail));
+}
+
 void Buckets::collect() {
   using Key = std::tuple<int, int64_t, std::string, Reduce, DType, DType, double>;
   std::map<Key, std::vector<NodeId>> groups;
@@ -127,7 +149,7 @@ void Buckets::collect() {
       const ops::AllReduceAttrs& a = attrs_of_node(g_.nodes[id]);
       const double mb = megabytes(g_.meta(g_.nodes[id].inputs[0]));
       if (first || (a.fusion == -1 && mb > room)) {
-        room = first ? std::min(kFirstMegabytes, a.bucket_mb) : a.bucket_mb;
+        room = first ? std::min(kSmallMegabytes, a.bucket_mb) : a.bucket_mb;
         buckets_.emplace_back();
         first = false;
       }
@@ -136,6 +158,7 @@ void Buckets::collect() {
       b.ready = std::max(b.ready, ready_of(g_.nodes[id]));
       room -= mb;
     }
+    if (attrs_of_node(g_.nodes[members[0]]).fusion == -1) cut_tail();
   }
   std::stable_sort(buckets_.begin(), buckets_.end(),
                    [](const Bucket& a, const Bucket& b) { return a.ready < b.ready; });

@@ -8,46 +8,17 @@
 #include <vector>
 
 #include "rutile/core/thread.h"
-#include "rutile/kernels/ref/ref_plan.h"
+#include "rutile/kernels/collective_call.h"
 #include "rutile/kernels/register.h"
 
 namespace rutile::kernels {
 namespace {
 
 template <class A, CollectiveKind kKind>
-Collective collective_of(const RefPlan& p, const void* in, void* out) {
-  Collective c;
-  c.kind = kKind;
-  c.dtype = p.in[0].dtype;
-  c.shape = p.in[0].shape;
-  c.in = in;
-  c.out = out;
-  const A& a = p.as<A>();
-  if constexpr (requires { a.reduce; }) c.reduce = a.reduce;
-  if constexpr (requires { a.root; }) c.peer = static_cast<int>(a.root);
-  return c;
-}
-
-template <class A, CollectiveKind kKind>
 Status run_collective(const Plan& plan, const KernelArgs& args) {
   const RefPlan& p = ref_plan(plan);
   std::shared_ptr<Communicator> group;
-  RUTILE_RETURN_IF_ERROR(find_communicator(p.as<A>().group, &group));
-  if constexpr (requires(const A& a) { a.size; }) {
-    // Results have the shape that the size of then gave.
-    const A& a = p.as<A>();
-    const int64_t gathered = p.in[0].numel() == 0 ? group->size() : 0;
-    const bool same = a.size > 0 ? a.size == group->size()
-                      : kKind == CollectiveKind::kAllGather
-                          ? gathered || p.out[0].numel() == p.in[0].numel() * group->size()
-                      : kKind == CollectiveKind::kReduceScatter
-                          ? p.in[0].numel() == p.out[0].numel() * group->size()
-                          : p.in[0].dim(0) % group->size() == 0;
-    if (!same) {
-      return value_error(cat("was made for another size of the group '", a.group, "', which has ",
-                             group->size(), " ranks now"));
-    }
-  }
+  RUTILE_RETURN_IF_ERROR((find_group<A, kKind>(p, &group)));
   return group->run(collective_of<A, kKind>(p, args.in[0], args.out[0]));
 }
 
@@ -148,24 +119,6 @@ Status run_wait(const Plan& plan, const KernelArgs& args) {
 
 // ---- Rows ---------------------------------------------------------------------------------------
 
-bool sends_as_it_is(const CallMeta& c, Reason* why) {
-  if (c.op != &ops::kAllReduce) return true;
-  const OptionalDType wire = c.as<ops::AllReduceAttrs>().wire;
-  if (!wire.set || wire.value == c.in(0).dtype) return true;
-  why->text = "sends tensors in their own dtype";
-  return false;
-}
-
-bool row_major(const CallMeta& c, Reason* why) {
-  if (!sends_as_it_is(c, why)) return false;
-  for (int i = 0; i < c.num_inputs(); ++i) {
-    if (c.in(i).layout == kStrided && c.in(i).is_contiguous()) continue;
-    why->text = "takes row-major tensors";
-    return false;
-  }
-  return true;
-}
-
 template <RunFn kRun>
 KernelRow plain_row(const OpDef& op) {
   KernelRow row = ref_row<kRun>(op);
@@ -213,13 +166,6 @@ KernelRow strided(const OpDef& op) {
 }
 
 }  // namespace
-
-#define RUTILE_COLLECTIVES(F)                                                     \
-  F(ops::AllReduceAttrs, CollectiveKind::kAllReduce, ops::kAllReduce)             \
-  F(ops::GroupAttrs, CollectiveKind::kAllGather, ops::kAllGather)                 \
-  F(ops::GroupAttrs, CollectiveKind::kAllToAll, ops::kAllToAll)                   \
-  F(ops::ReduceScatterAttrs, CollectiveKind::kReduceScatter, ops::kReduceScatter) \
-  F(ops::BroadcastAttrs, CollectiveKind::kBroadcast, ops::kBroadcast)
 
 void register_collective_cpu() {
 #define RUTILE_ROW(A, K, op) register_kernel(fast<A, K>(op));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/kernels/fake/device.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -15,7 +16,7 @@ struct FakeEvent {
   std::shared_ptr<EventState> state = std::make_shared<EventState>();
 };
 struct FakeGraph {
-  std::shared_ptr<const std::vector<Work>> work;
+  std::shared_ptr<Capture> work;
 };
 
 std::vector<std::unique_ptr<FakeDevice>>& devices() {
@@ -89,8 +90,8 @@ Status host_release(int, void* p) {
   return Status();
 }
 
-Status stream_create(int, StreamKind, Stream* out) {
-  auto* w = new Worker;
+Status stream_create(int, StreamKind kind, Stream* out) {
+  auto* w = new Worker(kind);
   std::lock_guard lock(streams().mutex);
   streams().all.insert(w);
   *out = reinterpret_cast<Stream>(w);
@@ -120,8 +121,10 @@ Status event_record(int, Event e, Stream s) {
   std::shared_ptr<EventState> state = event(e).state;
   uint64_t number;
   {
+    std::shared_ptr<Capture> capture = worker(s).capturing();
     std::lock_guard lock(state->mutex);
     number = ++state->recorded;
+    state->capture = capture;
   }
   return worker(s).add([state, number] {
     state->mark(number);
@@ -133,6 +136,13 @@ uint64_t recorded(const FakeEvent& e) {
   return e.state->recorded;
 }
 Status stream_wait(int, Stream s, Event e) {
+  std::shared_ptr<Capture> capture;
+  {
+    std::lock_guard lock(event(e).state->mutex);
+    capture = event(e).state->capture.lock();
+  }
+  // Of a capture that is over, the event is as good as any.
+  if (capture && capture->open) worker(s).join(capture);
   return worker(s).add([state = event(e).state, number = recorded(event(e))] {
     state->wait(number);
     return Status();
@@ -205,17 +215,15 @@ Status fill(int device, void* to, int byte, size_t bytes, Stream s) {
 
 Status capture_begin(int, Stream s) { return worker(s).begin_capture(); }
 Status capture_end(int, Stream s, CapturedGraph* out) {
-  auto work = std::make_shared<std::vector<Work>>();
-  RUTILE_RETURN_IF_ERROR(worker(s).end_capture(work.get()));
-  *out = reinterpret_cast<CapturedGraph>(new FakeGraph{std::move(work)});
+  std::shared_ptr<Capture> capture;
+  RUTILE_RETURN_IF_ERROR(worker(s).end_capture(&capture));
+  *out = reinterpret_cast<CapturedGraph>(new FakeGraph{std::move(capture)});
   return Status();
 }
 Status graph_launch(int, CapturedGraph g, Stream s) {
   ++counts().graphs;
-  return worker(s).add([work = reinterpret_cast<FakeGraph*>(g)->work] {
-    for (const Work& w : *work) RUTILE_RETURN_IF_ERROR(w());
-    return Status();
-  });
+  return worker(s).add(
+      [work = reinterpret_cast<FakeGraph*>(g)->work, w = &worker(s)] { return w->replay(*work); });
 }
 Status graph_destroy(int, CapturedGraph g) {
   delete reinterpret_cast<FakeGraph*>(g);
@@ -253,7 +261,9 @@ constexpr StreamSharing kSharing = {
     .number = native_stream, .wait = native_wait, .record = native_record};
 
 Status start_devices() {
-  for (int i = 0; i < 2; ++i) {
+  const char* wanted = std::getenv("RUTILE_FAKE_DEVICES");
+  const int n = wanted ? std::clamp(std::atoi(wanted), 1, 8) : 2;
+  for (int i = 0; i < n; ++i) {
     auto d = std::make_unique<FakeDevice>(kMemory);
     RUTILE_RETURN_IF_ERROR(d->memory.start());
     devices().push_back(std::move(d));

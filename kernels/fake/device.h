@@ -16,10 +16,25 @@
 
 #include "rutile/core/device_plugin.h"
 #include "rutile/kernels/fake/memory.h"
+#include "rutile/kernels/fake/timeline.h"
 
 namespace rutile::fake {
 
 using Work = std::function<Status()>;
+
+class Worker;
+
+// What is captured of a stream, and of those that came to wait for its events meanwhile.
+struct Capture {
+  struct Item {
+    Work work;
+    Worker* on;
+  };
+  std::mutex mutex;
+  std::vector<Item> items;
+  std::vector<Worker*> joined;
+  std::atomic<bool> open{true};
+};
 
 // Points of a stream; shared by the event and the work that waits for it.
 struct EventState {
@@ -27,20 +42,25 @@ struct EventState {
   std::condition_variable reached;
   uint64_t recorded = 0, done = 0;  // how often
   std::chrono::steady_clock::time_point at;
+  double clock = 0;                // of the stream's timeline
+  std::weak_ptr<Capture> capture;  // in which it was recorded
   void mark(uint64_t number);
   void wait(uint64_t number);
 };
 
 class Worker {
  public:
-  Worker();
+  explicit Worker(StreamKind kind);
   ~Worker();
   // Runs behind all that came before; while capturing it is kept instead.
   Status add(Work work);
   Status sync();
   Status begin_capture();
-  Status end_capture(std::vector<Work>* out);
-  bool capturing();
+  Status end_capture(std::shared_ptr<Capture>* out);
+  // What it is given from now on belongs to the capture as well.
+  void join(const std::shared_ptr<Capture>& capture);
+  std::shared_ptr<Capture> capturing();
+  Status replay(Capture& capture);
   void stop();  // when all is done; later work runs on the caller's thread
 
  private:
@@ -49,10 +69,11 @@ class Worker {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Work> queue_;
-  bool busy_ = false, stopping_ = false, stopped_ = false, capturing_ = false;
-  std::vector<Work> captured_;
+  bool busy_ = false, stopping_ = false, stopped_ = false;
+  std::shared_ptr<Capture> capture_;
   Status error_;  // the first since it was last asked for
   uint64_t random_;
+  Place place_;
   std::thread thread_;
 };
 

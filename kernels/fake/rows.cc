@@ -69,6 +69,7 @@ Status FakePlan::execute(const Plan& plan, const KernelArgs& args) {
   return w.add([inner = p.inner, op = p.op, threads = p.threads, in = std::move(in),
                 out = std::move(out), space] {
     ThreadCountScope scope(threads);
+    Timeline::label(op->name);
     const Status s = inner->run(*inner, {in.data(), out.data(), space[0]});
     return s.ok() ? Status() : Status(s.code(), cat(s.message(), " | queued by ", op->name));
   });

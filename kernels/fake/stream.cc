@@ -20,17 +20,26 @@ void EventState::mark(uint64_t number) {
   {
     std::lock_guard lock(mutex);
     done = std::max(done, number);
+    clock = Timeline::now();
     at = std::chrono::steady_clock::now();
   }
   reached.notify_all();
 }
 
 void EventState::wait(uint64_t number) {
-  std::unique_lock lock(mutex);
-  reached.wait(lock, [&] { return done >= number; });
+  double until = 0;
+  {
+    std::unique_lock lock(mutex);
+    reached.wait(lock, [&] { return done >= number; });
+    until = clock;
+  }
+  Timeline::wait_until(until);
 }
 
-Worker::Worker() : random_(reinterpret_cast<uintptr_t>(this) | 1), thread_([this] { loop(); }) {}
+Worker::Worker(StreamKind kind)
+    : random_(reinterpret_cast<uintptr_t>(this) | 1), place_{kind, 0}, thread_([this] {
+        loop();
+      }) {}
 
 Worker::~Worker() { stop(); }
 
@@ -42,6 +51,7 @@ void Worker::run(Work& work) {
   }
   Status s;
   try {
+    const Timeline::Scope timed(&place_);
     s = work();
   } catch (const Error& e) {
     s = Status(e.code(), e.message());
@@ -74,8 +84,9 @@ void Worker::loop() {
 Status Worker::add(Work work) {
   {
     std::lock_guard lock(mutex_);
-    if (capturing_) {
-      captured_.push_back(std::move(work));
+    if (capture_) {
+      std::lock_guard inner(capture_->mutex);
+      capture_->items.push_back({std::move(work), this});
       return Status();
     }
     if (!stopped_ && !stopping_) {
@@ -90,29 +101,62 @@ Status Worker::add(Work work) {
 
 Status Worker::sync() {
   std::unique_lock lock(mutex_);
-  if (capturing_) return Status(ErrorCode::kRuntime, "a stream that is being captured cannot wait");
+  if (capture_) return Status(ErrorCode::kRuntime, "a stream that is being captured cannot wait");
   changed_.wait(lock, [&] { return queue_.empty() && !busy_; });
   return std::exchange(error_, Status());
 }
 
 Status Worker::begin_capture() {
   std::lock_guard lock(mutex_);
-  if (capturing_) return Status(ErrorCode::kRuntime, "the stream is being captured already");
-  capturing_ = true;
+  if (capture_) return Status(ErrorCode::kRuntime, "the stream is being captured already");
+  capture_ = std::make_shared<Capture>();
   return Status();
 }
 
-Status Worker::end_capture(std::vector<Work>* out) {
-  std::lock_guard lock(mutex_);
-  if (!capturing_) return Status(ErrorCode::kRuntime, "the stream is not being captured");
-  capturing_ = false;
-  *out = std::exchange(captured_, {});
+Status Worker::end_capture(std::shared_ptr<Capture>* out) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!capture_) return Status(ErrorCode::kRuntime, "the stream is not being captured");
+    *out = std::exchange(capture_, nullptr);
+  }
+  (*out)->open = false;
+  for (Worker* w : (*out)->joined) {
+    std::lock_guard lock(w->mutex_);
+    w->capture_.reset();
+  }
   return Status();
 }
 
-bool Worker::capturing() {
+void Worker::join(const std::shared_ptr<Capture>& capture) {
   std::lock_guard lock(mutex_);
-  return capturing_;
+  if (capture_) return;
+  capture_ = capture;
+  std::lock_guard inner(capture->mutex);
+  capture->joined.push_back(this);
+}
+
+std::shared_ptr<Capture> Worker::capturing() {
+  std::lock_guard lock(mutex_);
+  return capture_;
+}
+
+// One after the other, in the order in which they were queued; each stream has its own time.
+Status Worker::replay(Capture& capture) {
+  std::vector<std::pair<Worker*, Place>> places;
+  places.emplace_back(nullptr, place_);  // the stream that was captured goes on here
+  const Worker* const origin = capture.items.empty() ? nullptr : capture.items.front().on;
+  const double begin = place_.now;
+  for (const Capture::Item& item : capture.items) {
+    Worker* const on = item.on == origin ? nullptr : item.on;
+    auto it = std::find_if(places.begin(), places.end(), [&](auto& p) { return p.first == on; });
+    if (it == places.end()) {
+      it = places.insert(places.end(), {on, Place{on->place_.kind, begin}});
+    }
+    const Timeline::Scope timed(&it->second);
+    RUTILE_RETURN_IF_ERROR(item.work());
+  }
+  place_.now = places.front().second.now;
+  return Status();
 }
 
 void Worker::stop() {

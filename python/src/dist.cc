@@ -41,7 +41,7 @@ class PyReducer {
   void attach(GradScope& scope, std::span<const Tensor> watched) {
     if (call_modes().trace) return;
     std::vector<TensorMeta> metas;
-    for (const Tensor& t : watched) metas.emplace_back(t.shape(), t.dtype());
+    for (const Tensor& t : watched) metas.emplace_back(t.shape(), t.dtype(), t.device());
     fit(std::move(metas));
     reducer_->attach(scope, watched);
   }
@@ -57,7 +57,7 @@ class PyReducer {
       const py::object item = items[i];
       grads.push_back(item.is_none() ? Tensor() : tensor_from(item.ptr()));
       const TensorMeta m = item.is_none() ? meta_of(parameters[i]) : grads.back().meta();
-      metas.emplace_back(m.shape, m.dtype);
+      metas.emplace_back(m.shape, m.dtype, m.device);
     }
     fit(std::move(metas));
     if (call_modes().trace) {
@@ -117,6 +117,7 @@ void add_groups(py::module_& m) {
   m.def(
       "init", [](const std::string& backend) { dist::init({.backend = backend}); }, free,
       py::arg("backend") = "gloo");
+  m.def("device", [] { return to_string(dist::device()); });
   m.def("initialized", &dist::initialized, free);
   m.def("finalize", &dist::finalize, free);
   m.def("report_failure", &dist::report_failure, free, py::arg("text"));

@@ -30,6 +30,7 @@ extern const std::shared_ptr<nn::Cell> net;
 
 OWN = {
     "core/interrupt.h": "int step = 0, steps = 1;",
+    "dist/stop.h": "extern int batch(); extern void step(int); extern void save_together();",
     "dataset/pipeline.h": "extern void step(const Tensor&, const Tensor&);",
     "dataset/transform.h": "using namespace dataset;",
     "io/event_file.h": "extern const int64_t step;",

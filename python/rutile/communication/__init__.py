@@ -12,7 +12,7 @@ environment variables say; without a launcher this process is all there is.
 
 import sys as _sys
 
-from rutile import _rutile
+from rutile import _rutile, context as _context
 from rutile._rutile import dist as _dist
 
 _errors = _rutile.errors
@@ -24,7 +24,7 @@ __all__ = ["GlobalComm", "HCCL_WORLD_COMM_GROUP", "MCCL_WORLD_COMM_GROUP", "NCCL
 HCCL_WORLD_COMM_GROUP, NCCL_WORLD_COMM_GROUP = "hccl_world_group", "nccl_world_group"
 MCCL_WORLD_COMM_GROUP = "mccl_world_group"
 _WORLD = (None, "", "world", HCCL_WORLD_COMM_GROUP, NCCL_WORLD_COMM_GROUP, MCCL_WORLD_COMM_GROUP)
-_BACKENDS = {None: "gloo", "mccl": "gloo", "gloo": "gloo", "nccl": "nccl"}
+_BACKENDS = {"mccl": "gloo", "gloo": "gloo", "nccl": "nccl"}
 
 
 class GlobalComm:
@@ -66,20 +66,24 @@ def _take_hook():
 
 
 def init(backend_name=None):
-    """Joins the other processes. backend_name: None, "mccl" or "gloo"; "nccl" with one process only, as collectives do not take
-    tensors of GPUs yet.
+    """Joins the other processes. backend_name: "mccl" or "gloo" for the processor's memory; "nccl" for that of GPUs, of which this
+    process then uses the one of its number on its machine. None: by the context's device_target.
 
     RuntimeError: they did not come in time, a port is in use, the plugin is not there. ValueError: an environment variable
     is missing or wrong. A second call does nothing.
     """
     if isinstance(backend_name, str) and backend_name == "hccl":
         raise _errors.RuntimeError("communication.init: there is no backend for Ascend devices; leave backend_name out")
-    if backend_name not in _BACKENDS:
+    if backend_name is not None and backend_name not in _BACKENDS:
         raise _errors.ValueError(f"communication.init: backend_name must be one of 'mccl', 'gloo', 'nccl' or None, got {backend_name!r}")
     if _dist.initialized():
         return
+    if backend_name is None:
+        backend_name = "nccl" if _context.get_context("device_target").startswith("GPU") else "mccl"
     _dist.init(_BACKENDS[backend_name])
-    GlobalComm.BACKEND, GlobalComm.INITED = backend_name or "mccl", True
+    GlobalComm.BACKEND, GlobalComm.INITED = backend_name, True
+    if _dist.device() != "cpu":
+        _rutile._set_device(_dist.device())
     _set_hook()
 
 
