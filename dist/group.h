@@ -92,6 +92,7 @@ RUTILE_API Message ireceive(const Shape& shape, DType dtype, int from, Tensor* x
 
 struct CollectiveStats {
   int64_t calls = 0, bytes = 0;  // bytes that this rank gave
+  int64_t bytes_of[8] = {};      // those by CollectiveKind
   double seconds = 0;            // in which one was running, this rank's share of the waiting too
 };
 RUTILE_API CollectiveStats collective_stats(const std::string& group = "world");

@@ -332,8 +332,10 @@ CollectiveStats ProcessGroup::stats() const {
 }
 
 void ProcessGroup::count(const Collective& c) {
+  const int64_t bytes = c.shape.numel() * static_cast<int64_t>(dtype_size(c.dtype));
   ++stats_.calls;
-  stats_.bytes += c.shape.numel() * static_cast<int64_t>(dtype_size(c.dtype));
+  stats_.bytes += bytes;
+  stats_.bytes_of[static_cast<size_t>(c.kind)] += bytes;
 }
 
 void ProcessGroup::serve(Lane& lane) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "rutile/core/device_runtime.h"
+#include "rutile/dist/traced_buckets.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
 
@@ -17,6 +18,8 @@ struct Bucket {
   std::vector<int64_t> offsets;  // elements
   int64_t numel = 0;
   DType dtype = DType::kF32;
+  bool scatter = false;  // numel = ranks * line: each rank gets a line of it
+  int64_t line = 0;
 };
 
 struct Filling {
@@ -47,6 +50,9 @@ struct GradientReducer::Impl : std::enable_shared_from_this<GradientReducer::Imp
   bool ordered = false;   // buckets are in the order in which gradients become ready
   Device device = {};     // of the gradients
   Device place = {};      // of the buckets: there, or the cpu where the group takes no other memory
+  std::vector<bool> scattered;  // by parameter; empty: none
+  std::vector<size_t> order_of_buckets;
+  std::unique_ptr<TracedBuckets> traced;
 
   std::vector<std::vector<size_t>> group_by_size(const std::vector<size_t>& in_order) const;
   void make_buckets(const std::vector<size_t>& in_order);
@@ -56,8 +62,15 @@ struct GradientReducer::Impl : std::enable_shared_from_this<GradientReducer::Imp
   size_t riders(size_t b) const;
   void begin();
   void settle(Device of_gradients);
-  void put(void* to, const Tensor& from) const;
+  void put(void* to, const void* from, size_t bytes) const;
+  void add_parts(const Bucket& bucket, size_t k, const Tensor& near, void* flat) const;
+  Collective collective_of(size_t b) const;
+  Tensor result_of(size_t b, size_t k, const Tensor& flat) const;
+  void make_flat(size_t b);
   void add(size_t parameter, const Tensor& grad);
+  void attach_traced(GradScope& scope, std::span<const Tensor> watched,
+                     std::span<const size_t> index);
+  void finish_traced(std::vector<Tensor>* grads);
   void start_ready();
   void start(size_t b);
   void drain();
@@ -105,18 +118,30 @@ std::vector<std::vector<size_t>> GradientReducer::Impl::group_by_size(
 }
 
 void GradientReducer::Impl::make_buckets(const std::vector<size_t>& in_order) {
+  order_of_buckets = in_order;
+  std::vector<size_t> cut, whole;
+  for (const size_t i : in_order) {
+    (i < scattered.size() && scattered[i] ? cut : whole).push_back(i);
+  }
+  members = group_by_size(cut);
+  const size_t num_cut = members.size();
+  for (auto& group : group_by_size(whole)) members.push_back(std::move(group));
+  // What rides along needs a bucket that all ranks get.
+  if (num_cut > 0 && whole.empty()) members.emplace_back();
+  const int64_t ranks = num_cut > 0 ? communicator(options.group)->size() : 1;
   buckets.clear();
-  members = group_by_size(in_order);
   place_of.resize(metas.size());
   for (const std::vector<size_t>& group : members) {
     Bucket& b = buckets.emplace_back();
     b.members = group;
-    b.dtype = metas[group.front()].dtype;
+    b.scatter = buckets.size() <= num_cut;
+    if (!group.empty()) b.dtype = metas[group.front()].dtype;
     for (const size_t i : group) {
       place_of[i] = {buckets.size() - 1, b.offsets.size()};
-      b.offsets.push_back(b.numel);
-      b.numel += metas[i].numel();
+      b.offsets.push_back(b.line);
+      b.line += b.scatter ? ops::part_of(metas[i].numel(), ranks) : metas[i].numel();
     }
+    b.numel = b.scatter ? ranks * b.line : b.line;
   }
 }
 
@@ -175,15 +200,33 @@ void GradientReducer::Impl::settle(Device of_gradients) {
   place = group->takes(device) ? device : kCpu;
 }
 
-// The bytes of a row-major tensor into a bucket.
-void GradientReducer::Impl::put(void* to, const Tensor& from) const {
-  const size_t bytes = static_cast<size_t>(from.numel()) * dtype_size(from.dtype());
+// Bytes of a tensor that lies where the buckets do.
+void GradientReducer::Impl::put(void* to, const void* from, size_t bytes) const {
   if (bytes == 0) return;
-  const Tensor near = from.device() == place ? from : from.to(place);
   if (place == kCpu) {
-    std::memcpy(to, near.data(), bytes);
+    std::memcpy(to, from, bytes);
   } else {
-    throw_if_error(device_runtime(place).on_device(to, near.impl()->data, bytes));
+    throw_if_error(device_runtime(place).on_device(to, from, bytes));
+  }
+}
+
+// Each rank's part of a row-major gradient into the rank's line.
+void GradientReducer::Impl::add_parts(const Bucket& bucket, size_t k, const Tensor& near,
+                                      void* flat) const {
+  const auto size = static_cast<int64_t>(dtype_size(near.dtype()));
+  const int64_t ranks = bucket.numel / bucket.line, n = near.numel(), part = ops::part_of(n, ranks);
+  const char* const from = static_cast<const char*>(near.impl()->data);
+  for (int64_t r = 0; r < ranks; ++r) {
+    const int64_t first = std::min(r * part, n), own = std::min(part, n - first);
+    char* const to = static_cast<char*>(flat) + (r * bucket.line + bucket.offsets[k]) * size;
+    put(to, from + first * size, static_cast<size_t>(own * size));
+    const auto rest = static_cast<size_t>((part - own) * size);
+    if (rest == 0) continue;
+    if (place == kCpu) {
+      std::memset(to + own * size, 0, rest);
+    } else {
+      throw_if_error(device_runtime(place).fill(to + own * size, 0, rest));
+    }
   }
 }
 
@@ -194,36 +237,70 @@ void GradientReducer::Impl::add(size_t parameter, const Tensor& grad) {
   if (f.there[k]) return;
   f.there[k] = 1;
   --f.missing;
-  const DType sent =
-      options.wire.set && is_floating(bucket.dtype) ? options.wire.value : bucket.dtype;
-  if (!f.flat.defined()) {
-    f.flat = Tensor::empty({bucket.numel + static_cast<int64_t>(riders(b))}, sent, place);
-  }
+  make_flat(b);
+  const DType sent = f.flat.dtype();
   const Tensor plain = ops::contiguous(grad.dtype() == sent ? grad : ops::cast(grad, sent));
-  put(static_cast<char*>(f.flat.impl()->data) +
-          static_cast<size_t>(bucket.offsets[k]) * dtype_size(sent),
-      plain);
+  const Tensor near = plain.device() == place ? plain : plain.to(place);
+  if (near.numel() == 0) return;
+  if (bucket.scatter) return add_parts(bucket, k, near, f.flat.impl()->data);
+  const size_t size = dtype_size(sent);
+  put(static_cast<char*>(f.flat.impl()->data) + static_cast<size_t>(bucket.offsets[k]) * size,
+      near.impl()->data, static_cast<size_t>(near.numel()) * size);
+}
+
+void GradientReducer::Impl::make_flat(size_t b) {
+  Filling& f = filling[b];
+  if (f.flat.defined()) return;
+  const Bucket& bucket = buckets[b];
+  const bool wire = options.wire.set && is_floating(bucket.dtype);
+  f.flat = Tensor::empty({bucket.numel + static_cast<int64_t>(riders(b))},
+                         wire ? options.wire.value : bucket.dtype, place);
+}
+
+Collective GradientReducer::Impl::collective_of(size_t b) const {
+  const Tensor& flat = filling[b].flat;
+  void* const data = flat.impl()->data;
+  Collective c{.kind = CollectiveKind::kAllReduce,
+               .reduce = options.reduce,
+               .dtype = flat.dtype(),
+               .shape = flat.shape(),
+               .in = data,
+               .out = data};
+  if (!buckets[b].scatter) return c;
+  c.kind = CollectiveKind::kReduceScatter;
+  c.out = static_cast<char*>(data) + static_cast<size_t>(buckets[b].line) *
+                                         static_cast<size_t>(group->rank()) *
+                                         dtype_size(flat.dtype());
+  return c;
+}
+
+// Of a member, when the bucket is through.
+Tensor GradientReducer::Impl::result_of(size_t b, size_t k, const Tensor& flat) const {
+  const Bucket& bucket = buckets[b];
+  const size_t i = bucket.members[k];
+  const int64_t numel = metas[i].numel(), at = bucket.offsets[k];
+  if (!bucket.scatter) {
+    return ops::reshape(ops::slice_axis(flat, 0, at, at + numel), metas[i].shape);
+  }
+  const int64_t first = group->rank() * bucket.line + at;
+  return ops::slice_axis(flat, 0, first, first + ops::part_of(numel, bucket.numel / bucket.line));
 }
 
 void GradientReducer::Impl::start(size_t b) {
+  make_flat(b);
   Filling& f = filling[b];
-  void* data = f.flat.impl()->data;
   if (const size_t n = riders(b); n > 0) {
     std::vector<float> flags(present.begin(), present.end());
     flags.push_back(attached ? 0.0f : 1.0f);
     const Tensor sent =
         ops::cast(Tensor::from<float>(std::span<const float>(flags), {static_cast<int64_t>(n)}),
-                  f.flat.dtype());
-    put(static_cast<char*>(data) +
-            static_cast<size_t>(buckets[b].numel) * dtype_size(f.flat.dtype()),
-        sent);
+                  f.flat.dtype())
+            .to(place);
+    const size_t size = dtype_size(f.flat.dtype());
+    put(static_cast<char*>(f.flat.impl()->data) + static_cast<size_t>(buckets[b].numel) * size,
+        sent.impl()->data, n * size);
   }
-  const Collective c{.kind = CollectiveKind::kAllReduce,
-                     .reduce = options.reduce,
-                     .dtype = f.flat.dtype(),
-                     .shape = f.flat.shape(),
-                     .in = data,
-                     .out = data};
+  const Collective c = collective_of(b);
   throw_if_error(place == kCpu ? group->start(c)
                                : group->queue_start(c, place, compute_stream(place)));
   f.started = true;
@@ -269,7 +346,12 @@ const ReducerOptions& GradientReducer::options() const { return impl_->options; 
 
 void GradientReducer::attach(GradScope& scope, std::span<const Tensor> watched,
                              std::span<const size_t> index) {
-  if (call_modes().trace || communicator(impl_->options.group)->size() == 1) return;
+  if (communicator(impl_->options.group)->size() == 1) return;
+  if (call_modes().trace) {
+    impl_->traced.reset();
+    if (!impl_->scattered.empty()) impl_->attach_traced(scope, watched, index);
+    return;
+  }
   impl_->begin();
   impl_->attached = true;
   for (size_t k = 0; k < watched.size(); ++k) {
@@ -288,25 +370,50 @@ void GradientReducer::attach(GradScope& scope, std::span<const Tensor> watched,
   }
 }
 
-namespace {
+// In a trace the pass bucket_allreduce makes buckets of what every rank gets; those of which it
+// gets a part are made here, in the order in which gradients become ready, which is that of the
+// trace.
+void GradientReducer::Impl::attach_traced(GradScope& scope, std::span<const Tensor> watched,
+                                          std::span<const size_t> index) {
+  traced = std::make_unique<TracedBuckets>(options, communicator(options.group));
+  for (size_t k = 0; k < watched.size(); ++k) {
+    const size_t i = index.empty() ? k : index[k];
+    if (!scattered[i]) continue;
+    scope.add_hook(watched[k], [p = weak_from_this(), i](const Tensor& g) {
+      const std::shared_ptr<Impl> impl = p.lock();
+      if (impl && impl->traced && g.is_symbolic()) impl->traced->add(i, impl->segment_of(i), g);
+      return Tensor();
+    });
+  }
+}
 
-void record(const ReducerOptions& o, const std::vector<std::pair<size_t, size_t>>& place,
-            std::vector<Tensor>* grads) {
+void GradientReducer::Impl::finish_traced(std::vector<Tensor>* grads) {
+  const std::unique_ptr<TracedBuckets> buckets_of_trace =
+      traced ? std::move(traced)
+             : std::make_unique<TracedBuckets>(options, communicator(options.group));
   // From the last on: that is the order in which they become ready.
   for (size_t i = grads->size(); i-- > 0;) {
     Tensor& g = (*grads)[i];
     if (!g.defined()) continue;
-    const int64_t fusion = o.split.empty() ? -1 : static_cast<int64_t>(place[i].first) + 1;
-    const OptionalDType wire = is_floating(g.dtype()) ? o.wire : OptionalDType();
-    g = ops::all_reduce(g, {.reduce = o.reduce,
-                            .group = o.group,
+    if (i < scattered.size() && scattered[i]) {
+      buckets_of_trace->add(i, segment_of(i), g);
+      continue;
+    }
+    const int64_t fusion = options.split.empty() ? -1 : static_cast<int64_t>(place_of[i].first) + 1;
+    const OptionalDType wire = is_floating(g.dtype()) ? options.wire : OptionalDType();
+    g = ops::all_reduce(g, {.reduce = options.reduce,
+                            .group = options.group,
                             .wire = wire,
                             .fusion = fusion,
-                            .bucket_mb = o.bucket_mb});
+                            .bucket_mb = options.bucket_mb});
   }
+  buckets_of_trace->finish(grads);
 }
 
-}  // namespace
+void GradientReducer::scatter(std::vector<bool> parameters) {
+  impl_->scattered = std::move(parameters);
+  impl_->make_buckets(impl_->order_of_buckets);
+}
 
 void GradientReducer::finish(std::vector<Tensor>* grads) {
   Impl& m = *impl_;
@@ -315,7 +422,7 @@ void GradientReducer::finish(std::vector<Tensor>* grads) {
                 cat("expects ", m.metas.size(), " gradients, got ", grads->size()));
   }
   if (communicator(m.options.group)->size() == 1) return;
-  if (call_modes().trace) return record(m.options, m.place_of, grads);
+  if (call_modes().trace) return m.finish_traced(grads);
   if (m.filling.empty()) {
     m.begin();
   } else if (m.replaced(*grads)) {
@@ -342,16 +449,14 @@ void GradientReducer::finish(std::vector<Tensor>* grads) {
   for (size_t b = 0; b < m.buckets.size(); ++b) {
     const Bucket& bucket = m.buckets[b];
     Filling& f = m.filling[b];
-    const void* const data = f.flat.impl()->data;
+    const void* const data = m.collective_of(b).out;
     throw_if_error(m.place == kCpu ? m.group->wait(data)
                                    : m.group->queue_wait(data, m.place, compute_stream(m.place)));
     f.started = false;
     if (!(f.flat.device() == m.device)) f.flat = f.flat.to(m.device);
     const Tensor flat = f.flat.dtype() == bucket.dtype ? f.flat : ops::cast(f.flat, bucket.dtype);
     for (size_t k = 0; k < bucket.members.size(); ++k) {
-      const size_t i = bucket.members[k];
-      const int64_t at = bucket.offsets[k], n = m.metas[i].numel();
-      (*grads)[i] = ops::reshape(ops::slice_axis(flat, 0, at, at + n), m.metas[i].shape);
+      (*grads)[bucket.members[k]] = m.result_of(b, k, flat);
     }
     if (m.riders(b) == 0) continue;
     const std::vector<float> any =

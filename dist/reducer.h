@@ -40,6 +40,9 @@ struct ReducerOptions {
   // smaller parameters than the threshold stay whole (nn/optim/sharding.h).
   bool shard_optimizer = false;
   double shard_threshold_kb = 64;
+  // With it: of a parameter whose states are cut into equal parts each rank gets its part of the
+  // mean gradient only (reduce-scatter), which is half as many bytes as all of it.
+  bool scatter_gradients = true;
 };
 
 class RUTILE_API GradientReducer {
@@ -52,6 +55,9 @@ class RUTILE_API GradientReducer {
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
+  // Of these parameters (true) finish() gives this rank's part: of the flattened gradient, cut into
+  // as many equal parts as there are ranks, zeros behind the last one. Before the first step.
+  void scatter(std::vector<bool> parameters);
   // Starts a bucket as soon as gradient() has all of it. `watched[k]` is parameter index[k]
   // (k if there is no index). Nothing in a trace and in a group of one.
   void attach(GradScope& scope, std::span<const Tensor> watched,

@@ -63,6 +63,24 @@ inline bool row_major(const CallMeta& c, Reason* why) {
   return true;
 }
 
+// The collective of a bucket, in place.
+inline Collective bucket_collective(const ops::AllReduceManyAttrs& a, const TensorMeta& flat,
+                                    const Communicator& group, void* data) {
+  Collective c{.kind = CollectiveKind::kAllReduce,
+               .reduce = a.reduce,
+               .dtype = flat.dtype,
+               .shape = flat.shape,
+               .in = data,
+               .out = data};
+  if (a.scatter > 0) {
+    c.kind = CollectiveKind::kReduceScatter;
+    c.out = static_cast<char*>(data) + static_cast<size_t>(flat.numel() / a.scatter) *
+                                           static_cast<size_t>(group.rank()) *
+                                           dtype_size(flat.dtype);
+  }
+  return c;
+}
+
 #define RUTILE_COLLECTIVES(F)                                                     \
   F(ops::AllReduceAttrs, CollectiveKind::kAllReduce, ops::kAllReduce)             \
   F(ops::GroupAttrs, CollectiveKind::kAllGather, ops::kAllGather)                 \

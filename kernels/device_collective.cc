@@ -49,6 +49,7 @@ Status run_device(const Plan& plan, const KernelArgs& args) {
 
 struct DeviceStart final : RefPlan {
   std::vector<std::shared_ptr<const Plan>> pack;  // null: the bytes as they are
+  size_t inner_bytes = 0;                         // of their workspace
 };
 
 // Host copies of buckets that travel over the host.
@@ -65,19 +66,34 @@ Status pack_inputs(const DeviceStart& p, const KernelArgs& args) {
   const Device d = p.in[0].device;
   const DeviceFns& fns = device_runtime(d).fns();
   const size_t size = dtype_size(p.out[0].dtype);
-  char* to = static_cast<char*>(args.out[0]);
+  const int64_t parts = std::max<int64_t>(p.as<ops::AllReduceManyAttrs>().scatter, 1);
+  const int64_t line = p.out[0].numel() / parts;
+  char* const flat = static_cast<char*>(args.out[0]);
+  int64_t at = 0;
   for (int i = 0; i < p.in.size(); ++i) {
-    const TensorMeta& m = p.in[i];
-    if (m.numel() == 0) continue;
-    const auto& plan = p.pack[static_cast<size_t>(i)];
-    if (plan) {
+    const int64_t n = p.in[i].numel(), part = ops::part_of(n, parts);
+    if (n == 0) continue;
+    const char* from = static_cast<const char*>(args.in[i]);
+    if (const auto& plan = p.pack[static_cast<size_t>(i)]) {
+      // To its place, or where it is cut up.
+      char* const to = parts == 1 ? flat + static_cast<size_t>(at) * size
+                                  : static_cast<char*>(args.workspace) + p.inner_bytes;
       void *in[] = {args.in[i]}, *out[] = {to};
       RUTILE_RETURN_IF_ERROR(plan->run(*plan, {in, out, args.workspace, args.stream}));
-    } else {
-      RUTILE_RETURN_IF_ERROR(
-          fns.copy(d.index, to, args.in[i], bytes_of(m), CopyKind::kOnDevice, args.stream));
+      from = to;
     }
-    to += static_cast<size_t>(m.numel()) * size;
+    for (int64_t r = 0; r < parts && from != flat + static_cast<size_t>(at) * size; ++r) {
+      const int64_t first = std::min(r * part, n), own = std::min(part, n - first);
+      char* const to = flat + static_cast<size_t>(r * line + at) * size;
+      const auto bytes = static_cast<size_t>(own) * size;
+      const auto rest = static_cast<size_t>(part - own) * size;
+      if (bytes > 0) {
+        RUTILE_RETURN_IF_ERROR(fns.copy(d.index, to, from + static_cast<size_t>(first) * size,
+                                        bytes, CopyKind::kOnDevice, args.stream));
+      }
+      if (rest > 0) RUTILE_RETURN_IF_ERROR(fns.fill(d.index, to + bytes, 0, rest, args.stream));
+    }
+    at += part;
   }
   return Status();
 }
@@ -89,17 +105,12 @@ Status run_start(const Plan& plan, const KernelArgs& args) {
   RUTILE_RETURN_IF_ERROR(find_communicator(a.group, &group));
   RUTILE_RETURN_IF_ERROR(pack_inputs(p, args));
   const Device d = p.in[0].device;
-  Collective c{.kind = CollectiveKind::kAllReduce,
-               .reduce = a.reduce,
-               .dtype = p.out[0].dtype,
-               .shape = p.out[0].shape,
-               .in = args.out[0],
-               .out = args.out[0]};
+  Collective c = bucket_collective(a, p.out[0], *group, args.out[0]);
   if (group->takes(d)) return group->queue_start(c, d, args.stream);
   std::vector<char> host(bytes_of(p.out[0]) + 1);
   RUTILE_RETURN_IF_ERROR(
       copy_and_wait(d, host.data(), c.in, host.size() - 1, CopyKind::kToHost, args.stream));
-  c.in = c.out = host.data();
+  c = bucket_collective(a, p.out[0], *group, host.data());
   {
     Travelling& t = travelling();
     const std::lock_guard lock(t.mutex);
@@ -110,10 +121,14 @@ Status run_start(const Plan& plan, const KernelArgs& args) {
 
 Status run_wait(const Plan& plan, const KernelArgs& args) {
   const RefPlan& p = ref_plan(plan);
+  const auto& a = p.as<ops::AllReduceManyAttrs>();
   std::shared_ptr<Communicator> group;
-  RUTILE_RETURN_IF_ERROR(find_communicator(p.as<ops::AllReduceManyAttrs>().group, &group));
+  RUTILE_RETURN_IF_ERROR(find_communicator(a.group, &group));
   const Device d = p.in[0].device;
-  if (group->takes(d)) return group->queue_wait(args.out[0], d, args.stream);
+  if (group->takes(d)) {
+    const Collective c = bucket_collective(a, p.out[0], *group, args.out[0]);
+    return group->queue_wait(c.out, d, args.stream);
+  }
   std::vector<char> host;
   {
     Travelling& t = travelling();
@@ -125,7 +140,7 @@ Status run_wait(const Plan& plan, const KernelArgs& args) {
     host = std::move(it->second);
     t.by_flat.erase(it);
   }
-  RUTILE_RETURN_IF_ERROR(group->wait(host.data()));
+  RUTILE_RETURN_IF_ERROR(group->wait(bucket_collective(a, p.out[0], *group, host.data()).out));
   return copy_and_wait(d, args.out[0], host.data(), host.size() - 1, CopyKind::kToDevice,
                        args.stream);
 }
@@ -145,13 +160,17 @@ Status plan_packing(const TensorMeta& from, DType to, std::shared_ptr<const Plan
 
 Status prepare_start(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<DeviceStart>();
+  size_t packed = 0;
   for (int i = 0; i < c.num_inputs(); ++i) {
     p->in.push_back(c.in(i));
     RUTILE_RETURN_IF_ERROR(plan_packing(c.in(i), c.out().dtype, &p->pack.emplace_back()));
     if (const auto& inner = p->pack.back()) {
-      p->workspace_bytes = std::max(p->workspace_bytes, inner->workspace_bytes);
+      p->inner_bytes = std::max(p->inner_bytes, (inner->workspace_bytes + 255) / 256 * 256);
+      packed = std::max(packed, static_cast<size_t>(c.in(i).numel()) * dtype_size(c.out().dtype));
     }
   }
+  const bool cut = c.as<ops::AllReduceManyAttrs>().scatter > 0;
+  p->workspace_bytes = p->inner_bytes + (cut ? packed : 0);
   p->out.push_back(c.out());
   p->attrs = AnyAttrs(c.op->attrs, c.attrs);
   p->run = run_ref<run_start>;

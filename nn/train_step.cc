@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/nn/train_step.h"
 
+#include <algorithm>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -85,6 +86,12 @@ struct TrainStep::Impl {
     const dist::ReducerOptions& o = *options.data_parallel;
     if (o.shard_optimizer && !optimizer->sharding()) {
       optimizer->shard({.group = o.group, .threshold_kb = o.shard_threshold_kb});
+    }
+    // Centered gradients are those of whole parameters.
+    const optim::Sharding* const s = optimizer->sharding();
+    if (s && o.scatter_gradients && !options.centralize && s->options().group == o.group) {
+      const std::vector<bool> cut = s->parts();
+      if (std::find(cut.begin(), cut.end(), true) != cut.end()) reducer->scatter(cut);
     }
   }
   void start_together() {
@@ -208,8 +215,8 @@ struct TrainStep::Impl {
     if (part == Part::kFirst || part == Part::kMiddle) return;
     if (reducer) reducer->finish(grads);
     if (options.centralize) optim::centralize(grads);
-    const optim::Prepared p =
-        optim::prepare(*grads, options.loss_scaler.get(), options.clip_norm, options.accumulate);
+    const optim::Prepared p = optim::prepare(*grads, options.loss_scaler.get(), options.clip_norm,
+                                             options.accumulate, optimizer->sharding());
     optimizer->step(*grads, p.skip, p.grad_scale);
     if (options.loss_scaler) options.loss_scaler->update(p.skip);
     if (options.ema) options.ema->update(p.skip);

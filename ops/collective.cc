@@ -116,14 +116,15 @@ Status infer_broadcast(const CallMeta& c, TensorMeta* out) {
 Status infer_start(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<AllReduceManyAttrs>();
   int64_t size = 0, numel = 0;
-  RUTILE_RETURN_IF_ERROR(size_of(a.group, 0, &size));
+  RUTILE_RETURN_IF_ERROR(size_of(a.group, a.scatter, &size));
   if (c.num_inputs() == 0) return value_error("expects at least 1 tensor, got none");
   const DType t = c.in(0).dtype;
   for (int i = 0; i < c.num_inputs(); ++i) {
     if (c.in(i).dtype != t) {
       return type_error(cat("expects tensors of one dtype, got ", t, " and ", c.in(i).dtype));
     }
-    numel += c.in(i).numel();
+    const int64_t n = c.in(i).numel();
+    numel += a.scatter > 0 ? a.scatter * part_of(n, a.scatter) : n;
   }
   const DType sent = a.wire.set ? a.wire.value : t;
   RUTILE_RETURN_IF_ERROR(check_wire(a.wire, t));

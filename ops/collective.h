@@ -70,11 +70,18 @@ struct AllReduceManyAttrs {
   Reduce reduce = Reduce::kSum;
   std::string group = "world";
   OptionalDType wire = {};  // dtype that is sent; as the tensors if unset
-  RUTILE_REFLECT(reduce, group, wire)
+  // 0: every rank gets all of the result. The group's size: each tensor is cut into as many equal
+  // parts, zeros behind the last one, flat is [scatter, sum of parts], and rank r gets line r of
+  // it.
+  int64_t scatter = 0;
+  RUTILE_REFLECT(reduce, group, wire, scatter)
 };
 // (xs*) -> flat [n]: packs the tensors, which have one dtype, and starts to reduce them. The result
-// is there behind all_reduce_wait(flat) -> flat. The bucket_allreduce pass makes these two.
+// is there behind all_reduce_wait(flat) -> flat. The bucket_allreduce pass makes these two, and
+// GradientReducer where the optimizer's states are in shards.
 extern RUTILE_API const OpDef kAllReduceStart;
 extern RUTILE_API const OpDef kAllReduceWait;
+// Elements of one part where n are cut into so many.
+inline int64_t part_of(int64_t n, int64_t parts) { return (n + parts - 1) / parts; }
 
 }  // namespace rutile::ops

@@ -72,31 +72,35 @@ Status run_start(const Plan& plan, const KernelArgs& args) {
   std::shared_ptr<Communicator> group;
   RUTILE_RETURN_IF_ERROR(find_communicator(a.group, &group));
   const size_t from_size = dtype_size(p.in[0].dtype), to_size = dtype_size(p.out[0].dtype);
-  char* to = static_cast<char*>(args.out[0]);
+  const int64_t parts = std::max<int64_t>(a.scatter, 1), line = p.out[0].numel() / parts;
+  int64_t at = 0;
   for (int i = 0; i < p.in.size(); ++i) {
     const TensorMeta& m = p.in[i];
-    const int64_t n = m.numel();
+    const int64_t n = m.numel(), part = ops::part_of(n, parts);
     if (n == 0) continue;
     std::vector<char> plain;
-    const void* from = args.in[i];
+    const char* from = static_cast<const char*>(args.in[i]);
     if (!m.is_contiguous()) {
       plain.resize(static_cast<size_t>(n) * from_size);
       pack(m, from, plain.data());
       from = plain.data();
     }
-    if (p.convert) {
-      p.convert(from, to, n);
-    } else {
-      std::memcpy(to, from, static_cast<size_t>(n) * from_size);
+    for (int64_t r = 0; r < parts; ++r) {
+      const int64_t first = std::min(r * part, n), own = std::min(part, n - first);
+      char* const to =
+          static_cast<char*>(args.out[0]) + static_cast<size_t>(r * line + at) * to_size;
+      const char* const source = from + static_cast<size_t>(first) * from_size;
+      if (p.convert) {
+        p.convert(source, to, own);
+      } else {
+        std::memcpy(to, source, static_cast<size_t>(own) * from_size);
+      }
+      std::memset(to + static_cast<size_t>(own) * to_size, 0,
+                  static_cast<size_t>(part - own) * to_size);
     }
-    to += static_cast<size_t>(n) * to_size;
+    at += part;
   }
-  return group->start({.kind = CollectiveKind::kAllReduce,
-                       .reduce = a.reduce,
-                       .dtype = p.out[0].dtype,
-                       .shape = p.out[0].shape,
-                       .in = args.out[0],
-                       .out = args.out[0]});
+  return group->start(bucket_collective(a, p.out[0], *group, args.out[0]));
 }
 
 Status prepare_start(const CallMeta& c, std::unique_ptr<Plan>* plan) {
@@ -112,9 +116,10 @@ Status prepare_start(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 Status run_wait(const Plan& plan, const KernelArgs& args) {
   const RefPlan& p = ref_plan(plan);
+  const auto& a = p.as<ops::AllReduceManyAttrs>();
   std::shared_ptr<Communicator> group;
-  RUTILE_RETURN_IF_ERROR(find_communicator(p.as<ops::AllReduceManyAttrs>().group, &group));
-  return group->wait(args.out[0]);
+  RUTILE_RETURN_IF_ERROR(find_communicator(a.group, &group));
+  return group->wait(bucket_collective(a, p.out[0], *group, args.out[0]).out);
 }
 
 // ---- Rows ---------------------------------------------------------------------------------------

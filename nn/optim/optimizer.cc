@@ -5,6 +5,7 @@
 
 #include "rutile/core/complex.h"
 #include "rutile/nn/optim/loss_scaler.h"
+#include "rutile/ops/collective.h"
 #include "rutile/ops/complex.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/optim.h"
@@ -217,8 +218,29 @@ AdamW::AdamW(std::vector<ParameterGroup> groups, AdamWOptions o)
 // ---- Gradients on their way to the update
 // -----------------------------------------------------------------------------------
 
+namespace {
+
+// Of all gradients, some of which are spread over the ranks.
+Tensor norm_of(std::span<const Tensor> grads, const Sharding* sharding) {
+  std::vector<Tensor> whole, own;
+  for (size_t i = 0; i < grads.size(); ++i) {
+    if (!grads[i].defined()) continue;
+    (sharding && sharding->is_part(i, grads[i]) ? own : whole).push_back(grads[i]);
+  }
+  if (own.empty()) return ops::global_norm(whole);
+  const Tensor mine = ops::global_norm(own), wide = ops::cast(mine, DType::kF64);
+  Tensor squares = ops::all_reduce(ops::mul(wide, wide), {.group = sharding->options().group});
+  if (!whole.empty()) {
+    const Tensor rest = ops::cast(ops::global_norm(whole), DType::kF64);
+    squares = ops::add(squares, ops::mul(rest, rest));
+  }
+  return ops::cast(ops::sqrt(squares), mine.dtype());
+}
+
+}  // namespace
+
 Prepared prepare(std::span<const Tensor> grads, const LossScaler* scaler, double clip_norm,
-                 int64_t parts) {
+                 int64_t parts, const Sharding* sharding) {
   Prepared r;
   const double mean = 1.0 / static_cast<double>(parts);
   if (scaler) {
@@ -227,11 +249,7 @@ Prepared prepare(std::span<const Tensor> grads, const LossScaler* scaler, double
     r.grad_scale = Tensor::scalar(mean, DType::kF64);
   }
   if (!scaler && !(clip_norm > 0)) return r;
-  std::vector<Tensor> given;
-  for (const Tensor& g : grads) {
-    if (g.defined()) given.push_back(g);
-  }
-  const Tensor norm = ops::global_norm(given);
+  const Tensor norm = norm_of(grads, sharding);
   r.norm = r.grad_scale.defined() ? ops::mul(norm, r.grad_scale) : norm;
   if (scaler) r.skip = ops::logical_not(ops::isfinite(norm));
   if (clip_norm > 0) {

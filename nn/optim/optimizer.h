@@ -209,9 +209,11 @@ struct Prepared {
 // What loss scaling (scaler may be null) and clipping to a global norm (0: none) ask of the update,
 // by one read of the gradients. The same as LossScaler::unscale and clip_by_global_norm, without
 // their passes over the gradients; results differ by the rounding of one product. `parts` > 1:
-// the gradients are sums of so many and count as their mean.
+// the gradients are sums of so many and count as their mean. `sharding`: some may be this rank's
+// parts of them; then all ranks call it.
 RUTILE_API Prepared prepare(std::span<const Tensor> grads, const LossScaler* scaler,
-                            double clip_norm = 0, int64_t parts = 1);
+                            double clip_norm = 0, int64_t parts = 1,
+                            const Sharding* sharding = nullptr);
 
 // Scales the gradients (in place of the vector's entries) so that their global 2-norm is at most
 // max_norm; returns the norm before, 0-d. Empty entries are skipped.

@@ -136,8 +136,19 @@ ParameterPtr Sharding::begin(size_t i, Tensor* grad) {
   const Tensor now = own_part(s, parameters_[i]->read());
   const DType wide = part->meta().dtype;
   part->set_value(now.dtype() == wide ? now : ops::cast(now, wide));
-  *grad = own_part(s, *grad);
+  if (!is_part(i, *grad)) *grad = own_part(s, *grad);
   return part;
+}
+
+std::vector<bool> Sharding::parts() const {
+  std::vector<bool> cut;
+  for (const Shard& s : shards_) cut.push_back(s.kind == ShardKind::kPart);
+  return cut;
+}
+
+bool Sharding::is_part(size_t i, const Tensor& grad) const {
+  const Shard& s = shards_[i];
+  return s.kind == ShardKind::kPart && grad.shape() == Shape{s.part} && !(grad.shape() == s.shape);
 }
 
 void Sharding::finish(std::span<const size_t> updated) {

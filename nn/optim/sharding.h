@@ -66,8 +66,12 @@ class RUTILE_API Sharding {
   Tensor whole(const Shard& shard, const Tensor& own) const;
 
   // What of a parameter this rank updates, with the elements of now (those of parts of f16 and bf16
-  // in f32); null where another rank does. `grad` becomes its part. May be traced, as finish().
+  // in f32); null where another rank does. `grad`, of the whole or of the part already, becomes its
+  // part. May be traced, as finish().
   ParameterPtr begin(size_t parameter, Tensor* grad);
+  // By parameter: whether each rank needs its part of the gradient only.
+  std::vector<bool> parts() const;
+  bool is_part(size_t parameter, const Tensor& grad) const;
   // After the update: every rank gets what the others updated. The same parameters on all ranks.
   void finish(std::span<const size_t> parameters);
   void move(Device device);

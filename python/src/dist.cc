@@ -39,11 +39,16 @@ class PyReducer {
     }
   }
   void attach(GradScope& scope, std::span<const Tensor> watched) {
-    if (call_modes().trace) return;
+    if (call_modes().trace && scattered_.empty()) return;
     std::vector<TensorMeta> metas;
     for (const Tensor& t : watched) metas.emplace_back(t.shape(), t.dtype(), t.device());
     fit(std::move(metas));
     reducer_->attach(scope, watched);
+  }
+  // Of these parameters (true) reduce() gives this process's part.
+  void scatter(std::vector<bool> parameters) {
+    scattered_ = std::move(parameters);
+    reducer_.reset();
   }
   // Parameters by message, in the order in which they are sent.
   std::vector<std::vector<size_t>> buckets() const {
@@ -82,11 +87,13 @@ class PyReducer {
   void fit(std::vector<TensorMeta> metas) {
     if (reducer_ && metas == metas_) return;
     reducer_ = std::make_unique<dist::GradientReducer>(metas, options_);
+    if (!scattered_.empty() && scattered_.size() == metas.size()) reducer_->scatter(scattered_);
     metas_ = std::move(metas);
   }
   dist::ReducerOptions options_;
   std::unique_ptr<dist::GradientReducer> reducer_;
   std::vector<TensorMeta> metas_;
+  std::vector<bool> scattered_;
 };
 
 class PyStop {
@@ -149,6 +156,12 @@ void add_groups(py::module_& m) {
         d["calls"] = s.calls;
         d["bytes"] = s.bytes;
         d["seconds"] = s.seconds;
+        py::dict kinds;
+        for (int k = 0; k < 8; ++k) {
+          if (s.bytes_of[k] > 0)
+            kinds[collective_name(static_cast<CollectiveKind>(k))] = s.bytes_of[k];
+        }
+        d["bytes_of"] = kinds;
         return d;
       },
       py::arg("group") = "world");
@@ -249,6 +262,7 @@ void add_dist(py::module_& module) {
            py::arg("mean") = true, py::arg("group") = "world", py::arg("bucket_mb") = 25.0,
            py::arg("split") = std::vector<int64_t>(), py::arg("wire") = py::none())
       .def("reduce", &PyReducer::reduce, py::arg("grads"), py::arg("parameters") = py::tuple())
+      .def("scatter", &PyReducer::scatter, py::arg("parameters"))
       .def("buckets", &PyReducer::buckets);
   add_shards(m);
 }

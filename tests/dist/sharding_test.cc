@@ -7,8 +7,10 @@
 
 #include "rutile/dist/group.h"
 #include "rutile/nn/models/mlp.h"
+#include "rutile/nn/optim/loss_scaler.h"
 #include "rutile/nn/optim/rules.h"
 #include "rutile/nn/train_step.h"
+#include "rutile/ops/collective.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/random.h"
 #include "rutile/ops/view.h"
@@ -51,6 +53,8 @@ struct Setting {
   double threshold_kb = 0;
   double clip_norm = 0;
   int64_t accumulate = 1;
+  bool scatter = true;
+  bool scaler = false;
 };
 
 struct Trained {
@@ -80,8 +84,15 @@ Trained train(const Rule& rule, const Setting& s, int rank, int ranks) {
   auto optimizer = rule.make(net->parameters());
   nn::StepOptions o{.mode = s.mode, .clip_norm = s.clip_norm, .accumulate = s.accumulate};
   if (ranks > 1) {
-    o.data_parallel = dist::ReducerOptions{
-        .check_every = 2, .shard_optimizer = s.shard, .shard_threshold_kb = s.threshold_kb};
+    o.data_parallel = dist::ReducerOptions{.check_every = 2,
+                                           .shard_optimizer = s.shard,
+                                           .shard_threshold_kb = s.threshold_kb,
+                                           .scatter_gradients = s.scatter};
+  }
+  if (s.scaler) {
+    o.amp = DType::kF16;
+    o.loss_scaler = std::make_shared<nn::optim::LossScaler>(
+        nn::optim::LossScalerOptions{.initial = 1024, .interval = 2});
   }
   nn::TrainStep step(net, nn::CrossEntropyLoss(), optimizer, o);
   const int64_t part = kBatch / ranks / s.accumulate;
@@ -148,6 +159,58 @@ TEST(ShardedOptimizer, WithClippingAccumulationAndSmallParametersWhole) {
   expect_same(kRules[0], {.mode = nn::Mode::kEager, .clip_norm = 0.3, .accumulate = 2}, 2);
   expect_same(kRules[0], {.mode = nn::Mode::kGraph, .clip_norm = 0.3, .accumulate = 2}, 2);
   expect_same(kRules[0], {.threshold_kb = 0.5}, 2);
+  expect_same(kRules[0], {.mode = nn::Mode::kGraph, .clip_norm = 0.3, .scaler = true}, 2);
+  expect_same(kRules[0], {.mode = nn::Mode::kEager, .clip_norm = 0.3, .scaler = true}, 3);
+}
+
+// Each rank gets its part of the mean gradients and nothing else of them, which is as many bytes on
+// the wire as training without shards: half an all-reduce, and the updated parameters.
+TEST(ShardedOptimizer, GradientsAreReducedToTheirOwners) {
+  for (const int ranks : {2, 3}) {
+    const auto outcomes = run_ranks(ranks, [&](int rank) {
+      dist::init();
+      for (const nn::Mode mode : {nn::Mode::kEager, nn::Mode::kGraph}) {
+        std::vector<double> results[2];
+        int64_t bytes[2][8] = {};
+        for (const bool scatter : {false, true}) {
+          const dist::CollectiveStats before = dist::collective_stats();
+          results[scatter] =
+              train(kRules[0], {.mode = mode, .scatter = scatter}, rank, ranks).parameters;
+          const dist::CollectiveStats after = dist::collective_stats();
+          for (int k = 0; k < 8; ++k) bytes[scatter][k] = after.bytes_of[k] - before.bytes_of[k];
+        }
+        test::require_equal(results[1], results[0], "parameters", 1e-6);
+        int64_t all = 0, parts = 0, tensors = 0;
+        for (const int64_t n : {int64_t{11 * 23}, int64_t{23}, int64_t{23 * 23}, int64_t{23},
+                                int64_t{23 * 5}, int64_t{5}}) {
+          all += n;
+          parts += ops::part_of(n, ranks);
+          ++tensors;
+        }
+        require(all == static_cast<int64_t>(results[0].size()),
+                cat("parameters: ", results[0].size()));
+        const auto of = [&](bool scatter, CollectiveKind k) {
+          return bytes[scatter][static_cast<int>(k)];
+        };
+        // In eager steps a number for each parameter and one more ride along.
+        const int64_t riders = mode == nn::Mode::kEager ? 4 * (tensors + 1) * kSteps : 0;
+        const auto want = [&](bool scatter, CollectiveKind k, int64_t n) {
+          require(of(scatter, k) == n, cat(collective_name(k), scatter ? " to parts: " : ": ",
+                                           of(scatter, k), " bytes, not ", n));
+        };
+        want(false, CollectiveKind::kAllReduce, 4 * all * kSteps + riders);
+        want(false, CollectiveKind::kReduceScatter, 0);
+        want(true, CollectiveKind::kAllReduce, riders);
+        want(true, CollectiveKind::kReduceScatter, 4 * ranks * parts * kSteps);
+        // The parameters, and what is compared.
+        require(of(true, CollectiveKind::kAllGather) == of(false, CollectiveKind::kAllGather) &&
+                    of(true, CollectiveKind::kAllGather) >= 4 * parts * kSteps,
+                "all_gather");
+      }
+      dist::finalize();
+    });
+    for (const auto& o : outcomes) EXPECT_EQ(o.error, "") << ranks;
+  }
 }
 
 // What a rank keeps: one N-th, and what fills up the last parts.

@@ -178,7 +178,7 @@ def test_optimizers_in_shards(tmp_path):
         import sys
         import numpy as np
         import rutile as ms
-        from rutile import nn, communication as comm
+        from rutile import _rutile, nn, communication as comm
         comm.init()
         rank, folder = comm.get_rank(), sys.argv[1]
         x = np.sin(np.arange(8 * 12, dtype=np.float32)).reshape(8, 12)[4 * rank:4 * rank + 4]
@@ -206,8 +206,14 @@ def test_optimizers_in_shards(tmp_path):
             "Adagrad": lambda p: nn.Adagrad(p), "Adadelta": lambda p: nn.Adadelta(p), "AdaMax": lambda p: nn.AdaMax(p),
             "ASGD": lambda p: nn.ASGD(p), "Rprop": lambda p: nn.Rprop(p), "RMSProp": lambda p: nn.RMSProp(p, centered=True),
             "FTRL": lambda p: nn.FTRL(p), "ProximalAdagrad": lambda p: nn.ProximalAdagrad(p)}
+        bytes_of = lambda kind: _rutile.dist.stats()["bytes_of"].get(kind, 0)  # noqa: E731
         for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
             ms.set_context(mode=mode)
+            before = bytes_of("all_reduce"), bytes_of("reduce_scatter")
+            train(optimizers["Adam"], True)
+            # Gradients are reduced to the processes that update them.
+            assert bytes_of("reduce_scatter") - before[1] >= 3 * 4 * (12 * 9 + 9 + 9 * 3 + 3), mode
+            assert bytes_of("all_reduce") - before[0] <= 3 * 4 * 5, mode
             for name, make in optimizers.items() if mode == ms.PYNATIVE_MODE else list(optimizers.items())[5:7]:
                 (whole, want), (own, got) = train(make, False), train(make, True)
                 np.testing.assert_allclose(got, want, rtol=0, atol=1e-6, err_msg=name)

@@ -325,6 +325,14 @@ class Optimizer(Cell):
                                      f"{len(gradients)} gradients")
         return _rutile.in_optimizer(lambda: self._step(gradients, None))
 
+    def takes_parts(self):
+        """Of which parameters this process's part of the gradient is enough: with states in shards, where nothing looks at whole ones."""
+        own = (type(self).construct is Optimizer.construct and type(self)._step is Optimizer._step
+               and type(self).scale_grad is Optimizer.scale_grad)
+        if self._shards is None or not own or any(self._central) or any(isinstance(d, (Cell, Tensor)) for d in self._decays):
+            return ()
+        return tuple(self._shards.kind(i) == "part" for i in range(len(self._parameters)))
+
     def step_unless(self, skip, gradients):
         """As calling it, but nothing changes where `skip` (a bool Tensor of one element) is true."""
         skip = skip.reshape(())

@@ -110,6 +110,15 @@ class TrainOneStepCell(Cell):
         if context.get_auto_parallel_context("parallel_mode") in (context.ParallelMode.DATA_PARALLEL, context.ParallelMode.HYBRID_PARALLEL):
             self.reducer_flag = True
             self.__dict__.update(_together=False, _reducer=DistributedGradReducer(self.weights))
+            self._spread_gradients()
+
+    def _spread_gradients(self):
+        """Where nobody but an optimizer with states in shards sees the gradients, each process gets its parts of them only."""
+        own = type(self).construct is TrainOneStepCell.construct and type(self).grad_reducer is TrainOneStepCell.grad_reducer
+        takes_parts = getattr(self.optimizer, "takes_parts", None)
+        parts = takes_parts() if own and takes_parts is not None and not self.return_grad else ()
+        if any(parts):
+            self._reducer._reducer.scatter(list(parts))
 
     @property
     def weights(self):
