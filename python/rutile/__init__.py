@@ -72,14 +72,14 @@ __all__ += runtime.__all__
 
 def __getattr__(name):
     # What needs NumPy or is seldom used is loaded when it is asked for.
-    if name in ("communication", "dataset", "device_context", "experimental", "mint", "numpy", "scipy"):
+    if name in ("boost", "communication", "dataset", "device_context", "experimental", "mint", "numpy", "parallel", "scipy"):
         import importlib
         return importlib.import_module(f"rutile.{name}")
     # MindSpore's element types that are named as Python's types are.
     if name in _dtype.WORDS:
         return _dtype.WORDS[name]
     from rutile import _refused
-    if name in _refused.REASONS:
+    if name in _refused.REASONS and name not in _refused.OF_BOOST and name not in _refused.OF_OPS:
         return globals().setdefault(name, _refused.refused(name))
     import sys
     raise AttributeError(f"module 'rutile' has no attribute {name!r}", name=name, obj=sys.modules["rutile"])

@@ -217,6 +217,84 @@ def check_int_positive(input_param):
     return globals()["check_positive_int"](input_param)
 
 
+def _check_3d_int_or_tuple(arg_name, arg_value, prim_name, allow_five=False, ret_five=False, greater_zero=True, third_one=False,
+                           three_input=False, pad_value=1):
+    """Three sizes of an int, of three of them, or (allow_five) of the last three of five; ret_five puts pad_value twice in front."""
+    least = 1 if greater_zero else 0
+    value = (arg_value,) * 3 if _is_number(arg_value, int) else arg_value
+    if (not isinstance(value, tuple) or len(value) not in ((3, 5) if allow_five and not three_input else (3,))
+            or not all(_is_number(v, int) and v >= least for v in value)):
+        raise _errors.ValueError(f"{_who(arg_name, prim_name)} is an int or a tuple of three{' or five' if allow_five else ''} of at "
+                                 f"least {least}, got {arg_value!r}")
+    if third_one and value[-3] != 1:
+        raise _errors.ValueError(f"{_who(arg_name, prim_name)} has a depth of 1, got {value[-3]}")
+    return (value if len(value) == 5 else (pad_value, pad_value, *value)) if ret_five else value[-3:]
+
+
+def check_axis_in_range(axis, ndim):
+    """An axis counted from the front."""
+    if not _is_number(axis, int):
+        raise _errors.TypeError(f"axis is an int, got {type(axis).__name__}")
+    if not -ndim <= axis < ndim:
+        raise _errors.ValueError(f"axis {axis} is out of bounds for {ndim} dimensions")
+    return axis % ndim
+
+
+def check_and_canonicalize_axes(axes, ndim):
+    """Axes counted from the front, each once, as a tuple."""
+    made = tuple(check_axis_in_range(a, ndim) for a in (axes if isinstance(axes, tuple) else (axes,)))
+    if len(set(made)) != len(made):
+        raise _errors.ValueError(f"an axis is given twice in {axes}")
+    return made
+
+
+def check_axis_valid(axes, ndim):
+    """As check_and_canonicalize_axes; None is all axes."""
+    return tuple(range(ndim)) if axes is None else check_and_canonicalize_axes(axes, ndim)
+
+
+def check_tensor_dtype_valid(arg_name, arg_type, valid_dtypes, prim_name):
+    """The element type of a tensor, one of those."""
+    return check_type_name(arg_name, arg_type, valid_dtypes, prim_name)
+
+
+def check_types_same_and_valid(args, valid_values, prim_name):
+    """Element types {name: type} that are equal and one of those."""
+    for name, kind in args.items():
+        check_type_name(name, kind, valid_values, prim_name)
+    if len(set(args.values())) > 1:
+        raise _errors.TypeError(f"For {prim_name!r}, the types of {', '.join(args)} must be equal, got {', '.join(map(str, args.values()))}")
+
+
+check_tensors_dtypes_same_and_valid = check_types_same_and_valid
+
+
+def check_pad_value_by_mode(pad_mode, padding, prim_name):
+    """The padding, which is 0 unless pad_mode is "pad"."""
+    if pad_mode != "pad" and padding != 0:
+        raise _errors.ValueError(f"For {prim_name!r}, padding must be zero when pad_mode is {pad_mode!r}, got {padding}")
+    return padding
+
+
+def args_type_check(**types):
+    """Decorates a function: the arguments of these names are None or of these types (a type or a tuple of them)."""
+    def decorate(function):
+        import functools
+        import inspect
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            for name, value in signature.bind(*args, **kwargs).arguments.items():
+                if value is not None and name in types and not isinstance(value, types[name]):
+                    raise _errors.TypeError(f"The parameter {name!r} is {types[name]}, got {type(value).__name__}")
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
 class Rel:
     """The relations, by the names of r1.x."""
 

@@ -181,3 +181,7 @@ _install()
 from rutile import _more_methods  # noqa: E402
 
 _more_methods.install()
+
+from rutile import _older_keywords  # noqa: E402
+
+_older_keywords.install()

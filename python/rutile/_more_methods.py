@@ -18,7 +18,7 @@ inner inplace_update inv invert is_complex is_floating_point isneginf isposinf i
 logcumsumexp logdet logical_and logical_not logical_or logical_xor logit lstsq lu_solve masked_scatter masked_select matrix_determinant matrix_power
 moveaxis msort multinomial mvlgamma nan_to_num nanmean nanmedian nanquantile nansum narrow nextafter not_equal orgqr ormqr positive qr quantile rad2deg
 random_categorical ravel real renorm reverse reverse_sequence rot90 select_scatter sgn slice_scatter slogdet soft_shrink svd tensor_scatter_add top_k tril triu
-trunc type_as unfold unique unique_consecutive unique_with_pad unsorted_segment_max unsorted_segment_min unsorted_segment_prod vsplit xdivy
+trunc type_as unfold unique unique_consecutive unique_with_pad unsorted_segment_max unsorted_segment_min unsorted_segment_prod unsorted_segment_sum vsplit xdivy
 erfinv_ tanh_ normal_ random_ uniform_ exponential_ bernoulli_ put_ zero_ clamp_ logsumexp median index_add move_to
 """.split()
 
@@ -66,11 +66,18 @@ def _scatter(self, dim, index, src=None, *, value=None, reduce=None):
     if not isinstance(src, Tensor):
         src = _table.full(index.shape, src, self.dtype)
     how = {None: "none", "add": "add", "multiply": "mul"}.get(reduce, reduce)
-    return _table.scatter(self, index.cast("int64"), src.cast(self.dtype), axis=dim, reduce=how)
+    return _table.scatter(self, index.cast("int64"), _as_far_as(index, src).cast(self.dtype), axis=dim, reduce=how)
+
+
+def _as_far_as(index, src):
+    # src may be larger than index: what lies behind it is not used.
+    if src.shape == index.shape or src.ndim != index.ndim or any(n > m for n, m in zip(index.shape, src.shape)):
+        return src
+    return src[tuple(slice(0, n) for n in index.shape)]
 
 
 def _scatter_add(self, dim, index, src):
-    return _table.scatter_add(self, index.cast("int64"), src, axis=dim)
+    return _table.scatter_add(self, index.cast("int64"), _as_far_as(index, src), axis=dim)
 
 
 def fill_diagonal(self, fill_value, wrap=False):
@@ -78,7 +85,7 @@ def fill_diagonal(self, fill_value, wrap=False):
     return _fill_diagonal(self, fill_value, wrap)
 
 
-def scatter(self, dim, index, src=None, **kwargs):
+def scatter(self, dim=None, index=None, src=None, **kwargs):
     """A copy with src put at the places of index along a dimension."""
     dim = kwargs.pop("axis", dim)
     return _scatter(self, dim, index, src, **kwargs)
@@ -221,10 +228,11 @@ def unsqueeze(self, dim):
     return _ops.unsqueeze(self, dim)
 
 
-def squeeze(self, *axis):
+def squeeze(self, *args, axis=None):
     """Without dimensions of size 1: all, or those named."""
-    axis = tuple(axis[0]) if len(axis) == 1 and isinstance(axis[0], (tuple, list)) else axis
-    return _ops.squeeze(self, None if not axis or axis == (None,) else axis)
+    axis = args if axis is None else axis
+    axis = tuple(axis[0]) if isinstance(axis, tuple) and len(axis) == 1 and isinstance(axis[0], (tuple, list)) else axis
+    return _ops.squeeze(self, None if axis in ((), (None,)) else axis)
 
 
 def round(self, decimals=0):

@@ -27,6 +27,23 @@ REASONS = {
     **dict.fromkeys(("obfuscate_ckpt", "load_obf_params_into_net"), "checkpoints are not obfuscated; protect the files themselves"),
     "QuantDtype": "there are no quantised element types", "UntypedStorage": "tensors have no storage of their own to share",
     "SummaryLandscape": "loss landscapes are pages of MindInsight's; SummaryCollector writes losses and histograms for TensorBoard"}
+OF_PARALLEL = ("Layout", "build_searched_strategy", "convert_checkpoint_by_rank", "convert_checkpoints", "get_algo_parameters",
+               "load_distributed_checkpoint", "merge_pipeline_strategys", "merge_sliced_parameter", "parameter_broadcast",
+               "rank_list_for_convert", "rank_list_for_transform", "reset_algo_parameters", "restore_group_info_list",
+               "set_algo_parameters", "set_op_strategy_config", "shard", "sync_pipeline_shared_parameters",
+               "transform_checkpoint_by_rank", "transform_checkpoints", "unified_safetensors")
+OF_BOOST = ("AdaSum", "AutoBoost", "BoostTrainOneStepCell", "BoostTrainOneStepWithLossScaleCell", "DimReduce", "FreezeOpt",
+            "GradientFreeze", "GroupLossScaleManager", "LessBN", "OptimizerProcess", "ParameterProcess", "freeze_cell")
+# Operators that MindSpore's own CPU build has no kernel for either.
+OF_OPS = ("ApplyRotaryPosEmb", "BasicLSTMCell", "BatchToSpaceNDV2", "CudnnGRU", "DynamicGRUV2", "DynamicRNN", "FlashAttentionScore",
+          "GroupTopk", "MapCacheIdx", "PagedAttention", "PagedAttentionMask", "PromptFlashAttention", "RNNTLoss", "ReshapeAndCache",
+          "flash_attention_score", "fused_infer_attention_score", "incre_flash_attention", "lightning_indexer",
+          "moe_distribute_combine", "moe_distribute_dispatch", "moe_init_routing_v2", "moe_token_permute", "moe_token_unpermute",
+          "multi_scale_deformable_attn_function", "nsa_compress", "nsa_compress_attention", "nsa_select_attention",
+          "prompt_flash_attention", "ring_attention_update", "rotated_iou", "sparse_flash_attention", "speed_fusion_attention")
+REASONS.update({**dict.fromkeys((n for n in OF_PARALLEL if n not in REASONS), _PARTS), "set_op_strategy_config": _SEVERAL,
+                **dict.fromkeys(OF_BOOST, "of MindSpore's ways to train faster there is boost.GradientAccumulation"),
+                **dict.fromkeys(OF_OPS, "its kernel is of Ascend NPUs or cuDNN, and MindSpore's CPU build has none either")})
 # Those that are in rutile.runtime and rutile.train as well.
 OF_RUNTIME = ("MemPool", "PluggableAllocator", "StreamLimitCtx", "communication_stream", "get_device_limit", "get_stream_limit",
               "memory_replay", "reset_stream_limit", "set_device_limit", "set_kernel_launch_capture", "set_stream_limit", "use_mem_pool")

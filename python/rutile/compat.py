@@ -13,7 +13,7 @@ _NN = ("nn.layer.activation nn.layer.basic nn.layer.channel_shuffle nn.layer.com
        "nn.wrap.cell_wrapper nn.wrap.grad_reducer nn.wrap.loss_scale nn.dynamic_lr").split()
 _OPTIMIZERS = ("ada_grad adadelta adafactor adam adamax adasum asgd ftrl lamb lars lazyadam momentum optimizer "
                "proximal_ada_grad rmsprop rprop sgd thor").split()
-_PRIMITIVES = ("_grad_ops _inner_ops array_ops comm_ops control_ops custom_ops debug_ops image_ops inner_ops linalg_ops "
+_PRIMITIVES = ("_rl_inner_ops _quant_ops _tensor_array _embedding_cache_ops _ocr_ops _csr_ops _grad_ops _inner_ops array_ops comm_ops control_ops custom_ops debug_ops image_ops inner_ops linalg_ops "
                "manually_defined math_ops nn_ops other_ops random_ops sparse_ops spectral_ops").split()
 _FUNCTIONS = ("array_func clip_func debug_func grad.grad_func image_func linalg_func math_func nn_func other_func "
               "parameter_func random_func spectral_func").split()
@@ -22,6 +22,8 @@ _MOVED = {
     **{f"nn.optim.{name}": "nn.optim" for name in _OPTIMIZERS},
     **{f"ops.operations.{name}": "ops.operations" for name in _PRIMITIVES},
     **{f"ops.function.{name}": "ops" for name in _FUNCTIONS},
+    "nn.layer.conv": "_inner.conv", "nn.layer.rnn_cells": "_inner.rnn_cells", "nn.probability.distribution.distribution": "nn.probability.distribution",
+    "dataset.engine.datasets": "dataset", "dataset.transforms.transforms": "dataset.transforms", "train.parallel_utils": "context",
     "ops.operations._grad_ops": "ops._grad_ops", "common.mutable": "", "common.tensor": "", "communication.management": "communication",
     "nn.metrics": "train.metrics", "ops.auto_generate": "ops", "ops._primitive_cache": "ops", "ops.functional_overload": "ops", "ops.composite.base": "ops.composite",
     "train.callback._callback": "train.callback",

@@ -5,6 +5,9 @@ import os as _os
 
 from rutile import _hints, _rutile
 
+__all__ = ["GRAPH_MODE", "PYNATIVE_MODE", "STRICT", "COMPATIBLE", "LAX", "ParallelMode", "get_auto_parallel_context", "get_context",
+           "reset_auto_parallel_context", "set_auto_parallel_context", "set_context"]
+
 GRAPH_MODE = 0
 PYNATIVE_MODE = 1
 STRICT = 0

@@ -57,10 +57,19 @@ complex64, complex128 = _ALL["complex64"], _ALL["complex128"]
 byte, short, half, single, double, float_, int_, uint = (int8, int16, float16, float32, float64, float32, int32,
                                                          uint32)
 
+# MindSpore's groups of them, and the classes that checks of arguments name.
+int_type, uint_type = (int8, int16, int32, int64), (uint8, uint16, uint32, uint64)
+float_type, complex_type = (float16, float32, float64, bfloat16), (complex64, complex128)
+number_type = int_type + uint_type + float_type + complex_type
+signed_type, all_types = int_type + float_type + complex_type, (bool_,) + number_type
+Type, TensorType = DType, _rutile.Tensor
+tensor_type = TensorType
+
 # Names that a module does not take for itself: they are Python's.
 WORDS = {"bool": bool_, "int": int64, "float": float32, "long": int64, "ubyte": uint8, "ushort": uint16, "intc": int32,
          "uintc": uint32, "intp": int64, "uintp": uint64, "cfloat": complex64, "cdouble": complex128, "string": str,
-         "type_none": type(None), "tuple_": tuple, "list_": list}
+         "type_none": type(None), "tuple_": tuple, "list_": list, "Type": DType, "TensorType": TensorType,
+         "tensor_type": TensorType}
 
 __all__ = ["DType", "bfloat16", "bool_", "byte", "complex128", "complex64", "double", "dtype_to_nptype", "dtype_to_pytype", "float16",
            "float32", "float64", "float_", "get_py_obj_dtype", "half", "int16", "int32", "int64", "int8", "int_", "pytype_to_dtype",

@@ -76,3 +76,35 @@ def error(msg, *args, **kwargs):
 def critical(msg, *args, **kwargs):
     """A line of level 4."""
     _logger().critical(msg, *args, **kwargs)
+
+
+def warning_once(msg, *args, **kwargs):
+    """A line of level 2, the first time that it has this text."""
+    if msg not in _written:
+        _written.add(msg)
+        warning(msg, *args, **kwargs)
+
+
+_written = set()
+
+
+class _LogActionOnce:
+    """Decorates a function: what it logs as a warning is written at its first call alone."""
+
+    is_logged = {}
+
+    def __init__(self, logger, key, no_warning=False):
+        self.logger, self.key, self.no_warning = logger, key, no_warning
+
+    def __call__(self, function):
+        def call(*args, **kwargs):
+            before = self.logger.warning
+            if self.no_warning or self.is_logged.setdefault(self.key, False):
+                self.logger.warning = lambda *_, **__: None
+            self.is_logged[self.key] = True
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.logger.warning = before
+
+        return call

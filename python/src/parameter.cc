@@ -88,7 +88,7 @@ Tensor assigned(const Tensor& before, const Tensor& value) {
   return ops::add(t, ops::where(ops::equal(zero, zero), zero, 0.0));
 }
 
-PyObject* set_data(PyObject* self, PyObject* data) {
+PyObject* set_to(PyObject* self, PyObject* data) {
   return guarded([&] {
     const nn::ParameterPtr& p = as_parameter(self);
     const DType dtype = p->meta().dtype;
@@ -98,6 +98,16 @@ PyObject* set_data(PyObject* self, PyObject* data) {
     p->set_value(t);
     return Py_NewRef(self);
   });
+}
+
+PyObject* set_data(PyObject* self, PyObject* args, PyObject* kwargs) {
+  PyObject* data = nullptr;
+  int slice_shape = 0;
+  static const char* names[] = {"data", "slice_shape", nullptr};
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:set_data", const_cast<char**>(names), &data,
+                                   &slice_shape))
+    return nullptr;
+  return set_to(self, data);
 }
 
 PyObject* get_name(PyObject* self, void*) {
@@ -122,16 +132,17 @@ int set_requires_grad(PyObject* self, PyObject* on, void*) {
   });
 }
 int set_data_attribute(PyObject* self, PyObject* data, void*) {
-  PyObject* same = data ? set_data(self, data) : nullptr;
+  PyObject* same = data ? set_to(self, data) : nullptr;
   Py_XDECREF(same);
   return same ? 0 : -1;
 }
 PyObject* get_data_attribute(PyObject* self, void*) { return value(self, nullptr); }
 
 PyMethodDef kMethods[] = {{"value", value, METH_NOARGS, "The value now, as a Tensor."},
-                          {"set_data", set_data, METH_O,
-                           "set_data($self, data, /)\n--\n\nReplaces the value; the shape must "
-                           "stay. Returns the parameter."},
+                          {"set_data", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(set_data)),
+                           METH_VARARGS | METH_KEYWORDS,
+                           "set_data($self, data, slice_shape=False)\n--\n\nReplaces the value; the "
+                           "shape must stay, slice_shape changes nothing. Returns the parameter."},
                           {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef kProperties[] = {

@@ -106,6 +106,19 @@ def test_samples_follow_the_distribution(d):
         assert abs((s <= t).mean() - number(d.cdf(Tensor(np.array(t)).cast(d.parameter_type)))) < 0.02
 
 
+def test_draws_of_one_sample_are_independent():
+    # A seed of its own for each draw: the normal number says nothing about the gamma number below it.
+    df = 5.0
+    for seed in (1, 7, 12345):
+        t = msd.StudentT(df, 0.0, 1.0, seed=seed).sample((40000,)).asnumpy().astype(np.float64)
+        upper, lower = np.sort(t[t > 0]), np.sort(-t[t < 0])
+        assert abs(t.mean()) < 0.03 and abs(t.var() - df / (df - 2)) < 0.12
+        for q, want in ((0.5, 0.7267), (0.9, 2.0150), (0.99, 4.0321)):
+            assert abs(np.quantile(upper, q) / want - 1) < 0.12 and abs(np.quantile(lower, q) / want - 1) < 0.12
+        b = msd.Beta(2.0, 2.0, seed=seed).sample((40000,)).asnumpy().astype(np.float64)
+        assert abs(b.mean() - 0.5) < 0.01 and abs(b.var() - 0.05) < 0.003
+
+
 def test_shapes_types_and_parameters():
     n = msd.Normal(Tensor([1.0, 2.0, 3.0]), [[1.0], [2.0]])
     assert n.batch_shape == (2, 3) and n.prob(Tensor([0.0, 1.0, 2.0])).shape == (2, 3) and n.sample((4, 5)).shape == (4, 5, 2, 3)

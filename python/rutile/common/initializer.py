@@ -52,6 +52,29 @@ def _fans(shape):
     return shape[1] * field, shape[0] * field
 
 
+_calculate_fan_in_and_fan_out = _fans  # MindSpore's name, which networks with initial values of their own import
+
+
+def _assignment(arr, num):
+    """Writes a number, or an array of its shape, into an array: how Initializers of one's own fill what they get."""
+    arr[...] = num
+    return arr
+
+
+def _init_random_normal(mean, sigma, shape):
+    return Normal(sigma, mean)(shape, "float32").asnumpy()
+
+
+def _init_random_uniform(low, high, shape):
+    return (Uniform(1.0)(shape, "float32").asnumpy() + 1) * ((high - low) / 2) + low
+
+
+def _calculate_correct_fan(shape, mode):
+    if mode.lower() not in ("fan_in", "fan_out"):
+        raise _error(f"mode must be fan_in or fan_out, got {mode!r}")
+    return _fans(shape)[mode.lower() == "fan_out"]
+
+
 def _gain(nonlinearity, slope):
     slope = 0.01 if slope is None else slope
     if isinstance(slope, bool) or not isinstance(slope, (int, float)):

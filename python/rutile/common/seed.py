@@ -26,6 +26,16 @@ def get_seed():
     return _state["seed"]
 
 
+def _get_global_and_op_seed():
+    """(the process's number, an op's own): random ops draw from the process's stream."""
+    return get_seed() or 0, 0
+
+
+def _get_graph_seed(op_seed, kernel_name):
+    """As _get_global_and_op_seed, with the seed that an op was given."""
+    return get_seed() or 0, op_seed or 0
+
+
 def edition():
     """Changes with each call of set_seed."""
     return _state["edition"]

@@ -30,6 +30,9 @@ __all__ = ["Cell"] + sum((m.__all__ for m in (
     more_losses, more_optimizers, normalizations, optimizer, paddings, pools, recurrent, transformer, wrap)), [])
 
 
+_Loss = LossBase  # noqa: F405  r1.1's name, which scripts of that time import
+
+
 def __getattr__(name):
     if name == "probability":  # seldom used, so loaded when it is asked for
         import importlib

@@ -11,6 +11,7 @@ from rutile.common.parameter import ParameterTuple
 from rutile.dtype import DType
 from rutile.nn import _reads
 from rutile.nn._cell_more import CellMore
+from rutile.nn._primitives import primitive_of
 from rutile.ops import transform as _transform
 
 _in_cell, _inside_transform = _rutile.in_cell, _rutile.inside_transform
@@ -114,6 +115,10 @@ class Cell(CellMore):
         for kind in ("_params", "_cells"):
             if kind in d and name in d[kind]:
                 return d[kind][name]
+        if "_cells" in d and not name.startswith("_"):
+            made = primitive_of(self, name)
+            if made is not None:
+                return made
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
 
     def __setattr__(self, name, value):

@@ -224,6 +224,7 @@ class LayerNorm(Cell):
         shape = tuple(normalized_shape)
         _positive("LayerNorm", normalized_shape=shape)
         self.normalized_shape, self.begin_norm_axis, self.epsilon = shape, begin_norm_axis, epsilon
+        self.begin_params_axis = begin_params_axis
         self.gamma = Parameter(initializer(gamma_init, shape, dtype))
         self.beta = Parameter(initializer(beta_init, shape, dtype))
 
@@ -421,3 +422,11 @@ class Pad(Cell):
 
 __all__ = [_n for _n, _v in list(globals().items())
            if isinstance(_v, type) and issubclass(_v, Cell) and _v is not Cell and not _n.startswith("_")]
+
+
+def __getattr__(name):
+    # MindSpore's folder of all layers.
+    from rutile import nn
+    if not name.startswith("__") and name in nn.__all__:
+        return getattr(nn, name)
+    raise AttributeError(f"module 'rutile.nn.layer' has no attribute {name!r}")

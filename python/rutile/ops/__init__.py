@@ -23,7 +23,9 @@ from rutile.ops.primitive import PrimitiveWithCheck, PrimitiveWithInfer  # noqa:
 from rutile.ops import custom  # noqa: E402
 from rutile.ops.batching import derivative, get_grad, jacfwd, jacrev, jet, linearize, vmap  # noqa: E402,F401
 from rutile.ops.custom import Custom, HookBackward, InsertGradientOf, PyFunc  # noqa: E402,F401
-from rutile.ops.composite import HyperMap, Map, MultitypeFuncGraph, make_list, make_tuple, partial, switch, tail, tuple_getitem  # noqa: E402,F401
+from rutile.ops.custom_info import CustomRegOp, DataType, custom_info_register  # noqa: E402,F401
+from rutile.ops.composite import (HyperMap, Map, MultitypeFuncGraph, make_list, make_range, make_tuple, partial, switch,  # noqa: E402,F401
+                                  tail, tuple_getitem, tuple_to_array)
 
 from rutile.ops import functional  # noqa: E402,F401
 
@@ -54,6 +56,9 @@ def __getattr__(name):
                 return getattr(module, short)
     if name in _PLACES:
         return _sys.modules[__name__]
+    from rutile import _refused
+    if name in _refused.OF_OPS:
+        return globals().setdefault(name, _refused.refused(name))
     raise AttributeError(f"module 'rutile.ops' has no attribute {name!r}")
 
 

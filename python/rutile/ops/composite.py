@@ -9,6 +9,10 @@ from rutile.ops import function as _F
 from rutile.ops.transform import GradOperation  # noqa: F401
 
 
+__all__ = ["GradOperation", "HyperMap", "Map", "MultitypeFuncGraph", "make_list", "make_range", "make_tuple", "partial", "switch", "tail",
+           "tuple_getitem", "tuple_len", "tuple_to_array"]
+
+
 def __getattr__(name):
     # MindSpore's scripts look for functions here, too.
     if hasattr(_F, name) and not name.startswith("_"):

@@ -545,6 +545,14 @@ from rutile.ops._summary import *  # noqa: E402,F401,F403
 
 __all__ += _summary.__all__
 
+
+def __getattr__(name):
+    from rutile import _refused
+    if name in _refused.OF_OPS:
+        return globals().setdefault(name, _refused.refused(name))
+    raise AttributeError(f"module 'rutile.ops.operations' has no attribute {name!r}")
+
+
 from rutile.ops import _collectives  # noqa: E402
 from rutile.ops._collectives import *  # noqa: E402,F401,F403
 

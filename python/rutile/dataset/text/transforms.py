@@ -279,3 +279,13 @@ class TruncateSequencePair(TextTransform):
             else:
                 m -= 1
         return a[:n], b[:m]
+
+
+def __getattr__(name):
+    # MindSpore has the tokenizers here as well.
+    from rutile._inner import operations
+    from rutile.dataset.text import tokenizers
+    for module, names in ((tokenizers, tokenizers.__all__), (operations, ("Implementation", "TextTensorOperation"))):
+        if name in names:
+            return getattr(module, name)
+    raise AttributeError(f"module 'rutile.dataset.text.transforms' has no attribute {name!r}")

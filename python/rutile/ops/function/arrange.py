@@ -265,8 +265,13 @@ def flip(input, dims):
 
 
 def pad(input_x, padding, mode="constant", value=None):
-    """padding: (before, after) of the last dimension, then of the one before it, ..."""
-    padding = tuple(padding)
+    """padding: (before, after) of the last dimension, then of the one before it, ...; pairs of all dimensions from the first
+    on, as releases of MindSpore before 2.0 have it."""
+    padding = tuple(padding.asnumpy().tolist()) if isinstance(padding, Tensor) else tuple(padding)
+    if padding and all(isinstance(pair, (tuple, list)) for pair in padding):
+        if len(padding) != input_x.ndim or any(len(pair) != 2 for pair in padding):
+            raise _errors.ValueError(f"pad: {padding} are not (before, after) of each of {input_x.ndim} dimensions")
+        padding = tuple(n for pair in reversed(padding) for n in pair)
     if len(padding) % 2 or len(padding) > 2 * input_x.ndim:
         raise _errors.ValueError(f"pad: {len(padding)} numbers do not fit {input_x.ndim} dimensions")
     before, after = [0] * input_x.ndim, [0] * input_x.ndim

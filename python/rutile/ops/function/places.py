@@ -76,6 +76,8 @@ def scatter_nd(indices, updates, shape):
 def scatter(input, axis, index, src):
     """src put along an axis at the places of index."""
     src = src if isinstance(src, Tensor) else _table.full(shape=index.shape, value=src, dtype=input.dtype)
+    if src.shape != index.shape and src.ndim == index.ndim and all(n <= m for n, m in zip(index.shape, src.shape)):
+        src = src[tuple(slice(0, n) for n in index.shape)]  # what lies behind index is not used
     return _table.scatter(input, index.cast("int64"), src, axis=axis)
 
 

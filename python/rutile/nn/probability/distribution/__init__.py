@@ -8,6 +8,7 @@
 (0.975, (2, 3))
 """
 
+from rutile.nn.probability.distribution import base as distribution  # noqa: F401  MindSpore's file of the base class
 from rutile.nn.probability.distribution.base import Distribution
 from rutile.nn.probability.distribution.discrete import Bernoulli, Categorical, Geometric, Poisson
 from rutile.nn.probability.distribution.normals import HalfNormal, LogNormal, Normal, StudentT

@@ -19,6 +19,17 @@ def name_of(dtype):
     return str(getattr(dtype, "name", dtype))
 
 
+def parameter(name, doc):
+    """A property that reads a parameter of a distribution."""
+    return property(lambda self: getattr(self, f"_{name}_value"), doc=doc)
+
+
+def nan_like(x):
+    """NaN everywhere, of x's shape and type."""
+    from rutile import ops
+    return ops.full_like(x, float("nan"))
+
+
 class Distribution(Cell):
     """The base of distributions. A class of one's own defines what it knows of `_prob`, `_log_prob`, `_cdf`, `_log_cdf`,
     `_survival_function`, `_log_survival`, `_mean`, `_mode`, `_sd`, `_var`, `_entropy`, `_kl_loss`, `_cross_entropy`, `_sample`;
@@ -285,7 +296,11 @@ class Known(Distribution):
             raise _errors.TypeError(f"{self._name}: shape must be a tuple, got {type(shape).__name__}")
         return f(self, tuple(shape) + tuple(params[0].shape), *params).cast(name_of(self._dtype))
 
+    def _seed_of(self, draw):
+        # Each draw of a sample has a seed of its own, or what it draws is not independent of the others.
+        return self._seed + draw if self._seed else None
+
     def uniform01(self, shape):
         """Numbers above 0 and below 1."""
         from rutile import ops
-        return ops.uniform(shape, Tensor(_np.float32(1e-7)), Tensor(_np.float32(1)), self._seed or None).cast(self.parameter_type)
+        return ops.uniform(shape, Tensor(_np.float32(1e-7)), Tensor(_np.float32(1)), self._seed_of(0)).cast(self.parameter_type)

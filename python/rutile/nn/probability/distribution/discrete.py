@@ -5,7 +5,7 @@ import numpy as _np
 
 from rutile import _rutile, ops
 from rutile._rutile import Tensor
-from rutile.nn.probability.distribution.base import Known
+from rutile.nn.probability.distribution.base import Known, name_of, nan_like, parameter
 
 __all__ = ["Bernoulli", "Categorical", "Geometric", "Poisson"]
 
@@ -24,10 +24,7 @@ class Bernoulli(Known):
     def __init__(self, probs=None, seed=None, dtype="int32", name="Bernoulli"):
         self._setup(seed, dtype, name, probs=probs)
 
-    @property
-    def probs(self):
-        """The probability of 1."""
-        return self._probs_value
+    probs = parameter("probs", "The probability of 1.")
 
     def at_mean(self, p):
         """p"""
@@ -73,10 +70,7 @@ class Geometric(Known):
     def __init__(self, probs=None, seed=None, dtype="int32", name="Geometric"):
         self._setup(seed, dtype, name, probs=probs)
 
-    @property
-    def probs(self):
-        """The probability of success."""
-        return self._probs_value
+    probs = parameter("probs", "The probability of success.")
 
     def at_mean(self, p):
         """(1 - p) / p"""
@@ -122,10 +116,7 @@ class Poisson(Known):
     def __init__(self, rate=None, seed=None, dtype="float32", name="Poisson"):
         self._setup(seed, dtype, name, rate=rate)
 
-    @property
-    def rate(self):
-        """The rate."""
-        return self._rate_value
+    rate = parameter("rate", "The rate.")
 
     def at_mean(self, rate):
         """rate"""
@@ -151,7 +142,7 @@ class Poisson(Known):
 
     def at_sample(self, shape, rate):
         """Numbers drawn."""
-        return ops.random_poisson(shape[:len(shape) - rate.ndim], rate, self._seed or None)
+        return ops.random_poisson(shape[:len(shape) - rate.ndim], rate, self._seed_of(0))
 
 
 class Categorical(Known):
@@ -171,10 +162,7 @@ class Categorical(Known):
             self._broadcast_shape = self._broadcast_shape[:-1]
             self._is_scalar_batch = self._broadcast_shape == ()
 
-    @property
-    def probs(self):
-        """The probabilities."""
-        return self._probs_value
+    probs = parameter("probs", "The probabilities.")
 
     @staticmethod
     def _classes(p):
@@ -186,7 +174,7 @@ class Categorical(Known):
 
     def at_mode(self, p):
         """The class with the largest probability."""
-        return ops.argmax(p, -1).cast(str(getattr(self._dtype, "name", self._dtype)))
+        return ops.argmax(p, -1).cast(name_of(self._dtype))
 
     def at_var(self, p):
         """The sum of i^2 p[i] less the mean's square, [..., 1]."""
@@ -210,7 +198,7 @@ class Categorical(Known):
         """log(p[x]); NaN where there is no such class."""
         x = ops.where(ops.logical_and(x < 0, x > -1), ops.zeros_like(x), _step(x))
         x, out = self._picked(ops.log(p), x)
-        return ops.where(ops.logical_and(x >= 0, x <= p.shape[-1] - 1), out, ops.full_like(out, float("nan")))
+        return ops.where(ops.logical_and(x >= 0, x <= p.shape[-1] - 1), out, nan_like(out))
 
     def at_cdf(self, x, p):
         """The sum of p up to x."""
@@ -227,8 +215,8 @@ class Categorical(Known):
         (p,) = params
         shape, front = tuple(shape), tuple(p.shape[:-1])
         count = int(_np.prod(shape, dtype=_np.int64))
-        out = ops.multinomial(p.reshape(-1, p.shape[-1]), count, True, self._seed or None)
-        return out.swapaxes(0, 1).reshape(*shape, *front).cast(str(getattr(self._dtype, "name", self._dtype)))
+        out = ops.multinomial(p.reshape(-1, p.shape[-1]), count, True, self._seed_of(0))
+        return out.swapaxes(0, 1).reshape(*shape, *front).cast(name_of(self._dtype))
 
     def at_sample(self, shape, p):
         """Numbers drawn (by _drawn)."""

@@ -4,7 +4,7 @@
 import math as _math
 
 from rutile import ops
-from rutile.nn.probability.distribution.base import Known
+from rutile.nn.probability.distribution.base import Known, nan_like, parameter
 
 __all__ = ["HalfNormal", "LogNormal", "Normal", "StudentT"]
 
@@ -62,7 +62,7 @@ class Normal(Known):
 
     def at_sample(self, shape, mean, sd):
         """Numbers drawn."""
-        return ops.standard_normal(shape, self._seed or None).cast(self.parameter_type) * sd + mean
+        return ops.standard_normal(shape, self._seed_of(0)).cast(self.parameter_type) * sd + mean
 
 
 class LogNormal(Known):
@@ -73,15 +73,8 @@ class LogNormal(Known):
     def __init__(self, loc=None, scale=None, seed=0, dtype="float32", name="LogNormal"):
         self._setup(seed, dtype, name, loc=loc, scale=scale)
 
-    @property
-    def loc(self):
-        """The mean of the logarithms."""
-        return self._loc_value
-
-    @property
-    def scale(self):
-        """The standard deviation of the logarithms."""
-        return self._scale_value
+    loc = parameter("loc", "The mean of the logarithms.")
+    scale = parameter("scale", "The standard deviation of the logarithms.")
 
     def at_mean(self, loc, scale):
         """exp(loc + scale^2 / 2)"""
@@ -156,7 +149,7 @@ class HalfNormal(Known):
 
     def at_sample(self, shape, mean, sd):
         """Numbers drawn."""
-        return mean + sd * ops.abs(ops.standard_normal(shape, self._seed or None).cast(self.parameter_type))
+        return mean + sd * ops.abs(ops.standard_normal(shape, self._seed_of(0)).cast(self.parameter_type))
 
 
 class StudentT(Known):
@@ -175,7 +168,7 @@ class StudentT(Known):
 
     def at_mean(self, df, mean, sd):
         """mean; NaN up to df 1."""
-        return ops.where(df > 1, mean, ops.full_like(mean, float("nan")))
+        return ops.where(df > 1, mean, nan_like(mean))
 
     def at_mode(self, df, mean, sd):
         """mean"""
@@ -184,10 +177,10 @@ class StudentT(Known):
     def at_var(self, df, mean, sd):
         """sd^2 df / (df - 2); infinite up to df 2, NaN up to df 1."""
         some = ops.where(df > 2, sd * sd * df / ops.where(df > 2, df - 2, ops.ones_like(df)), ops.full_like(df, float("inf")))
-        return ops.where(df > 1, some, ops.full_like(df, float("nan")))
+        return ops.where(df > 1, some, nan_like(df))
 
     def at_sample(self, shape, df, mean, sd):
         """Numbers drawn."""
-        normal = ops.standard_normal(shape, self._seed or None).cast(self.parameter_type)
-        chi2 = 2 * ops.random_gamma(shape[:len(shape) - df.ndim], 0.5 * df, self._seed or None)
+        normal = ops.standard_normal(shape, self._seed_of(0)).cast(self.parameter_type)
+        chi2 = 2 * ops.random_gamma(shape[:len(shape) - df.ndim], 0.5 * df, self._seed_of(1))
         return mean + sd * normal / ops.sqrt(chi2 / df)

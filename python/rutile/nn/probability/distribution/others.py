@@ -4,15 +4,11 @@
 import math as _math
 
 from rutile import ops
-from rutile.nn.probability.distribution.base import Known
+from rutile.nn.probability.distribution.base import Known, nan_like, parameter
 
 __all__ = ["Beta", "Cauchy", "Exponential", "Gamma", "Gumbel", "Laplace", "Logistic", "Uniform"]
 
 _EULER = 0.5772156649015329
-
-
-def _nan(x):
-    return ops.full_like(x, float("nan"))
 
 
 def _inside(x, inside, value, outside):
@@ -30,15 +26,8 @@ class Uniform(Known):
             from rutile import errors
             raise errors.ValueError(f"{name}: low must be less than high, got {low} and {high}")
 
-    @property
-    def low(self):
-        """The lower bound."""
-        return self._low_value
-
-    @property
-    def high(self):
-        """The upper bound."""
-        return self._high_value
+    low = parameter("low", "The lower bound.")
+    high = parameter("high", "The upper bound.")
 
     def at_mean(self, low, high):
         """(low + high) / 2"""
@@ -80,10 +69,7 @@ class Exponential(Known):
     def __init__(self, rate=None, seed=None, dtype="float32", name="Exponential"):
         self._setup(seed, dtype, name, rate=rate)
 
-    @property
-    def rate(self):
-        """The rate."""
-        return self._rate_value
+    rate = parameter("rate", "The rate.")
 
     def at_mean(self, rate):
         """1 / rate"""
@@ -130,15 +116,8 @@ class Gamma(Known):
     def __init__(self, concentration=None, rate=None, seed=None, dtype="float32", name="Gamma"):
         self._setup(seed, dtype, name, concentration=concentration, rate=rate)
 
-    @property
-    def concentration(self):
-        """The concentration."""
-        return self._concentration_value
-
-    @property
-    def rate(self):
-        """The rate."""
-        return self._rate_value
+    concentration = parameter("concentration", "The concentration.")
+    rate = parameter("rate", "The rate.")
 
     def at_mean(self, a, rate):
         """concentration / rate"""
@@ -150,7 +129,7 @@ class Gamma(Known):
 
     def at_mode(self, a, rate):
         """(concentration - 1) / rate; NaN up to concentration 1."""
-        return ops.where(a > 1, (a - 1) / rate, _nan(a))
+        return ops.where(a > 1, (a - 1) / rate, nan_like(a))
 
     def at_entropy(self, a, rate):
         """a - log(rate) + log Gamma(a) + (1 - a) psi(a)"""
@@ -172,7 +151,7 @@ class Gamma(Known):
 
     def at_sample(self, shape, a, rate):
         """Numbers drawn."""
-        return ops.random_gamma(shape[:len(shape) - a.ndim], a, self._seed or None).cast(self.parameter_type) / rate
+        return ops.random_gamma(shape[:len(shape) - a.ndim], a, self._seed_of(0)).cast(self.parameter_type) / rate
 
 
 class Beta(Known):
@@ -183,15 +162,8 @@ class Beta(Known):
     def __init__(self, concentration1=None, concentration0=None, seed=None, dtype="float32", name="Beta"):
         self._setup(seed, dtype, name, concentration1=concentration1, concentration0=concentration0)
 
-    @property
-    def concentration1(self):
-        """The concentration at 1."""
-        return self._concentration1_value
-
-    @property
-    def concentration0(self):
-        """The concentration at 0."""
-        return self._concentration0_value
+    concentration1 = parameter("concentration1", "The concentration at 1.")
+    concentration0 = parameter("concentration0", "The concentration at 0.")
 
     def at_mean(self, a, b):
         """a / (a + b)"""
@@ -205,7 +177,7 @@ class Beta(Known):
     def at_mode(self, a, b):
         """(a - 1) / (a + b - 2); NaN unless both are above 1."""
         inside = ops.logical_and(a > 1, b > 1)
-        return ops.where(inside, (a - 1) / ops.where(inside, a + b - 2, ops.ones_like(a)), _nan(a))
+        return ops.where(inside, (a - 1) / ops.where(inside, a + b - 2, ops.ones_like(a)), nan_like(a))
 
     def _log_beta(self, a, b):
         return ops.lgamma(a) + ops.lgamma(b) - ops.lgamma(a + b)
@@ -233,8 +205,7 @@ class Beta(Known):
     def at_sample(self, shape, a, b):
         """Numbers drawn."""
         front = shape[:len(shape) - a.ndim]
-        x, y = (ops.random_gamma(front, v, s).cast(self.parameter_type) for v, s in ((a, self._seed or None), (b, self._seed + 1 if
-                                                                                                             self._seed else None)))
+        x, y = (ops.random_gamma(front, v, self._seed_of(i)).cast(self.parameter_type) for i, v in enumerate((a, b)))
         return x / (x + y)
 
 
@@ -246,19 +217,12 @@ class Cauchy(Known):
     def __init__(self, loc=None, scale=None, seed=None, dtype="float32", name="Cauchy"):
         self._setup(seed, dtype, name, loc=loc, scale=scale)
 
-    @property
-    def loc(self):
-        """The middle."""
-        return self._loc_value
-
-    @property
-    def scale(self):
-        """The scale."""
-        return self._scale_value
+    loc = parameter("loc", "The middle.")
+    scale = parameter("scale", "The scale.")
 
     def at_mean(self, loc, scale):
         """NaN"""
-        return _nan(loc)
+        return nan_like(loc)
 
     at_sd = at_var = at_mean
 
@@ -345,15 +309,8 @@ class Logistic(Known):
     def __init__(self, loc=None, scale=None, seed=None, dtype="float32", name="Logistic"):
         self._setup(seed, dtype, name, loc=loc, scale=scale)
 
-    @property
-    def loc(self):
-        """The middle."""
-        return self._loc_value
-
-    @property
-    def scale(self):
-        """The scale."""
-        return self._scale_value
+    loc = parameter("loc", "The middle.")
+    scale = parameter("scale", "The scale.")
 
     def at_mean(self, loc, scale):
         """loc"""
@@ -404,15 +361,8 @@ class Gumbel(Known):
     def __init__(self, loc, scale, seed=0, dtype="float32", name="Gumbel"):
         self._setup(seed, dtype, name, loc=loc, scale=scale)
 
-    @property
-    def loc(self):
-        """The most probable value."""
-        return self._loc_value
-
-    @property
-    def scale(self):
-        """The scale."""
-        return self._scale_value
+    loc = parameter("loc", "The most probable value.")
+    scale = parameter("scale", "The scale.")
 
     def at_mean(self, loc, scale):
         """loc + 0.5772 scale"""
