@@ -79,7 +79,7 @@ def __getattr__(name):
     if name in _dtype.WORDS:
         return _dtype.WORDS[name]
     from rutile import _refused
-    if name in _refused.REASONS and name not in _refused.OF_BOOST and name not in _refused.OF_OPS:
+    if name in _refused.REASONS:
         return globals().setdefault(name, _refused.refused(name))
     import sys
     raise AttributeError(f"module 'rutile' has no attribute {name!r}", name=name, obj=sys.modules["rutile"])

@@ -41,9 +41,10 @@ OF_OPS = ("ApplyRotaryPosEmb", "BasicLSTMCell", "BatchToSpaceNDV2", "CudnnGRU", 
           "moe_distribute_combine", "moe_distribute_dispatch", "moe_init_routing_v2", "moe_token_permute", "moe_token_unpermute",
           "multi_scale_deformable_attn_function", "nsa_compress", "nsa_compress_attention", "nsa_select_attention",
           "prompt_flash_attention", "ring_attention_update", "rotated_iou", "sparse_flash_attention", "speed_fusion_attention")
-REASONS.update({**dict.fromkeys((n for n in OF_PARALLEL if n not in REASONS), _PARTS), "set_op_strategy_config": _SEVERAL,
-                **dict.fromkeys(OF_BOOST, "of MindSpore's ways to train faster there is boost.GradientAccumulation"),
-                **dict.fromkeys(OF_OPS, "its kernel is of Ascend NPUs or cuDNN, and MindSpore's CPU build has none either")})
+# What is refused in those modules alone.
+INNER = {**dict.fromkeys((n for n in OF_PARALLEL if n not in REASONS), _PARTS), "set_op_strategy_config": _SEVERAL,
+         **dict.fromkeys(OF_BOOST, "of MindSpore's ways to train faster there is boost.GradientAccumulation"),
+         **dict.fromkeys(OF_OPS, "its kernel is of Ascend NPUs or cuDNN, and MindSpore's CPU build has none either")}
 # Those that are in rutile.runtime and rutile.train as well.
 OF_RUNTIME = ("MemPool", "PluggableAllocator", "StreamLimitCtx", "communication_stream", "get_device_limit", "get_stream_limit",
               "memory_replay", "reset_stream_limit", "set_device_limit", "set_kernel_launch_capture", "set_stream_limit", "use_mem_pool")
@@ -52,8 +53,12 @@ OF_TRAIN = ("ConvertModelUtils", "ConvertNetUtils", "FlopsUtilizationCollector",
             "merge_sliced_parameter", "restore_group_info_list")
 
 
+def _reason(name):
+    return REASONS.get(name) or INNER[name]
+
+
 def _error(name):
-    return _rutile.errors.UnsupportedError(f"{name} is not supported: {REASONS[name]}")
+    return _rutile.errors.UnsupportedError(f"{name} is not supported: {_reason(name)}")
 
 
 def refused(name):
@@ -61,10 +66,10 @@ def refused(name):
     if name[0].isupper():
         def fail(self, *args, **kwargs):
             raise _error(name)
-        return type(name, (), {"__doc__": f"Not supported: {REASONS[name]}.", "__init__": fail, "__module__": "rutile", "_refused": True})
+        return type(name, (), {"__doc__": f"Not supported: {_reason(name)}.", "__init__": fail, "__module__": "rutile", "_refused": True})
 
     def function(*args, **kwargs):
         raise _error(name)
     function.__name__ = function.__qualname__ = name
-    function.__module__, function.__doc__, function._refused = "rutile", f"Not supported: {REASONS[name]}.", True
+    function.__module__, function.__doc__, function._refused = "rutile", f"Not supported: {_reason(name)}.", True
     return function

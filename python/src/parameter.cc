@@ -138,12 +138,13 @@ int set_data_attribute(PyObject* self, PyObject* data, void*) {
 }
 PyObject* get_data_attribute(PyObject* self, void*) { return value(self, nullptr); }
 
-PyMethodDef kMethods[] = {{"value", value, METH_NOARGS, "The value now, as a Tensor."},
-                          {"set_data", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(set_data)),
-                           METH_VARARGS | METH_KEYWORDS,
-                           "set_data($self, data, slice_shape=False)\n--\n\nReplaces the value; the "
-                           "shape must stay, slice_shape changes nothing. Returns the parameter."},
-                          {nullptr, nullptr, 0, nullptr}};
+PyMethodDef kMethods[] = {
+    {"value", value, METH_NOARGS, "The value now, as a Tensor."},
+    {"set_data", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(set_data)),
+     METH_VARARGS | METH_KEYWORDS,
+     "set_data($self, data, slice_shape=False)\n--\n\nReplaces the value; the "
+     "shape must stay, slice_shape changes nothing. Returns the parameter."},
+    {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef kProperties[] = {
     {"name", get_name, set_name, "The name, a path below the outermost Cell.", nullptr},

@@ -180,3 +180,33 @@ def test_logging_once(capsys):
     warn()
     text = capsys.readouterr().err
     assert text.count("of test_inner_names") == 1 and text.count("from within") == 1
+
+
+def _ones(*shape):
+    return Tensor(np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize("name, make, inputs", [
+    (TypeError, ops.ReLU, (5.0,)), (TypeError, ops.Softmax, (5.0,)), (TypeError, ops.BiasAdd, (5.0, 5.0)), (TypeError, ops.GeLU, (5.0,)),
+    (TypeError, ops.ReLU6, (Tensor([1, 2]),)), (TypeError, ops.Elu, (Tensor([1, 2]),)), (ValueError, ops.Flatten, (Tensor(5.0),)),
+    (TypeError, lambda: ops.BatchNorm(is_training=False), (_ones(5, 3), _ones(3), _ones(3), None, None)),
+    (TypeError, lambda: ops.Conv2D(2, 5), (5.0, 5.0)), (ValueError, lambda: ops.Conv2D(2, (5, 5)), (_ones(1, 1, 9, 9), _ones(1, 1, 5, 5))),
+    (ValueError, lambda: ops.Conv2D(2, 5), (_ones(1, 1, 9, 9), _ones(2, 1, 5, 6))), (ValueError, ops.MaxPool, (_ones(1, 1, 32),)),
+    (ValueError, ops.AvgPool, (_ones(1, 1, 32),)), (ValueError, lambda: ops.operations.DepthwiseConv2dNative(2, 5), (_ones(1, 1, 9, 9), _ones(1, 2, 5, 5))),
+    (TypeError, ops.ReduceSum, (2.0,)), (TypeError, ops.MatMul, (_ones(2, 2), 1.0))])
+def test_primitives_refuse_what_mindspores_do(name, make, inputs):
+    with pytest.raises(name, match=r"^\["):
+        make()(*inputs)
+
+
+def test_two_parameters_of_one_name_do_not_compile():
+    class Twice(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = Parameter(_ones(2), name="w"), Parameter(_ones(2), name="w")
+
+        def construct(self, x):
+            return x * self.a + self.b
+
+    with pytest.raises(ValueError, match="named 'w'"):
+        Twice().compile(_ones(2))

@@ -294,6 +294,7 @@ class Cell(CellMore):
 
     def compile(self, *args, **kwargs):
         """Traces and compiles for such arguments, without running."""
+        self.check_names()
         self._compiled_function().prepare(self._tree_key(), args, kwargs)
 
     def _tree_key(self):

@@ -6,6 +6,7 @@ import math as _math
 from rutile import _rutile
 from rutile._rutile import Parameter, Tensor
 from rutile._rutile import ops as _table
+from rutile.ops import _checks
 from rutile.ops import function as F
 
 _errors = _rutile.errors
@@ -246,7 +247,7 @@ def define(define, needed):
            "Transposed 3-D convolution.")
     define("DepthwiseConv2dNative", {"channel_multiplier": needed, "kernel_size": needed, "mode": 3, "pad_mode": "valid", "pad": 0, "stride": 1,
                                      "dilation": 1, "group": 1}, lambda self, x, w: F.conv2d(
-        x, _table.transpose(w, (1, 0, 2, 3)).reshape(-1, 1, *w.shape[2:]), None, self.stride, self.pad_mode, self.pad, self.dilation, x.shape[1]),
+        x, _table.transpose(_checks.depthwise(self, x, w), (1, 0, 2, 3)).reshape(-1, 1, *w.shape[2:]), None, self.stride, self.pad_mode, self.pad, self.dilation, x.shape[1]),
         "A convolution of every channel by itself.")
     pool = {"kernel_size": 1, "strides": 1, "pad_mode": "valid"}
     define("MaxPool3D", {**pool, "pad_list": 0, "ceil_mode": None, "data_format": "NCDHW"}, lambda self, x: _pool3d(self, x, "max"),

@@ -9,8 +9,8 @@ from rutile.ops import function as _F
 from rutile.ops.transform import GradOperation  # noqa: F401
 
 
-__all__ = ["GradOperation", "HyperMap", "Map", "MultitypeFuncGraph", "make_list", "make_range", "make_tuple", "partial", "switch", "tail",
-           "tuple_getitem", "tuple_len", "tuple_to_array"]
+__all__ = ["GradOperation", "HyperMap", "Map", "MultitypeFuncGraph", "make_list", "make_range", "make_tuple", "partial", "switch", "switch_layer",
+           "tail", "tuple_getitem", "tuple_len", "tuple_to_array"]
 
 
 def __getattr__(name):
@@ -81,6 +81,17 @@ def switch(condition, then, other):
     if _rutile.is_traced(condition) and isinstance(then, _Tensor) and isinstance(other, _Tensor):
         return _F.select(condition.reshape(()) if condition.ndim else condition, then, other)
     return then if bool(condition) else other
+
+
+def switch_layer(index, layers):
+    """A function that calls the layer of this number.
+
+    >>> import rutile
+    >>> from rutile.ops import functional as F
+    >>> float(F.switch_layer(rutile.Tensor(1), (rutile.ops.neg, rutile.ops.square))(rutile.Tensor(3.0)))
+    9.0
+    """
+    return lambda *args: layers[index](*args)
 
 
 class HyperMap:

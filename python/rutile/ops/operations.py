@@ -12,6 +12,7 @@ import inspect as _inspect
 from rutile import _hints, _rutile
 from rutile._rutile import Parameter, Tensor
 from rutile._rutile import ops as _table
+from rutile.ops import _checks
 from rutile.ops import function as F
 
 _errors = _rutile.errors
@@ -118,6 +119,7 @@ def _made(name, attributes, call, doc, module=__name__):
         self.name = name
 
     __init__.__signature__ = signature
+    call = _checks.checked(name, call)
     return type(name, (Primitive,), {"__init__": __init__, "__call__": call, "__doc__": doc, "__module__": module})
 
 
@@ -302,7 +304,7 @@ _define("L2Normalize", {"axis": 0, "epsilon": 1e-4}, lambda self, x: F.l2_normal
         "x / sqrt(max(sum(x^2), epsilon)).")
 _define("Conv2D", {"out_channel": _NEEDED, "kernel_size": _NEEDED, "mode": 1, "pad_mode": "valid", "pad": 0,
                    "stride": 1, "dilation": 1, "group": 1, "data_format": "NCHW"}, lambda self, x, w: _back(self, F.conv2d(
-                       _front(self, x), _front(self, w), None, self.stride, self.pad_mode, self.pad, self.dilation, self.group)),
+                       _front(self, x), _checks.weight(self, _front(self, w)), None, self.stride, self.pad_mode, self.pad, self.dilation, self.group)),
         "2-D convolution.")
 _define("MaxPool", {"kernel_size": 1, "strides": 1, "pad_mode": "valid", "data_format": "NCHW"},
         lambda self, x: _back(self, _pool(_front(self, x), self, "max")), "The largest of each window.")
