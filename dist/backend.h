@@ -23,7 +23,8 @@ struct Meeting {
 
 struct CommOptions {
   int rank = 0, size = 1;
-  int device = 0;  // of this rank, where the plugin's memory is a device's
+  int device = 0;         // of this rank, where the plugin's memory is a device's
+  bool one_host = false;  // all ranks are on this one, and RUTILE_SHM is not 0
   double connect_timeout = 300, timeout = 600;  // seconds; the latter for each collective
   std::string address;                          // of this machine, to listen at
   std::string interface;                        // instead of the address

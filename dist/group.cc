@@ -133,6 +133,8 @@ Status open_group(World& w, const std::string& name, const std::vector<int>& ran
   o.comm.rank = o.rank;
   o.comm.size = static_cast<int>(ranks.size());
   o.comm.device = w.device.index;
+  const char* const shm = std::getenv("RUTILE_SHM");
+  o.comm.one_host = w.info.local_size == w.info.size && !(shm && std::strcmp(shm, "0") == 0);
   o.comm.connect_timeout = w.options.rendezvous;
   o.comm.timeout = w.options.timeout;
   o.comm.address = w.address;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// librutile_gloo.so: collectives between processes over TCP, by Gloo.
+// librutile_gloo.so: collectives between processes over TCP, by Gloo; those of one host exchange
+// large tensors over shared memory.
 #include <gloo/allgather.h>
 #include <gloo/allreduce.h>
 #include <gloo/alltoall.h>
@@ -9,12 +10,14 @@
 #include <gloo/rendezvous/store.h>
 #include <gloo/transport/tcp/device.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <new>
 #include <vector>
 
 #include "rutile/dist/backend.h"
+#include "rutile/dist/gloo/shared.h"
 #include "rutile/dist/reduce.h"
 #include "rutile_build_id.h"
 
@@ -54,6 +57,7 @@ class GlooStore final : public gloo::rendezvous::Store {
 struct Comm {
   std::shared_ptr<gloo::rendezvous::Context> context;
   std::vector<char> scratch;
+  std::unique_ptr<SharedRanks> shared;  // null: over TCP
   int rank = 0, size = 1;
 
   char* take_scratch(size_t bytes) {
@@ -61,6 +65,10 @@ struct Comm {
     return scratch.data();
   }
 };
+
+void check(const Status& s) {
+  if (!s.ok()) throw_error(s.code(), s.message());
+}
 
 // Runs `f`; its exceptions become a Status.
 template <class F>
@@ -80,36 +88,6 @@ Status guarded(F&& f) noexcept {
   }
 }
 
-Status connect(const CommOptions& o, void** comm) noexcept {
-  return guarded([&] {
-    gloo::transport::tcp::attr attr;
-    attr.iface = o.interface;
-    if (o.interface.empty()) attr.hostname = o.address;
-    auto device = gloo::transport::tcp::CreateDevice(attr);
-    auto c = std::make_unique<Comm>();
-    c->rank = o.rank;
-    c->size = o.size;
-    c->context = std::make_shared<gloo::rendezvous::Context>(o.rank, o.size);
-    c->context->setTimeout(Milliseconds(static_cast<int64_t>(o.connect_timeout * 1000)));
-    GlooStore store(o);
-    c->context->connectFullMesh(store, device);
-    c->context->setTimeout(Milliseconds(static_cast<int64_t>(o.timeout * 1000)));
-    *comm = c.release();
-  });
-}
-
-void destroy(void* comm) noexcept { delete static_cast<Comm*>(comm); }
-
-// A wait that fails by time makes Gloo close every connection, which ends all other waits.
-void abort(void* comm) noexcept {
-  auto& context = static_cast<Comm*>(comm)->context;
-  (void)guarded([&] {
-    char byte = 0;
-    auto buffer = context->createUnboundBuffer(&byte, 1);
-    buffer->waitRecv(nullptr, Milliseconds(1));
-  });
-}
-
 Status exchange(void* comm, const void* mine, size_t bytes, void* all) noexcept {
   auto& c = *static_cast<Comm*>(comm);
   return guarded([&] {
@@ -124,6 +102,62 @@ Status exchange(void* comm, const void* mine, size_t bytes, void* all) noexcept 
     const Deadline deadline = Clock::now() + c.context->getTimeout();
     for (int k = 1; k < c.size; ++k) in->waitRecv(deadline);
     for (int k = 1; k < c.size; ++k) out->waitSend(deadline);
+  });
+}
+
+// Shared memory if all ranks find it: they may be in containers that do not share any.
+void meet_in_memory(const CommOptions& o, Comm& c) {
+  std::unique_ptr<SharedRanks> made;
+  std::string name;
+  if (o.rank == 0) {
+    if (!SharedRanks::create(o.size, &name, &made).ok()) name = "none";
+    const Status told = o.meeting.set(o.meeting.store, "memory", name);
+    if (!told.ok()) throw gloo::IoException(told.message());
+  } else {
+    const Status told = o.meeting.get(o.meeting.store, "memory", o.connect_timeout, &name);
+    if (!told.ok()) throw gloo::IoException(told.message());
+    if (name != "none") (void)SharedRanks::open(name, o.rank, o.size, &made).ok();
+  }
+  const char well = made ? 1 : 0;
+  std::vector<char> all(static_cast<size_t>(o.size), 0);
+  if (Status s = exchange(&c, &well, 1, all.data()); !s.ok()) {
+    throw gloo::IoException(s.message());
+  }
+  if (made) made->forget_name();
+  if (std::find(all.begin(), all.end(), 0) != all.end()) return;
+  made->set_timeout(Milliseconds(static_cast<int64_t>(o.timeout * 1000)));
+  c.shared = std::move(made);
+}
+
+Status connect(const CommOptions& o, void** comm) noexcept {
+  return guarded([&] {
+    gloo::transport::tcp::attr attr;
+    attr.iface = o.interface;
+    if (o.interface.empty()) attr.hostname = o.address;
+    auto device = gloo::transport::tcp::CreateDevice(attr);
+    auto c = std::make_unique<Comm>();
+    c->rank = o.rank;
+    c->size = o.size;
+    c->context = std::make_shared<gloo::rendezvous::Context>(o.rank, o.size);
+    c->context->setTimeout(Milliseconds(static_cast<int64_t>(o.connect_timeout * 1000)));
+    GlooStore store(o);
+    c->context->connectFullMesh(store, device);
+    if (o.one_host && o.size > 1) meet_in_memory(o, *c);
+    c->context->setTimeout(Milliseconds(static_cast<int64_t>(o.timeout * 1000)));
+    *comm = c.release();
+  });
+}
+
+void destroy(void* comm) noexcept { delete static_cast<Comm*>(comm); }
+
+// A wait that fails by time makes Gloo close every connection, which ends all other waits.
+void abort(void* comm) noexcept {
+  auto& context = static_cast<Comm*>(comm)->context;
+  if (const auto& shared = static_cast<Comm*>(comm)->shared) shared->abort();
+  (void)guarded([&] {
+    char byte = 0;
+    auto buffer = context->createUnboundBuffer(&byte, 1);
+    buffer->waitRecv(nullptr, Milliseconds(1));
   });
 }
 
@@ -193,6 +227,7 @@ Status all_reduce(void* comm, const void* in, void* out, int64_t count, DType dt
   return guarded([&] {
     const auto n = static_cast<size_t>(count);
     if (in != out) std::memcpy(out, in, n * dtype_size(dtype));
+    if (c.shared) return check(c.shared->all_reduce(out, n, dtype, reduce));
     const bool sum = reduce == Reduce::kSum || reduce == Reduce::kMean;
     if (is_low_precision(dtype) && sum) return all_reduce_low(c, out, count, dtype, reduce);
     run_all_reduce(c, out, count, dtype, reduce);
@@ -205,9 +240,10 @@ Status reduce_scatter(void* comm, const void* in, void* out, int64_t count, DTyp
   auto& c = *static_cast<Comm*>(comm);
   return guarded([&] {
     const size_t bytes = static_cast<size_t>(count) * dtype_size(dtype);
+    const size_t part = static_cast<size_t>(count) / static_cast<size_t>(c.size);
+    if (c.shared) return check(c.shared->reduce_scatter(in, out, part, dtype, reduce));
     char* parts = c.take_scratch(bytes);
     run_all_to_all(c, in, parts, bytes);
-    const size_t part = static_cast<size_t>(count) / static_cast<size_t>(c.size);
     reduce_parts(reduce, dtype, parts, part, c.size, out, part);
   });
 }
@@ -215,22 +251,32 @@ Status reduce_scatter(void* comm, const void* in, void* out, int64_t count, DTyp
 Status all_gather(void* comm, const void* in, void* out, int64_t count, DType dtype,
                   void*) noexcept {
   auto& c = *static_cast<Comm*>(comm);
-  return guarded(
-      [&] { run_all_gather(c, in, out, static_cast<size_t>(count) * dtype_size(dtype)); });
+  return guarded([&] {
+    const size_t bytes = static_cast<size_t>(count) * dtype_size(dtype);
+    if (c.shared) return check(c.shared->all_gather(in, out, bytes));
+    run_all_gather(c, in, out, bytes);
+  });
 }
 
 Status all_to_all(void* comm, const void* in, void* out, int64_t count, DType dtype,
                   void*) noexcept {
   auto& c = *static_cast<Comm*>(comm);
-  return guarded(
-      [&] { run_all_to_all(c, in, out, static_cast<size_t>(count) * dtype_size(dtype)); });
+  return guarded([&] {
+    const size_t bytes = static_cast<size_t>(count) * dtype_size(dtype);
+    if (c.shared) {
+      return check(c.shared->all_to_all(in, out, bytes / static_cast<size_t>(c.size)));
+    }
+    run_all_to_all(c, in, out, bytes);
+  });
 }
 
 Status broadcast(void* comm, void* data, int64_t count, DType dtype, int root, void*) noexcept {
   auto& c = *static_cast<Comm*>(comm);
   return guarded([&] {
+    const size_t bytes = static_cast<size_t>(count) * dtype_size(dtype);
+    if (c.shared) return check(c.shared->broadcast(data, bytes, root));
     gloo::BroadcastOptions options(c.context);
-    options.setOutput(static_cast<char*>(data), static_cast<size_t>(count) * dtype_size(dtype));
+    options.setOutput(static_cast<char*>(data), bytes);
     options.setRoot(root);
     gloo::broadcast(options);
   });

@@ -116,8 +116,56 @@ void every_collective(int rank) {
   dist::finalize();
 }
 
+// Shared memory where the ranks are on one host, else TCP.
 TEST(Collectives, OfTwoThreeAndFourRanks) {
-  for (const int n : {2, 3, 4}) expect_all_well(run_ranks(n, every_collective));
+  for (const int n : {2, 3, 4}) {
+    expect_all_well(run_ranks(n, every_collective));
+    expect_all_well(run_ranks(n, every_collective, {.variables = {{"RUTILE_SHM", "0"}}}));
+  }
+}
+
+// Many pieces, and a last one that is small.
+void large_collectives(int rank) {
+  dist::init();
+  const int n = dist::size();
+  for (const DType t : {DType::kF32, DType::kBF16, DType::kU8}) {
+    const int64_t count = 1200007;
+    const auto same = [&](const Tensor& got, auto value, const std::string& what) {
+      const std::vector<double> v = values(got);
+      for (size_t i = 0; i < v.size(); ++i) {
+        if (v[i] == value(static_cast<int64_t>(i))) continue;
+        require(false, cat(what, " of ", t, ": element ", i, " is ", v[i]));
+      }
+    };
+    for (int again = 0; again < 2; ++again) {
+      same(
+          ops::all_reduce(ramp(rank, count, t)),
+          [&](int64_t i) { return reduced(Reduce::kSum, n, i); }, "all_reduce");
+      same(
+          ops::reduce_scatter(ramp(rank, count * n, t)),
+          [&](int64_t i) { return reduced(Reduce::kSum, n, rank * count + i); }, "reduce_scatter");
+      same(
+          ops::all_gather(ramp(rank, count, t)),
+          [&](int64_t i) { return 1.0 + static_cast<double>(i / count + i % count % 2); },
+          "all_gather");
+      same(
+          ops::all_to_all(ramp(rank, count * n, t)),
+          [&](int64_t i) {
+            return 1.0 + static_cast<double>(i / count + (rank * count + i % count) % 2);
+          },
+          "all_to_all");
+      same(
+          ops::broadcast(ramp(rank, count, t), {.root = n - 1}),
+          [&](int64_t i) { return static_cast<double>(n + i % 2); }, "broadcast");
+    }
+  }
+  dist::finalize();
+}
+
+TEST(Collectives, OfLargeTensors) {
+  for (const char* shm : {"1", "0"}) {
+    expect_all_well(run_ranks(3, large_collectives, {.variables = {{"RUTILE_SHM", shm}}}));
+  }
 }
 
 TEST(Collectives, OfStridedTensors) {

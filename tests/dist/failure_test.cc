@@ -33,17 +33,18 @@ void expect_text(const Outcome& o, std::initializer_list<const char*> parts) {
   }
 }
 
-void work(int steps) {
+void work(int steps, int64_t n = 1000) {
   for (int k = 0; k < steps; ++k) {
-    ops::all_reduce(Tensor::full({1000}, 1.0));
+    ops::all_reduce(Tensor::full({n}, 1.0));
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 }
 
 TEST(Failures, AKilledRankEndsTheOthers) {
   for (int round = 0; round < 10; ++round) {
+    // Large tensors too: killed in the middle of one.
     const auto outcomes =
-        run_ranks(3, [](int) { dist::init(), work(4000); },
+        run_ranks(3, [round](int) { dist::init(), work(4000, round % 2 ? 1000 : 4000000); },
                   {.seconds = 40,
                    .variables = {{"RUTILE_RENDEZVOUS_TIMEOUT",
                                   "15"}},  // of a rank 0 that dies before it listens
@@ -79,16 +80,20 @@ TEST(Failures, ARankThatThrewIsNamed) {
 }
 
 TEST(Failures, ARankThatLeftIsNamed) {
-  const auto outcomes = run_ranks(2, [](int rank) {
-    dist::init();
-    work(5);
-    if (rank == 1) return;
-    work(1000);
-  });
-  EXPECT_EQ(outcomes[1].error, "");
-  expect_text(outcomes[0],
-              {"has ended or left the group: rank 1", "all_reduce (sum) of f32[1000]"});
-  EXPECT_LT(outcomes[0].seconds, 30);
+  for (const char* check : {"1", "0"}) {
+    const auto outcomes = run_ranks(2,
+                                    [](int rank) {
+                                      dist::init();
+                                      work(5);
+                                      if (rank == 1) return;
+                                      work(1000);
+                                    },
+                                    {.variables = {{"RUTILE_COLLECTIVE_CHECK", check}}});
+    EXPECT_EQ(outcomes[1].error, "");
+    expect_text(outcomes[0],
+                {"has ended or left the group: rank 1", "all_reduce (sum) of f32[1000]"});
+    EXPECT_LT(outcomes[0].seconds, 30);
+  }
 }
 
 TEST(Failures, AnotherShapeDtypeOrOpIsToldToAll) {
