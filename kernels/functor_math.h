@@ -124,7 +124,7 @@ RUTILE_FN T floor_div(T a, T b) {
     if (rest != 0 && (b < 0) != (rest < 0)) q -= T(1);
     T down = M::floor(q);
     if (q - down > T(0.5)) down += T(1);
-    if (q == 0) down = a / b < 0 ? T(-0.0) : T(0);
+    if (q == 0) down = T(0) * (a / b);  // a zero of its sign
     return b == 0 ? a / b : down;
   } else {
     if (b == T(0)) return T(0);

@@ -18,7 +18,24 @@ struct RoiSide {
            (static_cast<double>(i) + 0.5) * bin / static_cast<double>(samples);
   }
 };
-// A box from a to b along one side, cut into `bins`. NaN and huge boxes have one sample.
+// The samples of a bin that can lie inside of [-1, n]; the others count as 0.
+struct RoiRange {
+  int64_t begin = 0, end = 0;
+};
+inline RoiRange roi_range(const RoiSide& s, int64_t k, int64_t n) {
+  const double step = s.bin / static_cast<double>(s.samples);
+  const double first = s.start + static_cast<double>(k) * s.bin + 0.5 * step;
+  if (!(step > 0) || !std::isfinite(first)) return {0, s.samples};
+  const auto limited = [&](double v) {
+    return static_cast<int64_t>(std::clamp(v, 0.0, static_cast<double>(s.samples)));
+  };
+  // One more at both ends for what rounding does.
+  return {limited(std::floor((-1 - first) / step) - 1),
+          limited(std::ceil((static_cast<double>(n) - first) / step) + 2)};
+}
+
+// A box from a to b along one side, cut into `bins`. Boxes that are NaN or too large to hold a
+// pixel's worth of their mean have no samples.
 inline RoiSide roi_side(double a, double b, int64_t bins, double scale, int64_t ratio,
                         bool aligned) {
   RoiSide s;
@@ -28,10 +45,8 @@ inline RoiSide roi_side(double a, double b, int64_t bins, double scale, int64_t 
   if (!aligned) size = std::max(size, 1.0);
   s.bin = size / static_cast<double>(bins);
   const double own = std::ceil(s.bin);
-  s.samples = ratio > 0               ? ratio
-              : own >= 1 && own < 1e6 ? static_cast<int64_t>(own)
-              : own < 1               ? 0
-                                      : 1;
+  constexpr double kMost = 1e15;
+  s.samples = ratio > 0 ? ratio : own >= 1 && own < kMost ? static_cast<int64_t>(own) : 0;
   return s;
 }
 

@@ -50,7 +50,7 @@ extern RUTILE_API const OpDef kThreshold;
 RUTILE_API Tensor threshold(Arg x, ThresholdAttrs attrs);
 
 // softshrink: x moved by lambd towards 0, which it does not cross. hardshrink: 0 where |x| <=
-// lambd, else x. lambd >= 0.
+// lambd, else x. softshrink: lambd >= 0.
 struct ShrinkAttrs {
   double lambd = 0.5;
   RUTILE_REFLECT(lambd)

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/activation.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/cost.h"
@@ -41,7 +42,9 @@ Status infer_hardtanh(const CallMeta& c, TensorMeta* out) {
 }
 Status infer_shrink(const CallMeta& c, TensorMeta* out) {
   const double lambd = c.as<ShrinkAttrs>().lambd;
-  if (!(lambd >= 0)) return value_error(cat("expects lambd >= 0, got ", lambd));
+  if (std::isnan(lambd) || (lambd < 0 && c.op == &kSoftshrink)) {
+    return value_error(cat("expects lambd >= 0, got ", lambd));
+  }
   return infer_floats(c, out);
 }
 Status infer_threshold(const CallMeta& c, TensorMeta* out) {
@@ -156,8 +159,9 @@ TensorList compose_hardtanh(const void* attrs, In in) {
   return {clip(in[0], {a.min_val, a.max_val})};
 }
 TensorList compose_tanhshrink(const void*, In in) {
-  const Tensor x = wide(in[0]);
-  return {cast(x - tanh(x), in[0].dtype())};
+  const DType t = is_differentiable(in[0].dtype()) ? in[0].dtype() : DType::kF32;
+  const Tensor x = wide(cast(in[0], t));
+  return {cast(x - tanh(x), t)};
 }
 TensorList compose_prelu(const void*, In in) {
   const Tensor& x = in[0];
@@ -240,7 +244,7 @@ Tensor hardtanh(Arg x, HardtanhAttrs attrs) {
 
 constinit const OpDef kTanhshrink = define({.name = "tanhshrink",
                                             .inputs = {"x"},
-                                            .infer = infer_floats,
+                                            .infer = or_complex<infer_float>,
                                             .flops = flops_per_output<2>,
                                             .compose = compose_tanhshrink,
                                             .doc = "x - tanh(x)."});

@@ -94,13 +94,13 @@ Status infer_cumulative(const CallMeta& c, TensorMeta* out) {
   const int axis = at_axis(c.as<TrapezoidAttrs>().axis, y.rank());
   Shape shape = y.shape;
   shape[axis] = std::max<int64_t>(shape[axis] - 1, 0);
-  *out = TensorMeta(shape, y.dtype, y.device);
+  *out = TensorMeta(shape, area.dtype, y.device);
   return Status();
 }
 TensorList compose_cumulative(const void* attrs, In in) {
   const auto& a = *static_cast<const TrapezoidAttrs*>(attrs);
-  return {cast(cumsum(trapezoid_areas(wide(in[0]), operand(in, 1), a), {.axis = a.axis}),
-               in[0].dtype())};
+  const DType t = is_differentiable(in[0].dtype()) ? in[0].dtype() : DType::kF32;
+  return {cast(cumsum(trapezoid_areas(in[0], operand(in, 1), a), {.axis = a.axis}), t)};
 }
 
 // ---- histogram ----------------------------------------------------------------------------------
@@ -126,8 +126,6 @@ Status infer_histogram(const CallMeta& c, TensorMeta* out) {
   } else if (bins < 1 || bins > (int64_t{1} << 40) || !(a.min <= a.max)) {
     return value_error(
         cat("expects bins >= 1 and min <= max, got ", bins, ", ", a.min, " and ", a.max));
-  } else if (x.numel() == 0 && a.min == 0 && a.max == 0) {
-    return value_error("expects min and max where there are no elements");
   }
   out[0] = TensorMeta({bins}, x.dtype, x.device);
   out[1] = TensorMeta({bins + 1}, x.dtype, x.device);
@@ -135,6 +133,10 @@ Status infer_histogram(const CallMeta& c, TensorMeta* out) {
 }
 // Of all elements alike: half a unit to both sides.
 Tensor even_edges(const Tensor& x, const HistogramAttrs& a) {
+  if (x.numel() == 0 && a.min == 0 && a.max == 0) {  // from 0 to 1
+    const Tensor i = arange(0, a.bins + 1, 1, x.dtype());
+    return i * (1 / static_cast<double>(a.bins));
+  }
   const bool given = a.min != 0 || a.max != 0;
   Tensor lo = given ? full({}, a.min, x.dtype()) : min(x);
   Tensor hi = given ? full({}, a.max, x.dtype()) : max(x);

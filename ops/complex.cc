@@ -123,7 +123,8 @@ Tensor imag(Arg x) {
 Tensor angle(Arg x) {
   if (is_complex(x.tensor.dtype())) return call1(kAngle, nullptr, {x.tensor}, x.where);
   const Tensor t = is_floating(x.tensor.dtype()) ? x.tensor : cast(x, DType::kF32);
-  return where(isnan(t), t, where(less(t, 0), full(t.shape(), std::numbers::pi, t.dtype()), 0.0));
+  return where(isnan(t), t,
+               where(less(t, 0), full({}, std::numbers::pi, t.dtype()), full({}, 0, t.dtype())));
 }
 
 constinit const OpDef kConj = define(elementwise({.name = "conj",

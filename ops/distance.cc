@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "rutile/core/complex.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/image_meta.h"
+#include "rutile/ops/linalg.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 
@@ -15,8 +17,10 @@ namespace rutile::ops {
 namespace {
 
 Status check_p(double p) {
-  if (p >= 0) return Status();
-  return value_error(cat("p must be 0 or more, got ", p));
+  return std::isnan(p) ? value_error("p must be a number, got nan") : Status();
+}
+Status check_numbers(const TensorMeta& x) {
+  return is_complex(x.dtype) ? Status() : check_floating(x, "x");
 }
 
 Status check_eps(double eps) {
@@ -27,6 +31,7 @@ Status check_eps(double eps) {
 // Along an axis that stays, with size 1. The gradient at 0 is 0 for every p.
 Tensor p_norm(const Tensor& x, int64_t axis, double p) {
   const SumAttrs along{.axes = {axis}, .keepdims = true};
+  if (p < 0) return vector_norm(x, {.ord = p, .axes = {axis}, .keepdims = true});
   if (p == 2) return norm(x, {.axes = {axis}, .keepdims = true});
   if (p == 1) return sum(abs(x), along);
   if (p == 0) return sum(cast(not_equal(x, 0.0), x.dtype()), along);
@@ -38,7 +43,7 @@ Status infer_normalize(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(0);
   const auto& a = c.as<NormalizeAttrs>();
   int axis = 0;
-  RUTILE_RETURN_IF_ERROR(check_floating(x, "x"));
+  RUTILE_RETURN_IF_ERROR(check_numbers(x));
   RUTILE_RETURN_IF_ERROR(normalize_axis(a.axis, std::max(x.rank(), 1), &axis));
   RUTILE_RETURN_IF_ERROR(check_p(a.p));
   RUTILE_RETURN_IF_ERROR(check_eps(a.eps));
@@ -55,7 +60,7 @@ TensorList compose_normalize(const void* attrs, std::span<const Tensor> in) {
 
 // The broadcast shape of both inputs and where the axis lies in it.
 Status check_pair(const CallMeta& c, int64_t axis, Shape* shape, int* where) {
-  RUTILE_RETURN_IF_ERROR(check_floating(c.in(0), "x"));
+  RUTILE_RETURN_IF_ERROR(check_numbers(c.in(0)));
   if (c.in(1).dtype != c.in(0).dtype) {
     return type_error(cat("expects one dtype, got ", c.in(0).dtype, " and ", c.in(1).dtype));
   }
@@ -69,13 +74,14 @@ TensorMeta reduced(const CallMeta& c, const Shape& shape, int axis, bool keepdim
     if (i != axis) rest.push_back(shape[i]);
     if (i == axis && keepdims) rest.push_back(1);
   }
-  return TensorMeta(rest, c.in(0).dtype, c.in(0).device);
+  return TensorMeta(rest, real_dtype(c.in(0).dtype), c.in(0).device);
 }
 
 Status infer_cosine(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<CosineSimilarityAttrs>();
   Shape shape;
   int axis = 0;
+  RUTILE_RETURN_IF_ERROR(check_floating(c.in(0), "x"));
   RUTILE_RETURN_IF_ERROR(check_pair(c, a.axis, &shape, &axis));
   RUTILE_RETURN_IF_ERROR(check_eps(a.eps));
   *out = reduced(c, shape, axis, false);
@@ -101,7 +107,7 @@ Status infer_distance(const CallMeta& c, TensorMeta* out) {
   if (shape.rank() == 0) return index_error("axis -1: a 0-d tensor has no axes");
   RUTILE_RETURN_IF_ERROR(check_p(a.p));
   RUTILE_RETURN_IF_ERROR(check_eps(a.eps));
-  if (std::isinf(a.p) && shape[axis] == 0) {
+  if ((std::isinf(a.p) || a.p < 0) && shape[axis] == 0) {
     return value_error("has no largest difference of vectors without elements");
   }
   *out = reduced(c, shape, axis, a.keepdims);
@@ -111,7 +117,7 @@ Status infer_distance(const CallMeta& c, TensorMeta* out) {
 TensorList compose_distance(const void* attrs, std::span<const Tensor> in) {
   const auto& a = *static_cast<const PairwiseDistanceAttrs*>(attrs);
   const Tensor length = p_norm(wide(in[0]) - wide(in[1]) + a.eps, -1, a.p);
-  const DType dtype = in[0].dtype();
+  const DType dtype = real_dtype(in[0].dtype());
   if (a.keepdims) return {cast(length, dtype)};
   return {cast(sum(length, {.axes = {-1}}), dtype)};  // of one element
 }

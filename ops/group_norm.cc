@@ -2,6 +2,7 @@
 #include "rutile/ops/group_norm.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "rutile/ops/cost.h"
 #include "rutile/ops/grad_util.h"
@@ -25,7 +26,7 @@ Status check_x(const TensorMeta& x) {
 }
 
 Status check_groups(const TensorMeta& x, int64_t groups, double eps) {
-  if (!(eps >= 0 && eps < 1e30)) return value_error(cat("eps must be >= 0, got ", eps));
+  if (!(std::fabs(eps) < 1e30)) return value_error(cat("eps must be a finite number, got ", eps));
   if (groups < 1) return value_error(cat("num_groups must be positive, got ", groups));
   if (x.dim(1) % groups == 0) return Status();
   return value_error(cat("num_groups ", groups, " does not divide ", x.dim(1), " channels"));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/layer_norm.h"
 
+#include <cmath>
+
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/grad_util.h"
@@ -27,7 +29,7 @@ Status check_x(const TensorMeta& x, const LayerNormAttrs& a) {
   if (a.axes < 1 || a.axes > x.rank()) {
     return value_error(cat("axes expects 1 to ", x.rank(), ", the rank of x, got ", a.axes));
   }
-  if (!(a.eps >= 0)) return value_error(cat("eps must not be negative, got ", a.eps));
+  if (!std::isfinite(a.eps)) return value_error(cat("eps must be a finite number, got ", a.eps));
   return Status();
 }
 

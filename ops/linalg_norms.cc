@@ -268,9 +268,7 @@ Status chain_sizes(std::span<const TensorMeta* const> xs, std::vector<int64_t>* 
       return type_error(cat("expects inputs of one dtype, got ", xs[0]->dtype, " and ", x.dtype));
     }
     const bool end = i == 0 || i == n - 1;
-    if (!is_differentiable(x.dtype)) {
-      return type_error(cat("expects floats, got ", x.dtype));
-    }
+    if (x.dtype == DType::kBool) return type_error("expects numbers, got bool");
     if (x.rank() != 2 && !(end && x.rank() == 1)) {
       return value_error(cat("expects matrices (or vectors at the ends), got shape ", x.shape));
     }

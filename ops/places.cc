@@ -127,14 +127,16 @@ Status infer_put(const CallMeta& c, TensorMeta* out) {
   if (index.numel() != src.numel()) {
     return value_error(cat("src expects ", index.numel(), " elements, got shape ", src.shape));
   }
-  if (c.as<PutAttrs>().accumulate) RUTILE_RETURN_IF_ERROR(check_numbers(x.dtype));
+  if (c.as<PutAttrs>().accumulate && x.dtype == DType::kBool) {
+    return type_error("adds numbers, got bool");
+  }
   return like_x(c, out);
 }
 TensorList compose_put(const void* attrs, In in) {
   const bool add = static_cast<const PutAttrs*>(attrs)->accumulate;
   const Tensor x = reshape(in[0], {in[0].numel()});
   const Tensor index = reshape(in[1], {in[1].numel()}), src = reshape(in[2], {in[2].numel()});
-  const Tensor y = scatter(x, index, src, 0, add ? ScatterReduce::kAdd : ScatterReduce::kNone);
+  const Tensor y = add ? scatter_add(x, index, src, 0) : scatter(x, index, src, 0);
   return {reshape(y, in[0].shape())};
 }
 

@@ -81,13 +81,6 @@ Status pooled(const A& a, int64_t height, int64_t width, int64_t* rows, int64_t*
   return pooled_size({width, a.kernel.w, stride.w, a.pad.w, d.w}, a.ceil_mode, "width", columns);
 }
 
-template <class A>
-Status check_divisor(const A& a) {
-  if (a.divisor_override >= 0) return Status();
-  return value_error(
-      cat("divisor_override must be positive or 0 (none), got ", a.divisor_override));
-}
-
 // Positions in a plane are i32.
 Status check_positions(int64_t height, int64_t width) {
   if (height <= INT32_MAX / width) return Status();
@@ -158,7 +151,6 @@ Status infer_avg_pool(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_image(x, "x"));
   RUTILE_RETURN_IF_ERROR(check_float(x, "x"));
   RUTILE_RETURN_IF_ERROR(check_pixels(x));
-  RUTILE_RETURN_IF_ERROR(check_divisor(a));
   int64_t rows = 0, columns = 0;
   RUTILE_RETURN_IF_ERROR(pooled(a, x.dim(x.rank() - 2), x.dim(x.rank() - 1), &rows, &columns));
   return resize(x, rows, columns, out);
@@ -166,7 +158,6 @@ Status infer_avg_pool(const CallMeta& call, TensorMeta* out) {
 
 Status infer_avg_pool_grad(const CallMeta& call, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_float(call.in(0), "dy"));
-  RUTILE_RETURN_IF_ERROR(check_divisor(call.as<AvgPool2dGradAttrs>()));
   return infer_grad<AvgPool2dGradAttrs>(call, out);
 }
 

@@ -24,11 +24,6 @@ Status pooled(const A& a, const Dims& size, Dims* out) {
   return Status();
 }
 
-Status check_divisor(int64_t divisor) {
-  if (divisor >= 0) return Status();
-  return value_error(cat("divisor_override must be positive or 0 (none), got ", divisor));
-}
-
 Status infer_max_pool(const CallMeta& call, TensorMeta* out) {
   const TensorMeta& x = call.in(0);
   RUTILE_RETURN_IF_ERROR(check_image_rank(x, 3, true, "x"));
@@ -48,7 +43,6 @@ Status infer_avg_pool(const CallMeta& call, TensorMeta* out) {
   const auto& a = call.as<AvgPool3dAttrs>();
   RUTILE_RETURN_IF_ERROR(check_image_rank(x, 3, true, "x"));
   RUTILE_RETURN_IF_ERROR(check_floating(x, "x"));
-  RUTILE_RETURN_IF_ERROR(check_divisor(a.divisor_override));
   const Dims size = spatial_size(x, 3);
   RUTILE_RETURN_IF_ERROR(check_sizes(size, "x"));
   Dims pooled_to;
@@ -61,7 +55,6 @@ Status infer_avg_pool_grad(const CallMeta& call, TensorMeta* out) {
   const auto& a = call.as<AvgPool3dGradAttrs>();
   RUTILE_RETURN_IF_ERROR(check_image_rank(dy, 3, true, "dy"));
   RUTILE_RETURN_IF_ERROR(check_floating(dy, "dy"));
-  RUTILE_RETURN_IF_ERROR(check_divisor(a.divisor_override));
   RUTILE_RETURN_IF_ERROR(check_sizes(entries(a.size), "size"));
   Dims pooled_to;
   RUTILE_RETURN_IF_ERROR(pooled(a, entries(a.size), &pooled_to));

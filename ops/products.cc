@@ -12,6 +12,7 @@
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
+#include "rutile/ops/weighted_sum.h"
 
 namespace rutile::ops {
 namespace {
@@ -293,7 +294,7 @@ template <int kRank>
 Status infer_addmm(const CallMeta& c, TensorMeta* out) {
   const TensorMeta &x = c.in(0), &a = c.in(1), &b = c.in(2);
   RUTILE_RETURN_IF_ERROR(check_numbers(c));
-  if (!is_differentiable(x.dtype)) return type_error(cat("expects floats, got ", x.dtype));
+  RUTILE_RETURN_IF_ERROR(check_weights(c.as<AddmmAttrs>(), x.dtype));
   if (a.rank() != kRank || b.rank() != kRank) {
     return value_error(cat("expects factors of rank ", kRank, ", got ", a.shape, " and ", b.shape));
   }
@@ -312,10 +313,7 @@ Status infer_addmm(const CallMeta& c, TensorMeta* out) {
 }
 TensorList compose_addmm(const void* attrs, In in) {
   const auto& a = *static_cast<const AddmmAttrs*>(attrs);
-  Tensor y = matmul(in[1], in[2]);
-  if (a.alpha != 1) y = y * a.alpha;
-  if (a.beta == 0) return {y};
-  return {(a.beta == 1 ? in[0] : in[0] * a.beta) + y};
+  return {weighted_sum(a, in[0], matmul(in[1], in[2]))};
 }
 double addmm_flops(const CallMeta& c) {
   const TensorMeta& a = c.in(1);

@@ -15,22 +15,28 @@
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
+#include "rutile/ops/weighted_sum.h"
 
 namespace rutile::ops {
 namespace {
 
 using In = std::span<const Tensor>;
 
-Status check_floats(const CallMeta& c) {
+Status check_numbers(const CallMeta& c) {
   for (int i = 0; i < c.num_inputs(); ++i) {
     if (!c.has(i)) continue;
     const DType t = c.in(i).dtype;
-    if (!is_differentiable(t)) return type_error(cat("expects floats, got ", t));
+    if (t == DType::kBool) return type_error(cat("expects numbers, got ", t));
     if (t != c.in(0).dtype) {
       return type_error(cat("expects inputs of one dtype, got ", c.in(0).dtype, " and ", t));
     }
   }
   return Status();
+}
+Status check_floats(const CallMeta& c) {
+  const DType t = c.in(0).dtype;
+  if (!is_differentiable(t)) return type_error(cat("expects floats, got ", t));
+  return check_numbers(c);
 }
 Status made(const CallMeta& c, const Shape& shape, TensorMeta* out) {
   int64_t numel = 0;
@@ -46,7 +52,8 @@ Status check_p(double p) { return p >= 0 ? Status() : value_error(cat("expects p
 template <int kA, int kB>
 Status infer_add(const CallMeta& c, TensorMeta* out) {
   const TensorMeta &x = c.in(0), &a = c.in(1), &b = c.in(2);
-  RUTILE_RETURN_IF_ERROR(check_floats(c));
+  RUTILE_RETURN_IF_ERROR(check_numbers(c));
+  RUTILE_RETURN_IF_ERROR(check_weights(c.as<AddmmAttrs>(), x.dtype));
   if (a.rank() != kA || b.rank() != kB) {
     return value_error(
         cat("expects factors of rank ", kA, " and ", kB, ", got ", a.shape, " and ", b.shape));
@@ -64,11 +71,8 @@ Status infer_add(const CallMeta& c, TensorMeta* out) {
   }
   return made(c, shape, out);
 }
-TensorList add_product(const void* attrs, const Tensor& x, Tensor y) {
-  const auto& a = *static_cast<const AddmmAttrs*>(attrs);
-  if (a.alpha != 1) y = y * a.alpha;
-  if (a.beta == 0) return {y};
-  return {(a.beta == 1 ? x : x * a.beta) + y};
+TensorList add_product(const void* attrs, const Tensor& x, const Tensor& y) {
+  return {weighted_sum(*static_cast<const AddmmAttrs*>(attrs), x, y)};
 }
 TensorList compose_addmv(const void* attrs, In in) {
   return add_product(attrs, in[0], mv(in[1], in[2]));
@@ -93,7 +97,7 @@ double add_flops(const CallMeta& c) {
 
 Status infer_bilinear(const CallMeta& c, TensorMeta* out) {
   const TensorMeta &x = c.in(0), &y = c.in(1), &w = c.in(2);
-  RUTILE_RETURN_IF_ERROR(check_floats(c));
+  RUTILE_RETURN_IF_ERROR(check_numbers(c));
   if (w.rank() != 3) return value_error(cat("weight expects shape [k,m,n], got ", w.shape));
   if (x.rank() < 1 || x.rank() != y.rank() || x.shape.back() != w.dim(1) ||
       y.shape.back() != w.dim(2)) {

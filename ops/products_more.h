@@ -14,7 +14,7 @@ namespace rutile::ops {
 
 // beta x + alpha times: the matrix a times the vector b; the outer product of vectors a and b; the
 // sum of the products of two stacks of matrices. x broadcasts to the product; beta = 0 leaves it
-// out. Floats only.
+// out. No bool.
 extern RUTILE_API const OpDef kAddmv;
 RUTILE_API Tensor addmv(Arg x, Arg a, Arg b, AddmmAttrs attrs = {});
 extern RUTILE_API const OpDef kAddr;

@@ -246,11 +246,17 @@ GradResult grad_norm(GradCtx& c) {
   return {spread(over_root(c.grad(), c.out()), a.axes, a.keepdims, c.in_meta(0)) * c.in(0)};
 }
 
+Status infer_logsumexp(const CallMeta& c, TensorMeta* out) {
+  const auto& a = c.as<ReduceAttrs>();
+  const DType t = c.in(0).dtype;
+  uint32_t mask = 0;
+  return reduce_to(c, a.axes, a.keepdims, is_differentiable(t) ? t : DType::kF32, out, &mask);
+}
 GradResult grad_logsumexp(GradCtx& c) {
   const auto& a = c.attrs<ReduceAttrs>();
   const TensorMeta& m = c.in_meta(0);
   return {spread(c.grad(), a.axes, a.keepdims, m) *
-          exp(c.in(0) - spread(c.out(), a.axes, a.keepdims, m))};
+          conj(exp(c.in(0) - spread(c.out(), a.axes, a.keepdims, m)))};
 }
 
 // `scale` times the deviations from the mean.
@@ -296,15 +302,16 @@ TensorList compose_norm(const void* attrs, In in) {
 
 TensorList compose_logsumexp(const void* attrs, In in) {
   const auto& a = *static_cast<const ReduceAttrs*>(attrs);
-  const Tensor x = wide(in[0]);
+  const DType t = is_differentiable(in[0].dtype()) ? in[0].dtype() : DType::kF32;
+  const Tensor x = wide(cast(in[0], t));
   if (count(x.meta(), a.axes) == 0) {
-    return {cast(log(sum(x, {.axes = a.axes, .keepdims = a.keepdims})), in[0].dtype())};
+    return {cast(log(sum(x, {.axes = a.axes, .keepdims = a.keepdims})), t)};
   }
-  const Tensor top = max(x, {.axes = a.axes, .keepdims = true});
+  const Tensor top = max(real(x), {.axes = a.axes, .keepdims = true});
   const Tensor shift = where(isfinite(top), top, 0.0);
   const Tensor s = log(sum(exp(x - shift), {.axes = a.axes, .keepdims = true})) + shift;
   // The sum over the axes of size 1 only drops them.
-  return {cast(sum(s, {.axes = a.axes, .keepdims = a.keepdims}), in[0].dtype())};
+  return {cast(sum(s, {.axes = a.axes, .keepdims = a.keepdims}), t)};
 }
 
 Tensor variance(const Tensor& x, const VarAttrs& a) {
@@ -414,7 +421,7 @@ Tensor norm(Arg x, ReduceAttrs attrs) { return call1(kNorm, &attrs, {x.tensor}, 
 constinit const OpDef kLogSumExp = define({.name = "logsumexp",
                                            .inputs = {"x"},
                                            .attrs = attrs_of<ReduceAttrs>(),
-                                           .infer = infer_floats<ReduceAttrs>,
+                                           .infer = infer_logsumexp,
                                            .flops = flops_per_input<4>,
                                            .grad = grad_logsumexp,
                                            .saves = {"x", "y"},

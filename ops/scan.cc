@@ -63,7 +63,7 @@ Status infer_trapezoid(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& y = c.in(0);
   int axis = 0;
   RUTILE_RETURN_IF_ERROR(normalize_axis(c.as<TrapezoidAttrs>().axis, y.rank(), &axis));
-  if (!is_differentiable(y.dtype)) return type_error(cat("expects floats, got ", y.dtype));
+  if (y.dtype == DType::kBool) return type_error("expects numbers, got bool");
   if (c.has(1)) {
     const TensorMeta& x = c.in(1);
     bool fits = x.shape == Shape{y.dim(axis)} || x.rank() == y.rank();
@@ -82,7 +82,7 @@ Status infer_trapezoid(const CallMeta& c, TensorMeta* out) {
   for (int i = 0; i < y.rank(); ++i) {
     if (i != axis) shape.push_back(y.shape[i]);
   }
-  *out = TensorMeta(shape, y.dtype, y.device);
+  *out = TensorMeta(shape, is_differentiable(y.dtype) ? y.dtype : DType::kF32, y.device);
   return Status();
 }
 
@@ -138,15 +138,21 @@ TensorList compose_diff(const void* attrs, In in) {
   return {y};
 }
 
+// Integers as f32, f16 and bf16 too.
+Tensor of_floats(const Tensor& x) {
+  return wide(is_differentiable(x.dtype()) ? x : cast(x, DType::kF32));
+}
+
 }  // namespace
 
-Tensor trapezoid_areas(const Tensor& y, const Tensor& points, const TrapezoidAttrs& a) {
+Tensor trapezoid_areas(const Tensor& of, const Tensor& points, const TrapezoidAttrs& a) {
+  const Tensor y = of_floats(of);
   const int axis = static_cast<int>(a.axis < 0 ? a.axis + y.rank() : a.axis);
   const int64_t n = y.dim(axis);
   const Tensor pairs =
       slice_axis(y, axis, 1, kEnd) + slice_axis(y, axis, 0, std::max<int64_t>(n - 1, 0));
   if (points.defined()) {
-    Tensor d = diff(wide(points), {1, points.rank() == y.rank() ? axis : 0});
+    Tensor d = diff(of_floats(points), {1, points.rank() == y.rank() ? axis : 0});
     if (points.rank() != y.rank()) {
       Shape line = Shape::filled(y.rank(), 1);
       line[axis] = d.dim(0);
@@ -163,14 +169,15 @@ TensorList compose_trapezoid(const void* attrs, In in) {
   const auto& a = *static_cast<const TrapezoidAttrs*>(attrs);
   const int axis = static_cast<int>(a.axis < 0 ? a.axis + in[0].rank() : a.axis);
   const int64_t n = in[0].dim(axis);
+  const DType t = is_differentiable(in[0].dtype()) ? in[0].dtype() : DType::kF32;
   if (!operand(in, 1).defined() && n >= 2) {  // every point but the ends counts twice
-    const Tensor y = wide(in[0]);
+    const Tensor y = of_floats(in[0]);
     const Tensor ends = slice_axis(y, axis, 0, 1) + slice_axis(y, axis, n - 1, n);
     const Tensor inside = sum(slice_axis(y, axis, 1, n - 1), {.axes = {axis}});
-    return {cast((inside + squeeze(ends, {axis}) * 0.5) * a.dx, in[0].dtype())};
+    return {cast((inside + squeeze(ends, {axis}) * 0.5) * a.dx, t)};
   }
-  const Tensor areas = trapezoid_areas(wide(in[0]), operand(in, 1), a);
-  return {cast(sum(areas, {.axes = {a.axis}}), in[0].dtype())};
+  const Tensor areas = trapezoid_areas(in[0], operand(in, 1), a);
+  return {cast(sum(areas, {.axes = {a.axis}}), t)};
 }
 
 ValuesIndices pair(const OpDef& op, Arg x, int64_t axis) {

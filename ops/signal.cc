@@ -162,8 +162,9 @@ TensorList compose_istft(const void* attrs, In in) {
   const FftAttrs transform{.n = a.n_fft,
                            .norm = a.normalized ? FftNorm::kOrtho : FftNorm::kBackward};
   const Tensor turned = swapaxes(x, -2, -1);
-  Tensor cut = a.onesided ? irfft(turned, transform) : ifft(turned, transform);
-  if (!a.return_complex) cut = real(cut);
+  // A real signal is read from the first half, whatever the second one holds.
+  const Tensor half = a.onesided ? turned : slice_axis(turned, -1, 0, a.n_fft / 2 + 1);
+  const Tensor cut = a.return_complex ? ifft(turned, transform) : irfft(half, transform);
   const Tensor w = whole_window(a, operand(in, 1), real_dtype(x.dtype()));
   const int64_t whole = a.n_fft + hop * (pieces - 1), from = a.center ? a.n_fft / 2 : 0;
   const int64_t end = a.length >= 0 ? std::min(from + a.length, whole) : whole - from;

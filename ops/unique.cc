@@ -72,10 +72,9 @@ Status infer_bincount(const CallMeta& c, TensorMeta* out) {
     if (!(c.in(1).shape == x.shape)) {
       return value_error(cat("weights expects x's shape ", x.shape, ", got ", c.in(1).shape));
     }
-    if (!is_floating(c.in(1).dtype)) {
-      return type_error(cat("weights expects floats, got ", c.in(1).dtype));
-    }
-    dtype = c.in(1).dtype;
+    const DType w = c.in(1).dtype;
+    if (is_complex(w)) return type_error(cat("weights expects real numbers, got ", w));
+    dtype = is_floating(w) ? w : DType::kF64;
   }
   int64_t numel = 0;
   RUTILE_RETURN_IF_ERROR(checked_numel({length}, &numel));
@@ -92,7 +91,10 @@ Tensor counted(const Tensor& index, const Tensor& weights, int64_t length) {
 TensorList compose_bincount(const void* attrs, In in) {
   const int64_t length = static_cast<const BincountAttrs*>(attrs)->length, n = in[0].numel();
   const Tensor index = cast(reshape(in[0], {n}), DType::kI64), weights = operand(in, 1);
-  if (weights.defined()) return {counted(index, reshape(weights, {n}), length)};
+  if (weights.defined()) {
+    const DType t = is_floating(weights.dtype()) ? weights.dtype() : DType::kF64;
+    return {counted(index, cast(reshape(weights, {n}), t), length)};
+  }
   return {counted(index, broadcast_to(full({}, 1, DType::kI64), {n}), length)};
 }
 
@@ -126,7 +128,7 @@ TensorList compose_histc(const void* attrs, In in) {
     high = where(point, high + 1, high);
   }
   const Tensor inside = logical_and(greater_equal(x, low), less_equal(x, high));
-  const Tensor part = where(inside, (x - low) / (high - low) * static_cast<double>(a.bins), 0.0);
+  const Tensor part = where(inside, (x - low) * static_cast<double>(a.bins) / (high - low), 0.0);
   const Tensor bin = minimum(cast(part, DType::kI64), Scalar(a.bins - 1));
   return {cast(counted(bin, cast(inside, DType::kI64), a.bins), in[0].dtype())};
 }
@@ -217,7 +219,8 @@ constinit const OpDef kBincount = define({.name = "bincount",
 Tensor bincount(Arg x, const Tensor& weights, int64_t minlength) {
   int64_t largest = -1;
   if (x.tensor.numel() > 0) largest = max(x).item<int64_t>();
-  if (largest == std::numeric_limits<int64_t>::max()) {
+  constexpr int64_t kMost = int64_t{1} << 36;  // half a TiB of counts
+  if (largest >= kMost) {
     throw_error(ErrorCode::kValue, cat("[bincount] number ", largest, " is too large to count"));
   }
   const BincountAttrs a{std::max(largest + 1, std::max<int64_t>(minlength, 0))};

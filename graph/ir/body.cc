@@ -42,6 +42,10 @@ bool checks_values(const Node& n) {
   return any_node(n, [](const Node& m) { return m.op->checks_values; });
 }
 
+bool must_run(const Graph& g, const Node& n) {
+  return g.has_effects(n) || (n.phase == Phase::kForward && checks_values(n));
+}
+
 bool Graph::has_effects(const Node& n) const {
   return any_node(n, [](const Node& m) { return m.op->effects != kPure; });
 }

@@ -26,5 +26,8 @@ struct BodyOf {
 RUTILE_API std::vector<BodyOf> bodies_of(const Node& n);
 // Effects and value checks of a node, its bodies included.
 bool checks_values(const Node& n);
+// A node that stays where nobody reads its results: one with effects, or a check of values in the
+// forward phase, so that what raises eagerly raises compiled.
+bool must_run(const Graph& g, const Node& n);
 
 }  // namespace rutile::graph

@@ -7,6 +7,7 @@
 // Bits do not change.
 #include <algorithm>
 
+#include "rutile/graph/pass/inference.h"
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/rewriter.h"
 #include "rutile/ops/control.h"
@@ -53,7 +54,7 @@ class Canonicalizer {
   bool is_one(ValueId v) const {
     const Value& c = g_.values[v];
     return c.kind == ValueKind::kConstant && c.meta.numel() == 1 && !is_complex(c.meta.dtype) &&
-           c.constant.item() == 1.0;
+           !may_change(c.constant) && c.constant.item() == 1.0;
   }
   bool same_meta(ValueId a, ValueId b) const { return g_.meta(a) == g_.meta(b); }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: runs ops whose inputs are all constants (or that have none) once, at compile time.
 // Requires: nothing. Guarantees: no pure node is left whose inputs are constants, unless its result
-// would be larger than 1 MiB.
+// would be larger than 1 MiB or a constant lies in memory that others may write to.
+#include "rutile/graph/pass/inference.h"
 #include "rutile/graph/pass/pass.h"
 #include "rutile/graph/pass/rewriter.h"
 #include "rutile/ops/call.h"
@@ -20,7 +21,8 @@ Status constant_fold(Graph& g) {
     bool fold = !g.has_effects(n) && n.op->mutate_mask == 0 && !n.op->runs_bodies;
     std::vector<Tensor> in;
     for (ValueId v : n.inputs) {
-      fold = fold && (v == kNone || g.values[v].kind == ValueKind::kConstant);
+      fold = fold && (v == kNone || (g.values[v].kind == ValueKind::kConstant &&
+                                     !may_change(g.values[v].constant)));
       if (fold) in.push_back(v == kNone ? Tensor() : g.values[v].constant);
     }
     // A constant that is to be elsewhere is moved there once, whatever its size.

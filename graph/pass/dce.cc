@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: dead code elimination. Requires: nothing. Guarantees: every node left is used by an
-// output, a state, or has an effect.
+// output, a state, has an effect, or is a check of values in the forward phase: what raises eagerly
+// raises compiled, also where nobody reads the result.
 #include <algorithm>
 
+#include "rutile/graph/ir/body.h"
 #include "rutile/graph/pass/pass.h"
 
 namespace rutile::graph {
@@ -16,7 +18,7 @@ Status dce(Graph& g) {
     const Node& n = g.nodes[*it];
     const bool used =
         std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return live[v] != 0; });
-    if (!used && !g.has_effects(n)) continue;
+    if (!used && !must_run(g, n)) continue;
     for (ValueId v : n.inputs) {
       if (v != kNone) live[v] = 1;
     }

@@ -22,8 +22,8 @@ std::vector<char> read_inputs(const Graph& g, const std::vector<char>& wanted) {
   }
   for (auto it = g.order.rbegin(); it != g.order.rend(); ++it) {
     const Node& n = g.nodes[*it];
-    const bool used = g.has_effects(n) || std::any_of(n.outputs.begin(), n.outputs.end(),
-                                                      [&](ValueId v) { return live[v] != 0; });
+    const bool used = must_run(g, n) || std::any_of(n.outputs.begin(), n.outputs.end(),
+                                                    [&](ValueId v) { return live[v] != 0; });
     for (ValueId v : n.inputs) {
       if (used && v != kNone) live[v] = 1;
     }

@@ -55,10 +55,13 @@ struct Regions {
 // Calls f(offset of the pixel in its image's channel, weight) for what a bin is made of.
 template <class F>
 void for_bin(const RoiPlan& p, const RoiSide& y, const RoiSide& x, int64_t i, int64_t j, F&& f) {
-  const double each = 1 / static_cast<double>(std::max<int64_t>(y.samples * x.samples, 1));
-  for (int64_t a = 0; a < y.samples; ++a) {
+  if (y.samples == 0 || x.samples == 0) return;
+  const double each = 1 / (static_cast<double>(y.samples) * static_cast<double>(x.samples));
+  const RoiRange rows = roi_range(y, i, p.h), columns = roi_range(x, j, p.w);
+  for (int64_t a = rows.begin; a < rows.end; ++a) {
     const RoiPair v = roi_pair(y.at(i, a), p.h);
-    for (int64_t b = 0; b < x.samples; ++b) {
+    if (v.weight[0] == 0 && v.weight[1] == 0) continue;
+    for (int64_t b = columns.begin; b < columns.end; ++b) {
       const RoiPair u = roi_pair(x.at(j, b), p.w);
       for (int q = 0; q < 4; ++q) {
         const double weight = v.weight[q / 2] * u.weight[q % 2] * each;

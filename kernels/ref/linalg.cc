@@ -131,6 +131,10 @@ Fault cholesky(const Job<S>& job) {
   return {};
 }
 
+// LAPACK's measure: |re| + |im|.
+double pivot_size(double v) { return std::fabs(v); }
+double pivot_size(Complex v) { return std::fabs(v.real()) + std::fabs(v.imag()); }
+
 // Doolittle in place; row i changed places with exchanges[i].
 template <class S>
 std::vector<int64_t> factor(Dense<S>& a) {
@@ -139,7 +143,7 @@ std::vector<int64_t> factor(Dense<S>& a) {
   for (int64_t k = 0; k < steps; ++k) {
     int64_t best = k;
     for (int64_t i = k + 1; i < a.rows; ++i) {
-      if (std::abs(a(i, k)) > std::abs(a(best, k))) best = i;
+      if (pivot_size(a(i, k)) > pivot_size(a(best, k))) best = i;
     }
     exchanges.push_back(best);
     for (int64_t j = 0; j < a.cols; ++j) std::swap(a(k, j), a(best, j));

@@ -25,16 +25,20 @@ Status for_each_pixel(const A& a, const Elements& boxes, const Elements& images,
         roi_side(boxes.at({k, 1}), boxes.at({k, 3}), rows, a.scale, a.sampling_ratio, a.aligned);
     const RoiSide w =
         roi_side(boxes.at({k, 0}), boxes.at({k, 2}), cols, a.scale, a.sampling_ratio, a.aligned);
-    const double all = static_cast<double>(std::max<int64_t>(y.samples * w.samples, 1));
+    if (y.samples == 0 || w.samples == 0) continue;
+    const double all = static_cast<double>(y.samples) * static_cast<double>(w.samples);
     for (int64_t c = 0; c < x[1]; ++c) {
       for (int64_t i = 0; i < rows; ++i) {
         for (int64_t j = 0; j < cols; ++j) {
-          for (int64_t s = 0; s < y.samples * w.samples; ++s) {
-            const RoiPair v = roi_pair(y.at(i, s / w.samples), x[2]);
-            const RoiPair h = roi_pair(w.at(j, s % w.samples), x[3]);
-            for (int p = 0; p < 4; ++p) {
-              f(Dims{k, c, i, j}, Dims{image, c, v.pixel[p / 2], h.pixel[p % 2]},
-                v.weight[p / 2] * h.weight[p % 2] / all);
+          const RoiRange down = roi_range(y, i, x[2]), across = roi_range(w, j, x[3]);
+          for (int64_t s = down.begin; s < down.end; ++s) {
+            const RoiPair v = roi_pair(y.at(i, s), x[2]);
+            for (int64_t r = across.begin; r < across.end; ++r) {
+              const RoiPair h = roi_pair(w.at(j, r), x[3]);
+              for (int p = 0; p < 4; ++p) {
+                f(Dims{k, c, i, j}, Dims{image, c, v.pixel[p / 2], h.pixel[p % 2]},
+                  v.weight[p / 2] * h.weight[p % 2] / all);
+              }
             }
           }
         }

@@ -4,7 +4,7 @@
 import math
 
 import numpy as np
-from rutile import Tensor, ops
+from rutile import Tensor, mint, ops
 from rutile.ops import table as t
 from torch_names import ADAPTERS, Unmapped, number, pad, renamed, select
 
@@ -23,7 +23,7 @@ def filled(value):
     def call(x, size, *args, dtype=None, **_):
         size = size if isinstance(size, list | tuple) else (size, *args)
         v = args[0] if value is None else value
-        return t.full(shape=tuple(size), value=v, dtype=dtype or x.dtype)
+        return ops.full(tuple(size), v, dtype=dtype or x.dtype)
     return call
 
 
@@ -91,8 +91,23 @@ def istft(x, n_fft, hop_length=None, win_length=None, window=None, center=True, 
 
 
 def safe_softmax(x, dim, dtype=None):
-    y = t.softmax(x, axis=dim)
-    return t.where(t.all(t.isneginf(x), axes=(dim,), keepdims=True), number(0.0, x), y)
+    nothing = t.all(t.isneginf(x), axes=(dim,), keepdims=True)
+    return t.where(nothing, number(0.0, x), t.softmax(t.where(nothing, number(0.0, x), x), axis=dim))
+
+
+def sliced(x, dim=0, start=None, end=None, step=1):
+    return x[(slice(None),) * (dim % x.ndim) + (slice(start, end, step),)]
+
+
+def put_at(x, places, values, accumulate=False):
+    places = [ops.nonzero(p, as_tuple=True) if "bool" in str(p.dtype).lower() else (p,) for p in places]
+    return t.index_put(x, values, *(q for p in places for q in p), accumulate=bool(accumulate))
+
+
+def spaced(start, end, steps, *, dtype=None, **_):
+    if any(isinstance(v, Tensor) for v in (start, end)):
+        start, end = (v.asnumpy().item() if isinstance(v, Tensor) else v for v in (start, end))
+    return mint.linspace(start, end, steps, dtype=dtype)
 
 
 def upsample(mode):
@@ -106,7 +121,7 @@ def transform(name):
 
 
 def eye(n, m=None, dtype="float32", **_):
-    return t.eye(n=n, m=-1 if m is None else m, dtype=dtype)
+    return ops.eye(n, m, dtype)
 
 
 ADAPTERS |= {
@@ -119,7 +134,11 @@ ADAPTERS |= {
     "mH": lambda x: ops.conj(ops.swapaxes(x, -1, -2)), "H": lambda x: ops.conj(ops.swapaxes(x, 0, 1)) if x.ndim > 1 else ops.conj(x),
     "linalg.vecdot": lambda x, y, dim=-1: ops.vecdot(x, y, axis=dim), "dist": lambda x, y, p=2: t.vector_norm(x - y, ord=float(p)),
     "new_full": filled(None), "new_ones": filled(1), "new_zeros": filled(0), "scalar_tensor": lambda v, dtype="float64", **_: Tensor(v, dtype),
-    "item": lambda x: x, "broadcast_tensors": lambda *xs: [ops.broadcast_to(x, np.broadcast_shapes(*(v.shape for v in xs))) for x in xs],
+    "item": lambda x: x, "slice": sliced, "index_put": put_at, "linspace": spaced, "linspace.tensor_overload": spaced,
+    "linalg.pinv": lambda x, **k: ops.pinv(x, **k), "linalg.matrix_rank": lambda x, *a, **k: ops.matrix_rank(x, *a, **k),
+    "tensor_split": lambda x, n, dim=0: ops.tensor_split(x, n if isinstance(n, int) else n if not isinstance(n, Tensor) else n.asnumpy().tolist(), dim),
+    "full": lambda size, value, dtype=None, **_: ops.full(tuple(size), value, dtype=dtype), "full_like": lambda x, value, dtype=None, **_: ops.full(
+        x.shape, value, dtype=dtype or x.dtype), "broadcast_tensors": lambda *xs: [ops.broadcast_to(x, np.broadcast_shapes(*(v.shape for v in xs))) for x in xs],
     "linalg.cholesky_ex": with_infos(lambda x, upper=False: t.cholesky(x, upper=upper)), "linalg.inv_ex": with_infos(t.inverse),
     "linalg.lu_factor_ex": with_infos(lambda x, pivot=True: t.lu_factor(x) if pivot else unmapped("no pivots")),
     "linalg.solve_ex": lambda a, b, left=True, check_errors=False: [t.solve(a, b) if left else unmapped("from the right"), Tensor(np.zeros(a.shape[:-2], np.int32))],

@@ -103,7 +103,7 @@ def quantile(f):
 
 def unique(x, sorted=True, return_inverse=False, return_counts=False, dim=None, consecutive=False):
     if dim is not None:
-        rows = ops.movedim(x, dim, 0).reshape(x.shape[dim], -1)
+        rows = ops.movedim(x, dim, 0).reshape(x.shape[dim], math.prod(n for i, n in enumerate(x.shape) if i != dim % x.ndim))
         places, inverse, counts, n = t.unique_rows(rows, consecutive=consecutive)
         n = int(n)
         values = t.gather(x, t.slice(places, starts=(0,), ends=(n,)), axis=dim)
@@ -403,7 +403,7 @@ def svd(x, some=True, compute_uv=True):
     u, s, vh = t.svd(x, full_matrices=not some)
     if not compute_uv:
         raise Unmapped("compute_uv=False")
-    return u, s, ops.swapaxes(vh, -1, -2)
+    return u, s, ops.conj(ops.swapaxes(vh, -1, -2))
 
 
 def solve_triangular(a, b, *, upper, left=True, unitriangular=False):
@@ -468,7 +468,7 @@ ADAPTERS = {
     "__radd__": reversed_binary(t.add), "__rsub__": reversed_binary(t.sub), "__rmul__": reversed_binary(t.mul),
     "__rdiv__": reversed_binary(t.div), "__rpow__": reversed_binary(t.pow), "__rmod__": reversed_binary(t.remainder),
     "__ror__": reversed_binary(t.bitwise_or), "__rxor__": reversed_binary(t.bitwise_xor), "__rmatmul__": lambda x, y: t.matmul(y, x),
-    "clamp": clamped, "clamp_min": lambda x, v: clamped(x, min=v), "clamp_max": lambda x, v: clamped(x, max=v), "where": selected,
+    "clamp": clamped, "clamp_min": lambda x, v: clamped(x, min=v), "clamp_max": lambda x, v: clamped(x, max=v), "where": lambda x, cond, other: selected(cond, x, other),
     "positive": lambda x: x, "sgn": t.sign, "clone": lambda x, **_: t.contiguous(x), "isreal": lambda x: t.equal(x, x),
     "max": extremum(t.max, t.argmax, t.maximum), "min": extremum(t.min, t.argmin, t.minimum),
     "std": spread(t.std), "var": spread(t.var), "std_mean": spread(t.std, True), "var_mean": spread(t.var, True),
@@ -514,7 +514,7 @@ ADAPTERS = {
     "cdist": lambda x, y, p=2.0, compute_mode=None: t.cdist(x, y, p=p), "renorm": lambda x, p, dim, maxnorm: t.renorm(x, p=float(p), axis=dim, maxnorm=float(maxnorm)),
     "vdot": t.inner, "dist": lambda x, y, p=2: t.vector_norm(x - y, ord=float(p)), "mvlgamma": lambda x, p: t.mvlgamma(x, p=p),
     "special.multigammaln": lambda x, p: t.mvlgamma(x, p=p),
-    "svd": svd, "norm": norm, "linalg.norm": norm, "linalg.matrix_norm": matrix_norm, "lu": pivoted(t.lu_factor), "linalg.lu": pivoted(t.lu),
+    "svd": svd, "norm": norm, "linalg.norm": lambda x, *a, **k: ops.norm(x, *a, **k), "linalg.matrix_norm": matrix_norm, "lu": pivoted(t.lu_factor), "linalg.lu": pivoted(t.lu),
     "linalg.lu_factor": pivoted(t.lu_factor), "linalg.solve_triangular": solve_triangular, "linalg.inv": t.inverse, "linalg.svdvals": t.svdvals,
     "linalg.lu_solve": lu_solve, "lu_solve": lambda b, lu, pivots: t.lu_solve(lu, pivots, b), "pinverse": renamed(t.pinv, ("rcond",), rcond="rtol"),
     "linalg.eigh": renamed(lambda x, UPLO="L": t.eigh(x, upper=UPLO.upper() == "U")), "linalg.lstsq": lambda a, b, driver=None: t.lstsq(a, b),

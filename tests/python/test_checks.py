@@ -75,3 +75,44 @@ def test_compositions_are_compiled_for_a_device(f):
     a = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
     there = Tensor(a).move_to("FAKE")
     np.testing.assert_allclose(rutile.jit(f)(there).asnumpy(), f(Tensor(a)).asnumpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_check_whose_result_nobody_reads_raises_compiled_as_eagerly():
+    x, at = Tensor(np.arange(4.0)), Tensor(np.array([7]))
+
+    def f(x, at):
+        ops.gather(x, at, 0)
+        return ops.sum(x * 2)
+
+    for g in (f, rutile.jit(f), rutile.grad(f), rutile.jit(rutile.grad(f))):
+        with pytest.raises(IndexError, match="index 7"):
+            g(x, at)
+
+
+def test_numbers_too_large_to_count():
+    for large in (2**40, 2**63 - 1):
+        with pytest.raises(ValueError, match=f"number {large} is too large to count"):
+            ops.bincount(Tensor(np.array([large], np.int64)))
+
+
+def test_constants_in_the_memory_of_numpy():
+    array = np.ones(3, np.float32)
+    one, captured = np.ones(1, np.float32), rutile.from_numpy(array)
+    scalar, x = rutile.from_numpy(one), Tensor(np.zeros(3, np.float32))
+    f = rutile.jit(lambda x: (x + (captured * 2 + 1)) * scalar)
+    assert f(x).asnumpy().tolist() == [3, 3, 3]
+    array[0], one[0] = 5, 2
+    assert f(x).asnumpy().tolist() == [22, 6, 6]
+
+
+def test_regions_that_are_none_endless_or_far_too_large():
+    x = Tensor(np.random.default_rng(0).normal(size=(1, 2, 5, 5)).astype(np.float32))
+    boxes = np.array([[-1e6, -2e5, 3e6, 1e6], [0, 0, np.inf, 4], [np.nan, 1, 2, 3], [1e300, 2, 3, 1e301], [-1e300, -1e18, 1e300, 1e18]])
+    image = Tensor(np.zeros(5, np.int64))
+    y = ops.table.roi_align(x, Tensor(boxes), image, output_size=(2, 2)).asnumpy()
+    assert np.isfinite(y).all() and np.abs(y).max() < 1e-3
+    rois = Tensor(np.concatenate([np.zeros((5, 1)), boxes], 1).astype(np.float32))
+    for mode in (0, 1):
+        assert np.isfinite(ops.ROIAlign(2, 2, 1.0, 2, mode)(x, rois).asnumpy()).all()
+    with pytest.raises(IndexError, match="image 3"):
+        ops.table.roi_align(x, Tensor(boxes[:1]), Tensor([3]), output_size=(2, 2))

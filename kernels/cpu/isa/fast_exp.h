@@ -57,7 +57,8 @@ RUTILE_FN float expm1_f32(float x) {
   const int32_t k = static_cast<int32_t>(n);
   const float s = pow2(k - (k > 127));  // 2^128 does not exist
   const float small = fma(p, s, s - 1.0f);
-  return k > 127 ? (p + 1.0f) * s * 2.0f : small;
+  const float e = k > 127 ? (p + 1.0f) * s * 2.0f : small;
+  return x == 0.0f ? x : e;  // -0 stays
 }
 
 // log(m 2^e) for m in [sqrt(1/2), sqrt(2)), from f = m - 1.

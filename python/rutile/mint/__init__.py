@@ -8,6 +8,7 @@
 
 import builtins as _b
 import inspect as _inspect
+import math as _math
 
 from rutile import _rutile
 from rutile import ops as _ops
@@ -21,12 +22,12 @@ _errors = _rutile.errors
 _SAME = """
 abs absolute acos acosh addbmm addcdiv addcmul addmm addmv all allclose amax amin any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax asin
 asinh atan atan2 atanh baddbmm bincount bitwise_and bitwise_not bitwise_or bitwise_xor bmm broadcast_to ceil chunk clamp clip concat cos cosh cross cummax
-cumprod cumsum deepcopy diff div divide dot einsum eq equal erf erfc erfinv exp exp2 expm1 eye flip float_power floor floor_divide fmod frac full full_like gcd ge
-greater greater_equal gt histc index_select inverse isclose isfinite isinf isnan isneginf le less less_equal lerp log log10 log1p log2 logaddexp logaddexp2
+cumprod cumsum deepcopy div divide dot einsum eq equal erf erfc erfinv exp exp2 expm1 eye float_power floor floor_divide fmod frac full full_like gcd ge
+greater greater_equal gt histc inverse isclose isfinite isinf isnan isneginf le less less_equal lerp log log10 log1p log2 logaddexp logaddexp2
 logical_and logical_not logical_or logical_xor logsumexp lt masked_select matmul maximum mean meshgrid minimum mm mul mv nan_to_num nansum narrow ne neg negative
-nonzero not_equal ones ones_like outer permute pow prod ravel reciprocal remainder reshape roll rsqrt scatter_add searchsorted sigmoid
-sign sin sinc sinh split sqrt square squeeze stack swapaxes t tan tanh tile topk tril triu trunc unbind unique_consecutive unsqueeze where xlogy zeros
-zeros_like conv2d kthvalue round softmax real imag polar cdist
+not_equal ones ones_like outer permute pow prod ravel reciprocal remainder reshape roll rsqrt searchsorted sigmoid
+sign sin sinc sinh split sqrt square stack swapaxes t tan tanh tile topk tril triu trunc unbind unique_consecutive unsqueeze where xlogy zeros
+zeros_like conv2d kthvalue round softmax real imag polar
 """.split()
 _TWINS = {"dim": ("axis", "dims", "axes"), "keepdim": ("keepdims", "keep_dims"), "dims": ("axis", "dim"), "correction": ("ddof",), "size": ("shape",),
           "other": ("y", "vec2", "input2"), "input": ("x", "input_x"), "tensors": ("inputs",)}
@@ -61,9 +62,17 @@ def arange(start=0, end=None, step=1, *, dtype=None):
 
 
 def linspace(start, end, steps, *, dtype=None):
-    """`steps` numbers from start to end."""
-    y = _ops.linspace(start, end, steps)
-    return y if dtype is None else y.cast(dtype)
+    """`steps` numbers from start to end; of integers rounded towards 0."""
+    if isinstance(start, Tensor) or isinstance(end, Tensor):
+        y = _ops.linspace(start, end, steps)
+        return y if dtype is None else y.cast(dtype)
+    kind = str(dtype or "float32").lower()
+    made = kind if "float" in kind else "float64"
+    if isinstance(start, _b.complex) or isinstance(end, _b.complex) or "complex" in kind:
+        part = _table.linspace(0.0, 1.0, steps, "float64")
+        y = part * (_b.complex(end) - _b.complex(start)) + _b.complex(start)
+        return y.cast(dtype or "complex64")
+    return _table.linspace(float(start), float(end), steps, made).cast(dtype or "float32")
 
 
 def flatten(input, start_dim=0, end_dim=-1):
@@ -132,7 +141,7 @@ def argsort(input, dim=-1, descending=False, stable=False):
     return _table.sort(input, dim, _b.bool(descending))[1]
 
 
-def sort(input, *, dim=-1, descending=False, stable=False):
+def sort(input, dim=-1, descending=False, *, stable=False):
     """(sorted values, their places); equal elements keep their order."""
     return tuple(_table.sort(input, dim, _b.bool(descending)))
 
@@ -147,29 +156,50 @@ def median(input, dim=None, keepdim=False):
     return _ops.median(input.reshape(-1), 0)[0] if dim is None else _ops.median(input, dim, keepdim)
 
 
-def std(input, dim=None, *, correction=1, keepdim=False):
-    """The standard deviation over dimensions, divided by n - correction."""
-    return _ops.std(input, dim, correction, keepdim)
+def _spread(root):
+    def function(input, dim=None, unbiased=None, keepdim=False, *, correction=1):
+        if isinstance(dim, _b.bool):
+            dim, unbiased = None, dim
+        correction = 1 if correction is None else correction
+        correction = correction if unbiased is None else int(unbiased)
+        axes = () if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+        whole = correction == int(correction)
+        a = {"axes": axes, "keepdims": _b.bool(keepdim), "correction": int(correction) if whole else 0}
+        y = (_table.std if root and whole else _table.var)(input, **a)
+        if not whole:
+            n = _math.prod(input.shape[d] for d in axes or range(input.ndim))
+            left = n - correction
+            y = y * (n / left if left > 0 else _math.inf)
+        return _table.sqrt(y) if root and not whole else y
+
+    function.__name__ = function.__qualname__ = "std" if root else "var"
+    function.__doc__ = f"The {'standard deviation' if root else 'variance'} over dimensions (None: all), divided by n - correction."
+    return function
 
 
-def var(input, dim=None, *, correction=1, keepdim=False):
-    """The variance over dimensions, divided by n - correction."""
-    return _ops.var(input, dim, correction, keepdim)
+std, var = _spread(True), _spread(False)
 
 
-def std_mean(input, dim=None, *, correction=1, keepdim=False):
+def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=1):
     """(standard deviation, mean)"""
-    return std(input, dim, correction=correction, keepdim=keepdim), globals()["mean"](input, dim, keepdim)
+    return std(input, dim, unbiased, keepdim, correction=correction), _mean_over(input, dim, keepdim)
 
 
-def var_mean(input, dim=None, *, correction=1, keepdim=False):
+def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=1):
     """(variance, mean)"""
-    return var(input, dim, correction=correction, keepdim=keepdim), globals()["mean"](input, dim, keepdim)
+    return var(input, dim, unbiased, keepdim, correction=correction), _mean_over(input, dim, keepdim)
+
+
+def _mean_over(input, dim, keepdim):
+    dim = None if isinstance(dim, _b.bool) else dim
+    return _table.mean(input, () if dim is None else (dim,) if isinstance(dim, int) else tuple(dim), _b.bool(keepdim))
 
 
 def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None):
     """The p-norm over dimensions (None: of all elements)."""
     x = input if dtype is None else input.cast(dtype)
+    if p == "nuc":
+        return _ops.matrix_norm(x, "nuc", (0, 1) if dim is None else tuple(dim), keepdim)
     return _table.vector_norm(x, 2.0 if p == "fro" else float(p), () if dim is None else (dim,) if isinstance(dim, int) else tuple(dim), _b.bool(keepdim))
 
 
@@ -178,14 +208,72 @@ def gather(input, dim, index):
     return _ops.gather_elements(input, dim, index)
 
 
-def scatter(input, dim, index, src):
-    """src put along a dimension at the places of index."""
-    return _ops.scatter(input, dim, index, src)
+def scatter(input, dim, index, src=None, *, value=None, reduce=None):
+    """src (or value) put along a dimension at the places of index; reduce "add" or "multiply": joined with what is there."""
+    src = value if src is None else src
+    if reduce is None:
+        return _ops.scatter(input, dim, index, src)
+    if reduce not in ("add", "multiply"):
+        raise _errors.ValueError(f'scatter: reduce is "add" or "multiply", got {reduce!r}')
+    src = src if isinstance(src, Tensor) else _ops.full(index.shape, src, dtype=input.dtype)
+    return _table.scatter(input, index, _leading(src, index.shape), axis=dim, reduce="add" if reduce == "add" else "mul")
+
+
+def _leading(x, shape):
+    """The part of x at its beginning."""
+    return x if tuple(x.shape) == tuple(shape) else x[tuple(slice(0, n) for n in shape)]
+
+
+def scatter_add(input, dim, index, src):
+    """input with src added along a dimension at the places of index."""
+    return _table.scatter_add(input, index, _leading(src, index.shape), axis=dim)
+
+
+def index_select(input, dim, index):
+    """The slices along a dimension that indices name."""
+    y = _ops.index_select(input.reshape(1) if input.ndim == 0 else input, dim, index.reshape(-1))
+    return y.reshape(()) if input.ndim == 0 else y
+
+
+def nonzero(input, *, as_tuple=False):
+    """The places of what is not zero, [n, dimensions]; as_tuple: one tensor for each dimension."""
+    return _ops.nonzero(input.reshape(1) if input.ndim == 0 and as_tuple else input, as_tuple)
+
+
+def squeeze(input, dim=()):
+    """Without the dimensions of size 1: all (), or those of them that are named."""
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    for d in dims:
+        if not -_b.max(input.ndim, 1) <= d < _b.max(input.ndim, 1):
+            raise _errors.ValueError(f"squeeze: dim {d} is out of range for {input.ndim} dimensions")
+    drop = {d % _b.max(input.ndim, 1) for d in dims} if dims else set(range(input.ndim))
+    return input.reshape(tuple(n for i, n in enumerate(input.shape) if i not in drop or n != 1))
+
+
+def flip(input, dims):
+    """Reversed along dimensions; along none it is the input."""
+    dims = (dims,) if isinstance(dims, int) else tuple(dims)
+    return _ops.flip(input, dims) if dims else input
+
+
+def diff(input, n=1, dim=-1, prepend=None, append=None):
+    """Differences of neighbours along a dimension, n times; n = 0 is the input alone."""
+    return input if n == 0 else _ops.diff(input, n, dim, prepend, append)
+
+
+def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
+    """The p-norm distances of all rows of x1 and x2, however they are computed best."""
+    return _ops.cdist(x1, x2, p)
 
 
 def index_add(input, dim, index, source, *, alpha=1):
     """input with source added to the slices of index along a dimension."""
-    return _ops.index_add(input, index, source if alpha == 1 else source * alpha, dim)
+    source = source if alpha == 1 else source * alpha
+    if input.ndim == 0:
+        return index_add(input.reshape(1), 0, index.reshape(-1), source.reshape(-1)).reshape(())
+    if index.ndim == 0:
+        index, source = index.reshape(1), source.reshape(tuple(1 if d == dim % input.ndim else n for d, n in enumerate(input.shape)))
+    return _ops.index_add(input, index, source, dim)
 
 
 def select(input, dim, index):
@@ -200,7 +288,7 @@ def take(input, index):
 
 def transpose(input, dim0, dim1):
     """Two dimensions exchanged."""
-    return _ops.swapaxes(input, dim0, dim1)
+    return input if input.ndim == 0 and {dim0, dim1} <= {0, -1} else _ops.swapaxes(input, dim0, dim1)
 
 
 def count_nonzero(input, dim=None):
@@ -250,9 +338,20 @@ def cumsum(input, dim, dtype=None):
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements in order, where each stands, and how often each comes."""
     if dim is not None:
-        raise _errors.UnsupportedError("unique: dim is not supported")
+        return _unique_slices(input, dim, return_inverse, return_counts)
     out = _ops.unique(input, return_inverse=_b.bool(return_inverse), return_counts=return_counts)
     return (out[0], out[1].reshape(input.shape), *out[2:]) if return_inverse else out
+
+
+def _unique_slices(input, dim, return_inverse, return_counts):
+    rows = _ops.movedim(input, dim, 0)
+    width = _math.prod(rows.shape[1:])
+    if width == 0 and rows.shape[0] != 0:
+        raise _errors.ValueError(f"unique: slices of dimension {dim} of {input.shape} hold no elements")
+    places, inverse, counts, n = _table.unique_rows(rows.reshape(rows.shape[0], width))
+    values = _table.gather(input, places[:int(n)], axis=dim)
+    kept = [values] + [inverse] * _b.bool(return_inverse) + [counts[:int(n)]] * _b.bool(return_counts)
+    return kept[0] if len(kept) == 1 else tuple(kept)
 
 
 def bernoulli(input, *, generator=None):

@@ -164,34 +164,12 @@ def _bilinear(p, x, size):
 
 def _roi_align(p, features, rois):
     """Means of samples in the bins of regions (Mask R-CNN): rois [n, 5] of (image, x0, y0, x1, y1)."""
-    n, c, h, w = features.shape
-    rows, cols, scale = p.pooled_height, p.pooled_width, p.spatial_scale
-    import numpy as np
-    r = rois.asnumpy().astype(np.float64)
-    x0, y0 = r[:, 1] * scale, r[:, 2] * scale
-    x1, y1 = (r[:, 3] + p.roi_end_mode) * scale, (r[:, 4] + p.roi_end_mode) * scale
-    width, height = np.maximum(x1 - x0, 1.0 if p.roi_end_mode == 0 else 0.0), np.maximum(y1 - y0, 1.0 if p.roi_end_mode == 0 else 0.0)
-    flat = _table.transpose(features, (0, 2, 3, 1)).reshape(n * h * w, c)
-    out = []
-    for k in range(len(r)):
-        bh, bw = height[k] / rows, width[k] / cols
-        gh = p.sample_num if p.sample_num > 0 else max(int(_math.ceil(bh)), 1)
-        gw = p.sample_num if p.sample_num > 0 else max(int(_math.ceil(bw)), 1)
-        y = y0[k] + (np.arange(rows * gh) + 0.5) * bh / gh
-        x = x0[k] + (np.arange(cols * gw) + 0.5) * bw / gw
-        total = 0
-        inside = ((y >= -1) & (y <= h))[:, None] & ((x >= -1) & (x <= w))
-        y, x = np.clip(y, 0, h - 1), np.clip(x, 0, w - 1)
-        top, left = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
-        fy, fx = y - top, x - left
-        for dy, wy in ((0, 1 - fy), (1, fy)):
-            for dx, wx in ((0, 1 - fx), (1, fx)):
-                place = int(r[k, 0]) * h * w + np.minimum(top + dy, h - 1)[:, None] * w + np.minimum(left + dx, w - 1)
-                weight = (wy[:, None] * wx * inside)[..., None].astype(np.float32)
-                total = total + _table.gather(flat, Tensor(place), axis=0) * Tensor(weight).cast(features.dtype)
-        means = _table.mean(total.reshape(rows, gh, cols, gw, c), (1, 3))
-        out.append(_table.transpose(means, (2, 0, 1)).reshape(1, c, rows, cols))
-    return _table.concat(out, axis=0) if out else _table.full((0, c, rows, cols), 0, features.dtype)
+    boxes = rois.cast("float64")
+    # Without the half pixel and the least size of 1, which roi_end_mode 1 does not have.
+    shift = 0.5 / p.spatial_scale if p.roi_end_mode else 0.0
+    edges = boxes[:, 1:] + Tensor([shift, shift, shift + p.roi_end_mode, shift + p.roi_end_mode], "float64")
+    return _table.roi_align(features, edges, boxes[:, 0].cast("int64"), output_size=(p.pooled_height, p.pooled_width), scale=p.spatial_scale,
+                            sampling_ratio=p.sample_num, aligned=bool(p.roi_end_mode))
 
 
 # ---- Matrices

@@ -39,7 +39,8 @@ RUTILE_SAMPLES(logsigmoid) {
 }
 RUTILE_SAMPLES(tanhshrink) {
   s.unary(kFloats);
-  float_errors(s);
+  s.add({in({3, 5})}).dtypes(kComplexes);
+  s.add({in({7}).as(DType::kI32)}).name("integers");
 }
 RUTILE_SAMPLES(celu) {
   s.unary(kFloats, away_from({0}), CeluAttrs{1.3});
@@ -63,7 +64,8 @@ RUTILE_SAMPLES(softshrink) {
 }
 RUTILE_SAMPLES(hardshrink) {
   s.unary(kFloats, away_from({-0.7, 0.7}), ShrinkAttrs{0.7}).no_second_order(kPiecewise);
-  s.error({in({2})}, ShrinkAttrs{-1}, kValue, "lambd >= 0");
+  s.add({in({7})}, ShrinkAttrs{-1}).name("nothing is near").no_second_order(kPiecewise);
+  s.error({in({2})}, ShrinkAttrs{std::nan("")}, kValue, "lambd >= 0");
 }
 RUTILE_SAMPLES(prelu) {
   for (const int64_t c : {1, 6, 37}) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/distance.h"
 
+#include <cmath>
 #include <limits>
 
 #include "rutile/tests/ops/samples/sample.h"
@@ -26,7 +27,11 @@ RUTILE_SAMPLES(normalize) {
   s.add({in({3, 5}).transposed()}, NormalizeAttrs{2, 0});
   s.add({in({3, 5}).values({0})}, NormalizeAttrs{2, -1}).no_gradient("a norm has no slope at 0");
   s.error({in({3})}, ErrorCode::kIndex, "axis");
-  s.error({in({3, 5})}, NormalizeAttrs{-1.0}, ErrorCode::kValue, "p must be 0 or more");
+  for (const double p : {-1.0, -2.5}) {
+    s.add({in({3, 5}).distinct(0.3, 2.9)}, NormalizeAttrs{p}).tolerance(DType::kF32, 1e-4);
+  }
+  s.add({in({3, 5})}, NormalizeAttrs{}).dtypes(kComplexes).tolerance(DType::kC64, 1e-4);
+  s.error({in({3, 5})}, NormalizeAttrs{std::nan("")}, ErrorCode::kValue, "p must be a number");
   s.error({in({3, 5}).as(DType::kI32)}, ErrorCode::kType, "floating point");
 }
 
@@ -54,8 +59,10 @@ RUTILE_SAMPLES(pairwise_distance) {
   s.add({in({3, 0}), in({3, 0})}, PairwiseDistanceAttrs{});
   s.error({in({}), in({})}, ErrorCode::kIndex, "axis");
   s.error({in({3, 4}), in({3, 5})}, ErrorCode::kValue, "broadcast");
-  s.error({in({3, 5}), in({3, 5})}, PairwiseDistanceAttrs{-2}, ErrorCode::kValue,
-          "p must be 0 or more");
+  s.add({in({3, 5}).distinct(), in({3, 5}).distinct(-1.7, 1.9)}, PairwiseDistanceAttrs{-2});
+  s.add({in({3, 5}), in({3, 5})}, PairwiseDistanceAttrs{}).dtypes(kComplexes);
+  s.error({in({3, 5}), in({3, 5})}, PairwiseDistanceAttrs{std::nan("")}, ErrorCode::kValue,
+          "p must be a number");
 }
 
 }  // namespace rutile::samples

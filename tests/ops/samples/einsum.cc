@@ -114,8 +114,10 @@ RUTILE_SAMPLES(addmm) {
   s.error({in({3, 5}), in({3, 4}), in({3, 5})}, AddmmAttrs{}, kValue, "inner sizes");
   s.error({in({2, 5}), in({3, 4}), in({4, 5})}, AddmmAttrs{}, kValue, "does not fit");
   s.error({in({5}), in({4}), in({4, 5})}, AddmmAttrs{}, kValue, "rank 2");
+  s.add({in({5}).ints(-9, 9), in({3, 4}).ints(-9, 9), in({4, 5}).ints(-9, 9)}, AddmmAttrs{3, -2})
+      .dtypes({DType::kI32, DType::kI64});
   s.error({in({5}).as(DType::kI32), in({3, 4}).as(DType::kI32), in({4, 5}).as(DType::kI32)},
-          AddmmAttrs{}, kType, "floats");
+          AddmmAttrs{0.5, 1}, kType, "by integers");
 }
 RUTILE_SAMPLES(baddbmm) {
   s.add({in({2, 3, 5}), in({2, 3, 4}), in({2, 4, 5})}, AddmmAttrs{0.5, 2}).dtypes(kComplexes);

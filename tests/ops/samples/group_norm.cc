@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/group_norm.h"
 
+#include <cmath>
+
 #include "rutile/tests/ops/samples/sample.h"
 
 namespace rutile::samples {
@@ -57,7 +59,7 @@ RUTILE_SAMPLES(group_norm) {
   s.error({in({5})}, GroupNormAttrs{}, ErrorCode::kValue, "[n,c,...]");
   s.error({in({5, 6})}, GroupNormAttrs{4}, ErrorCode::kValue, "does not divide 6 channels");
   s.error({in({5, 6})}, GroupNormAttrs{0}, ErrorCode::kValue, "num_groups must be positive");
-  s.error({in({5, 6})}, GroupNormAttrs{2, -1.0}, ErrorCode::kValue, "eps");
+  s.error({in({5, 6})}, GroupNormAttrs{2, std::nan("")}, ErrorCode::kValue, "eps");
   s.error({in({5, 6}), in({5})}, GroupNormAttrs{2}, ErrorCode::kValue, "weight expects shape [6]");
   s.error({in({5, 6}).as(DType::kI32)}, GroupNormAttrs{2}, ErrorCode::kType, "floating");
   s.error({in({5, 6}), in({6}).as(DType::kF64)}, GroupNormAttrs{2}, ErrorCode::kType,
@@ -89,7 +91,7 @@ RUTILE_SAMPLES(instance_norm) {
   add(s, {in({2, 6, 3, 4}).channels_last()}, InstanceNormAttrs{0.1}, kFloats);
   s.error({in({5})}, InstanceNormAttrs{}, ErrorCode::kValue, "[n,c,...]");
   s.error({in({5, 6, 2}), in({5})}, InstanceNormAttrs{}, ErrorCode::kValue, "weight expects");
-  s.error({in({5, 6, 2})}, InstanceNormAttrs{-1}, ErrorCode::kValue, "eps");
+  s.error({in({5, 6, 2})}, InstanceNormAttrs{std::nan("")}, ErrorCode::kValue, "eps");
 }
 
 RUTILE_SAMPLES(local_response_norm) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/layer_norm.h"
 
+#include <cmath>
+
 #include "rutile/tests/ops/samples/sample.h"
 
 namespace rutile::samples {
@@ -60,7 +62,7 @@ RUTILE_SAMPLES(layer_norm) {
   s.error({in({5, 7}), in({7}), in({8})}, LayerNormAttrs{}, ErrorCode::kValue, "bias expects");
   s.error({in({5, 7})}, LayerNormAttrs{3}, ErrorCode::kValue, "axes expects 1 to 2");
   s.error({in({5, 7})}, LayerNormAttrs{0}, ErrorCode::kValue, "axes expects 1 to 2");
-  s.error({in({5, 7})}, LayerNormAttrs{1, -1.0}, ErrorCode::kValue, "eps");
+  s.error({in({5, 7})}, LayerNormAttrs{1, std::nan("")}, ErrorCode::kValue, "eps");
   s.error({in({5, 7}).as(DType::kI32)}, LayerNormAttrs{}, ErrorCode::kType, "floating");
   s.error({in({5, 7}), in({7}).as(DType::kF64)}, LayerNormAttrs{}, ErrorCode::kType,
           "weight expects f32");

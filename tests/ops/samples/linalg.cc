@@ -100,6 +100,8 @@ RUTILE_SAMPLES(cholesky) {
   s.error({in({2, 2}).values({NAN})}, kValue, "not positive definite");
 }
 RUTILE_SAMPLES(lu_factor) {
+  // The first pivot is 3 + 3i, not 5: |re| + |im| counts.
+  s.add({in({2, 2}).filled(values({5, 0, 1, 0, 3, 3, 1, 1}))}).dtypes({DType::kC128});
   for (const Shape& shape : {Shape{2, 4, 4}, Shape{2, 5, 3}, Shape{2, 3, 5}}) {
     complexes(s.add({in(shape).filled(complex_regular(shape[1], shape[2], 2))}));
   }
@@ -489,6 +491,7 @@ RUTILE_SAMPLES(multi_dot) {
       .tolerance(DType::kF16, 6e-3);
   s.add({in({5}), in({5, 2}), in({2})}).name("vectors at the ends");
   s.add({in({3, 5}), in({5, 2})}).name("two");
+  s.add({in({3, 5}).ints(-9, 9), in({5, 2}).ints(-9, 9)}).dtypes({DType::kI64}).name("integers");
   s.add({in({3, 0}), in({0, 2}), in({2, 2})}).name("empty");
   s.error({in({3, 5})}, kValue, "two matrices");
   s.error({in({3, 5}), in({4, 2})}, kValue, "do not chain");

@@ -71,7 +71,8 @@ RUTILE_SAMPLES(put) {
   s.add({in({3}), index_in({0}, 0, 1), in({0})}, PutAttrs{}).name("nothing");
   s.error({in({3}), index_in({2}, 3, 4), in({2})}, PutAttrs{}, kIndex, "index 3");
   s.error({in({3}), index_in({2}, 0, 3), in({3})}, PutAttrs{}, kValue, "src expects 2");
-  s.error({bool_in({3}), index_in({2}, 0, 3), bool_in({2})}, PutAttrs{true}, kType, "real");
+  s.add({in({3, 4}), index_in({6}, 0, 12), in({2, 3})}, PutAttrs{true}).dtypes(kComplexes);
+  s.error({bool_in({3}), index_in({2}, 0, 3), bool_in({2})}, PutAttrs{true}, kType, "numbers");
 }
 
 RUTILE_SAMPLES(select_scatter) {

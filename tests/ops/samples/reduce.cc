@@ -203,7 +203,8 @@ RUTILE_SAMPLES(logsumexp) {
       .dtypes({DType::kF32, DType::kF64})
       .name("far out")
       .no_gradient("infinite values");
-  s.error({in({2}).as(DType::kI32)}, ReduceAttrs{}, ErrorCode::kType, "floats");
+  s.add({in({3, 5})}, ReduceAttrs{{1}}).dtypes(kComplexes);
+  s.add({in({3, 5}).ints(-5, 9).as(DType::kI32)}, ReduceAttrs{{0}}).name("integers");
 }
 
 template <int kCorrection>

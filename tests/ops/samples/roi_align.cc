@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/roi_align.h"
 
+#include <limits>
+
 #include "rutile/tests/ops/samples/sample.h"
 
 namespace rutile::samples {
@@ -31,6 +33,21 @@ RUTILE_SAMPLES(roi_align) {
         RoiAlignAttrs{3})
       .no_second_order("the op is linear");
   s.add({in({2, 150, 5, 5}), box, of}, RoiAlignAttrs{2}).no_second_order("the op is linear");
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  const Input wild =
+      in({6, 4}).as(DType::kF64).constant().values({-1e6,  -2e5, 3e6,    1e6,   0,     0,
+                                                    kInf,  4,    kNan,   1,     2,     3,
+                                                    1e300, 2,    3,      1e301, 4,     4,
+                                                    1,     1,    -1e300, -1e18, 1e300, 1e18});
+  for (const bool aligned : {false, true}) {
+    for (const int64_t ratio : {0, 2}) {
+      s.add({in({1, 2, 5, 5}), wild, in({6}).as(DType::kI64).values({0, 0, 0, 0, 0, 0})},
+            RoiAlignAttrs{{2, 3}, 1.0, ratio, aligned})
+          .no_second_order("the op is linear")
+          .name("boxes that are none, endless or far too large");
+    }
+  }
   s.add({in({1, 2, 5, 5}), in({0, 4}).as(DType::kF32).constant(), in({0}).as(DType::kI64)},
         RoiAlignAttrs{2})
       .name("no box");

@@ -41,6 +41,7 @@ RUTILE_SAMPLES(masked_select) {
 RUTILE_SAMPLES(bincount) {
   s.add({in({4, 9}).ints(0, 6)}, BincountAttrs{6}).dtypes(kInts);
   s.add({index_in({30}, 0, 6), in({30})}, BincountAttrs{8}).dtypes(kFloats);
+  s.add({index_in({30}, 0, 6), in({30}).ints(-4, 9).as(DType::kI32)}, BincountAttrs{8});
   s.add({index_in({0}, 0, 6)}, BincountAttrs{3}).name("empty");
   s.add({index_in({0}, 0, 6)}, BincountAttrs{0}).name("nothing");
   s.error({in({2}).as(DType::kI64).values({0, 3})}, BincountAttrs{3}, kIndex, "index 3 at [1]");
@@ -132,15 +133,16 @@ RUTILE_SAMPLES(cov) {
   s.add({in({0, 3})}, CovAttrs{}).name("no variable");
   s.error({in({})}, CovAttrs{}, kValue, "expects shape");
   s.error({in({2, 2, 2})}, CovAttrs{}, kValue, "expects shape");
-  s.error({in({3}).as(DType::kI32)}, CovAttrs{}, kType, "floats");
+  s.add({in({3, 9}).ints(-5, 9).as(DType::kI32)}, CovAttrs{}).name("integers");
+  s.error({bool_in({3})}, CovAttrs{}, kType, "numbers");
 }
 RUTILE_SAMPLES(corrcoef) {
   s.add({in({3, 9})}).dtypes(kComplexes).no_gradient("kinks at the diagonal, which is 1");
   s.add({in({3, 9})}).dtypes(kFloats).no_gradient("kinks at the diagonal, which is 1");
   s.add({in({9})}).name("one variable").no_gradient("constant");
   s.add({in({1, 9})}).name("one row").no_gradient("constant");
+  s.add({in({3, 9}).ints(-5, 9).as(DType::kI64)}).name("integers");
   s.error({in({2, 2, 2})}, kValue, "expects shape");
-  s.error({in({3}).as(DType::kI32)}, kType, "floats");
 }
 RUTILE_SAMPLES(aminmax) {
   s.add({in({4, 9}).distinct()}, ReduceAttrs{}).dtypes(kEveryType).no_second_order("constant");

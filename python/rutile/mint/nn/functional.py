@@ -145,7 +145,10 @@ def normalize(input, p=2.0, dim=1, eps=1e-12):
 # ---- Layers
 
 def linear(input, weight, bias=None):
-    """input @ weight.T + bias"""
+    """input @ weight.T + bias; a weight [features] gives one number for each row."""
+    if weight.ndim == 1:
+        y = _table.matmul(input, weight)
+        return y if bias is None else y + bias
     return _table.linear(input, weight, bias)
 
 
@@ -325,11 +328,11 @@ def pad(input, pad, mode="constant", value=None):
 
 
 def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None):
-    """Another size: mode "nearest", "linear", "bilinear", "bicubic" or "trilinear"."""
-    modes = ("nearest", "linear", "bilinear", "bicubic", "trilinear")
+    """Another size: mode "nearest", "nearest-exact", "area", "linear", "bilinear", "bicubic" or "trilinear"."""
+    modes = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "nearest-exact", "area")
     if mode not in modes:
         raise _errors.ValueError(f"interpolate: mode is one of {modes}, got {mode!r}")
-    if mode == "nearest" and align_corners is not None:
+    if mode in ("nearest", "nearest-exact", "area") and align_corners is not None:
         raise _errors.ValueError("interpolate: align_corners goes with linear, bilinear, bicubic and trilinear")
     if recompute_scale_factor and size is not None:
         raise _errors.ValueError("interpolate: recompute_scale_factor goes with a scale_factor, not with a size")

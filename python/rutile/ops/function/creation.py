@@ -22,6 +22,11 @@ def ones(shape, dtype=None):
 
 def full(size, fill_value, *, dtype=None):
     """A tensor of one value; the dtype is that of the value."""
+    if isinstance(fill_value, complex):
+        kind = str(dtype or "complex64").lower()
+        part = "float64" if kind.endswith("128") else "float32"
+        y = _table.complex(*(_table.full(_shape(size), v, part) for v in (fill_value.real, fill_value.imag)))
+        return y.cast(dtype or "complex64")
     if dtype is None:
         kind = type(fill_value)
         dtype = "bool" if kind is bool else "int64" if kind is int else "float32"
@@ -85,6 +90,8 @@ def linspace(start, end, steps):
 
 def eye(n, m=None, dtype=None):
     """Ones on the diagonal."""
+    if "complex" in str(dtype).lower():
+        return _table.eye(n, -1 if m is None else m, "float32").cast(dtype)
     return _table.eye(n, -1 if m is None else m, dtype or "float32")
 
 

@@ -32,7 +32,12 @@ def svd(input, full_matrices=False, compute_uv=True):
     if not compute_uv:
         return _table.svdvals(input)
     u, s, vh = _table.svd(input, bool(full_matrices))
-    return s, u, _table.transpose(vh, (*_b.range(vh.ndim - 2), vh.ndim - 1, vh.ndim - 2))
+    return s, u, _adjoint(vh)
+
+
+def _adjoint(x):
+    y = _table.transpose(x, (*_b.range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+    return _table.conj(y) if x.dtype.name.startswith("complex") else y
 
 
 def lstsq(input, A):
@@ -50,14 +55,34 @@ def lu_solve(b, LU_data, LU_pivots):
 
 def pinv(x, *, atol=None, rtol=None, hermitian=False):
     """The Moore-Penrose inverse; singular values up to max(atol, rtol * the largest) count as zero."""
-    if atol is None:
+    if atol is None and not isinstance(rtol, Tensor):
         return _table.pinv(x, -1.0 if rtol is None else float(rtol), bool(hermitian))
-    s = _table.svdvals(x)
     u, s, vh = _table.svd(x, False)
-    limit = _table.maximum(_tensor(atol).cast(s.dtype), _table.max(s, (-1,), True) * (rtol or 0.0))
-    scale = _table.where(s > limit, 1 / s, _table.full((), 0, s.dtype))
-    axes = (*_b.range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
-    return _table.matmul(_table.transpose(vh, axes) * scale.reshape(*s.shape[:-1], 1, s.shape[-1]), _table.transpose(u, axes))
+    limit = _table.maximum(_limits(0.0 if atol is None else atol, s), _limits(0.0 if rtol is None else rtol, s) * s[..., :1]) if s.size else s
+    kept = s > limit
+    scale = _table.where(kept, 1 / _table.where(kept, s, _table.full((), 1, s.dtype)), _table.full((), 0, s.dtype))
+    return _table.matmul(_adjoint(vh) * scale.cast(x.dtype).reshape(*s.shape[:-1], 1, s.shape[-1]), _adjoint(u))
+
+
+def _limits(v, s):
+    """A tolerance for all matrices, or one for each."""
+    v = _tensor(v).cast(s.dtype)
+    return v.reshape(*v.shape, 1) if v.ndim else v
+
+
+def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None):
+    """How many singular values of matrices are larger than max(atol, rtol times the largest), i64; tolerances are numbers or tensors of one for each matrix."""
+    atol = tol if atol is None else atol
+    if not isinstance(atol, Tensor) and not isinstance(rtol, Tensor):
+        return _table.matrix_rank(A, atol=0.0 if atol is None else float(atol), rtol=-1.0 if rtol is None else float(rtol), hermitian=bool(hermitian))
+    s = _table.abs(_table.eigvalsh(A)) if hermitian else _table.svdvals(A)
+    if not s.size:
+        return _table.full(tuple(s.shape[:-1]), 0, "int64")
+    if rtol is None:
+        import numpy as np
+        rtol = 0.0 if atol is not None else _b.max(A.shape[-2:]) * float(np.finfo(s.asnumpy().dtype).eps)
+    limit = _table.maximum(_limits(0.0 if atol is None else atol, s), _limits(rtol, s) * _table.max(s, (-1,), True))
+    return _table.sum((s > limit).cast("int64"), (-1,))
 
 
 def inverse(input):

@@ -54,7 +54,7 @@ def geqrf(input):
 def _reflected(x, a, tau, order):
     """x with the reflectors in the columns of a applied from the left, in an order of their numbers."""
     m = a.shape[-2]
-    below = Tensor([[float(i > j) for j in range(a.shape[-1])] for i in range(m)], "float32").cast(a.dtype)
+    below = _table.tril(_table.full((m, a.shape[-1]), 1.0, "float32"), diagonal=-1).cast(a.dtype)
     vectors = a * below + _table.eye(m, a.shape[-1], "float32").cast(a.dtype)
     for i in order:
         v = vectors[..., i:i + 1]

@@ -119,7 +119,7 @@ def bincount(input, weights=None, minlength=0):
     """How often each number from 0 on comes, or the sums of their weights."""
     largest = int(_table.max(input)) if input.size else -1
     length = max(largest + 1, minlength)
-    if length >= 1 << 63:
+    if largest >= 1 << 36:  # half a TiB of counts
         raise _errors.ValueError(f"bincount: number {largest} is too large to count")
     try:
         return _table.bincount(input, weights, length=length)

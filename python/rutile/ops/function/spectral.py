@@ -54,7 +54,7 @@ def angle(input):
     if _is_complex(input):
         return _table.angle(input)
     x = _table.cast(input, input.dtype if input.dtype.name.startswith(("float", "bfloat")) else "float32")
-    return _table.where(_table.isnan(x), x, _table.where(_table.less(x, 0), _math.pi * _table.full(x.shape, 1, x.dtype), 0.0))
+    return _table.where(_table.isnan(x), x, _table.where(_table.less(x, 0), _table.full((), _math.pi, x.dtype), _table.full((), 0, x.dtype)))
 
 
 def complex(real, imag):

@@ -124,19 +124,25 @@ def tensor_dot(x1, x2, axes):
     return _table.tensordot(x1, x2, axes_x=a, axes_y=b)
 
 
+def _weighted(x, beta, y, alpha):
+    """beta x + alpha y; with beta = 0 whatever x holds is left out."""
+    y = y if alpha == 1 else y * alpha
+    return y if beta == 0 else (x if beta == 1 else x * beta) + y
+
+
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """beta * input + alpha * the sum of batch1 @ batch2"""
-    return input * beta + _table.sum(_table.matmul(batch1, batch2), (0,)) * alpha
+    return _weighted(input, beta, _table.sum(_table.matmul(batch1, batch2), (0,)), alpha)
 
 
 def addmv(input, mat, vec, *, beta=1, alpha=1):
     """beta * input + alpha * (mat @ vec)"""
-    return input * beta + _table.matmul(mat, vec) * alpha
+    return _weighted(input, beta, _table.matmul(mat, vec), alpha)
 
 
 def addr(x, vec1, vec2, *, beta=1, alpha=1):
     """beta * x + alpha * the outer product"""
-    return x * beta + vec1.reshape(-1, 1) * vec2.reshape(1, -1) * alpha
+    return _weighted(x, beta, vec1.reshape(-1, 1) * vec2.reshape(1, -1), alpha)
 
 
 def vecdot(x, y, *, axis=-1):
