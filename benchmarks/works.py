@@ -100,7 +100,7 @@ def works():
 
 def from_python():
     """Works whose network is written again in Python: benchmarks/python."""
-    twins = {"resnet50-32-fp32": 20, "lenet-fp32": 300, "mlp-fp32": 300, "gpt-fp32": 12}
+    twins = {"resnet50-224-fp32": 6, "resnet50-32-fp32": 20, "lenet-fp32": 300, "mlp-fp32": 300, "gpt-fp32": 12}
     for work in works():
         if work.key in twins:
             title = work.title.replace(", fp32", "")

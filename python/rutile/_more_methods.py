@@ -534,6 +534,10 @@ def install():
                            ("device", _device, 'Where it lies: "CPU", "GPU:0".'), ("has_init", lambda self: False, "False: initializers have run."),
                            ("init_finished", lambda self: True, "True: initializers have run."), ("is_meta", lambda self: False, "False: it has values.")):
         setattr(Tensor, name, property(get, doc=doc))
+    Tensor.init = property(lambda self: None, doc="None: initializers have run.")
+    Tensor.is_init = property(lambda self: False, doc="False: it is no Parameter that waits for an initializer.")
+    Tensor.to_dlpack = _renamed("to_dlpack", lambda self: self.__dlpack__(), "A DLPack capsule of its memory.")
+    Tensor.from_dlpack = staticmethod(_rutile.from_dlpack)
     Tensor.convert_bytes_to_tensor = staticmethod(convert_bytes_to_tensor)
     _accept_twins()
     _install_parameter()

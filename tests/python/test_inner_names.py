@@ -210,3 +210,46 @@ def test_two_parameters_of_one_name_do_not_compile():
 
     with pytest.raises(ValueError, match="named 'w'"):
         Twice().compile(_ones(2))
+
+
+def test_boxes_of_several_classes():
+    p = ops.operations.CombinedNonMaxSuppression(clip_boxes=False)
+    boxes = Tensor(np.array([[[[0, 0, 1, 1]], [[0, 0.1, 1, 1.1]], [[0, 2, 1, 3]]]], np.float32))
+    scores = Tensor(np.array([[[0.9, 0.2], [0.8, 0.7], [0.1, 0.3]]], np.float32))
+    numbers = (Tensor(2), Tensor(5), Tensor(np.float32(0.5)), Tensor(np.float32(0.15)))
+    found, best, kinds, count = (v.asnumpy() for v in p(boxes, scores, *numbers))
+    assert count.tolist() == [3] and kinds[0].tolist() == [0, 1, 1, 0, 0] and np.allclose(best[0], [0.9, 0.7, 0.3, 0, 0])
+    assert np.allclose(found[0, :3], [[0, 0, 1, 1], [0, 0.1, 1, 1.1], [0, 2, 1, 3]]) and not found[0, 3:].any()
+    padded = ops.operations.CombinedNonMaxSuppression(pad_per_class=True)(boxes, scores, *numbers)
+    assert padded[0].shape == (1, 4, 4) and padded[0].asnumpy().max() == 1.0
+    with pytest.raises(ValueError, match="boxes must be"):
+        p(boxes, scores[0], *numbers)
+
+
+def test_slices_of_sparse_tensors():
+    arrays = [[[0, 1], [1, 2], [1, 3], [2, 2]], [1, 2, 3, 4], [3, 4], [0, 1], [2, 3]]
+    y = ops.operations.SparseSlice()(*(Tensor(np.array(a, np.int64)) for a in arrays))
+    assert [v.asnumpy().tolist() for v in y] == [[[0, 0], [1, 1], [1, 2]], [1, 2, 3], [2, 3]]
+
+
+def test_updates_with_few_rows_or_low_gradients():
+    rng = np.random.default_rng(3)
+    w, g = rng.standard_normal((4, 3)).astype(np.float32), rng.standard_normal((3, 3)).astype(np.float32)
+    numbers = [Tensor(np.float32(v)) for v in (0.9, 0.999, 0.01, 0.9, 0.999, 1e-8)]
+    whole = np.zeros_like(w)
+    np.add.at(whole, [1, 3, 1], g)
+    sets = [[Parameter(Tensor(v.copy()), name=f"{n}{k}") for k, v in enumerate((w, w * 0.1, w * w))] for n in "ab"]
+    ops.operations.FusedSparseAdam()(*sets[0], *numbers, Tensor(g), Tensor([1, 3, 1]))
+    ops.Adam()(*sets[1], *numbers, Tensor(whole))
+    low = Tensor(whole).astype(ms.float16)
+    more = [[Parameter(Tensor(v.copy()), name=f"{n}{k}") for k, v in enumerate((w, w * 0.1, w * w))] for n in "cd"]
+    ops.operations.FusedCastAdamWeightDecay()(*more[0], *numbers[2:], Tensor(np.float32(0.1)), low)
+    ops.operations.AdamWeightDecay()(*more[1], *numbers[2:], Tensor(np.float32(0.1)), low.astype(ms.float32))
+    for one, two in (sets, more):
+        for a, b in zip(one, two):
+            assert np.allclose(a.asnumpy(), b.asnumpy(), atol=1e-6) and not np.allclose(one[0].asnumpy(), w)
+
+
+def test_dlpack_by_methods():
+    x = Tensor([1.0, 2.0])
+    assert Tensor.from_dlpack(x.to_dlpack()).asnumpy().tolist() == [1.0, 2.0] and x.init is None and x.is_init is False

@@ -293,6 +293,9 @@ class CellMore:
         """Nothing; returns the Cell."""
         return self
 
+    def remove_redundant_parameters(self):
+        """Nothing: every process holds its parameters once."""
+
     def set_data_parallel(self):
         """Nothing."""
 

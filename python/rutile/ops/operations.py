@@ -537,10 +537,11 @@ def _running(p, x, axis, function, start):
     return _table.flip(y, (axis,)) if p.reverse else y
 
 
-from rutile.ops import _more_primitives, _small_primitives  # noqa: E402
+from rutile.ops import _late_primitives, _more_primitives, _small_primitives  # noqa: E402
 
 _more_primitives.define(_define, _NEEDED)
 _small_primitives.define(_define, _NEEDED)
+_late_primitives.define(_define, _NEEDED)
 
 from rutile.ops import _summary  # noqa: E402
 from rutile.ops._summary import *  # noqa: E402,F401,F403
