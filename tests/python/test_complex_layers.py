@@ -67,7 +67,8 @@ def test_lerp_of_complex_numbers():
 
 
 @pytest.mark.parametrize("make", [lambda p: optim.SGD(p, 0.1, momentum=0.9), lambda p: optim.Adam(p, 0.1),
-                                  lambda p: optim.Rprop(p, 0.1), lambda p: optim.Adagrad(p, 0.1, initial_accumulator_value=0.5)])
+                                  lambda p: optim.Rprop(p, 0.1), lambda p: nn.AdaMax(p, 0.1), lambda p: nn.AdaMax(p, 0.1, weight_decay=0.1),
+                                  lambda p: nn.Rprop(p, 0.1), lambda p: optim.Adagrad(p, 0.1, initial_accumulator_value=0.5)])
 def test_complex_parameters_are_updated_as_their_parts(make):
     z = drawn(4, 3)
     pairs = np.stack([z.real, z.imag], -1)

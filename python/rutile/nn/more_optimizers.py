@@ -4,6 +4,7 @@
 from rutile import _rutile
 from rutile._rutile import Parameter, Tensor, updates
 from rutile.common.parameter import ParameterTuple
+from rutile.nn import _low
 from rutile.nn.optimizer import Optimizer, _check_betas, _is_number, _write
 from rutile.ops import table
 
@@ -80,12 +81,11 @@ class AdaMax(Optimizer):
         rates[:] = [r / (1.0 - power.reshape(())) for r in rates]
 
     def _update(self, i, parameter, gradient, lr, skip, weight_decay):
-        p, g = _decayed(parameter, gradient, weight_decay)
-        m = self.moment1[i].value() * self.beta1 + g * (1 - self.beta1)
-        u = table.maximum(self.moment2[i].value() * self.beta2, table.abs(g))
-        _write(parameter, p - m * lr / (u + self.eps), skip)
-        _write(self.moment1[i], m, skip)
-        _write(self.moment2[i], u, skip)
+        p, g = (_low.parts(v) for v in _decayed(parameter, gradient, weight_decay))
+        m = _low.parts(self.moment1[i].value()) * self.beta1 + g * (1 - self.beta1)
+        u = table.maximum(_low.parts(self.moment2[i].value()) * self.beta2, table.abs(g))
+        for state, new in ((parameter, p - m * lr / (u + self.eps)), (self.moment1[i], m), (self.moment2[i], u)):
+            _write(state, _low.joined(new, parameter.dtype), skip)
 
 
 class ASGD(Optimizer):
@@ -141,18 +141,17 @@ class Rprop(Optimizer):
 
     def _update(self, i, parameter, gradient, lr, skip, weight_decay):
         first = self.global_step.value().reshape(()) == 1
-        p, g = _decayed(parameter, gradient, weight_decay)
-        size = self.step_size[i].value()
+        p, g = (_low.parts(v) for v in _decayed(parameter, gradient, weight_decay))
+        size = _low.parts(self.step_size[i].value())
         size = table.where(first, size * 0.0 + lr, size)
-        product = g * self.prev[i].value()
+        product = g * _low.parts(self.prev[i].value())
         turned = product < 0.0
         factor = table.where(product > 0.0, product * 0.0 + self.etaplus, table.where(
             turned, product * 0.0 + self.etaminus, product * 0.0 + 1.0))
         size = table.clip(size * factor, min=self.step_size_min, max=self.step_size_max)
         g = table.where(turned, g * 0.0, g)
-        _write(parameter, p - table.sign(g) * size, skip)
-        _write(self.prev[i], g, skip)
-        _write(self.step_size[i], size, skip)
+        for state, new in ((parameter, p - table.sign(g) * size), (self.prev[i], g), (self.step_size[i], size)):
+            _write(state, _low.joined(new, parameter.dtype), skip)
 
 
 class RMSProp(Optimizer):
