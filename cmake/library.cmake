@@ -170,7 +170,9 @@ function(rutile_add_plugin name folder)
   add_library(rutile_${name} MODULE ${files})
   target_link_libraries(rutile_${name} PRIVATE rutile ${ARGN})
   target_include_directories(rutile_${name} PRIVATE "${CMAKE_BINARY_DIR}/generated/id")
-  target_link_options(rutile_${name} PRIVATE "LINKER:--exclude-libs,ALL" "LINKER:-z,defs")
+  # Its own name in it: what is loaded is found by that, also where a sanitizer stands in for dlopen.
+  target_link_options(rutile_${name} PRIVATE "LINKER:-soname,librutile_${name}.so" "LINKER:--exclude-libs,ALL"
+                                             "LINKER:-z,defs")
 endfunction()
 rutile_add_plugin(fake kernels/fake Threads::Threads)
 if(RUTILE_GLOO_FOUND)
