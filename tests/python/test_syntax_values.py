@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rewritten control flow: lists and dicts that have several names, the values of and and or, gradients of what branches."""
 
+import numpy as np
 import pytest
 import rutile
 from rutile import Tensor, ops
@@ -102,3 +103,38 @@ def test_gradients_of_what_branches():
         assert [float(v) for v in g(Tensor(1.0), Tensor(2.0))] == [2, 1]
     second = rutile.jit(rutile.grad(rutile.grad(f)), fullgraph=True)
     assert float(second(Tensor(3.0), Tensor(2.0))) == 2 and float(second(Tensor(1.0), Tensor(2.0))) == 0
+
+
+def test_ops_of_the_table_in_branches():
+    """Functions and methods without Python code, NumPy's constants, and gradients made in a branch."""
+    def f(x):
+        if x.sum() > 0:
+            y = ops.tanh(x) + x.exp() * np.sqrt(2.0) + ops.table.relu(x).reshape(1, 2).reshape(2) * np.float32(0.5)
+        else:
+            y = rutile.vmap(ops.tanh)(x) * np.ones(2, np.float32) + ops.grad(lambda z: ops.abs(z).sum())(x)
+        turns = 0
+        while ops.abs(y).sum() > 0.5 and turns < 10:
+            y = ops.sin(y) * 0.5
+            turns = turns + 1
+        return y
+
+    compiled = rutile.jit(f, fullgraph=True)
+    for x in (Tensor([1.0, 2.0]), Tensor([-1.0, -2.0])):
+        np.testing.assert_allclose(compiled(x).asnumpy(), f(x).asnumpy(), rtol=1e-6)
+
+    array = np.zeros(2)
+
+    def writes(x):
+        if x.sum() > 0:
+            np.add(array, 1.0, array)
+        return x * 2
+
+    assert rutile.jit(writes)(Tensor([1.0])).asnumpy() == [2] and array.tolist() == [1, 1]
+    with pytest.raises(rutile.Error, match="add"):
+        rutile.jit(writes, fullgraph=True)(Tensor([1.0]))
+
+
+def test_table_functions_are_known():
+    """Each function of the table may stand in a branch."""
+    from rutile._syntax.functions import _computes
+    assert all(_computes(f) for n, f in vars(ops.table).items() if not n.startswith("_"))

@@ -10,6 +10,8 @@ import sys
 import textwrap
 import types
 
+import numpy as np
+
 from rutile import _rutile
 from rutile._syntax import branches
 from rutile._syntax.effects import HELPERS, Refused, effects, helper
@@ -22,6 +24,7 @@ __all__ = ["rewrite"]
 Tensor = _rutile.Tensor
 
 _TRANSFORMS = "rutile.ops.transform"
+_ARRAYS = frozenset(("array", "asarray", "zeros", "ones", "full", "eye", "arange", "linspace", "prod", "zeros_like", "ones_like"))
 _REFUSED = (ast.Yield, ast.YieldFrom, ast.Await, ast.Global, ast.Nonlocal, ast.NamedExpr, ast.Match, ast.AsyncFor,
             ast.AsyncWith) + ((ast.TryStar,) if hasattr(ast, "TryStar") else ())
 
@@ -157,7 +160,7 @@ def _of_rewritten(function):
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or ()))
     inner = [name for name in ("fn", "both") if name in cells]
     if not inner:
-        raise Refused("not a Python function")
+        return function  # grad() itself: it calls nothing
     for name in inner:
         cells[name] = types.CellType(_called(cells[name].cell_contents))
     new = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__,
@@ -180,9 +183,17 @@ def _called(function):
             if branches.depth():
                 raise branches.BranchRefused(str(e)) from None
             return function
+    if isinstance(function, np.ufunc):
+        return functools.partial(_ufunc, function) if branches.depth() else function
     if branches.depth() and not _computes(function):
         raise branches.BranchRefused(f"a call of {getattr(function, '__qualname__', type(function).__name__)}")
     return function
+
+
+def _ufunc(function, *args, **kwargs):
+    if len(args) > function.nin or "out" in kwargs:
+        raise branches.BranchRefused(f"{function.__name__}() of NumPy, which writes to an array,")
+    return function(*args, **kwargs)
 
 
 def _attribute(value, name):
@@ -206,18 +217,31 @@ def _computes(function):
     if isinstance(function, Cell):
         return all(_cell_computes(c) for c in function._walk())
     owner = getattr(function, "__self__", None)
+    plain = function.__func__ if isinstance(function, types.MethodType) else function  # x.tanh as ops.tanh
+    if isinstance(plain, types.BuiltinFunctionType) and type(plain.__self__).__name__ == "PyCapsule":
+        return getattr(_rutile.ops, plain.__name__, None) is plain
     if isinstance(function, types.BuiltinFunctionType) and owner is not None:
         if isinstance(owner, types.ModuleType):
             return owner.__name__ in ("math", "operator") or (owner.__name__ == "builtins" and function.__name__ in PURE)
         if type(owner) in (list, dict):
             return function.__name__ in ("get", "items", "keys", "values", "copy", "index", "count")
         return isinstance(owner, (str, tuple, int, float, Tensor))
+    if _numpys(function):
+        return True
     kind = function if isinstance(function, type) else type(function)
-    python = isinstance(function, (types.FunctionType, types.MethodType))
-    module = getattr(function, "__module__", None) if python else kind.__module__
+    python = isinstance(plain, types.FunctionType)
+    module = plain.__globals__.get("__name__") if python else kind.__module__
     module = module or getattr(kind, "__module__", "") or ""
     return module.split(".")[0] in ("rutile", "_rutile") or (isinstance(function, type) and kind.__module__ == "builtins"
                                                               and kind.__name__ in PURE)
+
+
+def _numpys(function):
+    """NumPy's scalars, and functions that make an array."""
+    if isinstance(function, type):
+        return issubclass(function, np.generic)
+    name = getattr(function, "__name__", "")
+    return name in _ARRAYS and getattr(np, name, None) is function
 
 
 def _cell_computes(cell):
