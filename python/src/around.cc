@@ -211,6 +211,26 @@ bool Containers::changed(size_t i) const {
   return false;
 }
 
+bool Containers::set_plain(size_t i) const {
+  PyObject *now = objects[i].ptr(), *then = contents[i].ptr();
+  const auto set = [](PyObject* a, PyObject* b) {
+    return a && b && a != b && is_plain(a) && is_plain(b) && !same(a, b);
+  };
+  if (PyDict_Check(now)) {
+    PyObject *key, *value;
+    for (Py_ssize_t at = 0; PyDict_Next(now, &at, &key, &value);) {
+      if (set(PyDict_GetItemWithError(then, key), value)) return true;
+    }
+    return false;
+  }
+  const py::list items = items_of(now);
+  const Py_ssize_t both = std::min(PyList_GET_SIZE(items.ptr()), PyList_GET_SIZE(then));
+  for (Py_ssize_t k = 0; k < both; ++k) {
+    if (set(PyList_GET_ITEM(then, k), PyList_GET_ITEM(items.ptr(), k))) return true;
+  }
+  return false;
+}
+
 NamesRead::NamesRead() = default;
 
 bool NamesRead::has(PyObject* name) const { return PySet_Contains(attributes_.ptr(), name) == 1; }

@@ -38,6 +38,8 @@ struct Containers {
   void add(PyObject* o);
   bool has(PyObject* o) const;
   bool changed(size_t i) const;  // since it was added
+  // Whether a number, text or the like in it has become another since then.
+  bool set_plain(size_t i) const;
 };
 
 // What the functions seen so far name, with the lambdas and comprehensions in them. An object that

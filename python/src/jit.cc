@@ -108,6 +108,7 @@ class JitFunction {
 
  private:
   static constexpr size_t kMaxVariants = 64;
+  static constexpr int kMaxOwnChanges = 8;  // traces that set what they read
   // One way of calling: all that is no tensor.
   struct Call {
     graph::Variant variant;
@@ -120,18 +121,23 @@ class JitFunction {
     std::vector<Tensor> in, out;
     const graph::Variant variant = find_variant(args, kwargs, &in);
     if (calls_.front().way == Call::kAsWritten && strict_syntax) calls_.front().way = Call::kTraced;
+    if (own_changes_ > kMaxOwnChanges && !strict_syntax && !fullgraph_) {
+      calls_.front().way = Call::kAsWritten;
+    }
     if (calls_.front().way == Call::kAsWritten) {
       return only_prepare ? py::none() : as_written_(*args, **kwargs);
     }
     const uint64_t refused = graph::refused_reads().count;
+    own_change_.clear();
     std::shared_ptr<const Tree> results;
     try {
       results = prepare_and_run(in, variant, only_prepare ? nullptr : &out);
     } catch (...) {
       // Errors of a run, which reads no symbol, are the user's.
-      if (graph::refused_reads().count == refused) throw;
+      if (graph::refused_reads().count == refused && own_change_.empty()) throw;
       std::string reason = graph::refused_reads().last;
-      if (!try_rewritten(in, variant, &reason)) {
+      if (!own_change_.empty()) reason = own_change_;
+      if (!own_change_.empty() || !try_rewritten(in, variant, &reason)) {
         if (strict_syntax || fullgraph_) throw_with(reason);
         give_up(variant, reason);
         return only_prepare ? py::none() : as_written_(*args, **kwargs);
@@ -274,27 +280,36 @@ class JitFunction {
   }
 
   // Its Cells' versions learn what it reads of them.
-  static py::object traced(const py::object& fn, const py::tuple& arguments, const Around& around) {
+  py::object traced(const py::object& fn, const py::tuple& arguments, const Around& around) {
     CellReads reads;
     py::object result = fn(*py::tuple(arguments[0]), **py::dict(arguments[1]));
     for (const py::object& o : around.cells) {
       if (is_cell_version(o)) reads.versions.append(o);
     }
+    bool changed = false;
+    own_change_ = reads.finish(own_changes_ < kMaxOwnChanges, &changed);
+    own_changes_ += changed;
+    if (!own_change_.empty()) throw_error(ErrorCode::kRuntime, own_change_);
     return result;
   }
 
-  // What the function itself changed is no part of its key.
+  // What the function itself adds to lists and dicts is no part of its key. A number that it sets
+  // to another is: the next call starts from that one.
   void forget_results(const Containers& before, const Tree& tree) {
-    bool any = false;
+    bool any = false, set = false;
     for (size_t i = 0; i < before.objects.size(); ++i) {
       if (!before.changed(i)) continue;
+      if (before.set_plain(i)) {
+        set = true;
+        continue;
+      }
       results_.add(before.objects[i].ptr());
       any = true;
     }
     Around after = AroundFinder(results_, names_).find(fn_.ptr(), tree);
     for (Call& c : calls_) {
       if (c.variant.id != tracing_) continue;
-      if (!any) {
+      if (!any || set) {
         Around before_it = *c.around;
         before_it.take_objects(after);
         after = std::move(before_it);
@@ -309,6 +324,8 @@ class JitFunction {
   std::string name_;
   bool fullgraph_ = false;
   bool warned_ = false, gave_up_ = false;
+  int own_changes_ = 0;
+  std::string own_change_;  // why the trace that was made just now cannot stand for later calls
   Containers results_;
   NamesRead names_;
   std::unique_ptr<graph::Compiled> compiled_;

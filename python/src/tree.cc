@@ -2,7 +2,9 @@
 #include "rutile/python/src/tree.h"
 
 #include <cstring>
+#include <utility>
 
+#include "rutile/graph/trace/tracer.h"
 #include "rutile/python/src/convert.h"
 
 namespace py = pybind11;
@@ -122,15 +124,25 @@ void set_cell_type(py::object type, py::object key, py::object begin, py::object
   end_reads = end.release();
 }
 
-CellReads::CellReads() {
+CellReads::CellReads() : refused_(graph::refused_reads().count) {
   if (begin_reads) names_ = begin_reads();
 }
 
+std::string CellReads::finish(bool may_change, bool* changed) {
+  *changed = false;
+  if (!names_) return "";
+  const py::object names = std::exchange(names_, {});
+  const py::tuple said = end_reads(names, versions, false, may_change);
+  *changed = said[1].cast<bool>();
+  return said[0].is_none() ? "" : said[0].cast<std::string>();
+}
+
 CellReads::~CellReads() {
-  if (!end_reads) return;
+  if (!names_) return;
   py::error_scope scope;  // an error may be set
   try {
-    end_reads(names_, versions);
+    // A trace that was refused is followed by another way to run.
+    end_reads(names_, py::list(), graph::refused_reads().count != refused_, true);
   } catch (py::error_already_set& e) {
     e.discard_as_unraisable("the end of a trace");
   }

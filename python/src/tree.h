@@ -5,6 +5,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -37,10 +38,15 @@ class CellReads {
   ~CellReads();
   CellReads(const CellReads&) = delete;
   CellReads& operator=(const CellReads&) = delete;
+  // The trace is done. What cannot be compiled is told: attributes that it read and set to another
+  // value, tensors or (without `may_change`) any; they are then as they were before it. `changed`:
+  // whether it set any.
+  std::string finish(bool may_change, bool* changed);
   pybind11::list versions;
 
  private:
-  pybind11::object names_;
+  pybind11::object names_;  // null: finished
+  uint64_t refused_;
 };
 
 bool is_cell(pybind11::handle o);

@@ -362,3 +362,112 @@ def test_a_list_that_others_fill_is():
     assert float(f(Tensor(1.0))) == 2.0
     scales.append(3.0)
     assert float(f(Tensor(1.0))) == 5.0
+
+
+# ---- What a trace reads and then sets itself
+
+
+class Counting(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.calls, self.mask, self.last, self.seen = 0, None, None, []
+
+    def construct(self, x):
+        self.calls += 1
+        return x * self.calls
+
+
+class Lazy(Counting):
+    def construct(self, x):
+        if self.mask is None or self.mask.shape != x.shape:
+            self.mask = ops.tril(ops.ones(x.shape))
+        self.seen.append(x.shape)
+        return x * self.mask
+
+
+class Remembering(Counting):
+    def construct(self, x):
+        self.calls += 1
+        y = x if self.last is None else x + self.last[0] * self.calls
+        self.last = (ops.stop_gradient(y),)
+        return y
+
+
+class Refused(Counting):
+    def construct(self, x):
+        self.calls += 1
+        self.last = x * 2.0
+        return x * self.calls * float(x.sum())
+
+
+@pytest.mark.parametrize("kind", [Counting, Lazy, Remembering, Refused])
+def test_attributes_that_construct_reads_and_sets(graph_mode, kind, capfd):
+    net, same = kind(), kind()
+    for i in range(14):
+        x = Tensor(np.arange(9 if i < 9 else 16, dtype=np.float32).reshape(3 if i < 9 else 4, -1) / 7 + i % 3)
+        if kind is Remembering:
+            x = Tensor(x.asnumpy()[:3, :3])
+        np.testing.assert_allclose(net(x).asnumpy(), eager(same, x), rtol=1e-5)
+        assert net.calls == same.calls
+    said = capfd.readouterr().err
+    assert said.count("runs as it is written") == 1
+    if kind in (Lazy, Remembering):
+        assert f"{kind.__name__} reads its attribute {'mask' if kind is Lazy else 'last'} and sets it" in said
+    if kind is Lazy:
+        assert net._jit.compilations == 2  # one for each shape, once its mask is there
+    rutile.set_context(jit_syntax_level=rutile.STRICT)
+    try:
+        if kind in (Lazy, Remembering):
+            with pytest.raises(RuntimeError, match="E0102"):
+                kind()(X)
+    finally:
+        rutile.set_context(jit_syntax_level=rutile.LAX)
+
+
+def test_gradients_that_are_added_up_by_a_counter(graph_mode):
+    class Step(nn.Cell):
+        def __init__(self, net):
+            super().__init__()
+            self.net, self.calls = net, 0
+            self.opt = nn.SGD(net.trainable_params(), 0.1)
+            self.sums = self.opt.parameters.clone("sums", init="zeros")
+            self.gradient = rutile.value_and_grad(lambda x: (net(x)**2).mean(), None, self.opt.parameters)
+
+        def construct(self, x):
+            loss, grads = self.gradient(x)
+            for s, g in zip(self.sums, grads):
+                ops.assign_add(s, g)
+            self.calls += 1
+            if self.calls % 2 == 0:
+                self.opt(tuple(s / 2.0 for s in self.sums))
+                for s in self.sums:
+                    ops.assign(s, ops.zeros_like(s))
+            return loss
+
+    losses = []
+    for mode in (rutile.GRAPH_MODE, rutile.PYNATIVE_MODE):
+        rutile.set_context(mode=mode)
+        rutile.set_seed(0)
+        step = Step(nn.Dense(3, 2))
+        losses.append([float(step(X)) for _ in range(12)])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    assert losses[0][0] == losses[0][1] > losses[0][2]
+
+
+def test_numbers_that_a_function_counts_in_objects():
+    class Plain:
+        def __init__(self):
+            self.calls = 0
+
+        def run(self, x):
+            self.calls += 1
+            return x * self.calls
+
+    counts = {"calls": 0}
+
+    def by_dict(x):
+        counts["calls"] += 1
+        return x * counts["calls"]
+
+    for f in (rutile.jit(Plain().run), rutile.jit(by_dict)):
+        assert [float(f(Tensor(1.0))) for _ in range(4)] == [1, 2, 3, 4]

@@ -5,10 +5,22 @@ import struct
 import sys
 import threading
 
+from rutile import _rutile
+
 _MISSING = object()
 _PLAIN = (bool, int, float, complex, str, bytes)
+_INTERNAL = frozenset(("construct", "training"))
 _lock = threading.Lock()
-_traces = []  # those that are going on: {id of a Cell: names}
+_traces = []  # those that are going on: (thread, {id of a Cell: (Cell, {attribute: _Touched})})
+
+
+class _Touched:
+    """An attribute as a trace found it, and whether the trace wrote it before it read it."""
+
+    __slots__ = ("before", "written")
+
+    def __init__(self, before, written):
+        self.before, self.written = before, written
 
 
 def _same(a, b):
@@ -19,18 +31,32 @@ def _same(a, b):
     return struct.pack("d", a) == struct.pack("d", b) if type(a) is float else a == b
 
 
+def _touch(cell, name, written):
+    thread = threading.get_ident()
+    for owner, names in list(_traces):
+        if owner == thread:
+            touched = names.setdefault(id(cell), (cell, {}))[1]
+            if name not in touched:
+                touched[name] = _Touched(object.__getattribute__(cell, "__dict__").get(name, _MISSING), written)
+
+
 def _recording(self, name):
     if name != "__dict__" or (sys._getframe(1).f_globals.get("__name__") or "").split(".")[0] != "rutile":
-        for names in list(_traces):
-            names.setdefault(id(self), set()).add(name)
+        _touch(self, name, False)
     return object.__getattribute__(self, name)
+
+
+def writing(cell, name):
+    """A Cell's attribute is about to be set."""
+    if _traces:
+        _touch(cell, name, True)
 
 
 def begin(cell_class):
     """A trace begins; what end() takes."""
     names = {}
     with _lock:
-        _traces.append(names)
+        _traces.append((threading.get_ident(), names))
         cell_class.__getattribute__ = _recording
     return names
 
@@ -38,9 +64,44 @@ def begin(cell_class):
 def end(cell_class, names):
     """The trace ends."""
     with _lock:
-        _traces[:] = [t for t in _traces if t is not names]
+        _traces[:] = [t for t in _traces if t[1] is not names]
         if not _traces and "__getattribute__" in cell_class.__dict__:
             del cell_class.__getattribute__
+
+
+def _holds_traced(value, depth=0):
+    if isinstance(value, _rutile.Tensor):
+        return _rutile.is_traced(value)
+    if depth < 4 and isinstance(value, (tuple, list)):
+        return any(_holds_traced(v, depth + 1) for v in value)
+    if depth < 4 and isinstance(value, dict):
+        return any(_holds_traced(v, depth + 1) for v in value.values())
+    return False
+
+
+def changes(names):
+    """(Cell, attribute, whether it holds symbols now) of what the trace read and set to another value afterwards."""
+    found = []
+    for cell, touched in names.values():
+        for name, t in touched.items():
+            if t.written or name.startswith("__") or name in _INTERNAL or name in type(cell)._own_names:
+                continue
+            now = cell.__dict__.get(name, _MISSING)
+            if not _same(now, t.before):
+                found.append((cell, name, _holds_traced(now)))
+    return found
+
+
+def restore(names):
+    """Attributes are again as the trace found them: it is not to have happened."""
+    for cell, touched in names.values():
+        for name, t in touched.items():
+            if name.startswith("__") or name in _INTERNAL or name in type(cell)._own_names:
+                continue
+            if t.before is _MISSING:
+                cell.__dict__.pop(name, None)
+            else:
+                cell.__dict__[name] = t.before
 
 
 class Reads:
@@ -53,11 +114,13 @@ class Reads:
         """What a trace read of these Cells, by id."""
         for number in names.keys() & cells.keys():
             found = cells[number].__dict__
-            for name in names[number]:
+            for name, t in names[number][1].items():
                 if name == "__dict__":
                     self._values[number, name] = dict(found)
                 elif not name.startswith("__"):
-                    self._values[number, name] = found.get(name, _MISSING)
+                    # What it read before it wrote it: the next call reads what it wrote.
+                    after = t.written or name in _INTERNAL or name in type(cells[number])._own_names
+                    self._values[number, name] = found.get(name, _MISSING) if after else t.before
         self._any = True
 
     def hold(self, cells):

@@ -108,6 +108,9 @@ class Cell(CellMore):
         if flags:
             self.add_flags(**flags)
 
+    _own_names = frozenset(("_params", "_cells", "_pre_hooks", "_hooks", "_back_hooks", "_auto_prefix", "_prefix", "_scope",
+                            "_requires_grad", "_precision", "_recompute", "_jit", "_key", "_key_at", "_keys", "_edition", "_structure"))
+
     # ---- Attributes
 
     def __getattr__(self, name):
@@ -152,6 +155,7 @@ class Cell(CellMore):
             elif name in d and d[name] is value:
                 return
             else:
+                _reads.writing(self, name)
                 d[name] = value
             _changed(self, None if there else name)
             return
@@ -507,12 +511,28 @@ class Cell(CellMore):
         return f"{type(self).__name__}(\n  {body}\n)"
 
 
-def _end_trace(names, keys):
+def _end_trace(names, keys, undo, may_change):
+    """The end of a trace. undo: it was refused. Where it changed attributes that it had read, may_change: numbers and texts are
+    compiled anew in the next call. What cannot be is undone; returned are a text that says why, and whether anything changed."""
+    global _latest
     _reads.end(Cell, names)
+    changes = [] if undo else _reads.changes(names)
+    refused = next((c for c in changes if c[2] or not may_change), None)
+    if undo or refused:
+        _reads.restore(names)
+    if undo:
+        return None, False
+    if refused:
+        cell, name, _ = refused
+        return (f"{type(cell).__name__} reads its attribute {name} and sets it to another value in each call: compiled, it would be "
+                "that of the first call. Hold it in a Parameter with requires_grad=False (RUTILE-E0102)"), True
+    for cell, _, _ in changes:
+        _latest = cell.__dict__["_edition"] = next(_numbers)
     for key in keys:
         root = key.root()
         if root is not None:
             key.reads.add(names, {id(c): c for c in root._walk()})
+    return None, bool(changes)
 
 
 _rutile._set_cell_type(Cell, _Key, lambda: _reads.begin(Cell), _end_trace)
