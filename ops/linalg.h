@@ -13,9 +13,9 @@
 //
 // Signs: an eigenvector, and a singular vector on the left, has its element of largest magnitude
 // positive (of complex ones: real and positive), so that results do not depend on the machine.
-// Their gradients exist where eigenvalues (singular values) differ; a function that does not depend
-// on the sign or on the basis of equal ones has the right gradient, others have none that means
-// anything.
+// Their gradients exist where eigenvalues (singular values) differ. Vectors of equal ones count as
+// not turning towards each other: functions of the values alone have the right gradient, functions
+// of such vectors have none that means anything (PyTorch's is NaN or infinite).
 //
 // Gradients treat a matrix that stands for a symmetric one (cholesky, eigh) as symmetric: they are
 // those by the symmetric part, as in PyTorch.

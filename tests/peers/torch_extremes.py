@@ -29,7 +29,16 @@ INTS = {torch.int32: np.int32, torch.int64: np.int64, torch.uint8: np.uint8, tor
 ROWS = [[], [0], [1, -1], [2, 2, 2]]
 # What is meant.
 KNOWN = {**dict.fromkeys(("fmod", "remainder"), "PyTorch takes a denormal divisor for 0"), "i0": "of infinity", "heaviside": "NaN of NaN, as NumPy's",
-         "ldexp": "2^y is not rounded to f16 first", "gcd": "of the smallest integer"}
+         "ldexp": "2^y is not rounded to f16 first", "gcd": "of the smallest integer",
+         **dict.fromkeys(("nn.functional.relu", "nn.functional.logsigmoid", "nn.functional.softshrink", "nn.functional.tanhshrink"), "the sign of a zero"),
+         **dict.fromkeys(("sign", "sgn"), "NaN of NaN, as NumPy's"), **dict.fromkeys(("__rdiv__", "__rmod__"), "PyTorch multiplies by a reciprocal, or takes denormals for 0"),
+         **dict.fromkeys(("igamma", "igammac"), "NaN of NaN; denormals are no zeros"), **dict.fromkeys(("all", "any"), "u8 gives bool"),
+         **dict.fromkeys(("mean", "nanmean", "std", "var", "linalg.vector_norm"), "summed in a wider type: no overflow on the way"),
+         **dict.fromkeys(("special.i1", "special.modified_bessel_i0", "special.modified_bessel_i1", "special.modified_bessel_k1",
+                          "special.scaled_modified_bessel_k0", "special.scaled_modified_bessel_k1"), "infinity of infinity; denormals are no zeros"),
+         "special.ndtr": "PyTorch loses the digits of small results", "special.zeta": "0 at infinity",
+         **dict.fromkeys((f"special.bessel_{k}" for k in ("j0", "j1", "y0", "y1")), "PyTorch's have fewer digits, and NaN at infinity"),
+         "special.spherical_bessel_j0": "made of sinc here"}
 # PyTorch itself ends the process.
 CRASHES = {"lcm"}
 

@@ -45,3 +45,23 @@ def test_errors_name_the_matrix():
         ops.cholesky(tensor(-S))
     with pytest.raises(TypeError, match="expects f32, f64 or complex numbers"):
         ops.det(tensor(X.astype(np.float16)))
+
+
+def test_gradients_by_equal_and_complex_eigenvalues():
+    """Of a circulant matrix: complex eigenvalues, and equal singular ones."""
+    c = np.stack([np.roll([1.0, 2.0, 0.5, -0.7], i) for i in range(4)])
+    weights = RNG.standard_normal((4, 4))
+
+    def rebuilt(x):
+        w, v = ops.eig(x)
+        return ops.sum(ops.real(ops.matmul(v * ops.exp(w).reshape(1, 4), ops.inverse(v))) * tensor(weights))
+
+    cases = [(c, lambda x: ops.sum(ops.abs(ops.eig(x)[0]))), (c, rebuilt), (c, lambda x: ops.sum(ops.exp(ops.svd(x)[1]))),
+             (c, lambda x: ops.sum(ops.exp(ops.svdvals(x)))), ((c + c.T) / 2, lambda x: ops.sum(ops.exp(ops.eigh((x + ops.transpose(x)) * 0.5)[0])))]
+    for x, f in cases:
+        want = np.zeros_like(x)
+        for i in np.ndindex(x.shape):
+            step = np.zeros_like(x)
+            step[i] = 1e-6
+            want[i] = (float(f(tensor(x + step))) - float(f(tensor(x - step)))) / 2e-6
+        np.testing.assert_allclose(rutile.grad(f)(tensor(x)).asnumpy(), want, rtol=1e-5, atol=1e-6)

@@ -41,6 +41,9 @@ def test_shapes():
     assert mint.transpose(Tensor(2.0), 0, -1).shape == ()
     assert [v.asnumpy().tolist() for v in mint.nonzero(Tensor(3.0), as_tuple=True)] == [[0]]
     same(mint.index_select(Tensor(2.0), 0, Tensor([0])), 2.0)
+    same(mint.take(x, Tensor([[-1, 2], [0, -12]])), np.take(X, [[-1, 2], [0, -12]]))
+    with pytest.raises(IndexError, match="index 12"):
+        mint.take(x, Tensor([12]))
     values, places = mint.sort(x, 0, True)
     same(values, -np.sort(-X, 0)), same(mint.gather(x, 0, places), -np.sort(-X, 0))
 
@@ -71,6 +74,7 @@ def test_made():
     same(mint.linspace(0, 1, 7, dtype=rutile.float64), np.linspace(0, 1, 7), rtol=1e-15)
     assert mint.linspace(-2, 8, 5, dtype=rutile.int64).asnumpy().tolist() == [-2, 0, 3, 5, 8]
     assert mint.linspace(0, 1, 0).shape == (0,)
+    same(mint.linspace(Tensor(0.1, rutile.float64), 1, 7, dtype=rutile.float64), np.linspace(0.1, 1, 7), rtol=1e-15)
     same(mint.linspace(0, 1 + 1j, 3), [0, 0.5 + 0.5j, 1 + 1j])
     same(ops.full((2,), 1 + 2j), [1 + 2j] * 2)
     same(ops.eye(2, 3, rutile.complex64), np.eye(2, 3))

@@ -64,8 +64,8 @@ def arange(start=0, end=None, step=1, *, dtype=None):
 def linspace(start, end, steps, *, dtype=None):
     """`steps` numbers from start to end; of integers rounded towards 0."""
     if isinstance(start, Tensor) or isinstance(end, Tensor):
-        y = _ops.linspace(start, end, steps)
-        return y if dtype is None else y.cast(dtype)
+        part = _table.linspace(0.0, 1.0, steps, "float64")
+        return (part * (end - start) + start).cast(dtype or "float32")
     kind = str(dtype or "float32").lower()
     made = kind if "float" in kind else "float64"
     if isinstance(start, _b.complex) or isinstance(end, _b.complex) or "complex" in kind:
@@ -282,8 +282,8 @@ def select(input, dim, index):
 
 
 def take(input, index):
-    """Elements by their places in row-major order."""
-    return _ops.take(input, index)
+    """Elements by their places in row-major order; negative ones count from the end, others are an IndexError."""
+    return _table.gather(input.reshape(-1), index, axis=0)
 
 
 def transpose(input, dim0, dim1):
