@@ -22,7 +22,7 @@ from rutile import Tensor
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import BinaryUfuncInfo, ReductionOpInfo, UnaryUfuncInfo
 from torch_names import Unmapped
-from torch_samples import Sample, flat, ours
+from torch_samples import Sample, flat, numpy_of, ours
 
 FLOATS = {torch.float32: (np.float32, 1e-5), torch.float64: (np.float64, 1e-9), torch.float16: (np.float16, 2e-3)}
 INTS = {torch.int32: np.int32, torch.int64: np.int64, torch.uint8: np.uint8, torch.int8: np.int8}
@@ -128,7 +128,8 @@ def call(op, f, s):
         return None, ""
     except (rutile.Error, TypeError, ValueError, IndexError, RuntimeError, AttributeError) as e:
         return None, str(e).split("|")[0].strip()
-    return [(g.asnumpy(), w.numpy()) for g, w in zip(got, want, strict=False) if isinstance(w, torch.Tensor)], ""
+    got = [g.astype("float32") if "bfloat" in str(g.dtype).lower() else g for g in got]
+    return [(g.asnumpy(), numpy_of(w)) for g, w in zip(got, want, strict=False) if isinstance(w, torch.Tensor)], ""
 
 
 def main(only):
