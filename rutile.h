@@ -81,6 +81,7 @@
 #include "rutile/ops/conv.h"
 #include "rutile/ops/conv1d.h"
 #include "rutile/ops/conv3d.h"
+#include "rutile/ops/conv_norm.h"
 #include "rutile/ops/ctc.h"
 #include "rutile/ops/custom.h"
 #include "rutile/ops/distance.h"

@@ -122,6 +122,13 @@ if(RUTILE_CUDA_BUILT)
     add_dependencies(test_cuda_plugin rutile_cuda)
     target_compile_definitions(test_cuda_plugin PRIVATE RUTILE_CUDA_PLUGIN="$<TARGET_FILE:rutile_cuda>"
                                                         RUTILE_CUDA_LOGS="${CMAKE_BINARY_DIR}/cuda")
+    # They ask cuDNN itself about GPUs that are not there, where the toolkit has it.
+    if(RUTILE_CUDNN_FRONTEND AND RUTILE_CUDNN)
+      target_include_directories(test_cuda_plugin SYSTEM PRIVATE "${RUTILE_CUDA_INCLUDE}" "${RUTILE_CUDNN_FRONTEND}" "${RUTILE_CUDNN}")
+      target_compile_definitions(test_cuda_plugin PRIVATE RUTILE_CUDNN=1 RUTILE_CUDA_LIB="${RUTILE_CUDA_ROOT}/lib64" RUTILE_CXX="${CMAKE_CXX_COMPILER}")
+      target_sources(test_cuda_plugin PRIVATE kernels/conv_shape.cc)
+      set_source_files_properties(tests/cuda_plugin/cudnn_test.cc PROPERTIES COMPILE_OPTIONS "-O0;-g0")
+    endif()
   endif()
 endif()
 

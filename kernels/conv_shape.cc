@@ -3,6 +3,7 @@
 
 #include "rutile/ops/conv.h"
 #include "rutile/ops/conv3d.h"
+#include "rutile/ops/conv_norm.h"
 #include "rutile/ops/post_ops.h"
 
 namespace rutile::kernels {
@@ -30,11 +31,15 @@ void take_geometry(const CallMeta& call, ConvShape* s) {
 }  // namespace
 
 ConvKind conv_kind(const OpDef* op) {
-  if (op == &ops::kConv2d || op == &ops::kConv2dAct || op == &ops::kConv3d) {
-    return ConvKind::kForward;
+  for (const OpDef* forward :
+       {&ops::kConv2d, &ops::kConv2dAct, &ops::kConv2dStats, &ops::kConv3d}) {
+    if (op == forward) return ConvKind::kForward;
   }
-  return op == &ops::kConv2dInputGrad || op == &ops::kConv3dInputGrad ? ConvKind::kInputGrad
-                                                                      : ConvKind::kWeightGrad;
+  for (const OpDef* grad :
+       {&ops::kConv2dInputGrad, &ops::kConv2dNormInputGrad, &ops::kConv3dInputGrad}) {
+    if (op == grad) return ConvKind::kInputGrad;
+  }
+  return ConvKind::kWeightGrad;
 }
 
 ConvTensors conv_tensors(const CallMeta& call) {
@@ -54,6 +59,9 @@ ConvShape conv_shape(const CallMeta& call) {
   if (call.op == &ops::kConv2dAct) take_geometry<ops::Conv2dActAttrs>(call, &s);
   if (call.op == &ops::kConv2dInputGrad) take_geometry<ops::Conv2dInputGradAttrs>(call, &s);
   if (call.op == &ops::kConv2dWeightGrad) take_geometry<ops::Conv2dWeightGradAttrs>(call, &s);
+  if (call.op == &ops::kConv2dStats) take_geometry<ops::Conv2dAttrs>(call, &s);
+  if (call.op == &ops::kConv2dNormInputGrad) take_geometry<ops::Conv2dAttrs>(call, &s);
+  if (call.op == &ops::kConv2dNormWeightGrad) take_geometry<ops::Conv2dWeightGradAttrs>(call, &s);
   if (call.op == &ops::kConv3d) take_geometry<ops::Conv3dAttrs>(call, &s);
   if (call.op == &ops::kConv3dInputGrad) take_geometry<ops::Conv3dInputGradAttrs>(call, &s);
   if (call.op == &ops::kConv3dWeightGrad) take_geometry<ops::Conv3dWeightGradAttrs>(call, &s);

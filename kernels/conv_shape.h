@@ -29,7 +29,8 @@ struct ConvTensors {
   const TensorMeta *x, *weight, *y;
 };
 ConvTensors conv_tensors(const CallMeta& call);
-// Of ops::kConv2d, kConv2dAct, kConv2dInputGrad, kConv2dWeightGrad, or those of three dimensions.
+// Of ops::kConv2d, kConv2dAct, kConv2dInputGrad, kConv2dWeightGrad, those of ops/conv_norm.h, or
+// those of three dimensions.
 ConvShape conv_shape(const CallMeta& call);
 // Strides of an image or weight by [n, c, d, h, w]; without a depth that stride is 0.
 Strides volume_strides(const Strides& s);

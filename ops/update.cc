@@ -22,6 +22,11 @@ Status check_slot(std::string_view name, const TensorMeta& s, const TensorMeta& 
   return value_error(cat(name, " expects ", p.dtype, p.shape, " as param, got ", s));
 }
 
+Status check_copy(const TensorMeta& m, const TensorMeta& p) {
+  if (m.shape == p.shape && is_low_precision(m.dtype) && !is_complex(p.dtype)) return Status();
+  return value_error(cat("a copy expects bf16 or f16 and shape ", p.shape, ", got ", m));
+}
+
 Status check_grad(const TensorMeta& g, const TensorMeta& p) {
   if (!(g.shape == p.shape)) {
     return value_error(cat("grad expects shape ", p.shape, ", got ", g.shape));
@@ -137,28 +142,49 @@ Status infer_single(const CallMeta& c, TensorMeta* out) {
   return Status();
 }
 
+// Parameters and slots are wide, so the first tensor in low precision is a copy or a gradient. It
+// is a copy where there are more tensors than parameters, slots and gradients.
+UpdateOperands operands_of_multi(const CallMeta& c, int slots) {
+  UpdateOperands u{.slots = slots, .multi = true};
+  const int n = c.num_inputs() - kUpdateScalars;
+  u.count = n / (slots + 2);
+  int low = 0;
+  while (low < n &&
+         !(c.has(kUpdateScalars + low) && is_low_precision(c.in(kUpdateScalars + low).dtype))) {
+    ++low;
+  }
+  const int count = low / (slots + 1), more = n - (slots + 2) * count;
+  if (low % (slots + 1) == 0 && more >= 1 && more <= count) {
+    u.count = count;
+    u.copies = more;
+  }
+  return u;
+}
+
 template <int kSlots>
 int count_multi(const CallMeta& c) {
-  return (c.num_inputs() - kUpdateScalars) / (kSlots + 2) * (kSlots + 1);
+  const UpdateOperands u = operands_of_multi(c, kSlots);
+  return u.count * (kSlots + 1) + u.copies;
 }
 
 template <class A, int kSlots>
 Status infer_multi(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check(c.as<A>(), c.has(1)));
   RUTILE_RETURN_IF_ERROR(check_scalars(c, 0));
-  const int n = c.num_inputs() - kUpdateScalars, count = n / (kSlots + 2);
-  if (n % (kSlots + 2) != 0) {
+  const int n = c.num_inputs() - kUpdateScalars;
+  const UpdateOperands u = operands_of_multi(c, kSlots);
+  if (u.copies == 0 && n % (kSlots + 2) != 0) {
     return value_error(cat("tensors expects ", kSlots + 2, " for each parameter, got ", n));
   }
-  auto at = [&](int k, int i) -> const TensorMeta& { return c.in(kUpdateScalars + k * count + i); };
-  for (int i = 0; i < count; ++i) {
-    const TensorMeta& p = at(0, i);
+  for (int i = 0; i < u.count; ++i) {
+    const TensorMeta& p = c.in(u.tensor(0, i));
     Status s = check_param(p);
-    for (int k = 1; s.ok() && k <= kSlots; ++k) s = check_slot("a slot", at(k, i), p);
-    if (s.ok()) s = check_grad(at(kSlots + 1, i), p);
+    for (int k = 1; s.ok() && k <= kSlots; ++k) s = check_slot("a slot", c.in(u.tensor(k, i)), p);
+    if (s.ok() && i < u.copies) s = check_copy(c.in(u.copy(i)), p);
+    if (s.ok()) s = check_grad(c.in(u.grad(i)), p);
     if (!s.ok()) return Status(s.code(), cat("parameter ", i, ": ", s.message()));
   }
-  for (int i = 0; i < count * (kSlots + 1); ++i) out[i] = c.in(kUpdateScalars + i);
+  for (int i = 0; i < u.count * (kSlots + 1) + u.copies; ++i) out[i] = c.in(kUpdateScalars + i);
   return Status();
 }
 
@@ -298,6 +324,14 @@ const UpdateFamily* find_update(const OpDef* op) {
     if (f.single == op || f.multi == op) return &f;
   }
   return nullptr;
+}
+
+UpdateOperands update_operands(const CallMeta& c) {
+  const UpdateFamily& f = *find_update(c.op);
+  UpdateOperands u{.slots = f.slots};
+  if (c.op == f.multi) u = operands_of_multi(c, f.slots);
+  u.family = f.index;
+  return u;
 }
 
 }  // namespace rutile::ops

@@ -23,7 +23,8 @@
 // The same for many parameters in one kernel is <name>Multi: (lr, step?, skip?, grad_scale?,
 // tensors*) with all params, then each slot of all, then all grads: for adamw p0 .. pn, m0 .. mn,
 // v0 .. vn, g0 .. gn. Outputs are the new params and slots in this order; those inputs change in
-// place, the grads do not.
+// place, the grads do not. Between slots and grads there may be copies of the first parameters in
+// bf16 or f16: they become the new values, rounded, in the same pass.
 #pragma once
 
 #include <span>
@@ -212,6 +213,23 @@ struct UpdateFamily {
   int index = 0;  // in update_list.inc
 };
 inline constexpr int kUpdateScalars = 4;
+// Where a call of one of a family's ops keeps its operands.
+struct UpdateOperands {
+  int slots = 0, count = 1, copies = 0, family = 0;
+  bool multi = false;
+  // Tensor k of parameter i: itself, then its slots.
+  int tensor(int k, int i) const { return multi ? kUpdateScalars + k * count + i : k; }
+  // The copy of parameter i, of those that have one.
+  int copy(int i) const { return kUpdateScalars + (slots + 1) * count + i; }
+  int grad(int i) const { return multi ? copy(copies) + i : slots + 1; }
+  int lr() const { return multi ? 0 : slots + 2; }
+  int step() const { return lr() + 1; }
+  int skip() const { return lr() + 2; }
+  int grad_scale() const { return lr() + 3; }
+  // Output of the tensor or copy that is input `in`.
+  int output(int in) const { return multi ? in - kUpdateScalars : in; }
+};
+RUTILE_API UpdateOperands update_operands(const CallMeta& c);
 RUTILE_API std::span<const UpdateFamily> update_families();
 // The family of one of its ops; null for another op.
 RUTILE_API const UpdateFamily* find_update(const OpDef* op);

@@ -13,6 +13,7 @@
 #include "rutile/ops/call.h"
 #include "rutile/ops/collective.h"
 #include "rutile/ops/communicator.h"
+#include "rutile/ops/elementwise.h"
 #include "rutile/ops/transfer.h"
 
 namespace rutile::graph {
@@ -23,6 +24,13 @@ constexpr const char* kPartlyUpdated =
     " | parameters and other states are only partly updated: load a checkpoint";
 
 char* base_of(const Tensor& t) { return static_cast<char*>(t.impl()->data); }
+
+// What a step left half done does not agree with what it was copied from.
+void forget_copies(const Graph& g) {
+  for (const StateSlot& s : g.states) {
+    if (s.copy_of != kNone) *s.copied = 0;
+  }
+}
 
 }  // namespace
 
@@ -162,10 +170,24 @@ void Session::take_arena() {
   placed_in_ = base;
 }
 
+// States that are copies of others, where somebody else has written those.
+void Session::refresh_copies() {
+  for (const StateSlot& s : program_->graph->states) {
+    if (s.copy_of == kNone) continue;
+    const State& of = *program_->graph->states[static_cast<size_t>(s.copy_of)].state;
+    const uint64_t version = of.version();
+    if (version == *s.copied) continue;
+    ScopedValue<CallModes> direct(call_modes(), CallModes());
+    s.state->set_concrete(ops::cast(of.concrete(), program_->graph->meta(s.in).dtype));
+    *s.copied = version;
+  }
+}
+
 void Session::bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs) {
   const Program& p = *program_;
   const Graph& g = *p.graph;
   check(inputs);
+  refresh_copies();
   if (p.frozen) frozen_ = p.frozen->get();
   if (frozen_ && frozen_->generation != frozen_generation_) {
     for (const Patch& patch : frozen_patches_) {
@@ -235,6 +257,9 @@ void Session::finish() {
   for (size_t i = 0; i < g.states.size(); ++i) {
     if (program_->state_written[i]) g.states[i].state->wrote(std::move(state_elements_[i]));
   }
+  for (const StateSlot& s : g.states) {
+    if (s.copy_of != kNone) *s.copied = g.states[static_cast<size_t>(s.copy_of)].state->version();
+  }
   state_elements_.clear();
   frozen_.reset();
 }
@@ -248,6 +273,7 @@ void Session::fail(size_t index, const Status& status) {
   std::string text = describe_failure(*program_->graph, step, status);
   if (writes_begun(index)) {
     finish();
+    forget_copies(*program_->graph);
     text += kPartlyUpdated;
   }
   throw_error(status.code(), text);
@@ -384,9 +410,13 @@ void Session::run_steps_observed(const Observer* after, SessionHook* hook) {
     } catch (const Error& e) {
       if (!writes_begun(i)) throw;
       finish();
+      forget_copies(*program_->graph);
       throw_error(e.code(), cat(e.message(), kPartlyUpdated));
     } catch (...) {
-      if (writes_begun(i)) finish();
+      if (writes_begun(i)) {
+        finish();
+        forget_copies(*program_->graph);
+      }
       throw;
     }
     if (!status.ok()) fail(i, status);

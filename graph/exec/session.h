@@ -54,6 +54,7 @@ class RUTILE_API Session {
   void bind(const std::vector<Tensor>& inputs, std::vector<Tensor>* outputs);
   void check(const std::vector<Tensor>& inputs);
   void take_arena();
+  void refresh_copies();
   std::vector<Tensor> run_with(const std::vector<Tensor>& inputs, const Observer* after,
                                const std::function<void()>& started, SessionHook* hook);
   void run_steps(const Observer* after, SessionHook* hook);

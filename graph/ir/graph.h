@@ -56,6 +56,11 @@ struct StateSlot {
   std::string name;
   ValueId in = kNone;
   ValueId out = kNone;  // == in while nothing writes it
+  // Of a State that keeps the value of another one in another precision: the slot of that one, and
+  // the version that was copied. The program that owns it writes both; before a run the executor
+  // copies anew what somebody else has written.
+  int copy_of = kNone;
+  std::shared_ptr<uint64_t> copied = nullptr;
 };
 
 class RUTILE_API Graph {

@@ -53,10 +53,14 @@ Status LayoutPass::place_value(ValueId v, const Placement& p, const Node& like, 
     *placed = v;
     return Status();
   }
+  TensorMeta out;
+  RUTILE_RETURN_IF_ERROR(place(meta.shape, meta.dtype, meta.device, p, &out));
+  if (p.channels_last && same_placement(meta, out)) {  // as weights of 1x1 lie either way
+    *placed = v;
+    return Status();
+  }
   auto [it, fresh] = placed_.emplace(PlacementKey{v, {p.layout, p.channels_last}}, kNone);
   if (fresh) {
-    TensorMeta out;
-    RUTILE_RETURN_IF_ERROR(place(meta.shape, meta.dtype, meta.device, p, &out));
     const ops::ReorderAttrs attrs{p};
     const NodeId id =
         rw_.insert(ops::kReorder, AnyAttrs(ops::kReorder.attrs, &attrs), {v}, {&out, 1}, like);

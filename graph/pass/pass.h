@@ -59,7 +59,12 @@ Status fuse_elementwise(Graph& g);
 // Without reductions and with the bits of the single ops, as eager execution needs it.
 Status fuse_elementwise_exactly(Graph& g);
 Status fuse_norm_act(Graph& g);
+Status fuse_conv_norm(Graph& g);
+// Where `accepts` says that a kernel takes the call.
+using AcceptsFn = bool (*)(const CallMeta&);
+RUTILE_API Status fuse_conv_norm_where(Graph& g, AcceptsFn accepts);
 Status fuse_optimizer(Graph& g);
+Status keep_copies(Graph& g);
 Status merge_sums(Graph& g);
 Status expand_composites(Graph& g);
 Status fold_norm(Graph& g);
@@ -67,5 +72,8 @@ Status fuse_post_ops(Graph& g);
 Status freeze(Graph& g);
 Status layout(Graph& g);
 Status schedule(Graph& g);
+Status split_classifier(Graph& g);
+// From so many bytes of logits on.
+RUTILE_API Status split_classifier_above(Graph& g, int64_t bytes);
 
 }  // namespace rutile::graph

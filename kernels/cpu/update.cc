@@ -21,25 +21,7 @@ int64_t stored_elements(const TensorMeta& m) {
   return m.nbytes() / static_cast<int64_t>(dtype_size(m.dtype));
 }
 
-// Where a call keeps its operands: tensor k (the parameter, its slots, its gradient) of parameter
-// i.
-struct Roles {
-  int slots = 0, count = 1, family = 0;
-  bool multi = false;
-  int tensor(int k, int i) const { return multi ? ops::kUpdateScalars + k * count + i : k; }
-  int grad(int i) const { return tensor(slots + 1, i); }
-  int lr() const { return multi ? 0 : slots + 2; }
-  int step() const { return lr() + 1; }
-  int skip() const { return lr() + 2; }
-  int grad_scale() const { return lr() + 3; }
-};
-
-Roles roles_of(const CallMeta& c) {
-  const ops::UpdateFamily& f = *ops::find_update(c.op);
-  const bool multi = c.op == f.multi;
-  const int count = multi ? (c.num_inputs() - ops::kUpdateScalars) / (f.slots + 2) : 1;
-  return {f.slots, count, f.index, multi};
-}
+using Roles = ops::UpdateOperands;
 
 // A 0-d operand; `otherwise` if it is absent.
 struct Number {
@@ -67,6 +49,8 @@ struct UpdatePlan : Plan {
     int grad_size = 4;     // bytes of an element
     int64_t grad_at = -1;  // in the workspace: a gradient placed differently is copied there
     CopyPlan copy;
+    void (*round)(const float*, void*, int64_t) = nullptr;  // into its copy, if it has one
+    int copy_size = 0;
   };
   std::vector<Parameter> parameters;
   Number lr, step, grad_scale;
@@ -88,6 +72,11 @@ struct UpdatePlan : Plan {
     return u;
   }
 };
+
+template <class T>
+void round_to(const float* from, void* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) static_cast<T*>(to)[i] = convert<T>(from[i]);
+}
 
 UpdateNumbers as_floats(const rules::Numbers& n) {
   UpdateNumbers f;
@@ -136,16 +125,19 @@ Status run_update(const Plan& plan, const KernelArgs& args) {
   const float* trust = rule.trust ? measure(p, args, numbers, floats) : nullptr;
   for_chunks(p.chunks, [&](int64_t, const Chunk& c) {
     const UpdatePlan::Parameter& q = p.parameters[static_cast<size_t>(c.tensor)];
-    if (!trust) return q.kernel.apply(p.run_of(args, c), floats);
     UpdateNumbers own = floats;
-    own.k[rules::kTrust] = trust[c.tensor];
-    q.kernel.apply(p.run_of(args, c), own);
+    if (trust) own.k[rules::kTrust] = trust[c.tensor];
+    const UpdateRun u = p.run_of(args, c);
+    q.kernel.apply(u, own);
+    if (!q.round) return;
+    char* copy = static_cast<char*>(args.in[r.copy(c.tensor)]) + c.begin * q.copy_size;
+    q.round(u.param, copy, c.count);
   });
   return Status();
 }
 
 bool supports_update(const CallMeta& c, Reason* reason) {
-  const Roles r = roles_of(c);
+  const Roles r = ops::update_operands(c);
   if (isa() == Isa::kBaseline) {
     reason->text = "needs AVX2";
     return false;
@@ -165,6 +157,10 @@ bool supports_update(const CallMeta& c, Reason* reason) {
         return false;
       }
     }
+    if (i < r.copies && !same_placement(c.in(r.copy(i)), p)) {
+      reason->text = cat("parameter ", p, " comes with a copy placed differently");
+      return false;
+    }
     const TensorMeta& g = c.in(r.grad(i));
     const bool blocked = g.layout != kStrided || p.layout != kStrided;
     if ((blocked && !same_placement(g, p)) || (g.dtype != DType::kF32 && g.dtype != DType::kBF16)) {
@@ -177,7 +173,7 @@ bool supports_update(const CallMeta& c, Reason* reason) {
 
 Status prepare_update(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<UpdatePlan>();
-  const Roles r = p->roles = roles_of(c);
+  const Roles r = p->roles = ops::update_operands(c);
   p->lr = number_at(c, r.lr(), 0);
   p->step = number_at(c, r.step(), 0);
   p->grad_scale = number_at(c, r.grad_scale(), 1);
@@ -195,6 +191,11 @@ Status prepare_update(const CallMeta& c, std::unique_ptr<Plan>* plan) {
       q.copy = CopyPlan(grad.shape, grad.strides, param.strides, q.grad_size);
       p->workspace_bytes += static_cast<size_t>((grad.numel() * q.grad_size + 63) / 64 * 64);
     }
+    if (i < r.copies) {
+      const DType low = c.in(r.copy(i)).dtype;
+      q.round = low == DType::kBF16 ? round_to<BFloat16> : round_to<Half>;
+      q.copy_size = static_cast<int>(dtype_size(low));
+    }
     p->parameters.push_back(q);
   }
   p->first_chunk.push_back(static_cast<int>(p->chunks.size()));
@@ -210,7 +211,7 @@ Status prepare_update(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 // Parameters and slots follow their gradient into a blocked layout without padding.
 Status prefer_update(const CallMeta& c, LayoutPrefs* prefs) {
-  const Roles r = roles_of(c);
+  const Roles r = ops::update_operands(c);
   bool any = false;
   for (const TensorMeta* m : c.inputs) prefs->in.push_back(m ? placement_of(*m) : Placement());
   for (const TensorMeta& m : c.outputs) prefs->out.push_back(placement_of(m));
@@ -222,9 +223,10 @@ Status prefer_update(const CallMeta& c, LayoutPrefs* prefs) {
     }
     any = any || grad.layout != kStrided;
     if (grad.layout != kStrided) prefs->in[r.grad(i)] = p;
+    if (i < r.copies) prefs->in[r.copy(i)] = prefs->out[r.output(r.copy(i))] = p;
     for (int k = 0; k <= r.slots; ++k) {
       prefs->in[r.tensor(k, i)] = p;
-      prefs->out[k * r.count + i] = p;
+      prefs->out[r.output(r.tensor(k, i))] = p;
     }
   }
   return any ? Status() : Status(ErrorCode::kUnsupported, "no gradient is blocked");

@@ -112,6 +112,7 @@ Status prepare_forward(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   a.relu = kRelu;
   divide_rows(&a);
   p->workspace_bytes = partial_bytes(a);
+  p->may_overwrite = like_output(c, kAt.residual == 1 ? 2 : 1);
   *plan = std::move(p);
   return Status();
 }
@@ -131,6 +132,7 @@ Status prepare_apply(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   } else {
     a.relu = c.as<ops::BatchNormApplyAttrs>().relu;
   }
+  p->may_overwrite = like_output(c, c.num_inputs());
   *plan = std::move(p);
   return Status();
 }
@@ -162,6 +164,7 @@ Status prepare_backward(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   a.relu = kRelu;
   a.mask_from_y = kAdd;
   divide_rows(&a);
+  p->may_overwrite = like_output(c, c.num_inputs());
   p->workspace_bytes = partial_bytes(a) + 2 * sizeof(double) * static_cast<size_t>(a.channels);
   *plan = std::move(p);
   return Status();

@@ -44,6 +44,11 @@ class Writer {
   void write_row_values(int phase, int depth);
   void write_phase(int phase, int depth);
   std::string inside() const;
+  void open_loop(int depth, const char* index, int count);
+  void each_element(int depth, const std::string& statement);
+  bool takes_vector(const Value& v, const Access& a);
+  std::string first_element(int v) const;
+  std::string numbered_element(int v) const;
   void write_loads(int phase, int depth);
   void write_elements(int phase, int depth);
   void write_stores(int phase, int depth);
@@ -187,9 +192,9 @@ void Writer::declare_accumulators(int depth, bool of_row) {
       continue;
     }
     put_line(depth, cat(type, " ", name, "[", g_.chunks * g_.each, "];"));
-    put_line(depth, "#pragma unroll");
-    put_line(depth, cat("for (int i = 0; i < ", g_.chunks * g_.each, "; ++i) ", name,
-                        "[i] = ", identity(r), ";"));
+    open_loop(depth, "i", g_.chunks * g_.each);
+    put_line(depth + 1, cat(name, "[i] = ", identity(r), ";"));
+    put_line(depth, "}");
   }
 }
 
@@ -252,8 +257,7 @@ void Writer::write_phase(int phase, int depth) {
   if (g_.rounds > 1) {
     put_line(depth, cat("for (int round = 0; round < ", g_.rounds, "; ++round)"));
   }
-  put_line(depth, "#pragma unroll");
-  put_line(depth, cat("for (int c = 0; c < ", g_.chunks, "; ++c) {"));
+  open_loop(depth, "c", g_.chunks);
   const std::string round = g_.rounds > 1 ? cat(" + round * ", g_.tile(), "u") : "";
   put_line(depth + 1,
            cat("const Index column = first + c * ", g_.lanes * g_.each, "u", round, ";"));
@@ -273,6 +277,34 @@ std::string Writer::inside() const {
   return rows ? columns ? "there && " + column : "there" : columns ? column : "true";
 }
 
+void Writer::open_loop(int depth, const char* index, int count) {
+  put_line(depth, "#pragma unroll");
+  put_line(depth, cat("for (int ", index, " = 0; ", index, " < ", count, "; ++", index, ") {"));
+}
+
+// For each of the thread's elements `e`, which is column `at` of the row.
+void Writer::each_element(int depth, const std::string& statement) {
+  open_loop(depth, "e", g_.each);
+  put_line(depth + 1, "const Index at = column + e;");
+  put_line(depth + 1, statement);
+  put_line(depth, "}");
+}
+
+// Whether the thread's elements are one access; the kernel then asks for that alignment.
+bool Writer::takes_vector(const Value& v, const Access& a) {
+  if (g_.each <= 1 || !g_.vector_fits(a)) return false;
+  const size_t bytes = std::min<size_t>(16, dtype_size(v.dtype) * static_cast<size_t>(g_.each));
+  out_.alignment = std::max(out_.alignment, bytes);
+  return true;
+}
+
+std::string Writer::first_element(int v) const {
+  return is_kept(value(v)) ? cat("v", v, " + c * ", g_.each) : cat("v", v);
+}
+std::string Writer::numbered_element(int v) const {
+  return is_kept(value(v)) ? cat("v", v, "[c * ", g_.each, " + e]") : cat("v", v, "[e]");
+}
+
 void Writer::write_loads(int phase, int depth) {
   for (int n = 0; n < ir_.program.inputs; ++n) {
     const Value& v = value(n);
@@ -280,20 +312,13 @@ void Writer::write_loads(int phase, int depth) {
     const Access& a = ir_.inputs[static_cast<size_t>(n)];
     const char* type = compute_type(v.dtype);
     if (!is_kept(v)) put_line(depth, cat(type, " v", n, "[", g_.each, "];"));
-    const std::string to = is_kept(v) ? cat("v", n, " + c * ", g_.each) : cat("v", n);
-    const std::string at = is_kept(v) ? cat("v", n, "[c * ", g_.each, " + e]") : cat("v", n, "[e]");
-    if (g_.each > 1 && g_.vector_fits(a)) {
+    if (takes_vector(v, a)) {
       put_line(depth, cat("g::load<", g_.each, ">(x", n, " + ", offset(a, "row", "column"), ", ",
-                          to, ");"));
-      out_.alignment =
-          std::max(out_.alignment, std::min<size_t>(16, dtype_size(v.dtype) * g_.each));
-      continue;
+                          first_element(n), ");"));
+    } else {
+      each_element(
+          depth, cat(numbered_element(n), " = g::value(x", n, "[", offset(a, "row", "at"), "]);"));
     }
-    put_line(depth, "#pragma unroll");
-    put_line(depth, cat("for (int e = 0; e < ", g_.each, "; ++e) {"));
-    put_line(depth + 1, cat("const Index at = column + e;"));
-    put_line(depth + 1, cat(at, " = g::value(x", n, "[", offset(a, "row", "at"), "]);"));
-    put_line(depth, "}");
   }
 }
 
@@ -323,8 +348,7 @@ void Writer::write_elements(int phase, int depth) {
     if (v.phase != phase || v.step < 0 || !in_array(n) || is_kept(v)) continue;
     put_line(depth, cat(compute_type(v.dtype), " v", n, "[", g_.each, "];"));
   }
-  put_line(depth, "#pragma unroll");
-  put_line(depth, cat("for (int e = 0; e < ", g_.each, "; ++e) {"));
+  open_loop(depth, "e", g_.each);
   if (body.find("[i]") != std::string::npos) {
     put_line(depth + 1, cat("const int i = c * ", g_.each, " + e;"));
   }
@@ -338,20 +362,13 @@ void Writer::write_stores(int phase, int depth) {
     const Value& v = value(n);
     if (!stored(n) || v.phase != phase) continue;
     const Access& a = ir_.outputs[o];
-    const std::string from = is_kept(v) ? cat("v", n, " + c * ", g_.each) : cat("v", n);
-    const std::string at = is_kept(v) ? cat("v", n, "[c * ", g_.each, " + e]") : cat("v", n, "[e]");
-    if (g_.each > 1 && g_.vector_fits(a)) {
+    if (takes_vector(v, a)) {
       put_line(depth, cat("g::store<", g_.each, ">(y", o, " + ", offset(a, "row", "column"), ", ",
-                          from, ");"));
-      out_.alignment =
-          std::max(out_.alignment, std::min<size_t>(16, dtype_size(v.dtype) * g_.each));
-      continue;
+                          first_element(n), ");"));
+    } else {
+      each_element(depth, cat("g::put(y", o, " + ", offset(a, "row", "at"), ", ",
+                              numbered_element(n), ");"));
     }
-    put_line(depth, "#pragma unroll");
-    put_line(depth, cat("for (int e = 0; e < ", g_.each, "; ++e) {"));
-    put_line(depth + 1, "const Index at = column + e;");
-    put_line(depth + 1, cat("g::put(y", o, " + ", offset(a, "row", "at"), ", ", at, ");"));
-    put_line(depth, "}");
   }
 }
 
@@ -391,8 +408,7 @@ void Writer::end_block() {
       put_line(1, cat("if (threadIdx.x == 0) ", to));
     }
     if (r.ending != Ending::kColumns) continue;
-    put_line(1, "#pragma unroll");
-    put_line(1, cat("for (int i = 0; i < ", g_.chunks * g_.each, "; ++i) {"));
+    open_loop(1, "i", g_.chunks * g_.each);
     put_line(2, cat("const ", type, " a = g::over_members<", join(r), ", ", g_.lanes, ", ",
                     g_.members(), ">(", a, "[i], room);"));
     put_line(2, cat("const Index at = first + i / ", g_.each, " * ", g_.lanes * g_.each, "u + i % ",

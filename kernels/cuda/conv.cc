@@ -2,6 +2,7 @@
 // Rows of convolutions that need no library.
 #include "rutile/kernels/cuda/conv.h"
 
+#include "rutile/core/device_settings.h"
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/ops/conv.h"
@@ -59,10 +60,25 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 }  // namespace
 
+Status prefer_channels_last(const CallMeta& c, LayoutPrefs* prefs) {
+  const DType t = c.in(0).dtype;
+  const bool tensor_cores =
+      is_low_precision(t) || (t == DType::kF32 && device_settings().tf32_conv);
+  if (c.in(0).rank() != 4 || !tensor_cores) {
+    return Status(ErrorCode::kUnsupported, "runs as its operands lie");
+  }
+  const auto place = [](const TensorMeta* m) {
+    return m && m->rank() == 4 ? Placement{kStrided, true} : Placement();
+  };
+  for (const TensorMeta* m : c.inputs) prefs->in.push_back(place(m));
+  for (const TensorMeta& m : c.outputs) prefs->out.push_back(place(&m));
+  return Status();
+}
+
 void register_conv() {
   for (const OpDef* op : {&ops::kConv2d, &ops::kConv2dInputGrad, &ops::kConv2dWeightGrad,
                           &ops::kConv3d, &ops::kConv3dInputGrad, &ops::kConv3dWeightGrad}) {
-    add_row(*op, "direct", prepare);
+    add_row(*op, "direct", prepare, only_real, prefer_channels_last);
   }
 }
 

@@ -66,18 +66,14 @@ Status run_spread(const Plan& plan, const KernelArgs& k) {
   FillArgs f = p.fill;
   f.out = k.out[0];
   RUTILE_RETURN_IF_ERROR(launch_status(launch_fill(f, k.stream)));
-  GridKeysArgs a = p.keys;
+  GridKeysArgs a = p.room.writing(p.keys, k.workspace);
   a.grid.dy = k.in[0];
   a.grid.at = k.in[1];
   a.grid.y = k.out[0];
-  a.keys = p.room.keys_in(k.workspace);
-  a.values = p.room.values_in(k.workspace);
   a.weights = reinterpret_cast<double*>(static_cast<char*>(k.workspace) + p.weights());
   RUTILE_RETURN_IF_ERROR(launch_status(launch_grid_keys(a, k.stream)));
   RUTILE_RETURN_IF_ERROR(p.room.sort(k.workspace, p.bits, k.stream));
-  a.keys = p.room.keys(k.workspace);
-  a.values = p.room.values(k.workspace);
-  return launch_status(launch_grid_spread(a, k.stream));
+  return launch_status(launch_grid_spread(p.room.reading(a, k.workspace), k.stream));
 }
 
 int pixels_each(const GridArgs& a) {

@@ -32,6 +32,18 @@ inline Strides broadcast_strides(const TensorMeta& m, const Shape& shape) {
   return s;
 }
 
+// Plan::may_overwrite of a kernel whose threads read inputs [0, n) last where they write output 0:
+// those that lie as it does.
+inline uint32_t like_output(const CallMeta& c, int n) {
+  uint32_t mask = 0;
+  for (int i = 0; i < n; ++i) {
+    const bool like =
+        c.has(i) && c.in(i).dtype == c.out().dtype && same_placement(c.in(i), c.out());
+    mask |= like ? 1u << i : 0u;
+  }
+  return mask;
+}
+
 inline int size_of(DType t) { return static_cast<int>(dtype_size(t)); }
 
 // Entries begin to end - 1 of a shape or strides; all but the axis'.
@@ -77,7 +89,13 @@ std::unique_ptr<KernelPlan<Args>> kernel_plan(int (*launch)(const Args&, Stream)
 
 using SupportsFn = bool (*)(const CallMeta&, Reason*);
 using PrepareFn = Status (*)(const CallMeta&, std::unique_ptr<Plan>*);
-void add_row(const OpDef& op, const char* name, PrepareFn prepare, SupportsFn supports = only_real);
+using PreferFn = Status (*)(const CallMeta&, LayoutPrefs*);
+void add_row(const OpDef& op, const char* name, PrepareFn prepare, SupportsFn supports = only_real,
+             PreferFn prefer = nullptr);
+
+// Of convolutions: images and weights in low precision lie channels-last, as tensor cores read
+// them; in f32 where TF32 may be used.
+Status prefer_channels_last(const CallMeta& c, LayoutPrefs* prefs);
 
 // Of matmul and linear, without a library.
 Status prepare_tiles(const CallMeta& c, std::unique_ptr<Plan>* plan);

@@ -129,19 +129,11 @@ Status run_scatter(const Plan& plan, const KernelArgs& k) {
     c.out = k.out[0];
     RUTILE_RETURN_IF_ERROR(launch_status(launch_copy(c, k.stream)));
   }
-  ScatterKeysArgs keys = p.keys;
-  keys.index = k.in[1];
-  keys.keys = p.room.keys_in(k.workspace);
-  keys.values = p.room.values_in(k.workspace);
-  keys.fault = fault_slot(k.stream);
-  RUTILE_RETURN_IF_ERROR(launch_status(launch_scatter_keys(keys, k.stream)));
+  RUTILE_RETURN_IF_ERROR(
+      launch_status(launch_scatter_keys(p.room.writing(p.keys, k.in[1], k), k.stream)));
   RUTILE_RETURN_IF_ERROR(p.room.sort(k.workspace, p.bits, k.stream));
-  ScatterSumArgs sum = p.sum;
-  sum.keys = p.room.keys(k.workspace);
-  sum.values = p.room.values(k.workspace);
-  sum.x = k.in[p.x_at];
-  sum.y = k.out[0];
-  return launch_status(launch_scatter_sum(sum, k.stream));
+  return launch_status(
+      launch_scatter_sum(p.room.reading(p.sum, k.in[p.x_at], k.out[0], k), k.stream));
 }
 
 std::unique_ptr<ScatterPlan> scatter_plan(const TensorMeta& x, const TensorMeta& index,

@@ -52,6 +52,7 @@ Status prepare_forward(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   fill(&p->args, c.as<ops::LayerNormAttrs>(), c.in(0), c.out(), c.in(0), rstd, rstd, optional(c, 1),
        kRms ? nullptr : optional(c, 2));
   p->args.rms = kRms;
+  p->may_overwrite = like_output(c, 1);
   *plan = std::move(p);
   return Status();
 }
@@ -77,6 +78,7 @@ Status prepare_backward(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   a.rms = kRms;
   a.parts = std::clamp<int64_t>((a.rows + kPartRows - 1) / kPartRows, 1, kMostParts);
   a.part = std::max<int64_t>((a.rows + a.parts - 1) / a.parts, 1);
+  p->may_overwrite = like_output(c, 2);
   p->workspace_bytes = 2 * dtype_size(a.stat_type) * static_cast<size_t>(a.parts * a.n);
   *plan = std::move(p);
   return Status();

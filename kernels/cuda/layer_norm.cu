@@ -131,17 +131,18 @@ __global__ void __launch_bounds__(kGroupThreads) join_dweight(RUTILE_PARAM Layer
   if (a.dbias) store<C>(a.stat_type, a.dbias, c, dbias);
 }
 
+// dx may lie where x or the gradient does: it comes last.
 template <class C>
 int launch_grad(const LayerNormArgs& a, Stream stream) {
-  if (const int code = launch_blocks(layer_norm_dx<C>, group_grid(a.group, a.rows), stream, a)) {
-    return code;
-  }
   const GroupShape columns{8, 32, true};
   if (const int code =
           launch_blocks(layer_norm_dweight<C>, group_grid(columns, a.n, a.parts), stream, a)) {
     return code;
   }
-  return launch_blocks(join_dweight<C>, group_grid(columns, a.n), stream, a);
+  if (const int code = launch_blocks(join_dweight<C>, group_grid(columns, a.n), stream, a)) {
+    return code;
+  }
+  return launch_blocks(layer_norm_dx<C>, group_grid(a.group, a.rows), stream, a);
 }
 
 }  // namespace

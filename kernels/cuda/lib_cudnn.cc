@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows over cuDNN's graph API: convolutions (a bias is added by a kernel of ours behind it) and
-// attention without a mask, whose other calls run as the op's composition. One file, because its
-// headers take longer to compile than all that is here.
-#define NV_CUDNN_FRONTEND_USE_DYNAMIC_LOADING
-#include <cudnn_frontend.h>
-
-#include <cmath>
+// Rows over cuDNN's graph API: convolutions and attention without a mask, whose other calls run as
+// the op's composition. One file, because its headers take longer to compile than all that is here.
 #include <cstdlib>
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <unordered_map>
-#include <vector>
 
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/device_settings.h"
 #include "rutile/core/tensor.h"
-#include "rutile/kernels/conv_shape.h"
+#include "rutile/kernels/cuda/cudnn_graphs.h"
 #include "rutile/kernels/cuda/elementwise.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/cuda/libraries.h"
@@ -24,9 +17,6 @@
 #include "rutile/kernels/cuda/realign.h"
 #include "rutile/kernels/cuda/runtime.h"
 #include "rutile/kernels/cuda/thread_handles.h"
-#include "rutile/ops/attention.h"
-#include "rutile/ops/conv.h"
-#include "rutile/ops/conv3d.h"
 
 namespace cudnn_frontend {
 void* cudnn_dlhandle = nullptr;  // the library that the headers call
@@ -35,7 +25,6 @@ void* cudnn_dlhandle = nullptr;  // the library that the headers call
 namespace rutile::cuda {
 namespace {
 
-namespace fe = cudnn_frontend;
 using kernels::ConvKind;
 
 constexpr const char* kFile = "libcudnn.so.9";
@@ -55,17 +44,13 @@ std::string load() {
   return "";
 }
 
-struct CudnnPlan : Plan {
+struct CudnnPlan : Plan, CudnnGraph {
   int device = 0;
-  fe::graph::Graph graph;
-  std::vector<int> inputs, outputs;  // numbers of the operands that the graph reads and writes
   std::vector<size_t> input_bytes;
+  std::vector<size_t> unread_at;  // in the workspace
   // Nothing promises that threads may execute one plan at a time.
   mutable std::mutex mutex;
 };
-// The graph's names of an op's operands.
-constexpr int64_t input_uid(int i) { return 1 + i; }
-constexpr int64_t output_uid(int i) { return 101 + i; }
 
 Status status_of(fe::error_t e) {
   if (!e.is_bad()) return Status();
@@ -105,6 +90,9 @@ Status run(const Plan& plan, const KernelArgs& k) {
     RUTILE_RETURN_IF_ERROR(placed.place(k.in[i], p.input_bytes[n], &pointers[input_uid(i)]));
   }
   for (const int i : p.outputs) pointers[output_uid(i)] = k.out[i];
+  for (size_t i = 0; i < p.unread_at.size(); ++i) {
+    pointers[unread_uid(i)] = static_cast<char*>(k.workspace) + p.unread_at[i];
+  }
   const std::lock_guard lock(p.mutex);
   fe::error_t e = p.graph.execute(handle, pointers, k.workspace);
   return e.is_bad() ? Status(ErrorCode::kRuntime, cat("cuDNN: ", e.get_message())) : Status();
@@ -114,8 +102,8 @@ Status run(const Plan& plan, const KernelArgs& k) {
 struct Scratch {
   std::vector<Ref<Storage>> pieces;
   std::unordered_map<int64_t, void*> pointers;
-  void add(int64_t uid, const TensorMeta& m, Device device) {
-    pieces.push_back(Storage::allocate(static_cast<size_t>(m.nbytes()) + 256, device));
+  void add(int64_t uid, size_t bytes, Device device) {
+    pieces.push_back(Storage::allocate(bytes + 256, device));
     pointers[uid] = pieces.back()->data();
   }
 };
@@ -125,8 +113,10 @@ Status tune(CudnnPlan* p, const CallMeta& c, cudnnHandle_t handle) {
   RUTILE_RETURN_IF_ERROR(status_of(p->graph.build_plans(handle, fe::BuildPlanPolicy_t::ALL)));
   const Device device = c.in(0).device;
   Scratch scratch;
-  for (const int i : p->inputs) scratch.add(input_uid(i), c.in(i), device);
-  for (const int i : p->outputs) scratch.add(output_uid(i), c.out(i), device);
+  const auto bytes_of = [](const TensorMeta& m) { return static_cast<size_t>(m.nbytes()); };
+  for (const int i : p->inputs) scratch.add(input_uid(i), bytes_of(c.in(i)), device);
+  for (const int i : p->outputs) scratch.add(output_uid(i), bytes_of(c.out(i)), device);
+  for (size_t i = 0; i < p->unread.size(); ++i) scratch.add(unread_uid(i), p->unread[i], device);
   const auto bytes = static_cast<size_t>(p->graph.get_autotune_workspace_size());
   const Ref<Storage> workspace = Storage::allocate(bytes + 256, device);
   DeviceRuntime& runtime = device_runtime(device);
@@ -147,15 +137,15 @@ const PlanStore& plan_store() {
 }
 
 // All that decides what cuDNN chooses.
-std::string key_of(const CallMeta& c) {
+std::string key_of(const CallMeta& c, const char* form) {
   static const size_t version =
       reinterpret_cast<size_t (*)()>(library_symbol(open_library(kFile), "cudnnGetVersion"))();
   const DeviceInfo& info = device_runtime(c.in(0).device).info();
   const DeviceSettings s = device_settings();
   std::string key =
-      cat(c.op->name, " | cuDNN ", version, ", headers ", CUDNN_FRONTEND_VERSION, " | ", info.name,
-          " ", info.compute_major, ".", info.compute_minor, " ", info.multiprocessors, " | tf32 ",
-          s.tf32_conv, ", tuned ", s.autotune, " | ");
+      cat(c.op->name, form, " | cuDNN ", version, ", headers ", CUDNN_FRONTEND_VERSION, " | ",
+          info.name, " ", info.compute_major, ".", info.compute_minor, " ", info.multiprocessors,
+          " | tf32 ", s.tf32_conv, ", tuned ", s.autotune, " | ");
   if (c.op->attrs) key += attrs_to_string(*c.op->attrs, c.attrs, /*all=*/true);
   const auto add = [&key](const TensorMeta* m) {
     key += m ? cat(" ", dtype_name(m->dtype), to_string(m->shape), to_string(m->strides)) : " none";
@@ -192,12 +182,7 @@ Status build(CudnnPlan* p, const CallMeta& c, bool single) {
   RUTILE_RETURN_IF_ERROR(status_of(p->graph.build_operation_graph(handle)));
   RUTILE_RETURN_IF_ERROR(
       status_of(p->graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK})));
-  std::vector<fe::NumericalNote_t> refused{fe::NumericalNote_t::NONDETERMINISTIC};
-  if (single && !device_settings().tf32_conv) {
-    refused.push_back(fe::NumericalNote_t::TENSOR_CORE);
-    refused.push_back(fe::NumericalNote_t::DOWN_CONVERT_INPUTS);
-  }
-  p->graph.deselect_numeric_notes(refused);
+  p->graph.deselect_numeric_notes(refused_notes(single && !device_settings().tf32_conv));
   RUTILE_RETURN_IF_ERROR(status_of(p->graph.check_support(handle)));
   if (device_settings().autotune) {
     RUTILE_RETURN_IF_ERROR(tune(p, c, handle));
@@ -220,61 +205,15 @@ bool has_cudnn(Reason* reason) {
   return false;
 }
 
-bool cudnn_type(DType t, fe::DataType_t* out) {
-  switch (t) {
-    case DType::kF16:
-      *out = fe::DataType_t::HALF;
-      return true;
-    case DType::kBF16:
-      *out = fe::DataType_t::BFLOAT16;
-      return true;
-    case DType::kF32:
-      *out = fe::DataType_t::FLOAT;
-      return true;
-    case DType::kF64:
-      *out = fe::DataType_t::DOUBLE;
-      return true;
-    default:
-      return false;
-  }
-}
-
-// An operand as it lies.
-std::shared_ptr<fe::graph::Tensor_attributes> cudnn_tensor(CudnnPlan* p, const TensorMeta& m,
-                                                           int64_t uid) {
-  fe::DataType_t type = fe::DataType_t::FLOAT;
-  (void)cudnn_type(m.dtype, &type);
-  return p->graph.tensor(fe::graph::Tensor_attributes()
-                             .set_dim(std::vector<int64_t>(m.shape.begin(), m.shape.end()))
-                             .set_stride(std::vector<int64_t>(m.strides.begin(), m.strides.end()))
-                             .set_data_type(type)
-                             .set_uid(uid));
-}
-
-// A result as it lies.
-void finish(const std::shared_ptr<fe::graph::Tensor_attributes>& t, const TensorMeta& m, int i,
-            CudnnPlan* p) {
-  fe::DataType_t type = fe::DataType_t::FLOAT;
-  (void)cudnn_type(m.dtype, &type);
-  t->set_output(true)
-      .set_dim(std::vector<int64_t>(m.shape.begin(), m.shape.end()))
-      .set_stride(std::vector<int64_t>(m.strides.begin(), m.strides.end()))
-      .set_data_type(type)
-      .set_uid(output_uid(i));
-  p->outputs.push_back(i);
-}
-
 // Describes, checks and chooses; kUnsupported where cuDNN has no engine. `describe` adds the
 // operations. f32 uses tensor cores only where TF32 is asked for; all results are reproducible.
-Status make_cudnn_plan(const CallMeta& c, const std::function<void(CudnnPlan*)>& describe,
+Status make_cudnn_plan(const CallMeta& c, const char* form,
+                       const std::function<void(CudnnGraph*)>& describe,
                        std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<CudnnPlan>();
   p->run = run;
   p->device = c.in(0).device.index;
-  const std::string key = key_of(c);
-  const bool wide = c.in(0).dtype == DType::kF64;
-  p->graph.set_compute_data_type(wide ? fe::DataType_t::DOUBLE : fe::DataType_t::FLOAT)
-      .set_intermediate_data_type(wide ? fe::DataType_t::DOUBLE : fe::DataType_t::FLOAT);
+  const std::string key = key_of(c, form);
   try {
     describe(p.get());
     if (!restore(p.get(), key)) {
@@ -284,6 +223,10 @@ Status make_cudnn_plan(const CallMeta& c, const std::function<void(CudnnPlan*)>&
     }
   } catch (const std::exception& e) {
     return Status(ErrorCode::kUnsupported, cat("cuDNN: ", e.what()));
+  }
+  for (const size_t bytes : p->unread) {
+    p->unread_at.push_back((p->workspace_bytes + 255) / 256 * 256);
+    p->workspace_bytes = p->unread_at.back() + bytes;
   }
   for (const int i : p->inputs) p->input_bytes.push_back(static_cast<size_t>(c.in(i).nbytes()));
   *plan = std::move(p);
@@ -306,37 +249,6 @@ bool supports_conv(const CallMeta& c, Reason* reason) {
   return has_cudnn(reason);
 }
 
-// The attributes that the three operations share.
-template <class A>
-A attributes(const kernels::ConvShape& s) {
-  const auto last = [&](int64_t d, int64_t h, int64_t w) {
-    return s.spatial == 3 ? std::vector<int64_t>{d, h, w} : std::vector<int64_t>{h, w};
-  };
-  A a;
-  a.set_pre_padding(last(s.pad_d, s.pad_h, s.pad_w))
-      .set_post_padding(last(s.pad_d, s.pad_h, s.pad_w))
-      .set_stride(last(s.stride_d, s.stride_h, s.stride_w))
-      .set_dilation(last(s.dil_d, s.dil_h, s.dil_w));
-  return a;
-}
-
-void describe_conv(const CallMeta& c, CudnnPlan* p) {
-  const kernels::ConvShape s = kernels::conv_shape(c);
-  const ConvKind kind = kernels::conv_kind(c.op);
-  const auto first = cudnn_tensor(p, c.in(0), input_uid(0));
-  const auto second = cudnn_tensor(p, c.in(1), input_uid(1));
-  std::shared_ptr<fe::graph::Tensor_attributes> out;
-  if (kind == ConvKind::kForward) {
-    out = p->graph.conv_fprop(first, second, attributes<fe::graph::Conv_fprop_attributes>(s));
-  } else if (kind == ConvKind::kInputGrad) {
-    out = p->graph.conv_dgrad(first, second, attributes<fe::graph::Conv_dgrad_attributes>(s));
-  } else {
-    out = p->graph.conv_wgrad(first, second, attributes<fe::graph::Conv_wgrad_attributes>(s));
-  }
-  p->inputs = {0, 1};
-  finish(out, c.out(), 0, p);
-}
-
 // The convolution, then y += bias.
 struct BiasedPlan : Plan {
   std::unique_ptr<Plan> conv;
@@ -354,14 +266,7 @@ Status run_biased(const Plan& plan, const KernelArgs& k) {
   return launch_status(p.launch(a, k.stream));
 }
 
-Status prepare_conv(const CallMeta& c, std::unique_ptr<Plan>* plan) {
-  std::unique_ptr<Plan> conv;
-  RUTILE_RETURN_IF_ERROR(make_cudnn_plan(
-      c, [&](CudnnPlan* p) { describe_conv(c, p); }, &conv));
-  if (kernels::conv_kind(c.op) != ConvKind::kForward || !c.has(2)) {
-    *plan = std::move(conv);
-    return Status();
-  }
+void add_bias(const CallMeta& c, std::unique_ptr<Plan> conv, std::unique_ptr<Plan>* plan) {
   const TensorMeta &y = c.out(), &bias = c.in(2);
   auto p = std::make_unique<BiasedPlan>();
   p->run = run_biased;
@@ -378,7 +283,87 @@ Status prepare_conv(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   const Strides strides[4] = {y.strides, y.strides, channel, Strides::filled(y.rank(), 0)};
   p->add.index = make_indexer<4>(y.shape, strides);
   *plan = std::move(p);
+}
+
+// A gradient in low precision in the workspace, then its conversion.
+struct WidenedPlan : Plan {
+  std::unique_ptr<Plan> conv;
+  size_t at = 0;  // in the workspace
+  ElementwiseArgs cast;
+};
+
+Status run_widened(const Plan& plan, const KernelArgs& k) {
+  const auto& p = static_cast<const WidenedPlan&>(plan);
+  void* low = static_cast<char*>(k.workspace) + p.at;
+  void* const outputs[] = {low};
+  RUTILE_RETURN_IF_ERROR(p.conv->run(*p.conv, {k.in, outputs, k.workspace, k.stream}));
+  ElementwiseArgs a = p.cast;
+  a.in[0] = low;
+  a.out = k.out[0];
+  return launch_status(unary_kernel(ElementwiseOp::Cast, Compute::kFloat)(a, k.stream));
+}
+
+using DescribeFn = void (*)(const CallMeta&, CudnnGraph*);
+void describe_alone(const CallMeta& c, CudnnGraph* p) { describe_conv(c, false, p); }
+
+Status prepare_widened(const CallMeta& c, DescribeFn describe, std::unique_ptr<Plan>* plan) {
+  TensorMeta low = c.out();
+  low.dtype = c.in(0).dtype;
+  const CallMeta narrow{c.op, c.attrs, c.inputs, {&low, 1}};
+  auto p = std::make_unique<WidenedPlan>();
+  RUTILE_RETURN_IF_ERROR(make_cudnn_plan(
+      narrow, " alone", [&](CudnnGraph* g) { describe(narrow, g); }, &p->conv));
+  p->run = run_widened;
+  p->at = (p->conv->workspace_bytes + 255) / 256 * 256;
+  p->workspace_bytes = p->at + static_cast<size_t>(low.nbytes());
+  p->cast.n = low.numel();
+  p->cast.out_type = DType::kF32;
+  p->cast.in_type[0] = low.dtype;
+  const Strides none = Strides::filled(low.rank(), 0),
+                strides[4] = {low.strides, low.strides, none, none};
+  p->cast.index = make_indexer<4>(low.shape, strides);
+  *plan = std::move(p);
   return Status();
+}
+
+// In one graph if cuDNN can, else in two kernels.
+Status prepare_conv(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  const ConvKind kind = kernels::conv_kind(c.op);
+  const bool biased = kind == ConvKind::kForward && c.has(2);
+  const auto graph = [&](bool with_bias, std::unique_ptr<Plan>* to) {
+    return make_cudnn_plan(
+        c, with_bias ? " whole" : " alone", [&](CudnnGraph* p) { describe_conv(c, with_bias, p); },
+        to);
+  };
+  Status s = graph(true, plan);
+  if (s.ok()) return s;
+  if (kind == ConvKind::kWeightGrad && widens(c)) return prepare_widened(c, describe_alone, plan);
+  if (!biased) return s;
+  std::unique_ptr<Plan> conv;
+  RUTILE_RETURN_IF_ERROR(graph(false, &conv));
+  add_bias(c, std::move(conv), plan);
+  return Status();
+}
+
+// ---- Convolutions with a batch norm at both ends ------------------------------------------------
+
+bool supports_norm_conv(const CallMeta& c, Reason* reason) {
+  const int x = c.op == &ops::kConv2dStats ? 0 : c.op == &ops::kConv2dNormWeightGrad ? 1 : 2;
+  if (!is_low_precision(c.in(x).dtype) || !c.in(x).is_channels_last()) {
+    reason->text = "takes images in low precision that lie channels-last";
+    return false;
+  }
+  return supports_conv(c, reason);
+}
+
+Status prepare_norm_conv(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  const DescribeFn describe = c.op == &ops::kConv2dStats            ? describe_stats
+                              : c.op == &ops::kConv2dNormWeightGrad ? describe_norm_weight_grad
+                                                                    : describe_norm_input_grad;
+  Status s = make_cudnn_plan(
+      c, "", [&](CudnnGraph* p) { describe(c, p); }, plan);
+  if (s.ok() || c.op != &ops::kConv2dNormWeightGrad || !widens(c)) return s;
+  return prepare_widened(c, describe, plan);
 }
 
 // ---- Attention ----------------------------------------------------------------------------------
@@ -403,51 +388,9 @@ bool supports_attention(const CallMeta& c, Reason* reason) {
   return has_cudnn(reason);
 }
 
-float scale_of(const CallMeta& c, int64_t d) {
-  const double s = c.as<ops::AttentionAttrs>().scale;
-  return static_cast<float>(s != 0 ? s : 1 / std::sqrt(static_cast<double>(d)));
-}
-
-// [b, h, t] as cuDNN's [b, h, t, 1].
-TensorMeta column(const TensorMeta& m) {
-  TensorMeta out = m;
-  out.shape.push_back(1);
-  out.strides.push_back(1);
-  return out;
-}
-
-void describe_forward(const CallMeta& c, CudnnPlan* p) {
-  const auto q = cudnn_tensor(p, c.in(0), input_uid(0)), k = cudnn_tensor(p, c.in(1), input_uid(1)),
-             v = cudnn_tensor(p, c.in(2), input_uid(2));
-  fe::graph::SDPA_attributes a;
-  a.set_generate_stats(true)
-      .set_causal_mask(c.as<ops::AttentionAttrs>().causal)
-      .set_attn_scale(scale_of(c, c.in(0).dim(3)));
-  const auto [y, lse] = p->graph.sdpa(q, k, v, a);
-  p->inputs = {0, 1, 2};
-  finish(y, c.out(0), 0, p);
-  finish(lse, column(c.out(1)), 1, p);
-}
-
-void describe_backward(const CallMeta& c, CudnnPlan* p) {
-  const auto tensor = [&](int i) { return cudnn_tensor(p, c.in(i), input_uid(i)); };
-  const auto dy = tensor(0), q = tensor(1), k = tensor(2), v = tensor(3), y = tensor(4);
-  const auto lse = cudnn_tensor(p, column(c.in(5)), input_uid(5));
-  fe::graph::SDPA_backward_attributes a;
-  a.set_causal_mask(c.as<ops::AttentionAttrs>().causal)
-      .set_attn_scale(scale_of(c, c.in(1).dim(3)))
-      .set_deterministic_algorithm(true);
-  const auto [dq, dk, dv] = p->graph.sdpa_backward(q, k, v, y, dy, lse, a);
-  p->inputs = {0, 1, 2, 3, 4, 5};
-  finish(dq, c.out(0), 0, p);
-  finish(dk, c.out(1), 1, p);
-  finish(dv, c.out(2), 2, p);
-}
-
 Status prepare_attention(const CallMeta& c, std::unique_ptr<Plan>* plan) {
-  const bool backward = c.op == &ops::kAttentionGrad;
   return make_cudnn_plan(
-      c, [&](CudnnPlan* p) { backward ? describe_backward(c, p) : describe_forward(c, p); }, plan);
+      c, "", [&](CudnnGraph* p) { describe_attention(c, p); }, plan);
 }
 
 }  // namespace
@@ -455,7 +398,11 @@ Status prepare_attention(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 void register_cudnn() {
   for (const OpDef* op : {&ops::kConv2d, &ops::kConv2dInputGrad, &ops::kConv2dWeightGrad,
                           &ops::kConv3d, &ops::kConv3dInputGrad, &ops::kConv3dWeightGrad}) {
-    add_row(*op, "cudnn", prepare_conv, supports_conv);
+    add_row(*op, "cudnn", prepare_conv, supports_conv, prefer_channels_last);
+  }
+  for (const OpDef* op :
+       {&ops::kConv2dStats, &ops::kConv2dNormWeightGrad, &ops::kConv2dNormInputGrad}) {
+    add_row(*op, "cudnn", prepare_norm_conv, supports_norm_conv, prefer_channels_last);
   }
   add_row(ops::kAttention, "cudnn", prepare_attention, supports_attention);
   add_row(ops::kAttentionGrad, "cudnn", prepare_attention, supports_attention);

@@ -23,13 +23,15 @@ bool only_real(const CallMeta& c, Reason* reason) {
   return !any && only_strided(c, reason);
 }
 
-void add_row(const OpDef& op, const char* name, PrepareFn prepare, SupportsFn supports) {
+void add_row(const OpDef& op, const char* name, PrepareFn prepare, SupportsFn supports,
+             PreferFn prefer) {
   KernelRow row;
   row.op = &op;
   row.device = DeviceType::kCuda;
   row.name = name;
   row.supports = supports;
   row.prepare = prepare;
+  row.prefer = prefer;
   register_kernel(row);
 }
 

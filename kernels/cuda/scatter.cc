@@ -82,23 +82,11 @@ Status run_join(const Plan& plan, const KernelArgs& k) {
   c.in = k.in[0];
   c.out = k.out[0];
   RUTILE_RETURN_IF_ERROR(launch_status(launch_copy(c, k.stream)));
-  const auto fill = [&](auto a) {
-    a.index = k.in[1];
-    a.keys = p.room.keys_in(k.workspace);
-    a.values = p.room.values_in(k.workspace);
-    a.fault = fault_slot(k.stream);
-    return a;
-  };
-  RUTILE_RETURN_IF_ERROR(launch_status(p.coordinates
-                                           ? launch_coordinate_keys(fill(p.rows), k.stream)
-                                           : launch_scatter_keys(fill(p.keys), k.stream)));
+  RUTILE_RETURN_IF_ERROR(launch_status(
+      p.coordinates ? launch_coordinate_keys(p.room.writing(p.rows, k.in[1], k), k.stream)
+                    : launch_scatter_keys(p.room.writing(p.keys, k.in[1], k), k.stream)));
   RUTILE_RETURN_IF_ERROR(p.room.sort(k.workspace, p.bits, k.stream));
-  ScatterJoinArgs join = p.join;
-  join.keys = p.room.keys(k.workspace);
-  join.values = p.room.values(k.workspace);
-  join.x = k.in[2];
-  join.y = k.out[0];
-  return launch_status(launch_scatter_join(join, k.stream));
+  return launch_status(launch_scatter_join(p.room.reading(p.join, k.in[2], k.out[0], k), k.stream));
 }
 
 ScatterJoin join_of(ScatterReduce r) {

@@ -51,6 +51,7 @@ Status prepare_softmax(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   a.index = make_indexer<3>(without(x.shape, axis), strides);
   a.group = group_shape(a.n, in_columns(x, axis));
   a.log = kLog;
+  p->may_overwrite = like_output(c, backward ? 2 : 1);
   *plan = std::move(p);
   return Status();
 }
@@ -128,6 +129,7 @@ Status prepare_cross_entropy_grad(const CallMeta& c, std::unique_ptr<Plan>* plan
   const Strides strides[1] = {without(dx.strides, axis)};
   p->args.dx_index = make_indexer<1>(without(dx.shape, axis), strides);
   p->workspace_bytes = 2 * sizeof(double);
+  p->may_overwrite = like_output(c, 2) & 2u;  // the logits
   *plan = std::move(p);
   return Status();
 }

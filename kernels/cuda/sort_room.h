@@ -23,6 +23,31 @@ struct SortRoom {
   uint64_t* keys(void* w) const { return reinterpret_cast<uint64_t*>(at(w, 1)); }
   int64_t* values_in(void* w) const { return reinterpret_cast<int64_t*>(at(w, 2)); }
   int64_t* values(void* w) const { return reinterpret_cast<int64_t*>(at(w, 3)); }
+  // The arguments of the kernel that writes the pairs, and of the one that reads them sorted.
+  template <class Args>
+  Args writing(Args a, void* w) const {
+    a.keys = keys_in(w);
+    a.values = values_in(w);
+    return a;
+  }
+  template <class Args>
+  Args writing(Args a, const void* index, const KernelArgs& k) const {
+    a.index = index;
+    a.fault = fault_slot(k.stream);
+    return writing(a, k.workspace);
+  }
+  template <class Args>
+  Args reading(Args a, void* w) const {
+    a.keys = keys(w);
+    a.values = values(w);
+    return a;
+  }
+  template <class Args>
+  Args reading(Args a, const void* x, void* y, const KernelArgs& k) const {
+    a.x = x;
+    a.y = y;
+    return reading(a, k.workspace);
+  }
   Status sort(void* w, int bits, Stream stream) const {
     return launch_status(
         sort_pairs(at(w, 4), own, keys_in(w), keys(w), values_in(w), values(w), n, bits, stream));
@@ -38,9 +63,7 @@ inline int key_bits(int64_t size) {
 // has no room yet.
 inline Status sort_lines(const SortRoom& room, SortKeysArgs keys, int64_t lines, void* w,
                          Stream stream, const int64_t** values) {
-  keys.keys = room.keys_in(w);
-  keys.values = room.values_in(w);
-  RUTILE_RETURN_IF_ERROR(launch_status(launch_sort_keys(keys, stream)));
+  RUTILE_RETURN_IF_ERROR(launch_status(launch_sort_keys(room.writing(keys, w), stream)));
   RUTILE_RETURN_IF_ERROR(room.sort(w, 64, stream));
   *values = room.values(w);
   if (lines <= 1) return Status();

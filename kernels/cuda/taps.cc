@@ -129,19 +129,10 @@ Status run_scatter(const Plan& plan, const KernelArgs& k) {
   FillArgs f = p.fill;
   f.out = k.out[0];
   RUTILE_RETURN_IF_ERROR(launch_status(launch_fill(f, k.stream)));
-  PixelArgs keys = p.keys;
-  keys.index = k.in[1];
-  keys.keys = p.room.keys_in(k.workspace);
-  keys.values = p.room.values_in(k.workspace);
-  keys.fault = fault_slot(k.stream);
-  RUTILE_RETURN_IF_ERROR(launch_status(launch_pixel_keys(keys, k.stream)));
+  RUTILE_RETURN_IF_ERROR(
+      launch_status(launch_pixel_keys(p.room.writing(p.keys, k.in[1], k), k.stream)));
   RUTILE_RETURN_IF_ERROR(p.room.sort(k.workspace, p.bits, k.stream));
-  ScatterJoinArgs join = p.join;
-  join.keys = p.room.keys(k.workspace);
-  join.values = p.room.values(k.workspace);
-  join.x = k.in[0];
-  join.y = k.out[0];
-  return launch_status(launch_scatter_join(join, k.stream));
+  return launch_status(launch_scatter_join(p.room.reading(p.join, k.in[0], k.out[0], k), k.stream));
 }
 
 Status prepare_scatter(const CallMeta& c, std::unique_ptr<Plan>* plan) {

@@ -11,22 +11,7 @@
 namespace rutile::cuda {
 namespace {
 
-// Where a call keeps its operands: tensor k (the parameter, its slots, its gradient) of parameter
-// i.
-struct Roles {
-  int slots = 0, count = 1, family = 0;
-  bool multi = false;
-  int tensor(int k, int i) const { return multi ? ops::kUpdateScalars + k * count + i : k; }
-  int grad(int i) const { return tensor(slots + 1, i); }
-  int lr() const { return multi ? 0 : slots + 2; }
-};
-
-Roles roles_of(const CallMeta& c) {
-  const ops::UpdateFamily& f = *ops::find_update(c.op);
-  const bool multi = c.op == f.multi;
-  const int count = multi ? (c.num_inputs() - ops::kUpdateScalars) / (f.slots + 2) : 1;
-  return {f.slots, count, f.index, multi};
-}
+using Roles = ops::UpdateOperands;
 
 struct UpdatePlan : Plan {
   Roles roles;
@@ -37,7 +22,7 @@ struct UpdatePlan : Plan {
   struct Parameter {
     int64_t n = 0;
     bool wide = false;
-    DType grad_type = DType::kF32;
+    DType grad_type = DType::kF32, copy_type = DType::kBF16;
     int64_t grad_at = -1;  // in the workspace: a gradient that lies differently is copied there
     CopyArgs copy;
   };
@@ -52,6 +37,7 @@ UpdateTensors::Entry& add(const UpdatePlan& p, const KernelArgs& k, int i, Updat
   UpdateTensors::Entry& e = t->add(q.n);
   for (int j = 0; j <= p.roles.slots; ++j) e.p[j] = k.in[p.roles.tensor(j, i)];
   e.p[4] = q.grad_at >= 0 ? at(k.workspace, q.grad_at) : k.in[p.roles.grad(i)];
+  if (i < p.roles.copies) e.p[5] = k.in[p.roles.copy(i)];
   e.type = q.grad_type;
   e.number = i;
   return e;
@@ -73,7 +59,9 @@ Status run_pass(const UpdatePlan& p, const KernelArgs& k, bool wide,
     return Status();
   };
   for (int i = 0; i < p.roles.count; ++i) {
-    if (p.parameters[static_cast<size_t>(i)].wide != wide) continue;
+    const UpdatePlan::Parameter& q = p.parameters[static_cast<size_t>(i)];
+    if (q.wide != wide) continue;
+    a.copy_type[a.tensors.count] = q.copy_type;
     add(p, k, i, &a.tensors);
     if (a.tensors.full()) RUTILE_RETURN_IF_ERROR(flush());
   }
@@ -113,7 +101,7 @@ Status run_update(const Plan& plan, const KernelArgs& k) {
 
 bool supports(const CallMeta& c, Reason* reason) {
   if (!only_real(c, reason)) return false;
-  const Roles r = roles_of(c);
+  const Roles r = ops::update_operands(c);
   for (int i = 0; i < r.count; ++i) {
     const TensorMeta& p = c.in(r.tensor(0, i));
     if (!p.is_dense()) {
@@ -126,13 +114,17 @@ bool supports(const CallMeta& c, Reason* reason) {
       reason->text = cat("parameter ", p, " comes with a slot ", t, ", placed differently");
       return false;
     }
+    if (i < r.copies && !same_placement(c.in(r.copy(i)), p)) {
+      reason->text = cat("parameter ", p, " comes with a copy placed differently");
+      return false;
+    }
   }
   return true;
 }
 
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<UpdatePlan>();
-  const Roles r = p->roles = roles_of(c);
+  const Roles r = p->roles = ops::update_operands(c);
   p->run = run_update;
   p->kernel = update_kernel(r.family);
   p->attrs = AnyAttrs(c.op->attrs, c.attrs);
@@ -155,6 +147,7 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
     q.n = param.numel();
     q.wide = param.dtype == DType::kF64;
     q.grad_type = grad.dtype;
+    if (i < r.copies) q.copy_type = c.in(r.copy(i)).dtype;
     if (!same_placement(param, grad)) {
       const size_t size = dtype_size(grad.dtype);
       q.copy = make_copy(grad.shape, param.strides, grad.strides, static_cast<int>(size));

@@ -44,7 +44,8 @@ template <class R, class C>
 __global__ void __launch_bounds__(kChunkThreads) apply(RUTILE_PARAM UpdateArgs a) {
   if (a.numbers->skip) return;
   StepOf<C> n(*a.numbers);
-  const UpdateTensors::Entry& e = a.tensors.entry[a.tensors.find(blockIdx.x)];
+  const int t = a.tensors.find(blockIdx.x);
+  const UpdateTensors::Entry& e = a.tensors.entry[t];
   if constexpr (rules::kHasNorms<R>) n.k[rules::kTrust] = static_cast<C>(a.trust[e.number]);
   const ChunkRange range(e, blockIdx.x);
   for (int64_t i = range.begin + threadIdx.x; i < range.end; i += kChunkThreads) {
@@ -55,6 +56,7 @@ __global__ void __launch_bounds__(kChunkThreads) apply(RUTILE_PARAM UpdateArgs a
     p *= n.shrink;
     R::template apply<M>(p, s, g, n.k);
     static_cast<C*>(e.p[0])[i] = p;
+    if (e.p[5]) store<C>(a.copy_type[t], e.p[5], i, p);
 #pragma unroll
     for (int j = 0; j < R::kSlots; ++j) static_cast<C*>(e.p[j + 1])[i] = s[j];
   }

@@ -20,11 +20,12 @@ struct UpdateScalars {
   StepNumbers* numbers = nullptr;
 };
 
-// Parameter, three slots, gradient.
-using UpdateTensors = Tensors<5>;
+// Parameter, three slots, gradient, a copy of the parameter in low precision or null.
+using UpdateTensors = Tensors<6>;
 
 struct UpdateArgs {
   UpdateTensors tensors;
+  DType copy_type[UpdateTensors::kMost] = {};
   const StepNumbers* numbers = nullptr;
   double* sums = nullptr;   // of a rule with norms: two a block
   double* trust = nullptr;  // and a factor a tensor

@@ -51,28 +51,28 @@ struct RefUpdate {
   }
 };
 
-template <class R, bool multi>
+template <class R, const OpDef* kOp>
 Status run_update(const Plan& plan, const KernelArgs& args) {
   const RefPlan& p = ref_plan(plan);
-  const int slots = R::kSlots;
-  const int count = multi ? (p.in.size() - ops::kUpdateScalars) / (slots + 2) : 1;
-  const int lr = multi ? 0 : slots + 2;
-  const Elements step = input(p, args, lr + 1), skip = input(p, args, lr + 2),
-                 scale = input(p, args, lr + 3);
+  SmallVector<const TensorMeta*, 6> metas;
+  for (const TensorMeta& m : p.in) metas.push_back(&m);
+  const ops::UpdateOperands o = ops::update_operands(CallMeta{kOp, p.attrs.get(), metas, {}});
+  const Elements step = input(p, args, o.step()), skip = input(p, args, o.skip()),
+                 scale = input(p, args, o.grad_scale());
   if (skip && skip.get(0) != 0) return Status();
-  const rules::Numbers n = rules::numbers_of<R>(p.attrs.get(), input(p, args, lr).get(0),
+  const rules::Numbers n = rules::numbers_of<R>(p.attrs.get(), input(p, args, o.lr()).get(0),
                                                 step ? step.get(0) : 0, scale ? scale.get(0) : 1);
-  for (int i = 0; i < count; ++i) {
-    auto tensor = [&](int k) {
-      return input(p, args, multi ? ops::kUpdateScalars + k * count + i : k);
-    };
-    RefUpdate<R> u{tensor(0), {}, tensor(slots + 1), n};
-    for (int j = 0; j < slots; ++j) u.slots[j] = tensor(j + 1);
+  for (int i = 0; i < o.count; ++i) {
+    RefUpdate<R> u{input(p, args, o.tensor(0, i)), {}, input(p, args, o.grad(i)), n};
+    for (int j = 0; j < R::kSlots; ++j) u.slots[j] = input(p, args, o.tensor(j + 1, i));
     u.measure();
     u.run([&](double& q, double* s, double g) {
       R::template apply<StdMath>(q, s, g, u.n.k);
       return true;
     });
+    if (i >= o.copies) continue;
+    const Elements copy = input(p, args, o.copy(i));
+    for_each(u.param.meta(), [&](const Dims& at) { copy.set(at, u.param.at(at)); });
   }
   return Status();
 }
@@ -146,9 +146,9 @@ Status run_global_norm(const Plan& plan, const KernelArgs& args) {
 }  // namespace
 
 void register_optim_ref() {
-#define RUTILE_UPDATE(constant, rule)                                       \
-  register_kernel(real_row<run_update<rules::rule, false>>(ops::constant)); \
-  register_kernel(real_row<run_update<rules::rule, true>>(ops::constant##Multi));
+#define RUTILE_UPDATE(constant, rule)                                                \
+  register_kernel(real_row<run_update<rules::rule, &ops::constant>>(ops::constant)); \
+  register_kernel(real_row<run_update<rules::rule, &ops::constant##Multi>>(ops::constant##Multi));
 #include "rutile/ops/update_list.inc"
 #undef RUTILE_UPDATE
   register_kernel(ref_row<run_assign>(ops::kAssign));

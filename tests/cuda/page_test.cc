@@ -11,6 +11,7 @@
 #include "rutile/ops/attention.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/conv3d.h"
+#include "rutile/ops/conv_norm.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/post_ops.h"

@@ -19,6 +19,8 @@
 #include "rutile/nn/optim/rules.h"
 #include "rutile/nn/train_step.h"
 #include "rutile/ops/attention.h"
+#include "rutile/ops/conv_norm.h"
+#include "rutile/ops/elementwise.h"
 #include "rutile/ops/fused.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/tests/cuda/emulated.h"
@@ -52,14 +54,24 @@ struct Compiled {
 // Rows over libraries are no part of this program; without one for attention it would be expanded.
 void register_stand_ins() {
   static const bool once = [] {
-    for (const OpDef* op : {&ops::kAttention, &ops::kAttentionGrad}) {
-      register_kernel({.op = op,
+    const auto stand_in = [](const OpDef& op, bool (*supports)(const CallMeta&, Reason*)) {
+      register_kernel({.op = &op,
                        .device = DeviceType::kCuda,
                        .name = cuda::kStandIn,
+                       .supports = supports,
                        .prepare = [](const CallMeta&, std::unique_ptr<Plan>* plan) {
                          *plan = std::make_unique<Plan>();
                          return Status();
                        }});
+    };
+    stand_in(ops::kAttention, nullptr);
+    stand_in(ops::kAttentionGrad, nullptr);
+    // What tests/cuda_plugin/cudnn_test.cc finds on an H200.
+    for (const OpDef* op :
+         {&ops::kConv2dStats, &ops::kConv2dNormWeightGrad, &ops::kConv2dNormInputGrad}) {
+      stand_in(*op, [](const CallMeta& c, Reason*) {
+        return c.in(0).dtype == DType::kF16 && c.in(0).is_channels_last();
+      });
     }
     return true;
   }();
@@ -151,6 +163,38 @@ TEST(Steps, HaveSoManyKernels) {
     // Updates of many parameters each.
     EXPECT_LE(count(fp32, "adamw_multi"), 4) << n.name;
     EXPECT_EQ(count(fp32, "adamw"), 0) << n.name;
+  }
+}
+
+// The chain of the record holders where the library has it: in f16, not in bf16.
+TEST(Steps, NormsAreWithinConvolutions) {
+  Network resnet = small_networks()[2];
+  resnet.x = TensorMeta({64, 3, 64, 64}, DType::kF32);
+  resnet.y = TensorMeta({64}, DType::kI64);
+  const Compiled f16 = compile(resnet, DType::kF16), bf16 = compile(resnet, DType::kBF16);
+  // The stem; four blocks of three convolutions with a projection beside them.
+  EXPECT_EQ(count(f16, "conv2d_stats"), 17) << list(f16);
+  EXPECT_EQ(count(f16, "conv2d"), 0);
+  EXPECT_EQ(count(f16, "batch_norm_relu") + count(f16, "batch_norm"), 0);
+  EXPECT_EQ(count(f16, "batch_norm_apply"), 9) << "the stem's, the sums' and the projections'";
+  EXPECT_EQ(count(f16, "conv2d_norm_weight_grad"), 8);
+  EXPECT_EQ(count(f16, "conv2d_norm_input_grad"), 8);
+  EXPECT_EQ(count(f16, "batch_norm_relu_grad"), 1) << "the stem's";
+  EXPECT_EQ(count(bf16, "conv2d_stats"), 0);
+  EXPECT_LT(f16.cost.bytes, bf16.cost.bytes);
+  for (const graph::PassReport& r : f16.reports) EXPECT_EQ(r.dropped, "") << r.name;
+}
+
+// No weight is cast in a step; the update writes its copy.
+TEST(Steps, NoWeightIsCast) {
+  for (const Network& n : small_networks()) {
+    const Compiled c = compile(n, DType::kBF16);
+    for (const graph::NodeId id : c.graph->order) {
+      const graph::Node& node = c.graph->nodes[static_cast<size_t>(id)];
+      if (node.op != &ops::kCast) continue;
+      EXPECT_NE(c.graph->values[static_cast<size_t>(node.inputs[0])].kind, graph::ValueKind::kState)
+          << n.name;
+    }
   }
 }
 

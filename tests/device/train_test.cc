@@ -93,6 +93,74 @@ INSTANTIATE_TEST_SUITE_P(Device, Training,
                                std::get<1>(info.param) == nn::Mode::kGraph ? "Graph" : "Eager");
                          });
 
+struct CopyRun {
+  std::vector<std::vector<float>> values;  // losses, then parameters
+  int kernels = 0, casts_of_states = 0, copies = 0, clones = 0;
+};
+
+// Steps in low precision; between them somebody else writes a parameter, and one step overflows.
+CopyRun run_with_copies(Device device, DType low, const char* off) {
+  set_seed(7);
+  const nn::CellPtr net = kCases[2].net();
+  net->to(device);
+  auto opt = std::make_shared<nn::optim::AdamW>(net->parameters(), nn::optim::AdamWOptions{});
+  nn::StepOptions options{.mode = nn::Mode::kGraph, .amp = low, .passes_off = off};
+  if (low == DType::kF16) options.loss_scaler = std::make_shared<nn::optim::LossScaler>();
+  nn::TrainStep step(net, nn::CrossEntropyLoss(), opt, options);
+  CopyRun r;
+  r.values.resize(1);
+  const Tensor y = Tensor::from<int64_t>({1, 3}, {2});
+  for (uint64_t i = 0; i < 6; ++i) {
+    Tensor x = ops::random_normal(Tensor::from<uint64_t>({i}, {1}), {.shape = kCases[2].batch});
+    if (i == 4 && low == DType::kF16) x = x * 1e30;
+    r.values[0].push_back(step(x, y).loss.item<float>());
+    const nn::ParameterPtr p = net->parameters()[0];
+    if (i == 1 || i == 2) p->set_value(p->value() * 0.5);
+  }
+  for (const nn::ParameterPtr& p : net->parameters()) {
+    r.values.push_back(p->value().to_vector<float>());
+  }
+  const graph::Program& program = step.compiled()->session().program();
+  const graph::Graph& g = *program.graph;
+  for (const graph::StateSlot& s : g.states) r.copies += s.copy_of != graph::kNone;
+  for (const graph::Step& s : program.steps) {
+    r.clones += s.node == graph::kNone;
+    if (s.node == graph::kNone || g.nodes[s.node].op != &ops::kCast) continue;
+    const graph::ValueId v = g.nodes[s.node].inputs[0];
+    r.casts_of_states += g.values[v].kind == graph::ValueKind::kState;
+  }
+  r.kernels = static_cast<int>(program.steps.size());
+  return r;
+}
+
+// NaN of an overflow counts as equal.
+void expect_same_bits(const CopyRun& a, const CopyRun& b) {
+  ASSERT_EQ(a.values.size(), b.values.size());
+  for (size_t i = 0; i < a.values.size(); ++i) {
+    ASSERT_EQ(a.values[i].size(), b.values[i].size());
+    EXPECT_EQ(std::memcmp(a.values[i].data(), b.values[i].data(), 4 * a.values[i].size()), 0) << i;
+  }
+}
+
+TEST(Training, UpdatesWriteTheCastWeights) {
+  for (const DType low : {DType::kBF16, DType::kF16}) {
+    SCOPED_TRACE(dtype_name(low));
+    const CopyRun with = run_with_copies(kFake, low, "");
+    const CopyRun without = run_with_copies(kFake, low, "keep_copies");
+    const CopyRun cpu = run_with_copies(kCpu, low, "");
+    EXPECT_EQ(with.casts_of_states, 0);
+    EXPECT_GT(with.copies, 10);
+    EXPECT_EQ(without.copies, 0);
+    EXPECT_EQ(cpu.copies, 0);
+    // No kernel beside those of the updates that are there anyway.
+    EXPECT_EQ(without.kernels - with.kernels, without.casts_of_states);
+    EXPECT_EQ(with.clones, without.clones);
+    expect_same_bits(with, without);
+    expect_same_bits(with, cpu);
+  }
+  synchronize(kFake);
+}
+
 // Memory of a step goes back: nothing grows.
 TEST(Training, KeepsMemoryFlat) {
   set_seed(1);

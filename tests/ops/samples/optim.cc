@@ -119,6 +119,19 @@ std::vector<Input> groups(const Rule& r, std::vector<Input> scalars, const DType
   }
   return scalars;
 }
+
+// With copies of the first parameters in low precision between slots and gradients.
+std::vector<Input> with_copies(const Rule& r, std::vector<Input> all) {
+  const size_t params = 5, slots = std::string_view(r.slots).size();
+  const Shape shapes[] = {{5, 7}, {}, {17000}};
+  const auto at = all.begin() + static_cast<std::ptrdiff_t>(4 + params * (slots + 1));
+  std::vector<Input> copies;
+  for (size_t i = 0; i < std::size(shapes); ++i) {
+    copies.push_back(in(shapes[i]).as(i == 0 ? DType::kF16 : DType::kBF16));
+  }
+  all.insert(at, copies.begin(), copies.end());
+  return all;
+}
 const DTypes kOneType{DType::kF32}, kMixedTypes{DType::kF32, DType::kBF16};
 
 template <class A>
@@ -130,6 +143,12 @@ void multis(SampleList& s, const Rule& r, const std::vector<A>& settings) {
         .tolerance(DType::kF32, r.tolerance);
   }
   const A& a = settings[0];
+  for (const DTypes& grads : {kOneType, kMixedTypes, DTypes{DType::kBF16}}) {
+    s.add(with_copies(r, groups(r, {lr(), step(2), none(), none()}, grads)), a)
+        .tolerance(DType::kF32, r.tolerance)
+        .name("copies");
+  }
+  s.add(with_copies(r, groups(r, {lr(), step(2), skip(true), none()}, kOneType)), a);
   s.add(groups(r, {lr(), step(2), skip(true), none()}, kOneType), a);
   s.add({lr(), step(2), none(), none()}, a).name("none");
   std::vector<Input> doubles{lr(), step(2), none(), none(), in({4})};
@@ -148,6 +167,9 @@ void multis(SampleList& s, const Rule& r, const std::vector<A>& settings) {
   s.error(wrong, a, ErrorCode::kValue, "parameter 0: grad expects");
   wrong.push_back(in({5}));
   s.error(wrong, a, ErrorCode::kValue, "for each parameter");
+  wrong = doubles;
+  wrong.insert(wrong.end() - 1, in({5}).as(DType::kBF16));
+  s.error(wrong, a, ErrorCode::kValue, "a copy expects bf16 or f16 and shape [4]");
   wrong = doubles;
   wrong[0] = in({3});
   s.error(wrong, a, ErrorCode::kValue, "lr expects one element");
