@@ -29,7 +29,8 @@ bool TensorMeta::is_contiguous() const {
   for (int i = rank() - 1; i >= 0; --i) {
     if (shape[i] == 0) return true;
     packed &= shape[i] == 1 || strides[i] == step;
-    step *= shape[i];
+    // Shapes of refused calls, which messages print, may be too large to count.
+    if (__builtin_mul_overflow(step, shape[i], &step)) return false;
   }
   return packed;
 }

@@ -45,12 +45,15 @@ Status check_operands(const CallMeta& call, const LoopAttrs& a) {
 
 Status infer_loop(const CallMeta& call, TensorMeta* out) {
   const auto& a = call.as<LoopAttrs>();
-  RUTILE_RETURN_IF_ERROR(check_operands(call, a));
   const auto results = static_cast<int64_t>(a.body->results.size());
-  if (a.carries < 0 || a.carries > results || (a.length < 0 && results > a.carries)) {
-    return value_error(
-        cat("has ", a.carries, " carries, ", results, " results and length ", a.length));
+  const auto operands = static_cast<int64_t>(a.body->operands.size());
+  const bool sliced = a.scanned > 0 || results > a.carries;
+  if (a.carries < 0 || a.carries > std::min(results, operands) || a.scanned < 0 ||
+      a.scanned > operands - a.carries || (a.length < 0 && sliced)) {
+    return value_error(cat("has ", a.carries, " carries and ", a.scanned, " scanned of ", operands,
+                           " operands, ", results, " results and length ", a.length));
   }
+  RUTILE_RETURN_IF_ERROR(check_operands(call, a));
   for (int64_t i = 0; i < results; ++i) {
     const TensorMeta& r = a.body->results[static_cast<size_t>(i)];
     if (i < a.carries) {
