@@ -141,7 +141,8 @@ Status prepare_slice_grad(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   p->fill = Fill::of(y, 0);
   Strides to = y.strides;
   int64_t offset = 0;
-  for (int d = 0; d < a.starts.rank(); ++d) {
+  // Empty slices may start anywhere.
+  for (int d = 0; d < a.starts.rank() && x.numel() > 0; ++d) {
     const int64_t start = a.starts[d] < 0 ? a.starts[d] + y.shape[d] : a.starts[d];
     offset += std::max<int64_t>(start, 0) * y.strides[d];
     if (!a.steps.empty() && x.shape[d] > 1) to[d] *= a.steps[d];

@@ -168,7 +168,7 @@ Status prepare_slice_grad(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   p->fill = make_fill(y.shape, y.strides, size_of(y.dtype));
   Strides to = y.strides;
   int64_t at = 0;
-  for (int d = 0; d < a.starts.rank(); ++d) {
+  for (int d = 0; d < a.starts.rank() && x.numel() > 0; ++d) {
     int64_t start = a.starts[d] < 0 ? a.starts[d] + y.shape[d] : a.starts[d];
     at += (start < 0 ? 0 : start) * y.strides[d];
     to[d] *= a.steps.empty() ? 1 : a.steps[d];

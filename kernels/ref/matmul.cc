@@ -30,7 +30,8 @@ struct MatmulRef : Plan {
 template <class T, class R>
 Status run(const Plan& base, const KernelArgs& args) {
   const auto& p = static_cast<const MatmulRef&>(base);
-  using A = typename SumIn<T>::type;
+  using Sum = typename SumIn<T>::type;
+  using A = std::conditional_t<std::is_integral_v<Sum>, uint64_t, Sum>;  // integers wrap
   const T* x = static_cast<const T*>(args.in[0]);
   const T* y = static_cast<const T*>(args.in[1]);
   const T* bias = p.bias ? static_cast<const T*>(args.in[2]) : nullptr;
