@@ -5,8 +5,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <cstdlib>
 
 #include "rutile/core/error.h"
+#include "rutile/core/interrupt_hold.h"
 
 namespace rutile {
 namespace {
@@ -15,6 +18,29 @@ std::atomic<int> g_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler uses it");
 
 std::atomic<bool (*)()> g_source{nullptr};
+
+std::atomic<int> g_holds{0};
+std::atomic<int64_t> g_seen_ns{0};  // when somebody asked first about a held interrupt; 0: nobody
+
+double hold_seconds() {
+  static const double seconds = [] {
+    const char* text = std::getenv("RUTILE_STOP_TIMEOUT");
+    char* end = nullptr;
+    const double v = text ? std::strtod(text, &end) : 0;
+    return text && end != text && *end == 0 && v >= 0 ? v : 60.0;
+  }();
+  return seconds;
+}
+
+bool held() {
+  if (g_holds == 0) return false;
+  const int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                          std::chrono::steady_clock::now().time_since_epoch())
+                          .count();
+  int64_t seen = 0;
+  if (g_seen_ns.compare_exchange_strong(seen, now)) seen = now;
+  return static_cast<double>(now - seen) * 1e-9 < hold_seconds();
+}
 
 void on_signal(int number) {
   if (g_signal.exchange(number) == 0) return;
@@ -58,6 +84,17 @@ bool stop_requested() {
   next = now + std::chrono::milliseconds(20);
   bool (*const source)() = g_source.load();
   return source && source();
+}
+
+InterruptHold::InterruptHold() { ++g_holds; }
+InterruptHold::~InterruptHold() {
+  if (--g_holds == 0) g_seen_ns = 0;
+}
+
+bool stop_within_step() { return stop_requested() && !held(); }
+
+void check_interrupt_within_step() {
+  if (interrupted() && !held()) check_interrupt();
 }
 
 void set_interrupt_source(bool (*arrived)()) { g_source.store(arrived); }

@@ -15,7 +15,7 @@
 #include <optional>
 #include <thread>
 
-#include "rutile/core/interrupt.h"
+#include "rutile/core/interrupt_hold.h"
 #include "rutile/core/log.h"
 #include "rutile/core/thread.h"
 #include "rutile/dataset/batcher.h"
@@ -86,7 +86,7 @@ class Pipeline::Impl {
     if (options().workers == 0) {
       const auto start = Clock::now();
       Batch made = batcher_.make(position_, &scratch_, &activity_, [] {
-        check_interrupt();
+        check_interrupt_within_step();
         return false;
       });
       waited_ += seconds_since(start);
@@ -160,7 +160,7 @@ class Pipeline::Impl {
     const auto start = Clock::now();
     double warn_at = warning_period_;
     while (slot.ticket != position_) {
-      check_interrupt();
+      check_interrupt_within_step();
       done_.wait_for(lock, kPoll);
       const double waited = seconds_since(start);
       if (warning_period_ > 0 && waited >= warn_at && slot.ticket != position_) {

@@ -8,9 +8,9 @@
 #include <cstring>
 
 #include "rutile/core/interrupt.h"
+#include "rutile/core/interrupt_hold.h"
 #include "rutile/core/thread.h"
 #include "rutile/dist/socket.h"
-#include "rutile/dist/stop.h"
 
 namespace rutile::dist {
 
@@ -229,7 +229,7 @@ Status ProcessGroup::wait(const Ticket& ticket) {
     give_up_if_stuck();
     if (!told_.empty()) continue;
     lock.unlock();
-    if (interrupt_breaks_groups()) fail("interrupted");
+    if (stop_within_step()) fail("interrupted");
     lock.lock();
   }
   if (failure_.ok()) return Status();

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/dist/stop.h"
 
-#include <atomic>
-#include <cstdint>
-#include <cstdlib>
-
-#include "rutile/core/interrupt.h"
-
 namespace rutile::dist {
 
 namespace {
@@ -16,19 +10,6 @@ using Clock = std::chrono::steady_clock;
 // A message to all ranks and back takes 0.1 to 0.3 ms.
 constexpr double kSlowStepSeconds = 0.05;
 
-std::atomic<int> agreements{0};
-std::atomic<int64_t> stop_seen_ns{0};  // 0: no interrupt was seen by who waits
-
-double patience() {
-  static const double seconds = [] {
-    const char* text = std::getenv("RUTILE_STOP_TIMEOUT");
-    char* end = nullptr;
-    const double v = text ? std::strtod(text, &end) : 0;
-    return text && end != text && *end == 0 && v >= 0 ? v : 60.0;
-  }();
-  return seconds;
-}
-
 }  // namespace
 
 struct StopAgreement::Message {
@@ -37,14 +18,11 @@ struct StopAgreement::Message {
 };
 
 StopAgreement::StopAgreement(const std::string& group)
-    : group_(communicator(group)), message_(std::make_unique<Message>()), last_(Clock::now()) {
-  ++agreements;
-}
+    : group_(communicator(group)), message_(std::make_unique<Message>()), last_(Clock::now()) {}
 
 StopAgreement::~StopAgreement() {
   // The group reads the message until it has come back.
   if (message_->travels && !group_->wait(message_->value).ok()) group_->drain();
-  if (--agreements == 0) stop_seen_ns = 0;
 }
 
 bool StopAgreement::receive() {
@@ -73,16 +51,6 @@ bool StopAgreement::next(bool stop_here) {
                                 .out = message_->value}));
   message_->travels = true;
   return slow_ && receive();
-}
-
-bool interrupt_breaks_groups() {
-  if (!stop_requested()) return false;
-  if (agreements == 0) return true;
-  const int64_t now =
-      std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
-  int64_t seen = 0;
-  if (stop_seen_ns.compare_exchange_strong(seen, now)) return patience() <= 0;
-  return static_cast<double>(now - seen) * 1e-9 >= patience();
 }
 
 }  // namespace rutile::dist

@@ -12,12 +12,13 @@
 #include <memory>
 #include <string>
 
+#include "rutile/core/interrupt_hold.h"
 #include "rutile/ops/communicator.h"
 
 namespace rutile::dist {
 
-// While one lives, an interrupt does not break the groups of this process at once, but only when a
-// collective has kept it for RUTILE_STOP_TIMEOUT seconds (60): its other ranks may hang.
+// While one lives, an interrupt ends neither a collective nor a wait for data at once, but only
+// after RUTILE_STOP_TIMEOUT seconds (60): the other ranks may hang.
 class RUTILE_API StopAgreement {
  public:
   explicit StopAgreement(const std::string& group = "world");
@@ -36,9 +37,7 @@ class RUTILE_API StopAgreement {
   std::unique_ptr<Message> message_;  // at one place while it travels
   bool slow_ = false;                 // steps: on all ranks, by the slowest
   std::chrono::steady_clock::time_point last_;
+  InterruptHold hold_;
 };
-
-// Whether an interrupt is to break what waits for other ranks now.
-bool interrupt_breaks_groups();
 
 }  // namespace rutile::dist

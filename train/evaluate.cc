@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include "rutile/core/interrupt.h"
+#include "rutile/core/interrupt_hold.h"
 
 namespace rutile::train {
 
@@ -21,7 +21,7 @@ Evaluation evaluate(nn::EvalStep& step, dataset::Pipeline& data, const EvaluateO
   data.seek(0, 0);
   dataset::Batch batch;
   for (int64_t i = 0; i < batches && data.next(&batch); ++i) {
-    check_interrupt();
+    check_interrupt_within_step();
     const Tensor outputs = step(batch.x());
     accuracy.update(outputs, batch.labels());
     for (Metric* m : options.metrics) m->update(outputs, batch.labels());

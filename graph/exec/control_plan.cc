@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "rutile/core/device_runtime.h"
-#include "rutile/core/interrupt.h"
+#include "rutile/core/interrupt_hold.h"
 #include "rutile/graph/exec/session_hook.h"
 #include "rutile/graph/ir/body.h"
 #include "rutile/ops/control.h"
@@ -253,7 +253,7 @@ Status LoopPlan::iterate(const KernelArgs& args, int64_t count, int64_t* done) c
   if (conditional) condition.place(test_slots, space.data + arena);
   for (int i = 0; i < carries; ++i) carry[i] = args.in[first + i];
   for (*done = 0; count < 0 || *done < count; ++*done) {
-    if (stop_requested()) return Status(ErrorCode::kInterrupted, "was interrupted");
+    if (stop_within_step()) return Status(ErrorCode::kInterrupted, "was interrupted");
     if (conditional) {
       bool go = false;
       RUTILE_RETURN_IF_ERROR(check(args, space, carry, &go));

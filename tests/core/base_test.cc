@@ -12,6 +12,7 @@
 #include "rutile/core/dtype.h"
 #include "rutile/core/error.h"
 #include "rutile/core/interrupt.h"
+#include "rutile/core/interrupt_hold.h"
 #include "rutile/core/log.h"
 #include "rutile/core/ref.h"
 #include "rutile/core/small_vector.h"
@@ -234,6 +235,14 @@ TEST(Interrupt, FirstSignalRaisesAFlag) {
     EXPECT_EQ(e.message(), "interrupted by Ctrl-C");
   }
   EXPECT_TRUE(interrupted()) << "the flag stays";
+  {
+    const InterruptHold hold;
+    check_interrupt_within_step();
+    EXPECT_FALSE(stop_within_step());
+    EXPECT_TRUE(interrupted()) << "the holder sees it";
+  }
+  EXPECT_TRUE(stop_within_step());
+  EXPECT_THROW(check_interrupt_within_step(), Error);
   clear_interrupt();
   std::raise(SIGTERM);
   EXPECT_TRUE(interrupted());
