@@ -156,6 +156,8 @@ def _is(value, kind):
         return isinstance(value, kind) if isinstance(kind, type) else False
     kinds = {"Tensor": _rutile.Tensor, "Number": (int, float), "Bool": bool, "Int": int, "Float": float, "String": str,
              "Tuple": tuple, "List": list, "Dict": dict, "None": type(None)}
+    # As graphs name Python's numbers.
+    kinds |= {f"{name}{bits}": kinds[name] for name in ("Int", "Float") for bits in (8, 16, 32, 64)}
     if kind not in kinds:
         raise _rutile.errors.ValueError(f"there is no type {kind!r}")
     return isinstance(value, kinds[kind])

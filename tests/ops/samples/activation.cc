@@ -40,7 +40,9 @@ RUTILE_SAMPLES(logsigmoid) {
 RUTILE_SAMPLES(tanhshrink) {
   s.unary(kFloats);
   s.add({in({3, 5})}).dtypes(kComplexes);
-  s.add({in({7}).as(DType::kI32)}).name("integers");
+  s.add({in({7}).ints(0, 9)}).dtypes(kInts).name("integers");
+  s.add({bool_in({7})}).name("bool");
+  s.error({}, kValue, "inputs, got 0");
 }
 RUTILE_SAMPLES(celu) {
   s.unary(kFloats, away_from({0}), CeluAttrs{1.3});

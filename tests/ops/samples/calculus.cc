@@ -38,7 +38,7 @@ RUTILE_SAMPLES(cumulative_trapezoid) {
   s.add({in({3, 0})}, TrapezoidAttrs{}).name("no points");
   s.error({in({3, 5}), in({4})}, TrapezoidAttrs{}, kValue, "x expects shape");
   s.error({in({3})}, TrapezoidAttrs{1, 1}, kIndex, "axis 1");
-  s.add({in({3, 4}).ints(-9, 9).as(DType::kI32)}, TrapezoidAttrs{}).name("integers");
+  s.add({in({3, 4}).ints(-9, 9)}, TrapezoidAttrs{}).dtypes(kInts).name("integers");
   s.error({bool_in({3})}, TrapezoidAttrs{}, kType, "numbers");
 }
 

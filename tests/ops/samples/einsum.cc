@@ -116,6 +116,8 @@ RUTILE_SAMPLES(addmm) {
   s.error({in({5}), in({4}), in({4, 5})}, AddmmAttrs{}, kValue, "rank 2");
   s.add({in({5}).ints(-9, 9), in({3, 4}).ints(-9, 9), in({4, 5}).ints(-9, 9)}, AddmmAttrs{3, -2})
       .dtypes({DType::kI32, DType::kI64});
+  s.add({in({5}).ints(0, 3), in({3, 4}).ints(0, 3), in({4, 5}).ints(0, 3)}, AddmmAttrs{3, 2})
+      .dtypes(kInts);
   s.error({in({5}).as(DType::kI32), in({3, 4}).as(DType::kI32), in({4, 5}).as(DType::kI32)},
           AddmmAttrs{0.5, 1}, kType, "by integers");
 }
@@ -128,6 +130,8 @@ RUTILE_SAMPLES(baddbmm) {
   s.add({in({3, 1}), in({2, 3, 4}), in({2, 4, 5})}, AddmmAttrs{});
   s.error({in({5}), in({2, 3, 4}), in({3, 4, 5})}, AddmmAttrs{}, kValue, "as many matrices");
   s.error({in({5}), in({3, 4}), in({4, 5})}, AddmmAttrs{}, kValue, "rank 3");
+  s.add({in({3, 5}).ints(0, 3), in({2, 3, 4}).ints(0, 3), in({2, 4, 5}).ints(0, 3)}, AddmmAttrs{})
+      .dtypes(kInts);
 }
 
 }  // namespace

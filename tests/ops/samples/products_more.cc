@@ -24,7 +24,9 @@ RUTILE_SAMPLES(addmv) {
   s.error({in({3}), in({3, 5}), in({4})}, AddmmAttrs{}, kValue, "cannot multiply");
   s.error({in({3}), in({3}), in({4})}, AddmmAttrs{}, kValue, "rank 2 and 1");
   const DType i = DType::kI32;
-  s.add({in({3}).as(i), in({3, 5}).as(i), in({5}).as(i)}, AddmmAttrs{2, 3}).name("integers");
+  s.add({in({3}).ints(0, 3), in({3, 5}).ints(0, 3), in({5}).ints(0, 3)}, AddmmAttrs{2, 3})
+      .dtypes(kInts)
+      .name("integers");
   s.error({in({3}).as(i), in({3, 5}).as(i), in({5}).as(i)}, AddmmAttrs{1, 0.5}, kType,
           "by integers");
   s.error({bool_in({3}), bool_in({3, 5}), bool_in({5})}, AddmmAttrs{}, kType, "numbers");
@@ -35,6 +37,9 @@ RUTILE_SAMPLES(addr) {
   s.add({in({0, 5}), in({0}), in({5})}, AddmmAttrs{0, 2}).name("empty");
   s.error({in({4, 5}), in({3}), in({5})}, AddmmAttrs{}, kValue, "does not fit");
   s.error({in({3, 5}), in({3, 1}), in({5})}, AddmmAttrs{}, kValue, "rank 1 and 1");
+  s.add({in({3, 5}).ints(0, 3), in({3}).ints(0, 3), in({5}).ints(0, 3)}, AddmmAttrs{2, 3})
+      .dtypes(kInts)
+      .name("integers");
 }
 RUTILE_SAMPLES(addbmm) {
   s.add({in({3, 6}), in({4, 3, 5}), in({4, 5, 6})}, AddmmAttrs{0.5, 2}).dtypes(kComplexes);
@@ -43,13 +48,17 @@ RUTILE_SAMPLES(addbmm) {
   s.add({in({3, 6}), in({0, 3, 5}), in({0, 5, 6})}, AddmmAttrs{}).name("no matrices");
   s.error({in({3, 6}), in({4, 3, 5}), in({3, 5, 6})}, AddmmAttrs{}, kValue, "cannot multiply");
   s.error({in({3, 6}), in({3, 5}), in({5, 6})}, AddmmAttrs{}, kValue, "rank 3 and 3");
+  s.add({in({3, 6}).ints(0, 3), in({2, 3, 5}).ints(0, 3), in({2, 5, 6}).ints(0, 3)}, AddmmAttrs{})
+      .dtypes(kInts)
+      .name("integers");
 }
 RUTILE_SAMPLES(bilinear) {
   s.add({in({4, 3}), in({4, 5}), in({2, 3, 5}), in({2})}).dtypes(kFloats);
   s.add({in({2, 4, 3}), in({2, 4, 5}).gaps(), in({2, 3, 5}).transposed()});
   s.add({in({3}), in({5}), in({1, 3, 5})});
-  const DType i = DType::kI32;
-  s.add({in({4, 3}).as(i), in({4, 5}).as(i), in({2, 3, 5}).as(i)}).name("integers");
+  s.add({in({4, 3}).ints(0, 2), in({4, 5}).ints(0, 2), in({2, 3, 5}).ints(0, 2)})
+      .dtypes(kInts)
+      .name("integers");
   s.add({in({0, 3}), in({0, 5}), in({2, 3, 5})}).name("empty");
   s.error({in({4, 3}), in({4, 4}), in({2, 3, 5})}, kValue, "expects inputs");
   s.error({in({4, 3}), in({3, 5}), in({2, 3, 5})}, kValue, "differ");

@@ -204,7 +204,8 @@ RUTILE_SAMPLES(logsumexp) {
       .name("far out")
       .no_gradient("infinite values");
   s.add({in({3, 5})}, ReduceAttrs{{1}}).dtypes(kComplexes);
-  s.add({in({3, 5}).ints(-5, 9).as(DType::kI32)}, ReduceAttrs{{0}}).name("integers");
+  s.add({in({3, 5}).ints(0, 9)}, ReduceAttrs{{0}}).dtypes(kInts).name("integers");
+  s.add({bool_in({3, 5})}, ReduceAttrs{{0}}).name("bool");
 }
 
 template <int kCorrection>

@@ -85,7 +85,7 @@ RUTILE_SAMPLES(trapezoid) {
   s.add({in({3, 1})}, TrapezoidAttrs{}).name("one point");
   s.error({in({3}), in({4})}, TrapezoidAttrs{}, kValue, "x expects shape");
   s.error({in({3})}, TrapezoidAttrs{1, 1}, kIndex, "axis 1");
-  s.add({in({3, 4}).ints(-9, 9).as(DType::kI32)}, TrapezoidAttrs{}).name("integers");
+  s.add({in({3, 4}).ints(-9, 9)}, TrapezoidAttrs{}).dtypes(kInts).name("integers");
   s.error({bool_in({3})}, TrapezoidAttrs{}, kType, "numbers");
 }
 

@@ -42,6 +42,7 @@ RUTILE_SAMPLES(bincount) {
   s.add({in({4, 9}).ints(0, 6)}, BincountAttrs{6}).dtypes(kInts);
   s.add({index_in({30}, 0, 6), in({30})}, BincountAttrs{8}).dtypes(kFloats);
   s.add({index_in({30}, 0, 6), in({30}).ints(-4, 9).as(DType::kI32)}, BincountAttrs{8});
+  s.add({index_in({30}, 0, 6), bool_in({30})}, BincountAttrs{8}).name("bool weights");
   s.add({index_in({0}, 0, 6)}, BincountAttrs{3}).name("empty");
   s.add({index_in({0}, 0, 6)}, BincountAttrs{0}).name("nothing");
   s.error({in({2}).as(DType::kI64).values({0, 3})}, BincountAttrs{3}, kIndex, "index 3 at [1]");
@@ -131,6 +132,7 @@ RUTILE_SAMPLES(cov) {
   s.error({in({3, 9}), index_in({3}, 1, 3)}, CovAttrs{}, kValue, "fweights expects shape [9]");
   s.error({in({3, 9}), in({9})}, CovAttrs{}, kType, "fweights expects integers");
   s.add({in({0, 3})}, CovAttrs{}).name("no variable");
+  s.add({in({3, 9}).ints(0, 9)}, CovAttrs{}).dtypes(kInts).name("numbers without a fraction");
   s.error({in({})}, CovAttrs{}, kValue, "expects shape");
   s.error({in({2, 2, 2})}, CovAttrs{}, kValue, "expects shape");
   s.add({in({3, 9}).ints(-5, 9).as(DType::kI32)}, CovAttrs{}).name("integers");
@@ -141,7 +143,7 @@ RUTILE_SAMPLES(corrcoef) {
   s.add({in({3, 9})}).dtypes(kFloats).no_gradient("kinks at the diagonal, which is 1");
   s.add({in({9})}).name("one variable").no_gradient("constant");
   s.add({in({1, 9})}).name("one row").no_gradient("constant");
-  s.add({in({3, 9}).ints(-5, 9).as(DType::kI64)}).name("integers");
+  s.add({in({3, 9}).ints(0, 9)}).dtypes(kInts).name("integers");
   s.error({in({2, 2, 2})}, kValue, "expects shape");
 }
 RUTILE_SAMPLES(aminmax) {
