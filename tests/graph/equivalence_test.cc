@@ -176,9 +176,13 @@ const std::map<std::string, std::string> kShownBy[] = {
     {{"dce", "careless"},
      {"prune_bodies", ""},  // needs control flow: Control.WhatNobodyReadsIsNotKept
      {"canonicalize", "careless"},
-     {"constant_fold", "careless"},
+     {"constant_fold", ""},  // constant_fold_last does its work, too: Passes.ConstantsFold
      {"cse", "careless"},
      {"merge_sums", "loop"},
+     {"split_classifier", ""},    // needs large logits: Classifier.InPiecesGivesTheSame
+     {"fuse_conv_norm", ""},      // needs cuDNN: ConvNorm.BottleneckKeepsItsNumbers
+     {"keep_copies", ""},         // needs a device: Training.UpdatesWriteTheCastWeights
+     {"constant_fold_last", ""},  // constant_fold leaves nothing here
      {"fuse_norm_act", "convolutions"},
      {"fuse_post_ops", "activated"},
      {"fuse_optimizer", "careless"},
@@ -191,8 +195,9 @@ const std::map<std::string, std::string> kShownBy[] = {
     {{"dce", "careless"},
      {"prune_bodies", ""},
      {"canonicalize", "careless"},
-     {"constant_fold", "careless"},
+     {"constant_fold", ""},
      {"cse", "careless"},
+     {"constant_fold_last", ""},
      {"fold_norm", "convolutions"},
      {"fuse_norm_act", ""},  // norms in training mode only
      {"fuse_post_ops", "convolutions"},
