@@ -268,12 +268,16 @@ bool Session::writes_begun(size_t index) const {
   return static_cast<int>(index) >= program_->first_state_write;
 }
 
+void Session::give_up_writes() {
+  finish();
+  forget_copies(*program_->graph);
+}
+
 void Session::fail(size_t index, const Status& status) {
   const Step& step = program_->steps[index];
   std::string text = describe_failure(*program_->graph, step, status);
   if (writes_begun(index)) {
-    finish();
-    forget_copies(*program_->graph);
+    give_up_writes();
     text += kPartlyUpdated;
   }
   throw_error(status.code(), text);
@@ -409,14 +413,10 @@ void Session::run_steps_observed(const Observer* after, SessionHook* hook) {
       if (after && status.ok()) (*after)(s);
     } catch (const Error& e) {
       if (!writes_begun(i)) throw;
-      finish();
-      forget_copies(*program_->graph);
+      give_up_writes();
       throw_error(e.code(), cat(e.message(), kPartlyUpdated));
     } catch (...) {
-      if (writes_begun(i)) {
-        finish();
-        forget_copies(*program_->graph);
-      }
+      if (writes_begun(i)) give_up_writes();
       throw;
     }
     if (!status.ok()) fail(i, status);

@@ -65,6 +65,8 @@ class RUTILE_API Session {
   void unstage_outputs(const std::vector<Tensor>& outputs);
   void finish();
   bool writes_begun(size_t index) const;
+  // After a failure among the writes: copies of States may not match them any more.
+  void give_up_writes();
   [[noreturn]] void fail(size_t index, const Status& status);
   struct Patch {
     int slot = 0;

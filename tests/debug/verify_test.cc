@@ -11,9 +11,11 @@
 #include "rutile/nn/models/resnet.h"
 #include "rutile/nn/train_step.h"
 #include "rutile/ops/custom.h"
+#include "rutile/ops/pool.h"
 #include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::debug {
 namespace {
@@ -124,6 +126,22 @@ TEST(Verify, NamesTheNodeThatIsWrong) {
   }
   EXPECT_THAT(r.text(), HasSubstr("!! verify_wrong by custom"));
   EXPECT_THAT(r.text(), HasSubstr("verify_test.cc:"));
+}
+
+// No kernel takes these operands as they lie: one of them is copied for it.
+TEST(Verify, KernelsWithCopiesOfTheirOperands) {
+  const Tensor x = ops::random_normal({.shape = {2, 6, 8, 8}});
+  const Tensor where = ops::max_pool2d_with_indices(x, {.kernel = {2, 2}}).indices;
+  graph::Compiled f = graph::compile([](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{ops::max_pool2d_gather(in[0], in[1], {.kernel = {2, 2}})};
+  });
+  const std::vector<Tensor> inputs{ops::to_channels_last(x), where};
+  f(inputs);
+  int copies = 0;
+  for (const graph::Step& s : f.session().program().steps) copies += s.copied > 0;
+  EXPECT_EQ(copies, 1);
+  const VerifyReport r = verify(f, inputs);
+  EXPECT_TRUE(r.ok()) << r.text();
 }
 
 TEST(Verify, RefusesToRunInsideAGradient) {
