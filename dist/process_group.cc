@@ -462,11 +462,14 @@ Status ProcessGroup::perform(const Collective& c) {
   return Status();
 }
 
-// The connection's own words say little; who is gone is known a moment later.
+// The connection's own words say little; who is gone is known a moment later, and what another
+// lane of this rank has found out.
 Status ProcessGroup::explain(const Work& w, const Status& status,
                              const std::vector<char>* headers) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, std::chrono::seconds(3), [&] { return !told_.empty(); });
+  changed_.wait_for(lock, std::chrono::seconds(3),
+                    [&] { return !told_.empty() || !failure_.ok(); });
+  if (!failure_.ok()) return copy_of(failure_);
   const std::string told = told_;
   lock.unlock();
   const std::string here = cat(who(o_.rank), " was at ", describe(w));

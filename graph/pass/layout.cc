@@ -31,6 +31,7 @@ class LayoutPass {
   Status place_value(ValueId v, const Placement& p, const Node& like, ValueId* placed,
                      bool exact = false);
   Status by_preference(NodeId id, bool* done);
+  bool find_leader(const Node& n, Placement* p, Shape* shape) const;
   Status follow_inputs(NodeId id, bool* done);
   Status row_major(NodeId id);
   Status infer_outputs(NodeId id);
@@ -98,19 +99,33 @@ Status LayoutPass::by_preference(NodeId id, bool* done) {
   return Status();
 }
 
-// An op without a preference follows its largest blocked input, if it has a fast kernel there. What
-// an elementwise op broadcasts to it lies row-major.
+// What an op without a preference follows: its largest blocked input; without one a channels-last
+// input, if another of its shape is not.
+bool LayoutPass::find_leader(const Node& n, Placement* p, Shape* shape) const {
+  for (ValueId v : n.inputs) {
+    if (v == kNone || g_.meta(v).layout == kStrided) continue;
+    if (p->layout != kStrided && g_.meta(v).numel() <= shape->numel()) continue;
+    p->layout = g_.meta(v).layout;
+    *shape = g_.meta(v).shape;
+  }
+  if (p->layout != kStrided) return true;
+  for (ValueId v : n.inputs) {
+    if (v == kNone || !g_.meta(v).is_channels_last()) continue;
+    *p = placement_of(g_.meta(v));
+    *shape = g_.meta(v).shape;
+    return std::any_of(n.inputs.begin(), n.inputs.end(), [&](ValueId w) {
+      return w != kNone && g_.meta(w).shape == *shape && !g_.meta(w).is_channels_last();
+    });
+  }
+  return false;
+}
+
+// If it has a fast kernel there. What an elementwise op broadcasts to it lies row-major.
 Status LayoutPass::follow_inputs(NodeId id, bool* done) {
   const Node like = g_.nodes[id];
   Placement p;
   Shape shape;
-  for (ValueId v : like.inputs) {
-    if (v == kNone || g_.meta(v).layout == kStrided) continue;
-    if (p.layout != kStrided && g_.meta(v).numel() <= shape.numel()) continue;
-    p.layout = g_.meta(v).layout;
-    shape = g_.meta(v).shape;
-  }
-  if (p.layout == kStrided || like.op->view_offset) return Status();
+  if (like.op->view_offset || !find_leader(like, &p, &shape)) return Status();
   std::vector<TensorMeta> metas;
   SmallVector<const TensorMeta*, 6> pointers;
   metas.reserve(like.inputs.size());

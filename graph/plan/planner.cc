@@ -50,6 +50,32 @@ int64_t place(const std::vector<Interval>& intervals, const std::vector<int>& or
   return peak;
 }
 
+// A plan this close to the bound is good enough, and so many pairs of buffers are looked at.
+constexpr double kClose = 1.005;
+constexpr int64_t kPairs = 4'000'000, kMostTries = 200;
+
+bool is_close(const MemoryPlan& p) {
+  return static_cast<double>(p.peak) <= kClose * static_cast<double>(p.lower_bound);
+}
+
+// The buffer on top of the plan found no place below: it chooses first in the next try.
+void improve(const std::vector<Interval>& intervals, std::vector<int> order, MemoryPlan* best) {
+  const auto n = static_cast<int64_t>(intervals.size());
+  std::vector<int64_t> offsets = best->offsets;
+  for (int64_t k = std::min(kMostTries, kPairs / std::max<int64_t>(n * n, 1)); k > 0; --k) {
+    if (is_close(*best)) return;
+    const auto end = [&](int i) { return offsets[i] + round_up(intervals[i].bytes); };
+    const auto top =
+        std::max_element(order.begin(), order.end(), [&](int a, int b) { return end(a) < end(b); });
+    if (top == order.begin()) return;  // nothing would change
+    std::rotate(order.begin(), top, top + 1);
+    const int64_t peak = place(intervals, order, &offsets);
+    if (peak >= best->peak) continue;
+    best->peak = peak;
+    best->offsets = offsets;
+  }
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const std::vector<Interval>& intervals) {
@@ -74,6 +100,7 @@ MemoryPlan plan_memory(const std::vector<Interval>& intervals) {
   MemoryPlan best;
   best.lower_bound = lower_bound_bytes(intervals);
   std::vector<int64_t> offsets;
+  std::vector<int> best_order;
   for (const auto& [name, less] : orders) {
     std::vector<int> order(intervals.size());
     std::iota(order.begin(), order.end(), 0);
@@ -84,9 +111,13 @@ MemoryPlan plan_memory(const std::vector<Interval>& intervals) {
       best.peak = peak;
       best.offsets = offsets;
       best.order = name;
+      best_order = std::move(order);
     }
     if (best.peak == best.lower_bound) break;
   }
+  const int64_t greedy = best.peak;
+  improve(intervals, std::move(best_order), &best);
+  if (best.peak < greedy) best.order += ", then what lay on top first";
   return best;
 }
 
