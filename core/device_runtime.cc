@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "rutile/core/device_check.h"
 #include "rutile/core/plugin.h"
 
 namespace rutile {
@@ -61,12 +62,15 @@ Status DeviceRuntime::to_host(void* to, const void* from, size_t bytes) {
     if (Status earlier = memory_->take_error(); !earlier.ok()) s = std::move(earlier);
     if (s.ok()) std::memcpy(out, piece.p, n);
     pinned_.give(piece);
-    if (!s.ok()) return describe(device(), s);
+    if (!s.ok()) {
+      Status known = run_device_checks(device());  // in better words
+      return known.ok() ? describe(device(), s) : std::move(known);
+    }
     in += n;
     out += n;
     bytes -= n;
   }
-  return Status();
+  return run_device_checks(device());
 }
 
 Status DeviceRuntime::to_device(void* to, const void* from, size_t bytes, StreamKind kind) {

@@ -6,10 +6,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 
 #include "rutile/core/error.h"
 #include "rutile/core/interrupt_hold.h"
+#include "rutile/core/seconds_setting.h"
 
 namespace rutile {
 namespace {
@@ -22,13 +22,9 @@ std::atomic<bool (*)()> g_source{nullptr};
 std::atomic<int> g_holds{0};
 std::atomic<int64_t> g_seen_ns{0};  // when somebody asked first about a held interrupt; 0: nobody
 
+// Throws where the variable is wrong, and only then: who holds has asked first.
 double hold_seconds() {
-  static const double seconds = [] {
-    const char* text = std::getenv("RUTILE_STOP_TIMEOUT");
-    char* end = nullptr;
-    const double v = text ? std::strtod(text, &end) : 0;
-    return text && end != text && *end == 0 && v >= 0 ? v : 60.0;
-  }();
+  static const double seconds = seconds_setting("RUTILE_STOP_TIMEOUT", 0, 60, 0);
   return seconds;
 }
 
@@ -86,7 +82,10 @@ bool stop_requested() {
   return source && source();
 }
 
-InterruptHold::InterruptHold() { ++g_holds; }
+InterruptHold::InterruptHold() {
+  hold_seconds();
+  ++g_holds;
+}
 InterruptHold::~InterruptHold() {
   if (--g_holds == 0) g_seen_ns = 0;
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "rutile/core/native_stream.h"
+#include "rutile/dist/plugin_call.h"
 
 namespace rutile::dist {
 
@@ -17,10 +18,12 @@ DeviceLane::DeviceLane(const CommPlugin& plugin, void* comm, Device device, doub
       timeout_(timeout),
       failed_(std::move(failed)),
       stream_(runtime_.stream(StreamKind::kCommunication)),
+      check_(std::make_unique<DeviceCheck>(device, [this] { return settled(); })),
       thread_([this] { watch(); }) {}
 
 DeviceLane::~DeviceLane() {
   drain();
+  check_.reset();
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -55,29 +58,12 @@ Status DeviceLane::record(const Point& p, Stream stream) {
 }
 
 Status DeviceLane::perform(const Collective& c) {
-  const CommFunctions& f = plugin_.functions;
-  void* const s = reinterpret_cast<void*>(native_stream(runtime_.device(), stream_));
-  const int64_t n = c.shape.numel();
-  switch (c.kind) {
-    case CollectiveKind::kAllReduce:
-      return f.all_reduce(comm_, c.in, c.out, n, c.dtype, c.reduce, s);
-    case CollectiveKind::kAllGather:
-      return f.all_gather(comm_, c.in, c.out, n, c.dtype, s);
-    case CollectiveKind::kReduceScatter:
-      return f.reduce_scatter(comm_, c.in, c.out, n, c.dtype, c.reduce, s);
-    case CollectiveKind::kAllToAll:
-      return f.all_to_all(comm_, c.in, c.out, n, c.dtype, s);
-    case CollectiveKind::kBroadcast: {
-      const size_t bytes = static_cast<size_t>(n) * dtype_size(c.dtype);
-      if (c.in != c.out) {
-        RUTILE_RETURN_IF_ERROR(fns_.copy(index_, c.out, c.in, bytes, CopyKind::kOnDevice, stream_));
-      }
-      return f.broadcast(comm_, c.out, n, c.dtype, c.peer, s);
-    }
-    default:
-      return Status(ErrorCode::kUnsupported,
-                    cat(collective_name(c.kind), " takes memory of the host"));
+  if (c.kind == CollectiveKind::kBroadcast && c.in != c.out) {
+    const size_t bytes = static_cast<size_t>(c.shape.numel()) * dtype_size(c.dtype);
+    RUTILE_RETURN_IF_ERROR(fns_.copy(index_, c.out, c.in, bytes, CopyKind::kOnDevice, stream_));
   }
+  void* const stream = reinterpret_cast<void*>(native_stream(runtime_.device(), stream_));
+  return call_plugin(plugin_.functions, comm_, c, stream);
 }
 
 // On the communication stream, behind what `stream` has been given.
@@ -89,9 +75,8 @@ Status DeviceLane::send_behind(const Collective& c, uint64_t number, Stream stre
   RUTILE_RETURN_IF_ERROR(record(ready, stream));
   RUTILE_RETURN_IF_ERROR(fns_.stream_wait(index_, stream_, ready.get()));
   if (Status s = perform(c); !s.ok()) {
-    Status told = failed_(c, number, s);
-    fail(told);
-    return told;
+    note(c, number, s);
+    return health();
   }
   RUTILE_RETURN_IF_ERROR(record(*done, stream_));
   {
@@ -158,6 +143,24 @@ Status DeviceLane::health() const {
   return copy_of(failure_);
 }
 
+Status DeviceLane::settled() {
+  std::unique_lock lock(mutex_);
+  if (failure_.ok() && !running_.empty() && plugin_.functions.poll) {
+    const Collective c = running_.front().c;
+    const uint64_t number = running_.front().number;
+    lock.unlock();
+    if (const Status s = plugin_.functions.poll(comm_); !s.ok()) note(c, number, s);
+    lock.lock();
+  }
+  return copy_of(failure_);
+}
+
+// Who comes second waits until the failure has its words.
+void DeviceLane::note(const Collective& c, uint64_t number, const Status& s) {
+  const std::lock_guard one(telling_);
+  if (health().ok()) fail(failed_(c, number, s));
+}
+
 void DeviceLane::fail(const Status& why) {
   {
     const std::lock_guard lock(mutex_);
@@ -182,11 +185,12 @@ void DeviceLane::look(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   bool done = false;
   Status s = fns_.event_done(index_, first.done.get(), &done);
-  if (s.ok() && !done && plugin_.functions.poll) s = plugin_.functions.poll(comm_);
+  // What has failed may be done, too.
+  if (s.ok() && plugin_.functions.poll) s = plugin_.functions.poll(comm_);
   if (s.ok() && !done && left_ms(first.until) <= 0) {
     s = Status(ErrorCode::kRuntime, cat("it was not done within ", timeout_, " s"));
   }
-  if (!s.ok() && health().ok()) fail(failed_(first.c, first.number, s));
+  if (!s.ok()) note(first.c, first.number, s);
   first.done.reset();
   lock.lock();
   if (!done && failure_.ok()) return;

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "rutile/core/device_check.h"
 #include "rutile/core/device_runtime.h"
 #include "rutile/dist/backend.h"
 #include "rutile/dist/socket.h"
@@ -41,6 +42,8 @@ class RUTILE_API DeviceLane {
   void fail(const Status& why);
   void drain();
   Status health() const;
+  // Asks the plugin first: what is done may have failed a moment ago.
+  Status settled();
 
  private:
   using Point = std::shared_ptr<std::remove_pointer_t<Event>>;  // goes back to the pool
@@ -54,6 +57,7 @@ class RUTILE_API DeviceLane {
   Status record(const Point& p, Stream stream);
   Status perform(const Collective& c);
   Status send_behind(const Collective& c, uint64_t number, Stream stream, Point* done);
+  void note(const Collective& c, uint64_t number, const Status& s);
   void watch();
   void look(std::unique_lock<std::mutex>& lock);
   bool captures(Stream stream) const { return stream != runtime_.stream(); }
@@ -77,6 +81,8 @@ class RUTILE_API DeviceLane {
   std::vector<std::pair<const void*, Point>> pending_;
   bool stopping_ = false;
   Status failure_;
+  std::mutex telling_;  // of the first failure
+  std::unique_ptr<DeviceCheck> check_;
   std::thread thread_;
 };
 

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "rutile/core/device_runtime.h"
+#include "rutile/core/seconds_setting.h"
 #include "rutile/core/thread.h"
 #include "rutile/dist/backend.h"
 #include "rutile/dist/process_group.h"
@@ -54,20 +55,6 @@ struct Running {
 Running& running() {
   static Running& r = *new Running;
   return r;
-}
-
-// `given`, or if it is 0 what the variable says, or `usual`.
-double seconds_from(const char* name, double given, double usual, double least = 0.001) {
-  constexpr double kMost = 1e9;
-  const char* text = given == 0 ? std::getenv(name) : nullptr;
-  if (given == 0 && (!text || !*text)) return usual;
-  char* end = nullptr;
-  const double v = text ? std::strtod(text, &end) : given;
-  if ((end && *end) || !(v >= least && v <= kMost)) {
-    throw_error(ErrorCode::kValue, cat(name, "='", text ? text : cat(given).c_str(),
-                                       "' is no number of seconds from ", least, " to ", kMost));
-  }
-  return v;
 }
 
 void others_failed(int, const std::string& text) {
@@ -317,9 +304,11 @@ void init(const InitOptions& options) {
   w = World();
   throw_if_error(read_launch(&w.info));
   w.options = options;
-  w.options.timeout = seconds_from("RUTILE_TIMEOUT", options.timeout, 600);
-  w.options.rendezvous = seconds_from("RUTILE_RENDEZVOUS_TIMEOUT", options.rendezvous, 300);
-  w.options.heartbeat = seconds_from("RUTILE_HEARTBEAT", options.heartbeat, 20, 5);
+  w.options.timeout = seconds_setting("RUTILE_TIMEOUT", options.timeout, 600);
+  w.options.rendezvous = seconds_setting("RUTILE_RENDEZVOUS_TIMEOUT", options.rendezvous, 300);
+  w.options.heartbeat = seconds_setting("RUTILE_HEARTBEAT", options.heartbeat, 20, 5);
+  // Used when a rank is asked to stop; what is wrong with it is said in time.
+  seconds_setting("RUTILE_STOP_TIMEOUT", 0, 60, 0);
   if (const char* v = std::getenv("RUTILE_COLLECTIVE_CHECK"); v && std::strcmp(v, "0") == 0) {
     w.options.check = false;
   }

@@ -10,6 +10,7 @@
 #include "rutile/core/interrupt.h"
 #include "rutile/core/interrupt_hold.h"
 #include "rutile/core/thread.h"
+#include "rutile/dist/plugin_call.h"
 #include "rutile/dist/socket.h"
 
 namespace rutile::dist {
@@ -323,7 +324,8 @@ void ProcessGroup::fail(const std::string& text) {
   }
   changed_.notify_all();
   o_.plugin->functions.abort(comm_);
-  if (device_) device_->fail(Status(ErrorCode::kRuntime, text));
+  const ErrorCode code = text == "interrupted" ? ErrorCode::kInterrupted : ErrorCode::kRuntime;
+  if (device_) device_->fail(Status(code, text));
 }
 
 CollectiveStats ProcessGroup::stats() const {
@@ -427,19 +429,11 @@ Status ProcessGroup::perform(const Collective& c) {
   const int64_t n = c.shape.numel();
   if (n == 0 && !one_to_one(c)) return Status();
   switch (c.kind) {
-    case CollectiveKind::kAllReduce:
-      return f.all_reduce(comm_, c.in, c.out, n, c.dtype, c.reduce, nullptr);
-    case CollectiveKind::kAllGather:
-      return f.all_gather(comm_, c.in, c.out, n, c.dtype, nullptr);
-    case CollectiveKind::kReduceScatter:
-      return f.reduce_scatter(comm_, c.in, c.out, n, c.dtype, c.reduce, nullptr);
-    case CollectiveKind::kAllToAll:
-      return f.all_to_all(comm_, c.in, c.out, n, c.dtype, nullptr);
     case CollectiveKind::kBroadcast:
       if (c.in != c.out) {
         std::memcpy(c.out, c.in, static_cast<size_t>(n) * dtype_size(c.dtype));
       }
-      return f.broadcast(comm_, c.out, n, c.dtype, c.peer, nullptr);
+      return call_plugin(f, comm_, c, nullptr);
     case CollectiveKind::kBarrier: {
       int32_t one = 1;
       return f.all_reduce(comm_, &one, &one, 1, DType::kI32, Reduce::kSum, nullptr);
@@ -458,8 +452,9 @@ Status ProcessGroup::perform(const Collective& c) {
       }
       return f.recv(comm_, c.out, n, c.dtype, c.peer, nullptr);
     }
+    default:
+      return call_plugin(f, comm_, c, nullptr);
   }
-  return Status();
 }
 
 // The connection's own words say little; who is gone is known a moment later, and what another

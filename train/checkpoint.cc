@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <set>
 
+#include "rutile/core/device_check.h"
 #include "rutile/core/log.h"
 #include "rutile/io/safetensors.h"
 #include "rutile/train/checkpoint_format.h"
@@ -68,6 +69,7 @@ std::string megabytes(int64_t bytes) {
 
 uint64_t write_states(const std::string& path, const std::vector<nn::NamedState>& states,
                       Metadata metadata, const char* format, int64_t step) {
+  check_devices();  // what a failed step left is not saved
   std::vector<io::NamedTensor> tensors;
   Checksum sum;
   for (const auto& [name, state] : states) {

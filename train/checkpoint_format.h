@@ -27,9 +27,10 @@ inline size_t elements_bytes(const Tensor& t) {
   return static_cast<size_t>(t.numel()) * dtype_size(t.dtype());
 }
 
-// A row-major tensor with the same elements, in memory of its own if `copy`.
+// A row-major tensor of the host with the same elements, in memory of its own if `copy`.
 inline Tensor row_major(const Tensor& t, bool copy) {
-  if (!copy && t.meta().layout == kStrided && t.meta().is_contiguous()) return t;
+  const TensorMeta& m = t.meta();
+  if (!copy && m.device == kCpu && m.layout == kStrided && m.is_contiguous()) return t;
   Tensor out = Tensor::empty(t.shape(), t.dtype());
   if (t.numel() > 0) t.copy_out(out.mutable_data(), elements_bytes(t));
   return out;

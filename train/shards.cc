@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <unordered_map>
 
+#include "rutile/core/device_check.h"
 #include "rutile/core/log.h"
 #include "rutile/dist/group.h"
 #include "rutile/ops/collective.h"
@@ -63,6 +64,7 @@ std::string CheckpointFolder::save_shards(int64_t step, const std::vector<nn::Na
   const std::shared_ptr<Communicator> ranks = communicator(group);
   const int rank = ranks->rank(), size = ranks->size();
   const std::string index = file_of(step, ".index");
+  check_devices();
   std::error_code ignored;
   // An older checkpoint of this step ends before its files are replaced.
   if (rank == 0) fs::remove(index, ignored);

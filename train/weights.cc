@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "rutile/core/device_check.h"
 #include "rutile/io/ckpt.h"
 #include "rutile/io/safetensors.h"
 #include "rutile/train/checkpoint.h"
@@ -25,6 +26,7 @@ nn::StateDict load_weights(const std::string& path) {
 }
 
 void save_weights(const std::string& path, const std::vector<nn::NamedState>& states) {
+  check_devices();
   if (path.ends_with(".safetensors")) {
     std::vector<io::NamedTensor> tensors;
     for (const auto& [name, state] : states) tensors.emplace_back(name, state->concrete());

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "rutile/core/device_check.h"
 #include "rutile/io/cifar.h"
 #include "rutile/io/ckpt.h"
 #include "rutile/io/event_file.h"
@@ -45,6 +46,7 @@ std::vector<io::CkptEntry> entries_from(const py::sequence& items) {
 void save_ckpt(const std::string& path, const py::sequence& items, bool crc, uint64_t chunk_bytes) {
   const std::vector<io::CkptEntry> entries = entries_from(items);
   py::gil_scoped_release release;
+  check_devices();  // what a failed step left is not saved
   io::save_ckpt(path, entries, {.crc = crc, .chunk_bytes = chunk_bytes});
 }
 
@@ -88,6 +90,7 @@ void save_safetensors(const std::string& path, const py::sequence& items,
     texts[text_from(key.ptr())] = text_from(value.ptr());
   }
   py::gil_scoped_release release;
+  check_devices();
   io::save_safetensors(path, tensors, texts);
 }
 

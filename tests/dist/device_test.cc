@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Groups whose collectives move a device's memory: the plugin for NCCL as it is, over a stand-in
 // for NCCL (tests/stubs/nccl) and between pretended devices, in several processes.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -20,6 +21,8 @@
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
 #include "rutile/tests/dist/ranks.h"
+#include "rutile/tests/support/temp_dir.h"
+#include "rutile/train/checkpoint.h"
 
 namespace rutile {
 namespace {
@@ -101,6 +104,19 @@ struct Setting {
   OptionalDType wire = {};
 };
 
+std::pair<Tensor, Tensor> batch(int k, int64_t first, int64_t n, Device d) {
+  std::vector<float> x;
+  std::vector<int64_t> y;
+  for (int64_t i = first; i < first + n; ++i) {
+    for (int64_t j = 0; j < 11; ++j) {
+      x.push_back(static_cast<float>(std::sin(0.37 * static_cast<double>(i * 11 + j) + k)));
+    }
+    y.push_back((3 * i + k) % 5);
+  }
+  return {Tensor::from<float>(std::span<const float>(x), {n, 11}).to(d),
+          Tensor::from<int64_t>(std::span<const int64_t>(y), {n}).to(d)};
+}
+
 // Parameters after some steps.
 std::vector<double> train(const Setting& s, int rank, int ranks, Device d) {
   set_seed(3);
@@ -120,16 +136,12 @@ std::vector<double> train(const Setting& s, int rank, int ranks, Device d) {
   nn::TrainStep step(net, nn::CrossEntropyLoss(), optimizer, o);
   const int64_t part = kBatch / ranks;
   for (int k = 0; k < 8; ++k) {
-    std::vector<float> x;
-    std::vector<int64_t> y;
-    for (int64_t i = rank * part; i < (rank + 1) * part; ++i) {
-      for (int64_t j = 0; j < 11; ++j) {
-        x.push_back(static_cast<float>(std::sin(0.37 * static_cast<double>(i * 11 + j) + k)));
-      }
-      y.push_back((3 * i + k) % 5);
-    }
-    step(Tensor::from<float>(std::span<const float>(x), {part, 11}).to(d),
-         Tensor::from<int64_t>(std::span<const int64_t>(y), {part}).to(d));
+    const auto [x, y] = batch(k, rank * part, part, d);
+    step(x, y);
+  }
+  if (ranks > 1 && s.mode == nn::Mode::kGraph && dist::device().type == DeviceType::kFake) {
+    const graph::Session::Capture c = step.compiled()->session().capture();
+    require(c.graphs == 1 && c.replays == 7, cat("captured: ", c.replays, " ", c.refused));
   }
   std::vector<double> all;
   for (const nn::ParameterPtr& p : net->parameters()) {
@@ -250,6 +262,66 @@ TEST(DeviceGroup, DisagreementAndLateRanksAreTold) {
                        {.variables = late});
   expect_text(outcomes[0], {"collective 3 of group 'world'", "all_reduce", "not done within 2 s"});
   EXPECT_LT(outcomes[0].seconds, 10);
+}
+
+// A collective that fails leaves anything in its memory, and what runs behind it computes with
+// that. Without a launch, a collective or a time-out in between, only who asks NCCL hears of it.
+void save_behind_a_failure(const std::string& path, nn::Mode mode, int rank) {
+  join();
+  const Device d = dist::device();
+  set_seed(3);
+  auto net =
+      nn::make<nn::models::Mlp>(nn::models::MlpOptions{.inputs = 11, .hidden = 23, .classes = 5});
+  net->to(d);
+  auto optimizer = std::make_shared<nn::optim::AdamW>(net->parameters(), nn::optim::AdamWOptions{});
+  nn::TrainStep step(net, nn::CrossEntropyLoss(), optimizer,
+                     {.mode = mode, .data_parallel = dist::ReducerOptions{}});
+  const train::CheckpointFolder folder({path});
+  const auto go = [&](int k) {
+    const auto [x, y] = batch(k, rank * 8, 8, d);
+    step(x, y);
+  };
+  for (int k = 1; k <= 4; ++k) go(k);
+  if (mode == nn::Mode::kGraph) {
+    require(step.compiled()->session().capture().replays == 3, "steps are captured");
+  }
+  if (rank == 0) folder.save(4, step.named_states());
+  dist::barrier();
+  if (rank == 1) {
+    void* const stub = dlopen("librutile_nccl_fake.so", RTLD_NOW | RTLD_NOLOAD);
+    require(stub != nullptr, "the stand-in");
+    reinterpret_cast<void (*)()>(dlsym(stub, "rutile_nccl_break_next"))();
+  }
+  std::string told, read;
+  try {
+    go(5);
+    if (rank == 0) folder.save(5, step.named_states());
+    if (rank == 1) train::save_weights(path + "/rank1.safetensors", step.named_states());
+  } catch (const Error& e) {
+    told = e.message();
+  }
+  require(told.find("group 'world', all_reduce") != std::string::npos, cat("saved: ", told));
+  try {
+    net->parameters()[0]->value().to(kCpu);
+  } catch (const Error& e) {
+    read = e.message();
+  }
+  require(read.find("group 'world', all_reduce") != std::string::npos, cat("read: ", read));
+}
+
+TEST(DeviceGroup, WhatAFailedCollectiveLeftIsNotSaved) {
+  for (const nn::Mode mode : {nn::Mode::kEager, nn::Mode::kGraph}) {
+    const testing::TempDir dir;
+    const auto outcomes =
+        run_ranks(2, [&](int rank) { save_behind_a_failure(dir.path(), mode, rank); },
+                  {.variables = variables()});
+    for (const Outcome& o : outcomes) {
+      EXPECT_EQ(o.error, "");
+      EXPECT_LT(o.seconds, 30);
+    }
+    EXPECT_EQ(dir.list(), std::vector<std::string>{"step-00000004.safetensors"});
+    EXPECT_EQ(train::CheckpointFolder({dir.path()}).latest()->step, 4);
+  }
 }
 
 TEST(DeviceGroup, MoreRanksThanDevicesAreRefused) {

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "rutile/core/device_runtime.h"
+#include "rutile/core/interrupt_hold.h"
 #include "rutile/dist/group.h"
 #include "rutile/dist/process_group.h"
 #include "rutile/dist/socket.h"
@@ -148,11 +149,22 @@ TEST(Joining, TimesOutOfRangeAreRefused) {
                                                        {"RUTILE_TIMEOUT", "nan"},
                                                        {"RUTILE_RENDEZVOUS_TIMEOUT", "-1"},
                                                        {"RUTILE_HEARTBEAT", "1"},
-                                                       {"RUTILE_HEARTBEAT", "a while"}};
+                                                       {"RUTILE_HEARTBEAT", "a while"},
+                                                       {"RUTILE_STOP_TIMEOUT", "soon"},
+                                                       {"RUTILE_STOP_TIMEOUT", "-1"}};
   for (const auto& [name, value] : cases) {
     const auto outcomes = run_ranks(1, [](int) { dist::init(); }, {.variables = {{name, value}}});
     EXPECT_TRUE(contains(outcomes[0].error, cat(name, "='", value, "' is no number of seconds")))
         << outcomes[0].error;
+  }
+  const auto held = run_ranks(1, [](int) { InterruptHold hold; },
+                              {.variables = {{"RUTILE_STOP_TIMEOUT", "60 s"}}});
+  EXPECT_TRUE(contains(held[0].error, "RUTILE_STOP_TIMEOUT='60 s' is no number of seconds from 0"))
+      << held[0].error;
+  for (const char* good : {"0", "0.5", ""}) {
+    const auto outcomes = run_ranks(1, [](int) { dist::init(), InterruptHold(); },
+                                    {.variables = {{"RUTILE_STOP_TIMEOUT", good}}});
+    EXPECT_EQ(outcomes[0].error, "") << good;
   }
   const auto given = run_ranks(1, [](int) { dist::init({.heartbeat = 1}); });
   EXPECT_TRUE(contains(given[0].error, "is no number of seconds from 5")) << given[0].error;

@@ -65,6 +65,57 @@ def test_processes_with_devices_train_as_one_without(tmp_path):
     assert done.stdout.count("well") == 2
 
 
+FAILED = """
+    import ctypes, os, sys
+    import numpy as np
+    import rutile as ms
+    from rutile import _rutile, nn, communication as comm
+
+    folder, mode = sys.argv[1], sys.argv[2]
+    _rutile.dist.init("nccl_fake")
+    rank = comm.get_rank()
+    ms.set_context(device_target="FAKE", device_id=rank, mode=getattr(ms, mode))
+    ms.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=True)
+    ms.set_seed(1)
+    net = nn.Dense(4, 3)
+    data = [(ms.Tensor(np.full((2, 4), 1.0 + k, np.float32)), ms.Tensor(np.ones((2, 3), np.float32))) for k in range(4)]
+
+    class Breaks(ms.Callback):
+        def on_train_step_end(self, run_context):
+            if run_context.original_args().cur_step_num != 3:
+                return
+            net.weight.asnumpy()
+            comm.comm_func.barrier()
+            if rank == 1:
+                with open("/proc/self/maps") as f:
+                    path = next(line.split()[-1] for line in f if "librutile_nccl_fake" in line)
+                ctypes.CDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_NOW).rutile_nccl_break_next()
+
+    callbacks = [Breaks()]
+    if rank == 0:
+        callbacks.insert(0, ms.ModelCheckpoint("net", folder, ms.CheckpointConfig(save_checkpoint_steps=1, keep_checkpoint_max=1)))
+    model = ms.Model(net, nn.MSELoss(), nn.Momentum(net.trainable_params(), 0.1, 0.9))
+    try:
+        model.train(1, data, callbacks=callbacks)
+        net.weight.asnumpy()
+    except RuntimeError as e:
+        assert "group 'world', all_reduce" in str(e), e
+        print("told")
+"""
+
+
+@needs_plugins
+@pytest.mark.parametrize("mode", ["PYNATIVE_MODE", "GRAPH_MODE"])
+def test_what_a_failed_collective_left_is_not_saved(tmp_path, mode):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(FAILED))
+    done = subprocess.run([sys.executable, "-m", "rutile.launch", "-n", "2", str(script), str(tmp_path / "run"), mode], capture_output=True,
+                          text=True, timeout=200, env={**os.environ, "RUTILE_NUM_THREADS": "1"})
+    assert done.stdout.count("told") == 2, (done.stdout, done.stderr)
+    # The file of the last good step stays, although only one is kept.
+    assert [p.name for p in (tmp_path / "run").glob("*.ckpt")] == ["net-1_3.ckpt"]
+
+
 def test_backends_are_named():
     import rutile
     with pytest.raises(rutile.errors.ValueError, match="must be one of 'mccl', 'gloo', 'nccl'"):

@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "rutile/core/api.h"
 #include "rutile/dist/reduce.h"
 
 namespace {
@@ -77,12 +78,20 @@ char* memory(const void* p) {
 
 using Job = std::function<bool()>;
 
+std::atomic<bool> g_break_next{false};
+
+// As with NCCL, what is given up ends without an error of its stream, and its memory has anything.
 ncclResult_t enqueue(cudaStream_t stream, Job job) {
   static auto* const fn = fake_function<int(void*, int (*)(void*), void*)>("rutile_fake_enqueue");
   // Captured work runs more than once, so that nobody knows when its job is of no more use.
   auto* const kept = new Job(std::move(job));
   const int failed = fn(
-      stream, [](void* j) { return (*static_cast<Job*>(j))() ? 0 : 1; }, kept);
+      stream,
+      [](void* j) {
+        (void)(*static_cast<Job*>(j))();
+        return 0;
+      },
+      kept);
   return failed ? ncclUnhandledCudaError : ncclSuccess;
 }
 
@@ -102,6 +111,8 @@ using CommPtr = std::shared_ptr<Comm>;
 // Calls use(first, n) for parts of `count` elements, when every rank's part stands in its slot.
 template <class F>
 bool exchange(Comm& c, const char* in, size_t count, size_t size, F&& use) {
+  if (g_break_next.exchange(false)) c.shared->broken = 1;
+  if (c.given_up()) return false;
   for (size_t first = 0; first < count; first += kSlot / size) {
     const size_t n = std::min(kSlot / size, count - first);
     if (in) std::memcpy(c.shared->slots[c.rank], in + first * size, n * size);
@@ -148,6 +159,9 @@ struct ncclComm {
 };
 
 extern "C" {
+
+// The next collective that this process runs fails on all ranks; only who asks for errors hears it.
+RUTILE_API void rutile_nccl_break_next() { g_break_next = true; }
 
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t) { return "an error of CUDA"; }

@@ -196,10 +196,14 @@ class ModelCheckpoint(Callback):
             return
         step = (args.cur_step_num - 1) % args.batch_num + 1
         stem = self._prefix if self._prefix_of is not None else f"{self._prefix}-{args.cur_epoch_num}_{step}"
-        self._make_room()
-        self._last_time = self._last_kept = _time.time()
         self._last_step = args.cur_step_num
+        if self._config.async_save:
+            self._make_room()
         self._write(args, stem)
+        # Behind the write: one that fails leaves the older files.
+        if not self._config.async_save:
+            self._make_room(self._latest)
+        self._last_time = self._last_kept = _time.time()
 
     def _write(self, args, stem):
         from rutile.train.serialization import save_checkpoint
@@ -222,9 +226,10 @@ class ModelCheckpoint(Callback):
                 found.append(_os.path.join(self._directory, name))
         return sorted(found, key=lambda path: _os.stat(path).st_mtime_ns)
 
-    def _make_room(self):
+    def _make_room(self, but=None):
+        """Removes old files, as if one more than those `but` this were there."""
         c = self._config
-        files = self._files()
+        files = [p for p in self._files() if p != but]
         if c.keep_checkpoint_max:
             for path in files[:max(0, len(files) - c.keep_checkpoint_max + 1)]:
                 _remove(path)
