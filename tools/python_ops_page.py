@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # Why a name is missing: the first pattern that fits a name says it.
 REASONS = (
-    ("of several processes: they come with data parallelism",
+    ("of several processes: every process has the whole model here",
      r"all_gather|all_reduce|all_to_all|AllGather|AllReduce|Alltoall|AlltoAll|[Bb]arrier$|[Bb]roadcast$|broadcast_object|[Rr]educe_?[Ss]catter|reduce$|Reduce$|"
      r"recv|Recei?ve$|isend|irecv|[Ss]end$|send_object|scatter_(object|tensor)|gather_(object|into)|Collective|NeighborExchange|P2POp|[Bb]atch_?[Ii][Ss]end|"
      r"process_group|get_(backend|rank|world_size|global_rank|group_rank)|new_group|is_(available|initialized)$|TCPStore|set_comm_ops|Pull$|Push$|[Rr]eshard|"

@@ -27,6 +27,9 @@ REASONS = {
     **dict.fromkeys(("obfuscate_ckpt", "load_obf_params_into_net"), "checkpoints are not obfuscated; protect the files themselves"),
     "QuantDtype": "there are no quantised element types", "UntypedStorage": "tensors have no storage of their own to share",
     "SummaryLandscape": "loss landscapes are pages of MindInsight's; SummaryCollector writes losses and histograms for TensorBoard"}
+# Of ops: parameter servers, tensors that are spread over devices by a layout, and NPUs' kernels that compute while they send.
+_OPS_OF_SEVERAL = {**dict.fromkeys(("Pull", "Push"), _SERVER), **dict.fromkeys(("Reshard", "reshard", "distribute"), _SEVERAL),
+                   **dict.fromkeys(("all_gather_matmul", "matmul_reduce_scatter"), _NPU)}
 OF_PARALLEL = ("Layout", "build_searched_strategy", "convert_checkpoint_by_rank", "convert_checkpoints", "get_algo_parameters",
                "load_distributed_checkpoint", "merge_pipeline_strategys", "merge_sliced_parameter", "parameter_broadcast",
                "rank_list_for_convert", "rank_list_for_transform", "reset_algo_parameters", "restore_group_info_list",
@@ -41,10 +44,11 @@ OF_OPS = ("ApplyRotaryPosEmb", "BasicLSTMCell", "BatchToSpaceNDV2", "CudnnGRU", 
           "moe_distribute_combine", "moe_distribute_dispatch", "moe_init_routing_v2", "moe_token_permute", "moe_token_unpermute",
           "multi_scale_deformable_attn_function", "nsa_compress", "nsa_compress_attention", "nsa_select_attention",
           "prompt_flash_attention", "ring_attention_update", "rotated_iou", "sparse_flash_attention", "speed_fusion_attention")
+OF_OPS += tuple(_OPS_OF_SEVERAL)
 # What is refused in those modules alone.
 INNER = {**dict.fromkeys((n for n in OF_PARALLEL if n not in REASONS), _PARTS), "set_op_strategy_config": _SEVERAL,
          **dict.fromkeys(OF_BOOST, "of MindSpore's ways to train faster there is boost.GradientAccumulation"),
-         **dict.fromkeys(OF_OPS, "its kernel is of Ascend NPUs or cuDNN, and MindSpore's CPU build has none either")}
+         **dict.fromkeys(OF_OPS, "its kernel is of Ascend NPUs or cuDNN, and MindSpore's CPU build has none either"), **_OPS_OF_SEVERAL}
 # Those that are in rutile.runtime and rutile.train as well.
 OF_RUNTIME = ("MemPool", "PluggableAllocator", "StreamLimitCtx", "communication_stream", "get_device_limit", "get_stream_limit",
               "memory_replay", "reset_stream_limit", "set_device_limit", "set_kernel_launch_capture", "set_stream_limit", "use_mem_pool")

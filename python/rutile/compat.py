@@ -26,7 +26,7 @@ _MOVED = {
     "dataset.engine.datasets": "dataset", "dataset.transforms.transforms": "dataset.transforms", "train.parallel_utils": "context",
     "ops.operations._grad_ops": "ops._grad_ops", "common.mutable": "", "common.tensor": "", "communication.management": "communication",
     "nn.metrics": "train.metrics", "ops.auto_generate": "ops", "ops._primitive_cache": "ops", "ops.functional_overload": "ops", "ops.composite.base": "ops.composite",
-    "train.callback._callback": "train.callback",
+    "train.callback._callback": "train.callback", "ops.function.comm_func": "ops.communication", "mint.distributed.distributed": "mint.distributed",
 }
 _FOLDERS = frozenset(m.rpartition(".")[0] for m in _MOVED)
 

@@ -140,6 +140,21 @@ void add_groups(py::module_& m) {
   m.def("group_rank", &dist::group_rank, free, py::arg("group"), py::arg("rank"));
   m.def("group_ranks", &dist::group_ranks, free, py::arg("group") = "world");
   m.def("barrier", &dist::barrier, free, py::arg("group") = "world");
+  m.def(
+      "all_counts",
+      [](const std::vector<int64_t>& mine, const std::string& group) {
+        const std::shared_ptr<Communicator> ranks = communicator(group);
+        const auto n = static_cast<int64_t>(mine.size());
+        std::vector<int64_t> all(mine.size() * static_cast<size_t>(ranks->size()));
+        throw_if_error(ranks->run({.kind = CollectiveKind::kAllGather,
+                                   .dtype = DType::kI64,
+                                   .shape = {n},
+                                   .in = mine.data(),
+                                   .out = all.data()}));
+        return all;
+      },
+      free, py::arg("mine"), py::arg("group") = "world",
+      "Numbers of all processes, as many of each, behind one another; never part of a trace.");
   m.def("plugin_paths", &dist::comm_plugin_paths, py::arg("name"));
   m.def(
       "plugin_error",

@@ -18,7 +18,7 @@ from rutile._rutile import dist as _dist
 _errors = _rutile.errors
 
 __all__ = ["GlobalComm", "HCCL_WORLD_COMM_GROUP", "MCCL_WORLD_COMM_GROUP", "NCCL_WORLD_COMM_GROUP", "create_group",
-           "destroy_group", "get_group_rank_from_world_rank", "get_group_size", "get_local_rank", "get_local_rank_size",
+           "destroy_group", "get_comm_name", "get_group_rank_from_world_rank", "get_group_size", "get_local_rank", "get_local_rank_size",
            "get_process_group_ranks", "get_rank", "get_world_rank_from_group_rank", "init", "release"]
 
 HCCL_WORLD_COMM_GROUP, NCCL_WORLD_COMM_GROUP = "hccl_world_group", "nccl_world_group"
@@ -129,6 +129,14 @@ def get_group_rank_from_world_rank(world_rank_id, group):
 def get_process_group_ranks(group=GlobalComm.WORLD_COMM_GROUP):
     """The processes of a group, in its order."""
     return _dist.group_ranks(_name(group))
+
+
+def get_comm_name(group=GlobalComm.WORLD_COMM_GROUP):
+    """The library's own name of a group."""
+    if not isinstance(group, str):
+        raise _errors.TypeError(f"get_comm_name: group must be a str, got {type(group).__name__}")
+    _dist.size(_name(group))
+    return _name(group)
 
 
 def create_group(group, rank_ids, options=None):

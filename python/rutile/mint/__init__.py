@@ -431,6 +431,6 @@ def item(input):
     return input.item()
 
 
-__all__ = [_n for _n, _v in list(globals().items()) if callable(_v) and not _n.startswith("_") and _n != "Tensor"] + ["linalg", "nn", "optim", "special"]
+__all__ = [_n for _n, _v in list(globals().items()) if callable(_v) and not _n.startswith("_") and _n != "Tensor"] + ["distributed", "linalg", "nn", "optim", "special"]
 
-from rutile.mint import linalg, nn, optim, special  # noqa: E402,F401
+from rutile.mint import distributed, linalg, nn, optim, special  # noqa: E402,F401

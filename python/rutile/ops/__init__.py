@@ -27,8 +27,10 @@ from rutile.ops.custom_info import CustomRegOp, DataType, custom_info_register  
 from rutile.ops.composite import (HyperMap, Map, MultitypeFuncGraph, make_list, make_range, make_tuple, partial, switch,  # noqa: E402,F401
                                   tail, tuple_getitem, tuple_to_array)
 
-from rutile.ops import functional  # noqa: E402,F401
+from rutile.ops import communication, functional  # noqa: E402,F401
 
+# gather and scatter are those of tensors.
+globals().update({_n: getattr(communication, _n) for _n in communication.__all__ if _n not in ("gather", "scatter")})
 
 is_, is_not = functional.is_, functional.is_not
 operations.PrimitiveWithCheck, operations.PrimitiveWithInfer = PrimitiveWithCheck, PrimitiveWithInfer

@@ -557,6 +557,8 @@ def __getattr__(name):
 
 
 from rutile.ops import _collectives  # noqa: E402
+from rutile.ops import _uneven_collectives  # noqa: E402
 from rutile.ops._collectives import *  # noqa: E402,F401,F403
+from rutile.ops._uneven_collectives import *  # noqa: E402,F401,F403
 
-__all__ += _collectives.__all__
+__all__ += _collectives.__all__ + _uneven_collectives.__all__
