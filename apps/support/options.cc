@@ -156,6 +156,10 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
       ->check(whole_number(0, 1 << 20));
   app.add_flag("--shard-optimizer", o->shard_optimizer,
                "each rank keeps its part of the optimizer's states only, in checkpoints too");
+  app.add_option("--compare-ranks", o->compare_ranks,
+                 "compare the parameters of all ranks after every so many steps, and stop where "
+                 "they differ; 0: never [0]")
+      ->check(whole_number(0, kMany));
   app.add_option("--threads", o->threads, "compute threads [what this process may use]")
       ->check(whole_number(1, 4096));
   app.add_option("--workers", o->workers, "threads that prepare batches; 0: none of their own [1]")
@@ -309,7 +313,10 @@ nn::StepOptions Options::step_options() const {
     s.loss_scaler = std::make_shared<nn::optim::LossScaler>();
   }
   s.remat = remat;
-  if (dist::size() > 1) s.data_parallel = dist::ReducerOptions{.shard_optimizer = shard_optimizer};
+  if (dist::size() > 1) {
+    s.data_parallel =
+        dist::ReducerOptions{.check_every = compare_ranks, .shard_optimizer = shard_optimizer};
+  }
   return s;
 }
 

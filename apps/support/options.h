@@ -41,6 +41,7 @@ struct Options {
   Recipe recipe;
   std::string dataset, data, mode, precision, device, remat, checkpoint, json;
   int64_t image_size = 0, batch_size = 0, epochs = 0, steps = 0, checkpoint_steps = 0;
+  int64_t compare_ranks = 0;
   double lr = 0;
   uint64_t seed = 0;
   int threads = 0, workers = 1, ranks = 0, restarts = 0;

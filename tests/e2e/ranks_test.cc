@@ -100,7 +100,8 @@ class Ranks : public ::testing::Test {
 
 TEST_F(Ranks, AKilledRankIsStartedAgainAndTrainsOn) {
   for (const bool shards : {false, true}) {
-    const Args more = shards ? Args{"--ranks", "2", "--shard-optimizer"} : Args{"--ranks", "2"};
+    const Args more = shards ? Args{"--ranks", "2", "--shard-optimizer", "--compare-ranks", "3"}
+                             : Args{"--ranks", "2"};
     const std::string whole = shards ? "whole-shards" : "whole";
     const Outcome o = run(command(training(whole, 4, more)));
     ASSERT_EQ(o.code, 0) << o.err;

@@ -106,7 +106,7 @@ class TrainOneStepCell(Cell):
         # For steps of one's own, written on this one.
         self.grad, self.grad_no_sens = ops.GradOperation(get_by_list=True, sens_param=True), ops.GradOperation(get_by_list=True)
         self.hyper_map, self.reducer_flag = ops.HyperMap(), False
-        self.__dict__.update(_together=True, _reducer=None)
+        self.__dict__.update(_together=True, _reducer=None, _spread=False)
         if context.get_auto_parallel_context("parallel_mode") in (context.ParallelMode.DATA_PARALLEL, context.ParallelMode.HYBRID_PARALLEL):
             self.reducer_flag = True
             self.__dict__.update(_together=False, _reducer=DistributedGradReducer(self.weights))
@@ -114,11 +114,14 @@ class TrainOneStepCell(Cell):
 
     def _spread_gradients(self):
         """Where nobody but an optimizer with states in shards sees the gradients, each process gets its parts of them only."""
-        own = type(self).construct is TrainOneStepCell.construct and type(self).grad_reducer is TrainOneStepCell.grad_reducer
+        construct = type(self).construct
+        own = (construct is TrainOneStepCell.construct or construct is TrainOneStepWithLossScaleCell.construct) and (
+            type(self).grad_reducer is TrainOneStepCell.grad_reducer)
         takes_parts = getattr(self.optimizer, "takes_parts", None)
         parts = takes_parts() if own and takes_parts is not None and not self.return_grad else ()
         if any(parts):
             self._reducer._reducer.scatter(list(parts))
+            self.__dict__["_spread"] = True
 
     @property
     def weights(self):
@@ -269,6 +272,8 @@ class TrainOneStepWithLossScaleCell(TrainOneStepCell):
         scale = self.scale_sense.value()
         loss, grads = self._loss_and_grads(inputs, scale)
         overflow, *grads = table.unscale_and_check(scale, list(self.grad_reducer(grads)))
+        if self._spread:
+            overflow = table.all_reduce(overflow, reduce="max")  # each process looks at its parts
         self.optimizer.step_unless(overflow, grads)
         self.process_loss_scale(overflow)
         return loss, overflow, scale
