@@ -113,7 +113,8 @@ Status TcpStore::open() {
   std::string from;
   if (!o_.interface.empty()) {
     RUTILE_RETURN_IF_ERROR(interface_address(o_.interface, &from));
-    if (o_.rank == 0) o_.address = from;
+    // On one host all know where rank 0 is; launchers say 127.0.0.1 there.
+    if (o_.rank == 0 || !o_.several_hosts) o_.address = from;
   } else if (o_.several_hosts) {
     o_.address = outside_address(o_.address);
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes wrong between processes, and what every rank then says of it, within seconds.
 #include <gtest/gtest.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -249,6 +251,22 @@ TEST(Store, OnANamedInterface) {
   const auto outcomes = run_ranks(2, [](int) { dist::init(), work(2); },
                                   {.variables = {{"RUTILE_SOCKET_IFNAME", "lo"}}});
   for (const Outcome& o : outcomes) EXPECT_EQ(o.error, "");
+  // Another one than that of MASTER_ADDR, 127.0.0.1.
+  std::string outside;
+  ifaddrs* list = nullptr;
+  ASSERT_EQ(getifaddrs(&list), 0);
+  for (const ifaddrs* i = list; i; i = i->ifa_next) {
+    if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET && !(i->ifa_flags & IFF_LOOPBACK)) {
+      outside = i->ifa_name;
+    }
+  }
+  freeifaddrs(list);
+  if (!outside.empty()) {
+    const auto there = run_ranks(
+        2, [](int) { dist::init(), work(2); },
+        {.variables = {{"RUTILE_SOCKET_IFNAME", outside}, {"RUTILE_RENDEZVOUS_TIMEOUT", "10"}}});
+    for (const Outcome& o : there) EXPECT_EQ(o.error, "") << outside;
+  }
   std::string address;
   EXPECT_NE(dist::interface_address("no0", &address).message().find("there are:"),
             std::string::npos);
