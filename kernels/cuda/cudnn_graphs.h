@@ -77,12 +77,16 @@ inline CudnnTensor cudnn_input(CudnnGraph* p, const TensorMeta& m, int i) {
                              .set_data_type(cudnn_type(m.dtype))
                              .set_uid(input_uid(i)));
 }
-inline void cudnn_output(CudnnGraph* p, const CudnnTensor& t, const TensorMeta& m, int i) {
+inline void cudnn_written(const CudnnGraph& p, const CudnnTensor& t, const TensorMeta& m,
+                          fe::DataType_t type, int64_t uid) {
   t->set_output(true)
       .set_dim(std::vector<int64_t>(m.shape.begin(), m.shape.end()))
-      .set_stride(cudnn_strides(*p, m))
-      .set_data_type(cudnn_type(m.dtype))
-      .set_uid(output_uid(i));
+      .set_stride(cudnn_strides(p, m))
+      .set_data_type(type)
+      .set_uid(uid);
+}
+inline void cudnn_output(CudnnGraph* p, const CudnnTensor& t, const TensorMeta& m, int i) {
+  cudnn_written(*p, t, m, cudnn_type(m.dtype), output_uid(i));
   p->outputs.push_back(i);
 }
 inline CudnnTensor cudnn_pointwise(CudnnGraph* p, fe::PointwiseMode_t mode, const CudnnTensor& a,
@@ -214,11 +218,7 @@ inline void describe_norm_input_grad(const CallMeta& c, CudnnGraph* p) {
   // What dx is made of: the graph around computes that from the sums.
   for (size_t i = 2; i < r.size(); ++i) {
     const TensorMeta m = of_channels(c.out(1), 4);
-    r[i]->set_output(true)
-        .set_dim(std::vector<int64_t>(m.shape.begin(), m.shape.end()))
-        .set_stride(cudnn_strides(*p, m))
-        .set_data_type(fe::DataType_t::FLOAT)
-        .set_uid(unread_uid(p->unread.size()));
+    cudnn_written(*p, r[i], m, fe::DataType_t::FLOAT, unread_uid(p->unread.size()));
     p->unread.push_back(static_cast<size_t>(m.nbytes()));
   }
 }
