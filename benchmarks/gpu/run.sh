@@ -4,9 +4,9 @@
 #
 #   benchmarks/gpu/run.sh pack            build/gpu-pack.tar.xz: everything below, at most 60 MiB
 #   benchmarks/gpu/run.sh samples         every op's samples, the GPU against the CPU
-#   benchmarks/gpu/run.sh e2e             the four networks, eager and graph, losses beside the CPU's
+#   benchmarks/gpu/run.sh e2e             the four networks, eager and graph, losses beside the CPU's, and memory
 #   benchmarks/gpu/run.sh bench           their speed, beside PyTorch's where it is installed
-#   benchmarks/gpu/run.sh sanitize        compute-sanitizer on some of the samples
+#   benchmarks/gpu/run.sh sanitize        compute-sanitizer on the samples, as many as ten minutes allow
 #
 # RUTILE_GPU_DEVICE=fake runs samples, e2e and bench on the tests' pretended device of a build, to try this script: it
 # claims nothing, and its table goes to standard output.
@@ -109,16 +109,28 @@ within() {
 # number <pattern> <file>: the last number behind it, 0 without.
 number() { { grep -oE "^$1 [0-9]+" "$2" || echo 0; } | tail -1 | grep -oE '[0-9]+$'; }
 
-samples() {
-  heading samples
-  local out="$scratch/out" status=0
-  RUTILE_GPU_DEVICE="$device" timeout 570 "$tests/test_gpu" --gtest_brief=1 >"$out" 2>&1 || status=$?
-  { echo "| tests | passed | failed | skipped | exit |"; echo "| --- | --- | --- | --- | --- |"
-    echo "| $(number '\[==========\]' "$out") | $(number '\[  PASSED  \]' "$out")" \
-         "| $(grep -cE '^\[  FAILED  \] Gpu' "$out" || true) | $(number '\[  SKIPPED \]' "$out") | $status |"; } >>"$log"
-  grep -E '^\[  FAILED  \] Gpu' "$out" | sort -u | sed 's/^/- /' >>"$log" || true
+# sample_row <name> <argument>...: a run of the samples as a row of the table.
+sample_row() {
+  local name="$1" out="$scratch/out" status=0; shift
+  RUTILE_GPU_DEVICE="$device" timeout "$(within 570)" "$tests/test_gpu" --gtest_brief=1 "$@" >"$out" 2>&1 || status=$?
+  echo "| $name | $(number '\[==========\]' "$out") | $(number '\[  PASSED  \]' "$out")" \
+       "| $(grep -cE '^\[  FAILED  \] Gpu' "$out" || true) | $(number '\[  SKIPPED \]' "$out") | $status |" >>"$log"
+  grep -E '^\[  FAILED  \] Gpu' "$out" | sort -u | sed 's/^/- /' >>"$scratch/failed" || true
   tail -40 "$out"
   return "$status"
+}
+
+samples() {
+  heading samples
+  local worst=0
+  : >"$scratch/failed"
+  { echo "| samples | tests | passed | failed | skipped | exit |"; echo "| --- | --- | --- | --- | --- | --- |"; } >>"$log"
+  sample_row all || worst=1
+  # Their matrices are small: otherwise they would stay with our own kernels.
+  RUTILE_CUSOLVER_FROM=0 sample_row "by cuSOLVER" \
+    --gtest_filter='*.cholesky*:*.lu*:*.inverse:*.solve*:*.qr:*.eig*:*.svd*:*.lstsq:*.pinv:*.det:*.slogdet' || worst=1
+  sort -u "$scratch/failed" >>"$log"
+  return "$worst"
 }
 
 # step <seconds> <program> <device> <mode> <extra>...: a run on synthetic data, its numbers in $scratch/json.
@@ -158,6 +170,24 @@ e2e() {
       echo "| $program | $how | ${losses[0]} | ${losses[1]} | $difference |" | tee -a "$log"
     done
   done
+  flat || worst=1
+  return "$worst"
+}
+
+# Memory does not grow: the peak of few steps is that of many.
+flat() {
+  local few=20 many=2000 worst=0
+  [ "$device" = cuda ] || { few=3; many=30; }
+  { echo; echo "| network | mode | device MiB after $few steps | after $many |"; echo "| --- | --- | --- | --- |"; } >>"$log"
+  for how in eager graph; do
+    local peaks=()
+    for steps in "$few" "$many"; do
+      if step 60 lenet "$device" "$how" --steps "$steps" --batch-size 4; then peaks+=("$(value device_peak_mb)")
+      else peaks+=("failed: $(reason)"); fi
+    done
+    [ -n "${peaks[0]}" ] && [ "${peaks[0]}" = "${peaks[1]}" ] && [[ "${peaks[0]}" != failed* ]] || worst=1
+    echo "| lenet | $how | ${peaks[0]} | ${peaks[1]} |" | tee -a "$log"
+  done
   return "$worst"
 }
 
@@ -187,18 +217,26 @@ LIST
   return "$worst"
 }
 
+# The samples in parts, as many of them as the time allows.
 sanitize() {
   command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is not installed"; return 1; }
   heading sanitize
-  { echo "| tool | exit | errors |"; echo "| --- | --- | --- |"; } >>"$log"
-  local out="$scratch/out" worst=0
+  { echo "| tool | parts of the samples | exit | errors |"; echo "| --- | --- | --- | --- |"; } >>"$log"
+  local out="$scratch/out" worst=0 parts=20
   for tool in memcheck racecheck; do
-    local status=0
-    timeout 280 compute-sanitizer --tool "$tool" --error-exitcode 9 "$tests/test_gpu" --gtest_brief=1 \
-      --gtest_filter='*.sum:*.add:*.softmax:*.layer_norm*:*.cross_entropy*:*.matmul:*.conv2d*:*.batch_norm*:*.sort:*.adamw*' \
-      >"$out" 2>&1 || status=$?
-    [ "$status" = 0 ] || worst=1
-    echo "| $tool | $status | $(grep -oE 'ERROR SUMMARY: [0-9]+' "$out" | grep -oE '[0-9]+' | tail -1) |" | tee -a "$log"
+    local end=$((SECONDS + 280)) ran=0 exit=0 errors=0
+    for ((part = 0; part < parts; ++part)); do
+      local status=0 found
+      [ "$SECONDS" -lt "$end" ] || break
+      GTEST_TOTAL_SHARDS=$parts GTEST_SHARD_INDEX=$part RUTILE_GPU_DEVICE="$device" timeout $((end - SECONDS)) \
+        compute-sanitizer --tool "$tool" --error-exitcode 9 "$tests/test_gpu" --gtest_brief=1 >"$out" 2>&1 || status=$?
+      [ "$status" != 124 ] || break
+      found="$({ grep -oE 'ERROR SUMMARY: [0-9]+' "$out" || echo 0; } | grep -oE '[0-9]+' | tail -1)"
+      ran=$((ran + 1)) errors=$((errors + found))
+      [ "$status" = 0 ] || { exit=$status; tail -20 "$out"; }
+    done
+    [ "$exit" = 0 ] && [ "$ran" -gt 0 ] || worst=1
+    echo "| $tool | $ran of $parts | $exit | $errors |" | tee -a "$log"
   done
   return "$worst"
 }

@@ -16,6 +16,7 @@ while [ $# -gt 0 ]; do
     --json) json="$2" ;;
     --device) device="$2" ;;
     --mode) how="$2" ;;
+    --steps) steps="$2" ;;
   esac
   shift
 done
@@ -23,7 +24,9 @@ name="$(basename "$0")"
 if [ "$name $device $how" = "$FAILS" ]; then echo "out of | memory" >&2; exit 3; fi
 loss=2.5
 if [ "$device" = fake ] && [ "$name" = gpt ]; then loss="$LOSS"; fi
-echo "{\\"final_loss\\": $loss, \\"items_per_second\\": 12, \\"device_peak_mb\\": 34}" >"$json"
+peak=34
+[ "$steps" != 30 ] || peak="$PEAK"
+echo "{\\"final_loss\\": $loss, \\"items_per_second\\": 12, \\"device_peak_mb\\": $peak}" >"$json"
 """
 SAMPLES = """#!/usr/bin/env bash
 echo "[==========] 12 tests from 1 test suite ran."
@@ -45,8 +48,10 @@ def pack(tmp_path):
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     (tmp_path / "torch_side.py").write_text("print('5 6')\n")
 
-    def run(mode, device="fake", fails="", loss="2.501"):
-        env = dict(os.environ, RUTILE_GPU_DEVICE=device, FAILS=fails, LOSS=loss)
+    def run(mode, device="fake", fails="", loss="2.501", peak="34", path=""):
+        env = dict(os.environ, RUTILE_GPU_DEVICE=device, FAILS=fails, LOSS=loss, PEAK=peak)
+        if path:
+            env["PATH"] = f"{path}:{env['PATH']}"
         return subprocess.run(["bash", str(tmp_path / "run.sh"), mode], env=env, text=True,
                               capture_output=True, timeout=60)
     return run
@@ -81,10 +86,37 @@ def test_speeds(pack):
 def test_samples(pack):
     r = pack("samples")
     assert r.returncode == 0, r.stderr
-    assert "| 12 | 11 | 0 | 0 | 0 |" in r.stdout
+    assert "| all | 12 | 11 | 0 | 0 | 0 |" in r.stdout
+    assert "| by cuSOLVER | 12 | 11 | 0 | 0 | 0 |" in r.stdout
     r = pack("samples", fails="yes")
     assert r.returncode == 1
     assert "- [  FAILED  ] Gpu/Samples.add" in r.stdout
+
+
+def test_memory_that_grows_fails(pack):
+    assert "| lenet | graph | 34 | 34 |" in pack("e2e").stdout
+    r = pack("e2e", peak="35")
+    assert r.returncode == 1
+    assert "| lenet | eager | 34 | 35 |" in r.stdout
+
+
+# Says what it was asked for; part 3 has an error.
+SANITIZER = """#!/usr/bin/env bash
+if [ "$GTEST_SHARD_INDEX" = "$BAD" ]; then echo "========= ERROR SUMMARY: 2 errors"; exit 9; fi
+echo "========= ERROR SUMMARY: 0 errors"
+"""
+
+
+@pytest.mark.parametrize("bad", ["", "3"])
+def test_sanitizer(pack, tmp_path, monkeypatch, bad):
+    tool = tmp_path / "compute-sanitizer"
+    tool.write_text(SANITIZER)
+    tool.chmod(0o755)
+    monkeypatch.setenv("BAD", bad)
+    r = pack("sanitize", path=str(tmp_path))
+    assert r.returncode == (1 if bad else 0), r.stderr
+    assert ("| memcheck | 20 of 20 | 9 | 2 |" if bad else "| memcheck | 20 of 20 | 0 | 0 |") in r.stdout
+    assert "| racecheck |" in r.stdout
 
 
 def test_no_table_without_a_sanitizer(pack):
