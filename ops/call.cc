@@ -6,6 +6,7 @@
 
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/log.h"
+#include "rutile/core/running_op.h"
 #include "rutile/core/thread.h"
 #include "rutile/ops/amp.h"
 #include "rutile/ops/elementwise.h"
@@ -228,6 +229,11 @@ Tensor mutated_output(const Tensor& input, const TensorMeta& meta) {
   return copy;
 }
 
+std::string cell_place(const void* cell, const void*) {
+  const std::string path = cell_path(static_cast<const CellScope*>(cell));
+  return path.empty() ? path : "Cell " + path;
+}
+
 // `copies`: empty, or what stands in for an input where it is defined. The inputs themselves stay
 // with the caller, so that a State's only handle is still its only one.
 Status run_planned(const OpDef& op, const PlanEntry& entry, std::span<const Tensor> in,
@@ -259,8 +265,10 @@ Status run_planned(const OpDef& op, const PlanEntry& entry, std::span<const Tens
     workspace = Storage::allocate(plan.workspace_bytes, entry.device);
     args.workspace = workspace->data();
   }
+  if (!entry.stream) return plan.run(plan, args);
+  const RunningOpScope running({op.name, cell_place, call_modes().cell, nullptr});
   Status s = plan.run(plan, args);
-  if (entry.stream && s.ok() && log_enabled(LogTopic::kSync)) [[unlikely]] {
+  if (s.ok() && log_enabled(LogTopic::kSync)) [[unlikely]] {
     return device_runtime(entry.device).synchronize();
   }
   return s;

@@ -6,6 +6,7 @@
 
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/interrupt_hold.h"
+#include "rutile/graph/exec/running.h"
 #include "rutile/graph/exec/session_hook.h"
 #include "rutile/graph/ir/body.h"
 #include "rutile/ops/control.h"
@@ -75,7 +76,9 @@ void Callee::place(void** slots, char* arena) const {
 Status Callee::run(void* const* slots, Stream stream) const {
   if (SessionHook* hook = running_hook()) [[unlikely]]
     return run_observed(slots, stream, *hook);
+  const RunningOpScope kept(running_op());
   for (const Step& s : program.steps) {
+    if (stream) running_op() = running_step(*graph, s);
     const KernelArgs args{slots + s.first_in, slots + s.first_out,
                           s.workspace == kNone ? nullptr : slots[s.workspace], stream};
     if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]]

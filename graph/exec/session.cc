@@ -9,7 +9,7 @@
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/log.h"
 #include "rutile/core/thread.h"
-#include "rutile/graph/ir/text.h"
+#include "rutile/graph/exec/running.h"
 #include "rutile/ops/call.h"
 #include "rutile/ops/collective.h"
 #include "rutile/ops/communicator.h"
@@ -291,8 +291,10 @@ void Session::run_steps(const Observer* after, SessionHook* hook) {
     return run_steps_observed(after, hook);
   if (stages_ && run_captured()) return;
   const Stream stream = program_->stream;
+  const RunningOpScope kept(running_op());
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& s = steps[i];
+    if (stream) running_op() = running_step(*program_->graph, s);
     const KernelArgs args{slots + s.first_in, slots + s.first_out,
                           s.workspace == kNone ? nullptr : slots[s.workspace], stream};
     if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]]
@@ -337,7 +339,9 @@ Status Session::capture_steps(CapturedGraph* graph) {
   RUTILE_RETURN_IF_ERROR(fns.stream_create(device, StreamKind::kCompute, &stream));
   Status s = fns.capture_begin(device, stream);
   if (s.ok()) {
+    const RunningOpScope kept(running_op());
     for (const Step& step : program_->steps) {
+      running_op() = running_step(*program_->graph, step);
       const KernelArgs args{slots_.data() + step.first_in, slots_.data() + step.first_out,
                             step.workspace == kNone ? nullptr : slots_[step.workspace], stream};
       s = step.plan->run(*step.plan, args);

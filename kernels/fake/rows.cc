@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kernels of the pretended device: what the cpu's rows would run, queued on the stream.
+#include "rutile/core/running_op.h"
 #include "rutile/core/thread.h"
 #include "rutile/kernels/fake/device.h"
 #include "rutile/ops/kernel_table.h"
@@ -66,12 +67,14 @@ Status FakePlan::execute(const Plan& plan, const KernelArgs& args) {
   RUTILE_RETURN_IF_ERROR(translate(&args.workspace, 1, &space));
   Worker& w = worker(args.stream);
   if (!w.capturing()) ++counts().kernels;
+  std::string queued = running_op_text();
+  if (queued.empty()) queued = p.op->name;
   return w.add([inner = p.inner, op = p.op, threads = p.threads, in = std::move(in),
-                out = std::move(out), space] {
+                out = std::move(out), space, queued = std::move(queued)] {
     ThreadCountScope scope(threads);
     Timeline::label(op->name);
     const Status s = inner->run(*inner, {in.data(), out.data(), space[0]});
-    return s.ok() ? Status() : Status(s.code(), cat(s.message(), " | queued by ", op->name));
+    return s.ok() ? Status() : Status(s.code(), cat(s.message(), " | queued by ", queued));
   });
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <utility>
 
 #include "rutile/core/device_settings.h"
 #include "rutile/core/log.h"
@@ -251,6 +252,12 @@ TEST(Calls, AsynchronousErrors) {
   set_log_topics("sync");
   EXPECT_RUTILE_ERROR((void)ops::gather(x, at, 0), kIndex, "[gather]");
   set_log_topics("");
+  // The Cell is named, too.
+  const CellScope cell{"table", nullptr};
+  const CellScope* const before = std::exchange(call_modes().cell, &cell);
+  EXPECT_NO_THROW((void)ops::gather(x, at, 0));
+  call_modes().cell = before;
+  EXPECT_RUTILE_ERROR(synchronize(kFake), kIndex, "queued by gather in Cell table");
 }
 
 }  // namespace
