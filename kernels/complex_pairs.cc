@@ -124,7 +124,7 @@ bool supports_each(const CallMeta& c, Reason* reason) {
   return false;
 }
 
-template <Rows kRows>
+template <Rows kRows, DeviceType kDevice>
 Status prepare_each(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<PairsPlan>();
   p->attrs = AnyAttrs(c.op->attrs, c.attrs);
@@ -135,14 +135,14 @@ Status prepare_each(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   std::vector<const TensorMeta*> in;
   for (size_t i = 0; i < metas.size(); ++i) in.push_back(c.inputs[i] ? &metas[i] : nullptr);
   RUTILE_RETURN_IF_ERROR(
-      make_plan(CallMeta{c.op, p->attrs.get(), in, out}, DeviceType::kCpu, &p->inner, kRows));
+      make_plan(CallMeta{c.op, p->attrs.get(), in, out}, kDevice, &p->inner, kRows));
   p->run = run;
   p->workspace_bytes = p->inner->workspace_bytes;
   *plan = std::move(p);
   return Status();
 }
 
-template <Rows kRows>
+template <Rows kRows, DeviceType kDevice>
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<PairsPlan>();
   PairsCall pairs = pairs_call(c);
@@ -150,32 +150,32 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   SmallVector<const TensorMeta*, 3> in;
   for (const TensorMeta& m : pairs.in) in.push_back(&m);
   const CallMeta call{pairs.op, p->attrs.get(), in, {&pairs.out, 1}};
-  RUTILE_RETURN_IF_ERROR(make_plan(call, DeviceType::kCpu, &p->inner, kRows));
+  RUTILE_RETURN_IF_ERROR(make_plan(call, kDevice, &p->inner, kRows));
   p->run = run;
   p->workspace_bytes = p->inner->workspace_bytes;
   *plan = std::move(p);
   return Status();
 }
 
-}  // namespace
-
-void register_complex_pairs(bool reference) {
+template <Rows kRows, DeviceType kDevice>
+void register_rows() {
+  const bool reference = kRows == Rows::kReference;
+  KernelRow row{.device = kDevice,
+                .name = reference ? "pairs_ref" : "pairs",
+                .supports = supports,
+                .prepare = prepare<kRows, kDevice>,
+                .reference = reference};
   for (const OpDef* op :
        {&ops::kSum, &ops::kMean, &ops::kSumToShape, &ops::kCumsum, &ops::kIndexAdd,
         &ops::kScatterAdd, &ops::kTensorScatter, &ops::kPadGrad}) {
-    register_kernel({.op = op,
-                     .name = reference ? "pairs_ref" : "pairs",
-                     .supports = supports,
-                     .prepare = reference ? prepare<Rows::kReference> : prepare<Rows::kAll>,
-                     .reference = reference});
+    row.op = op;
+    register_kernel(row);
   }
+  row.supports = supports_each;
+  row.prepare = prepare_each<kRows, kDevice>;
   const auto each = [&](const OpDef& op) {
-    register_kernel(
-        {.op = &op,
-         .name = reference ? "pairs_ref" : "pairs",
-         .supports = supports_each,
-         .prepare = reference ? prepare_each<Rows::kReference> : prepare_each<Rows::kAll>,
-         .reference = reference});
+    row.op = &op;
+    register_kernel(row);
   };
   for (const ops::UpdateFamily& f : ops::update_families()) {
     each(*f.single);
@@ -183,5 +183,13 @@ void register_complex_pairs(bool reference) {
   }
   for (const OpDef* op : {&ops::kAssignAdd, &ops::kUnscaleAndCheck, &ops::kGlobalNorm}) each(*op);
 }
+
+}  // namespace
+
+void register_complex_pairs(bool reference) {
+  reference ? register_rows<Rows::kReference, DeviceType::kCpu>()
+            : register_rows<Rows::kAll, DeviceType::kCpu>();
+}
+void register_complex_pairs_cuda() { register_rows<Rows::kAll, DeviceType::kCuda>(); }
 
 }  // namespace rutile::kernels

@@ -17,6 +17,8 @@ bool only_real(const CallMeta& c, Reason* reason);
 
 // Registers them; the reference ones run reference rows inside.
 void register_complex_pairs(bool reference);
+// Those of a GPU, over its rows of real numbers.
+RUTILE_API void register_complex_pairs_cuda();
 
 // Those of convolutions, from real ones.
 void register_complex_conv(bool reference);

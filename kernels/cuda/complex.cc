@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "rutile/core/complex.h"
+#include "rutile/kernels/complex_pairs.h"
 #include "rutile/kernels/cuda/copy.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/ops/complex.h"
@@ -84,33 +85,14 @@ Status prepare_pairs(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 }  // namespace
 
 void register_complex() {
-#define RUTILE_COMPLEX_ROW(op, kind) add_row(ops::op, "complex", prepare<ComplexOp::kind>, supports)
-  RUTILE_COMPLEX_ROW(kAdd, kAdd);
-  RUTILE_COMPLEX_ROW(kSub, kSub);
-  RUTILE_COMPLEX_ROW(kMul, kMul);
-  RUTILE_COMPLEX_ROW(kDiv, kDiv);
-  RUTILE_COMPLEX_ROW(kNeg, kNeg);
-  RUTILE_COMPLEX_ROW(kConj, kConj);
-  RUTILE_COMPLEX_ROW(kReal, kReal);
-  RUTILE_COMPLEX_ROW(kImag, kImag);
-  RUTILE_COMPLEX_ROW(kAbs, kAbs);
-  RUTILE_COMPLEX_ROW(kAngle, kAngle);
-  RUTILE_COMPLEX_ROW(kComplex, kComplex);
-  RUTILE_COMPLEX_ROW(kSquare, kSquare);
-  RUTILE_COMPLEX_ROW(kReciprocal, kReciprocal);
-  RUTILE_COMPLEX_ROW(kExp, kExp);
-  RUTILE_COMPLEX_ROW(kLog, kLog);
-  RUTILE_COMPLEX_ROW(kSqrt, kSqrt);
-  RUTILE_COMPLEX_ROW(kEqual, kEqual);
-  RUTILE_COMPLEX_ROW(kNotEqual, kNotEqual);
-  RUTILE_COMPLEX_ROW(kIsNan, kIsNan);
-  RUTILE_COMPLEX_ROW(kIsInf, kIsInf);
-  RUTILE_COMPLEX_ROW(kIsFinite, kIsFinite);
-  RUTILE_COMPLEX_ROW(kWhere, kWhere);
-#undef RUTILE_COMPLEX_ROW
+#define RUTILE_COMPLEX(op, function, ns) \
+  add_row(ops::op, "complex", prepare<ComplexOp::op>, supports);
+#include "rutile/kernels/complex_list.inc"
+#undef RUTILE_COMPLEX
   add_row(ops::kCast, "complex", prepare<ComplexOp::kCast>, supports_cast);
   add_row(ops::kViewAsReal, "copy", prepare_pairs, only_strided);
   add_row(ops::kViewAsComplex, "copy", prepare_pairs, only_strided);
+  kernels::register_complex_pairs_cuda();
 }
 
 }  // namespace rutile::cuda

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/kernels/cuda/complex.h"
 
+#include "rutile/kernels/cuda/complex_functions.h"
 #include "rutile/kernels/cuda/values.h"
-#include "rutile/kernels/functors.h"
 
 namespace rutile::cuda {
 namespace {
 
 using M = kernels::StdMath;
-
-template <class C>
-struct Pair {
-  C re = 0, im = 0;
-};
 
 template <class C>
 RUTILE_FN Pair<C> load_pair(DType t, const void* p, int64_t i) {
@@ -38,49 +33,63 @@ RUTILE_FN void store_pair(DType t, void* p, int64_t i, Pair<C> v) {
 }
 
 template <class C>
-RUTILE_FN C size_of_number(C v) {
-  return v < 0 ? -v : v;
+RUTILE_FN bool is_zero(Pair<C> v) {
+  return v.re == 0 && v.im == 0;
 }
-// The larger part is taken out, so that squares neither overflow nor vanish.
+
+// Of one number.
 template <class C>
-RUTILE_FN C length(Pair<C> v) {
-  const C a = size_of_number(v.re), b = size_of_number(v.im);
-  if (kernels::fn::is_inf(a) || kernels::fn::is_inf(b)) return static_cast<C>(__builtin_inf());
-  const C large = a > b ? a : b, small = a > b ? b : a;
-  if (a != a || b != b) return a + b;
-  if (large == 0) return 0;
-  const C ratio = small / large;
-  return large * M::sqrt(1 + ratio * ratio);
-}
-template <class C>
-RUTILE_FN Pair<C> product(Pair<C> a, Pair<C> b) {
-  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
-}
-// R. L. Smith, Algorithm 116: Complex division (1962).
-template <class C>
-RUTILE_FN Pair<C> quotient(Pair<C> a, Pair<C> b) {
-  const C c = b.re, d = b.im;
-  if (size_of_number(c) >= size_of_number(d)) {
-    if (c == 0) return {a.re / size_of_number(c), a.im / size_of_number(c)};
-    const C ratio = d / c, scale = 1 / (c + d * ratio);
-    return {(a.re + a.im * ratio) * scale, (a.im - a.re * ratio) * scale};
+RUTILE_FN Pair<C> compute_curve(ComplexOp op, Pair<C> a) {
+  namespace fn = complex_fn;
+  switch (op) {
+    case ComplexOp::kExp2:
+      return fn::exponential(fn::scaled(a, C(0.69314718055994530942)));
+    case ComplexOp::kExpm1:
+      return fn::expm1(a);
+    case ComplexOp::kLog2:
+      return fn::scaled(fn::logarithm(a), C(1.44269504088896340736));
+    case ComplexOp::kLog10:
+      return fn::scaled(fn::logarithm(a), C(0.43429448190325182765));
+    case ComplexOp::kLog1p:
+      return fn::log1p(a);
+    case ComplexOp::kRsqrt:
+      return fn::reciprocal(fn::root(a));
+    case ComplexOp::kSigmoid: {
+      const Pair<C> e = fn::exponential(Pair<C>{-a.re, -a.im});
+      return fn::reciprocal(Pair<C>{1 + e.re, e.im});
+    }
+    case ComplexOp::kSinh:
+      return fn::sinh(a);
+    case ComplexOp::kCosh:
+      return fn::cosh(a);
+    case ComplexOp::kTanh:
+      return fn::tanh(a);
+    case ComplexOp::kSin:
+      return fn::over_i(fn::sinh(fn::times_i(a)));
+    case ComplexOp::kCos:
+      return fn::cosh(fn::times_i(a));
+    case ComplexOp::kTan:
+      return fn::over_i(fn::tanh(fn::times_i(a)));
+    case ComplexOp::kAsin:
+      return fn::asin(a);
+    case ComplexOp::kAcos:
+      return fn::acos(a);
+    case ComplexOp::kAcosh:
+      return fn::acosh(a);
+    case ComplexOp::kAtanh:
+      return fn::atanh(a);
+    case ComplexOp::kAsinh:
+      return fn::over_i(fn::asin(fn::times_i(a)));
+    case ComplexOp::kAtan:
+      return fn::over_i(fn::atanh(fn::times_i(a)));
+    default:
+      return a;  // a cast, or the real part
   }
-  const C ratio = c / d, scale = 1 / (d + c * ratio);
-  return {(a.re * ratio + a.im) * scale, (a.im * ratio - a.re) * scale};
-}
-template <class C>
-RUTILE_FN Pair<C> root(Pair<C> x) {
-  const C size = length(x);
-  if (size == 0) return {0, x.im};
-  const C half = M::sqrt((size + size_of_number(x.re)) / 2),
-          other = size_of_number(x.im) / (2 * half);
-  const bool right = x.re >= 0;
-  const C im = right ? other : half;
-  return {right ? half : other, x.im < 0 ? -im : im};
 }
 
 template <class C>
 RUTILE_FN Pair<C> compute(ComplexOp op, Pair<C> a, Pair<C> b, Pair<C> c) {
+  namespace fn = complex_fn;
   const auto truth = [](bool v) { return Pair<C>{v ? C(1) : C(0), 0}; };
   const auto number = [](C v) { return v - v == 0; };
   switch (op) {
@@ -89,9 +98,9 @@ RUTILE_FN Pair<C> compute(ComplexOp op, Pair<C> a, Pair<C> b, Pair<C> c) {
     case ComplexOp::kSub:
       return {a.re - b.re, a.im - b.im};
     case ComplexOp::kMul:
-      return product(a, b);
+      return fn::product(a, b);
     case ComplexOp::kDiv:
-      return quotient(a, b);
+      return fn::quotient(a, b);
     case ComplexOp::kNeg:
       return {-a.re, -a.im};
     case ComplexOp::kConj:
@@ -99,24 +108,21 @@ RUTILE_FN Pair<C> compute(ComplexOp op, Pair<C> a, Pair<C> b, Pair<C> c) {
     case ComplexOp::kImag:
       return {a.im, 0};
     case ComplexOp::kAbs:
-      return {length(a), 0};
+      return {fn::length(a), 0};
     case ComplexOp::kAngle:
       return {M::atan2(a.im, a.re), 0};
     case ComplexOp::kComplex:
       return {a.re, b.re};
     case ComplexOp::kSquare:
-      return product(a, a);
+      return fn::product(a, a);
     case ComplexOp::kReciprocal:
-      return quotient(Pair<C>{1, 0}, a);
-    case ComplexOp::kExp: {
-      const C e = M::exp(a.re);
-      if (a.im == 0) return {e, a.im};
-      return {e * M::cos(a.im), e * M::sin(a.im)};
-    }
+      return fn::reciprocal(a);
+    case ComplexOp::kExp:
+      return fn::exponential(a);
     case ComplexOp::kLog:
-      return {M::log(length(a)), M::atan2(a.im, a.re)};
+      return fn::logarithm(a);
     case ComplexOp::kSqrt:
-      return root(a);
+      return fn::root(a);
     case ComplexOp::kEqual:
       return truth(a.re == b.re && a.im == b.im);
     case ComplexOp::kNotEqual:
@@ -129,8 +135,18 @@ RUTILE_FN Pair<C> compute(ComplexOp op, Pair<C> a, Pair<C> b, Pair<C> c) {
       return truth(number(a.re) && number(a.im));
     case ComplexOp::kWhere:
       return a.re != 0 ? b : c;
+    case ComplexOp::kLogicalNot:
+      return truth(is_zero(a));
+    case ComplexOp::kLogicalAnd:
+      return truth(!is_zero(a) && !is_zero(b));
+    case ComplexOp::kLogicalOr:
+      return truth(!is_zero(a) || !is_zero(b));
+    case ComplexOp::kLogicalXor:
+      return truth(is_zero(a) != is_zero(b));
+    case ComplexOp::kPow:
+      return fn::power(a, b);
     default:
-      return a;  // a cast, or the real part
+      return compute_curve(op, a);
   }
 }
 
@@ -145,8 +161,20 @@ __global__ void __launch_bounds__(kCoverThreads) complex_each(RUTILE_PARAM Compl
   store_pair<C>(a.out_type, a.out, at[0], compute<C>(a.op, v[0], v[1], v[2]));
 }
 
+template <class C>
+__global__ void __launch_bounds__(kCoverThreads) combine(RUTILE_PARAM CombineArgs a) {
+  const int64_t i = thread_number();
+  if (i >= a.n) return;
+  const C left = static_cast<const C*>(a.a)[i], right = static_cast<const C*>(a.b)[i];
+  static_cast<C*>(a.y)[2 * i + a.part] = a.part == 0 ? left - right : left + right;
+}
+
 }  // namespace
 
+int launch_combine(const CombineArgs& a, Stream stream) {
+  return a.wide ? launch(combine<double>, cover(a.n), stream, a)
+                : launch(combine<float>, cover(a.n), stream, a);
+}
 int launch_complex(const ComplexArgs& a, Stream stream) {
   return a.wide ? launch(complex_each<double>, cover(a.n), stream, a)
                 : launch(complex_each<float>, cover(a.n), stream, a);

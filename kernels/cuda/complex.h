@@ -31,7 +31,31 @@ enum class ComplexOp : uint8_t {
   kIsNan,
   kIsInf,
   kIsFinite,
-  kWhere
+  kWhere,
+  kPow,
+  kLogicalNot,
+  kLogicalAnd,
+  kLogicalOr,
+  kLogicalXor,
+  kExp2,
+  kExpm1,
+  kLog2,
+  kLog10,
+  kLog1p,
+  kRsqrt,
+  kSigmoid,
+  kSin,
+  kCos,
+  kTan,
+  kAsin,
+  kAcos,
+  kAtan,
+  kSinh,
+  kCosh,
+  kTanh,
+  kAsinh,
+  kAcosh,
+  kAtanh
 };
 
 struct ComplexArgs {
@@ -45,5 +69,15 @@ struct ComplexArgs {
   Indexer<4> at;  // out, in
 };
 int launch_complex(const ComplexArgs& a, Stream stream);
+
+// A part of complex numbers from real ones: a - b for the real part, a + b for the other.
+struct CombineArgs {
+  int64_t n = 0;
+  bool wide = false;
+  int part = 0;
+  const void *a = nullptr, *b = nullptr;
+  void* y = nullptr;
+};
+int launch_combine(const CombineArgs& a, Stream stream);
 
 }  // namespace rutile::cuda

@@ -105,8 +105,16 @@ __global__ void __launch_bounds__(kCoverThreads) steps(RUTILE_PARAM StepsArgs a)
   }
 }
 
+__global__ void __launch_bounds__(kCoverThreads) truths(uint8_t* bytes, int64_t n) {
+  const int64_t i = thread_number();
+  if (i < n) bytes[i] = bytes[i] != 0 ? 1 : 0;
+}
+
 }  // namespace
 
+int launch_truths(void* bytes, int64_t n, Stream stream) {
+  return launch(truths, cover(n), stream, static_cast<uint8_t*>(bytes), n);
+}
 int launch_copy(const CopyArgs& a, Stream stream) {
   if (a.n == 0) return 0;
   return by_size(a.size, [&](auto type) {

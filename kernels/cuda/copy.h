@@ -25,6 +25,9 @@ struct CopyArgs {
 CopyArgs make_copy(const Shape& shape, const Strides& out, const Strides& in, int size);
 int launch_copy(const CopyArgs& a, Stream stream);
 
+// Bytes that are not 0 become 1.
+int launch_truths(void* bytes, int64_t n, Stream stream);
+
 struct FillArgs {
   int64_t n = 0;
   int size = 4;

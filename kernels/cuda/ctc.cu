@@ -47,6 +47,11 @@ struct Sequence {
     return load_any<double>(
         a.type, a.x, t * a.step_stride + index * a.n_stride + label(a, place) * a.class_stride);
   }
+  // u of the label of this place.
+  RUTILE_FN double weight(const CtcArgs& a, int64_t t, int64_t place) const {
+    return load_any<double>(a.type, a.u,
+                            t * a.u_step + index * a.u_n + label(a, place) * a.u_class);
+  }
   // A blank between two different labels.
   RUTILE_FN bool may_skip(const CtcArgs& a, int64_t from, int64_t to) const {
     return to % 2 == 1 && label(a, from) != label(a, to);
@@ -82,27 +87,36 @@ RUTILE_DEVICE void backward(const CtcArgs& a, const Sequence& q, int64_t t, cons
   __syncthreads();
 }
 
-// The gradient of step t: each label is added up where it first stands, the blank by all threads.
-RUTILE_DEVICE void write_step(const CtcArgs& a, const Sequence& q, int64_t t, const double* alpha,
-                              const double* beta, double g, double loss, double* shared) {
-  const int64_t base = t * a.dx_step + q.index * a.dx_n;
-  const auto share = [&](int64_t s) { return M::exp(alpha[s] + beta[s] + loss); };
-  double blank = 0;
-  for (int64_t s = 2 * static_cast<int64_t>(threadIdx.x); s < q.places(); s += 2 * kThreads) {
-    blank += share(s);
-  }
-  shared[threadIdx.x] = blank;
+// Sum of what the threads have, for all of them.
+RUTILE_DEVICE double sum_of_threads(double mine, double* shared) {
+  shared[threadIdx.x] = mine;
   __syncthreads();
   for (int half = kThreads / 2; half > 0; half /= 2) {
     if (static_cast<int>(threadIdx.x) < half) shared[threadIdx.x] += shared[threadIdx.x + half];
     __syncthreads();
   }
+  const double sum = shared[0];
+  __syncthreads();
+  return sum;
+}
+
+// The gradient of step t from the places' shares: each label is added up where it first stands, the
+// blank by all threads.
+template <class F>
+RUTILE_DEVICE void write_step(const CtcArgs& a, const Sequence& q, int64_t t, double g,
+                              double* shared, F&& share) {
+  const int64_t base = t * a.dx_step + q.index * a.dx_n;
+  double blank = 0;
+  for (int64_t s = 2 * static_cast<int64_t>(threadIdx.x); s < q.places(); s += 2 * kThreads) {
+    blank += share(s);
+  }
+  blank = sum_of_threads(blank, shared);
   for (int64_t k = threadIdx.x; k < q.length; k += kThreads) {
     const int64_t label = q.label(a, 2 * k + 1);
     bool first = true;
     for (int64_t j = 0; j < k && first; ++j) first = q.label(a, 2 * j + 1) != label;
     if (!first) continue;
-    double sum = label == a.blank ? shared[0] : 0;
+    double sum = label == a.blank ? blank : 0;
     for (int64_t j = k; j < q.length; ++j) {
       if (q.label(a, 2 * j + 1) == label) sum += share(2 * j + 1);
     }
@@ -111,17 +125,44 @@ RUTILE_DEVICE void write_step(const CtcArgs& a, const Sequence& q, int64_t t, co
   bool alone = true;  // a target that has the blank for a label adds it up with that
   for (int64_t j = 0; j < q.length && alone; ++j) alone = q.label(a, 2 * j + 1) != a.blank;
   if (threadIdx.x == 0 && alone) {
-    store_any<double>(a.type, a.dx, base + a.blank * a.dx_class, -g * shared[0]);
+    store_any<double>(a.type, a.dx, base + a.blank * a.dx_class, -g * blank);
   }
   __syncthreads();
 }
 
-#endif
+// Means over the alignments up to place s at step t of the sum of u so far, t included.
+RUTILE_DEVICE void forward_means(const CtcArgs& a, const Sequence& q, int64_t t, const double* last,
+                                 const double* row, const double* last_means, double* means) {
+  for (int64_t s = threadIdx.x; s < q.places(); s += kThreads) {
+    double mean = row[s] == none() ? 0 : q.weight(a, t, s);
+    const double rest = q.log_p(a, t, s) - row[s];
+    for (int64_t from = s > 2 ? s - 2 : 0; t > 0 && row[s] != none() && from <= s; ++from) {
+      if (from == s - 2 && !q.may_skip(a, from, s)) continue;
+      mean += M::exp(last[from] + rest) * last_means[from];
+    }
+    means[s] = mean;
+  }
+  __syncthreads();
+}
+// Of what follows, t not included.
+RUTILE_DEVICE void backward_means(const CtcArgs& a, const Sequence& q, int64_t t,
+                                  const double* next, const double* row, const double* next_means,
+                                  double* means) {
+  for (int64_t s = threadIdx.x; s < q.places(); s += kThreads) {
+    double mean = 0;
+    const bool any = t + 1 < q.steps && row[s] != none();
+    for (int64_t to = s; any && to < s + 3 && to < q.places(); ++to) {
+      if (to == s + 2 && !q.may_skip(a, s, to)) continue;
+      mean += M::exp(next[to] + q.log_p(a, t + 1, to) - row[s]) *
+              (next_means[to] + q.weight(a, t + 1, to));
+    }
+    means[s] = mean;
+  }
+  __syncthreads();
+}
 
-__global__ void __launch_bounds__(kThreads) ctc(RUTILE_PARAM CtcArgs a) {
-  __shared__ double shared[kThreads];
-  __shared__ int bad[1];
-  const Sequence q(a, blockIdx.x);
+// Checks the sequence and clears its gradient; whether it can be worked on, for all threads.
+RUTILE_DEVICE bool begin(const CtcArgs& a, const Sequence& q, int* bad) {
   if (threadIdx.x == 0) *bad = q.good ? 0 : 1;
   __syncthreads();
   for (int64_t k = threadIdx.x; q.good && k < q.length; k += kThreads) {
@@ -135,7 +176,16 @@ __global__ void __launch_bounds__(kThreads) ctc(RUTILE_PARAM CtcArgs a) {
     }
   }
   __syncthreads();
-  if (*bad) return;
+  return *bad == 0;
+}
+
+#endif
+
+__global__ void __launch_bounds__(kThreads) ctc(RUTILE_PARAM CtcArgs a) {
+  __shared__ double shared[kThreads];
+  __shared__ int bad[1];
+  const Sequence q(a, blockIdx.x);
+  if (!begin(a, q, bad)) return;
   double* const rows = a.workspace + q.index * a.rows() * a.places();
   const auto row = [&](int64_t t) { return rows + (a.backward ? t : t % 2) * a.places(); };
   if (!a.backward) {
@@ -157,14 +207,55 @@ __global__ void __launch_bounds__(kThreads) ctc(RUTILE_PARAM CtcArgs a) {
   for (int64_t t = q.steps - 1; t >= 0; --t) {
     double* const beta = row(a.steps + t % 2);
     backward(a, q, t, row(a.steps + (t + 1) % 2), beta);
-    write_step(a, q, t, row(t), beta, g, loss, shared);
+    const double* const alpha = row(t);
+    write_step(a, q, t, g, shared, [&](int64_t s) { return M::exp(alpha[s] + beta[s] + loss); });
+  }
+}
+
+// dx(t, label) = -g sum of (share of an alignment) (its sum of u), ddy = -sum of share * u.
+__global__ void __launch_bounds__(kThreads) ctc_twice(RUTILE_PARAM CtcArgs a) {
+  __shared__ double shared[kThreads];
+  __shared__ int bad[1];
+  const Sequence q(a, blockIdx.x);
+  if (!begin(a, q, bad)) return;
+  double* const rows = a.workspace + q.index * a.rows() * a.places();
+  const auto row = [&](int64_t t) { return rows + t * a.places(); };
+  const auto means = [&](int64_t t) { return row(a.steps + 2 + t); };
+  const double g = load_any<double>(a.dy_type, a.dy, q.index * a.dy_stride);
+  const double loss = load_any<double>(a.nll_type, a.nll_in, q.index * a.nll_stride);
+  const bool infinite = loss == -none();
+  for (int64_t t = 0; t < q.steps; ++t) {
+    const int64_t last = t > 0 ? t - 1 : 0;
+    forward(a, q, t, row(last), row(t));
+    forward_means(a, q, t, row(last), row(t), means(last), means(t));
+  }
+  double sum = 0;
+  for (int64_t t = q.steps - 1; t >= 0; --t) {
+    const int64_t now = a.steps + t % 2, next = a.steps + (t + 1) % 2;
+    backward(a, q, t, row(next), row(now));
+    backward_means(a, q, t, row(next), row(now), means(next), means(now));
+    const double *const alpha = row(t), *const beta = row(now);
+    const double *const before = means(t), *const behind = means(now);
+    const auto share = [&](int64_t s) {
+      return infinite ? loss - loss : M::exp(alpha[s] + beta[s] + loss);
+    };
+    for (int64_t s = threadIdx.x; s < q.places(); s += kThreads) {
+      sum += share(s) * q.weight(a, t, s);
+    }
+    if (g == 0) continue;
+    write_step(a, q, t, g, shared, [&](int64_t s) { return share(s) * (before[s] + behind[s]); });
+  }
+  sum = sum_of_threads(sum, shared);
+  if (threadIdx.x == 0) {
+    store_any<double>(a.dy_type, a.ddy, q.index * a.ddy_stride, infinite ? 0 : -sum);
   }
 }
 
 }  // namespace
 
 int launch_ctc(const CtcArgs& a, Stream stream) {
-  return launch_blocks(ctc, {.x = a.n, .threads = kThreads}, stream, a);
+  const Grid grid{.x = a.n, .threads = kThreads};
+  return a.twice ? launch_blocks(ctc_twice, grid, stream, a) : launch_blocks(ctc, grid, stream, a);
 }
 
 }  // namespace rutile::cuda

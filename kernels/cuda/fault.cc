@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/kernels/cuda/fault.h"
 
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
 #include "rutile/core/error.h"
+#include "rutile/core/running_op.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/range_error.h"
 
@@ -19,16 +24,28 @@ Status matrix_fault(const FaultReport& r) {
     return value_error(cat(which, " is not positive definite: its leading minor of order ",
                            r.value + 1, " is not"));
   }
-  return value_error(cat(which, " has elements that are infinite or NaN"));
+  if (r.kind == FaultKind::kNotFinite) {
+    return value_error(cat(which, " has elements that are infinite or NaN"));
+  }
+  return value_error(cat(which, " is too ill-conditioned: the iteration does not converge"));
 }
 
 ops::RequireRangeAttrs attrs_of(const FaultReport& r) {
   return {.min = r.low, .max = r.high, .positive = r.limit, .what = r.name.text};
 }
 
-}  // namespace
+// What kernels were queued for. Captured kernels keep their numbers.
+struct Sources {
+  std::mutex mutex;
+  std::vector<std::string> texts{""};
+  std::unordered_map<std::string, int32_t> numbers;
+};
+Sources& sources() {
+  static Sources* const made = new Sources();
+  return *made;
+}
 
-Status fault_status(const FaultReport& r) {
+Status status_of(const FaultReport& r) {
   switch (r.kind) {
     case FaultKind::kNone:
       return Status();
@@ -46,6 +63,7 @@ Status fault_status(const FaultReport& r) {
     case FaultKind::kSingular:
     case FaultKind::kNotPositive:
     case FaultKind::kNotFinite:
+    case FaultKind::kNoConvergence:
       return matrix_fault(r);
     default:
       break;
@@ -58,6 +76,32 @@ Status fault_status(const FaultReport& r) {
   return index_error(cat(what, " ", r.value, " (element ", r.position,
                          ") is out of range: expects ", r.wraps ? -r.limit : 0, " to ",
                          r.limit - 1));
+}
+
+}  // namespace
+
+int32_t fault_source() {
+  constexpr size_t kMost = 1 << 20;
+  std::string text = running_op_text();
+  if (text.empty()) return 0;
+  Sources& s = sources();
+  const std::lock_guard lock(s.mutex);
+  if (const auto found = s.numbers.find(text); found != s.numbers.end()) return found->second;
+  if (s.texts.size() == kMost) return 0;
+  const auto number = static_cast<int32_t>(s.texts.size());
+  s.texts.push_back(text);
+  s.numbers.emplace(std::move(text), number);
+  return number;
+}
+
+Status fault_status(const FaultReport& r) {
+  Status s = status_of(r);
+  if (s.ok() || r.source <= 0) return s;
+  Sources& known = sources();
+  const std::lock_guard lock(known.mutex);
+  if (static_cast<size_t>(r.source) >= known.texts.size()) return s;
+  return Status(s.code(),
+                cat(s.message(), " | queued by ", known.texts[static_cast<size_t>(r.source)]));
 }
 
 }  // namespace rutile::cuda

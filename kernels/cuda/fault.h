@@ -18,6 +18,7 @@ enum class FaultKind : int32_t {
   kSingular,
   kNotPositive,
   kNotFinite,
+  kNoConvergence,
   // Of an operand with a name.
   kNumber,
   kFewPositive
@@ -29,6 +30,7 @@ struct FaultName {
 
 struct FaultReport {
   FaultKind kind = FaultKind::kNone;
+  int32_t source = 0;                    // FaultSlot::source
   int32_t wraps = 0;                     // negative indices count from the end
   int64_t value = 0;                     // what was found,
   int64_t position = 0;                  // at which element of the operand, in row-major order,
@@ -41,6 +43,7 @@ struct FaultReport {
 struct FaultSlot {
   int* taken = nullptr;
   FaultReport* report = nullptr;
+  int32_t source = 0;  // which op the kernel was queued for: fault_source() of its text
 
   RUTILE_FN void raise([[maybe_unused]] FaultKind kind, [[maybe_unused]] int64_t value,
                        [[maybe_unused]] int64_t position, [[maybe_unused]] int64_t limit,
@@ -48,6 +51,7 @@ struct FaultSlot {
 #if defined(__CUDA_ARCH__) || defined(RUTILE_CUDA_EMULATED)
     if (taken == nullptr || atomicCAS(taken, 0, 1) != 0) return;
     volatile FaultReport* r = report;
+    r->source = source;
     r->wraps = wraps;
     r->value = value;
     r->position = position;
@@ -63,6 +67,7 @@ struct FaultSlot {
 #if defined(__CUDA_ARCH__) || defined(RUTILE_CUDA_EMULATED)
     if (taken == nullptr || atomicCAS(taken, 0, 1) != 0) return;
     volatile FaultReport* r = report;
+    r->source = source;
     r->number = number;
     r->low = low;
     r->high = high;
@@ -77,6 +82,7 @@ struct FaultSlot {
 #if defined(__CUDA_ARCH__) || defined(RUTILE_CUDA_EMULATED)
     if (taken == nullptr || atomicCAS(taken, 0, 1) != 0) return;
     volatile FaultReport* r = report;
+    r->source = source;
     r->value = positive;
     r->limit = wanted;
     set_name(name);
@@ -99,7 +105,7 @@ struct FaultSlot {
   }
 };
 
-// The slot of the device that the stream belongs to.
+// The slot of the device that the stream belongs to, for the op that this thread queues.
 FaultSlot fault_slot(Stream stream);
 
 }  // namespace rutile::cuda

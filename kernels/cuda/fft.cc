@@ -6,9 +6,9 @@
 #include <numbers>
 
 #include "rutile/core/complex.h"
+#include "rutile/kernels/cuda/fft_row.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/cuda/table.h"
-#include "rutile/kernels/fft_call.h"
 #include "rutile/ops/fft.h"
 
 namespace rutile::cuda {
@@ -52,12 +52,12 @@ std::vector<double> turns(int64_t n, bool inverse) {
   return t;
 }
 
-Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+}  // namespace
+
+kernels::FftSpec set_lines(const CallMeta& c, FftArgs* lines) {
   const kernels::FftCall call = kernels::fft_call(c);
   const kernels::FftSpec& s = call.spec;
-  auto p = std::make_unique<FftPlan>();
-  p->run = run;
-  FftArgs& a = p->args;
+  FftArgs& a = *lines;
   a.lines = call.lines.numel();
   a.n = s.n;
   a.given =
@@ -73,9 +73,27 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   a.out = s.kind == kernels::FftKind::kToReal ? FftSide::kReal : FftSide::kComplex;
   a.wide = s.in_double;
   a.scale = s.scale;
+  const Strides strides[2] = {call.in_lines, call.out_lines};
+  a.line_at = make_indexer<2>(call.lines, strides);
+  return s;
+}
+
+bool takes_fft(const CallMeta& c, Reason* reason) {
+  if (!only_strided(c, reason)) return false;
+  const DType t = real_dtype(c.in(0).dtype);
+  if (t == DType::kF32 || t == DType::kF64) return true;
+  reason->text = "takes f32 and f64, and complex numbers of them";
+  return false;
+}
+
+namespace {
+
+Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  auto p = std::make_unique<FftPlan>();
+  p->run = run;
+  FftArgs& a = p->args;
+  const kernels::FftSpec s = set_lines(c, &a);
   set_factors(s.n, &a);
-  const Strides lines[2] = {call.in_lines, call.out_lines};
-  a.line_at = make_indexer<2>(call.lines, lines);
   const size_t at = p->table.add(turns(s.n, s.inverse));
   RUTILE_RETURN_IF_ERROR(p->table.upload(c.in(0).device));
   a.turns = p->table.get<double>(at);
@@ -84,19 +102,11 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   return Status();
 }
 
-bool supports(const CallMeta& c, Reason* reason) {
-  if (!only_strided(c, reason)) return false;
-  const DType t = real_dtype(c.in(0).dtype);
-  if (t == DType::kF32 || t == DType::kF64) return true;
-  reason->text = "takes f32 and f64, and complex numbers of them";
-  return false;
-}
-
 }  // namespace
 
 void register_fft() {
   for (const OpDef* op : {&ops::kFft, &ops::kIfft, &ops::kRfft, &ops::kIrfft}) {
-    add_row(*op, "stockham", prepare, supports);
+    add_row(*op, "stockham", prepare, takes_fft);
   }
 }
 

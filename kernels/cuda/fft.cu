@@ -78,7 +78,53 @@ __global__ void __launch_bounds__(kThreads) fft(RUTILE_PARAM FftArgs a) {
   }
 }
 
+template <class C>
+__global__ void __launch_bounds__(kCoverThreads) pack(RUTILE_PARAM FftPoints p) {
+  const FftArgs& a = p.lines;
+  const int64_t e = thread_number(), width = a.in == FftSide::kHalf ? a.n / 2 + 1 : a.n;
+  if (e >= a.lines * width) return;
+  int64_t at[2];
+  a.line_at.find(e / width, at);
+  const Pair<C> v = point<C>(a, at[0], e % width);
+  if (a.in == FftSide::kReal) {
+    static_cast<C*>(p.points)[e] = v.re;
+  } else {
+    static_cast<Pair<C>*>(p.points)[e] = v;
+  }
+}
+
+template <class C>
+__global__ void __launch_bounds__(kCoverThreads) unpack(RUTILE_PARAM FftPoints p) {
+  const FftArgs& a = p.lines;
+  const int64_t e = thread_number();
+  if (e >= a.lines * a.results) return;
+  const int64_t line = e / a.results, k = e % a.results, width = p.halves ? a.n / 2 + 1 : a.n;
+  int64_t at[2];
+  a.line_at.find(line, at);
+  const C scale = static_cast<C>(a.scale);
+  if (a.out == FftSide::kReal) {
+    const C v = static_cast<const C*>(p.points)[line * width + k];
+    static_cast<C*>(a.y)[at[1] + k * a.out_step] = v * scale;
+    return;
+  }
+  const bool other = k >= width;
+  Pair<C> v = static_cast<const Pair<C>*>(p.points)[line * width + (other ? a.n - k : k)];
+  if (other != p.conjugate) v.im = -v.im;
+  static_cast<Pair<C>*>(a.y)[at[1] + k * a.out_step] = {v.re * scale, v.im * scale};
+}
+
 }  // namespace
+
+int launch_fft_pack(const FftPoints& p, Stream stream) {
+  const FftArgs& a = p.lines;
+  const Grid grid = cover(a.lines * (a.in == FftSide::kHalf ? a.n / 2 + 1 : a.n));
+  return a.wide ? launch(pack<double>, grid, stream, p) : launch(pack<float>, grid, stream, p);
+}
+int launch_fft_unpack(const FftPoints& p, Stream stream) {
+  const Grid grid = cover(p.lines.lines * p.lines.results);
+  return p.lines.wide ? launch(unpack<double>, grid, stream, p)
+                      : launch(unpack<float>, grid, stream, p);
+}
 
 int launch_fft(const FftArgs& a, Stream stream) {
   const Grid grid{.x = a.lines, .threads = kThreads};

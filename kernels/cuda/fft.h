@@ -26,4 +26,14 @@ struct FftArgs {
 };
 int launch_fft(const FftArgs& a, Stream stream);
 
+// Between lines of any strides and those of a library, which have no gaps and no factor. `halves`:
+// it has only the first n / 2 + 1 points of what comes from real numbers.
+struct FftPoints {
+  FftArgs lines;
+  bool halves = false, conjugate = false;
+  void* points = nullptr;
+};
+int launch_fft_pack(const FftPoints& a, Stream stream);    // lines.x to points
+int launch_fft_unpack(const FftPoints& a, Stream stream);  // points to lines.y
+
 }  // namespace rutile::cuda

@@ -13,6 +13,8 @@ namespace rutile::cuda {
 
 // The error that a kernel found in its data.
 Status fault_status(const FaultReport& r);
+// A number for what this thread queues (core/running_op.h), by which a report names it.
+int32_t fault_source();
 // Of a code that a launch gave; 0 is success.
 Status launch_status(int code);
 inline Status too_many_blocks() {
@@ -129,7 +131,10 @@ void register_linalg();
 void register_fft();
 void register_ctc();
 void register_complex();
+void register_complex_conv();
 void register_draws();
 void register_grid();
+void register_regions();
+void register_bits();
 
 }  // namespace rutile::cuda

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "rutile/core/complex.h"
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/device_settings.h"
 #include "rutile/core/tensor.h"
@@ -96,6 +97,12 @@ bool data_type(DType t, cudaDataType_t* out) {
     case DType::kF64:
       *out = CUDA_R_64F;
       return true;
+    case DType::kC64:
+      *out = CUDA_C_32F;
+      return true;
+    case DType::kC128:
+      *out = CUDA_C_64F;
+      return true;
     default:
       return false;
   }
@@ -157,7 +164,7 @@ bool describe(const CallMeta& c, Product* p, Reason* reason) {
   if (s.empty() || s.k == 0) return refuse("takes no empty products");
   if (s.batch.rank() > 1) return refuse("takes one batch dimension");
   if (!data_type(c.in(0).dtype, &p->first.type) || !data_type(c.out().dtype, &p->result.type)) {
-    return refuse("takes f16, bf16, f32 and f64");
+    return refuse("takes f16, bf16, f32, f64, c64 and c128");
   }
   p->second.type = p->first.type;
   const bool same = p->result.type == p->first.type;
@@ -192,11 +199,14 @@ bool describe(const CallMeta& c, Product* p, Reason* reason) {
     if (b.dtype != c.out().dtype) return refuse("takes a bias of the result's type");
   }
   if (!epilogue_of(act, p->bias, &p->epilogue)) return refuse("has no such activation");
+  if (is_complex(c.in(0).dtype) && p->epilogue != CUBLASLT_EPILOGUE_DEFAULT) {
+    return refuse("adds nothing to complex products");
+  }
   return true;
 }
 
 bool supports(const CallMeta& c, Reason* reason) {
-  if (!only_real(c, reason)) return false;
+  if (!only_strided(c, reason)) return false;
   Product p;
   if (!describe(c, &p, reason)) return false;
   if (api().failure.empty()) return true;
@@ -239,12 +249,15 @@ Status make_layout(const Matrix& m, int64_t batch, cublasLtMatrixLayout_t* out) 
 
 Status make_desc(const Product& p, bool wide, cublasLtMatmulDesc_t* out) {
   const Api& lt = api();
-  const bool single = p.first.type == CUDA_R_32F;
+  const bool single = p.first.type == CUDA_R_32F || p.first.type == CUDA_C_32F;
+  const bool complex = p.first.type == CUDA_C_32F || p.first.type == CUDA_C_64F;
   const cublasComputeType_t compute = wide ? CUBLAS_COMPUTE_64F
                                       : single && device_settings().tf32_matmul
                                           ? CUBLAS_COMPUTE_32F_FAST_TF32
                                           : CUBLAS_COMPUTE_32F;
-  RUTILE_LT_TRY(lt.cublasLtMatmulDescCreate(out, compute, wide ? CUDA_R_64F : CUDA_R_32F));
+  // The type of the factors 1 and 0.
+  const cudaDataType_t scale = complex ? p.first.type : wide ? CUDA_R_64F : CUDA_R_32F;
+  RUTILE_LT_TRY(lt.cublasLtMatmulDescCreate(out, compute, scale));
   const auto set = [&](cublasLtMatmulDescAttributes_t what, const auto& value) {
     return status_of(lt.cublasLtMatmulDescSetAttribute(*out, what, &value, sizeof(value)));
   };
@@ -307,10 +320,10 @@ Status queue(const LtPlan& p, const KernelArgs& k, const cublasLtMatmulAlgo_t& a
     RUTILE_LT_TRY(lt.cublasLtMatmulDescSetAttribute(&own, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
                                                     sizeof(bias)));
   }
-  const double one = 1, zero = 0;
-  const float one_f = 1, zero_f = 0;
-  const void* alpha = p.wide ? static_cast<const void*>(&one) : &one_f;
-  const void* beta = p.wide ? static_cast<const void*>(&zero) : &zero_f;
+  const double one[] = {1, 0}, zero[] = {0, 0};  // complex ones have two parts
+  const float one_f[] = {1, 0}, zero_f[] = {0, 0};
+  const void* alpha = p.wide ? static_cast<const void*>(one) : one_f;
+  const void* beta = p.wide ? static_cast<const void*>(zero) : zero_f;
   return status_of(lt.cublasLtMatmul(handle, &own, alpha, k.in[1], p.first, k.in[0], p.second, beta,
                                      k.out[0], p.result, k.out[0], p.result, &algo, k.workspace,
                                      bytes, cuda_stream(k.stream)));
@@ -374,7 +387,7 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<LtPlan>();
   p->run = run;
   p->device = c.in(0).device.index;
-  p->wide = c.in(0).dtype == DType::kF64;
+  p->wide = real_dtype(c.in(0).dtype) == DType::kF64;
   if (product.bias) p->bias_bytes = static_cast<size_t>(c.in(2).nbytes());
   cublasLtHandle_t handle = nullptr;
   RUTILE_RETURN_IF_ERROR(handle_of(p->device, &handle));

@@ -6,6 +6,8 @@ namespace rutile::cuda {
 
 void register_libraries() {
   register_blas();
+  register_solver();
+  register_cufft();
 #if defined(RUTILE_CUDNN)
   register_cudnn();
 #endif

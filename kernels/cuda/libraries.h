@@ -7,6 +7,10 @@
 
 #include "rutile/core/error.h"
 
+namespace rutile {
+using Stream = struct StreamTag*;
+}
+
 namespace rutile::cuda {
 
 struct Library {
@@ -18,7 +22,20 @@ const Library& open_library(const char* file);
 // Null if the library lacks it.
 void* library_symbol(const Library& library, const char* name);
 
+// A stream as libraries take it.
+struct LibraryStream {
+  int device = 0;
+  void* native = nullptr;  // cudaStream_t
+  bool capturing = false;
+};
+// Makes the stream's device the thread's own.
+Status library_stream(Stream stream, LibraryStream* out);
+// The device becomes the thread's own.
+Status make_current(int device);
+
 void register_blas();
 void register_cudnn();
+void register_solver();
+void register_cufft();
 
 }  // namespace rutile::cuda

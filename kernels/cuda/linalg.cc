@@ -3,6 +3,7 @@
 #include "rutile/kernels/cuda/linalg.h"
 
 #include "rutile/kernels/cuda/host.h"
+#include "rutile/kernels/cuda/linalg_call.h"
 #include "rutile/ops/linalg.h"
 
 namespace rutile::cuda {
@@ -43,22 +44,7 @@ std::unique_ptr<LinalgPlan> linalg_plan(const CallMeta& c, LinalgKind kind,
   p->kind = kind;
   p->inputs = static_cast<int>(in.size());
   p->outputs = static_cast<int>(out.size());
-  LinalgArgs& a = p->args;
-  const Shape batch = part(c.out().shape, 0, c.out().rank() - *out.begin());
-  Strides steps[5];
-  for (Strides& s : steps) s = Strides::filled(batch.rank(), 0);
-  for (int i = 0; i < p->inputs; ++i) {
-    set_operand(c.in(i), in.begin()[i], batch, &a.in[i], &steps[i]);
-  }
-  bool nothing = true;
-  for (int i = 0; i < p->outputs; ++i) {
-    set_operand(c.out(i), out.begin()[i], batch, &a.out[i], &steps[2 + i]);
-    nothing = nothing && c.out(i).numel() == 0;
-  }
-  a.batch = nothing ? 0 : batch.numel();
-  a.single = batch.empty();
-  a.wide = c.in(0).dtype == DType::kF64;
-  a.at = make_indexer<5>(batch, steps);
+  set_matrices(c, in, out, &p->args);
   return p;
 }
 
@@ -131,6 +117,25 @@ Status prepare_permutation(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 }
 
 }  // namespace
+
+void set_matrices(const CallMeta& c, std::initializer_list<int> in, std::initializer_list<int> out,
+                  LinalgArgs* a) {
+  const Shape batch = part(c.out().shape, 0, c.out().rank() - *out.begin());
+  Strides steps[5];
+  for (Strides& s : steps) s = Strides::filled(batch.rank(), 0);
+  for (int i = 0; i < static_cast<int>(in.size()); ++i) {
+    set_operand(c.in(i), in.begin()[i], batch, &a->in[i], &steps[i]);
+  }
+  bool nothing = true;
+  for (int i = 0; i < static_cast<int>(out.size()); ++i) {
+    set_operand(c.out(i), out.begin()[i], batch, &a->out[i], &steps[2 + i]);
+    nothing = nothing && c.out(i).numel() == 0;
+  }
+  a->batch = nothing ? 0 : batch.numel();
+  a->single = batch.empty();
+  a->wide = c.in(0).dtype == DType::kF64;
+  a->at = make_indexer<5>(batch, steps);
+}
 
 void register_linalg() {
   add_row(ops::kCholesky, "block", prepare_cholesky);

@@ -33,8 +33,8 @@ Status prepare_tiles(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 }
 
 void register_gemm() {
-  add_row(ops::kMatmul, "tiles", prepare_tiles);
-  add_row(ops::kLinear, "tiles", prepare_tiles);
+  add_row(ops::kMatmul, "tiles", prepare_tiles, only_strided);
+  add_row(ops::kLinear, "tiles", prepare_tiles, only_strided);
 }
 
 }  // namespace rutile::cuda

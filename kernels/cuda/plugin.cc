@@ -8,6 +8,7 @@
 #include "rutile/core/device_plugin.h"
 #include "rutile/core/stream_sharing.h"
 #include "rutile/kernels/cuda/host.h"
+#include "rutile/kernels/cuda/libraries.h"
 #include "rutile/kernels/cuda/runtime.h"
 #include "rutile_build_id.h"
 
@@ -314,7 +315,24 @@ cudaError_t use(int device) {
 cudaStream_t cuda_stream(Stream s) { return s ? handle(s)->stream : nullptr; }
 int device_of(Stream s) { return s ? handle(s)->device : 0; }
 
-FaultSlot fault_slot(Stream s) { return faults_of(device_of(s)).slot; }
+Status make_current(int device) {
+  if (const cudaError_t e = use(device); e != cudaSuccess) return status_of(e);
+  return Status();
+}
+Status library_stream(Stream s, LibraryStream* out) {
+  *out = {device_of(s), cuda_stream(s), false};
+  RUTILE_RETURN_IF_ERROR(make_current(out->device));
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  RUTILE_CUDA_TRY(cudaStreamIsCapturing(cuda_stream(s), &capture));
+  out->capturing = capture != cudaStreamCaptureStatusNone;
+  return Status();
+}
+
+FaultSlot fault_slot(Stream s) {
+  FaultSlot slot = faults_of(device_of(s)).slot;
+  slot.source = fault_source();
+  return slot;
+}
 
 int launch_raw(const void* kernel, const Grid& grid, Stream stream, void** args) {
   if (const cudaError_t e = use(device_of(stream)); e != cudaSuccess) return e;

@@ -62,8 +62,11 @@ void register_rows() {
   register_fft();
   register_ctc();
   register_complex();
+  register_complex_conv();
   register_draws();
   register_grid();
+  register_regions();
+  register_bits();
 }
 
 }  // namespace rutile::cuda

@@ -20,6 +20,14 @@ class GeneratedScope {
   GeneratedScope(const GeneratedScope&) = delete;
   GeneratedScope& operator=(const GeneratedScope&) = delete;
 };
+// While it lives, streams are being captured.
+class CapturingScope {
+ public:
+  CapturingScope();
+  ~CapturingScope();
+  CapturingScope(const CapturingScope&) = delete;
+  CapturingScope& operator=(const CapturingScope&) = delete;
+};
 // What a kernel reported since the last call.
 Status take_emulated_fault();
 

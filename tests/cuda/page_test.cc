@@ -6,16 +6,21 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "rutile/ops/attention.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/conv3d.h"
 #include "rutile/ops/conv_norm.h"
+#include "rutile/ops/fft.h"
 #include "rutile/ops/kernel_table.h"
+#include "rutile/ops/linalg.h"
 #include "rutile/ops/matmul.h"
+#include "rutile/ops/plan_cache.h"
 #include "rutile/ops/post_ops.h"
 #include "rutile/tests/cuda/emulated.h"
+#include "rutile/tests/ops/samples/sample.h"
 
 namespace rutile {
 namespace {
@@ -30,8 +35,42 @@ const std::map<std::string, std::string>& library_rows() {
   return rows;
 }
 
+// Of ops that are neither over libraries nor made of others: the types of samples that the cpu
+// takes and no row here does.
+std::string refused_types(const OpDef& op) {
+  std::string names;
+  if (!samples::has_samples(op) || library_rows().contains(op.name) || op.compose) return names;
+  std::set<DType> taken, seen;
+  for (const samples::Sample& s : samples::samples_of(op).samples) {
+    for (const DType t : s.dtypes) {
+      try {
+        const std::vector<Tensor> in = s.make_inputs(t);
+        SmallVector<const TensorMeta*, 6> metas;
+        for (const Tensor& x : in) metas.push_back(x.defined() ? &x.meta() : nullptr);
+        CallMeta call{&op, s.attrs.get(), metas, {}};
+        SmallVector<TensorMeta, 1> outs;
+        throw_if_error(infer_call(call, &outs));
+        call.outputs = outs;
+        if (op.promote && std::any_of(in.begin(), in.end(), [&](const Tensor& x) {
+              return x.defined() && x.dtype() != in[0].dtype();
+            })) {
+          continue;
+        }
+        seen.insert(t);
+        if (has_kernel(call, DeviceType::kCuda, Rows::kAll)) taken.insert(t);
+      } catch (const Error&) {
+        continue;  // a sample that needs a shape from its data
+      }
+    }
+  }
+  for (const DType t : seen) {
+    if (!taken.contains(t)) names += cat(names.empty() ? "" : ", ", t);
+  }
+  return names;
+}
+
 std::string page() {
-  cuda::register_emulated_rows();
+  const cuda::GeneratedScope generated;
   std::map<std::string, std::string> kernels;
   std::vector<std::string> composed, views, without;
   for (const OpDef* op : all_ops()) {
@@ -40,6 +79,8 @@ std::string page() {
     if (library != library_rows().end()) names = library->second;
     for (const KernelRow& row : kernel_rows(*op, DeviceType::kCuda)) {
       if (row.name == std::string_view(cuda::kStandIn)) continue;
+      // Where the toolkit is, some rows over libraries are in this program after all.
+      if (library != library_rows().end() && library->second == row.name) continue;
       names += cat(names.empty() ? "" : ", ", row.name);
     }
     if (!names.empty()) {
@@ -69,6 +110,13 @@ std::string page() {
   list("Made of others", composed);
   list("Views", views);
   list("Without a kernel", without);
+  out << "\n## Types without a kernel\n\nOf operations with kernels of ours that are "
+         "not made of others: the types that the cpu takes and no kernel here.\n\n| operation | "
+         "types |\n| --- | --- |\n";
+  for (const auto& [name, rows] : kernels) {
+    const std::string types = refused_types(*find_op(name));
+    if (!types.empty()) out << "| `" << name << "` | " << types << " |\n";
+  }
   return out.str();
 }
 

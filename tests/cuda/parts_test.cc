@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "rutile/core/running_op.h"
 #include "rutile/kernels/cuda/device.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/cuda/indexer.h"
@@ -176,6 +177,19 @@ TEST(Faults, NameTheIndex) {
   EXPECT_EQ(s.code(), ErrorCode::kIndex);
   EXPECT_THAT(s.message(), HasSubstr("index 12 (element 1) is out of range: expects -4 to 3"));
   EXPECT_TRUE(take_emulated_fault().ok());
+}
+
+TEST(Fault, NamesWhatItsKernelWasQueuedFor) {
+  const auto report = [] { fault_slot(nullptr).raise(FaultKind::kIndex, 7, 0, 3, false); };
+  const auto place = [](const void*, const void*) { return std::string("Cell net.table"); };
+  {
+    const RunningOpScope running({"gather", place, nullptr, nullptr});
+    report();
+  }
+  EXPECT_THAT(take_emulated_fault().message(),
+              HasSubstr("expects 0 to 2 | queued by gather in Cell net.table"));
+  report();
+  EXPECT_EQ(take_emulated_fault().message(), "index 7 (element 0) is out of range: expects 0 to 2");
 }
 
 }  // namespace

@@ -46,7 +46,8 @@ TEST(CudaPlugin, ExportsTwoFunctions) {
 TEST(CudaPlugin, NeedsNoLibraryOfNvidiaToBeOpened) {
   for (const std::string& line : lines_of(cat("readelf -d ", RUTILE_CUDA_PLUGIN))) {
     if (line.find("NEEDED") == std::string::npos) continue;
-    EXPECT_THAT(line, testing::Not(testing::ContainsRegex("cuda\\.so|cudart|cublas|cudnn|nvidia")));
+    EXPECT_THAT(line, testing::Not(testing::ContainsRegex(
+                          "cuda\\.so|cudart|cublas|cudnn|cusolver|cufft|nvidia")));
   }
 }
 
@@ -61,6 +62,25 @@ TEST(CudaPlugin, LibraryHasNoCudaSymbol) {
   for (const std::string& line : lines_of(cat("readelf -d ", info.dli_fname))) {
     EXPECT_THAT(line, testing::Not(HasSubstr("libcuda")));
   }
+}
+
+// What the rows call is in the toolkit's libraries, which can be opened without a GPU.
+TEST(CudaPlugin, LibrariesHaveWhatIsCalled) {
+  const auto check = [](const char* file, std::initializer_list<const char*> names) {
+    void* const library = dlopen(cat(RUTILE_CUDA_LIB "/", file).c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!library) GTEST_SKIP() << dlerror();
+    for (const char* name : names) EXPECT_TRUE(dlsym(library, name)) << file << " lacks " << name;
+  };
+#define RUTILE_SOLVER(name) #name,
+#define RUTILE_FFT(name) #name,
+  check("libcusolver.so.12", {
+#include "rutile/kernels/cuda/cusolver_functions.inc"
+                             });
+  check("libcufft.so.12", {
+#include "rutile/kernels/cuda/cufft_functions.inc"
+                          });
+#undef RUTILE_SOLVER
+#undef RUTILE_FFT
 }
 
 TEST(CudaPlugin, SaysWhatIsMissing) {

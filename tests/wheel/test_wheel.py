@@ -157,7 +157,7 @@ def test_wheel_of_the_gpu_plugin(python, tmp_path):
         [metadata] = [n for n in file.namelist() if n.endswith(".dist-info/METADATA")]
         text = file.read(metadata).decode()
         assert [n for n in file.namelist() if n.endswith(".so")] == ["rutile/lib/librutile_cuda.so"]
-    assert "Name: rutile-cu13\n" in text and "Requires-Dist: nvidia-cudnn-cu13" in text and "Requires-Dist: rutile==" in text
+    assert "Name: rutile-cu13\n" in text and "Requires-Dist: nvidia-cudnn-cu13" in text and "Requires-Dist: nvidia-cusolver>=12" in text and "Requires-Dist: rutile==" in text
     run(python, "-m", "pip", "install", "--no-deps", "--no-index", "--disable-pip-version-check", "-q", path)
     try:
         text = run(python, "-m", "rutile", "doctor", cwd=tmp_path)
