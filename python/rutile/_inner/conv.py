@@ -2,7 +2,7 @@
 """The base of convolutions of one's own: the weights, as MindSpore's constructor takes them."""
 
 from rutile._rutile import Parameter
-from rutile import _checkparam as _check
+from rutile import _checkparam as _check, _inner
 from rutile.common.initializer import HeUniform, Uniform, _fans, initializer
 from rutile.nn import Cell, Conv1d, Conv1dTranspose, Conv2d, Conv2dTranspose, Conv3d, Conv3dTranspose
 
@@ -43,8 +43,4 @@ def _deconv_output_length(is_valid, is_same, is_pad, input_length, filter_size, 
     return input_length * stride_size - padding + (filter_size - 1) * dilation_size + 1 - stride_size
 
 
-def __getattr__(name):
-    from rutile import nn
-    if not name.startswith("__") and hasattr(nn, name):
-        return getattr(nn, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = _inner.from_nn(__name__)

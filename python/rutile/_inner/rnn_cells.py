@@ -3,7 +3,7 @@
 
 import math as _math
 
-from rutile import ops
+from rutile import _inner, ops
 from rutile._rutile import Parameter
 from rutile.common.initializer import Uniform, initializer
 from rutile.nn import Cell
@@ -54,8 +54,4 @@ class RNNCellBase(Cell):
         self.bias_hh = Parameter(initializer(init, (rows,), dtype)) if has_bias else None
 
 
-def __getattr__(name):
-    from rutile import nn
-    if not name.startswith("__") and hasattr(nn, name):
-        return getattr(nn, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = _inner.from_nn(__name__)
