@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Methods of Tensor whose name or arguments differ from the ops of the table (which are methods too)."""
 
-from rutile import _rutile
+from rutile import _older_keywords, _rutile
 from rutile import ops as _ops
 from rutile._rutile import Tensor, from_numpy as _from_numpy
 from rutile.ops import table as _table
@@ -11,8 +11,15 @@ _errors = _rutile.errors
 
 
 def _as_method(function, name=None):
-    def method(self, *args, **kwargs):
-        return function(self, *args, **kwargs)
+    older = _older_keywords.RENAMED.get(name)
+    if older is None:
+        def method(self, *args, **kwargs):
+            return function(self, *args, **kwargs)
+    else:
+        def method(self, *args, **kwargs):
+            if kwargs:
+                args, kwargs = _older_keywords.renamed(older, args, kwargs)
+            return function(self, *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name or function.__name__
     method.__doc__ = function.__doc__
@@ -181,7 +188,5 @@ _install()
 from rutile import _more_methods  # noqa: E402
 
 _more_methods.install()
-
-from rutile import _older_keywords  # noqa: E402
 
 _older_keywords.install()

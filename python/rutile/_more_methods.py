@@ -34,13 +34,15 @@ def _floating(x):
     return x.dtype.name.startswith(("float", "bfloat"))
 
 
-def add(self, other, *, alpha=1):
-    """self + alpha * other"""
+def add(self, other=None, *, alpha=1, y=None):
+    """self + alpha * other; y is an older name of other."""
+    other = y if other is None else other
     return _table.add(self, other if alpha == 1 else other * alpha)
 
 
-def sub(self, other, *, alpha=1):
-    """self - alpha * other"""
+def sub(self, other=None, *, alpha=1, y=None):
+    """self - alpha * other; y is an older name of other."""
+    other = y if other is None else other
     return _table.sub(self, other if alpha == 1 else other * alpha)
 
 

@@ -6,25 +6,33 @@ import functools as _functools
 from rutile import ops as _ops
 from rutile._rutile import Tensor
 
-# Method: {older keyword: the one it has here}; None: the first one, whatever its name.
-_RENAMED = {"index_add": {"dim": "axis", "index": "indices", "source": "y"}, "isclose": {"x2": None}, "tile": {"reps": None}, "sub": {"y": "other"},
-            "add": {"y": "other"}, "matmul": {"tensor2": None, "mat2": None}, "mul": {"value": None}, "div": {"value": "other"},
-            "true_divide": {"value": None}, "xlogy": {"y": None}, "subtract": {"other": None, "y": None},
-            "pow": {"power": None}, "unique_consecutive": {"return_idx": "return_inverse", "axis": "dim"}}
+# Method: {older keyword: the one it has here}; None: the first one, whatever its name. add() and sub() know theirs themselves, and
+# so do methods that are ops of the table.
+RENAMED = {"isclose": {"x2": None}, "tile": {"reps": None}, "div": {"value": "other"}, "true_divide": {"value": None},
+           "xlogy": {"y": None}, "subtract": {"other": None, "y": None}, "pow": {"power": None}}
 for _name in ("gt", "ge", "lt", "le", "eq", "ne"):
-    _RENAMED[_name] = {"x": None, "other": None}
+    RENAMED[_name] = {"x": None, "other": None}
+_OF_OTHERS = {"index_add": {"dim": "axis", "index": "indices", "source": "y"},
+              "unique_consecutive": {"return_idx": "return_inverse", "axis": "dim"}}
+
+
+def renamed(older, args, kwargs):
+    """The arguments of a call that has keywords, by the names they have here."""
+    for old, new in older.items():
+        if old in kwargs:
+            value = kwargs.pop(old)
+            if new is None:
+                args = (value, *args)
+            else:
+                kwargs[new] = value
+    return args, kwargs
 
 
 def _with_older(method, older):
     @_functools.wraps(method)
     def call(self, *args, **kwargs):
-        for old, new in older.items() if kwargs else ():
-            if old in kwargs:
-                value = kwargs.pop(old)
-                if new is None:
-                    args = (value, *args)
-                else:
-                    kwargs[new] = value
+        if kwargs:
+            args, kwargs = renamed(older, args, kwargs)
         return method(self, *args, **kwargs)
 
     return call
@@ -56,7 +64,7 @@ def _scatter_add(method):
 
 def install():
     """Teaches the methods."""
-    for name, older in _RENAMED.items():
+    for name, older in _OF_OTHERS.items():
         setattr(Tensor, name, _with_older(getattr(Tensor, name), older))
     for name, wrap in (("repeat", _repeat), ("select", _select), ("scatter_add", _scatter_add)):
         setattr(Tensor, name, wrap(getattr(Tensor, name)))

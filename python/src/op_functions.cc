@@ -138,7 +138,8 @@ int find_argument(const OpDef& op, std::string_view name, bool attribute) {
                 {"keepdim", "keepdims"}, {"kernel_size", "kernel"},
                 {"padding", "pad"},      {"output_padding", "output_pad"},
                 {"target", "labels"},    {"exponent", "y"},
-                {"values", "y"}};
+                {"values", "y"},         {"value", "y"},
+                {"tensor2", "y"},        {"mat2", "y"}};
   const auto find = [&](std::string_view n) {
     if (attribute) return op.attrs ? field_index(*op.attrs, n) : -1;
     int i = 0;
