@@ -69,14 +69,14 @@ or jit(fullgraph=True) that is an error, otherwise the function runs uncompiled 
 Cures: ops.where(c, a, b) chooses without a branch; ops.cond and ops.while_loop branch and loop in the
 graph; return the tensor and read it outside; what is the same at each call is an argument that is no Tensor.)"},
     {"RUTILE-E0102", "A tensor of a trace that has ended is used",
-     R"(It was kept in a list, an attribute or a global while a function was traced. In a compiled function it
-never had a value.
+     R"(It was kept in an object that is not followed while a function was traced, or in the body of a loop or branch.
+In a compiled function it never had a value.
 
-    kept = []
+    kept = queue.Queue()
 
     @rutile.jit
     def f(x):
-        kept.append(x * 2)       # kept[0] is a symbol, not a tensor
+        kept.put(x * 2)          # a symbol, not a tensor; lists, dicts and attributes are filled in each call
         return x
 
 Cures: return it from the function; a Parameter with requires_grad=False holds what lasts between calls.)"},
@@ -107,6 +107,21 @@ many there can be: ops.while_loop(test, body, carry, max_iterations=n). Eagerly 
      R"(Arguments may be tensors, and plain values, tuples, lists and dicts of them, which compile once for each
 value. Results are tensors in tuples, lists and dicts. Objects that can change (bytearray, own classes)
 are captured from around the function instead, or stay outside.)"},
+    {"RUTILE-E0109", "A compiled function reads what it sets to another value in each call",
+     R"(A compiled function may set what it reads: attributes, globals, variables of closures, entries of lists, dicts,
+sets and arrays. Each call gives and leaves what it would uncompiled: numbers that lead back to values that
+were there before are compiled once for each, lists and attributes that are only written are filled in each
+call. What is new in each call compiles anew in each, and after some of them the function runs as it is
+written, with one warning: a counter, an iterator, the random numbers of Python and NumPy, a tensor that the
+next call reads. With set_context(jit_syntax_level=STRICT) or jit(fullgraph=True) that is this error.
+
+    def construct(self, x):
+        self.calls += 1                      # another number in each call
+        self.mean = 0.9 * self.mean + x      # a tensor that the next call reads
+        return x * self.calls * random.random()
+
+Cures: a Parameter with requires_grad=False, written by ops.assign, holds tensors and counters between calls;
+ops.rand and nn.Dropout draw in each call; pass what changes as a Tensor; count outside of the function.)"},
 };
 
 constexpr size_t kFirstKind = static_cast<size_t>(ErrorCode::kType);

@@ -34,15 +34,23 @@ def _floating(x):
     return x.dtype.name.startswith(("float", "bfloat"))
 
 
+def _given(name, other):
+    if other is None:
+        raise _errors.TypeError(f"{name}() needs other, a Tensor or a number")
+    return other
+
+
 def add(self, other=None, *, alpha=1, y=None):
     """self + alpha * other; y is an older name of other."""
-    other = y if other is None else other
+    if other is None:
+        other = _given("add", y)
     return _table.add(self, other if alpha == 1 else other * alpha)
 
 
 def sub(self, other=None, *, alpha=1, y=None):
     """self - alpha * other; y is an older name of other."""
-    other = y if other is None else other
+    if other is None:
+        other = _given("sub", y)
     return _table.sub(self, other if alpha == 1 else other * alpha)
 
 

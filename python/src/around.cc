@@ -157,6 +157,11 @@ void Around::take_objects(const Around& after) {
   }
 }
 
+bool Around::holds_symbols() const {
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [](const Tensor& t) { return t.is_symbolic(); });
+}
+
 std::string Around::difference(const Around& before) const {
   const auto text = [](const py::object& o) {
     constexpr size_t kLongest = 60;
@@ -182,103 +187,46 @@ std::string Around::difference(const Around& before) const {
              : "other tensors, Cells or values around";
 }
 
-void Containers::add(PyObject* o) {
-  objects.push_back(py::reinterpret_borrow<py::object>(o));
-  contents.push_back(py::reinterpret_steal<py::object>(
-      PyDict_Check(o) ? PyDict_Copy(o) : items_of(o).release().ptr()));
-}
-
-bool Containers::has(PyObject* o) const {
-  return std::any_of(objects.begin(), objects.end(),
-                     [&](const py::object& c) { return c.ptr() == o; });
-}
-
-bool Containers::changed(size_t i) const {
-  PyObject *now = objects[i].ptr(), *then = contents[i].ptr();
-  if (PyDict_Check(now)) {
-    if (PyDict_Size(now) != PyDict_Size(then)) return true;
-    PyObject *key, *value;
-    for (Py_ssize_t at = 0; PyDict_Next(now, &at, &key, &value);) {
-      if (PyDict_GetItemWithError(then, key) != value) return true;
-    }
-    return false;
-  }
-  const py::list items = items_of(now);
-  if (PyList_GET_SIZE(items.ptr()) != PyList_GET_SIZE(then)) return true;
-  for (Py_ssize_t k = 0; k < PyList_GET_SIZE(then); ++k) {
-    if (PyList_GET_ITEM(items.ptr(), k) != PyList_GET_ITEM(then, k)) return true;
-  }
-  return false;
-}
-
-bool Containers::set_plain(size_t i) const {
-  PyObject *now = objects[i].ptr(), *then = contents[i].ptr();
-  const auto set = [](PyObject* a, PyObject* b) {
-    return a && b && a != b && is_plain(a) && is_plain(b) && !same(a, b);
-  };
-  if (PyDict_Check(now)) {
-    PyObject *key, *value;
-    for (Py_ssize_t at = 0; PyDict_Next(now, &at, &key, &value);) {
-      if (set(PyDict_GetItemWithError(then, key), value)) return true;
-    }
-    return false;
-  }
-  const py::list items = items_of(now);
-  const Py_ssize_t both = std::min(PyList_GET_SIZE(items.ptr()), PyList_GET_SIZE(then));
-  for (Py_ssize_t k = 0; k < both; ++k) {
-    if (set(PyList_GET_ITEM(then, k), PyList_GET_ITEM(items.ptr(), k))) return true;
-  }
-  return false;
-}
-
-NamesRead::NamesRead() = default;
-
-bool NamesRead::has(PyObject* name) const { return PySet_Contains(attributes_.ptr(), name) == 1; }
-
-// Texts, too, that may be names: getattr(o, "gain"), vars(o)["gain"].
-void NamesRead::collect(const py::object& code, py::set* own) {
-  for (py::handle name : py::tuple(code.attr("co_names"))) own->add(name);
-  for (py::handle c : py::tuple(code.attr("co_consts"))) {
-    if (PyCode_Check(c.ptr())) {
-      collect(py::reinterpret_borrow<py::object>(c), own);
-    } else if (PyUnicode_Check(c.ptr()) && PyUnicode_IsIdentifier(c.ptr()) == 1) {
-      attributes_.add(c);
-    }
-  }
-}
-
-py::tuple NamesRead::of(PyObject* code, bool* grown) {
-  const auto at = codes_.find(code);
-  if (at != codes_.end()) return at->second.second;
-  if (codes_.size() > kMaxVisits) codes_.clear();  // made anew in each call
-  py::set own;
-  const auto kept = py::reinterpret_borrow<py::object>(code);
-  const size_t before = attributes_.size();
-  collect(kept, &own);
-  for (py::handle name : own) attributes_.add(name);
-  *grown = *grown || attributes_.size() != before;
-  return codes_.emplace(code, std::pair{kept, py::tuple(own)}).first->second.second;
-}
-
 Around AroundFinder::find(PyObject* fn, const Tree& arguments, bool keep) {
   keep_ = keep;
+  read_.begin();
   // Again where a function came to light whose names were not looked for so far.
   for (int round = 0; round < kMaxRounds; ++round) {
     found_ = {};
-    looked_into = {};
+    holders = py::list();
     seen_.clear();
     visits_ = functions_ = 0;
     limited_ = grown_ = false;
     visit(fn);
     visit_arguments(arguments);
+    if (keep_) {
+      Around found = found_;
+      ScopedValue<bool> limited(limited_, limited_);
+      for (const py::object& o : found.cells) {
+        if (is_cell_version(o)) visit_held(o);
+      }
+      found_ = std::move(found);
+    }
     if (!grown_) break;
   }
   limited_ = limited_ || grown_;
   return std::move(found_);
 }
 
+// What is only written is no part of what is read, and may be changed.
+void AroundFinder::visit_named(PyObject* name, PyObject* o, int depth) {
+  if (!o) return;
+  ScopedValue<PyObject*> label(label_, name);
+  if (!read_.only_written(name, o)) return visit(o, depth);
+  if (keep_ && is_container(o))
+    holders.append(py::make_tuple(py::handle(name), py::handle(o), true));
+}
+
 void AroundFinder::visit(PyObject* o, int depth) {
   if (!o) return;
+  if (keep_ && !is_plain(o)) {
+    holders.append(py::make_tuple(py::handle(label_), py::handle(o), false));
+  }
   if (depth > kMaxDepth || ++visits_ > kMaxVisits) {
     limited_ = limited_ || !is_plain(o);
     return;
@@ -324,6 +272,7 @@ bool AroundFinder::visit_special(PyObject* o, int depth) {
     of({"func", "args", "keywords"});
   } else if (type == "rutile._rutile.JitFunction" || type == "functools._lru_cache_wrapper") {
     of({"__wrapped__"});
+    if (PyObject** at = _PyObject_GetDictPtr(o); at && *at) visit_own(o, *at, depth);
   } else if (type == "collections.deque") {
     visit_items(o, depth);
   } else if (Py_TYPE(o) == &PyDictProxy_Type) {
@@ -339,7 +288,7 @@ bool AroundFinder::visit_special(PyObject* o, int depth) {
 void AroundFinder::visit_items(PyObject* o, int depth) {
   const bool exact = PyList_CheckExact(o) || PyTuple_CheckExact(o) || PyDict_CheckExact(o);
   if (!PyTuple_Check(o) && seen(o, depth)) return;
-  if (PyTuple_Check(o) || look_into(o)) {
+  {
     const Py_ssize_t size = PyDict_Check(o) ? PyDict_Size(o) : PySequence_Size(o);
     add_value(py::int_(size).ptr());
     limited_ = limited_ || static_cast<size_t>(size) > kMaxItems;
@@ -383,12 +332,6 @@ void AroundFinder::visit_array(PyObject* o) {
   PyBuffer_Release(&view);
 }
 
-bool AroundFinder::look_into(PyObject* o) {
-  if (results_.has(o)) return false;
-  if (keep_ && !looked_into.has(o)) looked_into.add(o);
-  return true;
-}
-
 // Whether it was visited before, from no deeper and no less thoroughly.
 bool AroundFinder::seen(PyObject* o, int depth) {
   const int rank = depth + (names_ ? kMaxDepth + 1 : 0);
@@ -426,7 +369,24 @@ void AroundFinder::add_object(PyObject* o) {
 void AroundFinder::visit_cell(const py::object& version) {
   found_.cells.push_back(version);
   ScopedValue<PyObject*> all(names_, nullptr);
-  for (py::handle o : py::reinterpret_borrow<py::tuple>(version.attr("around"))) visit(o.ptr());
+  PyObject* name = nullptr;  // stands before an attribute
+  for (py::handle o : py::reinterpret_borrow<py::tuple>(version.attr("around"))) {
+    if (PyUnicode_CheckExact(o.ptr())) {
+      name = o.ptr();
+    } else if (!name) {
+      visit(o.ptr());
+    } else if (PyUnicode_READ_CHAR(name, 0) != '_' || read_.uses(name)) {
+      // It was read, if by code of which no names are known.
+      read_.uses(name) ? visit_named(name, o.ptr()) : visit(o.ptr());
+    }
+  }
+}
+
+// What its Cells hold, whether it was read so far or not.
+void AroundFinder::visit_held(const py::object& version) {
+  ScopedValue<PyObject*> all(names_, nullptr);
+  const py::tuple held = version.attr("held")();
+  for (size_t i = 0; i + 1 < held.size(); i += 2) visit_named(held[i].ptr(), held[i + 1].ptr());
 }
 
 void AroundFinder::visit_arguments(const Tree& t) {
@@ -453,7 +413,8 @@ void AroundFinder::visit_module(PyObject* module, int depth) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names_); ++i) {
     PyObject* item = PyDict_GetItemWithError(dict, PyTuple_GET_ITEM(names_, i));
     if (!item || PyModule_Check(item)) continue;
-    if (!library || is_plain(item) || is_tensor(item)) visit(item, depth + 1);
+    PyObject* name = PyTuple_GET_ITEM(names_, i);
+    if (!library || is_plain(item) || is_tensor(item)) visit_named(name, item, depth + 1);
   }
 }
 
@@ -472,17 +433,21 @@ void AroundFinder::visit_members(PyObject* o, PyTypeObject* type, int depth) {
   for (Py_ssize_t i = 0; bases && i < PyTuple_GET_SIZE(bases); ++i) {
     auto* base = reinterpret_cast<PyTypeObject*>(PyTuple_GET_ITEM(bases, i));
     if (is_library_type(base)) continue;
-    std::vector<py::object> chosen;
+    std::vector<std::pair<py::object, py::object>> chosen;
     PyObject *name, *value;
     for (Py_ssize_t at = 0; PyDict_Next(base->tp_dict, &at, &name, &value);) {
       if (is_implicit(name)) {
         if (!PyFunction_Check(value) || is_generated(value)) continue;
-      } else if (names_ ? !read_.has(name) : is_dunder(name)) {
+      } else if (names_ ? !read_.uses(name) : is_dunder(name)) {
         continue;
       }
-      chosen.push_back(py::reinterpret_borrow<py::object>(value));
+      chosen.emplace_back(py::reinterpret_borrow<py::object>(name),
+                          py::reinterpret_borrow<py::object>(value));
     }
-    for (const py::object& v : chosen) visit_attribute(o, v.ptr(), depth + 1);
+    for (const auto& [n, v] : chosen) {
+      ScopedValue<PyObject*> label(label_, n.ptr());
+      visit_attribute(o, n.ptr(), v.ptr(), depth + 1);
+    }
   }
 }
 
@@ -490,18 +455,23 @@ void AroundFinder::visit_members(PyObject* o, PyTypeObject* type, int depth) {
 void AroundFinder::visit_own(PyObject* o, PyObject* dict, int depth) {
   // Ours, and Python's containers, hold values and functions that no user's code names.
   const std::string_view module = text_of(Py_TYPE(o)->tp_dict, "__module__");
-  if (!names_ || module.starts_with("rutile.") || module == "collections") {
-    return visit(dict, depth + 1);
-  }
+  const bool all =
+      !names_ || module.starts_with("rutile.") || module == "collections" || module == "weakref";
   static PyObject* const wrapped = PyUnicode_InternFromString("__wrapped__");
-  std::vector<py::object> chosen;
+  std::vector<std::pair<py::object, py::object>> chosen;
   PyObject *name, *value;
   for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &name, &value);) {
-    if (name == wrapped || read_.has(name)) {
-      chosen.push_back(py::reinterpret_borrow<py::object>(value));
+    if (all || name == wrapped || read_.uses(name)) {
+      chosen.emplace_back(py::reinterpret_borrow<py::object>(name),
+                          py::reinterpret_borrow<py::object>(value));
     }
   }
-  for (const py::object& v : chosen) visit(v.ptr(), depth + 1);
+  limited_ = limited_ || (all && chosen.size() > kMaxItems);
+  if (all && chosen.size() > kMaxItems) return;
+  for (const auto& [n, v] : chosen) {
+    if (all && !read_.only_written(n.ptr(), v.ptr())) add_value(n.ptr());
+    visit_named(n.ptr(), v.ptr(), depth + 1);
+  }
 }
 
 // The object itself, and of what it and its class have what functions name; of one that a Cell
@@ -519,8 +489,7 @@ void AroundFinder::visit_attributes(PyObject* o, int depth) {
 }
 
 // What a class gives for an attribute of `o`, without running any of the user's code.
-void AroundFinder::visit_attribute(PyObject* o, PyObject* found, int depth) {
-  if (!found) return;
+void AroundFinder::visit_attribute(PyObject* o, PyObject* name, PyObject* found, int depth) {
   const auto of = [&](const char* part) {
     py::object f = py::reinterpret_steal<py::object>(PyObject_GetAttrString(found, part));
     if (!f) PyErr_Clear();
@@ -537,11 +506,11 @@ void AroundFinder::visit_attribute(PyObject* o, PyObject* found, int depth) {
     const py::object value = py::reinterpret_steal<py::object>(
         Py_TYPE(found)->tp_descr_get(found, o, reinterpret_cast<PyObject*>(Py_TYPE(o))));
     if (!value) PyErr_Clear();
-    visit(value.ptr(), depth);
+    visit_named(name, value.ptr(), depth);
   } else if (std::strcmp(Py_TYPE(found)->tp_name, "cached_property") == 0) {
     of("func");
   } else if (!Py_TYPE(found)->tp_descr_get || (Py_TYPE(found)->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
-    visit(found, depth);  // a user's descriptor is an object like others
+    visit_named(name, found, depth);  // a user's descriptor is an object like others
   }
 }
 
@@ -562,12 +531,18 @@ void AroundFinder::visit_function(PyObject* f, PyObject* self, int depth) {
     }
     return;
   }
-  const py::tuple names = read_.of(code, &grown_);
-  ScopedValue<PyObject*> named(names_, names.ptr());
-  for (Py_ssize_t i = 0; i < cells; ++i) visit(in_closure(i));
+  if (keep_) holders.append(py::make_tuple(py::handle(label_), py::handle(f), false));
+  const NamesRead::Of& names = read_.of(code, &grown_);
+  ScopedValue<PyObject*> named(names_, names.used.ptr());
+  for (Py_ssize_t i = 0; i < cells; ++i) {
+    visit_named(PyTuple_GET_ITEM(names.free.ptr(), i), in_closure(i));
+  }
   visit(PyFunction_GetDefaults(f));
   visit(PyFunction_GetKwDefaults(f));
-  for (py::handle name : names) visit(PyDict_GetItemWithError(globals, name.ptr()));
+  if (PyObject* own = reinterpret_cast<PyFunctionObject*>(f)->func_dict) visit_own(f, own, depth);
+  for (py::handle name : names.used) {
+    visit_named(name.ptr(), PyDict_GetItemWithError(globals, name.ptr()));
+  }
 }
 
 }  // namespace rutile::python

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rutile/core/tensor.h"
+#include "rutile/python/src/names_read.h"
 #include "rutile/python/src/tree.h"
 
 namespace rutile::python {
@@ -26,42 +27,16 @@ struct Around {
   bool operator==(const Around& o) const;
   // What a trace itself made anew is no part of its key. Classes and Enums are values that it read.
   void take_objects(const Around& after);
+  bool holds_symbols() const;
   // What is another than it was there, in words.
   std::string difference(const Around& before) const;
 };
 
-// Lists, dicts and the like that a function changes while it is traced are its results, not its
-// arguments.
-struct Containers {
-  std::vector<pybind11::object> objects, contents;
-
-  void add(PyObject* o);
-  bool has(PyObject* o) const;
-  bool changed(size_t i) const;  // since it was added
-  // Whether a number, text or the like in it has become another since then.
-  bool set_plain(size_t i) const;
-};
-
-// What the functions seen so far name, with the lambdas and comprehensions in them. An object that
-// one of them reads is handed on to others: of each object all these attributes are looked at.
-class NamesRead {
- public:
-  NamesRead();
-  // The names in a code object; `grown` is set where it is a new one.
-  pybind11::tuple of(PyObject* code, bool* grown);
-  bool has(PyObject* name) const;
-
- private:
-  void collect(const pybind11::object& code, pybind11::set* own);
-  std::unordered_map<PyObject*, std::pair<pybind11::object, pybind11::tuple>> codes_;
-  pybind11::set attributes_;
-};
-
 class AroundFinder {
  public:
-  AroundFinder(const Containers& results, NamesRead& read) : results_(results), read_(read) {}
-  // The lists and dicts that were looked into, for find() with `keep`.
-  Containers looked_into;
+  explicit AroundFinder(NamesRead& read) : read_(read) {}
+  // Of find() with `keep`: (name, object, whether it is only filled) of whatever a call may change.
+  pybind11::list holders;
   // Something lies deeper, or is larger, than is watched.
   bool limited() const { return limited_; }
 
@@ -69,6 +44,8 @@ class AroundFinder {
 
  private:
   void visit(PyObject* o, int depth = 0);
+  void visit_named(PyObject* name, PyObject* o, int depth = 0);
+  void visit_held(const pybind11::object& version);
   void visit_items(PyObject* o, int depth);
   bool visit_special(PyObject* o, int depth);
   void visit_set(PyObject* o);
@@ -81,19 +58,18 @@ class AroundFinder {
   void visit_attributes(PyObject* o, int depth);
   void visit_own(PyObject* o, PyObject* dict, int depth);
   void visit_members(PyObject* o, PyTypeObject* type, int depth);
-  void visit_attribute(PyObject* o, PyObject* found, int depth);
+  void visit_attribute(PyObject* o, PyObject* name, PyObject* found, int depth);
   void visit_function(PyObject* f, PyObject* self, int depth);
-  bool look_into(PyObject* o);
   bool seen(PyObject* o, int depth);
   void add_value(PyObject* o);
   void add_object(PyObject* o);
 
-  const Containers& results_;
   NamesRead& read_;
   bool keep_ = false, limited_ = false, grown_ = false;
   Around found_;
   std::unordered_map<PyObject*, int> seen_;  // how deep, least first
   PyObject* names_ = nullptr;                // of the function at hand; null: all is looked at
+  PyObject* label_ = Py_None;                // the name that led to what is visited
   size_t visits_ = 0, functions_ = 0;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/python/src/jit.h"
 
+#include <algorithm>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -108,28 +109,41 @@ class JitFunction {
 
  private:
   static constexpr size_t kMaxVariants = 64;
-  static constexpr int kMaxOwnChanges = 8;  // traces that set what they read
+  // Traces that change what they read, and what one counts for that no later call can use.
+  static constexpr int kMaxOwnChanges = 8, kOnce = 3;
+  static constexpr int kReplaysForgive = 16;   // runs of compiled code that make up for one
+  static constexpr int kFirstRetryAfter = 64;  // calls as written before it is traced again
   // One way of calling: all that is no tensor.
   struct Call {
     graph::Variant variant;
     std::shared_ptr<const Tree> arguments;  // (args, kwargs)
     std::shared_ptr<const Around> around;
     enum { kTraced, kRewritten, kAsWritten } way = kTraced;
+    bool compiled = false;
+  };
+  // What a run gives back, and what it does besides; kept with its graph.
+  struct Results {
+    Tree tree;
+    Tree values;                  // that the effects take
+    py::object effects;           // null: none
+    std::vector<size_t> rebound;  // tensors among the arguments that x[i] = v gave other values
   };
 
   py::object run(const py::args& args, const py::kwargs& kwargs, bool only_prepare) {
     std::vector<Tensor> in, out;
     const graph::Variant variant = find_variant(args, kwargs, &in);
-    if (calls_.front().way == Call::kAsWritten && strict_syntax) calls_.front().way = Call::kTraced;
-    if (own_changes_ > kMaxOwnChanges && !strict_syntax && !fullgraph_) {
-      calls_.front().way = Call::kAsWritten;
+    Call& call = calls_.front();
+    if (call.way == Call::kAsWritten && strict_syntax) call.way = Call::kTraced;
+    if (!call.compiled && call.way != Call::kAsWritten && !may_trace()) {
+      if (strict_syntax || fullgraph_) throw_error(ErrorCode::kRuntime, last_change_);
+      give_up(variant, last_change_, /*for_values=*/false);
     }
-    if (calls_.front().way == Call::kAsWritten) {
+    if (call.way == Call::kAsWritten) {
       return only_prepare ? py::none() : as_written_(*args, **kwargs);
     }
     const uint64_t refused = graph::refused_reads().count;
     own_change_.clear();
-    std::shared_ptr<const Tree> results;
+    std::shared_ptr<const Results> results;
     try {
       results = prepare_and_run(in, variant, only_prepare ? nullptr : &out);
     } catch (...) {
@@ -139,25 +153,56 @@ class JitFunction {
       if (!own_change_.empty()) reason = own_change_;
       if (!own_change_.empty() || !try_rewritten(in, variant, &reason)) {
         if (strict_syntax || fullgraph_) throw_with(reason);
-        give_up(variant, reason);
+        give_up(variant, reason, own_change_.empty());
         return only_prepare ? py::none() : as_written_(*args, **kwargs);
       }
     }
     if (only_prepare) return py::none();
     if (!results) results = prepare_and_run(in, variant, &out);  // rewritten just now
+    if (own_changes_ > 0) forgive();
     const Tensor* next = out.data();
-    return unflatten(*results, &next);
+    py::object result = unflatten(results->tree, &next);
+    if (results->effects) results->effects.attr("apply")(unflatten(results->values, &next));
+    if (!results->rebound.empty()) rebind(args, kwargs, results->rebound, next);
+    return result;
+  }
+
+  void rebind(const py::args& args, const py::kwargs& kwargs, const std::vector<size_t>& which,
+              const Tensor* values) {
+    std::vector<Tensor> in;
+    std::vector<PyObject*> objects;
+    flatten(py::make_tuple(args, kwargs), Leaves::kAny, name_, &in, &objects);
+    for (const size_t i : which) {
+      const auto value = py::reinterpret_steal<py::object>(checked(wrap(*values++)));
+      if (is_tensor(objects[i])) py::handle(objects[i]).attr("_rebind")(value);
+    }
+  }
+
+  // Code that is compiled anew in each call costs more than it saves.
+  bool may_trace() {
+    if (own_changes_ < kMaxOwnChanges) return true;
+    if (++as_written_calls_ < retry_after_) return false;
+    as_written_calls_ = 0;
+    retry_after_ *= 2;
+    own_changes_ = kMaxOwnChanges - 1;
+    return true;
+  }
+
+  void forgive() {
+    if (++replays_ < kReplaysForgive) return;
+    replays_ = 0;
+    --own_changes_;
   }
 
   // The structure of the results. out null: compiles alone.
-  std::shared_ptr<const Tree> prepare_and_run(const std::vector<Tensor>& in,
-                                              const graph::Variant& variant,
-                                              std::vector<Tensor>* out) {
+  std::shared_ptr<const Results> prepare_and_run(const std::vector<Tensor>& in,
+                                                 const graph::Variant& variant,
+                                                 std::vector<Tensor>* out) {
     // Nobody waits for the lock while holding the interpreter's: a trace needs that one too.
     py::gil_scoped_release release;
     std::lock_guard lock(mutex_);
     graph::Session& session = compile_for(in, variant);
-    auto results = std::static_pointer_cast<const Tree>(session.note);
+    auto results = std::static_pointer_cast<const Results>(session.note);
     if (!out) return results;
     // States are shared with eager calls, which hold the interpreter's lock.
     std::optional<py::gil_scoped_acquire> states;
@@ -214,12 +259,13 @@ class JitFunction {
     return nullptr;
   }
 
-  void give_up(const graph::Variant& variant, const std::string& reason) {
+  void give_up(const graph::Variant& variant, const std::string& reason, bool for_values) {
     if (Call* call = find_call(variant.id)) call->way = Call::kAsWritten;
     if (std::exchange(gave_up_, true)) return;
-    log_warning(cat(name_, " runs as it is written, not compiled: ", reason,
-                    "\n  cond(), while_loop() and scan() of rutile.ops are compiled; "
-                    "set_context(jit_syntax_level=STRICT) makes this an error"));
+    log_warning(
+        cat(name_, " runs as it is written, not compiled: ", reason, "\n  ",
+            for_values ? "cond(), while_loop() and scan() of rutile.ops are compiled; " : "",
+            "set_context(jit_syntax_level=STRICT) makes this an error"));
   }
 
   // Under mutex_, without the interpreter's lock.
@@ -237,7 +283,7 @@ class JitFunction {
                               std::vector<Tensor>* in) {
     Tree tree = flatten(py::make_tuple(args, kwargs), Leaves::kAny,
                         cat("an argument of the traced function ", name_), in);
-    AroundFinder finder(results_, names_);
+    AroundFinder finder(names_);
     Around around = finder.find(fn_.ptr(), tree);
     if (finder.limited() && !std::exchange(warned_, true)) {
       log_warning(cat(name_,
@@ -267,66 +313,111 @@ class JitFunction {
     if (!tree) throw_error(ErrorCode::kRuntime, "too many calls of this function at a time");
     const Tensor* next = in.data();
     const py::tuple both = unflatten(*tree, &next);
-    AroundFinder before(results_, names_);
-    const Around around = before.find(fn_.ptr(), *tree, /*keep=*/true);
+    AroundFinder finder(names_);
+    const Around before = finder.find(fn_.ptr(), *tree, /*keep=*/true);
+    const size_t names = names_.size();
+    py::list keys;
+    for (const py::object& o : before.cells) {
+      if (is_cell_version(o)) keys.append(o);
+    }
+    TraceWatch watch(keys, finder.holders);
     const py::object& fn = call->way == Call::kRewritten ? rewritten_ : fn_;
-    const py::object result = traced(fn, both, around);
+    const py::object result = fn(*py::tuple(both[0]), **py::dict(both[1]));
+    Results results;
     std::vector<Tensor> out;
-    Tree results =
+    results.tree =
         flatten(result, Leaves::kPlain, cat("the result of the traced function ", name_), &out);
-    forget_results(before.looked_into, *tree);
+    const bool learnt = watch.learn() || names_.size() != names;
+    end_trace(&watch, *tree, in, learnt ? nullptr : &before, &results, &out);
+    take_rebound(both, *tree, in, &results, &out);
     traced_ = share(std::move(results));
     return out;
   }
 
-  // Its Cells' versions learn what it reads of them.
-  py::object traced(const py::object& fn, const py::tuple& arguments, const Around& around) {
-    CellReads reads;
-    py::object result = fn(*py::tuple(arguments[0]), **py::dict(arguments[1]));
-    for (const py::object& o : around.cells) {
-      if (is_cell_version(o)) reads.versions.append(o);
+  // What the trace changed becomes effects of each run. `before`: what was around it; null: it read
+  // more than was known then.
+  void end_trace(TraceWatch* watch, const Tree& tree, const std::vector<Tensor>& in,
+                 const Around* before, Results* results, std::vector<Tensor>* out) {
+    const auto around = [&] { return AroundFinder(names_).find(fn_.ptr(), tree); };
+    const Around after = around();
+    const uint64_t id = tracing_;
+    const TraceWatch::Done done = watch->finish(names_.codes());
+    if (!done.warning.empty() && !std::exchange(warned_clock_, true)) {
+      log_warning(cat(name_, " ", done.warning));
     }
-    bool changed = false;
-    own_change_ = reads.finish(own_changes_ < kMaxOwnChanges, &changed);
-    own_changes_ += changed;
-    if (!own_change_.empty()) throw_error(ErrorCode::kRuntime, own_change_);
-    return result;
+    Around now = around();
+    const bool once = done.once || (before && !(now == *before));
+    now.take_objects(after);
+    const bool changed = once || done.changed || !(now == after);
+    if (changed) {
+      own_changes_ += once ? kOnce : 1;
+      last_change_ = done.change.empty()
+                         ? "it reads what it changes in each call around it (RUTILE-E0109)"
+                         : done.change;
+    }
+    if (done.refused || after.holds_symbols()) refuse(done.change);
+    if (done.effects) take_effects(done, in, results, out);
+    Call* call = find_call(id);
+    if (!call) return;
+    if (once) {
+      now.values.push_back(py::reinterpret_steal<py::object>(
+          checked(PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type)))));
+    }
+    call->around = share(std::move(now));
+    call->compiled = !once;
   }
 
-  // What the function itself adds to lists and dicts is no part of its key. A number that it sets
-  // to another is: the next call starts from that one.
-  void forget_results(const Containers& before, const Tree& tree) {
-    bool any = false, set = false;
-    for (size_t i = 0; i < before.objects.size(); ++i) {
-      if (!before.changed(i)) continue;
-      if (before.set_plain(i)) {
-        set = true;
-        continue;
-      }
-      results_.add(before.objects[i].ptr());
-      any = true;
+  void take_effects(const TraceWatch::Done& done, const std::vector<Tensor>& in, Results* results,
+                    std::vector<Tensor>* out) {
+    std::vector<Tensor> kept;
+    try {
+      results->values = flatten(done.values, Leaves::kPlain, "what it sets", &kept);
+    } catch (const Error& e) {
+      refuse(cat(done.change, "\n  ", e.message()));
     }
-    Around after = AroundFinder(results_, names_).find(fn_.ptr(), tree);
-    for (Call& c : calls_) {
-      if (c.variant.id != tracing_) continue;
-      if (!any || set) {
-        Around before_it = *c.around;
-        before_it.take_objects(after);
-        after = std::move(before_it);
-      }
-      c.around = share(std::move(after));
-      return;
+    // Those of the body of a loop, a branch or recompute() mean nothing outside of it.
+    const auto symbolic = [](const Tensor& t) { return t.is_symbolic(); };
+    const auto known = std::find_if(in.begin(), in.end(), symbolic);
+    for (const Tensor& t : kept) {
+      if (!t.is_symbolic() || known == in.end()) continue;
+      if (t.impl()->trace_id == known->impl()->trace_id) continue;
+      refuse(
+          cat("a tensor that the body of a loop, a branch, vmap() or recompute() made is kept "
+              "outside of it; ",
+              done.change));
     }
+    out->insert(out->end(), kept.begin(), kept.end());
+    results->effects = done.effects;
+  }
+
+  // The caller's own lists and dicts are not there in a trace, but for their contents.
+  void take_rebound(const py::tuple& both, const Tree& tree, const std::vector<Tensor>& in,
+                    Results* results, std::vector<Tensor>* out) {
+    std::vector<Tensor> now;
+    if (!(flatten(both, Leaves::kAny, name_, &now) == tree) || now.size() != in.size()) {
+      refuse("it changes a list or dict that it is handed: return a new one (RUTILE-E0109)");
+    }
+    for (size_t i = 0; i < in.size(); ++i) {
+      if (now[i].impl() == in[i].impl()) continue;
+      results->rebound.push_back(i);
+      out->push_back(now[i]);
+    }
+  }
+
+  [[noreturn]] void refuse(const std::string& text) {
+    own_change_ = text.empty() ? "it keeps a tensor where its next call reads it" : text;
+    throw_error(ErrorCode::kRuntime, own_change_);
   }
 
   py::function fn_;
   py::object rewritten_, as_written_;
   std::string name_;
   bool fullgraph_ = false;
-  bool warned_ = false, gave_up_ = false;
+  bool warned_ = false, warned_clock_ = false, gave_up_ = false;
   int own_changes_ = 0;
-  std::string own_change_;  // why the trace that was made just now cannot stand for later calls
-  Containers results_;
+  int replays_ = 0, as_written_calls_ = 0, retry_after_ = kFirstRetryAfter;
+  std::string own_change_;   // why the trace that was made just now cannot stand for later calls
+  std::string last_change_;  // what a trace changed of what it reads
   NamesRead names_;
   std::unique_ptr<graph::Compiled> compiled_;
   std::mutex mutex_;
@@ -335,7 +426,7 @@ class JitFunction {
   uint64_t next_id_ = 1;
   // Guarded by mutex_.
   uint64_t tracing_ = 0;
-  std::shared_ptr<const Tree> traced_;
+  std::shared_ptr<const Results> traced_;
 };
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace rutile::python {
 namespace {
 
 PyObject* cell_type = nullptr;
-py::handle key_type, begin_reads, end_reads;
+py::handle key_type, begin_trace;
 
 constexpr int kMaxDepth = 64;  // a list may hold itself
 
@@ -54,12 +54,13 @@ bool same_static(PyObject* a, PyObject* b) {
 }
 
 Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vector<Tensor>* leaves,
-                int depth) {
+                std::vector<PyObject*>* objects, int depth) {
   Tree t;
   if (depth > kMaxDepth) throw_error(ErrorCode::kValue, cat(what, " is nested too deep"));
   // A parameter is a State of the program, not a value that is handed in.
   if (is_tensor(o) && (allowed != Leaves::kAny || !is_parameter(o))) {
     leaves->push_back(as_tensor(o));
+    if (objects) objects->push_back(o);
     return t;
   }
   if (PyTuple_Check(o) || PyList_Check(o)) {
@@ -67,7 +68,7 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
     if (PyTuple_Check(o)) t.value = py::reinterpret_borrow<py::object>((PyObject*)Py_TYPE(o));
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i) {
       t.children.push_back(
-          flatten_at(PySequence_Fast_GET_ITEM(o, i), allowed, what, leaves, depth + 1));
+          flatten_at(PySequence_Fast_GET_ITEM(o, i), allowed, what, leaves, objects, depth + 1));
     }
     return t;
   }
@@ -78,20 +79,21 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
     for (py::handle key : keys) {
       PyObject* child = PyDict_GetItemWithError(o, key.ptr());
       if (!child) throw_error(ErrorCode::kValue, cat(what, ": a dict changed meanwhile"));
-      t.children.push_back(flatten_at(child, allowed, what, leaves, depth + 1));
+      t.children.push_back(flatten_at(child, allowed, what, leaves, objects, depth + 1));
     }
     return t;
   }
   if (!plain(o)) {
     if (const py::object of = parts(o)) {
       const Leaves inside = allowed == Leaves::kTensors ? Leaves::kPlain : allowed;
-      t = flatten_at(of.ptr(), inside, what, leaves, depth + 1);
+      t = flatten_at(of.ptr(), inside, what, leaves, objects, depth + 1);
       t.value = py::reinterpret_borrow<py::object>((PyObject*)Py_TYPE(o));
       return t;
     }
   }
   if (allowed != Leaves::kPlain && !plain(o) && array(o)) {
     leaves->push_back(tensor_from(o));
+    if (objects) objects->push_back(o);
     return t;
   }
   t.kind = Tree::Kind::kStatic;
@@ -117,32 +119,39 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
 
 }  // namespace
 
-void set_cell_type(py::object type, py::object key, py::object begin, py::object end) {
+void set_cell_type(py::object type, py::object key, py::object begin) {
   cell_type = type.release().ptr();
   key_type = key.release();
-  begin_reads = begin.release();
-  end_reads = end.release();
+  begin_trace = begin.release();
 }
 
-CellReads::CellReads() : refused_(graph::refused_reads().count) {
-  if (begin_reads) names_ = begin_reads();
+TraceWatch::TraceWatch(const py::list& keys, const py::list& holders)
+    : trace_(begin_trace(keys, holders)), refused_(graph::refused_reads().count) {}
+
+bool TraceWatch::learn() { return trace_.attr("learn")().cast<bool>(); }
+
+TraceWatch::Done TraceWatch::finish(const py::list& codes) {
+  const py::object trace = std::exchange(trace_, {});
+  const py::tuple said = trace.attr("finish")(codes);
+  Done done;
+  done.change = said[0].cast<std::string>();
+  done.once = said[1].cast<bool>();
+  done.changed = said[2].cast<bool>();
+  done.refused = said[3].cast<bool>();
+  done.warning = said[5].cast<std::string>();
+  if (!said[4].is_none()) {
+    done.effects = said[4];
+    done.values = py::tuple(done.effects.attr("take_values")());
+  }
+  return done;
 }
 
-std::string CellReads::finish(bool may_change, bool* changed) {
-  *changed = false;
-  if (!names_) return "";
-  const py::object names = std::exchange(names_, {});
-  const py::tuple said = end_reads(names, versions, false, may_change);
-  *changed = said[1].cast<bool>();
-  return said[0].is_none() ? "" : said[0].cast<std::string>();
-}
-
-CellReads::~CellReads() {
-  if (!names_) return;
+TraceWatch::~TraceWatch() {
+  if (!trace_) return;
   py::error_scope scope;  // an error may be set
   try {
     // A trace that was refused is followed by another way to run.
-    end_reads(names_, py::list(), graph::refused_reads().count != refused_, true);
+    trace_.attr("cancel")(graph::refused_reads().count != refused_);
   } catch (py::error_already_set& e) {
     e.discard_as_unraisable("the end of a trace");
   }
@@ -191,8 +200,9 @@ std::string Tree::text() const {
   return s + (kind == Kind::kTuple ? ")" : kind == Kind::kList ? "]" : "}");
 }
 
-Tree flatten(py::handle o, Leaves allowed, const std::string& what, std::vector<Tensor>* leaves) {
-  return flatten_at(o.ptr(), allowed, what, leaves, 0);
+Tree flatten(py::handle o, Leaves allowed, const std::string& what, std::vector<Tensor>* leaves,
+             std::vector<PyObject*>* objects) {
+  return flatten_at(o.ptr(), allowed, what, leaves, objects, 0);
 }
 
 py::object unflatten(const Tree& tree, const Tensor** next) {

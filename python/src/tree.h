@@ -27,25 +27,35 @@ struct Tree {
   std::string text() const;
 };
 
-// The class of Cells; what a trace of one depends on (its _tree_key()), null for anything else.
-void set_cell_type(pybind11::object type, pybind11::object key, pybind11::object begin,
-                   pybind11::object end);
+// The class of Cells; what a trace of one depends on (its _tree_key()), null for anything else;
+// what follows a trace (rutile.nn._traces.Trace).
+void set_cell_type(pybind11::object type, pybind11::object key, pybind11::object begin);
 
-// Finds out, as long as it lives, which attributes of Cells are read, and tells it to the versions.
-class CellReads {
+// Finds out, as long as it lives, which attributes of Cells a trace reads, and what it changes.
+class TraceWatch {
  public:
-  CellReads();
-  ~CellReads();
-  CellReads(const CellReads&) = delete;
-  CellReads& operator=(const CellReads&) = delete;
-  // The trace is done. What cannot be compiled is told: attributes that it read and set to another
-  // value, tensors or (without `may_change`) any; they are then as they were before it. `changed`:
-  // whether it set any.
-  std::string finish(bool may_change, bool* changed);
-  pybind11::list versions;
+  // keys: versions of the Cells that it may read; holders: see AroundFinder.
+  TraceWatch(const pybind11::list& keys, const pybind11::list& holders);
+  ~TraceWatch();  // it failed
+  TraceWatch(const TraceWatch&) = delete;
+  TraceWatch& operator=(const TraceWatch&) = delete;
+
+  // The trace is done: the versions learn what it read. Whether that is more than they knew.
+  bool learn();
+  struct Done {
+    std::string change;        // what it changed, and what helps; empty: nothing that is known
+    std::string warning;       // may be empty
+    bool once = false;         // not even another call with the same values around may use it
+    bool changed = false;      // it set what it reads of Cells,
+    bool refused = false;      // ... to tensors
+    pybind11::object effects;  // of each run: apply(values); null: none
+    pybind11::tuple values;    // of the graph, which the effects take
+  };
+  // All is again as it was before the trace.
+  Done finish(const pybind11::list& codes);
 
  private:
-  pybind11::object names_;  // null: finished
+  pybind11::object trace_;  // null: finished
   uint64_t refused_;
 };
 
@@ -60,9 +70,10 @@ enum class Leaves {
   kPlain,   // None, bool, int, float, str (results)
   kTensors  // Tensors alone, parameters and arrays among them, and None
 };
-// Appends the tensors of `o` to `leaves`. `what` names it in errors (kType).
+// Appends the tensors of `o` to `leaves`, and what they were made of to `objects`. `what` names it
+// in errors (kType).
 Tree flatten(pybind11::handle o, Leaves allowed, const std::string& what,
-             std::vector<Tensor>* leaves);
+             std::vector<Tensor>* leaves, std::vector<PyObject*>* objects = nullptr);
 // Takes as many tensors from `next` on as the tree has.
 pybind11::object unflatten(const Tree& tree, const Tensor** next);
 

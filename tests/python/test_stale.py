@@ -164,7 +164,8 @@ def test_train_and_eval(graph_mode):
     net.set_train(False)
     still = net(X).asnumpy()
     net.set_train(True)
-    assert not np.array_equal(net(X).asnumpy(), net(X).asnumpy()), "dropout draws anew"
+    draws = [net(X).asnumpy() for _ in range(4)]  # two masks of 12 elements are the same now and then
+    assert any(not np.array_equal(draws[0], d) for d in draws[1:]), "dropout draws anew"
     net.set_train(False)
     moved = net(X).asnumpy()
     assert not np.array_equal(moved, still), "the statistics moved in training"
@@ -340,16 +341,17 @@ def test_a_parameter_that_a_closure_gets_anew():
 
 
 def test_a_list_that_the_function_fills_is_no_reason_to_compile_again():
-    seen = []
+    seen, kept = [], []
 
     @rutile.jit
     def f(x):
-        seen.append(len(seen))
+        seen.append(x.shape)
+        kept.append(x * 3.0)
         return x * 2.0
 
     for n in range(5):
         assert float(f(Tensor(float(n)))) == 2.0 * n
-    assert f.compilations == 1 and seen == [0]
+    assert f.compilations == 1 and seen == [()] * 5 and [float(t) for t in kept] == [0.0, 3.0, 6.0, 9.0, 12.0]
 
 
 def test_a_list_that_others_fill_is():
@@ -418,7 +420,7 @@ def test_attributes_that_construct_reads_and_sets(graph_mode, kind, capfd):
     rutile.set_context(jit_syntax_level=rutile.STRICT)
     try:
         if kind in (Lazy, Remembering):
-            with pytest.raises(RuntimeError, match="E0102"):
+            with pytest.raises(RuntimeError, match=r"test_stale.py:\d+: .*E0109"):
                 kind()(X)
     finally:
         rutile.set_context(jit_syntax_level=rutile.LAX)

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which attributes of Cells a trace reads: a change of any other is no reason to compile again."""
 
-import struct
 import sys
 import threading
 
-from rutile import _rutile
+from rutile.nn._effects import GONE as _MISSING, holds_traced, same as _same
 
-_MISSING = object()
-_PLAIN = (bool, int, float, complex, str, bytes)
 _INTERNAL = frozenset(("construct", "training"))
 _lock = threading.Lock()
 _traces = []  # those that are going on: (thread, {id of a Cell: (Cell, {attribute: _Touched})})
@@ -23,14 +20,6 @@ class _Touched:
         self.before, self.written = before, written
 
 
-def _same(a, b):
-    if a is b:
-        return True
-    if type(a) is not type(b) or type(a) not in _PLAIN:
-        return False
-    return struct.pack("d", a) == struct.pack("d", b) if type(a) is float else a == b
-
-
 def _touch(cell, name, written):
     thread = threading.get_ident()
     for owner, names in list(_traces):
@@ -43,6 +32,9 @@ def _touch(cell, name, written):
 def _recording(self, name):
     if name != "__dict__" or (sys._getframe(1).f_globals.get("__name__") or "").split(".")[0] != "rutile":
         _touch(self, name, False)
+        if name == "__dict__":
+            for each in list(object.__getattribute__(self, name)):
+                _touch(self, each, False)
     return object.__getattribute__(self, name)
 
 
@@ -69,39 +61,51 @@ def end(cell_class, names):
             del cell_class.__getattribute__
 
 
-def _holds_traced(value, depth=0):
-    if isinstance(value, _rutile.Tensor):
-        return _rutile.is_traced(value)
-    if depth < 4 and isinstance(value, (tuple, list)):
-        return any(_holds_traced(v, depth + 1) for v in value)
-    if depth < 4 and isinstance(value, dict):
-        return any(_holds_traced(v, depth + 1) for v in value.values())
-    return False
+def _touched(names):
+    for cell, touched in names.values():
+        for name, t in touched.items():
+            if not (name.startswith("__") or name in _INTERNAL or name in type(cell)._own_names):
+                yield cell, name, t, cell.__dict__.get(name, _MISSING)
+
+
+def notice(names, before):
+    """What was set past __setattr__; before: {id of a Cell: (Cell, its __dict__ then)}."""
+    for number, (cell, then) in before.items():
+        now, touched = cell.__dict__, names.setdefault(number, (cell, {}))[1]
+        for name in {**then, **now}:
+            first = touched[name].before if name in touched else now.get(name, _MISSING)
+            if first is not then.get(name, _MISSING):
+                touched[name] = _Touched(then.get(name, _MISSING), True)
 
 
 def changes(names):
-    """(Cell, attribute, whether it holds symbols now) of what the trace read and set to another value afterwards."""
-    found = []
-    for cell, touched in names.values():
-        for name, t in touched.items():
-            if t.written or name.startswith("__") or name in _INTERNAL or name in type(cell)._own_names:
-                continue
-            now = cell.__dict__.get(name, _MISSING)
-            if not _same(now, t.before):
-                found.append((cell, name, _holds_traced(now)))
-    return found
+    """(Cell, attribute, value now, whether it was read before it was set) of what the trace set to another value, or set at all
+    before it read it."""
+    return [(cell, name, now, not t.written) for cell, name, t, now in _touched(names) if t.written or not _same(now, t.before)]
 
 
-def restore(names):
-    """Attributes are again as the trace found them: it is not to have happened."""
+def restore(names, traced_alone=False):
+    """Attributes are again as the trace found them; traced_alone: those that hold tensors of the trace."""
+    for cell, name, t, now in list(_touched(names)):
+        if traced_alone and not holds_traced(now):
+            continue
+        if t.before is _MISSING:
+            cell.__dict__.pop(name, None)
+        else:
+            cell.__dict__[name] = t.before
+
+
+def learn(names):
+    """The Cells keep what was read of them; whether that is news."""
+    news = False
     for cell, touched in names.values():
-        for name, t in touched.items():
-            if name.startswith("__") or name in _INTERNAL or name in type(cell)._own_names:
-                continue
-            if t.before is _MISSING:
-                cell.__dict__.pop(name, None)
-            else:
-                cell.__dict__[name] = t.before
+        known = cell.__dict__["_read_names"]
+        all_ = [n for n in cell.__dict__ if not n.startswith("_")] if "__dict__" in touched else []
+        for name in all_ + [n for n, t in touched.items() if not t.written]:
+            if not name.startswith("__") and name not in type(cell)._own_names and name not in known:
+                known[name] = True
+                news = True
+    return news
 
 
 class Reads:
@@ -117,10 +121,10 @@ class Reads:
             for name, t in names[number][1].items():
                 if name == "__dict__":
                     self._values[number, name] = dict(found)
-                elif not name.startswith("__"):
-                    # What it read before it wrote it: the next call reads what it wrote.
-                    after = t.written or name in _INTERNAL or name in type(cells[number])._own_names
-                    self._values[number, name] = found.get(name, _MISSING) if after else t.before
+                elif name in _INTERNAL or name in type(cells[number])._own_names:
+                    self._values[number, name] = found.get(name, _MISSING)
+                elif not (name.startswith("__") or t.written):
+                    self._values[number, name] = t.before
         self._any = True
 
     def hold(self, cells):

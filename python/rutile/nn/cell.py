@@ -9,7 +9,7 @@ from rutile import context as _context
 from rutile._rutile import Parameter, Tensor
 from rutile.common.parameter import ParameterTuple
 from rutile.dtype import DType
-from rutile.nn import _reads
+from rutile.nn import _effects, _reads, _traces
 from rutile.nn._cell_more import CellMore
 from rutile.nn._primitives import primitive_of
 from rutile.ops import transform as _transform
@@ -35,7 +35,7 @@ def _changed(cell, name=None):
 
 
 # Attributes that change only by being set.
-_FIXED = (type(None), bool, int, float, complex, str, bytes, type, Tensor)
+_FIXED = (type(None), bool, int, float, complex, str, bytes, type)
 
 
 class _Key:
@@ -48,6 +48,11 @@ class _Key:
         self.structure, self.around = structure, ()
         self.root, self.reads = _weakref.ref(root), _reads.Reads()
         self.text = f"<{type(root).__name__}{_reads.difference(root, structure, before)}>"
+
+    def held(self):
+        """Names and values of the attributes that may change without a Cell's knowledge, one after the other."""
+        root = self.root()
+        return () if root is None else root._held()
 
     def __repr__(self):
         return self.text
@@ -97,8 +102,8 @@ class Cell(CellMore):
             _hints.check_keywords(cls.__name__, cls.__init__, kwargs, _errors.TypeError)
         self = super().__new__(cls)
         self.__dict__.update(_params={}, _cells={}, _pre_hooks={}, _hooks={}, _back_hooks={}, _auto_prefix=True, _prefix="",
-                             _scope="", training=False, _requires_grad=False, _precision=None, _recompute=False, _jit=None, _key=None,
-                             _key_at=None, _keys=None, _edition=next(_numbers), _structure=0)
+                             _scope="", training=False, _requires_grad=False, _precision=None, _recompute=False, _jit=None, _trace_key=None,
+                             _trace_key_at=None, _trace_keys=None, _edition=next(_numbers), _structure=0, _read_names={})
         if cls.construct is Cell.construct and hasattr(cls, "forward"):
             self.__dict__["construct"] = self.forward
         return self
@@ -109,7 +114,8 @@ class Cell(CellMore):
             self.add_flags(**flags)
 
     _own_names = frozenset(("_params", "_cells", "_pre_hooks", "_hooks", "_back_hooks", "_auto_prefix", "_prefix", "_scope",
-                            "_requires_grad", "_precision", "_recompute", "_jit", "_key", "_key_at", "_keys", "_edition", "_structure"))
+                            "_requires_grad", "_precision", "_recompute", "_jit", "_trace_key", "_trace_key_at", "_trace_keys", "_edition", "_structure",
+                            "_read_names"))
 
     # ---- Attributes
 
@@ -132,12 +138,16 @@ class Cell(CellMore):
             for other in (d, d["_params"]):
                 other.pop(name, None)
             d["_cells"][name] = value
+            self._show(name, value)
             self._adopt(name, value)
         elif isinstance(value, Tensor) and d["_params"].get(name) is not None:
             d["_params"][name].set_data(value)
             return
         elif value is None and (name in d["_params"] or name in d["_cells"]):
             (d["_params"] if name in d["_params"] else d["_cells"])[name] = None
+            self._show(name, None)
+        elif name in self._own_names:
+            raise AttributeError(f"{type(self).__name__}.{name} is kept by Cell itself: give the attribute another name")
         else:
             if isinstance(value, ParameterTuple):
                 for p in value:
@@ -162,11 +172,14 @@ class Cell(CellMore):
         _changed(self)
 
     def __delattr__(self, name):
-        for kind in (self.__dict__, self._params, self._cells):
-            if name in kind:
+        kinds = [kind for kind in (self.__dict__, self._params, self._cells) if name in kind]
+        if kinds:
+            if kinds[0] is self.__dict__:
+                _reads.writing(self, name)
+            for kind in kinds:
                 del kind[name]
-                _changed(self)
-                return
+            _changed(self)
+            return
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __dir__(self):
@@ -174,14 +187,20 @@ class Cell(CellMore):
 
     def __getstate__(self):
         state = dict(self.__dict__)
-        state.update(_jit=None, _key=None, _key_at=None, _keys=None)
+        state.update(_jit=None, _trace_key=None, _trace_key_at=None, _trace_keys=None, _read_names={})
         if "construct" in state:
             del state["construct"]
         return state
 
     def __setstate__(self, state):
         self.__dict__.update(state)
+        self.__dict__.setdefault("_read_names", {})
         _changed(self)
+
+    def _show(self, name, value):
+        """A Cell or Parameter is found where its class has an attribute of that name, too: self.cells = CellList(...)."""
+        if hasattr(type(self), name) and not hasattr(type(getattr(type(self), name)), "__set__"):
+            self.__dict__[name] = value
 
     def _adopt(self, name, cell):
         if cell._scope:
@@ -199,6 +218,7 @@ class Cell(CellMore):
         self.__dict__.pop(param_name, None)
         self._cells.pop(param_name, None)
         self._params[param_name] = param
+        self._show(param_name, param)
         if not param.name:
             param.name = self._prefix + param_name
         _changed(self)
@@ -303,8 +323,8 @@ class Cell(CellMore):
 
     def _tree_key(self):
         at = (_latest, _rutile.parameter_edition(), _transform.hooks_edition)
-        if self._key_at == at:
-            return self._key
+        if self._trace_key_at == at:
+            return self._trace_key
         cells, structure, editions = list(self._walk()), [_transform.hooks_edition], []
         for cell in cells:
             editions.append(cell._edition)
@@ -312,29 +332,37 @@ class Cell(CellMore):
             structure.extend((id(p), p.requires_grad) for p in cell._params.values() if p is not None)
         structure = tuple(structure)
         items = (structure, tuple(editions))
-        keys = self.__dict__["_keys"]
+        keys = self.__dict__["_trace_keys"]
         if keys is None:
-            keys = self.__dict__["_keys"] = {}
+            keys = self.__dict__["_trace_keys"] = {}
         if items not in keys:
             by_id = {id(c): c for c in cells}
             same = (k for k in reversed(keys.values()) if k.structure == structure and k.reads.hold(by_id))
-            key = next(same, None) or _Key(self, structure, self._key)
+            key = next(same, None) or _Key(self, structure, self._trace_key)
             if len(keys) >= 64:
                 keys.pop(next(iter(keys)))
             keys[items] = key
         keys[items].around = self._around()
-        self.__dict__.update(_key=keys[items], _key_at=at)
-        return self._key
+        self.__dict__.update(_trace_key=keys[items], _trace_key_at=at)
+        return self._trace_key
 
     def _around(self):
-        classes, containers = {}, []
+        """Classes and hooks, then names and values: what traces read, and what may change without a Cell's knowledge."""
+        classes, held = {}, []
         for cell in self._walk():
-            classes.update((c, None) for c in type(cell).__mro__ if issubclass(c, Cell) and not c.__module__.startswith("rutile."))
-            for name, value in cell.__dict__.items():
+            for hooks in (cell._pre_hooks, cell._hooks, cell._back_hooks):
+                classes.update((id(h[0]), h[0]) for h in hooks.values())
+            classes.update((id(c), c) for c in type(cell).__mro__ if issubclass(c, Cell) and not c.__module__.startswith("rutile."))
+            for name in cell.__dict__["_read_names"]:
                 # Plain values by the Cell's edition; what changes in place is looked at in each call.
-                if not name.startswith("_") and not isinstance(value, _FIXED):
-                    containers.append(value)
-        return (*classes, *containers)
+                value = cell.__dict__.get(name)
+                if not isinstance(value, (*_FIXED, Cell)):
+                    held += (name, value)
+        return (*classes.values(), *held)
+
+    def _held(self):
+        return tuple(x for cell in self._walk() for name, value in cell.__dict__.items()
+                     if name not in cell._own_names and not isinstance(value, (*_FIXED, Cell)) for x in (name, value))
 
     def _walk(self, seen=None):
         seen = set() if seen is None else seen
@@ -402,8 +430,8 @@ class Cell(CellMore):
 
     def apply(self, fn):
         """Calls fn on every Cell below and on this one; returns the Cell."""
-        for cell in self.cells():
-            cell.apply(fn)
+        for cell in Cell.cells(self):
+            type(cell).apply(cell, fn)
         fn(self)
         return self
 
@@ -511,28 +539,17 @@ class Cell(CellMore):
         return f"{type(self).__name__}(\n  {body}\n)"
 
 
-def _end_trace(names, keys, undo, may_change):
-    """The end of a trace. undo: it was refused. Where it changed attributes that it had read, may_change: numbers and texts are
-    compiled anew in the next call. What cannot be is undone; returned are a text that says why, and whether anything changed."""
-    global _latest
-    _reads.end(Cell, names)
-    changes = [] if undo else _reads.changes(names)
-    refused = next((c for c in changes if c[2] or not may_change), None)
-    if undo or refused:
-        _reads.restore(names)
-    if undo:
-        return None, False
-    if refused:
-        cell, name, _ = refused
-        return (f"{type(cell).__name__} reads its attribute {name} and sets it to another value in each call: compiled, it would be "
-                "that of the first call. Hold it in a Parameter with requires_grad=False (RUTILE-E0102)"), True
-    for cell, _, _ in changes:
-        _latest = cell.__dict__["_edition"] = next(_numbers)
-    for key in keys:
-        root = key.root()
-        if root is not None:
-            key.reads.add(names, {id(c): c for c in root._walk()})
-    return None, bool(changes)
+def _set_again(cell, name, value):
+    """Sets an attribute as construct did when it was traced."""
+    d = cell.__dict__
+    if _effects.same(d.get(name, _effects.GONE), value):
+        return
+    if value is _effects.GONE:
+        d.pop(name, None)
+    else:
+        d[name] = value
+    if name in d["_read_names"]:
+        _changed(cell, name)
 
 
-_rutile._set_cell_type(Cell, _Key, lambda: _reads.begin(Cell), _end_trace)
+_rutile._set_cell_type(Cell, _Key, lambda keys, holders: _traces.Trace(Cell, _set_again, _changed, keys, holders))

@@ -33,7 +33,7 @@ class _Ordered(Cell):
 
     def insert(self, index, cell):
         """Adds a Cell before a place."""
-        rest = self.cells()
+        rest = Cell.cells(self)
         rest.insert(index, cell)
         self._renumber(rest)
 
@@ -46,7 +46,7 @@ class _Ordered(Cell):
         return len(self._cells)
 
     def __iter__(self):
-        return iter(self.cells())
+        return iter(Cell.cells(self))
 
     def __bool__(self):
         return len(self._cells) > 0
@@ -63,7 +63,7 @@ class _Ordered(Cell):
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return type(self)(self.cells()[index])
+            return type(self)(Cell.cells(self)[index])
         return self._cells[str(self._at(index))]
 
     def __setitem__(self, index, cell):
@@ -72,7 +72,7 @@ class _Ordered(Cell):
         setattr(self, list(self._cells)[self._at(index)], cell)
 
     def __delitem__(self, index):
-        rest = self.cells()
+        rest = Cell.cells(self)
         if isinstance(index, slice):
             del rest[index]
         else:
@@ -94,7 +94,7 @@ class SequentialCell(_Ordered):
     def __getitem__(self, index):
         if isinstance(index, slice):
             return super().__getitem__(index)
-        return self.cells()[self._at(index)]
+        return Cell.cells(self)[self._at(index)]
 
     def construct(self, x):
         for cell in self._cells.values():

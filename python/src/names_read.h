@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The names in the code of Python functions: what they load, fill and set.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <unordered_map>
+
+namespace rutile::python {
+
+// A list, dict, set or deque, whose methods are known.
+bool is_container(PyObject* o);
+
+// What the functions seen so far do with names, with the lambdas and comprehensions in them. An
+// object that one of them reads is handed on to others: of each object all these attributes are
+// looked at.
+class NamesRead {
+ public:
+  struct Of {
+    pybind11::object code;
+    pybind11::tuple used, free;  // names that are loaded or filled; variables of the closure
+  };
+  void begin();  // before a search: references end here
+  // Those of a code object; `grown` is set where it has names that none had so far.
+  const Of& of(PyObject* code, bool* grown);
+  // Some code loads an attribute or a variable of that name.
+  bool has(PyObject* name) const { return PySet_Contains(loaded_.ptr(), name) == 1; }
+  // ... or fills what is there.
+  bool uses(PyObject* name) const { return has(name) || PySet_Contains(filled_.ptr(), name) == 1; }
+  // What is there is only set, or filled as a list or dict is, and never looked at.
+  bool only_written(PyObject* name, PyObject* value) const;
+  pybind11::list codes() const;
+  // How many names there are of each kind.
+  size_t size() const { return loaded_.size() + filled_.size() + stored_.size(); }
+
+ private:
+  std::unordered_map<PyObject*, Of> codes_;
+  pybind11::set loaded_, filled_, stored_;
+};
+
+}  // namespace rutile::python
