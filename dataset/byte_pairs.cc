@@ -112,8 +112,8 @@ BytePairs::BytePairs(std::string_view vocab, std::string_view merges) {
   for (const auto& [text, value] : all.items()) {
     if (!value.is_number_integer() || value.get<int64_t>() < 0 ||
         value.get<int64_t>() >= kMostTokens) {
-      throw_error(ErrorCode::kValue,
-                  cat("the number of the token '", text, "' is none below ", kMostTokens));
+      throw_error(ErrorCode::kValue, cat("the number of the token '", text.substr(0, 200),
+                                         "' is none below ", kMostTokens));
     }
     const auto n = value.get<int32_t>();
     if (n >= size()) bytes_.resize(static_cast<size_t>(n) + 1);

@@ -42,6 +42,16 @@ def record(data):
     return size + masked(size) + data + masked(data)
 
 
+def byte_pairs(merges):
+    """A vocabulary of all bytes in GPT-2's printable alphabet and of what is merged, and the merges."""
+    printable = [*range(33, 127), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in printable]
+    letters = [chr(b) if b in printable else chr(256 + others.index(b)) for b in range(256)]
+    tokens = letters + [m.replace(" ", "") for m in merges]
+    return json.dumps({t: i for i, t in enumerate(tokens)}, ensure_ascii=False).encode() + b"\0" + "\n".join(
+        ["#version: 0.2", *merges]).encode()
+
+
 def seeds():
     """Reader -> valid files."""
     entry = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
@@ -65,6 +75,7 @@ def seeds():
         "ckpt": [mindspore, mindspore[:-17]],
         "protobuf": [mindspore[:-17], b"\x08\x96\x01\x12\x03abc\x1a\x02\x08\x01\x25\0\0\x80\x3f\x29" + bytes(8)],
         "records": [record(b"abc") + record(b"") + record(b"x" * 300), record(b"brain.Event:2")[:-3]],
+        "byte_pairs": [byte_pairs([]), byte_pairs(["t h", "th e", "\u0120 the"]), b"{}\0"],
         "text": ["the quick brown fox, \u00e4\u4e2d\U0001f600".encode(), b"\xff\xfe\x80abc"],
     }
 
