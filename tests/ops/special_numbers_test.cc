@@ -198,6 +198,61 @@ TEST(Integers, SumsAreExact) {
   EXPECT_EQ(mean(full({100}, 200, DType::kU8)).item<float>(), 200);
 }
 
+// Alone, compiled and in a fused kernel, in vectors and behind them.
+template <class T>
+void check_casts() {
+  const DType t = dtype_of<T>;
+  constexpr T kMin = std::numeric_limits<T>::min(), kMax = std::numeric_limits<T>::max();
+  const T below = kMin == 0 ? 0 : -1;
+  const std::vector<std::pair<float, T>> cases = {
+      {kNan, 0},   {kInf, kMax},  {-kInf, kMin},  {1e30f, kMax}, {-1e30f, kMin},
+      {-1, below}, {-0.9f, 0},    {-1.9f, below}, {2.9f, 2},     {126.5f, 126},
+      {-0.0f, 0},  {3e19f, kMax}, {-3e19f, kMin}};
+  auto alone = graph::compile(
+      [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{cast(in[0], t)}; });
+  auto fused = graph::compile(
+      [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{cast(mul(in[0], 2.0), t)}; });
+  for (const int repeats : {1, 5, 300}) {
+    std::vector<float> v;
+    std::vector<T> want;
+    for (int i = 0; i < repeats; ++i) {
+      for (const auto& [from, to] : cases) v.push_back(from), want.push_back(to);
+    }
+    const Tensor x = vec(v);
+    EXPECT_EQ(cast(x, t).to_vector<T>(), want) << dtype_name(t);
+    EXPECT_EQ(cast(cast(x, DType::kF64), t).to_vector<T>(), want) << dtype_name(t);
+    EXPECT_EQ(alone({x})[0].template to_vector<T>(), want) << dtype_name(t);
+    EXPECT_EQ(fused({mul(x, 0.5)})[0].template to_vector<T>(), want) << dtype_name(t);
+  }
+}
+TEST(Integers, CastsOfFloatsStopAtTheEnds) {
+  check_casts<uint8_t>();
+  check_casts<uint16_t>();
+  check_casts<uint32_t>();
+  check_casts<uint64_t>();
+  check_casts<int8_t>();
+  check_casts<int16_t>();
+  check_casts<int32_t>();
+  check_casts<int64_t>();
+  // Of integers to narrower ones the low bits stay.
+  EXPECT_EQ(cast(full({40}, -1, DType::kI32), DType::kU8).to_vector<uint8_t>()[39], 255);
+  EXPECT_EQ(cast(full({40}, 300, DType::kI64), DType::kI8).to_vector<int8_t>()[39], 44);
+}
+
+TEST(Bools, AreNumbersInEveryLoop) {
+  std::vector<uint8_t> bits;
+  for (int i = 0; i < 1000; ++i) bits.push_back(static_cast<uint8_t>(i % 3 == 0));
+  const Tensor x = cast(Tensor::from<uint8_t>(bits, {1000}), DType::kBool);
+  for (const Tensor& y : {logical_not(x), bitwise_not(x)}) {
+    const std::vector<uint8_t> got = cast(y, DType::kU8).to_vector<uint8_t>();
+    for (size_t i = 0; i < bits.size(); ++i) ASSERT_EQ(got[i], 1 - bits[i]) << i;
+  }
+  for (const DType t : samples::kEveryType) {
+    const std::vector<double> got = samples::to_doubles(cast(x, t));
+    for (size_t i = 0; i < bits.size(); ++i) ASSERT_EQ(got[i], bits[i]) << i << dtype_name(t);
+  }
+}
+
 // `got` and `want` hold 16 results for each special number, which the text calls `what`.
 void expect_alike(const std::vector<float>& got, const std::vector<float>& want,
                   const std::vector<float>& specials, bool hides_nan, const std::string& what) {

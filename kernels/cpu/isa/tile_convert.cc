@@ -15,6 +15,15 @@ void convert_loop(const void* from, void* to, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = convert<To>(x[i]);
 }
 
+// The compiler makes no vectors of bools; it does of bytes. Masks from outside may hold any.
+template <class To>
+void truth_loop(const void* from, void* to, int64_t n) {
+  const uint8_t* x = static_cast<const uint8_t*>(from);
+  To* y = static_cast<To*>(to);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = convert<To>(static_cast<uint8_t>(x[i] != 0));
+}
+
 // The compiler does not find the conversion instructions of f16 by itself.
 template <>
 void convert_loop<Half, float>(const void* from, void* to, int64_t n) {
@@ -78,6 +87,8 @@ template <class From, class To>
 constexpr ConvertFn pick() {
   if constexpr (__is_same(From, To)) {
     return copy_loop<To>;
+  } else if constexpr (__is_same(From, bool)) {
+    return truth_loop<To>;
   } else {
     return convert_loop<From, To>;
   }

@@ -54,6 +54,14 @@ void add_f32(TileTable* t, Fn fn) {
   t->fn[static_cast<int>(fn)][static_cast<int>(TileType::kF32)][0] = f32_loop<kFn>;
 }
 
+// The compiler makes no vectors of !x of bools.
+void not_loop(const void* const* in, void* out, int64_t n, const double*) {
+  const uint8_t* a = static_cast<const uint8_t*>(in[0]);
+  uint8_t* y = static_cast<uint8_t*>(out);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = a[i] == 0;
+}
+
 void polygamma_loop(const void* const* in, void* out, int64_t n, const double* params) {
   if (params[0] == 0) return f32_loop<digamma_f32>(in, out, n, params);
   if (params[0] == 1) return f32_loop<trigamma_f32>(in, out, n, params);
@@ -88,6 +96,9 @@ void fill_unary(TileTable* t) {
   add_f32<i1_f32>(t, Fn::kI1);
   const int f32 = static_cast<int>(TileType::kF32);
   t->fn[static_cast<int>(Fn::kPolygamma)][f32][0] = polygamma_loop;
+  for (const Fn fn : {Fn::kLogicalNot, Fn::kBitwiseNot}) {
+    t->fn[static_cast<int>(fn)][static_cast<int>(TileType::kBool)][0] = not_loop;
+  }
   TileFn(*gelu)[8] = t->fn[static_cast<int>(Fn::kGelu)];
   gelu[static_cast<int>(TileType::kF32)][0] = gelu_loop<float>;
   gelu[static_cast<int>(TileType::kF64)][0] = gelu_loop<double>;
