@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "rutile/nn/init.h"
+#include "rutile/ops/call.h"
 
 namespace rutile::nn {
 
@@ -31,6 +32,12 @@ Tensor value_or_none(const ParameterPtr& p) { return p ? p->read() : Tensor(); }
 void need_positive(const char* type, const char* what, int64_t v) {
   if (v <= 0)
     throw_error(ErrorCode::kValue, cat("[", type, "] ", what, " must be positive, got ", v));
+}
+
+void refuse(const std::string& type, const std::string& what) {
+  const std::string path = cell_path(call_modes().cell);
+  throw_error(ErrorCode::kValue,
+              cat("[", type, "] ", what, path.empty() ? "" : " | in Cell ", path));
 }
 
 void check_conv(const char* type, int64_t in, int64_t out, const Dims& kernel, int64_t groups) {

@@ -8,6 +8,7 @@
 #include "rutile/ops/communicator.h"
 #include "rutile/ops/norm.h"
 #include "rutile/ops/sync_norm.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::nn {
 
@@ -62,6 +63,17 @@ InstanceNorm2d::InstanceNorm2d(int64_t channels, InstanceNormOptions o)
 }
 
 Tensor InstanceNorm2d::construct(const Tensor& x) {
+  const int one = spatial() + 1;  // the rank without a batch
+  if ((x.rank() != one && x.rank() != one + 1) || x.dim(x.rank() - one) != channels_) {
+    const char* pixels[] = {"l", "h,w", "d,h,w"};
+    const char* of = pixels[spatial() - 1];
+    refuse(type_name(), cat("expects [n,", channels_, ",", of, "] or [", channels_, ",", of,
+                            "], got ", x.meta()));
+  }
+  return x.rank() == one ? ops::squeeze(batch(ops::expand_dims(x, 0)), {0}) : batch(x);
+}
+
+Tensor InstanceNorm2d::batch(const Tensor& x) {
   const Tensor scale = value_or_none(weight), shift = value_or_none(bias);
   if (running_mean_ && !training()) {
     return ops::batch_norm_inference(x, running_mean_->read(), running_var_->read(), scale, shift,

@@ -72,8 +72,8 @@ struct InstanceNormOptions {
   bool affine = false;
   bool track_running_stats = false;
 };
-// x [n, channels, h, w]. Statistics of each image; in evaluation the running ones where they are
-// tracked.
+// x [n, channels, h, w], or one image [channels, h, w]. Statistics of each image; in evaluation the
+// running ones where they are tracked. Another rank or number of channels: Error{kValue}.
 class RUTILE_API InstanceNorm2d : public Cell {
  public:
   explicit InstanceNorm2d(int64_t channels, InstanceNormOptions options = {});
@@ -85,20 +85,29 @@ class RUTILE_API InstanceNorm2d : public Cell {
   Tensor construct(const Tensor& x) override;
 
  private:
+  virtual int spatial() const { return 2; }
+  Tensor batch(const Tensor& x);
+
   int64_t channels_;
   InstanceNormOptions options_;
   Ref<State> running_mean_, running_var_;  // null unless tracked
 };
-// x [n, channels, l], and [n, channels, d, h, w].
+// x [n, channels, l] or [channels, l], and [n, channels, d, h, w] or [channels, d, h, w].
 class RUTILE_API InstanceNorm1d : public InstanceNorm2d {
  public:
   using InstanceNorm2d::InstanceNorm2d;
   std::string type_name() const override { return "InstanceNorm1d"; }
+
+ private:
+  int spatial() const override { return 1; }
 };
 class RUTILE_API InstanceNorm3d : public InstanceNorm2d {
  public:
   using InstanceNorm2d::InstanceNorm2d;
   std::string type_name() const override { return "InstanceNorm3d"; }
+
+ private:
+  int spatial() const override { return 3; }
 };
 
 using LocalResponseNormOptions = ops::LocalResponseNormAttrs;

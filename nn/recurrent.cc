@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "rutile/nn/init.h"
+#include "rutile/nn/layer_util.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/matmul.h"
@@ -14,12 +15,6 @@
 namespace rutile::nn {
 
 namespace {
-
-[[noreturn]] void refuse(const std::string& type, const std::string& what) {
-  const std::string path = cell_path(call_modes().cell);
-  throw_error(ErrorCode::kValue,
-              cat("[", type, "] ", what, path.empty() ? "" : " | in Cell ", path));
-}
 
 // Uniform within 1 / sqrt(width), as PyTorch draws all of them.
 Tensor first_value(const Shape& shape, int64_t width) {
@@ -40,8 +35,6 @@ ops::RecurrentResult run_sequence(RecurrentKind kind, const Tensor& x, const Wei
   return ops::recurrent(gx, h0, c0, w.w_hh, apart ? w.b_hh : Tensor(), lengths, {kind, reverse},
                         w.w_hr);
 }
-
-Tensor value_or_none(const ParameterPtr& p) { return p ? p->read() : Tensor(); }
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "rutile/nn/init.h"
+#include "rutile/nn/layer_util.h"
 #include "rutile/ops/attention.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
@@ -18,12 +19,6 @@
 namespace rutile::nn {
 
 namespace {
-
-[[noreturn]] void refuse(const std::string& type, const std::string& what) {
-  const std::string path = cell_path(call_modes().cell);
-  throw_error(ErrorCode::kValue,
-              cat("[", type, "] ", what, path.empty() ? "" : " | in Cell ", path));
-}
 
 // Masks among the inputs of a call: attention, key padding, and causal by being there.
 void add_masks(const AttentionMasks& m, std::vector<Tensor>* inputs) {

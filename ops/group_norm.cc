@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "rutile/ops/cost.h"
 #include "rutile/ops/grad_util.h"
@@ -19,6 +20,13 @@ namespace {
 
 int64_t groups_of(const GroupNormAttrs& a, const Shape&) { return a.num_groups; }
 int64_t groups_of(const InstanceNormAttrs&, const Shape& x) { return std::max<int64_t>(1, x[1]); }
+
+// An instance norm of [n,c] would be of single numbers: an image without its batch.
+template <class A>
+Status check_rank(const TensorMeta& x) {
+  if (!std::is_same_v<A, InstanceNormAttrs> || x.rank() > 2) return Status();
+  return value_error(cat("x must have shape [n,c,l,...], got ", x.shape));
+}
 
 Status check_x(const TensorMeta& x) {
   if (x.rank() < 2) return value_error(cat("x must have shape [n,c,...], got ", x.shape));
@@ -51,6 +59,7 @@ TensorMeta like(const TensorMeta& x) {
 template <class A>
 Status infer_norm(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(0);
+  RUTILE_RETURN_IF_ERROR(check_rank<A>(x));
   RUTILE_RETURN_IF_ERROR(check_x(x));
   const int64_t groups = groups_of(c.as<A>(), x.shape);
   RUTILE_RETURN_IF_ERROR(check_groups(x, groups, c.as<A>().eps));

@@ -39,7 +39,7 @@ struct InstanceNormAttrs {
   double eps = 1e-5;
   RUTILE_REFLECT(eps)
 };
-// group_norm with a group per channel; mean and rstd are [n, c].
+// group_norm of x [n, c, l, ...] with a group per channel; mean and rstd are [n, c].
 extern RUTILE_API const OpDef kInstanceNorm;
 RUTILE_API Tensor instance_norm(Arg x, const Tensor& weight = {}, const Tensor& bias = {},
                                 InstanceNormAttrs attrs = {});

@@ -11,6 +11,8 @@
 #include "rutile/nn/pool_layers.h"
 #include "rutile/ops/pool.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
+#include "rutile/tests/support/expect_error.h"
 
 namespace rutile::nn {
 namespace {
@@ -90,6 +92,37 @@ TEST(SpatialLayers, InstanceNormTracksWhatPyTorchTracks) {
                         -1.6838064258621295, -0.5499144322977725, 1.1387138269044947});
   EXPECT_EQ(norm->repr(), "InstanceNorm1d(2, affine=true, track_running_stats=true)");
   EXPECT_TRUE(make<InstanceNorm3d>(4)->parameters().empty());
+}
+
+template <class Norm>
+void expect_one_image_as_a_batch(const Shape& image, const Shape& other, const char* message) {
+  auto norm = make<Norm>(4, InstanceNormOptions{.affine = true, .track_running_stats = true});
+  set_ramps(*norm);
+  const Tensor x = ramp(image);
+  for (const bool training : {true, false}) {
+    norm->train(training);
+    const Tensor one = norm(x);
+    EXPECT_EQ(one.shape(), image);
+    expect_near(one, norm(ops::expand_dims(x, 0)).template to_vector<double>());
+  }
+  EXPECT_RUTILE_ERROR(norm(ramp(other)), kValue, message);
+  EXPECT_RUTILE_ERROR(norm(ramp({4})), kValue, "expects [n,4,");
+}
+
+TEST(SpatialLayers, InstanceNormsTakeOneImage) {
+  expect_one_image_as_a_batch<InstanceNorm1d>({4, 5}, {5, 4},
+                                              "[InstanceNorm1d] expects [n,4,l] or [4,l], got");
+  expect_one_image_as_a_batch<InstanceNorm2d>({4, 5, 3}, {5, 4, 3},
+                                              "expects [n,4,h,w] or [4,h,w], got f64[5,4,3]");
+  expect_one_image_as_a_batch<InstanceNorm3d>({4, 2, 5, 3}, {2, 4, 5, 3},
+                                              "expects [n,4,d,h,w] or [4,d,h,w]");
+  expect_near(make<InstanceNorm1d>(2)(ramp({2, 3})),
+              {-1.1624650770221965, 1.2787115847244162, -0.11624650770221967, 1.2247356859083902,
+               0.0, -1.2247356859083902});
+  expect_near(make<InstanceNorm2d>(2)(ramp({2, 3, 2})),
+              {-1.3930421357319775, 0.6965210678659888, -0.49751504847570627, 1.59204815512226,
+               0.398012038780565, -0.79602407756113, 1.3619598544864238, 0.15132887272071374,
+               -1.059302109044996, 1.059302109044996, -0.15132887272071374, -1.3619598544864238});
 }
 
 TEST(SpatialLayers, GroupNorm) {

@@ -89,7 +89,7 @@ RUTILE_SAMPLES(instance_norm) {
     add(s, {in(x), in({x[1]}), in({x[1]})}, InstanceNormAttrs{}, kFloats);
   }
   add(s, {in({2, 6, 3, 4}).channels_last()}, InstanceNormAttrs{0.1}, kFloats);
-  s.error({in({5})}, InstanceNormAttrs{}, ErrorCode::kValue, "[n,c,...]");
+  s.error({in({5, 6})}, InstanceNormAttrs{}, ErrorCode::kValue, "[n,c,l,...], got [5,6]");
   s.error({in({5, 6, 2}), in({5})}, InstanceNormAttrs{}, ErrorCode::kValue, "weight expects");
   s.error({in({5, 6, 2})}, InstanceNormAttrs{std::nan("")}, ErrorCode::kValue, "eps");
 }
