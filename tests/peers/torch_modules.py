@@ -25,12 +25,20 @@ from torch_samples import close, flat, numpy_of, plain
 
 # Ours under other names, or with other arguments: PyTorch's constructor arguments -> a Cell.
 LAYERS = {
-    "RNN": lambda *a, bias=True, dropout=0.0, **k: nn.RNN(*a, has_bias=bias, dropout=dropout, **k),
-    "GRU": lambda *a, bias=True, dropout=0.0, **k: nn.GRU(*a, has_bias=bias, dropout=dropout, **k),
-    "LSTM": lambda *a, bias=True, dropout=0.0, proj_size=0, **k: nn.LSTM(*a, has_bias=bias, dropout=dropout, proj_size=proj_size, **k),
+    "RNN": lambda *a, bias=True, dropout=0.0, **k: nn.RNN(*a, has_bias=bias, dropout=dropout, dtype="float64", **k),
+    "GRU": lambda *a, bias=True, dropout=0.0, **k: nn.GRU(*a, has_bias=bias, dropout=dropout, dtype="float64", **k),
+    "LSTM": lambda *a, bias=True, dropout=0.0, proj_size=0, **k: nn.LSTM(*a, has_bias=bias, dropout=dropout, proj_size=proj_size,
+                                                                         dtype="float64", **k),
     "RNNCell": lambda *a, bias=True, **k: nn.RNNCell(*a, has_bias=bias, **k),
     "GRUCell": lambda *a, bias=True, **k: nn.GRUCell(*a, has_bias=bias, **k),
     "LSTMCell": lambda *a, bias=True, **k: nn.LSTMCell(*a, has_bias=bias, **k),
+    "Bilinear": lambda a, b, out, bias=True: nn.BiDense(a, b, out, has_bias=bias),
+    "ConvTranspose1d": lambda *a, **k: transposed(nn.Conv1dTranspose, *a, **k),
+    "ConvTranspose3d": lambda *a, **k: transposed(nn.Conv3dTranspose, *a, **k),
+    "LPPool3d": lambda p, kernel_size, stride=None, ceil_mode=False: Function(lambda x: ops.table.lp_pool3d(
+        x, norm_type=float(p), kernel=each(kernel_size, 3), stride=each(stride or 0, 3), ceil_mode=ceil_mode)),
+    **{f"CircularPad{n}d": lambda padding, n=n: Function(lambda x: ops.pad(x, each(padding, 2 * n), "circular")) for n in (1, 2, 3)},
+    **{f"InstanceNorm{n}d": lambda *a, n=n, **k: instance_norm(getattr(nn, f"InstanceNorm{n}d"), *a, **k) for n in (1, 2, 3)},
     "Softplus": lambda beta=1, threshold=20: mint.nn.Softplus(beta, threshold),
     "Hardshrink": lambda lambd=0.5: mint.nn.Hardshrink(lambd),
     "Softshrink": lambda lambd=0.5: mint.nn.Softshrink(lambd),
@@ -61,6 +69,24 @@ class Function(nn.Cell):
 
     def construct(self, *args):
         return self.f(*args)
+
+
+def each(v, n):
+    return (v,) * n if isinstance(v, int) else tuple(v)
+
+
+def instance_norm(layer, features, eps=1e-5, momentum=0.1, affine=False, track_running_stats=False):
+    if track_running_stats:
+        raise Unmapped("running statistics: MindSpore's layer uses those of the image always")
+    return layer(features, eps, momentum, affine)
+
+
+def transposed(layer, i, o, kernel, stride=1, padding=0, output_padding=0, groups=1, bias=True, dilation=1):
+    more = {"output_padding": output_padding} if layer is nn.Conv3dTranspose else {}
+    if output_padding and not more:
+        raise Unmapped("output_padding")
+    padding = tuple(p for p in padding for _ in range(2)) if isinstance(padding, tuple) else padding
+    return layer(i, o, kernel, stride, "pad", padding, dilation, groups, has_bias=bias, **more)
 
 
 class RmsNorm(nn.Cell):
@@ -104,7 +130,7 @@ def copy_parameters(cell, module):
     """In the order of definition; None if the shapes do not go in pairs."""
     for _, sub in list(cell.cells_and_names()):
         for p in list(sub.get_parameters(expand=False)):
-            if "float" in str(p.dtype).lower():
+            if "float" in str(p.dtype).lower() and "64" not in str(p.dtype):
                 setattr(sub, p.name.split(".")[-1], Parameter(p.astype("float64"), name=p.name, requires_grad=p.requires_grad))
     own, theirs = list(cell.trainable_params()), list(module.named_parameters())
     by_name = {p.name.split(".")[-1]: p for p in own}

@@ -261,7 +261,7 @@ def ctc(log_probs, targets, input_lengths, target_lengths, blank, zero_infinity)
 class CTCLoss(LossBase):
     """Connectionist temporal classification of log_probs [t, n, c] and targets [n, s] (Graves et al., 2006).
 
-    "mean" divides by the target's length first. Without a batch [t, c] and [s].
+    Targets may be one after the other, too: [sum(target_lengths)]. "mean" divides by the target's length first. Without a batch [t, c] and [s].
 
     >>> import rutile
     >>> from rutile import nn, ops
@@ -282,9 +282,9 @@ class CTCLoss(LossBase):
         batched = log_probs.ndim == 3
         if log_probs.ndim == 2:
             log_probs, targets = log_probs.expand_dims(1), targets.reshape(1, -1)
-        if log_probs.ndim != 3 or targets.ndim != 2 or targets.shape[0] != log_probs.shape[1]:
-            raise _errors.ValueError(f"[CTCLoss] expects log_probs [t, n, c] and targets [n, s], got {log_probs.shape} and "
-                                     f"{targets.shape}")
+        if log_probs.ndim != 3 or targets.ndim not in (1, 2) or targets.ndim == 2 and targets.shape[0] != log_probs.shape[1]:
+            raise _errors.ValueError(f"[CTCLoss] expects log_probs [t, n, c] and targets [n, s], or [sum(target_lengths)] one "
+                                     f"after the other, got {log_probs.shape} and {targets.shape}")
         if not 0 <= self.blank < log_probs.shape[2]:
             raise _errors.ValueError(f"[CTCLoss] blank {self.blank} is not one of {log_probs.shape[2]} classes")
         loss = ctc(log_probs, targets, input_lengths, target_lengths, self.blank, self.zero_infinity)

@@ -91,10 +91,24 @@ class _Recurrent(Cell):
                 raise _errors.ValueError(f"[{name}] hx must have the shape {shape}, got {state.shape}")
         return states[0], states[1] if lstm else None
 
+    def _single(self, x, hx):
+        """A batch of one, whose states [layers * ways, hidden_size] and results are without the batch, too."""
+        def each(states, f):
+            if isinstance(states, (tuple, list)):
+                return tuple(each(v, f) for v in states)
+            return f(states) if isinstance(states, Tensor) else states
+
+        hx = each(hx, lambda v: v.expand_dims(1) if v.ndim == 2 else v)
+        at = 0 if self.batch_first else 1
+        y, states = self.construct(x.expand_dims(at), hx)
+        return y.squeeze(at), each(states, lambda v: v.squeeze(1))
+
     def construct(self, x, hx=None, seq_length=None):
         name = type(self).__name__
         if not _floating(x):
             raise _errors.TypeError(f"[{name}] x must be a Tensor of floats, got {getattr(x, 'dtype', type(x).__name__)}")
+        if x.ndim == 2 and seq_length is None:  # one sequence [t, input_size]
+            return self._single(x, hx)
         if x.ndim != 3 or x.shape[2] != self.input_size:
             raise _errors.ValueError(f"[{name}] expects 3 dimensions, the last {self.input_size}, got {x.shape}")
         x = x.swapaxes(0, 1) if self.batch_first else x
@@ -137,6 +151,7 @@ class RNN(_Recurrent):
 
     RNN(input_size, hidden_size, num_layers=1, has_bias=True, batch_first=False, dropout=0.0, bidirectional=False,
     nonlinearity="tanh"). Calls take (x, hx=None, seq_length=None); behind seq_length [n] y is zero and h stands still.
+    Of one sequence [t, input_size] all is without the batch, of the other two as well.
 
     >>> from rutile import nn, ops
     >>> y, h = nn.RNN(3, 4, batch_first=True)(ops.ones((2, 5, 3)))
@@ -201,6 +216,9 @@ class _RecurrentCell(Cell):
             if not _floating(v):
                 raise _errors.TypeError(f"[{name}] x and hx must be Tensors of floats, got "
                                         f"{getattr(v, 'dtype', type(v).__name__)}")
+        if x.ndim == 1 and h.ndim == 1:
+            h, c = self._step(x.expand_dims(0), h.expand_dims(0), None if c is None else c.expand_dims(0))
+            return h.squeeze(0), None if c is None else c.squeeze(0)
         if x.ndim != 2 or h.shape != (x.shape[0], self.hidden_size) or x.shape[1] != self.input_size:
             raise _errors.ValueError(f"[{name}] expects [n, {self.input_size}] and [n, {self.hidden_size}], got {x.shape} "
                                      f"and {h.shape}")
