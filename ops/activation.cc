@@ -25,7 +25,12 @@ GradResult grad_sigmoid(GradCtx& c) {
   if (is_complex(y.dtype())) return {c.grad() * y * (1 - y)};
   return {sigmoid_grad(c.grad(), y)};
 }
-GradResult grad_silu(GradCtx& c) { return {silu_grad(c.grad(), c.in(0))}; }
+GradResult grad_silu(GradCtx& c) {
+  const Tensor& x = c.in(0);
+  if (!is_complex(x.dtype())) return {silu_grad(c.grad(), x)};
+  const Tensor s = sigmoid(x);
+  return {c.grad() * s * (x * (1 - s) + 1)};
+}
 GradResult grad_softplus(GradCtx& c) { return {c.grad() * sigmoid(c.in(0))}; }
 GradResult grad_hsigmoid(GradCtx& c) { return {hsigmoid_grad(c.grad(), c.in(0))}; }
 GradResult grad_hswish(GradCtx& c) { return {hswish_grad(c.grad(), c.in(0))}; }
@@ -44,6 +49,12 @@ const A& as(const void* attrs) {
 
 // Compositions of several steps run in f32 at least, as the kernels do.
 TensorList narrow(const Tensor& result, const Tensor& like) { return {cast(result, like.dtype())}; }
+
+// Of complex numbers; of others there are kernels.
+TensorList compose_silu(const void*, In in) {
+  const Tensor x = wide(in[0]);
+  return narrow(x * sigmoid(x), in[0]);
+}
 
 TensorList compose_relu_grad(const void*, In in) { return {where(less_equal(in[1], 0), 0, in[0])}; }
 TensorList compose_relu6_grad(const void*, In in) {
@@ -134,7 +145,9 @@ RUTILE_UNARY(kRelu6, relu6, .infer = infer_number, .grad = grad_relu6, .saves = 
              .zero_preserving = true, .doc = "min(max(x, 0), 6).")
 RUTILE_UNARY(kSigmoid, sigmoid, .infer = or_complex<infer_float>, .grad = holomorphic<grad_sigmoid>,
              .saves = {"y"}, .doc = "1 / (1 + exp(-x)).")
-RUTILE_ACTIVATION(kSilu, silu, "x", true, "x * sigmoid(x), also known as swish.")
+RUTILE_UNARY(kSilu, silu, .infer = or_complex<infer_floats>, .grad = holomorphic<grad_silu>,
+             .saves = {"x"}, .compose = compose_silu, .zero_preserving = true,
+             .doc = "x * sigmoid(x), also known as swish.")
 RUTILE_ACTIVATION(kSoftplus, softplus, "x", false, "log(1 + exp(x)).")
 RUTILE_ACTIVATION(kHsigmoid, hsigmoid, "x", false, "min(max(x + 3, 0), 6) / 6.")
 RUTILE_ACTIVATION(kHswish, hswish, "x", true, "x * min(max(x + 3, 0), 6) / 6.")

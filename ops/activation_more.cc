@@ -4,6 +4,7 @@
 
 #include "rutile/core/complex.h"
 #include "rutile/ops/activation.h"
+#include "rutile/ops/complex.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/cost.h"
 #include "rutile/ops/elementwise.h"
@@ -135,6 +136,11 @@ GradResult grad_mish(GradCtx& c) {
   });
 }
 GradResult grad_softsign(GradCtx& c) {
+  const Tensor& x = c.in(0);
+  if (is_complex(x.dtype())) {  // no derivative by x alone: 1 / (1 + |x|) moves along x
+    const Tensor size = abs(x), r = reciprocal(size + 1);
+    return {c.grad() * r - over_root(real(conj(c.grad()) * x) * square(r), size) * x};
+  }
   return times_slope(c, [](const Tensor& x) { return reciprocal(square(abs(x) + 1)); });
 }
 GradResult grad_logsigmoid(GradCtx& c) {
@@ -154,12 +160,17 @@ GradResult grad_hardtanh(GradCtx& c) {
   return {where(outside, 0.0, c.grad())};
 }
 
+// Of complex numbers; of others there are kernels.
+TensorList compose_softsign(const void*, In in) {
+  const Tensor x = wide(in[0]);
+  return {cast(x / (abs(x) + 1), in[0].dtype())};
+}
 TensorList compose_hardtanh(const void* attrs, In in) {
   const auto& a = as<HardtanhAttrs>(attrs);
   return {clip(in[0], {a.min_val, a.max_val})};
 }
 TensorList compose_tanhshrink(const void*, In in) {
-  const DType t = is_differentiable(in[0].dtype()) ? in[0].dtype() : DType::kF32;
+  const DType t = float_dtype(in[0].dtype());
   const Tensor x = wide(cast(in[0], t));
   return {cast(x - tanh(x), t)};
 }
@@ -207,7 +218,9 @@ TensorList compose_gumbel_softmax(const void* attrs, In in) {
                .zero_preserving = zero, .doc = text)
 RUTILE_ACTIVATION(kSelu, selu, true, "scale * (x > 0 ? x : alpha * (exp(x) - 1)).")
 RUTILE_ACTIVATION(kMish, mish, true, "x * tanh(softplus(x)).")
-RUTILE_ACTIVATION(kSoftsign, softsign, true, "x / (1 + |x|).")
+RUTILE_UNARY(kSoftsign, softsign, .infer = or_complex<infer_floats>, .grad = grad_softsign,
+             .saves = {"x"}, .compose = compose_softsign, .zero_preserving = true,
+             .doc = "x / (1 + |x|).")
 RUTILE_ACTIVATION(kLogSigmoid, logsigmoid, false, "log(sigmoid(x)).")
 
 #define RUTILE_ACTIVATION_OF(constant, function, Attrs, infer_fn, grad_fn, zero, text) \

@@ -34,7 +34,7 @@ Status infer_gradient(const CallMeta& c, TensorMeta* out) {
     return value_error(
         cat("axis ", axis, " expects ", a.edge_order + 1, " elements, got ", x.dim(axis)));
   }
-  const DType t = is_differentiable(x.dtype) ? x.dtype : DType::kF32;
+  const DType t = float_dtype(x.dtype);
   if (c.has(1)) {
     if (!(c.in(1).shape == Shape{x.dim(axis)})) {
       return value_error(cat("coordinates expects shape [", x.dim(axis), "], got ", c.in(1).shape));
@@ -57,7 +57,7 @@ Tensor parabola(const Tensor& y0, const Tensor& y1, const Tensor& y2, const Tens
 }
 TensorList compose_gradient(const void* attrs, In in) {
   const auto& a = *static_cast<const GradientAttrs*>(attrs);
-  const DType t = is_differentiable(in[0].dtype()) ? in[0].dtype() : DType::kF32;
+  const DType t = float_dtype(in[0].dtype());
   const Tensor x = cast(in[0], wide(t)), points = operand(in, 1);
   const int axis = at_axis(a.axis, x.rank());
   const int64_t n = x.dim(axis);
@@ -99,7 +99,7 @@ Status infer_cumulative(const CallMeta& c, TensorMeta* out) {
 }
 TensorList compose_cumulative(const void* attrs, In in) {
   const auto& a = *static_cast<const TrapezoidAttrs*>(attrs);
-  const DType t = is_differentiable(in[0].dtype()) ? in[0].dtype() : DType::kF32;
+  const DType t = float_dtype(in[0].dtype());
   return {cast(cumsum(trapezoid_areas(in[0], operand(in, 1), a), {.axis = a.axis}), t)};
 }
 

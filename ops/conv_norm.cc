@@ -3,6 +3,7 @@
 
 #include "rutile/ops/conv_rules.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/grad_util.h"
 #include "rutile/ops/index.h"
 
 namespace rutile::ops {
@@ -13,8 +14,7 @@ namespace {
 
 constexpr const char kFormed[] = "the compiler forms it in training steps, behind differentiation";
 
-Tensor per_channel(const Tensor& t) { return reshape(t, {1, t.dim(0), 1, 1}); }
-Tensor channel_sum(const Tensor& t) { return sum(t, {.axes = {0, 2, 3}}); }
+constexpr int kRank = 4;  // of images
 
 Status check_channels(const CallMeta& c, int i, int64_t channels, DType t) {
   const TensorMeta& m = c.in(i);
@@ -31,9 +31,9 @@ Status check_images(const CallMeta& c, int i) {
 // relu(x * scale + shift), rounded as what a convolution reads.
 Tensor normalised(const Tensor& x, const Tensor& scale, const Tensor& shift) {
   if (!scale.defined()) return x;
-  return cast(relu(wide(x) * per_channel(wide(scale)) + per_channel(wide(shift))), x.dtype());
+  const Tensor z = wide(x) * per_channel(wide(scale), kRank) + per_channel(wide(shift), kRank);
+  return cast(relu(z), x.dtype());
 }
-Tensor operand(std::span<const Tensor> in, size_t i) { return i < in.size() ? in[i] : Tensor(); }
 
 // ---- conv2d_stats -------------------------------------------------------------------------------
 
@@ -101,8 +101,8 @@ TensorList compose_norm_input_grad(const void* attrs, std::span<const Tensor> in
   const Tensor& x = in[2];
   const auto& a = *static_cast<const Conv2dAttrs*>(attrs);
   const Tensor dz = conv2d_input_grad(in[0], in[1], input_grad_attrs(a, x.shape()));
-  const Tensor normal = (wide(x) - per_channel(in[3])) * per_channel(in[4]);
-  const Tensor z = normal * per_channel(in[5]) + per_channel(in[6]);
+  const Tensor normal = (wide(x) - per_channel(in[3], kRank)) * per_channel(in[4], kRank);
+  const Tensor z = normal * per_channel(in[5], kRank) + per_channel(in[6], kRank);
   const Tensor d = where(greater(z, 0.0), dz, zeros_like(dz)), w = wide(d);
   return {d, channel_sum(w * normal), channel_sum(w)};
 }

@@ -56,6 +56,16 @@ TensorList compose_l1(const void* attrs, In in) {
   return {reduce_loss(abs(wide(in[0]) - wide(in[1])), a.reduction)};
 }
 
+// Of complex numbers too: the distance is a real number.
+Status infer_l1(const CallMeta& c, TensorMeta* out) {
+  const TensorMeta& x = c.in(0);
+  if (!is_complex(x.dtype)) return infer_elements<LossAttrs>(c, out);
+  RUTILE_RETURN_IF_ERROR(check_same_dtype(c));
+  RUTILE_RETURN_IF_ERROR(check_shape("target", c.in(1), x.shape));
+  *out = loss_meta(x.shape, real_dtype(x.dtype), x.device, c.as<LossAttrs>().reduction);
+  return Status();
+}
+
 Status infer_smooth_l1(const CallMeta& c, TensorMeta* out) {
   const double beta = c.as<SmoothL1LossAttrs>().beta;
   if (!(beta >= 0)) return value_error(cat("beta expects a number of at least 0, got ", beta));
@@ -296,10 +306,10 @@ constinit const OpDef kL1Loss = define(element_loss({
     .name = "l1_loss",
     .inputs = {"x", "target"},
     .attrs = attrs_of<LossAttrs>(),
-    .infer = infer_elements<LossAttrs>,
+    .infer = infer_l1,
     .flops = flops_per_input<3>,
     .compose = compose_l1,
-    .doc = "Absolute difference.",
+    .doc = "Absolute difference, of complex numbers the distance.",
 }));
 
 constinit const OpDef kSmoothL1Loss = define(element_loss({

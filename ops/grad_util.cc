@@ -7,6 +7,7 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/tensor_ops.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::ops {
 
@@ -36,6 +37,19 @@ GradResult conjugated(GradCtx& c, GradFn rule) {
 }
 
 Tensor wide(const Tensor& x) { return cast(x, wide(x.dtype())); }
+
+Tensor channel_sum(const Tensor& x) {
+  SumAttrs a;
+  a.axes.push_back(0);
+  for (int i = 2; i < x.rank(); ++i) a.axes.push_back(i);
+  return sum(x, a);
+}
+
+Tensor per_channel(const Tensor& v, int rank) {
+  Shape s = Shape::filled(rank, 1);
+  s[1] = v.dim(0);
+  return reshape(v, s);
+}
 
 Tensor flat_power(const Tensor& x, double p) {
   const Tensor zero = equal(x, 0.0);

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "rutile/core/complex.h"
 #include "rutile/core/tensor.h"
 #include "rutile/ops/op_def.h"
 
@@ -26,10 +27,18 @@ GradResult holomorphic(GradCtx& c) {
 constexpr DType wide(DType t) { return is_low_precision(t) ? DType::kF32 : t; }
 RUTILE_API Tensor wide(const Tensor& x);
 
+// What functions of real or complex numbers give: integers and bools count as f32.
+constexpr DType float_dtype(DType t) { return is_differentiable(t) ? t : DType::kF32; }
+
 // An input that may be left off.
 inline Tensor operand(std::span<const Tensor> in, size_t i) {
   return i < in.size() ? in[i] : Tensor();
 }
+
+// What norms of images are written in, x [n, c, ...]: the sum over all dimensions but the second,
+// and v [c] as [1, c, 1, ...].
+Tensor channel_sum(const Tensor& x);
+Tensor per_channel(const Tensor& v, int rank);
 
 // x to the power p, p != 0, with the slope of x = 0 taken for 0, where it may be infinite: a
 // gradient of 0 times infinity would be NaN.

@@ -90,25 +90,10 @@ Status infer_backward(const CallMeta& call, TensorMeta* out) {
 
 // ---- Definitions in other ops ----
 
-// Sum over all dimensions but the second.
-Tensor channel_sum(const Tensor& x) {
-  SumAttrs a;
-  a.axes.push_back(0);
-  for (int i = 2; i < x.rank(); ++i) a.axes.push_back(i);
-  return sum(x, a);
-}
-
 // Elements per channel.
 Scalar channel_count(const Tensor& x) {
   const int64_t c = std::max<int64_t>(1, x.dim(1));
   return static_cast<double>(std::max<int64_t>(1, x.numel() / c));
-}
-
-// [c] as [1, c, 1, ...].
-Tensor per_channel(const Tensor& v, int rank) {
-  Shape s = Shape::filled(rank, 1);
-  s[1] = v.dim(0);
-  return reshape(v, s);
 }
 
 struct Normalized {

@@ -7,6 +7,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/einsum.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/elementwise_infer.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/reduce.h"
@@ -133,7 +134,7 @@ Shape raised(const Shape& s, int rank) {
   return r;
 }
 Status infer_kron(const CallMeta& c, TensorMeta* out) {
-  RUTILE_RETURN_IF_ERROR(check_numbers(c));
+  RUTILE_RETURN_IF_ERROR(check_same_dtype(c));  // bool is multiplied, too
   const int rank = std::max(c.in(0).rank(), c.in(1).rank());
   if (2 * rank > kMaxRank) return value_error(cat("expects at most rank 4, got ", rank));
   const Shape a = raised(c.in(0).shape, rank), b = raised(c.in(1).shape, rank);
@@ -169,11 +170,11 @@ Tensor kron_of_short_rows(const Tensor& x, const Tensor& y, const Shape& a, cons
   return reshape(rows_x * rows_y, shape);
 }
 TensorList compose_kron(const void*, In in) {
-  constexpr int64_t kShortRow = 64, kManyRows = 4;
+  constexpr int64_t kShortRow = 64, kManyRows = 4, kFewProducts = 4096;
   const int rank = std::max(in[0].rank(), in[1].rank());
   const Shape a = raised(in[0].shape(), rank), b = raised(in[1].shape(), rank);
   if (rank >= 2 && b[rank - 1] < kShortRow && a[rank - 1] > 1 && a[rank - 2] >= kManyRows &&
-      b[rank - 2] >= kManyRows) {
+      b[rank - 2] >= kManyRows && in[0].numel() * b[rank - 2] > kFewProducts) {
     return {kron_of_short_rows(in[0], in[1], a, b)};
   }
   Shape wide_a, wide_b, shape;

@@ -250,7 +250,7 @@ Status infer_logsumexp(const CallMeta& c, TensorMeta* out) {
   const auto& a = c.as<ReduceAttrs>();
   const DType t = c.in(0).dtype;
   uint32_t mask = 0;
-  return reduce_to(c, a.axes, a.keepdims, is_differentiable(t) ? t : DType::kF32, out, &mask);
+  return reduce_to(c, a.axes, a.keepdims, float_dtype(t), out, &mask);
 }
 GradResult grad_logsumexp(GradCtx& c) {
   const auto& a = c.attrs<ReduceAttrs>();
@@ -302,7 +302,7 @@ TensorList compose_norm(const void* attrs, In in) {
 
 TensorList compose_logsumexp(const void* attrs, In in) {
   const auto& a = *static_cast<const ReduceAttrs*>(attrs);
-  const DType t = is_differentiable(in[0].dtype()) ? in[0].dtype() : DType::kF32;
+  const DType t = float_dtype(in[0].dtype());
   const Tensor x = wide(cast(in[0], t));
   if (count(x.meta(), a.axes) == 0) {
     return {cast(log(sum(x, {.axes = a.axes, .keepdims = a.keepdims})), t)};

@@ -82,7 +82,7 @@ Status infer_trapezoid(const CallMeta& c, TensorMeta* out) {
   for (int i = 0; i < y.rank(); ++i) {
     if (i != axis) shape.push_back(y.shape[i]);
   }
-  *out = TensorMeta(shape, is_differentiable(y.dtype) ? y.dtype : DType::kF32, y.device);
+  *out = TensorMeta(shape, float_dtype(y.dtype), y.device);
   return Status();
 }
 
@@ -139,9 +139,7 @@ TensorList compose_diff(const void* attrs, In in) {
 }
 
 // Integers as f32, f16 and bf16 too.
-Tensor of_floats(const Tensor& x) {
-  return wide(is_differentiable(x.dtype()) ? x : cast(x, DType::kF32));
-}
+Tensor of_floats(const Tensor& x) { return wide(cast(x, float_dtype(x.dtype()))); }
 
 }  // namespace
 
@@ -169,7 +167,7 @@ TensorList compose_trapezoid(const void* attrs, In in) {
   const auto& a = *static_cast<const TrapezoidAttrs*>(attrs);
   const int axis = static_cast<int>(a.axis < 0 ? a.axis + in[0].rank() : a.axis);
   const int64_t n = in[0].dim(axis);
-  const DType t = is_differentiable(in[0].dtype()) ? in[0].dtype() : DType::kF32;
+  const DType t = float_dtype(in[0].dtype());
   if (!operand(in, 1).defined() && n >= 2) {  // every point but the ends counts twice
     const Tensor y = of_floats(in[0]);
     const Tensor ends = slice_axis(y, axis, 0, 1) + slice_axis(y, axis, n - 1, n);

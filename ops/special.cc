@@ -89,6 +89,14 @@ GradResult grad_logaddexp(GradCtx& c) {
   const Tensor d = c.in(0) - c.in(1);
   return both(c, [&](int i) { return c.grad() * sigmoid(i == 0 ? d : -d); });
 }
+// Of complex numbers: by what has the larger real part; of others there are kernels.
+TensorList compose_logaddexp(const void*, In in) {
+  const DType t = float_dtype(in[0].dtype());
+  const Tensor x = wide(cast(in[0], t)), y = wide(cast(in[1], t));
+  const Tensor first = greater_equal(real(x), real(y));
+  const Tensor d = where(equal(x, y), 0.0, where(first, y - x, x - y));
+  return {cast(where(first, x, y) + log1p(exp(d)), t)};
+}
 GradResult grad_logaddexp2(GradCtx& c) {
   const Tensor d = (c.in(0) - c.in(1)) * std::numbers::ln2;
   return both(c, [&](int i) { return c.grad() * sigmoid(i == 0 ? d : -d); });
@@ -139,6 +147,12 @@ GradResult grad_sinc(GradCtx& c) {
   const Tensor t = x * pi;
   const Tensor slope = (cos(t) - sin(t) / (safe * pi)) / safe;
   return {cast(wide(c.grad()) * where(zero, x * (-pi * pi / 3), slope), c.in_meta(0).dtype)};
+}
+// Of complex numbers; of others there are kernels.
+TensorList compose_sinc(const void*, In in) {
+  const DType t = float_dtype(in[0].dtype());
+  const Tensor x = wide(cast(in[0], t)), zero = equal(x, 0), turns = where(zero, 1.0, x) * pi;
+  return {cast(where(zero, 1.0, sin(turns) / turns), t)};
 }
 GradResult grad_deg2rad(GradCtx& c) { return {c.grad() * (pi / 180)}; }
 GradResult grad_rad2deg(GradCtx& c) { return {c.grad() * (180 / pi)}; }
@@ -253,8 +267,9 @@ RUTILE_BINARY(kNextafter, nextafter, .infer = infer_nextafter, .no_grad = kSteps
               .doc = "The floating number next to x in the direction of y.")
 RUTILE_BINARY(kHeaviside, heaviside, .infer = infer_number, .amp = Amp::kPromote, .no_grad = kSteps,
               .doc = "0 for x < 0, y for x = 0, 1 for x > 0.")
-RUTILE_BINARY(kLogAddExp, logaddexp, .infer = infer_float, .grad = grad_logaddexp,
-              .saves = {"x", "y"}, .amp = Amp::kHigh,
+RUTILE_BINARY(kLogAddExp, logaddexp, .infer = or_complex<infer_float>,
+              .grad = holomorphic<grad_logaddexp>, .saves = {"x", "y"},
+              .compose = compose_logaddexp, .amp = Amp::kHigh,
               .doc = "log(exp(x) + exp(y)) without overflow.")
 RUTILE_BINARY(kLogAddExp2, logaddexp2, .infer = infer_float, .grad = grad_logaddexp2,
               .saves = {"x", "y"}, .amp = Amp::kHigh, .doc = "log2(2^x + 2^y) without overflow.")
@@ -363,7 +378,8 @@ RUTILE_PREDICATE(kIsNegInf, isneginf, "True where x is -infinity.")
 RUTILE_UNARY(kLog10, log10, .infer = or_complex<infer_float>, .grad = holomorphic<grad_log10>,
              .saves = {"x"}, .amp = Amp::kHigh, .doc = "Logarithm to base 10.")
 RUTILE_FUNCTION(kCbrt, cbrt, "y", Amp::kKeep, true, "Cube root.")
-RUTILE_FUNCTION(kSinc, sinc, "x", Amp::kKeep, false, "sin(pi x) / (pi x), 1 at 0.")
+RUTILE_UNARY(kSinc, sinc, .infer = or_complex<infer_float>, .grad = holomorphic<grad_sinc>,
+             .saves = {"x"}, .compose = compose_sinc, .doc = "sin(pi x) / (pi x), 1 at 0.")
 RUTILE_FUNCTION(kErfinv, erfinv, "y", Amp::kHigh, true, "Inverse error function.")
 RUTILE_FUNCTION(kLgamma, lgamma, "x", Amp::kHigh, false, "Logarithm of |gamma(x)|.")
 RUTILE_FUNCTION(kDigamma, digamma, "x", Amp::kHigh, false, "Derivative of lgamma.")

@@ -61,9 +61,6 @@ TensorList compose_aminmax(const void* attrs, In in) {
   return {min(in[0], a), max(in[0], a)};
 }
 
-// Integers have f32 covariances.
-DType spread_dtype(DType t) { return is_differentiable(t) ? t : DType::kF32; }
-
 Status infer_cov(const CallMeta& c, TensorMeta* out) {
   const TensorMeta& x = c.in(0);
   if (x.dtype == DType::kBool) return type_error("expects numbers, got bool");
@@ -74,7 +71,7 @@ Status infer_cov(const CallMeta& c, TensorMeta* out) {
   const Shape shape = one ? Shape{} : Shape{x.dim(0), x.dim(0)};
   int64_t numel = 0;
   RUTILE_RETURN_IF_ERROR(checked_numel(shape, &numel));
-  *out = TensorMeta(shape, spread_dtype(x.dtype), x.device);
+  *out = TensorMeta(shape, float_dtype(x.dtype), x.device);
   return Status();
 }
 Status infer_weighted_cov(const CallMeta& c, TensorMeta* out) {
@@ -103,13 +100,13 @@ Tensor products_of_deviations(const Tensor& x) {
   return matmul(d, conj(d), {.transpose_b = true});
 }
 TensorList compose_cov(const void* attrs, In in) {
-  const Tensor x = wide(cast(in[0], spread_dtype(in[0].dtype())));
+  const Tensor x = wide(cast(in[0], float_dtype(in[0].dtype())));
   const auto n = static_cast<double>(x.shape().back());
   const auto correction = static_cast<double>(static_cast<const CovAttrs*>(attrs)->correction);
   const Tensor often = operand(in, 1), weight = operand(in, 2);
   if (!often.defined() && !weight.defined()) {
     const Tensor y = products_of_deviations(x) * (1 / std::max(n - correction, 0.0));
-    return {cast(of_variables(y), spread_dtype(in[0].dtype()))};
+    return {cast(of_variables(y), float_dtype(in[0].dtype()))};
   }
   Tensor w = often.defined() ? cast(often, x.dtype()) : cast(weight, x.dtype());
   if (often.defined() && weight.defined()) w = w * cast(weight, x.dtype());
@@ -119,17 +116,17 @@ TensorList compose_cov(const void* attrs, In in) {
   const Tensor rows = x.rank() == 2 ? x : reshape(x, {1, x.numel()});
   const Tensor d = rows - sum(rows * w, {.axes = {1}, .keepdims = true}) / total;
   const Tensor y = matmul(d * w, conj(d), {.transpose_b = true}) / maximum(total - lost, 0.0);
-  return {cast(of_variables(y), spread_dtype(in[0].dtype()))};
+  return {cast(of_variables(y), float_dtype(in[0].dtype()))};
 }
 TensorList compose_corrcoef(const void*, In in) {
-  const Tensor x = wide(cast(in[0], spread_dtype(in[0].dtype())));
+  const Tensor x = wide(cast(in[0], float_dtype(in[0].dtype())));
   const Tensor y = products_of_deviations(x);
   const Tensor scale = rsqrt(real(diagonal(y)));
   const Tensor r = y * reshape(scale, {scale.numel(), 1}) * scale;
   const ClipAttrs size{-1, 1};
   const Tensor limited =
       is_complex(r.dtype()) ? complex(clip(real(r), size), clip(imag(r), size)) : clip(r, size);
-  return {cast(of_variables(limited), spread_dtype(in[0].dtype()))};
+  return {cast(of_variables(limited), float_dtype(in[0].dtype()))};
 }
 // x with dimension 1 of two moved by `by` places towards its end (its beginning, if negative), ones
 // behind it.

@@ -26,8 +26,6 @@ namespace rutile::graph {
 
 namespace {
 
-Tensor per_channel(const Tensor& t) { return ops::reshape(t, {1, t.dim(0), 1, 1}); }
-
 class ConvNormFusion {
  public:
   ConvNormFusion(Graph& g, AcceptsFn accepts)
@@ -272,8 +270,9 @@ void ConvNormFusion::make_norm_grad(NodeId id) {
   const double count = static_cast<double>(x.numel()) / static_cast<double>(x.dim(1));
   const Tensor of_d = gamma * rstd, of_x = of_d * rstd * r.dgamma / -count;
   const Tensor constant = of_d * r.dbeta / -count - of_x * mean;
+  const auto channels = [](const Tensor& v) { return ops::per_channel(v, 4); };
   const Tensor dx =
-      ops::wide(r.d) * per_channel(of_d) + ops::wide(x) * per_channel(of_x) + per_channel(constant);
+      ops::wide(r.d) * channels(of_d) + ops::wide(x) * channels(of_x) + channels(constant);
   renames_.put(n.outputs[0], append.value_of(ops::cast(dx, x.dtype())));
   renames_.put(n.outputs[1], append.value_of(r.dgamma));
   renames_.put(n.outputs[2], append.value_of(r.dbeta));

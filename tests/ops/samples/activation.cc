@@ -31,7 +31,8 @@ RUTILE_SAMPLES(mish) {
 }
 RUTILE_SAMPLES(softsign) {
   s.unary(kFloats, away_from({0}));
-  float_errors(s);
+  s.complex_unary(away_from({0}));
+  s.error({in({3}).as(DType::kI32)}, ErrorCode::kType, "floats");
 }
 RUTILE_SAMPLES(logsigmoid) {
   s.unary(kFloats);

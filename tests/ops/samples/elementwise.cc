@@ -292,7 +292,11 @@ RUTILE_FUNCTION_SAMPLES(sigmoid, {})
     s.error({in({5}).as(DType::kI32)}, kType, "floats"); \
     one_input_errors(s);                                 \
   }
-RUTILE_ACTIVATION_SAMPLES(silu)
+RUTILE_SAMPLES(silu) {
+  s.unary(kFloats);
+  s.complex_unary();
+  s.error({in({5}).as(DType::kI32)}, kType, "floats");
+}
 RUTILE_ACTIVATION_SAMPLES(softplus)
 
 #define RUTILE_CLASS_SAMPLES(op)        \

@@ -42,7 +42,14 @@ void pairs(SampleList& s, const Fill& x, const Fill& t, A attrs) {
 }
 
 RUTILE_SAMPLES(mse_loss) { pairs(s, {}, {}, LossAttrs{}); }
-RUTILE_SAMPLES(l1_loss) { pairs(s, distinct(-2, 0), distinct(0.1, 2), LossAttrs{}); }
+RUTILE_SAMPLES(l1_loss) {
+  pairs(s, distinct(-2, 0), distinct(0.1, 2), LossAttrs{});
+  for (const Reduction r : {Reduction::kMean, Reduction::kSum, Reduction::kNone}) {
+    s.add({in({3, 5}), in({3, 5})}, LossAttrs{r}).dtypes(kComplexes);
+  }
+  s.error({in({3}).as(DType::kC64), in({4}).as(DType::kC64)}, LossAttrs{}, ErrorCode::kValue,
+          "target expects shape [3]");
+}
 
 RUTILE_SAMPLES(smooth_l1_loss) {
   pairs(s, distinct(-1, 0), distinct(0.1, 0.4), SmoothL1LossAttrs{.beta = 3});

@@ -69,7 +69,13 @@ RUTILE_INTEGER_SAMPLES(bitwise_right_shift, values({0, 1, 3, 7, 8, 40, 70, -1}))
     two_input_errors(s);                                                                 \
   }
 RUTILE_TWO_SAMPLES(hypot, away_from({0}, 0.2), away_from({0}, 0.2))
-RUTILE_TWO_SAMPLES(logaddexp, {}, {})
+RUTILE_SAMPLES(logaddexp) {
+  s.binary(kFloats);
+  s.add({in({5}).values({0, 1}), in({5}).values({1})}).dtypes(bits()).name("of ints");
+  s.complex_binary(distinct(-2, 2), distinct(-1.97, 2.03));
+  s.error({in({2, 3}), in({4})}, kValue, "broadcast");
+  s.add({in({2}).values({1, 3}), in({2}).values({1, 3})}).dtypes(kComplexes).name("twice the same");
+}
 RUTILE_TWO_SAMPLES(logaddexp2, {}, {})
 RUTILE_TWO_SAMPLES(xlogy, away_from({0}), positive())
 RUTILE_TWO_SAMPLES(xlog1py, away_from({0}), positive())
@@ -180,7 +186,12 @@ RUTILE_SAMPLES(log10) {
   s.complex_unary(positive());
 }
 RUTILE_FUNCTION_SAMPLES(cbrt, positive())
-RUTILE_FUNCTION_SAMPLES(sinc, away_from({0}, 0.2))
+RUTILE_SAMPLES(sinc) {
+  s.unary(kFloats, away_from({0}, 0.2));
+  s.add({in({5}).values({0, 1})}).dtypes(bits()).name("of integers");
+  s.complex_unary(away_from({0}, 0.2));
+  s.add({in({3}).values({0})}).dtypes(kComplexes).name("at zero");
+}
 RUTILE_FUNCTION_SAMPLES(deg2rad, {})
 RUTILE_FUNCTION_SAMPLES(rad2deg, {})
 RUTILE_FUNCTION_SAMPLES(erfinv, uniform(-0.8, 0.8))
