@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inputs without a batch, targets one after the other, and casts of what does not fit."""
+"""Inputs without a batch, targets one after the other, casts of what does not fit, losses in low precision."""
 import numpy as np
 import pytest
 import rutile
@@ -65,3 +65,14 @@ def test_casts_stop_at_the_ends(name):
     fused = rutile.jit(lambda v: (v * 2.0).astype(name))
     for got in (x.astype(name), rutile.jit(lambda v: v.astype(name))(x), fused(x * 0.5), Tensor(values, dtype=name)):
         np.testing.assert_array_equal(got.asnumpy(), want)
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_losses_of_low_precision(name):
+    """By class float32, the gradient as the logits; sums of elements in the inputs' type, in the table float32."""
+    x, y = drawn(4, 3).astype(name), Tensor([0, 1, 2, 1])
+    logs = ops.log_softmax(x, -1)
+    for loss in (ops.cross_entropy(x, y), nn.CrossEntropyLoss()(x, y), ops.nll_loss(logs, y), ops.table.mse_loss(x, x)):
+        assert loss.dtype == rutile.float32
+    assert rutile.grad(lambda v: ops.cross_entropy(v, y))(x).dtype == x.dtype
+    assert ops.mse_loss(x, x).dtype == nn.MSELoss()(x, x).dtype == x.dtype
