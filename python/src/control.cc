@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "rutile/graph/trace/vmap.h"
 #include "rutile/ops/control.h"
 #include "rutile/python/src/convert.h"
 #include "rutile/python/src/py_tensor.h"
@@ -114,6 +115,31 @@ py::tuple scan(const py::function& body, const py::object& init, const py::objec
   return py::make_tuple(carry.value(r.carry), unflatten(outputs, &next));
 }
 
+// What fn gives for each slice of xs, stacked.
+py::object vmap(const py::function& fn, const py::object& xs) {
+  Tensors in;
+  const Tree slices = flatten(xs, Leaves::kTensors, "an argument of vmap", &in);
+  Tree outputs;
+  bool first = true;  // for all slices at once; a failure there is told by the slices themselves
+  const Tensors out = graph::vmap(
+      [&](const Tensors& x) {
+        const Tensor* next = x.data();
+        Tensors ys;
+        try {
+          outputs =
+              flatten(fn(unflatten(slices, &next)), Leaves::kTensors, "a result of vmap", &ys);
+        } catch (py::error_already_set& e) {
+          if (!std::exchange(first, false) || !e.matches(PyExc_Exception)) throw;
+          throw_error(ErrorCode::kRuntime, e.what());
+        }
+        first = false;
+        return ys;
+      },
+      in);
+  const Tensor* next = out.data();
+  return unflatten(outputs, &next);
+}
+
 // What fn gives in a trace that is thrown away: for the structure and metas of its tensors. States
 // stay as they are, and nothing is recorded.
 py::object discard_traced(const py::function& fn) {
@@ -144,6 +170,7 @@ void add_control(py::module_& m) {
   m.def("cond", &cond, "cond(pred, true_fn, false_fn, operands)");
   m.def("while_loop", &while_loop, "while_loop(condition, body, init, max_iterations)");
   m.def("fori_loop", &fori_loop, "fori_loop(lower, upper, body, init)");
+  m.def("vmap", &vmap, "vmap(fn, xs)");
   m.def("scan", &scan, "scan(body, init, xs, length, reverse)");
 }
 

@@ -15,37 +15,59 @@ PyObject* make(PyTypeObject* type, nn::ParameterPtr p) {
   PyObject* o = checked(type->tp_alloc(type, 0));
   ::new (&reinterpret_cast<PyTensor*>(o)->tensor) Tensor();
   ::new (&reinterpret_cast<PyParameter*>(o)->parameter) nn::ParameterPtr(std::move(p));
+  reinterpret_cast<PyParameter*>(o)->made_from = nullptr;
   return o;
 }
 
-PyObject* parameter_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
+nn::ParameterPtr from_arguments(PyObject* args, PyObject* kwargs) {
   // The last four are MindSpore's, for several devices; they change nothing.
   static const char* kKeywords[] = {
       "default_input",      "name",           "requires_grad", "layerwise_parallel",
       "parallel_optimizer", "storage_format", "device",        nullptr};
+  PyObject *value, *name = Py_None, *requires_grad = Py_True, *layerwise = Py_False;
+  PyObject *parallel = Py_True, *format = Py_None, *device = Py_None;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOOOOO:Parameter",
+                                   const_cast<char**>(kKeywords), &value, &name, &requires_grad,
+                                   &layerwise, &parallel, &format, &device)) {
+    throw_builtin_error();
+  }
+  if (!PyBool_Check(requires_grad) || !PyBool_Check(layerwise) || !PyBool_Check(parallel)) {
+    throw_error(ErrorCode::kType,
+                "Parameter: requires_grad, layerwise_parallel and parallel_optimizer are bools");
+  }
+  if (name != Py_None && !PyUnicode_Check(name)) {
+    throw_error(ErrorCode::kValue,
+                cat("Parameter: name is a str or None, got ", Py_TYPE(name)->tp_name));
+  }
+  if (PyBool_Check(value)) {
+    throw_error(ErrorCode::kValue, "Parameter: the value is a Tensor or a number, got a bool");
+  }
+  return std::make_shared<nn::Parameter>(name == Py_None ? "" : text_from(name), tensor_from(value),
+                                         requires_grad == Py_False);
+}
+
+PyObject* parameter_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return guarded([&] {
-    PyObject *value, *name = Py_None, *requires_grad = Py_True, *layerwise = Py_False;
-    PyObject *parallel = Py_True, *format = Py_None, *device = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OOOOOO:Parameter",
-                                     const_cast<char**>(kKeywords), &value, &name, &requires_grad,
-                                     &layerwise, &parallel, &format, &device)) {
-      throw_builtin_error();
-    }
-    if (!PyBool_Check(requires_grad) || !PyBool_Check(layerwise) || !PyBool_Check(parallel)) {
-      throw_error(ErrorCode::kType,
-                  "Parameter: requires_grad, layerwise_parallel and parallel_optimizer are bools");
-    }
-    if (name != Py_None && !PyUnicode_Check(name)) {
-      throw_error(ErrorCode::kValue,
-                  cat("Parameter: name is a str or None, got ", Py_TYPE(name)->tp_name));
-    }
-    if (PyBool_Check(value)) {
-      throw_error(ErrorCode::kValue, "Parameter: the value is a Tensor or a number, got a bool");
-    }
-    auto p = std::make_shared<nn::Parameter>(name == Py_None ? "" : text_from(name),
-                                             tensor_from(value), requires_grad == Py_False);
-    return make(type, std::move(p));
+    PyObject* o = make(type, from_arguments(args, kwargs));
+    reinterpret_cast<PyParameter*>(o)->made_from = args;
+    return o;
   });
+}
+
+// Classes and scripts may replace __init__ and call this one with arguments of their own. A class
+// that has its own __new__ alone has chosen them there.
+int parameter_init(PyObject* self, PyObject* args, PyObject* kwargs) {
+  auto* p = reinterpret_cast<PyParameter*>(self);
+  const PyTypeObject* type = Py_TYPE(self);
+  const bool made = p->made_from == args;
+  p->made_from = nullptr;
+  if (made || (type->tp_new != parameter_new && type->tp_init == parameter_init)) return 0;
+  PyObject* done = guarded([&] {
+    p->parameter = from_arguments(args, kwargs);
+    return Py_NewRef(Py_None);
+  });
+  Py_XDECREF(done);
+  return done ? 0 : -1;
 }
 
 void parameter_dealloc(PyObject* self) {
@@ -168,6 +190,7 @@ bool add_parameter_type(PyObject* module) {
   static PyType_Slot slots[] = {
       {Py_tp_base, tensor_type},
       {Py_tp_new, slot(parameter_new)},
+      {Py_tp_init, slot(parameter_init)},
       {Py_tp_dealloc, slot(parameter_dealloc)},
       {Py_tp_repr, slot(parameter_repr)},
       {Py_tp_str, slot(parameter_repr)},

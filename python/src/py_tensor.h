@@ -30,6 +30,7 @@ inline void forget_weak(PyObject* o) {
 struct PyParameter {
   PyTensor base;  // its tensor stays empty
   nn::ParameterPtr parameter;
+  PyObject* made_from;  // the arguments of the call that made it, until __init__ gets them, too
 };
 
 extern PyTypeObject* tensor_type;

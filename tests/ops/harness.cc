@@ -26,6 +26,7 @@ std::span<const CheckKind> check_kinds() {
       {"Saves", check_saves},
       {"Graph", check_graph},
       {"GraphGradient", check_graph_gradient},
+      {"Batching", check_batching},
       {"LowPrecision", check_low_precision},
       {"Amp", check_amp},
       {"Errors", check_errors},

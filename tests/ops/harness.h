@@ -83,6 +83,7 @@ void check_second_order(const OpDef& op, Findings& findings);
 void check_saves(const OpDef& op, Findings& findings);
 void check_graph(const OpDef& op, Findings& findings);
 void check_graph_gradient(const OpDef& op, Findings& findings);
+void check_batching(const OpDef& op, Findings& findings);
 void check_low_precision(const OpDef& op, Findings& findings);
 void check_amp(const OpDef& op, Findings& findings);
 void check_errors(const OpDef& op, Findings& findings);

@@ -29,6 +29,71 @@ def test_vmap(compiled, in_axes, out_axes, want):
     np.testing.assert_allclose(g(x, y)[1].asnumpy(), np.broadcast_to(y.asnumpy(), X.shape), rtol=1e-12)
 
 
+def per_sample(net, loss, x, y):
+    """Gradients of each sample's loss by the weights, one sample at a time."""
+    step = ms.value_and_grad(lambda a, b: loss(net(a.reshape(1, *a.shape)), b.reshape(1)), None, net.trainable_params())
+    grads = [step(x[i], y[i])[1] for i in range(x.shape[0])]
+    return [np.stack([g[k].asnumpy() for g in grads]) for k in range(len(grads[0]))], step
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
+def test_vmap_gives_gradients_of_each_sample(compiled):
+    ms.set_seed(3)
+    net = nn.SequentialCell(nn.Conv2d(2, 4, 3, has_bias=True), nn.GroupNorm(2, 4), nn.ReLU(), nn.MaxPool2d(2, 2), nn.Flatten(), nn.LayerNorm((16,)),
+                            nn.Dense(16, 5))
+    rng = np.random.RandomState(1)
+    x, y = Tensor(rng.randn(6, 2, 4, 4).astype(np.float32)), Tensor(rng.randint(0, 5, 6).astype(np.int32))
+    want, step = per_sample(net, nn.CrossEntropyLoss(), x, y)
+    f = ms.vmap(lambda a, b: step(a, b)[1])
+    got = (ms.jit(f) if compiled else f)(x, y)
+    for g, w in zip(got, want):
+        np.testing.assert_allclose(g.asnumpy(), w, rtol=1e-4, atol=1e-5)
+
+
+def test_vmap_calls_the_function_once():
+    calls = []
+
+    def fn(x):
+        calls.append(x.shape)
+        return (x * 2).sum()
+
+    assert ms.vmap(fn)(Tensor(np.ones((50, 3), np.float32))).shape == (50,)
+    assert calls == [(3,)]
+
+
+def test_vmap_runs_slices_where_python_reads_values():
+    f = ms.vmap(lambda x: x if x.sum() > 0 else -x)
+    assert f(Tensor([[1.0, 2.0], [-3.0, -4.0]])).asnumpy().tolist() == [[1, 2], [3, 4]]
+    norm = nn.BatchNorm2d(2, momentum=0.5)  # writes its statistics slice by slice
+    norm.set_train()
+    x = Tensor(np.stack([np.full((2, 2, 3, 3), k, np.float32) for k in (0, 4)]))
+    ms.vmap(lambda v: norm(v))(x)
+    np.testing.assert_allclose(norm.moving_mean.asnumpy(), [2, 2])
+    with pytest.raises(IndexError):
+        ms.vmap(lambda x, i: ops.gather(x, i, 0))(Tensor([[1.0, 2.0], [3.0, 4.0]]), Tensor(np.array([0, 5])))
+    with pytest.raises(ZeroDivisionError):
+        ms.vmap(lambda x: x / (1 // 0))(Tensor([1.0]))
+    with pytest.raises(KeyboardInterrupt):
+        ms.vmap(stop)(Tensor([1.0]))
+
+
+def stop(x):
+    raise KeyboardInterrupt
+
+
+def test_vmap_over_networks_and_attention():
+    ms.set_seed(5)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0)
+    layer.set_train(False)
+    x = np.random.RandomState(2).randn(3, 2, 4, 8).astype(np.float32)
+    want = np.stack([layer(Tensor(v)).asnumpy() for v in x])
+    np.testing.assert_allclose(ms.vmap(layer)(Tensor(x)).asnumpy(), want, rtol=2e-5, atol=2e-5)
+    cell = nn.LSTM(3, 4)
+    z = np.random.RandomState(2).randn(2, 5, 1, 3).astype(np.float32)
+    want = np.stack([cell(Tensor(v))[0].asnumpy() for v in z])
+    np.testing.assert_allclose(ms.vmap(lambda v: cell(v)[0])(Tensor(z)).asnumpy(), want, rtol=2e-5, atol=2e-5)
+
+
 def test_vmap_nests_and_takes_structures():
     a, b = Tensor(X[0]), Tensor(X[1])
     outer = ms.vmap(ms.vmap(lambda u, v: u * v, (None, 0)), (0, None))(a[:, 0], b[:, 1])

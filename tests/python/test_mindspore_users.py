@@ -336,3 +336,31 @@ def test_products_with_jacobians_take_tensors():
         ops.vjp(cube, Tensor([1.0]))[1](1)
     with pytest.raises(TypeError, match="are Tensors, got int"):
         ops.jvp(cube, 1, 1)
+
+
+def test_parameters_whose_init_scripts_replace(monkeypatch):
+    old, seen = Parameter.__init__, []
+
+    def patched(self, default_input, name=None, requires_grad=True, **kwargs):
+        seen.append(name)
+        old(self, default_input, name=f"patched.{name}", requires_grad=requires_grad)
+
+    monkeypatch.setattr(Parameter, "__init__", patched)
+    p = Parameter(Tensor([1.0, 2.0]), name="w", requires_grad=False)
+    assert (p.name, p.requires_grad, seen) == ("patched.w", False, ["w"]) and (p == Tensor([1.0, 2.0])).all()
+    assert nn.Dense(2, 3).weight.shape == (3, 2)
+    monkeypatch.undo()
+    assert Parameter(Tensor([1.0]), name="w").name == "w"
+
+    class Named(Parameter):
+        def __new__(cls, value):
+            return super().__new__(cls, Tensor(value), name="own", requires_grad=False)
+
+    class Doubled(Parameter):
+        def __init__(self, value, name=None):
+            super().__init__(value * 2, name=name)
+
+    assert (Named([1.0]).name, Named([1.0]).requires_grad) == ("own", False)
+    assert float(Doubled(Tensor([3.0]), name="d")) == 6 and Doubled(Tensor([3.0]), name="d").name == "d"
+    with pytest.raises(TypeError):
+        Parameter.__init__(p, Tensor([1.0]), nothing=1)

@@ -67,8 +67,9 @@ def vmap(fn, in_axes=0, out_axes=0):
     """A function that runs fn for every slice of its arguments along in_axes, and stacks the results along out_axes.
 
     in_axes: an int for all, or one for each argument (nested as they are), None for those handed on whole. A list of
-    functions (a CellList) runs each for its own slice. Where fn's results do not depend on the order of slices this is as if
-    fn had a further dimension; compiled it is one loop, whose body is compiled once. It nests, and has gradients.
+    functions (a CellList) runs each for its own slice. fn runs once, for a slice whose values are not known, and its ops work
+    on all slices; one without a rule for that loops over them. Random numbers differ from slice to slice. A function that
+    branches on values, writes Parameters or has effects runs slice by slice, as it is written. It nests, and has gradients.
 
     >>> import rutile
     >>> f = rutile.vmap(lambda x, y: (x * y).sum(), in_axes=(0, None))
@@ -111,7 +112,7 @@ def vmap(fn, in_axes=0, out_axes=0):
             outs = [call(f, [x[i] for x in front]) for i, f in enumerate(functions)]
             stacked = _stacked(outs)
         else:
-            stacked = _rutile.scan(lambda carry, xs: (carry, call(fn, xs)), Tensor(0.0), tuple(front), -1, False)[1]
+            stacked = _rutile.vmap(lambda xs: call(fn, xs), tuple(front))
         return _moved(stacked, _out_axes(stacked))
 
     def _out_axes(y):
@@ -179,7 +180,7 @@ def jacrev(fn, grad_position=0, has_aux=False):
 
                 return tuple(_native(scalar, positions, None, False, args, {})[1])
 
-            stacked = _rutile.scan(lambda c, u: (c, pulled(u)), Tensor(0.0), _one_hots(y), -1, False)[1]
+            stacked = _rutile.vmap(pulled, _one_hots(y))
             rows.append([g.reshape(*y.shape, *args[p].shape) for g, p in zip(stacked, positions)])
         return rows
 
@@ -202,7 +203,7 @@ def jacfwd(fn, grad_position=0, has_aux=False):
 
                 return _tuple(jvp(one, args[p], v)[1])
 
-            stacked = _rutile.scan(lambda c, v: (c, along(v)), Tensor(0.0), _one_hots(args[p]), -1, False)[1]
+            stacked = _rutile.vmap(along, _one_hots(args[p]))
             n = args[p].ndim
             per_position.append([_table.transpose(t.reshape(*args[p].shape, *y.shape), (*range(n, n + y.ndim), *range(n)))
                                  for t, y in zip(stacked, outputs)])
