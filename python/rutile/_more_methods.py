@@ -117,6 +117,18 @@ def assign_value(self, value):
     return self._rebind(value if isinstance(value, Tensor) else Tensor(value))
 
 
+def index(self, indices):
+    """self[indices], for a tuple of Tensors.
+
+    >>> import rutile
+    >>> rutile.Tensor([[1, 2], [3, 4]]).index((rutile.Tensor([1, 0]), rutile.Tensor([0, 1]))).asnumpy().tolist()
+    [3, 2]
+    """
+    if not isinstance(indices, (tuple, list)) or not all(isinstance(i, Tensor) for i in indices):
+        raise _errors.TypeError(f"index takes a tuple of Tensors, got {indices.__class__.__name__}")
+    return self[tuple(indices)]
+
+
 def set_dtype(self, dtype):
     """Takes another dtype."""
     return self._rebind(_table.cast(self, dtype))
@@ -512,7 +524,7 @@ def install():
         if method is not None:
             setattr(Tensor, name, method)
     here = globals()
-    for name in ("add sub fill_diagonal scatter copy_ fill_ assign_value set_dtype itemset item choose ptp trace diagonal resize searchsorted sum_to_size "
+    for name in ("add sub fill_diagonal scatter copy_ fill_ assign_value set_dtype index itemset item choose ptp trace diagonal resize searchsorted sum_to_size "
                  "select where nonzero equal take unsqueeze squeeze round softmax sort topk new_empty new_full type uniform cauchy log_normal "
                  "transpose flatten gather std var set_ remainder triangular_solve col2im argmax_with_value argmin_with_value to tolist stride is_contiguous data_ptr get_bytes init_data "
                  "set_const_arg to_coo to_csr").split():

@@ -110,12 +110,26 @@ Tensor assigned(const Tensor& before, const Tensor& value) {
   return ops::add(t, ops::where(ops::equal(zero, zero), zero, 0.0));
 }
 
-PyObject* set_to(PyObject* self, PyObject* data) {
+// A value of another shape or dtype; compiled functions that read it are compiled anew.
+void replace_value(nn::Parameter& p, const Tensor& t) {
+  if (call_modes().trace) {
+    throw_error(ErrorCode::kRuntime, cat("parameter ", p.name(),
+                                         " gets another shape or dtype outside of compiled "
+                                         "functions only"));
+  }
+  p.state()->set_concrete(t);
+}
+
+PyObject* set_to(PyObject* self, PyObject* data, bool any_shape = false) {
   return guarded([&] {
     const nn::ParameterPtr& p = as_parameter(self);
     const DType dtype = p->meta().dtype;
     Tensor t = tensor_from(data);
     if (t.dtype() != dtype) t = ops::cast(t, dtype);
+    if (any_shape && !(t.shape() == p->meta().shape)) {
+      replace_value(*p, t);
+      return Py_NewRef(self);
+    }
     if (call_modes().tape) t = assigned(as_tensor(self), t);
     p->set_value(t);
     return Py_NewRef(self);
@@ -129,7 +143,15 @@ PyObject* set_data(PyObject* self, PyObject* args, PyObject* kwargs) {
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:set_data", const_cast<char**>(names), &data,
                                    &slice_shape))
     return nullptr;
-  return set_to(self, data);
+  return set_to(self, data, slice_shape != 0);
+}
+
+PyObject* set_dtype(PyObject* self, PyObject* dtype) {
+  return guarded([&] {
+    nn::Parameter& p = *as_parameter(self);
+    replace_value(p, ops::cast(p.value(), dtype_from(dtype)));
+    return Py_NewRef(self);
+  });
 }
 
 PyObject* get_name(PyObject* self, void*) {
@@ -165,7 +187,9 @@ PyMethodDef kMethods[] = {
     {"set_data", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(set_data)),
      METH_VARARGS | METH_KEYWORDS,
      "set_data($self, data, slice_shape=False)\n--\n\nReplaces the value; the "
-     "shape must stay, slice_shape changes nothing. Returns the parameter."},
+     "shape must stay unless slice_shape. Returns the parameter."},
+    {"set_dtype", set_dtype, METH_O,
+     "set_dtype($self, dtype)\n--\n\nGives the value another dtype. Returns the parameter."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyGetSetDef kProperties[] = {

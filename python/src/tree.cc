@@ -18,9 +18,14 @@ py::handle key_type, begin_trace;
 
 constexpr int kMaxDepth = 64;  // a list may hold itself
 
+bool is_dtype(PyObject* o) {
+  const auto f32 = py::reinterpret_steal<py::object>(dtype_object(DType::kF32));
+  return Py_TYPE(o) == Py_TYPE(f32.ptr());
+}
+
 bool plain(PyObject* o) {
   return o == Py_None || PyBool_Check(o) || PyLong_Check(o) || PyFloat_Check(o) ||
-         PyUnicode_Check(o) || o == Py_Ellipsis;
+         PyUnicode_Check(o) || o == Py_Ellipsis || is_dtype(o);
 }
 
 // A NumPy array (or one like it); a NumPy number stays a static value.
@@ -111,7 +116,7 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
         cat(what, " holds ", Py_TYPE(o)->tp_name, ", which is neither a Tensor nor ",
             allowed == Leaves::kAny       ? "a value that can be hashed"
             : allowed == Leaves::kTensors ? "None"
-                                          : "None, bool, int, float or str",
+                                          : "None, bool, int, float, str or a dtype",
             " (in tuples, lists and dicts)", allowed == Leaves::kTensors ? "" : " (RUTILE-E0108)"));
   }
   return t;

@@ -364,3 +364,65 @@ def test_parameters_whose_init_scripts_replace(monkeypatch):
     assert float(Doubled(Tensor([3.0]), name="d")) == 6 and Doubled(Tensor([3.0]), name="d").name == "d"
     with pytest.raises(TypeError):
         Parameter.__init__(p, Tensor([1.0]), nothing=1)
+
+
+def test_deformable_offsets_are_of_columns_first():
+    # Numbers of MindSpore 2.10 on the CPU.
+    x = Tensor((np.arange(30) * 7 % 11 / 5 - 1).reshape(1, 1, 5, 6).astype(np.float32))
+    offsets = Tensor((np.arange(240) * 5 % 13 / 6 - 1).reshape(1, 12, 4, 5).astype(np.float32))
+    w = Tensor((np.arange(8) % 3 - 1).reshape(2, 1, 2, 2).astype(np.float32))
+    y = ops.deformable_conv2d(x, w, offsets, (2, 2), (1, 1, 1, 1), (0, 0, 0, 0)).asnumpy()
+    np.testing.assert_allclose(y.ravel()[[0, 7, 13, 21, 39]], [-0.44444, -0.35, 0.19815, -0.14074, 0.23333], atol=2e-5)
+    read = ops.operations.DeformableOffsets
+    y = read((1, 1, 1, 1), (0, 0, 0, 0), (2, 2))(x, offsets).asnumpy()
+    assert y.shape == (1, 1, 8, 10)
+    np.testing.assert_allclose(y.ravel()[[0, 9, 33, 50, 79]], [0, 0, -0.18889, 0.13333, 0.15556], atol=2e-5)
+    last = read((1, 1, 1, 1), (0, 0, 0, 0), (2, 2), data_format="NHWC")(x.transpose(0, 2, 3, 1), offsets.transpose(0, 2, 3, 1)).asnumpy()
+    np.testing.assert_array_equal(last[..., 0], y[:, 0])
+    with pytest.raises(ValueError):
+        read((1, 1, 1, 1), (0, 0, 0, 0), (2, 2), modulated=False)(x, offsets)
+
+
+def test_parameters_take_other_shapes_and_dtypes():
+    net = nn.Dense(2, 3)
+    f = ms.jit(net)
+    x = Tensor([[1.0, 2.0]])
+    assert f(x).shape == (1, 3)
+    with pytest.raises(ValueError):
+        net.weight.set_data(Tensor(np.ones((4, 2), np.float32)))
+    net.weight.set_data(Tensor(np.ones((4, 2), np.float32)), slice_shape=True)
+    net.bias.set_data(Tensor(np.zeros(4, np.float32)), slice_shape=True)
+    assert f(x).asnumpy().tolist() == [[3, 3, 3, 3]]
+    assert net.to(ms.float64) is net and net.weight.dtype == net.bias.dtype == ms.float64
+    assert f(x.astype(ms.float64)).dtype == ms.float64
+    assert net.to(Tensor(1.0)).weight.dtype == ms.float32 and net.to("CPU", ms.float16).bias.dtype == ms.float16
+    count = Parameter(Tensor(np.array([3])), name="count", requires_grad=False)
+    net.insert_param_to_cell("count", count)
+    assert net.to(dtype=ms.float32).count.dtype == ms.int64
+    with pytest.raises(TypeError):
+        net.to(ms.int32)
+    assert Tensor([[1, 2], [3, 4]]).index((Tensor([1, 0]), Tensor([0, 1]))).asnumpy().tolist() == [3, 2]
+    with pytest.raises(TypeError):
+        Tensor([1]).index(0)
+
+
+def test_compiled_cells_give_shapes_and_dtypes():
+    class Net(nn.Cell):
+        def construct(self, x):
+            return x * 2, x.shape, x.dtype, {"as": ops.dtype(x.astype(ms.int32))}
+
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        y, shape, dtype, more = Net()(Tensor([[1.0, 2.0]]))
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+    assert shape == (1, 2) and dtype == ms.float32 and more == {"as": ms.int32} and y.asnumpy().tolist() == [[2, 4]]
+
+
+def test_optimizers_tell_about_their_groups():
+    net = nn.SequentialCell(nn.Dense(2, 2), nn.Dense(2, 2))
+    p = net.trainable_params()
+    grouped = nn.Momentum([{"params": p[:2], "lr": 0.1}, {"params": p[2:]}, {"order_params": p}], 0.05, 0.9)
+    assert grouped.is_group and grouped.is_group_lr and grouped.is_group_params_ordered
+    plain = nn.Momentum(p, 0.05, 0.9)
+    assert not (plain.is_group or plain.is_group_lr or plain.is_group_params_ordered)

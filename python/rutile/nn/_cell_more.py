@@ -268,6 +268,34 @@ class CellMore:
         """hook(cell, incompatible_keys) after load_state_dict(); it may empty the lists of missing_keys and unexpected_keys."""
         return self._add_state_hook("after_loading", hook)
 
+    def to(self, *args, device=None, dtype=None, non_blocking=False):
+        """Casts and moves parameters and buffers: to(dtype), to(device), to(tensor), or both by name; returns the Cell.
+
+        dtype is floating or complex, and leaves integers as they are. Optimizers see the new values; make them afterwards, so that
+        what they keep has the new dtype, too.
+
+        >>> import rutile
+        >>> rutile.nn.Dense(2, 3).to(rutile.float16).weight.dtype
+        rutile.float16
+        """
+        for a in args:
+            if isinstance(a, Tensor):
+                device, dtype = a.device, a.dtype
+            elif isinstance(a, bool):
+                non_blocking = a
+            elif isinstance(a, str):
+                device = a
+            elif a is not None:
+                dtype = a
+        if dtype is not None and not str(dtype).split(".")[-1].lower().startswith(("float", "bfloat", "complex")):
+            raise _errors.TypeError(f"Cell.to takes a floating or complex dtype, got {dtype}")
+        for t in [*self.get_parameters(), *self.buffers()]:
+            if dtype is not None and t.dtype.name.startswith(("float", "bfloat", "complex")):
+                t.set_dtype(dtype)
+            if device is not None:
+                t.assign_value((t.value() if isinstance(t, Parameter) else t).move_to(str(device).split(":")[0]))
+        return self
+
     # ---- What says how MindSpore compiles and spreads a Cell: there is one machine, and one way to compile
 
     def set_inputs(self, *inputs, **kwargs):

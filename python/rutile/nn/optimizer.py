@@ -100,6 +100,7 @@ class Optimizer(Cell):
         if not parameters:
             raise _errors.ValueError(f"[{name}] there are no parameters to optimize: Optimizer got an empty parameter list")
         self.is_group = isinstance(parameters[0], dict)
+        self.is_group_params_ordered = self.is_group and any("order_params" in g for g in parameters)
         self.is_group_lr = self.is_group and any("lr" in g for g in parameters)
         found, decays, rates, central = self._groups(parameters, learning_rate)
         if len({id(p) for p in found}) != len(found):

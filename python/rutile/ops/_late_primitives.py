@@ -55,6 +55,18 @@ def _cast_adam(p, var, m, v, lr, beta1, beta2, epsilon, decay, gradient):
     return _updates.dense(p, (var, m, v, lr, beta1, beta2, epsilon, decay, gradient.cast(var.dtype)), (0, 1, 2), "all", _updates._adam_decay)
 
 
+def _deformable_offsets(p, x, offsets):
+    from rutile.ops.function.images import deformed_pixels
+    if p.data_format not in ("NCHW", "NHWC") or p.modulated is not True:
+        raise _errors.ValueError(f"[{p.name}] data_format must be NCHW or NHWC and modulated True, got {p.data_format!r} and {p.modulated!r}")
+    last = p.data_format == "NHWC"
+    if last:
+        x, offsets = (_updates._table.transpose(v, (0, 3, 1, 2)) for v in (x, offsets))
+    strides, dilations = ((v[1:3] if last else v[2:]) for v in (p.strides, p.dilations))
+    y = deformed_pixels(p.name, x, offsets, p.ksize, strides, p.pads, dilations, p.deformable_groups)
+    return _updates._table.transpose(y, (0, 2, 3, 1)) if last else y
+
+
 def define(make, needed):
     """Defines them by the maker of rutile.ops.operations."""
     make("CombinedNonMaxSuppression", {"pad_per_class": False, "clip_boxes": True}, _combined_boxes,
@@ -63,3 +75,6 @@ def define(make, needed):
     make("FusedSparseAdam", {"use_locking": False, "use_nesterov": False}, _sparse_adam,
          "Adam's step of a whole tensor with a gradient of some of its rows.")
     make("FusedCastAdamWeightDecay", {"use_locking": False}, _cast_adam, "Adam's step with weight decay, the gradient in a lower precision.")
+    make("DeformableOffsets", {"strides": needed, "pads": needed, "ksize": needed, "dilations": (1, 1, 1, 1), "data_format": "NCHW",
+                               "deformable_groups": 1, "modulated": True}, _deformable_offsets,
+         "The pixels that the moved points of a deformable convolution read, weighted by their masks.")

@@ -211,23 +211,29 @@ def deformable_conv2d(x, weight, offsets, kernel_size, strides, padding, bias=No
                       deformable_groups=1, modulated=True):
     """Convolution whose kernel's points are moved by offsets (Dai, 2017), weighted by a mask if modulated (Zhu, 2018).
 
-    offsets [n, 3 * deformable_groups * points, h, w]: of y for all points, of x, then the masks (without modulated the
+    offsets [n, 3 * deformable_groups * points, h, w]: of x for all points, of y, then the masks (without modulated the
     first two). strides, padding (top, bottom, left, right) and dilations have four entries as the operator's.
     """
     if not modulated:
         raise _errors.ValueError("deformable_conv2d: modulated must be True")
+    kernel = _pair(kernel_size)
+    moved = deformed_pixels("deformable_conv2d", x, offsets, kernel, strides[2:], padding, dilations[2:], deformable_groups)
+    return _table.conv2d(moved, weight, bias, stride=kernel, groups=groups)
+
+
+def deformed_pixels(name, x, offsets, kernel, strides, padding, dilations, groups):
+    """The pixels that the kernel's moved points read, one image [n, c, oh * kh, ow * kw]."""
     n, c, h, w = x.shape
-    kh, kw = _pair(kernel_size)
-    (sh, sw), (dh, dw), (top, bottom, left, right) = strides[2:], dilations[2:], padding
-    points, g = kh * kw, deformable_groups
+    (kh, kw), (sh, sw), (dh, dw), (top, bottom, left, right) = kernel, strides, dilations, padding
+    points, g = kh * kw, groups
     oh = (h + top + bottom - (kh - 1) * dh - 1) // sh + 1
     ow = (w + left + right - (kw - 1) * dw - 1) // sw + 1
     if offsets.shape != (n, 3 * g * points, oh, ow):
-        raise _errors.ValueError(f"deformable_conv2d: offsets expects {(n, 3 * g * points, oh, ow)}, got {offsets.shape}")
+        raise _errors.ValueError(f"{name}: offsets expects {(n, 3 * g * points, oh, ow)}, got {offsets.shape}")
     parts = offsets.reshape(n, 3, g, kh, kw, oh, ow)
     steps = [_table.arange(0, v, 1, offsets.dtype) for v in (oh, ow, kh, kw)]
-    y = steps[0].reshape(oh, 1) * sh - top + steps[2].reshape(kh, 1, 1, 1) * dh + parts[:, 0]
-    xx = steps[1] * sw - left + steps[3].reshape(kw, 1, 1) * dw + parts[:, 1]
+    y = steps[0].reshape(oh, 1) * sh - top + steps[2].reshape(kh, 1, 1, 1) * dh + parts[:, 1]
+    xx = steps[1] * sw - left + steps[3].reshape(kw, 1, 1) * dw + parts[:, 0]
     # One image whose rows are those of every point: h' = kh * oh, w' = kw * ow.
     order = (0, 1, 4, 2, 5, 3)
     grid = [_table.transpose(v, order).reshape(n * g, oh * kh, ow * kw) for v in (y, xx)]
@@ -235,8 +241,7 @@ def deformable_conv2d(x, weight, offsets, kernel_size, strides, padding, bias=No
     unit = _table.concat([((grid[1] * 2 + 1) / w - 1).reshape(n * g, oh * kh, ow * kw, 1),
                           ((grid[0] * 2 + 1) / h - 1).reshape(n * g, oh * kh, ow * kw, 1)], axis=3)
     sampled = _table.grid_sample(x.reshape(n * g, c // g, h, w), unit, mode="bilinear", padding_mode="zeros", align_corners=False)
-    moved = (sampled.reshape(n, g, c // g, oh * kh, ow * kw) * mask).reshape(n, c, oh * kh, ow * kw)
-    return _table.conv2d(moved, weight, bias, stride=(kh, kw), groups=groups)
+    return (sampled.reshape(n, g, c // g, oh * kh, ow * kw) * mask).reshape(n, c, oh * kh, ow * kw)
 
 
 # ---- Sequences and segments
