@@ -48,6 +48,9 @@ endfunction()
 function(rutile_test name)
   set(program test_${name})
   add_executable(${program} ${ARGN})
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")  # most lines run once: a fifth of the compilers' time is worth more
+    target_compile_options(${program} PRIVATE -O1)
+  endif()
   set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin/tests")
   target_link_libraries(${program} PRIVATE rutile_test_main GTest::gmock GTest::gtest rutile_test_settings
                                            nlohmann_json::nlohmann_json Threads::Threads)

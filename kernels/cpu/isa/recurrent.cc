@@ -49,7 +49,7 @@ RUTILE_INLINE void barrier([[maybe_unused]] int threads) {
 
 // fn(thread, threads) on each thread.
 template <class F>
-void on_threads(int threads, F&& fn) {
+void on_threads([[maybe_unused]] int threads, F&& fn) {
 #if defined(_OPENMP)
   if (threads > 1) {
 #pragma omp parallel num_threads(threads)
