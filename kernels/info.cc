@@ -4,6 +4,9 @@
 #include "rutile/core/strings.h"
 #include "rutile/kernels/cpu/isa.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #if RUTILE_ONEDNN
 #include <dnnl.h>
 #endif
@@ -27,6 +30,9 @@ std::vector<std::string> cpu_features() {
   RUTILE_FEATURE("avx512bf16");
   RUTILE_FEATURE("avx512vnni");
 #undef RUTILE_FEATURE
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned kAmxBf16 = 1u << 22;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kAmxBf16)) found.emplace_back("amx_bf16");
 #endif
   return found;
 }

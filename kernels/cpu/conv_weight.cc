@@ -85,6 +85,7 @@ bool supports(const CallMeta& call, Reason* reason) {
     return refuse(reason, "takes f32 and bf16, gives f32");
   }
   if (call.out().layout != weight_layout()) return refuse(reason, "gives ABcd16b16a");
+  if (t == DType::kBF16 && onednn_has_amx()) return refuse(reason, "oneDNN has AMX for bf16 here");
   bool fits = false;
   const ConvWeightShape s = shape_of(call, &fits);
   if (!fits) return refuse(reason, "takes whole blocks of 16 channels side by side");

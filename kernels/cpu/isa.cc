@@ -4,6 +4,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#if RUTILE_ONEDNN
+#include <dnnl.h>
+#endif
+
 namespace rutile::kernels {
 
 namespace {
@@ -40,6 +44,16 @@ Isa choose() {
 Isa isa() {
   static const Isa value = choose();
   return value;
+}
+
+bool onednn_has_amx() {
+#if RUTILE_ONEDNN
+  static const bool value = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_amx) ==
+                            dnnl_cpu_isa_avx512_core_amx;
+  return value;
+#else
+  return false;
+#endif
 }
 
 }  // namespace rutile::kernels
