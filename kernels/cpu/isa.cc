@@ -48,8 +48,8 @@ Isa isa() {
 
 bool onednn_has_amx() {
 #if RUTILE_ONEDNN
-  static const bool value = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_amx) ==
-                            dnnl_cpu_isa_avx512_core_amx;
+  static const bool value =
+      (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx;
   return value;
 #else
   return false;

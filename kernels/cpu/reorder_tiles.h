@@ -10,10 +10,11 @@ namespace rutile::kernels {
 // From 16 rows (dimension 1) of 16 floats (dimension 0), "16b16a", to
 enum class TileForm : uint8_t {
   kTransposed,       // "16a16b" in f32
-  kPairs,            // "8b16a2b" in bf16
-  kTransposedPairs,  // "8a16b2a" in bf16
+  kPairs,            // a part of "<n>b<m>a2b" in bf16, eight rows of it
+  kTransposedPairs,  // the same of "<n>a<m>b2a"
 };
-using TileFn = void (*)(const float* from, void* to);
+// `row`: bytes from one row of the result to the next.
+using TileFn = void (*)(const float* from, void* to, int64_t row);
 namespace avx512 {
 TileFn tile_function(TileForm form);
 }

@@ -178,8 +178,9 @@ TEST(Remat, ArenaOfResNet224) {
       arena[cheap] = step.report()->memory.peak >> 20;
       EXPECT_LE(step.report()->memory.ratio(), 1.05);
     }
-    EXPECT_LE(arena[0], low ? 695 : 1268);
-    EXPECT_LE(arena[1], low ? 401 : 778);
+    const bool avx512 = kernels::isa() == kernels::Isa::kAvx512;  // else bf16 is converted for some
+    EXPECT_LE(arena[0], low ? (avx512 ? 695 : 705) : 1268);
+    EXPECT_LE(arena[1], low ? (avx512 ? 401 : 426) : 778);
   }
 }
 

@@ -19,31 +19,82 @@ Rows rows_of(const BatchNormShape& s, int threads) {
   return r;
 }
 
-// Adds two sums by channel over the thread's pixels into f64 arrays, f(pixel offset, channel,
-// lanes) giving the two terms.
-template <class F>
-void sum_rows(const Rows& r, int64_t begin, int64_t end, float* partial, double* total, F&& f) {
-  const int64_t c = r.channels;
-  for (int64_t i = 0; i < 2 * c; ++i) total[i] = 0;
-  for (int64_t p0 = begin; p0 < end; p0 += kChunk) {
-    const int64_t p1 = p0 + kChunk < end ? p0 + kChunk : end;
-    for (int64_t i = 0; i < 2 * c; ++i) partial[i] = 0;
-    for (int64_t p = p0; p < p1; ++p) {
-      for (int64_t k = 0; k < c; k += 16) {
-        const int64_t lanes = c - k < 16 ? c - k : 16;
-        V16 u, v;
-        f(p * c + k, k, lanes, &u, &v);
-        put(partial, k, get(partial, k, lanes) + u, lanes);
-        put(partial, c + k, get(partial, c + k, lanes) + v, lanes);
-      }
+// Vectors whose sums registers hold at once.
+#if defined(__AVX512F__)
+constexpr int kWide = 8;
+#else
+constexpr int kWide = 4;
+#endif
+
+// Adds to `sums` those over pixels p0 to p1 of kVectors neighbours from channel k on.
+template <int kVectors, class F>
+inline __attribute__((always_inline)) void sum_columns(int64_t c, int64_t p0, int64_t p1, int64_t k,
+                                                       int64_t lanes, float* sums, const F& f) {
+  V16 a[kVectors], b[kVectors];
+  for (int j = 0; j < kVectors; ++j) {
+    a[j] = get(sums, k + 16 * j, lanes);
+    b[j] = get(sums, c + k + 16 * j, lanes);
+  }
+  for (int64_t p = p0; p < p1; ++p) {
+    for (int j = 0; j < kVectors; ++j) {
+      V16 u, v;
+      f(p * c + k + 16 * j, k + 16 * j, lanes, &u, &v);
+      a[j] += u;
+      b[j] += v;
     }
-    for (int64_t i = 0; i < 2 * c; ++i) total[i] += partial[i];
+  }
+  for (int j = 0; j < kVectors; ++j) {
+    put(sums, k + 16 * j, a[j], lanes);
+    put(sums, c + k + 16 * j, b[j], lanes);
   }
 }
 
-// Workspace: per thread 2c floats and 2c doubles, then 3c floats of per-channel factors.
+// Adds two sums by channel over the thread's pixels into `total`, f(offset, channel, lanes) giving
+// the two terms: in f32 within kChunk pixels, in f64 beyond. Few pixels at a time go through
+// registers, so that memory is read in its order.
+template <class F>
+void sum_rows(const Rows& r, int64_t begin, int64_t end, float* sums, double* total, const F& f) {
+  constexpr int64_t kPixels = 4;
+  const int64_t c = r.channels;
+  for (int64_t p0 = begin; p0 < end; p0 += kChunk) {
+    const int64_t chunk_end = p0 + kChunk < end ? p0 + kChunk : end;
+    for (int64_t i = 0; i < 2 * c; ++i) sums[i] = 0;
+    for (int64_t p = p0; p < chunk_end; p += kPixels) {
+      const int64_t p1 = p + kPixels < chunk_end ? p + kPixels : chunk_end;
+      int64_t k = 0;
+      for (; k + 16 * kWide <= c; k += 16 * kWide) sum_columns<kWide>(c, p, p1, k, 16, sums, f);
+      for (; k + 8 * kWide <= c; k += 8 * kWide) sum_columns<kWide / 2>(c, p, p1, k, 16, sums, f);
+      for (; k + 16 <= c; k += 16) sum_columns<1>(c, p, p1, k, 16, sums, f);
+      if (k < c) sum_columns<1>(c, p, p1, k, c - k, sums, f);
+    }
+    for (int64_t i = 0; i < 2 * c; ++i) total[i] += static_cast<double>(sums[i]);
+  }
+}
+
+// Writes value(offset, channel, lanes) to every vector, the thread's last pixels first: the cache
+// still holds them when the pass before ended with them.
+template <class T, class F>
+void write_rows(const Rows& r, int64_t begin, int64_t end, T* to, F value) {
+  const int64_t c = r.channels;
+  const bool past_caches = c % 16 == 0 && reinterpret_cast<uintptr_t>(to) % 64 == 0 &&
+                           r.pixels * c * static_cast<int64_t>(sizeof(T)) > kPastCaches;
+  for (int64_t p1 = end; p1 > begin; p1 -= kChunk) {
+    for (int64_t p = p1 - kChunk > begin ? p1 - kChunk : begin; p < p1; ++p) {
+      if (past_caches) {
+        for (int64_t k = 0; k < c; k += 16) stream(to + p * c + k, value(p * c + k, k, 16));
+        continue;
+      }
+      int64_t k = 0;
+      for (; k + 16 <= c; k += 16) store(to + p * c + k, value(p * c + k, k, 16));
+      if (k < c) store_part(to + p * c + k, value(p * c + k, k, c - k), c - k);
+    }
+  }
+  if (past_caches) _mm_sfence();
+}
+
+// Workspace: per thread 2c floats and 2c doubles, then 5c floats of per-channel factors.
 struct RowsWorkspace {
-  float* partial(int t) const { return base + t * 6 * c; }
+  float* sums(int t) const { return base + t * 6 * c; }
   double* total(int t) const { return reinterpret_cast<double*>(base + t * 6 * c + 2 * c); }
   float* factors() const { return base + threads * 6 * c; }
   float* base;
@@ -78,14 +129,19 @@ void apply_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
   const T* x = static_cast<const T*>(a.x);
   T* y = static_cast<T*>(a.y);
   const T* residual = static_cast<const T*>(a.residual);
+  const bool relu = a.relu;
   on_threads(r, [&](int, int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      for (int64_t k = 0; k < c; k += 16) {
-        const int64_t lanes = c - k < 16 ? c - k : 16, at = p * c + k;
-        V16 v = get(x, at, lanes) * get(scale, k, lanes) + get(shift, k, lanes);
-        if (residual) v += get(residual, at, lanes);
-        put(y, at, a.relu ? max0(v) : v, lanes);
-      }
+    if (residual) {
+      write_rows(r, begin, end, y, [=](int64_t at, int64_t k, int64_t lanes) {
+        const V16 v = get(x, at, lanes) * get(scale, k, lanes) + get(shift, k, lanes) +
+                      get(residual, at, lanes);
+        return relu ? max0(v) : v;
+      });
+    } else {
+      write_rows(r, begin, end, y, [=](int64_t at, int64_t k, int64_t lanes) {
+        const V16 v = get(x, at, lanes) * get(scale, k, lanes) + get(shift, k, lanes);
+        return relu ? max0(v) : v;
+      });
     }
   });
 }
@@ -102,8 +158,8 @@ void forward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) 
     for (int64_t i = 0; i < 2 * c; ++i) w.total(t)[i] = 0;
   }
   on_threads(r, [&](int t, int64_t begin, int64_t end) {
-    sum_rows(r, begin, end, w.partial(t), w.total(t),
-             [&](int64_t at, int64_t k, int64_t lanes, V16* u, V16* v) {
+    sum_rows(r, begin, end, w.sums(t), w.total(t),
+             [=](int64_t at, int64_t k, int64_t lanes, V16* u, V16* v) {
                *u = get(x, at, lanes) - get(base, k, lanes);
                *v = *u * *u;
              });
@@ -124,15 +180,42 @@ void forward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) 
   apply_rows<T>(s, a, threads);
 }
 
+// Of the mask, the gradient behind it, where it stands in x or is given by y.
+template <class T>
+struct MaskedRows {
+  const T *dy, *dy2, *y;
+  const float *scale, *shift;
+  bool relu;
+  inline __attribute__((always_inline)) V16 operator()(int64_t at, int64_t k, int64_t lanes,
+                                                       V16 x) const {
+    V16 d = get(dy, at, lanes);
+    if (dy2) d += get(dy2, at, lanes);
+    if (y) return get(y, at, lanes) > 0.0f ? d : V16{};
+    if (!relu) return d;
+    return x * get(scale, k, lanes) + get(shift, k, lanes) > 0.0f ? d : V16{};
+  }
+};
+
+// Sums of the masked gradient, and of it times x - mean; writes it where it is a result.
+template <class T>
+void backward_sums(const Rows& r, const BatchNormArgs& a, int64_t begin, int64_t end,
+                   const MaskedRows<T>& masked, float* sums, double* total) {
+  const T* x = static_cast<const T*>(a.x);
+  T* dresidual = static_cast<T*>(a.dresidual);
+  const float* mean = a.mean;
+  sum_rows(r, begin, end, sums, total, [=](int64_t at, int64_t k, int64_t lanes, V16* u, V16* v) {
+    const V16 xv = get(x, at, lanes);
+    *u = masked(at, k, lanes, xv);
+    if (dresidual) put(dresidual, at, *u, lanes);
+    *v = *u * (xv - get(mean, k, lanes));
+  });
+}
+
 template <class T>
 void backward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
   const Rows r = rows_of(s, threads);
   const int64_t c = r.channels;
   const RowsWorkspace w{a.workspace, (c + 15) / 16 * 16, threads};
-  const T *x = static_cast<const T*>(a.x), *dy = static_cast<const T*>(a.dy),
-          *dy2 = static_cast<const T*>(a.dy2), *y = static_cast<const T*>(a.y_in);
-  T* dresidual = static_cast<T*>(a.dresidual);
-  T* dx = static_cast<T*>(a.dx);
   float* c0 = w.factors();
   float* c1 = c0 + w.c;
   float* c2 = c1 + w.c;
@@ -143,26 +226,19 @@ void backward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads)
     scale[k] = static_cast<float>(f);
     shift[k] = static_cast<float>((a.bias ? a.bias[k] : 0.0f) - a.mean[k] * f);
   }
-  auto masked = [&](int64_t at, int64_t k, int64_t lanes, V16 xv) {
-    V16 d = get(dy, at, lanes);
-    if (dy2) d += get(dy2, at, lanes);
-    if (y) return get(y, at, lanes) > 0.0f ? d : V16{};
-    if (a.relu) {
-      return xv * get(scale, k, lanes) + get(shift, k, lanes) > 0.0f ? d : V16{};
-    }
-    return d;
-  };
+  const T *x = static_cast<const T*>(a.x), *dresidual = static_cast<const T*>(a.dresidual);
+  T* dx = static_cast<T*>(a.dx);
+  const MaskedRows<T> masked{static_cast<const T*>(a.dy),
+                             static_cast<const T*>(a.dy2),
+                             static_cast<const T*>(a.y_in),
+                             scale,
+                             shift,
+                             a.relu};
   for (int t = 0; t < threads; ++t) {
     for (int64_t i = 0; i < 2 * c; ++i) w.total(t)[i] = 0;
   }
   on_threads(r, [&](int t, int64_t begin, int64_t end) {
-    sum_rows(r, begin, end, w.partial(t), w.total(t),
-             [&](int64_t at, int64_t k, int64_t lanes, V16* u, V16* v) {
-               const V16 xv = get(x, at, lanes);
-               *u = masked(at, k, lanes, xv);
-               if (dresidual) put(dresidual, at, *u, lanes);
-               *v = *u * (xv - get(a.mean, k, lanes));
-             });
+    backward_sums(r, a, begin, end, masked, w.sums(t), w.total(t));
   });
   const double count = static_cast<double>(r.pixels);
   for (int64_t k = 0; k < c; ++k) {
@@ -180,14 +256,11 @@ void backward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads)
     c2[k] = static_cast<float>(-f0 * s1 / count - f1 * a.mean[k]);
   }
   on_threads(r, [&](int, int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      for (int64_t k = 0; k < c; k += 16) {
-        const int64_t lanes = c - k < 16 ? c - k : 16, at = p * c + k;
-        const V16 xv = get(x, at, lanes);
-        const V16 dz = dresidual ? get(dresidual, at, lanes) : masked(at, k, lanes, xv);
-        put(dx, at, dz * get(c0, k, lanes) + xv * get(c1, k, lanes) + get(c2, k, lanes), lanes);
-      }
-    }
+    write_rows(r, begin, end, dx, [=](int64_t at, int64_t k, int64_t lanes) {
+      const V16 xv = get(x, at, lanes);
+      const V16 dz = dresidual ? get(dresidual, at, lanes) : masked(at, k, lanes, xv);
+      return dz * get(c0, k, lanes) + xv * get(c1, k, lanes) + get(c2, k, lanes);
+    });
   });
 }
 

@@ -40,34 +40,34 @@ inline __attribute__((always_inline)) void transpose(__m512 r[16]) {
 }
 
 // Rows 2 k and 2 k + 1 as bf16, element beside element.
-inline __attribute__((always_inline)) void store_pairs(const __m512 r[16], void* to) {
+inline __attribute__((always_inline)) void store_pairs(const __m512 r[16], void* to, int64_t row) {
   alignas(64) static constexpr uint16_t kOrder[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
                                                       21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
                                                       11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   const __m512i order = _mm512_load_si512(kOrder);
   for (int k = 0; k < 8; ++k) {
     const __m512bh both = _mm512_cvtne2ps_pbh(r[2 * k + 1], r[2 * k]);
-    _mm512_storeu_si512(static_cast<char*>(to) + k * 64,
+    _mm512_storeu_si512(static_cast<char*>(to) + k * row,
                         _mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(both)));
   }
 }
 
-void transposed(const float* from, void* to) {
+void transposed(const float* from, void* to, int64_t row) {
   __m512 r[16];
   load_rows(from, r);
   transpose(r);
-  for (int i = 0; i < 16; ++i) _mm512_storeu_ps(static_cast<float*>(to) + i * 16, r[i]);
+  for (int i = 0; i < 16; ++i) _mm512_storeu_ps(static_cast<char*>(to) + i * row, r[i]);
 }
-void pairs(const float* from, void* to) {
+void pairs(const float* from, void* to, int64_t row) {
   __m512 r[16];
   load_rows(from, r);
-  store_pairs(r, to);
+  store_pairs(r, to, row);
 }
-void transposed_pairs(const float* from, void* to) {
+void transposed_pairs(const float* from, void* to, int64_t row) {
   __m512 r[16];
   load_rows(from, r);
   transpose(r);
-  store_pairs(r, to);
+  store_pairs(r, to, row);
 }
 
 }  // namespace
