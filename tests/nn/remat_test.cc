@@ -5,6 +5,7 @@
 
 #include "rutile/autograd/tape.h"
 #include "rutile/graph/compile.h"
+#include "rutile/kernels/cpu/isa.h"
 #include "rutile/nn/layers.h"
 #include "rutile/nn/losses.h"
 #include "rutile/nn/models/gpt.h"
