@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which element types PyTorch's CPU ops take that ours refuse, or answer in another type.
+"""Which element types PyTorch's CPU ops take that ours refuse, or answer in another type or with other values.
 
     python tests/peers/torch_dtypes.py [PyTorch's op names]
 
 Needs PyTorch and expecttest beside rutile; not part of `make test`. The first samples of each op run in every type that
-PyTorch names for it. A line for each op: types that are refused (all samples of the type) and types of results that differ.
+PyTorch names for it. Lines for each op: types that are refused (all samples of the type), types of results that differ, and
+values that do, beyond what rounding to the type explains (torch_samples.py has f64).
 """
 
 import collections
@@ -17,12 +18,14 @@ import torch
 from rutile import Tensor
 from torch.testing._internal.common_methods_invocations import op_db
 from torch_names import Unmapped
-from torch_samples import Sample, flat, ours
+from torch_samples import Sample, close, flat, numpy_of, ours
 
 SAMPLES = 4
 TYPES = {torch.bool: "bool", torch.uint8: "u8", torch.int8: "i8", torch.int16: "i16", torch.int32: "i32", torch.int64: "i64",
          torch.float16: "f16", torch.bfloat16: "bf16", torch.float32: "f32", torch.float64: "f64", torch.complex64: "c64",
          torch.complex128: "c128"}
+# Of the largest element: sums of low precision round on the way.
+ROUNDING = {torch.float16: 1e-2, torch.bfloat16: 6e-2, torch.float32: 1e-3, torch.complex64: 1e-3}
 
 
 def tensor(v):
@@ -49,7 +52,22 @@ def outcome(op, f, sample):
     for g, w in zip(got, want, strict=False):
         if kind(g.dtype) != kind(w.dtype):
             return "type", f"{kind(g.dtype)} for {kind(w.dtype)}"
+    for g, w in zip(got, want, strict=False):
+        if what := differs(g, w):
+            return "value", what
     return "same", ""
+
+
+def differs(g, w):
+    g = (g.astype("float32") if "bfloat" in str(g.dtype).lower() else g).asnumpy()
+    rounding, w = ROUNDING.get(w.dtype), numpy_of(w)
+    if rounding is None or g.shape != w.shape or not w.size:
+        return close(g, w)
+    finite = np.isfinite(w)
+    if not np.array_equal(np.isfinite(g), finite):
+        return "not finite elsewhere"
+    far = np.abs(np.where(finite, g, 0).astype(np.complex128) - np.where(finite, w, 0)).max()
+    return f"off by {far:.2g}" if far > rounding * max(1, np.abs(np.where(finite, w, 0)).max()) else ""
 
 
 def main(only):
@@ -60,7 +78,7 @@ def main(only):
         f = ours(op.name)[0]
         if f is None or only and op.name not in only:
             continue
-        refused, other, why = [], [], collections.Counter()
+        refused, other, values, why = [], [], collections.defaultdict(list), collections.Counter()
         for dtype, short in TYPES.items():
             if dtype not in op.dtypes:
                 continue
@@ -73,15 +91,21 @@ def main(only):
                 why[text] += what == "refused"
                 if what == "type":
                     other.append(f"{short}: {text}")
-            if seen["refused"] and not seen["same"] + seen["type"]:
+                elif what == "value":
+                    values[short].append(text)
+            if seen["refused"] and not seen["same"] + seen["type"] + seen["value"]:
                 refused.append(short)
                 kinds["refused"] += 1
             elif seen["type"]:
                 kinds["another type"] += 1
+            elif seen["value"]:
+                kinds["other values"] += 1
             elif seen["same"]:
                 kinds["same"] += 1
         if refused:
             print(f"{op.name}: refuses {' '.join(refused)} ({why.most_common(1)[0][0][:90]})", flush=True)
+        if values:
+            print(f"{op.name}: other values {', '.join(f'{k} ({len(v)}: {v[0]})' for k, v in values.items())}", flush=True)
         if other:
             print(f"{op.name}: {', '.join(dict.fromkeys(other))}", flush=True)
     print(" ".join(f"{k} {n}" for k, n in sorted(kinds.items())))
