@@ -111,7 +111,8 @@ Status transposed_shape(const Shape& x, const Shape& w, const Geometry& a, const
 Status check_dtypes(const CallMeta& c) {
   const DType t = c.in(0).dtype;
   if (!is_differentiable(t)) {
-    return type_error(cat("expects a floating dtype or a complex one, got ", t));
+    return type_error(
+        cat("expects a floating dtype or a complex one, got ", t, "; cast to f32 first"));
   }
   for (int i = 1; i < c.num_inputs(); ++i) {
     if (c.has(i) && c.in(i).dtype != t) {

@@ -21,7 +21,7 @@ Status check_image_rank(const TensorMeta& x, int spatial, bool unbatched, const 
 
 Status check_floating(const TensorMeta& x, const char* name) {
   if (is_floating(x.dtype)) return Status();
-  return type_error(cat(name, " must be floating point, got ", x.dtype));
+  return type_error(cat(name, " must be floating point, got ", x.dtype, "; cast it to f32 first"));
 }
 
 Status check_numbers(const TensorMeta& x, const char* name) {

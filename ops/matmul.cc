@@ -5,6 +5,7 @@
 #include "rutile/ops/cost.h"
 #include "rutile/ops/grad_util.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
 
 namespace rutile::ops {
@@ -131,7 +132,7 @@ Status infer_linear(const CallMeta& c, TensorMeta* out) {
   const TensorMeta &x = c.in(0), &w = c.in(1);
   RUTILE_RETURN_IF_ERROR(check_dtype(x, w));
   if (x.rank() == 0) return value_error("expects x with at least 1 dimension, got a scalar");
-  if (w.rank() != 2) return value_error(cat("weight expects rank 2, got ", w.rank()));
+  if (w.rank() != 2) return value_error(cat("weight expects shape [out, in], got ", w.shape));
   if (w.dim(1) != x.shape.back()) {
     return value_error(cat("weight expects ", w.dim(1), " input features, got ", x.shape.back()));
   }
@@ -215,6 +216,10 @@ Tensor matmul(Arg x, Arg y, MatmulAttrs attrs) {
 }
 
 Tensor linear(Arg x, Arg weight, const Tensor& bias) {
+  if (weight.tensor.rank() == 1) {  // one feature without a dimension of its own
+    const Tensor y = matmul(x, weight);
+    return bias.defined() ? y + bias : y;
+  }
   if (!bias.defined()) return call1(kLinear, nullptr, {x.tensor, weight.tensor}, x.where);
   return call1(kLinear, nullptr, {x.tensor, weight.tensor, bias}, x.where);
 }

@@ -24,7 +24,8 @@ extern RUTILE_API const OpDef kMatmul;
 RUTILE_API Tensor matmul(Arg x, Arg y, MatmulAttrs attrs = {});
 
 // x [..., in] times weight [out, in] transposed, plus bias [out]: [..., out]. The gradients of
-// weight and bias come out in f32 when x is f16 or bf16.
+// weight and bias come out in f32 when x is f16 or bf16. The function takes a weight [in] with a
+// bias [] too: [...].
 extern RUTILE_API const OpDef kLinear;
 RUTILE_API Tensor linear(Arg x, Arg weight, const Tensor& bias = {});
 

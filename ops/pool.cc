@@ -25,7 +25,7 @@ Status check_pixels(const TensorMeta& x) {
 
 Status check_float(const TensorMeta& x, const char* name) {
   if (is_floating(x.dtype)) return Status();
-  return type_error(cat(name, " must be floating point, got ", x.dtype));
+  return type_error(cat(name, " must be floating point, got ", x.dtype, "; cast it to f32 first"));
 }
 
 Status check_numeric(const TensorMeta& x, const char* name) {

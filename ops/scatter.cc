@@ -199,6 +199,12 @@ Status infer_index_copy(const CallMeta& c, TensorMeta* out) {
   RUTILE_RETURN_IF_ERROR(check_combined(x, src, ScatterReduce::kNone));
   return infer_like_x(x, out);
 }
+// A number has one slice, itself.
+Status infer_index_copy_of_any(const CallMeta& c, TensorMeta* out) {
+  if (c.in(0).rank() > 0) return infer_index_copy(c, out);
+  RUTILE_RETURN_IF_ERROR(infer_index_copy(LineCall(c).call(), out));
+  return infer_like_x(c.in(0), out);
+}
 Tensor along(const Tensor& line, int axis, int rank) {
   Shape shape = Shape::filled(rank, 1);
   shape[axis] = line.dim(0);
@@ -207,6 +213,10 @@ Tensor along(const Tensor& line, int axis, int rank) {
 int positive(int64_t axis, int rank) { return static_cast<int>(axis < 0 ? axis + rank : axis); }
 
 TensorList compose_index_copy(const void* attrs, In in) {
+  if (in[0].rank() == 0) {
+    const Tensor one[] = {reshape(in[0], {1}), reshape(in[1], {1}), reshape(in[2], {1})};
+    return {reshape(compose_index_copy(attrs, one)[0], {})};
+  }
   const Tensor& src = in[2];
   const int axis = positive(static_cast<const IndexAxisAttrs*>(attrs)->axis, src.rank());
   if (axis == 0 && src.numel() > 0) {  // whole slices at one coordinate
@@ -338,7 +348,7 @@ Tensor scatter(Arg x, Arg index, Scalar value, int64_t axis, ScatterReduce reduc
 constinit const OpDef kIndexCopy = define({.name = "index_copy",
                                            .inputs = {"x", "index", "src"},
                                            .attrs = attrs_of<IndexAxisAttrs>(),
-                                           .infer = infer_index_copy,
+                                           .infer = infer_index_copy_of_any,
                                            .flops = flops_per_input<1, 2>,
                                            .compose = compose_index_copy,
                                            .checks_values = true,

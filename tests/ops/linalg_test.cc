@@ -33,6 +33,16 @@ Tensor times(const Tensor& a, const Tensor& s, const Tensor& b) {
   return matmul(a * ops::expand_dims(s, -2), b);
 }
 
+TEST(Linalg, LinearTakesTheWeightOfOneFeature) {
+  const Tensor x = random({2, 3, 4}, 1), w = random({4}, 2), b = random({}, 3);
+  const Tensor want = ops::linear(x, ops::expand_dims(w, 0), ops::reshape(b, {1}));
+  const Tensor y = ops::linear(x, w, b);
+  EXPECT_EQ(y.shape(), (Shape{2, 3}));
+  EXPECT_LT(distance(y, ops::reshape(want, {2, 3})), 1e-14);
+  EXPECT_EQ(ops::linear(x, w).shape(), (Shape{2, 3}));
+  EXPECT_RUTILE_ERROR(ops::linear(x, random({5}, 4)), kValue, "inner sizes differ: 4 and 5");
+}
+
 TEST(Linalg, FactorsMultiplyToTheMatrix) {
   for (const Shape& shape : {Shape{3, 20, 20}, Shape{2, 30, 7}, Shape{2, 7, 30}}) {
     const Tensor x = random(shape, 1);

@@ -102,6 +102,7 @@ FUNCTIONS = {
                    lambda: (A - A.mean(1, keepdims=True)) / np.sqrt(A.var(1, keepdims=True) + 1e-5) * B[0] + B[1]),
     "l2_normalize": (lambda: ops.l2_normalize(a, 1), lambda: A / np.linalg.norm(A, axis=1, keepdims=True)),
     "dense": (lambda: ops.dense(a, b, Tensor(A[:, 0])), lambda: A @ B.T + A[:, 0]),
+    "dense_of_one_feature": (lambda: ops.dense(a, b[0], Tensor(0.5)), lambda: A @ B[0] + np.float32(0.5)),
     "cosine_similarity": (lambda: ops.cosine_similarity(a, b),
                           lambda: (A * B).sum(1) / np.linalg.norm(A, axis=1) / np.linalg.norm(B, axis=1)),
     "nll_weight": (lambda: ops.nll_loss(a, Tensor([0, 3, 1]), Tensor(B[0])),

@@ -117,7 +117,7 @@ RUTILE_SAMPLES(linear) {
   s.add({in({3, 4}), in({0, 4}), in({0})}).dtypes(kFloats).name("nothing out");
   s.add({in({3, 4}).as(DType::kBF16), in({5, 4}), in({5})}).name("promotes");
   s.error({in({}), in({2, 2})}, ErrorCode::kValue, "scalar");
-  s.error({in({3, 4}), in({4})}, ErrorCode::kValue, "weight expects rank 2");
+  s.error({in({3, 4}), in({4})}, ErrorCode::kValue, "weight expects shape [out, in]");
   s.error({in({3, 4}), in({5, 3})}, ErrorCode::kValue, "weight expects 3 input features, got 4");
   s.error({in({3, 4}), in({5, 4}), in({4})}, ErrorCode::kValue, "bias expects shape [5]");
   s.error({bool_in({3, 4}), bool_in({5, 4})}, ErrorCode::kType, "expects numbers");

@@ -58,6 +58,9 @@ RUTILE_SAMPLES(index_copy) {
   s.add({in({3, 5}), apart({2}, {3, -5}), in({3, 2})}, IndexAxisAttrs{1}).dtypes(kEveryType);
   s.add({in({4, 3, 2}), apart({2}, {3, 1}), in({2, 3, 2})}, IndexAxisAttrs{0});
   s.add({in({4, 3}), index_in({0}, 0, 4), in({0, 3})}, IndexAxisAttrs{}).name("nothing");
+  s.add({in({}), index_in({1}, 0, 1), in({})}, IndexAxisAttrs{}).name("number");
+  s.add({in({}), index_in({}, -1, 1), in({})}, IndexAxisAttrs{-1}).name("number by a number");
+  s.error({in({}), index_in({2}, 0, 1), in({})}, IndexAxisAttrs{}, kValue, "src expects");
   s.error({in({3}), in({1}).as(DType::kI64).values({3}), in({1})}, IndexAxisAttrs{}, kIndex,
           "out of range");
   s.error({in({3}), index_in({2}, 0, 3), in({3})}, IndexAxisAttrs{}, kValue, "src expects");

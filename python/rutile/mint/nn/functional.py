@@ -146,10 +146,7 @@ def normalize(input, p=2.0, dim=1, eps=1e-12):
 
 def linear(input, weight, bias=None):
     """input @ weight.T + bias; a weight [features] gives one number for each row."""
-    if weight.ndim == 1:
-        y = _table.matmul(input, weight)
-        return y if bias is None else y + bias
-    return _table.linear(input, weight, bias)
+    return _ops.dense(input, weight, bias)
 
 
 def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False):

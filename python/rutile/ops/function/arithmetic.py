@@ -203,7 +203,10 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1):
 
 
 def dense(input, weight, bias=None):
-    """input @ weight.T + bias"""
+    """input @ weight.T + bias; a weight [features] gives one number for each row."""
+    if weight.ndim == 1:
+        y = _table.matmul(input, weight)
+        return y if bias is None else y + bias
     return _table.linear(input, weight, bias)
 
 
