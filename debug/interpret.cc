@@ -8,6 +8,7 @@
 
 #include "rutile/ops/call.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/random.h"
 #include "rutile/ops/view.h"
 
 namespace rutile::debug {
@@ -120,6 +121,47 @@ double relative_error(const Tensor& got, const Tensor& want) {
     difference = std::max(difference, std::abs(a[i] - b[i]));
   }
   return difference == 0 ? 0 : difference / largest;
+}
+
+namespace {
+
+// Floating inputs, each element off by up to the share.
+std::vector<Tensor> moved(const std::vector<Tensor>& in, double share, uint64_t draw) {
+  CallModes plain;
+  plain.device = call_modes().device;
+  ScopedValue<CallModes> only(call_modes(), plain);
+  std::vector<Tensor> out = in;
+  for (size_t i = 0; i < in.size(); ++i) {
+    if (!in[i].defined() || !is_floating(in[i].dtype())) continue;
+    const Tensor key = Tensor::from<uint64_t>({draw * in.size() + i}, {1});
+    const Tensor factor = ops::random_uniform(
+        key, {.shape = in[i].shape(), .low = 1 - share, .high = 1 + share, .dtype = DType::kF64});
+    const Tensor t = ops::cast(ops::mul(ops::cast(in[i], DType::kF64), factor), in[i].dtype());
+    if (const Tensor p = placed(t, in[i].meta()); p.defined()) out[i] = p;
+  }
+  return out;
+}
+
+}  // namespace
+
+double conditioned_error(const graph::Node& n, const std::vector<Tensor>& in, const Tensor& got,
+                         const std::vector<Tensor>& want, size_t output, double tolerance) {
+  constexpr double kInfinite = std::numeric_limits<double>::infinity();
+  const std::vector<double> a = numbers(got), b = numbers(want[output]);
+  std::vector<double> change(b.size(), 0);
+  for (const uint64_t draw : {1, 2}) {
+    const Tensor other = run_node(n, moved(in, tolerance, draw), /*reference=*/true)[output];
+    if (!(other.shape() == want[output].shape())) return kInfinite;
+    const std::vector<double> c = numbers(other);
+    for (size_t i = 0; i < c.size(); ++i) change[i] = std::max(change[i], std::abs(c[i] - b[i]));
+  }
+  double largest = 0, error = 0;
+  for (const double v : b) largest = std::max(largest, std::abs(v));
+  for (size_t i = 0; i < b.size(); ++i) {
+    if (a[i] == b[i]) continue;
+    error = std::max(error, std::abs(a[i] - b[i]) / std::max(largest, change[i] / tolerance));
+  }
+  return std::isfinite(error) ? error : kInfinite;
 }
 
 }  // namespace rutile::debug

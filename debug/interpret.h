@@ -30,4 +30,9 @@ Results interpret(const graph::Graph& g, const std::vector<Tensor>& inputs);
 // Largest difference over the largest element of `want`.
 double relative_error(const Tensor& got, const Tensor& want);
 
+// The same where terms cancel and what is left is rounding: a difference counts against what inputs
+// off by a share of `tolerance` change there, if that is more than the largest element.
+double conditioned_error(const graph::Node& n, const std::vector<Tensor>& in, const Tensor& got,
+                         const std::vector<Tensor>& want, size_t output, double tolerance);
+
 }  // namespace rutile::debug

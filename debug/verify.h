@@ -34,7 +34,9 @@ struct Comparison {
   std::string what;      // op and kernel, pass, or result
   std::string where;     // Cell and line
   std::string operands;  // "f32[8,64] -> f32[8,10]"
-  // Largest difference over the largest element; infinite for NaN against a number.
+  // Largest difference over the largest element; infinite for NaN against a number. Where terms
+  // cancel (the gradient of a bias in front of a batch norm), what inputs off by the tolerance
+  // change counts in place of that element.
   double error = 0;
   double tolerance = 0;  // infinite: shown, not judged
   std::string note;      // why it could not be compared; empty: it was

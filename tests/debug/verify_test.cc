@@ -89,6 +89,46 @@ TEST_P(VerifySteps, AgreeAndLeaveStatesAlone) {
   }
 }
 
+// The gradient of a bias in front of a batch norm is 0, and rounding.
+TEST(Verify, WhatCancelsIsNoDifference) {
+  set_seed(3);
+  auto cell = nn::make<nn::Sequential>();
+  cell->append(nn::make<nn::Conv2d>(3, 8, 3));
+  cell->append(nn::make<nn::BatchNorm2d>(8));
+  cell->append(nn::make<nn::ReLU>());
+  cell->append(nn::make<nn::Flatten>());
+  cell->append(nn::make<nn::Linear>(8 * 36, 4));
+  auto optimizer = std::make_shared<nn::optim::SGD>(cell->parameters());
+  nn::TrainStep step(cell, nn::CrossEntropyLoss(), optimizer, {.mode = nn::Mode::kGraph});
+  const Tensor x = ops::random_normal({.shape = {4, 3, 8, 8}});
+  const Tensor y = ops::random_randint({.shape = {4}, .low = 0, .high = 4});
+  step(x, y);
+  const VerifyReport r = verify(*step.compiled(), {x, y}, {.passes = false});
+  EXPECT_TRUE(r.ok()) << r.text(30);
+  // A wrong sum is found where nothing cancels as where it does.
+  CustomOp op;
+  op.name = "verify_wrong_sum";
+  op.inputs = {"x"};
+  op.compose = [](const CustomAttrs&, std::span<const Tensor> in) {
+    return TensorList{ops::sum(in[0])};
+  };
+  op.infer = [](const CustomCall& c) {
+    return std::vector<TensorMeta>{TensorMeta({}, c.in(0).dtype, kCpu)};
+  };
+  op.kernel = [](const CustomCall& c, const KernelArgs& a) {  // leaves the last one out
+    float sum = 0;
+    for (int64_t i = 0; i + 1 < c.in(0).numel(); ++i) sum += static_cast<const float*>(a.in[0])[i];
+    *static_cast<float*>(a.out[0]) = sum;
+  };
+  const OpDef& wrong = register_op(std::move(op));
+  graph::Compiled f = graph::compile([&](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{call_op(wrong, {in[0]})[0]};
+  });
+  for (const float last : {-6.f, 4.f}) {
+    EXPECT_FALSE(verify(f, {Tensor::from<float>({1, 2, 3, last}, {4})}).ok()) << last;
+  }
+}
+
 TEST(Verify, InferenceWithFrozenWeights) {
   auto cell = small_resnet();
   nn::EvalStep eval(cell, {.mode = nn::Mode::kGraph});
