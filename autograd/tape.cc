@@ -13,6 +13,7 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/integer_gradients.h"
+#include "rutile/ops/op_runtime.h"
 #include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/transfer.h"
 #include "rutile/ops/view.h"
@@ -382,9 +383,11 @@ void Tape::step(Node& n, Walk& w) {
   for (int i = 0; i < n.in_vars.size() && i < g.size(); ++i) {
     const uint32_t var = n.in_vars[i];
     if (!w.wanted(var) || !g[i].defined()) continue;
-    RUTILE_CHECK(g[i].shape() == n.in_metas[i].shape,
-                 cat("the gradient of ", n.op->name, " for input ", n.op->input_name(i), " is ",
-                     g[i].meta(), ", expected ", n.in_metas[i]));
+    if (!(g[i].shape() == n.in_metas[i].shape)) {
+      throw_error(is_library_op(*n.op) ? ErrorCode::kInternal : ErrorCode::kValue,
+                  cat("[", n.op->name, "] its gradient of input ", n.op->input_name(i), " is ",
+                      g[i].meta(), ", expected ", n.in_metas[i]));
+    }
     accumulate(var, ops::to_device(g[i], n.in_metas[i].device), w);
   }
 }

@@ -68,7 +68,15 @@ std::vector<Tensor> Cell::call_with_hooks(const std::vector<Tensor>& inputs) {
     for (int i = 0; i < static_cast<int>(out.size()); ++i) {
       GradScope::add_hook_if_tracked(
           out[static_cast<size_t>(i)],
-          [this, i, hook = h.backward](const Tensor& grad) { return hook(*this, i, grad); });
+          [this, i, hook = h.backward, path = cell_path(call_modes().cell)](const Tensor& grad) {
+            Tensor g = hook(*this, i, grad);
+            if (g.defined() && (!(g.shape() == grad.shape()) || g.dtype() != grad.dtype())) {
+              throw_error(ErrorCode::kValue,
+                          cat("a backward hook returned ", g.meta(), " for the gradient ",
+                              grad.meta(), " of output ", i, " | in Cell ", path));
+            }
+            return g;
+          });
     }
   }
   return out;
@@ -249,6 +257,12 @@ void Cell::prefix_names(const std::string& prefix) {
 }
 
 void Cell::adopt(const std::string& name, Cell& cell) {
+  cell.walk("", [&](const std::string& path, const Cell& c) {
+    if (&c != this) return;
+    throw_error(ErrorCode::kValue, cat("Cell \"", name, "\" cannot be a child of ", type_name(),
+                                       path.empty() ? ", it is that Cell itself"
+                                                    : cat(", which stands inside it as ", path)));
+  });
   if (!cell.name_.empty()) return;  // a shared Cell keeps the name it got first
   cell.prefix_names(join(path_, name));
   cell.name_ = name;

@@ -38,6 +38,10 @@ Tensor leave_amp(std::optional<AmpScope>* scope, const StepOptions& o, const Ten
   return is_low_precision(outputs.dtype()) ? ops::cast(outputs, DType::kF32) : outputs;
 }
 
+void check_defined(const Tensor& t, const char* what) {
+  if (!t.defined()) throw_error(ErrorCode::kValue, cat(what, " is an empty Tensor"));
+}
+
 [[noreturn]] void throw_not_compiled() {
   throw_error(ErrorCode::kRuntime, "explain() shows a compiled step; this one runs eagerly");
 }
@@ -184,6 +188,7 @@ struct TrainStep::Impl {
         index.push_back(i);
       }
       const Tensor total = forward(batch[0], batch[1], &results);
+      check_depends(total, watched.empty());
       graph::current_phase() = graph::Phase::kBackward;
       if (reducer && part == Part::kWhole) reducer->attach(scope, watched, index);
       std::vector<Tensor> found = scope.gradient(total, watched);
@@ -194,12 +199,26 @@ struct TrainStep::Impl {
     return results;
   }
 
+  // Nothing would be learnt, and nobody told.
+  void check_depends(const Tensor& total, bool frozen) const {
+    if (frozen) {
+      throw_error(ErrorCode::kValue,
+                  cat("all parameters of the ", optimizer->type_name(),
+                      " are frozen: there is nothing to train; call freeze(false)"));
+    }
+    if (call_modes().tape->tracked(total)) return;
+    throw_error(ErrorCode::kValue,
+                "the loss depends on no parameter that is trained: is it made of the network's "
+                "outputs, by functions that have a gradient (not argmax, comparisons, integers)?");
+  }
+
   // What is differentiated: the loss, scaled if there is a scaler.
   Tensor forward(const Tensor& x, const Tensor& y, std::vector<Tensor>* results) {
     std::optional<AmpScope> amp;
     enter_amp(&amp, options, policy);
     const Tensor outputs = leave_amp(&amp, options, net(x));
     const Tensor loss = loss_fn(outputs, y);
+    check_defined(loss, "what the loss function returned");
     if (loss.numel() != 1 || !is_floating(loss.dtype())) {
       throw_error(ErrorCode::kValue,
                   cat("a loss is one floating-point number, this one is ", loss.meta()));
@@ -239,10 +258,24 @@ struct TrainStep::Impl {
       if (it == of_net.end() || trained.count(it->second)) continue;
       throw_error(ErrorCode::kValue,
                   cat("parameter ", p->name(),
-                      " of the network was replaced after the optimizer "
-                      "was made, which would go on training the old one; make a new optimizer"));
+                      " of the network was replaced after the optimizer was made, or the optimizer "
+                      "is that of another network; make one of this network's parameters"));
     }
+    check_averages();
     checked_ = version;
+  }
+
+  void check_averages() const {
+    if (!options.ema) return;
+    std::unordered_set<const Parameter*> known;
+    for (const auto& list : {net->parameters(), optimizer->parameters()}) {
+      for (const ParameterPtr& p : list) known.insert(p.get());
+    }
+    for (const ParameterPtr& p : options.ema->parameters()) {
+      if (known.count(p.get())) continue;
+      throw_error(ErrorCode::kValue, cat("the averages are of a parameter ", p->name(),
+                                         " that is none of this network's; make them of its own"));
+    }
   }
 
   uint64_t version() const {
@@ -263,6 +296,11 @@ TrainStep::TrainStep(CellPtr net, LossFn loss, std::shared_ptr<optim::Optimizer>
   if (options.accumulate < 1) {
     throw_error(ErrorCode::kValue, cat("accumulate expects at least 1, got ", options.accumulate));
   }
+  if (!(options.clip_norm >= 0)) {
+    throw_error(
+        ErrorCode::kValue,
+        cat("clip_norm expects a positive norm, or 0 for no clipping, got ", options.clip_norm));
+  }
   *impl_ = {std::move(net), std::move(loss), std::move(optimizer), std::move(options), nullptr};
   impl_->policy = policy_of(impl_->options);
   if (impl_->options.accumulate > 1) impl_->make_sums();
@@ -279,6 +317,8 @@ TrainStep::~TrainStep() = default;
 TrainStep::TrainStep(TrainStep&&) noexcept = default;
 
 StepResult TrainStep::operator()(const Tensor& x, const Tensor& y) {
+  check_defined(x, "the first input of a TrainStep");
+  check_defined(y, "the second input of a TrainStep");
   impl_->check_parameters();
   impl_->start_together();
   impl_->optimizer->before_step();
@@ -411,6 +451,7 @@ EvalStep::~EvalStep() = default;
 EvalStep::EvalStep(EvalStep&&) noexcept = default;
 
 Tensor EvalStep::operator()(const Tensor& x) {
+  check_defined(x, "the input of an EvalStep");
   EvalModeScope eval(*impl_->net);
   const Device device = impl_->device();
   ScopedValue<Device> there(call_modes().device, device);

@@ -98,17 +98,25 @@ std::string_view OpDef::output_name(int i) const {
   return without_mark(outputs[i < num_outputs ? i : num_outputs - 1]);
 }
 
+namespace {
+// A mistake of whoever wrote the op.
+void check_saved(const OpDef& op, bool saved, const char* kind, std::string_view name) {
+  if (saved) return;
+  throw_error(
+      is_library_op(op) ? ErrorCode::kInternal : ErrorCode::kValue,
+      cat("[", op.name, "] its gradient reads ", kind, " ", name, ", which is not in .saves"));
+}
+}  // namespace
+
 const Tensor& GradCtx::in(int i) const {
   const int named = i < op_.num_inputs ? i : op_.num_inputs - 1;
-  RUTILE_CHECK(op_.save_inputs >> named & 1u, cat("the gradient of ", op_.name, " reads input ",
-                                                  op_.input_name(i), ", which is not in .saves"));
+  check_saved(op_, op_.save_inputs >> named & 1u, "input", op_.input_name(i));
   return inputs_[i];
 }
 
 const Tensor& GradCtx::out(int i) const {
   const int named = i < op_.num_outputs ? i : op_.num_outputs - 1;
-  RUTILE_CHECK(op_.save_outputs >> named & 1u, cat("the gradient of ", op_.name, " reads output ",
-                                                   op_.output_name(i), ", which is not in .saves"));
+  check_saved(op_, op_.save_outputs >> named & 1u, "output", op_.output_name(i));
   return outputs_[i];
 }
 

@@ -194,6 +194,12 @@ void CheckpointFolder::remove_old(int64_t step) const {
 std::string CheckpointFolder::save(int64_t step, const std::vector<nn::NamedState>& states,
                                    const Metadata& metadata) const {
   const std::string path = file_of(step, "");
+  std::error_code error;
+  fs::create_directories(options_.path, error);
+  if (error) {
+    throw_error(ErrorCode::kIo, cat("checkpoint folder '", options_.path,
+                                    "' cannot be used: creating it: ", error.message()));
+  }
   save_checkpoint(path, step, states, metadata);
   std::error_code ignored;
   fs::remove(file_of(step, kIndexMiddle), ignored);  // of the same step, by several ranks

@@ -66,6 +66,7 @@ std::string CheckpointFolder::save_shards(int64_t step, const std::vector<nn::Na
   const std::string index = file_of(step, ".index");
   check_devices();
   std::error_code ignored;
+  fs::create_directories(path(), ignored);  // what is wrong, writing says
   // An older checkpoint of this step ends before its files are replaced.
   if (rank == 0) fs::remove(index, ignored);
   dist::barrier(group);

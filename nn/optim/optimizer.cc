@@ -152,6 +152,27 @@ int64_t Optimizer::steps() const { return step_->concrete().item<int64_t>(); }
 // ---- Optimizers of one op
 // ---------------------------------------------------------------------------------------
 
+namespace {
+
+// Numbers that no rule makes sense of.
+void check_rule(const std::string& type_name, const AnyAttrs& attrs) {
+  const AttrsInfo& info = *attrs.info();
+  for (int i = 0; i < info.num_fields; ++i) {
+    const AttrValue value = info.get(attrs.get(), i);
+    const double* const v = std::get_if<double>(&value);
+    if (!v) continue;
+    const std::string_view name = field_name(info, i);
+    const bool share = name == "beta1" || name == "beta2" || name == "rho";
+    const bool positive = share || name == "eps" || name == "momentum" || name == "weight_decay";
+    if ((!positive || *v >= 0) && (!share || *v < 1)) continue;
+    throw_error(ErrorCode::kValue,
+                cat(type_name, ": ", name, share ? " expects 0 <= " : " expects ",
+                    share ? std::string(name) + " < 1" : "0 or more", ", got ", *v));
+  }
+}
+
+}  // namespace
+
 RuleOptimizer::RuleOptimizer(std::string type_name, std::vector<ParameterGroup> groups, double lr,
                              double weight_decay, const OpDef& op, AnyAttrs attrs,
                              std::vector<Slot> slots)
@@ -165,6 +186,7 @@ RuleOptimizer::RuleOptimizer(std::string type_name, std::vector<ParameterGroup> 
     };
     set("weight_decay", this->weight_decay(g));
     set("lr_scale", g.lr_scale);
+    check_rule(type_name_, own);
   }
   for (const Slot& s : slots) slots_.push_back(make_slots(s.name, s.initial));
 }

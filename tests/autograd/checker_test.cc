@@ -103,7 +103,7 @@ TEST_F(CheckerTest, SecondOrderFindsALostDependency) {
 
 TEST_F(CheckerTest, PassesOnErrorsOfTheFunction) {
   const Status s = check_gradients(call_of(kUnsaved), {point()});
-  EXPECT_EQ(s.code(), ErrorCode::kInternal);
+  EXPECT_EQ(s.code(), ErrorCode::kValue);
   EXPECT_THAT(s.message(), HasSubstr("not in .saves"));
 }
 

@@ -81,6 +81,12 @@ TEST(Checkpoint, RoundTrip) {
   EXPECT_EQ(read_text(dir / "c"), read_text(dir / "d"));
 }
 
+TEST(Checkpoint, SavingMakesTheFolder) {
+  const TempDir dir;
+  const CheckpointFolder folder({.path = dir / "runs/first"});
+  EXPECT_EQ(load_checkpoint(folder.save(3, states(1))).step, 3);
+}
+
 TEST(Checkpoint, DamageIsNoticed) {
   TempDir dir;
   save_checkpoint(dir / "c", 1, states(1));

@@ -14,13 +14,16 @@
 #include "rutile/nn/conv_layers.h"
 #include "rutile/nn/layers.h"
 #include "rutile/nn/losses.h"
+#include "rutile/nn/optim/gradients.h"
 #include "rutile/nn/optim/rules.h"
 #include "rutile/nn/train_step.h"
 #include "rutile/ops/arrange.h"
+#include "rutile/ops/custom.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
 #include "rutile/train/checkpoint.h"
 
@@ -68,6 +71,32 @@ void replace_a_parameter() {
   nn::TrainStep step(net, nn::MSELoss(), sgd(*net));
   net->replace_parameter("weight", std::make_shared<nn::Parameter>("weight", ones({2, 4})));
   step(ones({3, 4}), ones({3, 2}));
+}
+
+// A step of a network with `how` changed, in both modes alike.
+void train(const std::function<void(nn::Cell&, nn::StepOptions&, nn::LossFn&)>& how,
+           nn::Mode mode) {
+  const auto net = nn::make<nn::Linear>(4, 2);
+  nn::LossFn loss = nn::MSELoss();
+  nn::StepOptions options{.mode = mode};
+  how(*net, options, loss);
+  nn::TrainStep step(net, loss, sgd(*net), options);
+  step(ones({3, 4}), ones({3, 2}));
+}
+
+OpDef const& scaled_op(const char* name, GradResult (*grad)(GradCtx&)) {
+  CustomOp op;
+  op.name = name;
+  op.inputs = {"x"};
+  op.compose = [](const CustomAttrs&, std::span<const Tensor> in) {
+    return TensorList{in[0] * 2.0};
+  };
+  op.grad = grad;
+  return register_op(op);
+}
+void differentiate(const OpDef& op) {
+  value_and_grad([&](const std::vector<Tensor>& in) { return ops::sum(call_op(op, {in[0]})[0]); },
+                 {ones({3})});
 }
 
 struct Mistake {
@@ -232,6 +261,40 @@ const std::vector<Mistake>& mistakes() {
        [] { dataset::mnist(dataset::Split::kTrain, "/nonexistent"); },
        ErrorCode::kNotFound,
        {"/nonexistent"}},
+      {"beta",
+       [] { nn::optim::Adam(nn::make<Net>()->parameters(), nn::optim::AdamOptions{.beta1 = 1.5}); },
+       kValue,
+       {"Adam: beta1 expects 0 <= beta1 < 1, got 1.5"}},
+      {"weight decay",
+       [] { nn::optim::SGD(nn::make<Net>()->parameters(), Options{.weight_decay = -1}); },
+       kValue,
+       {"SGD: weight_decay expects 0 or more, got -1"}},
+      {"a Cell in itself",
+       [] {
+         const auto outer = nn::make<nn::Sequential>(), inner = nn::make<nn::Sequential>();
+         outer->append(inner);
+         inner->append(outer);
+       },
+       kValue,
+       {"Cell \"0\" cannot be a child of Sequential, which stands inside it as 0"}},
+      {"gradient of an own op reads too much",
+       [] {
+         differentiate(scaled_op("mistakes_unsaved",
+                                 [](GradCtx& c) { return GradResult{c.grad() * c.in(0)}; }));
+       },
+       kValue,
+       {"[mistakes_unsaved] its gradient reads input x, which is not in .saves"}},
+      {"gradient of an own op in another shape",
+       [] {
+         differentiate(scaled_op("mistakes_shape",
+                                 [](GradCtx& c) { return GradResult{ops::sum(c.grad())}; }));
+       },
+       kValue,
+       {"[mistakes_shape] its gradient of input x is f32[]@cpu, expected f32[3]@cpu"}},
+      {"folder for checkpoints",
+       [] { CheckpointFolder({.path = "/proc/nowhere"}).save(1, {}); },
+       ErrorCode::kIo,
+       {"checkpoint folder '/proc/nowhere'"}},
       {"batch size",
        [] { dataset::Pipeline(dataset::synthetic_images({}), {.batch_size = 0}); },
        kValue,
@@ -253,6 +316,58 @@ TEST(Mistakes, AreNamedWithPlaceAndCure) {
       }
       EXPECT_LT(e.message().size(), 900u);
       EXPECT_FALSE(explain_error(topic_of(e).code).empty());
+    }
+  }
+}
+
+TEST(Mistakes, OfTrainingStepsAreNamedInBothModes) {
+  using How = std::function<void(nn::Cell&, nn::StepOptions&, nn::LossFn&)>;
+  const auto loss_of = [](const nn::LossFn& fn) {
+    return How([fn](nn::Cell&, nn::StepOptions&, nn::LossFn& loss) { loss = fn; });
+  };
+  const std::vector<std::pair<How, const char*>> list{
+      {loss_of([](const Tensor&, const Tensor&) { return Tensor(); }),
+       "what the loss function returned is an empty Tensor"},
+      {loss_of([](const Tensor&, const Tensor& y) { return ops::mean(y); }),
+       "the loss depends on no parameter that is trained"},
+      {loss_of([](const Tensor& x, const Tensor&) {
+         return ops::cast(ops::sum(ops::argmax(x)), DType::kF32);
+       }),
+       "the loss depends on no parameter that is trained"},
+      {[](nn::Cell& net, nn::StepOptions&, nn::LossFn&) { net.freeze(); },
+       "all parameters of the SGD are frozen"},
+      {[](nn::Cell&, nn::StepOptions& o, nn::LossFn&) { o.clip_norm = -1; },
+       "clip_norm expects a positive norm, or 0 for no clipping, got -1"},
+      {[](nn::Cell&, nn::StepOptions& o, nn::LossFn&) {
+         o.ema = std::make_shared<nn::optim::EMA>(nn::make<nn::Linear>(4, 2)->parameters());
+       },
+       "the averages are of a parameter weight that is none of this network's"},
+      {[](nn::Cell& net, nn::StepOptions&, nn::LossFn&) {
+         net.add_backward_hook([](nn::Cell&, int, const Tensor& g) { return ops::sum(g); });
+       },
+       "a backward hook returned f32[]@cpu for the gradient f32[3,2]@cpu of output 0 | in Cell "
+       "Linear"},
+  };
+  for (const nn::Mode mode : {nn::Mode::kEager, nn::Mode::kGraph}) {
+    for (const auto& [how, message] : list) {
+      try {
+        train(how, mode);
+        ADD_FAILURE() << "no error: " << message;
+      } catch (const Error& e) {
+        EXPECT_STREQ(error_code_name(e.code()), "value error") << e.message();
+        EXPECT_THAT(e.message(), ::testing::HasSubstr(message));
+      }
+    }
+    const auto net = nn::make<nn::Linear>(4, 2);
+    nn::TrainStep step(net, nn::MSELoss(), sgd(*net), {.mode = mode});
+    for (const bool first : {true, false}) {
+      try {
+        step(first ? Tensor() : ones({3, 4}), Tensor());
+        ADD_FAILURE() << "no error";
+      } catch (const Error& e) {
+        EXPECT_EQ(e.message(), cat("the ", first ? "first" : "second",
+                                   " input of a TrainStep is an empty Tensor"));
+      }
     }
   }
 }
