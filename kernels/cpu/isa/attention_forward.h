@@ -37,14 +37,12 @@ float softmax_row(float* scores, int64_t n, int64_t to, const float* line, float
                   float* total) {
   using Lane = typename C::Lane;
   const int64_t full = round_up(n, kWidth);
-  for (int64_t j = n; j < full; ++j) scores[j] = -kInfinity;
   VF best = VF{} - kInfinity;
   for (int64_t j = 0; j < full; j += kWidth) {
     VF v = load_v(scores + j);
-    if (line) {
-      v += load_v(line + j);
-      store_v(scores + j, v);
-    }
+    if (line) v += load_v(line + j);
+    if (j + kWidth > n) v = iota_v() < static_cast<int32_t>(n - j) ? v : VF{} - kInfinity;
+    if (line || j + kWidth > n) store_v(scores + j, v);
     best = larger(v, best);
   }
   const float before = *largest, row_best = max_v(best);

@@ -12,7 +12,9 @@ namespace {
 RUTILE_FN float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 RUTILE_FN int32_t bits_of(float x) { return __builtin_bit_cast(int32_t, x); }
 RUTILE_FN float from_bits(int32_t b) { return __builtin_bit_cast(float, b); }
-RUTILE_FN float pow2(int32_t n) { return from_bits((n + 127) << 23); }  // -126 <= n <= 127
+RUTILE_FN float pow2(int32_t n) {
+  return from_bits((n + 127) << 23);
+}  // -126 <= n <= 127; 128: inf
 // Nearest integer of |x| < 2^22.
 RUTILE_FN float nearest(float x) { return __builtin_rintf(x); }
 
@@ -26,10 +28,13 @@ RUTILE_FN float expm1_reduced(float r) {
   p = fma(p, r, 5.00000000e-1f);
   return fma(p, r * r, r);
 }
-// p * 2^n for -252 <= n <= 254, one rounding where the result is subnormal.
-RUTILE_FN float scale(float p, int32_t n) {
-  const int32_t half = n >> 1;
-  return p * pow2(half) * pow2(n - half);
+// p * 2^n for p in [1/2, 2) and whole n from -152 to 129, rounded once. Below 2^-125 the bits are
+// made as an integer, in units of the smallest number: arithmetic that gives subnormal results
+// costs some hundred cycles on many processors.
+RUTILE_FN float scale(float p, float n) {
+  const bool tiny = n < -125.0f;
+  const float v = (p + p) * pow2(static_cast<int32_t>(n + (tiny ? 148.0f : -1.0f)));
+  return tiny ? from_bits(static_cast<int32_t>(nearest(v))) : v;
 }
 RUTILE_FN float clamp(float x, float lo, float hi) {  // keeps NaN
   const float t = x < lo ? lo : x;
@@ -40,13 +45,13 @@ RUTILE_FN float exp_f32(float x) {
   x = clamp(x, -105.0f, 89.0f);
   const float n = nearest(x * 1.44269504088896341f);
   const float r = fma(n, -1.42860677e-6f, fma(n, -6.93145752e-1f, x));
-  return scale(expm1_reduced(r) + 1.0f, static_cast<int32_t>(n));
+  return scale(expm1_reduced(r) + 1.0f, n);
 }
 
 RUTILE_FN float exp2_f32(float x) {
   x = clamp(x, -151.0f, 129.0f);
   const float n = nearest(x);
-  return scale(expm1_reduced((x - n) * 6.93147180559945309e-1f) + 1.0f, static_cast<int32_t>(n));
+  return scale(expm1_reduced((x - n) * 6.93147180559945309e-1f) + 1.0f, n);
 }
 
 RUTILE_FN float expm1_f32(float x) {

@@ -41,10 +41,10 @@ RUTILE_FN float pow_f32(float x, float y) {
   const float a = __builtin_fabsf(x), b = __builtin_fabsf(y);
   const double exact = static_cast<double>(y) * log2_wide(a);
   const double low = exact < -152.0 ? -152.0 : exact;
-  const double t = low > 130.0 ? 130.0 : low;  // keeps NaN
+  const double t = low > 129.0 ? 129.0 : low;  // keeps NaN
   const double n = __builtin_rint(t);
   const float r = static_cast<float>((t - n) * 6.93147180559945309e-1);
-  float v = scale(expm1_reduced(r) + 1.0f, static_cast<int32_t>(n));
+  float v = scale(expm1_reduced(r) + 1.0f, static_cast<float>(n));
   v = a == 0.0f ? (y < 0.0f ? kInf : 0.0f) : v;
   v = a == kInf ? (y < 0.0f ? 0.0f : kInf) : v;
   // Integers are even beyond 2^24, infinity too.
@@ -77,7 +77,7 @@ RUTILE_FN float erfc_f32(float x) {
   const double e = __builtin_fma(-a, a, p);
   const double n = __builtin_rint(e * 1.44269504088896341);
   const float r = static_cast<float>(__builtin_fma(n, -6.93147180559945309e-1, e));
-  const float v = scale(expm1_reduced(r) + 1.0f, static_cast<int32_t>(n)) * static_cast<float>(t);
+  const float v = scale(expm1_reduced(r) + 1.0f, static_cast<float>(n)) * static_cast<float>(t);
   return x != x ? x : x < 0.0f ? 2.0f - v : v;
 }
 
@@ -86,7 +86,7 @@ RUTILE_FN float half_exp(float x) {
   x = clamp(x, -105.0f, 90.0f);
   const float n = nearest(x * 1.44269504088896341f);
   const float r = fma(n, -1.42860677e-6f, fma(n, -6.93145752e-1f, x));
-  return scale(0.5f * expm1_reduced(r) + 0.5f, static_cast<int32_t>(n));
+  return scale(expm1_reduced(r) + 1.0f, n - 1.0f);
 }
 RUTILE_FN float cosh_f32(float x) {
   const float h = half_exp(__builtin_fabsf(x));

@@ -216,36 +216,16 @@ RUTILE_INLINE void unpack_row(const float* from, int64_t n, float factor, T* to)
 
 // ---- Functions of vectors ----
 
+RUTILE_INLINE VF exp_v(VF x) { return exp_native(x); }
 #if defined(__AVX512F__)
 RUTILE_INLINE VF larger(VF a, VF b) {
   return reinterpret_cast<VF>(
       _mm512_max_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
 }
-// exp with an error of some units in the last place.
-RUTILE_INLINE VF exp_v(VF x) { return exp16(x); }
 RUTILE_INLINE float sum_v(VF v) { return sum_lanes(v); }
 RUTILE_INLINE float max_v(VF v) { return _mm512_reduce_max_ps(reinterpret_cast<__m512>(v)); }
 #else
 RUTILE_INLINE VF larger(VF a, VF b) { return a > b ? a : b; }
-// exp with an error of some units in the last place; 0 below the smallest normal number.
-RUTILE_INLINE VF exp_v(VF x) {
-  constexpr float kLow = -87.3365f, kHigh = 88.7228f, kMagic = 12582912.0f;  // 1.5 * 2^23
-  VF c = x < kLow ? VF{} + kLow : x;
-  c = c > kHigh ? VF{} + kHigh : c;
-  const VF shifted = c * 1.44269504f + kMagic;  // the integer is in the low bits
-  const VF n = shifted - kMagic;
-  const VF r = (c - n * 0.693359375f) - n * -2.12194440e-4f;
-  VF p = VF{} + 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  const VF result =
-      reinterpret_cast<VF>(reinterpret_cast<VI>(p) + (reinterpret_cast<VI>(shifted) << 23));
-  return x < kLow ? VF{} : (x != x ? x : result);
-}
 // By halves: four steps instead of a chain of eight.
 RUTILE_INLINE float sum_v(VF v) {
   return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));

@@ -8,32 +8,75 @@ namespace rutile::kernels::RUTILE_ISA {
 
 #define RUTILE_INLINE inline __attribute__((always_inline))
 
-// The polynomial of exp_f32 (fast_math.h), below 2 ulp; inf, NaN and subnormal results as libm's.
-RUTILE_INLINE V16 exp16(V16 x) {
+// As many floats as a register holds.
 #if defined(__AVX512F__)
-  // The second operand stays where there is NaN.
-  x = reinterpret_cast<V16>(_mm512_max_ps(_mm512_set1_ps(-105.0f), reinterpret_cast<__m512>(x)));
-  x = reinterpret_cast<V16>(_mm512_min_ps(_mm512_set1_ps(89.0f), reinterpret_cast<__m512>(x)));
+typedef float VN __attribute__((vector_size(64)));
 #else
-  x = x < -105.0f ? splat(-105.0f) : x;
-  x = x > 89.0f ? splat(89.0f) : x;
+typedef float VN __attribute__((vector_size(32)));
 #endif
+
+// Between `low` and `high`; NaN stays.
+RUTILE_INLINE VN clamp_native(VN x, float low, float high) {
+#if defined(__AVX512F__)
+  const __m512 v = _mm512_max_ps(_mm512_set1_ps(low), reinterpret_cast<__m512>(x));
+  return reinterpret_cast<VN>(_mm512_min_ps(_mm512_set1_ps(high), v));
+#else
+  const __m256 v = _mm256_max_ps(_mm256_set1_ps(low), reinterpret_cast<__m256>(x));
+  return reinterpret_cast<VN>(_mm256_min_ps(_mm256_set1_ps(high), v));
+#endif
+}
+
+// p * 2^n for p in [1/2, 2) and whole n from -152 to 128, rounded once. Below 2^-125 the bits are
+// made as an integer, in units of the smallest number: arithmetic that gives subnormal results
+// costs some hundred cycles on many processors, and softmax does it for each masked score.
+RUTILE_INLINE VN scale_native(VN p, VN n) {
+  constexpr float kLow = -125.0f, kUnits = 149.0f;
+#if defined(__AVX512F__)
+  const __m512 x = reinterpret_cast<__m512>(p), e = reinterpret_cast<__m512>(n);
+  const __m512 low = _mm512_set1_ps(kLow);
+  const __mmask16 tiny = _mm512_cmp_ps_mask(e, low, _CMP_LT_OQ);
+  if (__builtin_expect(tiny == 0, 1)) return reinterpret_cast<VN>(_mm512_scalef_ps(x, e));
+  const __m512 usual = _mm512_scalef_ps(x, _mm512_max_ps(low, e));
+  const __m512 units = _mm512_maskz_scalef_ps(tiny, x, _mm512_add_ps(e, _mm512_set1_ps(kUnits)));
+  const __m512 bits = _mm512_castsi512_ps(_mm512_cvtps_epi32(units));
+  return reinterpret_cast<VN>(_mm512_mask_mov_ps(usual, tiny, bits));
+#else
+  const auto pow2 = [](__m256i k) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(k, _mm256_set1_epi32(127)), 23));
+  };
+  const __m256 x = reinterpret_cast<__m256>(p), e = reinterpret_cast<__m256>(n);
+  const __m256 low = _mm256_set1_ps(kLow), tiny = _mm256_cmp_ps(e, low, _CMP_LT_OQ);
+  const __m256i k = _mm256_cvtps_epi32(_mm256_max_ps(low, e)), half = _mm256_srai_epi32(k, 1);
+  const __m256 usual = _mm256_mul_ps(_mm256_mul_ps(x, pow2(half)), pow2(_mm256_sub_epi32(k, half)));
+  if (__builtin_expect(_mm256_movemask_ps(tiny) == 0, 1)) return reinterpret_cast<VN>(usual);
+  const __m256 shift = _mm256_and_ps(tiny, _mm256_add_ps(e, _mm256_set1_ps(kUnits)));
+  const __m256 units = _mm256_mul_ps(x, pow2(_mm256_cvtps_epi32(shift)));
+  const __m256 bits = _mm256_castsi256_ps(_mm256_cvtps_epi32(units));
+  return reinterpret_cast<VN>(_mm256_blendv_ps(usual, bits, tiny));
+#endif
+}
+
+// The polynomial of exp_f32 (fast_math.h), below 2 ulp; inf, NaN and subnormal results as libm's.
+RUTILE_INLINE VN exp_native(VN x) {
+  x = clamp_native(x, -105.0f, 89.0f);
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const V16 n = (x * 1.44269504088896341f + kRound) - kRound;
-  const V16 r = n * -1.42860677e-6f + (n * -6.93145752e-1f + x);
-  V16 p = r * 1.98412698e-4f + 1.39349013e-3f;
+  const VN n = (x * 1.44269504088896341f + kRound) - kRound;
+  const VN r = n * -1.42860677e-6f + (n * -6.93145752e-1f + x);
+  VN p = r * 1.98412698e-4f + 1.39349013e-3f;
   p = p * r + 8.33337437e-3f;
   p = p * r + 4.16664295e-2f;
   p = p * r + 1.66666657e-1f;
   p = p * r + 5.00000000e-1f;
   p = p * (r * r) + r + 1.0f;
+  return scale_native(p, n);
+}
+RUTILE_INLINE V16 exp16(V16 x) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<V16>(
-      _mm512_scalef_ps(reinterpret_cast<__m512>(p), reinterpret_cast<__m512>(n)));
+  return exp_native(x);
 #else
-  const I16 k = __builtin_convertvector(n, I16), half = k >> 1;
-  return p * reinterpret_cast<V16>((half + 127) << 23) *
-         reinterpret_cast<V16>((k - half + 127) << 23);
+  const VN low = exp_native(__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7));
+  const VN high = exp_native(__builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15));
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 #endif
 }
 
