@@ -130,6 +130,13 @@ if(RUTILE_CUDA_BUILT)
       target_include_directories(test_cuda_plugin SYSTEM PRIVATE "${RUTILE_CUDA_INCLUDE}" "${RUTILE_CUDNN_FRONTEND}" "${RUTILE_CUDNN}")
       target_compile_definitions(test_cuda_plugin PRIVATE RUTILE_CUDNN=1 RUTILE_CXX="${CMAKE_CXX_COMPILER}")
       target_sources(test_cuda_plugin PRIVATE kernels/conv_shape.cc)
+      # The runtime that cuDNN's headers ask about the GPU.
+      add_library(rutile_stub_cudart SHARED "${CMAKE_SOURCE_DIR}/tests/stubs/cudart/stub.cc")
+      target_include_directories(rutile_stub_cudart SYSTEM PRIVATE "${RUTILE_CUDA_INCLUDE}")
+      target_compile_options(rutile_stub_cudart PRIVATE -O1 -g0)
+      set_target_properties(rutile_stub_cudart PROPERTIES OUTPUT_NAME cudart_stub CXX_VISIBILITY_PRESET default
+                                                          LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin/stubs")
+      add_dependencies(test_cuda_plugin rutile_stub_cudart)
       set_source_files_properties(tests/cuda_plugin/cudnn_test.cc PROPERTIES COMPILE_OPTIONS "-O0;-g0")
     endif()
   endif()

@@ -5,16 +5,18 @@
 #   benchmarks/gpu/run.sh pack            build/gpu-pack.tar.xz: everything below, at most 60 MiB
 #   benchmarks/gpu/run.sh samples         every op's samples, the GPU against the CPU
 #   benchmarks/gpu/run.sh e2e             the four networks, eager and graph, losses beside the CPU's, and memory
-#   benchmarks/gpu/run.sh bench           their speed, beside PyTorch's where it is installed
+#   benchmarks/gpu/run.sh bench [NAME..]  their speed and GPT-2's, beside PyTorch's where it is installed
 #   benchmarks/gpu/run.sh sanitize        compute-sanitizer on the samples, as many as ten minutes allow
+#   benchmarks/gpu/run.sh libraries       which of NVIDIA's libraries are found, and where; needs no GPU
 #
-# RUTILE_GPU_DEVICE=fake runs samples, e2e and bench on the tests' pretended device of a build, to try this script: it
-# claims nothing, and its table goes to standard output.
+# RUTILE_GPU_DEVICE=fake runs samples, e2e and bench on the tests' pretended device, to try this script: it claims nothing,
+# and its table goes to standard output.
 #
-# Each of the last four stops within ten minutes, appends a dated table to docs/gpu_log.md and fails where something in
-# it failed: a sample, a program, an error found, a loss that is not the CPU's to one in a hundred. Run them from the tree,
-# or from the folder into which the pack was extracted (then the table is in gpu_log.md there). cuDNN and cuBLAS are
-# found in nvidia-* packages, inside an installed PyTorch, or by the loader. Without a GPU nothing is run or claimed.
+# samples, e2e, bench and sanitize each stop within ten minutes, append a dated table to docs/gpu_log.md and fail where
+# something in them failed: a sample, a program, an error found, a loss that is not the CPU's to one in a hundred. Run them
+# from the tree, or from the folder into which the pack was extracted (then the table is in gpu_log.md there). cuDNN and
+# cuBLAS are found in nvidia-* packages, inside an installed PyTorch (of PYTHON, else python3), or by the loader. Without a
+# GPU nothing is run or claimed.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -23,9 +25,10 @@ scratch="$(mktemp -d)"
 trap '[ ! -f "$scratch/log" ] || cat "$scratch/log"; rm -rf "$scratch"' EXIT
 limit_mib=60
 device="${RUTILE_GPU_DEVICE:-cuda}"
+python="${PYTHON:-python3}"
 plugin="librutile_${device%%:*}.so"
 
-usage() { sed -n '4,10p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,3\}//'; exit 2; }
+usage() { sed -n '4,11p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,3\}//'; exit 2; }
 
 if [ -d "$here/../../kernels" ]; then root="$(cd "$here/../.." && pwd)"; log="$root/docs/gpu_log.md"
 else root="$here"; log="$here/gpu_log.md"; fi
@@ -37,14 +40,14 @@ pack() {
   local build="$root/build/gpu" stage="$root/build/gpu-pack"
   cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DRUTILE_CUDA=ON -DRUTILE_ONEDNN=OFF \
     -DRUTILE_PYTHON=OFF -DRUTILE_BENCHMARKS=OFF -DRUTILE_TESTS=ON -DRUTILE_APPS=ON >/dev/null
-  cmake --build "$build" --target rutile rutile_cuda test_gpu mlp lenet resnet50 gpt
+  cmake --build "$build" --target rutile rutile_cuda rutile_fake test_gpu mlp lenet resnet50 gpt gpt2
   rm -rf "$stage" && mkdir -p "$stage/bin" "$stage/lib/older"
-  cp "$build"/bin/tests/test_gpu "$build"/bin/{mlp,lenet,resnet50,gpt} "$stage/bin/"
-  cp -a "$build"/lib/librutile.so* "$build"/lib/librutile_cuda.so "$stage/lib/"
+  cp "$build"/bin/tests/test_gpu "$build"/bin/{mlp,lenet,resnet50,gpt,gpt2} "$stage/bin/"
+  cp -a "$build"/lib/librutile.so* "$build"/lib/librutile_{cuda,fake}.so "$stage/lib/"
   cp -L "$(library_of libgomp.so.1)" "$stage/lib/"
   cp -L "$(library_of libstdc++.so.6)" "$(library_of libgcc_s.so.1)" "$stage/lib/older/"
   find "$stage" -type f -exec strip {} +
-  cp "$here/run.sh" "$here/torch_side.py" "$stage/"
+  cp "$here/run.sh" "$here/libraries.py" "$here/torch_side.py" "$root/benchmarks/compare/torch_networks.py" "$stage/"
   git -C "$root" rev-parse HEAD >"$stage/commit" 2>/dev/null || true
   tar -C "$stage" -cJf "$root/build/gpu-pack.tar.xz" .
   local mib=$(( ($(stat -c %s "$root/build/gpu-pack.tar.xz") + 1048575) / 1048576 ))
@@ -61,7 +64,7 @@ find_programs() {
       [ -f "$lib/$plugin" ] && [ -x "$tests/test_gpu" ] && break
     done
   fi
-  for file in "$lib/$plugin" "$tests/test_gpu" "$bin"/{mlp,lenet,resnet50,gpt}; do
+  for file in "$lib/$plugin" "$tests/test_gpu" "$bin"/{mlp,lenet,resnet50,gpt,gpt2}; do
     [ -f "$file" ] || { echo "$file is missing: 'benchmarks/gpu/run.sh pack' first"; exit 1; }
   done
   export RUTILE_TEST_ROOT="$root" LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
@@ -69,14 +72,10 @@ find_programs() {
   if [ -d "$lib/older" ] && ldd "$lib/librutile.so" 2>&1 | grep -qE 'GLIBCXX|CXXABI|GCC_|(stdc\+\+|gcc_s).*not found'; then
     LD_LIBRARY_PATH="$lib/older:$LD_LIBRARY_PATH"
   fi
-  # Folders with NVIDIA's libraries in Python's packages, PyTorch's own among them.
-  RUTILE_CUDA_LIBRARIES="$(python3 - <<'PY' 2>/dev/null || true
-import glob, os, site, sys
-roots = [p for p in sys.path + site.getsitepackages() if os.path.isdir(p)]
-found = [d for r in roots for d in glob.glob(r + "/nvidia/*/lib") + glob.glob(r + "/torch/lib") if os.path.isdir(d)]
-print(":".join(dict.fromkeys(found)))
-PY
-)${RUTILE_CUDA_LIBRARIES:+:$RUTILE_CUDA_LIBRARIES}"
+  # Folders with NVIDIA's libraries in Python's packages, PyTorch's own among them; those that somebody named come first.
+  local found
+  found="$("$python" "$here/libraries.py" folders 2>/dev/null || true)"
+  RUTILE_CUDA_LIBRARIES="${RUTILE_CUDA_LIBRARIES:-}${RUTILE_CUDA_LIBRARIES:+${found:+:}}$found"
   export RUTILE_CUDA_LIBRARIES
 }
 
@@ -94,6 +93,7 @@ heading() {
   { echo; echo "## $(date -u +%Y-%m-%d) $1"; echo
     if [ "$device" = cuda ]; then
       nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | sed 's/^/- GPU, driver, memory: /'
+      "$python" "$here/libraries.py" report 2>/dev/null || echo "- libraries: unknown, there is no $python"
     else echo "- no GPU: the tests' device $device"; fi
     echo "- commit: $(cat "$root/commit" 2>/dev/null || git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)"
     echo; } >>"$log"
@@ -191,34 +191,52 @@ flat() {
   return "$worst"
 }
 
+# bench [<network>...]: all of them, the largest first, or those named.
 bench() {
   heading bench
-  { echo "| network | batch | precision | mode | per second | device MiB | PyTorch eager | torch.compile |"
-    echo "| --- | --- | --- | --- | --- | --- | --- | --- |"; } >>"$log"
-  local quick="" worst=0
-  [ "$device" = cuda ] || quick=1
-  while read -r program batch steps; do
-    [ -z "$quick" ] || { batch=2; steps=1; }
-    local torch
-    torch="$(timeout "$(within 120)" python3 "$here/torch_side.py" "$program" "$batch" 2>/dev/null || echo "- -")"
+  { echo "bf16 everywhere; PyTorch with autocast, channels-last and fused optimizers. Images or tokens per second, medians;"
+    echo "the ratio is to the faster of PyTorch's two."; echo
+    echo "| network | batch | mode | per second | first step s | MiB | eager | MiB | torch.compile | first step s | MiB | ratio |"
+    echo "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"; } >>"$log"
+  local worst=0 wanted=" ${*:-resnet50 gpt2 lenet mlp gpt} " program batch steps quick
+  while read -r program batch steps quick; do
+    [[ "$wanted" == *" $program "* ]] || continue
+    if [ $((deadline - SECONDS)) -lt 20 ]; then
+      echo "| $program | $batch | | no time was left: 'run.sh bench $program' | | | | | | | | |" | tee -a "$log"; continue
+    fi
+    local more=() first second
+    # The pretended device shows that the programs run, no more.
+    if [ "$device" != cuda ]; then batch=2; steps=1; read -ra more <<<"$quick"; fi
+    : >"$scratch/torch"
+    [ "$device" != cuda ] || timeout "$(within 150)" "$python" "$here/torch_side.py" "$program" "$batch" \
+      >"$scratch/torch" 2>"$scratch/torch_err" || echo "PyTorch, $program: $(tail -1 "$scratch/torch_err" | cut -c1-160)"
+    first="$(torch_of eager)" second="$(torch_of compiled)"
     for how in eager graph; do
-      local ours="failed" memory="-"
-      if step 60 "$program" "$device" "$how" --steps "$steps" --batch-size "$batch" --precision bf16; then
-        ours="$(value items_per_second)"; memory="$(value device_peak_mb)"
+      local ours="failed" memory="-" start="-"
+      if step 80 "$program" "$device" "$how" --steps "$steps" --batch-size "$batch" --precision bf16 "${more[@]}"; then
+        ours="$(value items_per_second)"; memory="$(value device_peak_mb)"; start="$(value first_step_s)"
       else echo "$program $how: $(reason)"; worst=1; fi
-      echo "| $program | $batch | bf16 | $how | $ours | $memory | ${torch% *} | ${torch#* } |" | tee -a "$log"
+      printf '%s %s %s\n' "$ours" "$first" "$second" | awk -v row="| $program | $batch | $how" -v start="$start" -v memory="$memory" '
+        { best = $2 + 0 > $5 + 0 ? $2 : $5; number = $1 + 0 > 0
+          printf "%s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", row, number ? sprintf("%.0f", $1) : $1,
+            start == "-" ? start : sprintf("%.2f", start), memory == "-" ? memory : sprintf("%.0f", memory),
+            $2, $3, $5, $7, $6, best + 0 > 0 && number ? sprintf("%.2f", $1 / best) : "-" }' | tee -a "$log"
     done
   done <<LIST
-mlp 256 200
-lenet 256 200
-resnet50 256 30
-gpt 16 30
+resnet50 256 40 --image-size 32
+gpt2 64 20 --layers 1 --width 64 --heads 2 --positions 32
+lenet 256 400
+mlp 256 400
+gpt 16 60
 LIST
   return "$worst"
 }
+# torch_of <eager|compiled>: what PyTorch's side printed: per second, MiB, seconds of the first step.
+torch_of() { { grep "^$1 " "$scratch/torch" || echo "- - - -"; } | cut -d' ' -f2-4; }
 
 # The samples in parts, as many of them as the time allows.
 sanitize() {
+  [ "$device" = cuda ] || { echo "the sanitizer looks at GPUs only, not at $device"; return 1; }
   command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is not installed"; return 1; }
   heading sanitize
   { echo "| tool | parts of the samples | exit | errors |"; echo "| --- | --- | --- | --- |"; } >>"$log"
@@ -243,6 +261,8 @@ sanitize() {
 
 case "$mode" in
   pack) pack ;;
-  samples|e2e|bench|sanitize) need_gpu; find_programs; "$mode" ;;
+  samples|e2e|sanitize) need_gpu; find_programs; "$mode" ;;
+  bench) need_gpu; find_programs; bench "${@:2}" ;;
+  libraries) find_programs; "$python" "$here/libraries.py" report ;;
   *) usage ;;
 esac

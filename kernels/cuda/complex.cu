@@ -2,35 +2,11 @@
 #include "rutile/kernels/cuda/complex.h"
 
 #include "rutile/kernels/cuda/complex_functions.h"
-#include "rutile/kernels/cuda/values.h"
 
 namespace rutile::cuda {
 namespace {
 
 using M = kernels::StdMath;
-
-template <class C>
-RUTILE_FN Pair<C> load_pair(DType t, const void* p, int64_t i) {
-  if (t == DType::kC64) {
-    const Pair<float> v = static_cast<const Pair<float>*>(p)[i];
-    return {static_cast<C>(v.re), static_cast<C>(v.im)};
-  }
-  if (t == DType::kC128) {
-    const Pair<double> v = static_cast<const Pair<double>*>(p)[i];
-    return {static_cast<C>(v.re), static_cast<C>(v.im)};
-  }
-  return {load_any<C>(t, p, i), 0};
-}
-template <class C>
-RUTILE_FN void store_pair(DType t, void* p, int64_t i, Pair<C> v) {
-  if (t == DType::kC64) {
-    static_cast<Pair<float>*>(p)[i] = {static_cast<float>(v.re), static_cast<float>(v.im)};
-  } else if (t == DType::kC128) {
-    static_cast<Pair<double>*>(p)[i] = {static_cast<double>(v.re), static_cast<double>(v.im)};
-  } else {
-    store_any<C>(t, p, i, v.re);
-  }
-}
 
 template <class C>
 RUTILE_FN bool is_zero(Pair<C> v) {

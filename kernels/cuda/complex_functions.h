@@ -3,16 +3,10 @@
 // functions" (1987), where the plain formulas would cancel.
 #pragma once
 
-#include "rutile/kernels/cuda/device.h"
+#include "rutile/kernels/cuda/pair.h"
 #include "rutile/kernels/functors.h"
 
 namespace rutile::cuda {
-
-template <class C>
-struct Pair {
-  C re = 0, im = 0;
-};
-
 namespace complex_fn {
 
 using M = kernels::StdMath;
@@ -38,7 +32,7 @@ RUTILE_FN C length(Pair<C> v) {
 }
 template <class C>
 RUTILE_FN Pair<C> product(Pair<C> a, Pair<C> b) {
-  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+  return a * b;
 }
 // R. L. Smith, Algorithm 116: Complex division (1962).
 template <class C>

@@ -3,8 +3,17 @@
 // cuDNN about GPUs that are not there (tests/cuda_plugin/cudnn_test.cc).
 #pragma once
 
+#include <dlfcn.h>
+
+namespace rutile::cuda {
+// The library that the headers below get when they open one by its name.
+void* open_for_cudnn(const char* file, int mode);
+}  // namespace rutile::cuda
+
 #define NV_CUDNN_FRONTEND_USE_DYNAMIC_LOADING
+#define dlopen ::rutile::cuda::open_for_cudnn
 #include <cudnn_frontend.h>
+#undef dlopen
 
 #include <cmath>
 #include <memory>

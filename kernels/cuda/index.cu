@@ -2,7 +2,7 @@
 #include "rutile/kernels/cuda/index.h"
 
 #include "rutile/kernels/cuda/order_bits.h"
-#include "rutile/kernels/cuda/values.h"
+#include "rutile/kernels/cuda/pair.h"
 #include "rutile/kernels/functors.h"
 
 namespace rutile::cuda {
@@ -119,14 +119,14 @@ struct RunningSum {
 };
 template <class C>
 struct RunningProduct {
-  using Load = std::conditional_t<std::is_floating_point_v<C>, C, int64_t>;
-  C v = 1;
+  using Load = std::conditional_t<std::is_floating_point_v<C> || kIsPair<C>, C, int64_t>;
+  C v{1};
   RUTILE_FN static RunningProduct of(Load x, int64_t) { return {static_cast<C>(x)}; }
   RUTILE_FN static RunningProduct join(const RunningProduct& a, const RunningProduct& b) {
     return {a.v * b.v};
   }
   RUTILE_FN void write(const ScanArgs& a, int64_t y, int64_t) const {
-    store<Load>(a.out_type, a.y, y, static_cast<Load>(v));
+    store_number<Load>(a.out_type, a.y, y, static_cast<Load>(v));
   }
 };
 // The newer of two equal ones wins, NaN wins over all.
@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(kCoverThreads) scan(RUTILE_PARAM ScanArgs a) {
   const int64_t begin = t * each, end = begin + each < a.length ? begin + each : a.length;
   const auto place = [&](int64_t k) { return a.reverse ? a.length - 1 - k : k; };
   const auto read = [&](int64_t k) {
-    return R::of(load<Load>(a.in_type, a.x, at[0] + place(k) * a.x_step), place(k));
+    return R::of(load_number<Load>(a.in_type, a.x, at[0] + place(k) * a.x_step), place(k));
   };
   R mine;
   for (int64_t k = begin; k < end; ++k) mine = R::join(mine, read(k));
@@ -326,6 +326,10 @@ int launch_scan(const ScanArgs& a, Stream stream) {
       if (floats) return launch_blocks(scan<RunningSum<float>>, grid, stream, a);
       return launch_blocks(scan<RunningSum<uint64_t>>, grid, stream, a);
     case ScanKind::kProduct:
+      if (t == DType::kC64)
+        return launch_blocks(scan<RunningProduct<Pair<float>>>, grid, stream, a);
+      if (t == DType::kC128)
+        return launch_blocks(scan<RunningProduct<Pair<double>>>, grid, stream, a);
       if (wide) return launch_blocks(scan<RunningProduct<double>>, grid, stream, a);
       if (floats) return launch_blocks(scan<RunningProduct<float>>, grid, stream, a);
       return launch_blocks(scan<RunningProduct<uint64_t>>, grid, stream, a);

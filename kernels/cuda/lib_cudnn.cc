@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows over cuDNN's graph API: convolutions and attention without a mask, whose other calls run as
 // the op's composition. One file, because its headers take longer to compile than all that is here.
-#include <cstdlib>
 #include <functional>
 #include <mutex>
+#include <string_view>
 #include <unordered_map>
 
 #include "rutile/core/device_runtime.h"
@@ -31,16 +31,22 @@ constexpr const char* kFile = "libcudnn.so.9";
 constexpr const char* kRuntime = "libcudart.so.13";
 
 std::string load() {
-  // The headers look this one up themselves, by name: it has to be there already.
   const Library& runtime = open_library(kRuntime);
   if (!runtime.handle) return runtime.failure;
-  setenv("CUDNN_FRONTEND_CUDART_LIB_NAME", kRuntime, 0);
   const Library& cudnn = open_library(kFile);
   if (!cudnn.handle) return cudnn.failure;
   fe::cudnn_dlhandle = cudnn.handle;
   const auto version = reinterpret_cast<size_t (*)()>(library_symbol(cudnn, "cudnnGetVersion"));
   if (!version) return cat(kFile, " is no cuDNN: it lacks cudnnGetVersion");
   if (version() < 90000) return cat("cuDNN ", version(), " is too old: 9.0 or newer is needed");
+  // Those for CUDA 12 and for CUDA 13 have one name.
+  const auto runtime_of =
+      reinterpret_cast<size_t (*)()>(library_symbol(cudnn, "cudnnGetCudartVersion"));
+  if (runtime_of && runtime_of() / 1000 != 13) {
+    return cat("the ", kFile, " that was found is for CUDA ", runtime_of() / 1000,
+               "; the one for CUDA 13 is in the package nvidia-cudnn-cu13, or name its folder in "
+               "RUTILE_CUDA_LIBRARIES");
+  }
   return "";
 }
 
@@ -394,6 +400,16 @@ Status prepare_attention(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 }
 
 }  // namespace
+
+// The headers try the names of several runtimes and take none where two are there; the driver's
+// library has the shorter name only where software is built.
+void* open_for_cudnn(const char* file, int mode) {
+  const std::string_view name = file;
+  if (name.starts_with("libcudart.so")) {
+    return name == kRuntime ? open_library(kRuntime).handle : nullptr;
+  }
+  return dlopen(name == "libcuda.so" ? "libcuda.so.1" : file, mode);
+}
 
 void register_cudnn() {
   for (const OpDef* op : {&ops::kConv2d, &ops::kConv2dInputGrad, &ops::kConv2dWeightGrad,

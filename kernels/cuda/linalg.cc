@@ -2,6 +2,7 @@
 // Rows of linear algebra, a block of threads a matrix.
 #include "rutile/kernels/cuda/linalg.h"
 
+#include "rutile/core/complex.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/cuda/linalg_call.h"
 #include "rutile/ops/linalg.h"
@@ -51,7 +52,8 @@ std::unique_ptr<LinalgPlan> linalg_plan(const CallMeta& c, LinalgKind kind,
 Status finish(std::unique_ptr<LinalgPlan> p, std::unique_ptr<Plan>* plan) {
   LinalgArgs& a = p->args;
   a.room = (linalg_room(p->kind, a) + 1) / 2 * 2;
-  p->workspace_bytes = static_cast<size_t>(a.batch * a.room) * (a.wide ? 8 : 4);
+  p->workspace_bytes =
+      static_cast<size_t>(a.batch * a.room) * (a.wide ? 8 : 4) * (a.complex ? 2 : 1);
   *plan = std::move(p);
   return Status();
 }
@@ -133,7 +135,8 @@ void set_matrices(const CallMeta& c, std::initializer_list<int> in, std::initial
   }
   a->batch = nothing ? 0 : batch.numel();
   a->single = batch.empty();
-  a->wide = c.in(0).dtype == DType::kF64;
+  a->wide = real_dtype(c.in(0).dtype) == DType::kF64;
+  a->complex = is_complex(c.in(0).dtype);
   a->at = make_indexer<5>(batch, steps);
 }
 
@@ -146,7 +149,7 @@ void register_linalg() {
   add_row(ops::kQr, "block", prepare_qr);
   add_row(ops::kEigh, "block", prepare_eigh);
   add_row(ops::kSvd, "block", prepare_svd);
-  add_row(ops::kMatrixExp, "block", prepare_exp);
+  add_row(ops::kMatrixExp, "block", prepare_exp, only_strided);
   add_row(ops::kLuPermutation, "block", prepare_permutation);
 }
 

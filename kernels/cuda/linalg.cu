@@ -111,34 +111,44 @@ __global__ void __launch_bounds__(kMatrixThreads) qr(RUTILE_PARAM LinalgArgs a) 
 template <class C>
 RUTILE_DEVICE void multiply(const View<C>& to, const View<C>& x, const View<C>& y) {
   for_matrix(to.rows, to.columns, [&](int64_t i, int64_t j) {
-    C s = 0;
+    C s{};
     for (int64_t k = 0; k < x.columns; ++k) s += x(i, k) * y(k, j);
     to(i, j) = s;
   });
 }
 
+template <class C>
+RUTILE_DEVICE C scaled(C v, C by) {
+  return v * by;
+}
+template <class C>
+RUTILE_DEVICE Pair<C> scaled(Pair<C> v, C by) {
+  return {v.re * by, v.im * by};
+}
+
 // Taylor's series of a small part of x, then squarings.
 template <class C>
 __global__ void __launch_bounds__(kMatrixThreads) exponential(RUTILE_PARAM LinalgArgs a) {
-  __shared__ C shared[kMatrixThreads];
+  using R = RealOf<C>;
+  __shared__ R shared[kMatrixThreads];
   const Work<C> w(a);
   const View<C> x = w.in(a, 0), out = w.out(a, 0);
   const int64_t n = x.rows;
   View<C> part = view_of<C>(w.room, n, n), term = view_of<C>(w.room + n * n, n, n);
   View<C> next = view_of<C>(w.room + 2 * n * n, n, n), sum = view_of<C>(w.room + 3 * n * n, n, n);
   if (!all_finite(x, shared)) return w.fail(a, FaultKind::kNotFinite, 0);
-  const C norm =
-      sum_line<C>(0, x.size(), shared, [&](int64_t e) { return size_of_number(x(e / n, e % n)); });
+  const R norm =
+      sum_line<R>(0, x.size(), shared, [&](int64_t e) { return size_of_number(x(e / n, e % n)); });
   int squarings = 0;
-  C scale = 1;
-  for (; norm * scale > C(0.25) && squarings < 4096; ++squarings) scale *= C(0.5);
-  for_matrix(n, n, [&](int64_t i, int64_t j) { part(i, j) = x(i, j) * scale; });
+  R scale = 1;
+  for (; norm * scale > R(0.25) && squarings < 4096; ++squarings) scale *= R(0.5);
+  for_matrix(n, n, [&](int64_t i, int64_t j) { part(i, j) = scaled(x(i, j), scale); });
   set_identity(term);
   set_identity(sum);
   for (int k = 1; k <= 16; ++k) {
     multiply(next, term, part);
     for_matrix(n, n, [&](int64_t i, int64_t j) {
-      next(i, j) /= static_cast<C>(k);
+      next(i, j) = scaled(next(i, j), 1 / static_cast<R>(k));
       sum(i, j) += next(i, j);
     });
     const View<C> t = term;
@@ -175,6 +185,8 @@ __global__ void __launch_bounds__(kCoverThreads) permutation(RUTILE_PARAM Permut
 template <class C>
 int launch_kind(LinalgKind kind, const LinalgArgs& a, Stream stream) {
   const Grid grid{.x = a.batch, .threads = kMatrixThreads};
+  if (a.complex)
+    return launch_blocks(exponential<Pair<C>>, grid, stream, a);  // no other takes them
   switch (kind) {
     case LinalgKind::kCholesky:
       return launch_blocks(cholesky<C>, grid, stream, a);

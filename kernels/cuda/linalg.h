@@ -31,7 +31,8 @@ struct MatrixAt {
 struct LinalgArgs {
   int64_t batch = 0;
   bool single = false;  // no batch dimensions, for what errors say
-  bool wide = false;    // f64, else f32
+  bool wide = false;    // f64 or c128, else f32 or c64
+  bool complex = false;
   bool upper = false, transpose = false, unit = false;
   MatrixAt in[2], out[3];
   Indexer<5> at;  // in, out

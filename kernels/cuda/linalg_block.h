@@ -4,7 +4,7 @@
 #pragma once
 
 #include "rutile/kernels/cuda/linalg.h"
-#include "rutile/kernels/cuda/values.h"
+#include "rutile/kernels/cuda/pair.h"
 #include "rutile/kernels/functors.h"
 
 namespace rutile::cuda {
@@ -49,7 +49,7 @@ RUTILE_DEVICE void copy_matrix(const View<C>& to, const View<C>& from) {
 }
 template <class C>
 RUTILE_DEVICE void set_identity(const View<C>& m) {
-  for_matrix(m.rows, m.columns, [&](int64_t i, int64_t j) { m(i, j) = i == j ? C(1) : C(0); });
+  for_matrix(m.rows, m.columns, [&](int64_t i, int64_t j) { m(i, j) = i == j ? C{1} : C{}; });
 }
 
 // Sum over [begin, end) in a fixed order, for all threads.
@@ -73,10 +73,22 @@ RUTILE_DEVICE C size_of_number(C v) {
   return v < 0 ? -v : v;
 }
 template <class C>
-RUTILE_DEVICE bool all_finite(const View<C>& m, C* shared) {
-  const C odd = sum_line<C>(0, m.size(), shared, [&](int64_t e) {
-    const C v = m(e / m.columns, e % m.columns);
-    return v - v == 0 ? C(0) : C(1);
+RUTILE_DEVICE C size_of_number(Pair<C> v) {
+  return size_of_number(v.re) + size_of_number(v.im);
+}
+template <class C>
+RUTILE_DEVICE bool is_finite(C v) {
+  return v - v == 0;
+}
+template <class C>
+RUTILE_DEVICE bool is_finite(Pair<C> v) {
+  return is_finite(v.re) && is_finite(v.im);
+}
+template <class C>
+RUTILE_DEVICE bool all_finite(const View<C>& m, RealOf<C>* shared) {
+  using R = RealOf<C>;
+  const R odd = sum_line<R>(0, m.size(), shared, [&](int64_t e) {
+    return is_finite(m(e / m.columns, e % m.columns)) ? R(0) : R(1);
   });
   return odd == 0;
 }

@@ -46,6 +46,7 @@ uint32_t mask_of(const CallMeta& c) {
 
 ReduceIn computes_in(DType t) {
   if (t == DType::kF64) return ReduceIn::kDouble;
+  if (is_complex(t)) return t == DType::kC64 ? ReduceIn::kComplex : ReduceIn::kComplexDouble;
   if (is_floating(t)) return ReduceIn::kFloat;
   return t == DType::kU64 ? ReduceIn::kUnsigned : ReduceIn::kInt;
 }
@@ -92,8 +93,8 @@ Status prepare(const CallMeta& c, Reducer r, bool by_output, std::unique_ptr<Pla
   a.index = c.op == &ops::kArgmax || c.op == &ops::kArgmin;
   a.all = c.op == &ops::kAll;
   if (a.parts > 1) {
-    p->workspace_bytes = static_cast<size_t>(a.parts * a.results) *
-                         static_cast<size_t>(accumulator_bytes(r, in == ReduceIn::kDouble));
+    p->workspace_bytes =
+        static_cast<size_t>(a.parts * a.results) * static_cast<size_t>(accumulator_bytes(r, in));
   }
   *plan = std::move(p);
   return Status();
@@ -104,11 +105,14 @@ Status prepare_as(const CallMeta& c, std::unique_ptr<Plan>* plan) {
   return prepare(c, kReducer, kByOutput, plan);
 }
 
-bool supports(const CallMeta& c, Reason* reason) {
-  if (!only_real(c, reason)) return false;
+bool supports_any(const CallMeta& c, Reason* reason) {
+  if (!only_strided(c, reason)) return false;
   if (c.out().is_contiguous()) return true;
   reason->text = "writes row-major results only";
   return false;
+}
+bool supports(const CallMeta& c, Reason* reason) {
+  return only_real(c, reason) && supports_any(c, reason);
 }
 
 }  // namespace
@@ -117,7 +121,7 @@ void register_reduce() {
   for (const OpDef* op : {&ops::kSum, &ops::kMean, &ops::kSumToShape}) {
     add_row(*op, "reduce", prepare_as<Reducer::kSum, true>, supports);
   }
-  add_row(ops::kProd, "reduce", prepare_as<Reducer::kProduct, true>, supports);
+  add_row(ops::kProd, "reduce", prepare_as<Reducer::kProduct, true>, supports_any);
   for (const OpDef* op : {&ops::kMax, &ops::kMin, &ops::kArgmax, &ops::kArgmin}) {
     add_row(*op, "reduce", prepare_as<Reducer::kExtremum, false>, supports);
   }

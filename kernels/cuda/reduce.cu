@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/kernels/cuda/reduce.h"
 
+#include "rutile/kernels/cuda/pair.h"
 #include "rutile/kernels/cuda/top_sum.h"
-#include "rutile/kernels/cuda/values.h"
 #include "rutile/kernels/functors.h"
 
 namespace rutile::cuda {
@@ -38,12 +38,12 @@ struct SquaresOf {
 
 template <class C>
 struct ProductOf {
-  C product = 1;
+  C product{1};
   using Value = C;
   RUTILE_FN void take(const ReduceArgs&, C x, int64_t) { product *= x; }
   RUTILE_FN void join(const ReduceArgs&, const ProductOf& o) { product *= o.product; }
   RUTILE_FN void finish(const ReduceArgs& a, int64_t i) const {
-    store<C>(a.out_type, a.out, i, product);
+    store_number<C>(a.out_type, a.out, i, product);
   }
 };
 
@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kReduceThreads)
       for (int k = 0; k < kAhead; ++k) {
         const int64_t j = i + k * l.lanes;
         if (j < end) {
-          x[k] = load<C>(a.in_type, a.in, base + (even ? j * step : a.reduced.find_one(j)));
+          x[k] = load_number<C>(a.in_type, a.in, base + (even ? j * step : a.reduced.find_one(j)));
         }
       }
 #pragma unroll
@@ -202,14 +202,14 @@ int launch_reduce(const ReduceArgs& a, Stream stream) {
 
 }  // namespace
 
-int accumulator_bytes(Reducer r, bool wide) {
+int accumulator_bytes(Reducer r, ReduceIn c) {
   switch (r) {
     case Reducer::kExtremum:
       return 16;
     case Reducer::kLogSumExp:
-      return wide ? 16 : 8;
+      return c == ReduceIn::kDouble ? 16 : 8;
     default:
-      return 8;
+      return c == ReduceIn::kComplexDouble ? 16 : 8;
   }
 }
 
@@ -221,6 +221,8 @@ ReduceLaunch reduce_kernel(Reducer r, ReduceIn c) {
              : d ? launch_reduce<SumOf<double>>
                  : launch_reduce<SumOf<uint64_t>>;
     case Reducer::kProduct:
+      if (c == ReduceIn::kComplex) return launch_reduce<ProductOf<Pair<float>>>;
+      if (c == ReduceIn::kComplexDouble) return launch_reduce<ProductOf<Pair<double>>>;
       return f   ? launch_reduce<ProductOf<float>>
              : d ? launch_reduce<ProductOf<double>>
                  : launch_reduce<ProductOf<uint64_t>>;

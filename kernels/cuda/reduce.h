@@ -37,9 +37,9 @@ inline ReduceShape reduce_shape(const ReduceArgs& a) {
 }
 // Fills in parts and part for a device of `multiprocessors`.
 void divide_reduction(ReduceArgs* a, int multiprocessors);
-int accumulator_bytes(Reducer r, bool wide);
 
-enum class ReduceIn : uint8_t { kFloat, kDouble, kInt, kUnsigned };
+enum class ReduceIn : uint8_t { kFloat, kDouble, kInt, kUnsigned, kComplex, kComplexDouble };
+int accumulator_bytes(Reducer r, ReduceIn c);
 using ReduceLaunch = int (*)(const ReduceArgs&, Stream);
 ReduceLaunch reduce_kernel(Reducer r, ReduceIn c);
 

@@ -199,7 +199,7 @@ bool supports_scatter(const CallMeta& c, Reason* reason) {
 
 void register_scatter() {
   add_row(ops::kCumsum, "lines", prepare_cumsum);
-  add_row(ops::kCumprod, "lines", prepare_scan<ScanKind::kProduct>);
+  add_row(ops::kCumprod, "lines", prepare_scan<ScanKind::kProduct>, only_strided);
   add_row(ops::kCummax, "lines", prepare_scan<ScanKind::kMax>);
   add_row(ops::kCummin, "lines", prepare_scan<ScanKind::kMin>);
   add_row(ops::kLogcumsumexp, "lines", prepare_logcumsumexp);

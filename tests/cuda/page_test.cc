@@ -103,20 +103,21 @@ std::string page() {
   for (const auto& [op, names] : kernels) out << "| `" << op << "` | " << names << " |\n";
   const auto list = [&](const char* title, std::vector<std::string> names) {
     std::sort(names.begin(), names.end());
-    out << "\n## " << title << "\n\n";
+    out << "\n## " << title << "\n\n" << (names.empty() ? "None." : "");
     for (size_t i = 0; i < names.size(); ++i) out << (i ? ", " : "") << "`" << names[i] << "`";
     out << "\n";
   };
   list("Made of others", composed);
   list("Views", views);
   list("Without a kernel", without);
-  out << "\n## Types without a kernel\n\nOf operations with kernels of ours that are "
-         "not made of others: the types that the cpu takes and no kernel here.\n\n| operation | "
-         "types |\n| --- | --- |\n";
+  std::string types;
   for (const auto& [name, rows] : kernels) {
-    const std::string types = refused_types(*find_op(name));
-    if (!types.empty()) out << "| `" << name << "` | " << types << " |\n";
+    const std::string refused = refused_types(*find_op(name));
+    if (!refused.empty()) types += cat("| `", name, "` | ", refused, " |\n");
   }
+  out << "\n## Types without a kernel\n\nOf operations with kernels of ours that are not made of "
+         "others: the types that the cpu takes and no kernel here.\n\n"
+      << (types.empty() ? "None.\n" : "| operation | types |\n| --- | --- |\n") << types;
   return out.str();
 }
 

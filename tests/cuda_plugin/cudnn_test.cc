@@ -19,6 +19,14 @@ void* cudnn_dlhandle = nullptr;
 }
 
 namespace rutile::cuda {
+
+// Attention's headers ask the runtime which GPU there is: a stand-in for it (tests/stubs/cudart).
+void* open_for_cudnn(const char* file, int mode) {
+  const std::string name = file;
+  if (name == "libcudart.so.13") return dlopen(RUTILE_BIN_DIR "/stubs/libcudart_stub.so", mode);
+  return name.starts_with("libcudart.so") ? nullptr : dlopen(file, mode);
+}
+
 namespace {
 
 struct Gpu {
@@ -103,6 +111,10 @@ std::string refusal(const Call& call, const Gpu& gpu, const Describe& describe, 
                     bool built = false) {
   std::string why;
   CudnnGraph p;
+  const auto there = reinterpret_cast<void (*)(int, int, int)>(
+      dlsym(open_for_cudnn("libcudart.so.13", RTLD_NOW), "stub_gpu"));
+  if (!there) return "no stand-in for CUDA's runtime";
+  there(gpu.version, gpu.processors, gpu.shared_bytes);
   p.graph.set_device_properties(properties(gpu, &why));
   p.graph.set_sm_version(gpu.version / 10);
   call.with([&](const CallMeta& c) { describe(c, &p); });
@@ -240,6 +252,34 @@ TEST_F(Cudnn, NormsWithinConvolutions) {
   EXPECT_NE(refusal(c.both, kH200, describe_stats), "");
   EXPECT_NE(refusal(c.weight_grad, kH200, describe_norm_weight_grad), "");
   EXPECT_NE(refusal(c.input_grad, kH200, describe_norm_input_grad), "");
+}
+
+// ---- Attention ----------------------------------------------------------------------------------
+
+struct Attention {
+  Call forward, backward;
+};
+// As GPT's blocks call it: q, k and v are views of one projection [b, t, 3, h, d].
+Attention attention(DType t, int64_t b, int64_t h, int64_t length, int64_t d, bool causal) {
+  TensorMeta m({b, h, length, d}, t, {DeviceType::kCuda, 0});
+  m.strides = {length * 3 * h * d, d, 3 * h * d, 1};
+  const ops::AttentionAttrs a{.causal = causal};
+  Call forward(ops::kAttention, &a, {m, m, m});
+  const TensorMeta y = forward.out[0], lse = forward.out[1];
+  return {std::move(forward), Call(ops::kAttentionGrad, &a, {y, m, m, m, y, lse})};
+}
+
+TEST_F(Cudnn, Attention) {
+  for (const Gpu& gpu : {kA100, kH200, kB200}) {
+    for (const DType t : {DType::kBF16, DType::kF16}) {
+      for (const bool causal : {true, false}) {
+        SCOPED_TRACE(cat(gpu.name, " ", dtype_name(t), causal ? " causal" : ""));
+        const Attention c = attention(t, 64, 12, 1024, 64, causal);
+        EXPECT_EQ(refusal(c.forward, gpu, describe_attention), "");
+        EXPECT_EQ(refusal(c.backward, gpu, describe_attention), "");
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -128,6 +128,18 @@ RUTILE_SAMPLES(prod) {
   s.add({in({2, 3, 4})}, ReduceAttrs{{1}}).dtypes(kComplexes);
   s.add({in({2, 3, 2}).transposed()}, ReduceAttrs{{0, 2}, true}).dtypes({DType::kC64});
   s.add({in({5})}, ReduceAttrs{}).dtypes({DType::kC64});
+  // Of size 1, so that long products stay finite: the results are joined from several parts.
+  std::vector<double> turns;
+  for (int i = 0; i < 97; ++i) {
+    turns.push_back(std::cos(0.37 * i));
+    turns.push_back(std::sin(0.37 * i));
+  }
+  for (const int64_t axis : {0, 1}) {
+    s.add({in(axis ? Shape{2, 5000} : Shape{5000, 2}).filled(values(turns))}, ReduceAttrs{{axis}})
+        .dtypes(kComplexes)
+        .tolerance(DType::kC64, 1e-3)
+        .no_gradient("a long run for kernels");
+  }
   s.add({in({4, 3}).ints(-3, 4)}, ReduceAttrs{{1}}).dtypes(kEveryType);
   s.add({in({4, 3}).values({0, 2, 3, 0, 0, 3, 1, 2, 3, -1, 0, 4})}, ReduceAttrs{{1}}).name("zeros");
   s.add({in({2, 3, 2}).values({0, 2, 3, 0, -1, 3, 1, 0, 0, -1, 0, 4})}, ReduceAttrs{{0, 2}})

@@ -21,6 +21,10 @@ void scan_errors(SampleList& s) {
 RUTILE_SAMPLES(cumprod) {
   s.add({in({3, 5}).uniform(0.5, 1.5)}, ScanAttrs{}).dtypes(kComplexes);
   s.add({in({4, 5}).uniform(0.5, 1.5).transposed()}, ScanAttrs{0}).dtypes({DType::kC64});
+  s.add({in({2, 700}).values({0.6, 0.8, -0.8, 0.6, 1, 0})}, ScanAttrs{1})
+      .dtypes(kComplexes)
+      .tolerance(DType::kC64, 1e-4)
+      .no_gradient("a long run for kernels");
   s.add({in({3, 5}).uniform(0.5, 1.5)}, ScanAttrs{}).dtypes(kFloats);
   s.add({in({3, 5})}, ScanAttrs{0}).dtypes(joined(kInts, {DType::kBool}));
   s.add({in({2, 5}).values({2, 0, 3, -1, 2, 1, 2, 0, 0, 3})}, ScanAttrs{})
