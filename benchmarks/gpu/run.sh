@@ -52,9 +52,14 @@ pack() {
   [ -x "$patchelf" ] || patchelf=patchelf
   "$patchelf" --set-rpath '$ORIGIN/../lib' "$stage"/bin/*
   find "$stage/lib" -type f -exec "$patchelf" --set-rpath '$ORIGIN' {} +
+  # Where a GPU machine has neither a toolkit nor a PyTorch for CUDA 13, fused kernels still want their compiler.
+  local toolkit
+  toolkit="$(dirname "$(sed -n 's/^RUTILE_CUDART:FILEPATH=//p' "$build/CMakeCache.txt")")"
+  mkdir "$stage/lib/cuda"
+  cp -L "$toolkit"/libnvrtc.so.13 "$toolkit"/libnvrtc-builtins.so.13.[0-9]* "$toolkit"/libcudart.so.13 "$stage/lib/cuda/"
   cp "$here/run.sh" "$here/libraries.py" "$here/torch_side.py" "$root/benchmarks/compare/torch_networks.py" "$stage/"
   git -C "$root" rev-parse HEAD >"$stage/commit" 2>/dev/null || true
-  tar -C "$stage" -cJf "$root/build/gpu-pack.tar.xz" .
+  XZ_OPT=-T2 tar -C "$stage" -cJf "$root/build/gpu-pack.tar.xz" .
   local mib=$(( ($(stat -c %s "$root/build/gpu-pack.tar.xz") + 1048575) / 1048576 ))
   echo "build/gpu-pack.tar.xz: $mib MiB"
   [ "$mib" -le "$limit_mib" ] || { echo "more than $limit_mib MiB"; exit 1; }
@@ -81,7 +86,7 @@ find_programs() {
   # Folders with NVIDIA's libraries in Python's packages, PyTorch's own among them; those that somebody named come first.
   local found
   found="$("$python" "$here/libraries.py" folders 2>/dev/null || true)"
-  RUTILE_CUDA_LIBRARIES="${RUTILE_CUDA_LIBRARIES:-}${RUTILE_CUDA_LIBRARIES:+${found:+:}}$found"
+  RUTILE_CUDA_LIBRARIES="${RUTILE_CUDA_LIBRARIES:-}${RUTILE_CUDA_LIBRARIES:+:}$found${found:+:}$lib/cuda"
   export RUTILE_CUDA_LIBRARIES
 }
 
