@@ -204,12 +204,14 @@ flat() {
 
 # bench [<network>...]: all of them, the largest first, or those named.
 bench() {
+  local all="resnet50 gpt2 lenet mlp gpt" name
+  for name in "$@"; do [[ " $all " == *" $name "* ]] || { echo "bench: $name is none of $all"; exit 2; }; done
   heading bench
   { echo "bf16 everywhere; PyTorch with autocast, channels-last and fused optimizers. Images or tokens per second, medians;"
     echo "the ratio is to the faster of PyTorch's two."; echo
     echo "| network | batch | mode | per second | first step s | MiB | eager | MiB | torch.compile | first step s | MiB | ratio |"
     echo "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"; } >>"$log"
-  local worst=0 wanted=" ${*:-resnet50 gpt2 lenet mlp gpt} " program batch steps quick
+  local worst=0 wanted=" ${*:-$all} " program batch steps quick
   while read -r program batch steps quick; do
     [[ "$wanted" == *" $program "* ]] || continue
     if [ $((deadline - SECONDS)) -lt 20 ]; then
@@ -228,10 +230,10 @@ bench() {
         ours="$(value items_per_second)"; memory="$(value device_peak_mb)"; start="$(value first_step_s)"
       else echo "$program $how: $(reason)"; worst=1; fi
       printf '%s %s %s\n' "$ours" "$first" "$second" | awk -v row="| $program | $batch | $how" -v start="$start" -v memory="$memory" '
-        { best = $2 + 0 > $5 + 0 ? $2 : $5; number = $1 + 0 > 0
+        { best = ($2 + 0 > $5 + 0) ? $2 : $5; number = ($1 + 0 > 0); ratio = (best + 0 > 0 && number) ? sprintf("%.2f", $1 / best) : "-"
           printf "%s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", row, number ? sprintf("%.0f", $1) : $1,
             start == "-" ? start : sprintf("%.2f", start), memory == "-" ? memory : sprintf("%.0f", memory),
-            $2, $3, $5, $7, $6, best + 0 > 0 && number ? sprintf("%.2f", $1 / best) : "-" }' | tee -a "$log"
+            $2, $3, $5, $7, $6, ratio }' | tee -a "$log"
     done
   done <<LIST
 resnet50 256 40 --image-size 32
@@ -273,7 +275,7 @@ sanitize() {
 case "$mode" in
   pack) pack ;;
   samples|e2e|sanitize) need_gpu; find_programs; "$mode" ;;
-  bench) need_gpu; find_programs; bench "${@:2}" ;;
+  bench) need_gpu; find_programs; shift; bench "$@" ;;
   libraries) find_programs; "$python" "$here/libraries.py" report ;;
   *) usage ;;
 esac
