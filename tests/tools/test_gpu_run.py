@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 
 import pytest
 
@@ -26,9 +27,11 @@ loss=2.5
 if [ "$device" = fake ] && [ "$name" = gpt ]; then loss="$LOSS"; fi
 peak=34
 [ "$steps" != 30 ] || peak="$PEAK"
-echo "{\\"final_loss\\": $loss, \\"items_per_second\\": 12, \\"device_peak_mb\\": $peak}" >"$json"
+echo "{\\"final_loss\\": $loss, \\"items_per_second\\": 12, \\"first_step_s\\": 0.25, \\"device_peak_mb\\": $peak}" >"$json"
 """
 SAMPLES = """#!/usr/bin/env bash
+[ "$FAILS" != start ] || { echo "libc.so.6: version too old" >&2; exit 127; }
+[ "$1" != --gtest_list_tests ] || exit 0
 echo "[==========] 12 tests from 1 test suite ran."
 echo "[  PASSED  ] 11 tests."
 [ -z "$FAILS" ] || { echo "[  FAILED  ] Gpu/Samples.add"; exit 1; }
@@ -42,17 +45,17 @@ def pack(tmp_path):
     shutil.copy(RUN, tmp_path)
     for name in ("librutile_fake.so", "librutile.so"):
         (tmp_path / "lib" / name).write_text("")
-    for name in ("mlp", "lenet", "resnet50", "gpt", "test_gpu"):
+    for name in ("mlp", "lenet", "resnet50", "gpt", "gpt2", "test_gpu"):
         path = tmp_path / "bin" / name
         path.write_text(SAMPLES if name == "test_gpu" else PROGRAM)
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    (tmp_path / "torch_side.py").write_text("print('5 6')\n")
+    (tmp_path / "torch_side.py").write_text("print('eager 5 100 1.5')\nprint('compiled 6 200 30.0')\n")
 
-    def run(mode, device="fake", fails="", loss="2.501", peak="34", path=""):
+    def run(*mode, device="fake", fails="", loss="2.501", peak="34", path=""):
         env = dict(os.environ, RUTILE_GPU_DEVICE=device, FAILS=fails, LOSS=loss, PEAK=peak)
         if path:
             env["PATH"] = f"{path}:{env['PATH']}"
-        return subprocess.run(["bash", str(tmp_path / "run.sh"), mode], env=env, text=True,
+        return subprocess.run(["bash", str(tmp_path / "run.sh"), *mode], env=env, text=True,
                               capture_output=True, timeout=60)
     return run
 
@@ -75,12 +78,63 @@ def test_a_program_that_fails_is_told(pack):
     assert "| lenet | eager | 2.5 | failed: out of / memory | - |" in r.stdout
     r = pack("bench", fails="lenet fake eager")
     assert r.returncode == 1
-    assert "| lenet | 2 | bf16 | eager | failed | - | 5 | 6 |" in r.stdout
-    assert "| gpt | 2 | bf16 | graph | 12 | 34 | 5 | 6 |" in r.stdout
+    assert "| lenet | 2 | eager | failed | - | - | 5 | 100 | 6 | 30.0 | 200 | - |" in r.stdout
+    assert "| gpt | 2 | graph | 12 | 0.25 | 34 | 5 | 100 | 6 | 30.0 | 200 | 2.00 |" in r.stdout
 
 
-def test_speeds(pack):
-    assert pack("bench").returncode == 0
+def test_speeds(pack, tmp_path):
+    r = pack("bench")
+    assert r.returncode == 0
+    for name in ("resnet50", "gpt2", "lenet", "mlp", "gpt"):
+        assert r.stdout.count(f"| {name} | 2 | eager | 12 |") == 2
+    assert not [f.name for f in tmp_path.iterdir() if f.name not in ("bin", "lib", "run.sh", "torch_side.py")]
+    r = pack("bench", "mlp", "gpt2")
+    assert "| mlp |" in r.stdout and "| gpt2 |" in r.stdout and "lenet" not in r.stdout
+    r = pack("bench", "mpl")
+    assert r.returncode == 2 and "bench: mpl is none of resnet50 gpt2" in r.stdout
+    # PyTorch got as far as its first form, or nowhere.
+    (tmp_path / "torch_side.py").write_text("print('eager 24 100 1.5')\nraise SystemExit('no memory')\n")
+    r = pack("bench", "mlp")
+    assert r.returncode == 0
+    assert "| mlp | 2 | graph | 12 | 0.25 | 34 | 24 | 100 | - | - | - | 0.50 |" in r.stdout
+    assert "PyTorch, mlp: no memory" in r.stdout
+
+
+def test_nothing_is_claimed_without_a_gpu(pack, tmp_path):
+    if shutil.which("nvidia-smi"):
+        pytest.skip("there may be one")
+    for mode in ("samples", "e2e", "bench", "sanitize"):
+        r = pack(mode, device="cuda")
+        assert r.returncode == 0 and r.stdout.startswith("no NVIDIA GPU here"), r.stdout
+    assert not (tmp_path / "gpu_log.md").exists()
+
+
+def test_programs_that_do_not_start(pack):
+    r = pack("samples", fails="start")
+    assert r.returncode == 1
+    assert r.stdout == "the programs do not start here: libc.so.6: version too old\n"
+
+
+def test_only_a_tree_is_packed(pack):
+    r = pack("pack")
+    assert r.returncode == 1 and "needs the source tree" in r.stdout
+
+
+# A library of each name, as an installation has them.
+@pytest.mark.parametrize("place", ["package", "named"])
+def test_libraries(tmp_path, place):
+    folder = tmp_path / ("nvidia/cu13/lib" if place == "package" else "mine")
+    folder.mkdir(parents=True)
+    source = tmp_path / "stub.c"
+    source.write_text("int cufftGetVersion(int* v) { *v = 12345; return 0; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "libcufft.so.12", source], check=True)
+    program = os.path.join(os.path.dirname(RUN), "libraries.py")
+    env = dict(os.environ, PYTHONPATH=str(tmp_path))
+    env["RUTILE_CUDA_LIBRARIES"] = str(folder) if place == "named" else subprocess.run(
+        [sys.executable, program, "folders"], env=env, text=True, capture_output=True, check=True).stdout.strip()
+    out = subprocess.run([sys.executable, program, "report"], env=env, text=True, capture_output=True, check=True).stdout
+    assert f"- libcufft.so.12 (Fourier transforms): 12345, {folder}/libcufft.so.12\n" in out
+    assert out.count("\n") == 6
 
 
 def test_samples(pack):
