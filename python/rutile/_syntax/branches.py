@@ -137,6 +137,10 @@ def _wider(a, b):
     return b if _number(a) else a
 
 
+def _shown(value):
+    return repr(value) if value is None or type(value) in (bool, int, float, str) else type(value).__name__
+
+
 def _zeros_like(like):
     if type(like) in (list, tuple):
         return type(like)(_zeros_like(v) for v in like)
@@ -172,7 +176,7 @@ def _if(condition, then, other, values, names, impure):
         elif _leaves(a) and _leaves(b):
             wanted.append((k, _wider(a, b)))
         else:
-            raise Refused(f"{names[k]} is {type(a).__name__} in one branch and {type(b).__name__} in the other")
+            raise Refused(f"{names[k]} is {_shown(a)} in one branch and {_shown(b)} in the other")
 
     def branch(function):
         def run():

@@ -187,7 +187,12 @@ def _called(function):
         return functools.partial(_ufunc, function) if branches.depth() else function
     if branches.depth() and not _computes(function):
         raise branches.BranchRefused(f"a call of {getattr(function, '__qualname__', type(function).__name__)}")
-    return function
+    return functools.partial(_cell, function) if isinstance(function, Cell) else function
+
+
+def _cell(cell, *args, **kwargs):
+    with cell._rewritten():
+        return cell(*args, **kwargs)
 
 
 def _ufunc(function, *args, **kwargs):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cell: parameters, child Cells and a function of tensors (construct)."""
 
+import contextlib as _contextlib
 import itertools as _itertools
 import weakref as _weakref
 
@@ -205,9 +206,15 @@ class Cell(CellMore):
     def _adopt(self, name, cell):
         if cell._scope:
             return  # a shared Cell keeps the name that it got first
-        cell.__dict__["_scope"] = name
+        cell._set_scope(self._scope_below(name))
         if self._auto_prefix:
             cell.update_parameters_name(f"{self._prefix}{name}.")
+
+    def _set_scope(self, scope):
+        self.__dict__["_scope"] = scope
+
+    def _scope_below(self, name):
+        return name
 
     def insert_param_to_cell(self, param_name, param, check_name_contain_dot=True):
         """Adds a Parameter under a name; without a name of its own it takes this one."""
@@ -300,6 +307,12 @@ class Cell(CellMore):
             _tracing -= 1
 
     def _traced_rewritten(self, args, kwargs):
+        with self._rewritten():
+            return self._traced(args, kwargs)
+
+    @_contextlib.contextmanager
+    def _rewritten(self):
+        """This Cell and those below run with their control flow as ops."""
         from rutile import _syntax
         changed = []
         try:
@@ -311,7 +324,7 @@ class Cell(CellMore):
                     changed.append(cell)
                 except _syntax.Refused:
                     pass  # traced as it is written
-            return self._traced(args, kwargs)
+            yield
         finally:
             for cell in changed:
                 del cell.__dict__["construct"]

@@ -102,7 +102,20 @@ class SequentialCell(_Ordered):
         return x
 
 
-class CellList(_Ordered):
+class _Uncalled:
+    """Holds Cells that others call: their names begin with its own, "blocks.0"."""
+
+    def _set_scope(self, scope):
+        below = [(name, cell) for name, cell in self._cells.items() if cell is not None and cell._scope == self._scope_below(name)]
+        super()._set_scope(scope)
+        for name, cell in below:
+            cell._set_scope(self._scope_below(name))
+
+    def _scope_below(self, name):
+        return f"{self._scope}.{name}" if self._scope else name
+
+
+class CellList(_Uncalled, _Ordered):
     """Cells as a list; it is not called itself."""
 
     def __init__(self, *args, auto_prefix=True):
@@ -110,7 +123,7 @@ class CellList(_Ordered):
         self._fill(args[0] if len(args) == 1 and not isinstance(args[0], Cell) else args)
 
 
-class CellDict(Cell):
+class CellDict(_Uncalled, Cell):
     """Cells by name; it is not called itself."""
 
     def __init__(self, *args, auto_prefix=True):
