@@ -90,8 +90,6 @@ def note(error, trace):
     if not isinstance(error, TypeError):
         return None
     text = str(error)
-    if "rutile.Tensor" in text and "does not support ufuncs" in text:
-        return "(functions of NumPy take arrays: x.asnumpy(), or the function of rutile.ops or rutile.numpy)"
     wrong = re.match(r"([\w.]+)\(\) got an unexpected keyword argument '(\w+)'", text)
     function = wrong and _called(wrong.group(1), trace)
     names = function and parameters_of(function)

@@ -26,6 +26,25 @@ def _as_method(function, name=None):
     return method
 
 
+# What array + Tensor is asked of the Tensor by.
+_REFLECTED = {"add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "matmul": "__rmatmul__", "divide": "__rtruediv__",
+              "true_divide": "__rtruediv__", "floor_divide": "__rfloordiv__", "remainder": "__rmod__", "power": "__rpow__",
+              "left_shift": "__rlshift__", "right_shift": "__rrshift__", "bitwise_and": "__rand__", "bitwise_or": "__ror__",
+              "bitwise_xor": "__rxor__", "less": "__gt__", "less_equal": "__ge__", "greater": "__lt__", "greater_equal": "__le__",
+              "equal": "__eq__", "not_equal": "__ne__"}
+
+
+def array_ufunc(self, ufunc, method, *inputs, out=(), **kwargs):
+    """NumPy's functions of elements: operators of an array and a Tensor give a Tensor, other calls NumPy's array."""
+    if any(isinstance(o, Tensor) for o in out):
+        return NotImplemented
+    reflected = _REFLECTED.get(ufunc.__name__) if method == "__call__" and not out and not kwargs else None
+    if reflected and not isinstance(inputs[0], Tensor):
+        return getattr(self, reflected)(inputs[0])
+    arrays = [x.asnumpy() if isinstance(x, Tensor) else x for x in inputs]
+    return getattr(ufunc, method)(*arrays, **({"out": out} if out else {}), **kwargs)
+
+
 def astype(self, dtype, copy=True):
     """The same values in another dtype."""
     return _table.cast(self, dtype)
@@ -175,7 +194,7 @@ def _install():
             return fn(size, dtype or self.dtype)
         new.__name__, new.__doc__ = name, f"{fn.__doc__[:-1]}, in this dtype unless given."
         setattr(Tensor, name, new)
-    Tensor.register_hook = register_hook
+    Tensor.register_hook, Tensor.__array_ufunc__ = register_hook, array_ufunc
     Tensor.from_numpy = staticmethod(from_numpy)
     Tensor.numel, Tensor.dim, Tensor.ndimension = numel, dim, dim
     Tensor.itemsize = property(lambda self: self.dtype.itemsize, doc="Bytes of an element.")

@@ -7,6 +7,7 @@ _SEVERAL = "it is of MindSpore's sharded models; here every process has the whol
 _PARTS = "files that several devices wrote in parts by a strategy are not read; save whole ones with save_checkpoint"
 _NPU = "it is of Ascend NPUs"
 _TREE = "it edits source code by MindSpore's own parser; change the Cells themselves (insert_child_to_cell, setattr)"
+_MODELS = "model files (MINDIR, ONNX) are not written or read; save_checkpoint keeps the weights, load_checkpoint reads them"
 _SERVER = "there is no parameter server; train data-parallel (docs/distributed.md)"
 
 REASONS = {
@@ -15,6 +16,7 @@ REASONS = {
     **dict.fromkeys(("build_searched_strategy", "get_ckpt_path_with_strategy", "load_distributed_checkpoint", "merge_pipeline_strategys",
                      "merge_sliced_parameter", "rank_list_for_transform", "restore_group_info_list", "transform_checkpoint_by_rank",
                      "transform_checkpoints", "unified_safetensors"), _PARTS),
+    **dict.fromkeys(("export", "load", "load_mindir", "save_mindir"), _MODELS),
     **dict.fromkeys(("get_ps_context", "set_ps_context"), _SERVER),
     **dict.fromkeys(("ConvertModelUtils", "ConvertNetUtils", "FlopsUtilizationCollector", "TrainFaultTolerance", "flops_collection",
                      "mindio_preload", "set_mindio_server_info", "get_device_limit", "set_device_limit", "get_stream_limit",
@@ -53,8 +55,8 @@ INNER = {**dict.fromkeys((n for n in OF_PARALLEL if n not in REASONS), _PARTS), 
 OF_RUNTIME = ("MemPool", "PluggableAllocator", "StreamLimitCtx", "communication_stream", "get_device_limit", "get_stream_limit",
               "memory_replay", "reset_stream_limit", "set_device_limit", "set_kernel_launch_capture", "set_stream_limit", "use_mem_pool")
 OF_TRAIN = ("ConvertModelUtils", "ConvertNetUtils", "FlopsUtilizationCollector", "SummaryLandscape", "TrainFaultTolerance",
-            "build_searched_strategy", "export_split_mindir", "get_ckpt_path_with_strategy", "load_distributed_checkpoint",
-            "merge_sliced_parameter", "restore_group_info_list")
+            "build_searched_strategy", "export", "export_split_mindir", "get_ckpt_path_with_strategy", "load_distributed_checkpoint",
+            "load", "merge_sliced_parameter", "restore_group_info_list")
 
 
 def _reason(name):
@@ -73,6 +75,8 @@ def refused(name):
         return type(name, (), {"__doc__": f"Not supported: {_reason(name)}.", "__init__": fail, "__module__": "rutile", "_refused": True})
 
     def function(*args, **kwargs):
+        if kwargs.get("file_format") == "AIR":
+            raise _rutile.errors.ValueError(f"[{name}] Only support export file in 'AIR' format with Ascend backend.")
         raise _error(name)
     function.__name__ = function.__qualname__ = name
     function.__module__, function.__doc__, function._refused = "rutile", f"Not supported: {_reason(name)}.", True

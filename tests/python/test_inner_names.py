@@ -63,6 +63,24 @@ def test_what_is_refused_says_why():
             module.NoSuchName
 
 
+def test_modules_have_the_names_of_others():
+    import rutile as ms
+    from rutile.common import Generator, dtype, from_numpy, is_tensor, seed
+    from rutile.dataset.vision import transforms
+    from rutile.nn import loss
+    from rutile.train import serialization
+    assert (Generator, from_numpy, is_tensor, seed) == (ms.Generator, ms.from_numpy, ms.is_tensor, ms.common.seed)
+    assert dtype.ubyte == ms.uint8 and dtype.string is str and dtype.tuple_ is tuple
+    assert loss.DiceLoss is nn.DiceLoss and transforms.RandomCrop is ms.dataset.vision.RandomCrop
+    for module in (ms.common, dtype, loss, transforms, serialization):
+        with pytest.raises(AttributeError):
+            module.no_such_name
+    with pytest.raises(ValueError, match="Ascend"):
+        serialization.export(nn.ReLU(), Tensor([1.0]), file_name="net", file_format="AIR")
+    with pytest.raises(NotImplementedError, match="save_checkpoint"):
+        ms.export(nn.ReLU(), Tensor([1.0]), file_name="net", file_format="MINDIR")
+
+
 def test_layers_have_mindspores_primitives():
     x = Tensor(np.random.default_rng(0).standard_normal((2, 4, 9, 9)).astype(np.float32))
     for layer, run in ((nn.Conv2d(4, 6, 3, 2, pad_mode="pad", padding=1, has_bias=True), lambda c: c.bias_add(c.conv2d(x, c.weight), c.bias)),

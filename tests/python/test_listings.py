@@ -99,6 +99,8 @@ def block_results(mode):
 
 
 def test_residual_block(mode):
+    block = network_names()["ResidualBlock"](3, 256)  # as printed it is no bottleneck, whatever its `expansion` says
+    assert block.conv2.weight.shape == (256, 256, 3, 3)
     got = block_results(mode)
     assert got[2].shape == (2, 3, 8, 8) and len(got) == 3 + 12 and all(np.isfinite(v.asnumpy()).all() for v in got)
     if mode == ms.GRAPH_MODE:

@@ -186,6 +186,34 @@ def test_metrics():
             call()
 
 
+def test_a_dataset_that_counts_its_batches_begins_again():
+    class Counts:
+        def __init__(self):
+            self.at, self.resets = 0, 0
+
+        def get_dataset_size(self):
+            return 2
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if self.at == 2:
+                raise StopIteration
+            self.at += 1
+            return Tensor([[1.0]]), Tensor([[2.0]])
+
+        def reset(self):
+            self.at, self.resets = 0, self.resets + 1
+
+    net, data = nn.Dense(1, 1), Counts()
+    model = Model(net, nn.MSELoss(), nn.SGD(net.trainable_params(), 0.1), metrics={"mse"})
+    model.train(3, data)
+    model.eval(data)
+    model.train(1, data)
+    assert data.resets == 5 and data.at == 0
+
+
 def test_wrong_uses():
     net = nn.Dense(1, 1)
     optimizer = nn.SGD(net.trainable_params())

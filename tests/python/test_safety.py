@@ -114,8 +114,17 @@ def test_numpy_beside_a_tensor():
     for result in (a + t, t + a, a * t, np.float32(2) * t, a - t, a < t):
         assert isinstance(result, Tensor)
     np.testing.assert_array_equal((a - t).asnumpy(), [-2, -3])
+    assert isinstance(np.add(a, t), Tensor)
+    for result, want in ((np.add(t, a), [4, 7]), (np.abs(t - 4), [1, 1]), (np.equal(t, [3, 4]), [True, False]), (np.maximum(a, t), [3, 5]),
+                         (np.add.reduce(t), 8), (np.multiply(t, t, dtype=np.float64), [9, 25]), (np.power(2, np.sqrt(t * t)), [8, 32])):
+        assert not isinstance(result, Tensor)
+        np.testing.assert_array_equal(result, want)
+    a += t
+    np.testing.assert_array_equal(a, [4, 7])
     with pytest.raises(TypeError):
-        np.add(a, t)
+        np.add(a, a, out=t)
+    with pytest.raises(TypeError):
+        np.add(np.array(["x", "y"]), t)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "uint16", "int16", "int32", "uint32", "int64",

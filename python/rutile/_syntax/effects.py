@@ -3,7 +3,7 @@
 
 import ast
 
-__all__ = ["HELPERS", "MADE", "Refused", "effects", "has", "helper"]
+__all__ = ["HELPERS", "MADE", "Refused", "effects", "has", "helper", "sets_attribute"]
 
 _CHANGING = frozenset(("append", "extend", "insert", "pop", "popitem", "setdefault", "appendleft"))
 _WRITING = frozenset(("assign", "assign_add", "assign_sub"))  # statements that the graph has as well
@@ -16,7 +16,8 @@ class Refused(Exception):
 
 
 class _Names(ast.NodeVisitor):
-    def __init__(self):
+    def __init__(self, checked=False):
+        self.checked = checked  # whether calls that stand alone are checked when they run
         self.stored = []
         self.impure = None  # the first line that has another effect than assigning names
 
@@ -32,6 +33,14 @@ class _Names(ast.NodeVisitor):
         if isinstance(node.ctx, (ast.Store, ast.Del)):
             self._store(node.id)
 
+    def visit_Assign(self, node):
+        if self.checked and sets_attribute(node):
+            self.visit(node.value)
+        else:
+            self.generic_visit(node)
+
+    visit_AugAssign = visit_Assign
+
     def visit_Attribute(self, node):
         if isinstance(node.ctx, ast.Store):
             self._refuse(node, f"an assignment to .{node.attr}")
@@ -46,7 +55,7 @@ class _Names(ast.NodeVisitor):
         if isinstance(node.value, ast.Call):
             f = node.value.func
             name = f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "")
-            if name not in _WRITING:
+            if name not in _WRITING and not self.checked:
                 self._refuse(node, f"{name}() as a statement")
         self.generic_visit(node)
 
@@ -69,7 +78,7 @@ class _Names(ast.NodeVisitor):
         pass
 
     def _comprehension(self, node):
-        inner = _Names()
+        inner = _Names(self.checked)
         for child in ast.iter_child_nodes(node):
             inner.visit(child)
         if inner.impure:
@@ -78,12 +87,20 @@ class _Names(ast.NodeVisitor):
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
 
 
-def effects(statements):
-    """The names that statements assign (`stored`), and what else they do (`impure`: None or a text)."""
-    names = _Names()
+def effects(statements, checked=False):
+    """The names that statements assign (`stored`), and what else they do (`impure`: None or a text). checked: calls that stand alone
+    are checked when they run."""
+    names = _Names(checked)
     for s in statements:
         names.visit(s)
     return names
+
+
+def sets_attribute(node):
+    """Whether a statement is name.attribute = value or += value, which is checked when it runs."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    private = isinstance(targets[0], ast.Attribute) and targets[0].attr.startswith("__")
+    return len(targets) == 1 and isinstance(targets[0], ast.Attribute) and isinstance(targets[0].value, ast.Name) and not private
 
 
 def has(statements, kinds, loops=False):

@@ -187,12 +187,42 @@ def _called(function):
         return functools.partial(_ufunc, function) if branches.depth() else function
     if branches.depth() and not _computes(function):
         raise branches.BranchRefused(f"a call of {getattr(function, '__qualname__', type(function).__name__)}")
-    return functools.partial(_cell, function) if isinstance(function, Cell) else function
+    if branches.depth() and isinstance(function, Cell) and hasattr(function, "global_step"):
+        function = functools.partial(_updated, function)
+    elif isinstance(function, Cell):
+        function = functools.partial(_cell, function)
+    return function
 
 
 def _cell(cell, *args, **kwargs):
     with cell._rewritten():
         return cell(*args, **kwargs)
+
+
+def _updated(optimizer, *args):
+    # As a tensor: `done = False` of the other branch is no other kind of value then.
+    done = optimizer(*args)
+    return _rutile.Tensor(True) if done is True else done
+
+
+def _stated(function, line):
+    """What is called in a statement of its own: in a branch it writes Parameters, as Cells and assign() do, or is Refused."""
+    if branches.depth() and not isinstance(function, Cell) and getattr(function, "name", getattr(function, "__name__", "")) not in _WRITING:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise branches.BranchRefused(f"{name}() as a statement in line {line} under a condition that is a traced tensor")
+    return _called(function)
+
+
+def _stored(owner, name, value, line):
+    """owner.name = value; in a branch it writes a Parameter, or is Refused."""
+    if not branches.depth():
+        setattr(owner, name, value)
+        return
+    parameter = owner._params.get(name) if isinstance(owner, Cell) else None
+    if parameter is None or not isinstance(value, _rutile.Tensor) or parameter.shape != value.shape:
+        raise branches.BranchRefused(f"an assignment to .{name} in line {line} under a condition that is a traced tensor")
+    if value is not parameter:
+        branches.ops.assign(parameter, value if value.dtype == parameter.dtype else value.astype(parameter.dtype))
 
 
 def _ufunc(function, *args, **kwargs):
@@ -269,4 +299,5 @@ def _is_users(function):
     return root not in ("rutile", "numpy") and root not in sys.stdlib_module_names or root == "__main__"
 
 
-_NAMESPACE = types.SimpleNamespace(called=_called, attribute=_attribute, **branches.HELPERS)
+_WRITING = frozenset(("assign", "assign_add", "assign_sub", "Assign", "AssignAdd", "AssignSub"))
+_NAMESPACE = types.SimpleNamespace(called=_called, stated=_stated, stored=_stored, attribute=_attribute, **branches.HELPERS)

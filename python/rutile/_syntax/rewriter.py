@@ -3,7 +3,7 @@
 
 import ast
 
-from rutile._syntax.effects import MADE, Refused, effects, helper
+from rutile._syntax.effects import MADE, Refused, effects, helper, sets_attribute
 
 __all__ = ["PURE", "Rewriter"]
 
@@ -42,6 +42,7 @@ class Rewriter(ast.NodeTransformer):
     def __init__(self):
         self.count = 0
         self.tests = set()  # of which the truth alone is read
+        self.alone = set()  # calls whose result nobody reads
 
     def _mark(self, node):
         if isinstance(node, ast.BoolOp):
@@ -76,7 +77,7 @@ class Rewriter(ast.NodeTransformer):
     def visit_Call(self, node):
         self.generic_visit(node)
         if not (isinstance(node.func, ast.Name) and node.func.id in PURE):
-            node.func = helper("called", node.func)
+            node.func = helper("stated", node.func, ast.Constant(node.lineno)) if node in self.alone else helper("called", node.func)
         return node
 
     def visit_Attribute(self, node):
@@ -118,8 +119,31 @@ class Rewriter(ast.NodeTransformer):
 
     # Statements
 
+    def visit_Expr(self, node):
+        if isinstance(node.value, ast.Call):
+            self.alone.add(node.value)
+        self.generic_visit(node)
+        return node
+
+    def visit_Assign(self, node):
+        if not sets_attribute(node):
+            self.generic_visit(node)
+            return node
+        owner, name = node.targets[0].value.id, node.targets[0].attr
+        return self._at(node, [ast.Expr(helper("stored", _load(owner), ast.Constant(name), self.visit(node.value), ast.Constant(node.lineno)))])
+
+    def visit_AugAssign(self, node):
+        if not sets_attribute(node):
+            self.generic_visit(node)
+            return node
+        owner, name = node.target.value.id, node.target.attr
+        now = ast.Assign([ast.Name(f"{MADE}value", ast.Store())], helper("attribute", _load(owner), ast.Constant(name)))
+        then = ast.AugAssign(ast.Name(f"{MADE}value", ast.Store()), node.op, self.visit(node.value))
+        last = ast.Expr(helper("stored", _load(owner), ast.Constant(name), _load(f"{MADE}value"), ast.Constant(node.lineno)))
+        return self._at(node, [now, then, last])
+
     def visit_If(self, node):
-        impure = effects(node.body + node.orelse).impure
+        impure = effects(node.body + node.orelse, True).impure
         self._mark(node.test)
         self.generic_visit(node)
         names = effects(node.body + node.orelse).stored
@@ -132,7 +156,7 @@ class Rewriter(ast.NodeTransformer):
     def visit_While(self, node):
         if node.orelse:
             raise Refused("else of a while")
-        impure = effects(node.body).impure
+        impure = effects(node.body, True).impure
         self._mark(node.test)
         self.generic_visit(node)
         names = effects(node.body).stored
@@ -147,7 +171,7 @@ class Rewriter(ast.NodeTransformer):
     def visit_For(self, node):
         if node.orelse:
             raise Refused("else of a for")
-        impure = effects(node.body).impure
+        impure = effects(node.body, True).impure
         self.generic_visit(node)
         item = self._name("item")
         body = [ast.Assign([node.target], _load(item))] + node.body

@@ -6,7 +6,7 @@ import random as _random
 import threading as _threading
 import types as _types
 
-from rutile.nn import _effects, _reads
+from rutile.nn import _effects, _prints, _reads
 
 _CURE = "Hold it in a Parameter with requires_grad=False, return it, or pass it as an argument (RUTILE-E0109)"
 _CLOCKS = frozenset(("time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time", "now", "today", "utcnow"))
@@ -140,6 +140,7 @@ class Trace:
                     self._dicts[id(cell)] = cell, dict(cell.__dict__)
         self._random = _random_state()
         self._names = _reads.begin(cell_class)
+        self._printed = _prints.Printed()
 
     def _watch(self, name, o, filled):
         if id(o) in self._seen or isinstance(o, self._cell_class):
@@ -196,6 +197,7 @@ class Trace:
     def finish(self, codes):
         """(what it changed, whether it is good for this call alone, whether it changed what it reads of Cells, whether to a tensor,
         Effects or None, what to warn of); all is as it was before."""
+        printed = self._printed.end()
         _reads.end(self._cell_class, self._names)
         _reads.notice(self._names, self._dicts)
         cells = _reads.changes(self._names)
@@ -206,6 +208,7 @@ class Trace:
             repeatable = repeatable and again is not None
             steps += again or ()
         steps += [(_functools.partial(self._set_again, cell, name), (now,)) for cell, name, now, _ in cells]
+        steps += printed
         known = frozenset(self._seen)
         effects = _effects.Effects(steps, known) if steps else None
         once = self._good_once(codes)
@@ -228,11 +231,14 @@ class Trace:
 
     def cancel(self, refused):
         """It failed. refused: the function runs in another way; else its changes are the user's, but for tensors without a value."""
+        printed = self._printed.end()
         _reads.end(self._cell_class, self._names)
         _reads.notice(self._names, self._dicts)
         if refused:
             self._undo()
             return
+        for function, arguments in printed:
+            function(*arguments)
         for place in reversed(self._places):
             if any(_effects.holds_traced(now) for _, now in place.changes()):
                 place.undo()

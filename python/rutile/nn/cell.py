@@ -104,19 +104,19 @@ class Cell(CellMore):
         self = super().__new__(cls)
         self.__dict__.update(_params={}, _cells={}, _pre_hooks={}, _hooks={}, _back_hooks={}, _auto_prefix=True, _prefix="",
                              _scope="", training=False, _requires_grad=False, _precision=None, _recompute=False, _jit=None, _trace_key=None,
-                             _trace_key_at=None, _trace_keys=None, _edition=next(_numbers), _structure=0, _read_names={})
+                             _trace_key_at=None, _trace_keys=None, _edition=next(_numbers), _structure=0, _read_names={}, _begun=False)
         if cls.construct is Cell.construct and hasattr(cls, "forward"):
-            self.__dict__["construct"] = self.forward
+            self.__dict__.update(construct=self.forward, _begun=True)  # written for PyTorch: may do without super().__init__()
         return self
 
     def __init__(self, auto_prefix=True, flags=None):
-        self.__dict__["_auto_prefix"] = auto_prefix
+        self.__dict__.update(_auto_prefix=auto_prefix, _begun=True)
         if flags:
             self.add_flags(**flags)
 
     _own_names = frozenset(("_params", "_cells", "_pre_hooks", "_hooks", "_back_hooks", "_auto_prefix", "_prefix", "_scope",
                             "_requires_grad", "_precision", "_recompute", "_jit", "_trace_key", "_trace_key_at", "_trace_keys", "_edition", "_structure",
-                            "_read_names"))
+                            "_read_names", "_begun"))
 
     # ---- Attributes
 
@@ -136,6 +136,7 @@ class Cell(CellMore):
         if isinstance(value, Parameter):
             self.insert_param_to_cell(name, value)
         elif isinstance(value, Cell):
+            self._check_begun(name)
             for other in (d, d["_params"]):
                 other.pop(name, None)
             d["_cells"][name] = value
@@ -194,9 +195,13 @@ class Cell(CellMore):
         return state
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
-        self.__dict__.setdefault("_read_names", {})
+        self.__dict__.update({"_read_names": {}, "_begun": True}, **state)
         _changed(self)
+
+    def _check_begun(self, name):
+        if not self.__dict__.get("_begun", True):
+            raise AttributeError(f"{type(self).__name__}.{name} is set before Cell.__init__() has run: call super().__init__() "
+                                 "first in __init__()")
 
     def _show(self, name, value):
         """A Cell or Parameter is found where its class has an attribute of that name, too: self.cells = CellList(...)."""
@@ -222,6 +227,7 @@ class Cell(CellMore):
             raise _BadName(f"{param_name!r} cannot name a parameter: it is empty or has a dot")
         if not isinstance(param, Parameter):
             raise _errors.TypeError(f"{param_name} must be a Parameter, got {type(param).__name__}")
+        self._check_begun(param_name)
         self.__dict__.pop(param_name, None)
         self._cells.pop(param_name, None)
         self._params[param_name] = param
@@ -251,9 +257,11 @@ class Cell(CellMore):
                              "or call the Cells that it holds")
 
     def __call__(self, *args, **kwargs):
+        d = self.__dict__
+        if not d["_begun"]:
+            raise AttributeError(f"{type(self).__name__} was made without Cell.__init__(): call super().__init__() in its __init__()")
         if _modes["mode"] == 0 and not _inside_transform():
             return self._call_compiled(args, kwargs)
-        d = self.__dict__
         if d["_pre_hooks"] or d["_hooks"] or d["_back_hooks"]:
             return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._with_hooks, *args, **kwargs)
         if d["_recompute"] or type(self).bprop is not None:

@@ -138,12 +138,12 @@ def _stairs(epoch, decay_epoch, is_stair):
 
 def piecewise_constant_lr(milestone, learning_rates):
     """learning_rates[i] below step milestone[i]."""
-    for name, values, kinds in (("milestone", milestone, int), ("learning_rates", learning_rates, (int, float))):
+    for name, values, kinds in (("milestone", milestone, int), ("learning_rates", learning_rates, float)):
         if not isinstance(values, (tuple, list)):
             raise _errors.TypeError(f"[piecewise_constant_lr] {name} must be a tuple or list, got {type(values).__name__}")
         for v in values:
             if isinstance(v, bool) or not isinstance(v, kinds):
-                raise _errors.TypeError(f"[piecewise_constant_lr] {name} holds {'ints' if kinds is int else 'numbers'}, got {v!r}")
+                raise _errors.TypeError(f"[piecewise_constant_lr] {name} holds {kinds.__name__}s, got {v!r}")
     if len(milestone) != len(learning_rates) or list(milestone) != sorted(milestone):
         raise _errors.ValueError("piecewise_constant_lr: as many rates as milestones, which ascend")
     lr, last = [], 0

@@ -13,6 +13,14 @@ __all__ = ["BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyL
            "SmoothL1Loss", "SoftMarginLoss", "SoftmaxCrossEntropyWithLogits"]
 
 
+def __getattr__(name):
+    # MindSpore's module has the other losses, too.
+    from rutile.nn import more_losses
+    if name in more_losses.__all__:
+        return getattr(more_losses, name)
+    raise AttributeError(f"module 'rutile.nn.loss' has no attribute {name!r}")
+
+
 class LossBase(Cell):
     """A loss: get_loss(x, weights) reduces as `reduction` says ("mean", "sum" or "none")."""
 

@@ -429,7 +429,7 @@ def _add_n(xs):
 
 
 _define("AccumulateNV2", {}, lambda self, xs: _add_n(xs), "The sum of several tensors.")
-_define("Print", {}, lambda self, *xs: _print(xs), "Prints; in a compiled graph what is not known then is refused.")
+_define("Print", {}, lambda self, *xs: _print(xs), "Prints, in a compiled graph after each run, with its values.")
 
 
 def _print(xs):

@@ -37,6 +37,12 @@ def _open(dataset, first_epoch):
     return iterator
 
 
+def _reset(dataset):
+    """A dataset that counts its own batches, as MindSpore's do, begins again."""
+    if hasattr(dataset, "reset"):
+        dataset.reset()
+
+
 def _count(dataset):
     for name in ("get_dataset_size", "__len__"):
         if hasattr(dataset, name):
@@ -139,6 +145,9 @@ class Model:
     def _build_eval(self, eval_network):
         if eval_network is not None:
             return eval_network
+        if self._loss_fn is None and any(not isinstance(m, Loss) and not m.indexes for m in self._metrics.values()):
+            raise _errors.ValueError(f"[Model] {', '.join(self._metrics)} compare outputs with labels: metrics need a loss_fn or an "
+                                     "eval_network that returns both")
         if not self._metrics or self._loss_fn is None:
             return self._network
         return nn.WithEvalCell(self._network, self._loss_fn, self._amp_level != "O0")
@@ -224,6 +233,7 @@ class Model:
                 args.metrics, args.eval_results = self._evaluate(valid, call.of_eval(), args.cur_epoch_num, True)
                 self._train_network.set_train()
             call("on_train_epoch_end", context)
+            _reset(dataset)
             if context.get_stop_requested():
                 break
         call("on_train_end", context)
@@ -297,6 +307,7 @@ class Model:
             if context.get_stop_requested():
                 break
         call("on_eval_epoch_end", context)
+        _reset(args.valid_dataset)
         args.metrics = {name: m.eval() for name, m in self._metrics.items()}
         args.eval_results = dict(args.metrics)
         if losses._n and "eval_loss" not in args.eval_results:

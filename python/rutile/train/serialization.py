@@ -14,6 +14,14 @@ _errors, _files = _rutile.errors, _rutile.files
 __all__ = ["async_ckpt_thread_status", "ckpt_to_safetensors", "load_checkpoint", "load_param_into_net", "safetensors_to_ckpt",
            "save_checkpoint"]
 
+
+def __getattr__(name):
+    from rutile import _refused
+    if name in _refused.OF_TRAIN or name in ("load_mindir", "save_mindir"):
+        return _refused.refused(name)
+    raise AttributeError(f"module 'rutile.train.serialization' has no attribute {name!r}")
+
+
 _FORMATS = ("ckpt", "safetensors")
 
 

@@ -7,6 +7,7 @@ import numpy as _np
 
 from rutile import _rutile
 from rutile.dataset import _random
+from rutile.dataset._checks import INT32
 from rutile.dataset._parallel import ordered
 from rutile.dataset.engine.core import Dataset, as_array, name_of, user_error
 
@@ -16,8 +17,13 @@ _errors = _rutile.errors
 def names(dataset, what, columns):
     """A column name or several as a list of distinct strings."""
     columns = [columns] if isinstance(columns, str) else list(columns)
-    if not columns or not all(isinstance(c, str) and c for c in columns):
-        raise _errors.TypeError(f"[{dataset}] {what} must be a column name or several, got {columns!r}")
+    if not columns:
+        raise _errors.ValueError(f"[{dataset}] {what} should not be empty: it is a column name or several")
+    for i, c in enumerate(columns):
+        if not isinstance(c, str):
+            raise _errors.TypeError(f"[{dataset}] Argument {what}[{i}] with value {c!r} is not of type [<class 'str'>], but got {type(c)}.")
+        if not c:
+            raise _errors.ValueError(f"[{dataset}] {what}[{i}] should not be empty")
     if len(set(columns)) != len(columns):
         raise _errors.ValueError(f"[{dataset}] {what} names a column twice: {columns}")
     return columns
@@ -34,9 +40,9 @@ def places(dataset, columns, chosen):
 def count(dataset, name, value, low):
     """value, an int of at least low."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _errors.TypeError(f"[{dataset}] {name} must be an int, got {type(value).__name__}")
-    if value < low:
-        raise _errors.ValueError(f"[{dataset}] {name} must be at least {low}, got {value}")
+        raise _errors.TypeError(f"[{dataset}] Argument {name} with value {value!r} is not of type [<class 'int'>], but got {type(value)}.")
+    if not low <= value <= INT32:
+        raise _errors.ValueError(f"[{dataset}] Input {name} is not within the required interval of [{low}, {INT32}]. Got {value}")
     return value
 
 

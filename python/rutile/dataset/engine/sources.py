@@ -182,6 +182,8 @@ class NumpySlicesDataset(MappableDataset):
             found = chosen
         self._names = found
         sizes = {a.shape[0] if a.ndim else None for a in self._arrays}
+        if sizes == {0}:
+            raise _errors.ValueError("[NumpySlicesDataset] Argument data cannot be empty")
         if len(sizes) != 1 or None in sizes:
             raise _errors.ValueError(f"[NumpySlicesDataset] columns must have as many rows, got {[a.shape for a in self._arrays]}")
 

@@ -21,10 +21,11 @@ def _array(x):
 def _operations(name, transforms):
     transforms = list(transforms) if isinstance(transforms, (list, tuple)) else [transforms]
     if not transforms:
-        raise _errors.ValueError(f"[{name}] there are no transforms")
-    for t in transforms:
+        raise _errors.ValueError(f"[{name}] transforms list can not be empty.")
+    for i, t in enumerate(transforms):
         if not (callable(t) or (isinstance(t, tuple) and len(t) == 2)):
-            raise _errors.TypeError(f"[{name}] takes functions or transforms, got {type(t).__name__}")
+            raise _errors.TypeError(f"[{name}] transforms[{i}] is neither a transforms op (TensorOperation) nor a callable pyfunc. "
+                                    f"Got {type(t).__name__}")
     return transforms
 
 
@@ -176,11 +177,21 @@ class Concatenate:
     """Columns joined along axis 0, between two arrays."""
 
     def __init__(self, axis=0, prepend=None, append=None):
+        if axis not in (0, -1):
+            raise _errors.ValueError(f"[Concatenate] only 1D concatenation supported. axis is 0 or -1, got {axis!r}")
+        for name, value in (("prepend", prepend), ("append", append)):
+            if value is not None and _array(value).ndim != 1:
+                raise _errors.ValueError(f"[Concatenate] can only {name} 1D arrays. Got shape {list(_array(value).shape)}")
         self.axis, self.prepend, self.append = axis, prepend, append
 
     def __call__(self, *values):
-        parts = [self.prepend, *values, self.append]
-        return _np.concatenate([_array(p) for p in parts if p is not None], self.axis)
+        parts = [_array(p) for p in (self.prepend, *values, self.append) if p is not None]
+        for p in parts:
+            if p.ndim != 1:
+                raise _errors.RuntimeError(f"[Concatenate] only 1D input supported, got shape {list(p.shape)}")
+            if (p.dtype.kind in "SU") != (parts[0].dtype.kind in "SU"):
+                raise _errors.RuntimeError(f"[Concatenate] input datatype does not match the others': {parts[0].dtype} and {p.dtype}")
+        return _np.concatenate(parts, self.axis)
 
 
 class Duplicate:

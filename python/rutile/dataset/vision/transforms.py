@@ -16,6 +16,14 @@ __all__ = ["AdjustBrightness", "AdjustContrast", "AdjustSaturation", "CenterCrop
            "ToPIL", "ToTensor", "ToType", "VerticalFlip"]
 
 
+def __getattr__(name):
+    # MindSpore's module has all transforms of images.
+    from rutile.dataset import vision
+    if not name.startswith("_") and name in vision.__all__:
+        return getattr(vision, name)
+    raise AttributeError(f"module 'rutile.dataset.vision.transforms' has no attribute {name!r}")
+
+
 class Decode(ImageTransform):
     """The bytes of a JPEG, PNG or BMP file as pixels uint8 [h, w, 3] (with to_pil a PIL image). Needs Pillow."""
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """MindSpore's further names of functions, and its small functions of one line."""
 
-from rutile._rutile import Tensor
+from rutile._rutile import Parameter, Tensor
 from rutile._rutile import ops as _table
 from rutile.ops.function import arithmetic as _a
 from rutile.ops.function import arrange as _r
@@ -175,8 +175,13 @@ def fast_gelu(x):
 
 
 def print_(*input_x):
-    """Prints values, of a compiled function while it is traced."""
-    print(*(repr(x) if isinstance(x, Tensor) else x for x in input_x), sep="\n")
+    """Prints values, one below the other, those of a compiled function after each of its runs."""
+    from rutile.nn import _prints
+
+    def show(*values):
+        print(*(repr(v) if isinstance(v, Tensor) else v for v in values), sep="\n")
+    values = [_table.stop_gradient(v) if isinstance(v, Parameter) else v for v in input_x]
+    _prints.in_each_run(show, values, lambda v: repr(v) if isinstance(v, Tensor) else str(v))
 
 
 def tensordump(file_name, tensor, mode="out"):

@@ -60,10 +60,10 @@ def get_metrics(metrics):
         return {}
     if isinstance(metrics, dict):
         found = {k: get_metric_fn(m) if isinstance(m, str) else m for k, m in metrics.items()}
-    elif isinstance(metrics, (set, list, tuple)):
+    elif isinstance(metrics, set):
         found = {m: get_metric_fn(m) for m in metrics}
     else:
-        raise _errors.TypeError(f"metrics are a dict or a set of names, got {type(metrics).__name__}")
+        raise _errors.TypeError(f"metrics must be a dict or a set of names, got {type(metrics).__name__}: {{'accuracy'}}")
     for name, m in found.items():
         if not isinstance(m, Metric):
             raise _errors.TypeError(f"metric {name} must be a Metric, got {type(m).__name__}")

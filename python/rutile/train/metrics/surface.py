@@ -158,7 +158,7 @@ class OcclusionSensitivity(Metric):
         super().__init__()
         for key, value, kinds in (("pad_val", pad_val, float), ("margin", margin, (int, list)), ("n_batch", n_batch, int),
                                   ("b_box", b_box, (list, type(None)))):
-            if not isinstance(value, kinds):
+            if not isinstance(value, kinds) or isinstance(value, bool):
                 raise _errors.TypeError(f"[OcclusionSensitivity] {key} has the wrong type {type(value).__name__}")
         self.pad_val, self.margin, self.n_batch, self.b_box = pad_val, margin, n_batch, b_box
         self.clear()
