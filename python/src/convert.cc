@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <complex>
+#include <memory>
 
 #include "rutile/core/complex.h"
 #include "rutile/ops/call.h"
@@ -79,9 +80,10 @@ struct Nested {
   std::vector<int64_t> i;
   std::vector<std::complex<double>> z;
   std::vector<Tensor> tensors;
-  bool floats = false, bools = true, complexes = false;
+  bool floats = false, bools = true, complexes = false, arrays = false;
 
   void append(PyObject* o, int depth) {
+    if (for_numpy()) return;
     if (PyList_Check(o) || PyTuple_Check(o)) {
       const Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
       if (depth == shape.rank()) {
@@ -111,7 +113,8 @@ struct Nested {
       f.push_back(0);
       z.emplace_back(PyComplex_RealAsDouble(o), PyComplex_ImagAsDouble(o));
     } else if (is_array(o)) {
-      tensors.push_back(tensor_from(o));
+      arrays = true;
+      return;
     } else {
       throw_error(ErrorCode::kType, cat("Tensor: cannot be made from ", type_name(o)));
     }
@@ -119,12 +122,13 @@ struct Nested {
       throw_error(ErrorCode::kValue, "Tensor: the nested lists have different depths");
     }
   }
+  // Arrays or NumPy's numbers are in it, or tensors beside numbers: NumPy joins those.
+  bool for_numpy() const { return arrays || (!f.empty() && !tensors.empty()); }
   bool empty() const { return f.empty() && tensors.empty(); }
 
   // wide: floats as f64 and complex numbers as c128, for a dtype that is asked for.
   Tensor result(bool wide) {
     if (!tensors.empty()) {  // a list of tensors: stacked
-      if (!f.empty()) throw_error(ErrorCode::kType, "Tensor: a list of tensors and numbers");
       Shape full = shape;
       for (const int64_t d : tensors[0].shape()) {
         if (full.rank() == kMaxRank) throw_error(ErrorCode::kValue, "Tensor: too many dimensions");
@@ -144,6 +148,31 @@ struct Nested {
     return bools ? ops::cast(whole, DType::kBool) : whole;
   }
 };
+
+// As NumPy has them, but for its defaults: float64 becomes f32 and int32 i64, as in MindSpore.
+Tensor joined_by_numpy(PyObject* lists, bool wide) {
+  using Owned = std::unique_ptr<PyObject, decltype(&Py_DecRef)>;
+  const Owned numpy(PyImport_ImportModule("numpy"), &Py_DecRef);
+  if (!numpy) throw_builtin_error();
+  const Owned array(PyObject_CallMethod(numpy.get(), "asarray", "(O)", lists), &Py_DecRef);
+  if (!array && PyErr_ExceptionMatches(PyExc_ValueError)) {
+    PyErr_Clear();
+    throw_error(ErrorCode::kValue, "Tensor: the nested lists have different shapes");
+  }
+  if (!array) throw_builtin_error();
+  Tensor whole = tensor_from(array.get());
+  if (wide) return whole;
+  const DType t = whole.dtype();
+  return t == DType::kF64   ? ops::cast(whole, DType::kF32)
+         : t == DType::kI32 ? ops::cast(whole, DType::kI64)
+                            : whole;
+}
+
+Tensor tensor_of_lists(PyObject* o, bool wide) {
+  Nested nested;
+  nested.append(o, 0);
+  return nested.for_numpy() ? joined_by_numpy(o, wide) : nested.result(wide);
+}
 
 }  // namespace
 
@@ -267,9 +296,7 @@ Tensor tensor_from(PyObject* o, const Tensor* like) {
     } drop{array};
     return tensor_from_buffer(array);
   }
-  Nested nested;
-  nested.append(o, 0);
-  return nested.result(false);
+  return tensor_of_lists(o, false);
 }
 
 Tensor wide_tensor_from(PyObject* o) {
@@ -279,9 +306,7 @@ Tensor wide_tensor_from(PyObject* o) {
     return Tensor::from<std::complex<double>>({z}, {});
   }
   if (!PyList_Check(o) && !PyTuple_Check(o)) return tensor_from(o);
-  Nested nested;
-  nested.append(o, 0);
-  return nested.result(true);
+  return tensor_of_lists(o, true);
 }
 
 AttrValue attr_from(PyObject* o) {

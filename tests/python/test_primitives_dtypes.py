@@ -12,14 +12,17 @@ from rutile.ops import operations as P
 @pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8"])
 def test_integers_stay_integers(dtype):
     x, y = np.array([7, 100, 9], dtype), np.array([2, 3, 10], dtype)
-    for primitive in (P.Div(), P.RealDiv(), P.DivNoNan()):
+    for primitive in (P.RealDiv(), P.DivNoNan()):
         got = primitive(ms.Tensor(x), ms.Tensor(y)).asnumpy()
         assert got.dtype == x.dtype and (got == x // y).all()
     for got, want in ((P.ReduceSum()(ms.Tensor(y), 0), 15), (P.ReduceProd()(ms.Tensor(y), 0), 60), (P.ReduceMean()(ms.Tensor(y), 0), 5),
                       (P.CumSum()(ms.Tensor(y), 0), [2, 5, 15]), (P.CumProd()(ms.Tensor(y), 0), [2, 6, 60]),
                       (P.Trace()(ms.Tensor(np.full((3, 3), 5, dtype))), 15), (P.Inv()(ms.Tensor(y)), [0, 0, 0])):
         assert got.asnumpy().dtype == x.dtype and (got.asnumpy() == np.array(want)).all()
-    assert (P.Div()(ms.Tensor(x), 2).asnumpy() == x // 2).all()
+    assert (P.RealDiv()(ms.Tensor(x), 2).asnumpy() == x // 2).all()
+    for quotient in (P.Div()(ms.Tensor(x), ms.Tensor(y)), P.Div()(ms.Tensor(x), 2)):  # since 2.x
+        assert quotient.dtype == ms.float32
+    np.testing.assert_allclose(P.Div()(ms.Tensor(x), ms.Tensor(y)).asnumpy(), x / y, rtol=1e-6)
     assert P.DivNoNan()(ms.Tensor(x), ms.Tensor(np.zeros(3, dtype))).asnumpy().tolist() == [0, 0, 0]
     assert ops.tensor_scatter_div(ms.Tensor(x), ms.Tensor([[0], [0]], ms.int32), ms.Tensor(np.array([2, 2], dtype))).asnumpy().tolist() == [1, 100, 9]
 

@@ -202,3 +202,23 @@ def test_import_leaves_numpy_alone():
     code = "import sys, rutile; assert 'numpy' not in sys.modules; print(float(rutile.Tensor(2.0) * 3))"
     out = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, timeout=60)
     assert out.returncode == 0 and out.stdout == "6.0\n" and not out.stderr, out
+
+
+@pytest.mark.parametrize("lists, dtype", [
+    ([1.0, np.float32(2)], "float32"), ((np.float32(1), 2.5), "float32"), ([1, np.int32(2)], "int64"), ([[1, 2], [np.int64(3), 4]], "int64"),
+    ([True, np.int32(2)], "int64"), ([np.bool_(True), False], "bool_"), ([np.ones(3), (1, 2, 3), [4, 5, 6]], "float32"),
+    ([(1, 2, 3), np.ones(3)], "float32"), ([[np.ones(2), [1, 2]], [[3, 4], (5, 6)]], "float32"), ([np.ones(2, np.int32)] * 2, "int64"),
+    ([np.ones(2, np.float16), [1, 2]], "float32"), ([np.ones(2, np.uint8)] * 2, "uint8"), ([np.float64(1), 2], "float32"),
+    ([1 + 2j, np.complex64(1)], "complex128"), ([Tensor(1.0), 2.0], "float32"), ([Tensor([1]), Tensor([2])], "int64")])
+def test_lists_of_all_kinds(lists, dtype):
+    """Values and dtypes as MindSpore 2.10 has them."""
+    t = Tensor(lists)
+    assert t.dtype == getattr(ms, dtype)
+    np.testing.assert_array_equal(t.asnumpy(), np.array([np.asarray(x) for x in lists]))
+    assert Tensor(lists, rutile.float64).dtype == rutile.float64 if dtype != "complex128" else True
+
+
+@pytest.mark.parametrize("lists", [[np.ones(3), (1, 2)], [np.ones(3), 1], [(1, 2), np.ones(3)], [1, np.ones(2)]])
+def test_ragged_lists_of_arrays(lists):
+    with pytest.raises(rutile.errors.ValueError, match="different shapes"):
+        Tensor(lists)

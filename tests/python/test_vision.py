@@ -135,8 +135,8 @@ def test_errors():
             (RuntimeError, "10 channels", lambda: vision.Normalize([1.0] * 3, [1.0] * 3, is_hwc=True)(x.transpose(2, 0, 1))),
             (TypeError, "takes an image", lambda: vision.HWC2CHW()("x")),
             (RuntimeError, r"\[h, w\] or \[h, w, c\]", lambda: vision.HWC2CHW()(np.zeros(3))),
-            (ValueError, "there are no transforms", lambda: transforms.Compose([])),
-            (TypeError, "takes functions", lambda: transforms.Compose([3])),
+            (ValueError, "transforms list can not be empty", lambda: transforms.Compose([])),
+            (TypeError, "neither a transforms op", lambda: transforms.Compose([3])),
             (RuntimeError, "5 classes, got number 7", lambda: transforms.OneHot(5)(7)),
             (RuntimeError, "beyond the image", lambda: vision.Crop((9, 9), 9)(x))]:
         with pytest.raises(error, match=text):

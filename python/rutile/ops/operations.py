@@ -135,7 +135,7 @@ def _whole(x):
 
 
 def _quotient(x, y):
-    """As MindSpore's kernels on the CPU: integers divided by integers stay integers, cut off; ops.div gives floats."""
+    """As MindSpore's kernels on the CPU: integers divided by integers stay integers, cut off; ops.div and Div give floats."""
     return _table.trunc_div(x, y) if _whole(x) and _whole(y) else _table.div(x, y)
 
 
@@ -188,7 +188,7 @@ for _name, _function in {
         "DivNoNan": lambda x, y: _divide_no_nan(x, y),
         "StopGradient": _table.stop_gradient, "Lerp": F.lerp, "NonZero": F.nonzero,
         "Addcmul": F.addcmul, "Addcdiv": F.addcdiv, "ScalarToTensor": F.scalar_to_tensor,
-        "RealDiv": _quotient, "Div": _quotient, "Inv": _inverse,
+        "RealDiv": _quotient, "Div": _table.div, "Inv": _inverse,
         "Identity": lambda x: x, "MatrixTranspose": lambda x: F.swapaxes(x, -1, -2)}.items():
     _plain(_name, _function)
 
