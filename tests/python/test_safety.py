@@ -213,7 +213,7 @@ def test_import_leaves_numpy_alone():
 def test_lists_of_all_kinds(lists, dtype):
     """Values and dtypes as MindSpore 2.10 has them."""
     t = Tensor(lists)
-    assert t.dtype == getattr(ms, dtype)
+    assert t.dtype == getattr(rutile, dtype)
     np.testing.assert_array_equal(t.asnumpy(), np.array([np.asarray(x) for x in lists]))
     assert Tensor(lists, rutile.float64).dtype == rutile.float64 if dtype != "complex128" else True
 
