@@ -45,6 +45,16 @@ def array_ufunc(self, ufunc, method, *inputs, out=(), **kwargs):
     return getattr(ufunc, method)(*arrays, **({"out": out} if out else {}), **kwargs)
 
 
+def contains(self, element):
+    """Whether an element equals a value: value in x."""
+    return bool((self == element).any())
+
+
+def rounded(self, ndigits=None):
+    """round(x), round(x, 2): to whole numbers, halves to the even one, or to decimal places."""
+    return _ops.round(self) if ndigits is None else _ops.round(self, decimals=ndigits)
+
+
 def astype(self, dtype, copy=True):
     """The same values in another dtype."""
     return _table.cast(self, dtype)
@@ -194,6 +204,7 @@ def _install():
             return fn(size, dtype or self.dtype)
         new.__name__, new.__doc__ = name, f"{fn.__doc__[:-1]}, in this dtype unless given."
         setattr(Tensor, name, new)
+    Tensor.__contains__, Tensor.__round__ = contains, rounded
     Tensor.register_hook, Tensor.__array_ufunc__ = register_hook, array_ufunc
     Tensor.from_numpy = staticmethod(from_numpy)
     Tensor.numel, Tensor.dim, Tensor.ndimension = numel, dim, dim

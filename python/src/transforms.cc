@@ -24,7 +24,8 @@ namespace {
 // ---- Differentiation
 
 // What is differentiated of a function's result: the sum of all elements of its tensors, of the
-// first entry's alone with auxiliary results beside it.
+// first entry's alone with auxiliary results beside it. Numbers and texts among them stay as they
+// are.
 Tensor objective(py::handle result, bool has_aux, Tensor* dy) {
   py::object main = py::reinterpret_borrow<py::object>(result);
   if (has_aux) {
@@ -35,7 +36,7 @@ Tensor objective(py::handle result, bool has_aux, Tensor* dy) {
     main = py::reinterpret_borrow<py::tuple>(result)[0];
   }
   std::vector<Tensor> leaves;
-  flatten(main, Leaves::kTensors, "the differentiated function's result", &leaves);
+  flatten(main, Leaves::kPlain, "the differentiated function's result", &leaves);
   if (leaves.empty()) {
     throw_error(ErrorCode::kType, cat("the differentiated function must return a Tensor, got ",
                                       Py_TYPE(main.ptr())->tp_name));

@@ -34,6 +34,11 @@ bool array(PyObject* o) {
          PySequence_Check(o);
 }
 
+bool numpy_number(PyObject* o) {
+  return !PyType_Check(o) && !is_tensor(o) && PyObject_HasAttrString(o, "__array_interface__") &&
+         !PySequence_Check(o);
+}
+
 // The parts of an object that is put together from Tensors and plain values: its type has the names
 // of the parts (_tree_fields), which it takes in that order. Null for anything else.
 py::object parts(PyObject* o) {
@@ -106,6 +111,7 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
   if (allowed == Leaves::kAny) t.version = cell_version(o);
   bool fine = plain(o);
   if (allowed == Leaves::kTensors) fine = o == Py_None;
+  if (allowed == Leaves::kPlain && !fine) fine = numpy_number(o);
   if (allowed == Leaves::kAny && !fine) {
     fine = PyObject_Hash(o) != -1;
     PyErr_Clear();

@@ -127,7 +127,7 @@ MISTAKES = {
     "twice": (lambda: nn.SGD(NET.trainable_params() * 2, 0.1), ValueError, "a parameter is given twice"),
     "gradients": (lambda: opt()((X,)), ValueError, "[Momentum] has 3 parameters, got 1 gradients"),
     "argument number": (lambda: rutile.grad(lambda v: v.sum(), 1)(X), IndexError, "there is no argument 1 among 1"),
-    "no Tensor": (lambda: rutile.grad(lambda v: 3.0)(X), TypeError, "result holds float"),
+    "no Tensor": (lambda: rutile.grad(lambda v: 3.0)(X), TypeError, "must return a Tensor, got float"),
     "loss scale": (lambda: nn.TrainOneStepWithLossScaleCell(NET, opt(), "a"), TypeError, "scale_sense must be a Tensor, a number"),
     # Labels
     "label range": (lambda: LOSS(NET(IMAGE), Tensor([3, 10])), IndexError, "label 10 at [1] is out of range: expects 0 to 9"),

@@ -204,6 +204,28 @@ def test_import_leaves_numpy_alone():
     assert out.returncode == 0 and out.stdout == "6.0\n" and not out.stderr, out
 
 
+def test_in_and_round():
+    x = Tensor([[1.25, 2.5], [3.5, -0.5]])
+    assert 2.5 in x and 4 not in x and Tensor(3.5) in x
+    assert round(x).asnumpy().tolist() == [[1, 2], [4, 0]] and round(Tensor([1.234, 5.678]), 1).asnumpy().tolist() == pytest.approx([1.2, 5.7])
+    f = rutile.jit(lambda v: round(v) + 1)
+    assert f(x).asnumpy().tolist() == [[2, 3], [5, 1]]
+
+
+def test_results_with_plain_values():
+    """Numbers and texts beside the tensors are handed on; gradients are those of the tensors."""
+    def f(v):
+        return v * 2, ({"a": v * v, "b": 2}, (1, "text", None)), np.int64(3)
+
+    x = Tensor([3.0])
+    assert float(rutile.grad(f)(x)) == float(rutile.grad(rutile.jit(f))(x)) == 8
+    (first, (mapping, rest), number), g = rutile.value_and_grad(f)(x)
+    assert float(first) == 6 and mapping["b"] == 2 and rest == (1, "text", None) and number == 3 and float(g) == 8
+    assert rutile.jit(f)(x)[2] == 3 and rutile.jit(lambda v: max(np.array([1, 5])))(x) == 5
+    with pytest.raises(rutile.errors.TypeError, match="must return a Tensor, got int"):
+        rutile.grad(lambda v: 3)(x)
+
+
 @pytest.mark.parametrize("lists, dtype", [
     ([1.0, np.float32(2)], "float32"), ((np.float32(1), 2.5), "float32"), ([1, np.int32(2)], "int64"), ([[1, 2], [np.int64(3), 4]], "int64"),
     ([True, np.int32(2)], "int64"), ([np.bool_(True), False], "bool_"), ([np.ones(3), (1, 2, 3), [4, 5, 6]], "float32"),

@@ -69,7 +69,8 @@ class _Iterator:
         if num_epochs < -1 or num_epochs == 0:
             raise _errors.ValueError(f"[{name}] num_epochs must be positive or -1, got {num_epochs}")
         if not isinstance(output_numpy, bool):
-            raise _errors.TypeError(f"[{name}] output_numpy must be a bool, got {type(output_numpy).__name__}")
+            raise _errors.TypeError(f"[{name}] Argument output_numpy with value {output_numpy} is not of type [<class 'bool'>], "
+                                    f"but got {type(output_numpy)}.")
         self.dataset, self._epochs, self._numpy = dataset, num_epochs, output_numpy
         names = dataset._columns()
         if columns is not None:
