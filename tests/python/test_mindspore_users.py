@@ -84,6 +84,20 @@ def test_losses_say_what_they_take():
     np.testing.assert_allclose(ops.nll_loss(Tensor(logs[0, :, 0]), Tensor(at[0, 0])).asnumpy(), want[0, 0], rtol=1e-6)
 
 
+def test_losses_of_ones_own_have_the_parts_of_the_base():
+    class Own(nn.LossBase):
+        def construct(self, base, target):
+            x = self.mul(base - target, base - target)
+            if self.reduce and self.average:
+                x = self.reduce_mean(x, self.get_axis(x))
+            if self.reduce and not self.average:
+                x = self.reduce_sum(x, self.get_axis(x))
+            return self.cast(x, ms.float32)
+
+    a, b = Tensor([[1.0, 2.0], [3.0, 5.0]]), Tensor([[0.0, 0.0], [1.0, 1.0]])
+    assert [float(Own(r)(a, b)) for r in ("mean", "sum")] == [6.25, 25] and Own("none")(a, b).asnumpy().tolist() == [[1, 4], [4, 16]]
+
+
 def test_optimizers_say_what_they_take():
     def two():
         return [Parameter(Tensor([1.0]), name="same") for _ in range(2)]

@@ -46,7 +46,7 @@ _MADE = {
     ("Dropout", "keep_prob"): lambda P, cell: 1 - cell.p, ("Dropout", "dropout"): lambda P, cell: P.Dropout(1 - cell.p),
     ("AvgPool2d", "avg_pool"): _pool("AvgPool"), ("MaxPool2d", "max_pool"): _pool("MaxPool"),
     ("Softmax", "softmax"): lambda P, cell: P.Softmax(cell.axis), ("LogSoftmax", "log_softmax"): lambda P, cell: P.LogSoftmax(cell.axis),
-    ("LossBase", "reduce"): lambda P, cell: cell.reduction != "none", ("LossBase", "average"): lambda P, cell: cell.reduction == "mean"}
+    ("LossBase", "reduce"): lambda P, cell: cell.reduction != "none", ("LossBase", "average"): lambda P, cell: cell.reduction != "sum"}
 
 
 def primitive_of(cell, name):

@@ -30,6 +30,10 @@ class LossBase(Cell):
             raise _errors.ValueError(f"[{type(self).__name__}] reduction is 'mean', 'sum' or 'none', got {reduction!r}")
         self.reduction = reduction
 
+    def get_axis(self, x):
+        """All axes of x, to reduce over."""
+        return tuple(range(x.ndim))
+
     def get_loss(self, x, weights=1.0):
         """x times weights, reduced."""
         return ops.function._reduce(x if isinstance(weights, float) and weights == 1.0 else x * weights,

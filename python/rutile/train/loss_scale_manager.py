@@ -8,12 +8,19 @@ _errors = _rutile.errors
 
 __all__ = ["DynamicLossScaleManager", "FixedLossScaleManager", "LossScaleManager"]
 
+_MOST_OVERFLOWS = 1000  # in a row
+
 
 class LossScaleManager:
-    """get_loss_scale() gives the first scale, get_update_cell() the Cell that a training step keeps it by, or None."""
+    """get_loss_scale() gives the scale, update_loss_scale(overflow) sets the next one, get_update_cell() is the Cell that a
+    training step keeps it by, or None."""
 
     def get_loss_scale(self):
         """The first scale."""
+        raise NotImplementedError
+
+    def update_loss_scale(self, overflow):
+        """Goes on to the scale of the next step."""
         raise NotImplementedError
 
     def get_update_cell(self):
@@ -38,22 +45,44 @@ class FixedLossScaleManager(LossScaleManager):
         """Whether steps that overflow are skipped."""
         return self._drop
 
+    def update_loss_scale(self, overflow):
+        """Nothing: the scale stays."""
+
     def get_update_cell(self):
         """A FixedLossScaleUpdateCell, or None without drop_overflow_update."""
         return nn.FixedLossScaleUpdateCell(self._scale) if self._drop else None
 
 
 class DynamicLossScaleManager(LossScaleManager):
-    """A scale that shrinks on overflow and grows after scale_window good steps."""
+    """A scale that shrinks on overflow and grows after scale_window good steps.
+
+    >>> import rutile
+    >>> manager = rutile.DynamicLossScaleManager(2048, 2, 2)
+    >>> [(manager.update_loss_scale(overflow), manager.get_loss_scale())[1] for overflow in (True, False, False, True)]
+    [1024.0, 1024.0, 2048.0, 1024.0]
+    """
 
     def __init__(self, init_loss_scale=2**24, scale_factor=2, scale_window=2000):
         if init_loss_scale < 1 or scale_factor <= 0 or scale_window <= 0:
             raise _errors.ValueError("[DynamicLossScaleManager] init_loss_scale is at least 1, the others positive")
         self.loss_scale, self.scale_factor, self.scale_window = float(init_loss_scale), scale_factor, scale_window
+        self._good_steps, self._overflows = 0, 0
 
     def get_loss_scale(self):
-        """The first scale."""
+        """The scale."""
         return self.loss_scale
+
+    def update_loss_scale(self, overflow):
+        """Goes on to the scale of the next step: for loops of one's own."""
+        if overflow:
+            self.loss_scale = max(self.loss_scale / self.scale_factor, 1.0)
+            self._good_steps, self._overflows = 0, self._overflows + 1
+            if self._overflows > _MOST_OVERFLOWS:
+                raise _errors.RuntimeError(f"[DynamicLossScaleManager] {self._overflows} steps in a row overflowed: the training diverged")
+            return
+        self._good_steps, self._overflows = self._good_steps + 1, 0
+        if self._good_steps == self.scale_window:
+            self.loss_scale, self._good_steps = self.loss_scale * self.scale_factor, 0
 
     def get_drop_overflow_update(self):
         """True."""
