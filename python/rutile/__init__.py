@@ -42,6 +42,7 @@ from rutile.common.symbol import Symbol, enable_dynamic  # noqa: E402
 from rutile.context import COMPATIBLE, GRAPH_MODE, LAX, PYNATIVE_MODE, STRICT, get_context, set_context, set_device, ParallelMode  # noqa: E402
 from rutile.context import get_auto_parallel_context, reset_auto_parallel_context, set_auto_parallel_context  # noqa: E402
 from rutile.ops.batching import get_grad, jacfwd, jacrev, vmap  # noqa: E402
+from rutile.ops.function.aliases import constexpr  # noqa: E402
 from rutile.ops.transform import grad, jvp, value_and_grad, vjp  # noqa: E402
 from rutile import _methods, debug, nn, profiler, train  # noqa: E402,F401
 from rutile import amp  # noqa: E402
@@ -54,8 +55,8 @@ from rutile.train import *  # noqa: E402,F401,F403
 
 __all__ = ["COOTensor", "CSRTensor", "Error", "GRAPH_MODE", "Generator", "JitConfig", "LAX", "PYNATIVE_MODE", "STRICT",
            "Parameter", "ParameterTuple", "Profiler", "RowTensor", "SparseTensor", "Tensor", "amp", "common", "compat",
-           "context", "debug", "default_generator", "detect_anomaly", "errors", "explain", "frombuffer", "from_dlpack",
-           "from_numpy", "get_context", "get_rng_state", "get_seed", "grad", "initial_seed", "is_tensor", "jit",
+           "constexpr", "context", "debug", "default_generator", "detect_anomaly", "errors", "explain", "frombuffer",
+           "from_dlpack", "from_numpy", "get_context", "get_rng_state", "get_seed", "grad", "initial_seed", "is_tensor", "jit",
            "jit_class", "manual_seed", "ms_function", "nn", "num_threads", "ops", "profiler", "recompute", "seed",
            "set_context", "set_device", "set_num_threads", "set_rng_state", "set_seed", "summary", "train",
            "value_and_grad", "verify", "jvp", "vjp"] + _dtype.__all__ + train.__all__

@@ -422,7 +422,7 @@ def _written(name, function):
 
 def transpose(self, *axes):
     """The dimensions in another order (all, or none for the reverse); two dimensions of more exchanged."""
-    if len(axes) == 2 and self.ndim != 2 and all(isinstance(a, int) for a in axes):
+    if len(axes) == 2 and self.ndim > 1 and all(isinstance(a, int) for a in axes):
         return _ops.swapaxes(self, *axes)
     return _table.transpose(self, tuple(axes[0]) if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes)
 
@@ -536,8 +536,8 @@ def install():
     for name, function in {"scatter_add": _scatter_add, "scatter_sub": lambda self, i, u: _ops.tensor_scatter_sub(self, i, u),
                            "scatter_mul": lambda self, i, u: _ops.tensor_scatter_mul(self, i, u), "scatter_div": lambda self, i, u: _ops.tensor_scatter_div(self, i, u),
                            "scatter_max": lambda self, i, u: _ops.tensor_scatter_max(self, i, u), "scatter_min": lambda self, i, u: _ops.tensor_scatter_min(self, i, u)}.items():
-        def method(self, *args, _function=function):
-            return _function(self, *args)
+        def method(self, *args, _function=function, **kwargs):
+            return _function(self, *args, **kwargs)
         method.__name__ = method.__qualname__ = name
         method.__doc__ = f"A copy with updates at places: {name}."
         setattr(Tensor, name, method)

@@ -55,11 +55,44 @@ def _select(method):
 
 
 def _scatter_add(method):
+    # scatter_add(dim, index, src); scatter_add(indices, updates)
     @_functools.wraps(method)
-    def scatter_add(self, *args, indices=None, updates=None, **kwargs):
-        return method(self, *args, **kwargs) if indices is None else _ops.tensor_scatter_add(self, indices, updates)
+    def scatter_add(self, *args, **kwargs):
+        if "indices" in kwargs or "updates" in kwargs or len(args) == 2 and not isinstance(args[0], int) and not kwargs:
+            return _ops.tensor_scatter_add(self, *args, **kwargs)
+        return method(self, *args, **kwargs)
 
     return scatter_add
+
+
+def _extreme(method, function):
+    # max(dim=1), max(1, keepdim=True): the values and their places; max(axis=1): the values.
+    @_functools.wraps(method)
+    def extreme(self, *args, **kwargs):
+        if "dim" not in kwargs and "keepdim" not in kwargs:
+            return method(self, *args, **kwargs)
+        args, kwargs = renamed({"dim": None} if "dim" in kwargs else {}, args, kwargs)
+        return function(self, *args, **{"keepdims" if k == "keepdim" else k: v for k, v in kwargs.items()})
+
+    return extreme
+
+
+def _in_parts(method):
+    # split(split_size=2, dim=1)
+    @_functools.wraps(method)
+    def split(self, *args, split_size=None, **kwargs):
+        return method(self, *(args if split_size is None else (split_size, *args)), **kwargs)
+
+    return split
+
+
+def _many(method):
+    # expand(2, -1) and tile(2, 1) as well as expand((2, -1)) and tile((2, 1))
+    @_functools.wraps(method)
+    def many(self, *sizes, **kwargs):
+        return method(self, *((sizes,) if len(sizes) > 1 and all(isinstance(n, int) for n in sizes) else sizes), **kwargs)
+
+    return many
 
 
 def install():
@@ -68,3 +101,8 @@ def install():
         setattr(Tensor, name, _with_older(getattr(Tensor, name), older))
     for name, wrap in (("repeat", _repeat), ("select", _select), ("scatter_add", _scatter_add)):
         setattr(Tensor, name, wrap(getattr(Tensor, name)))
+    for name in ("max", "min"):
+        setattr(Tensor, name, _extreme(getattr(Tensor, name), getattr(_ops, name)))
+    for name in ("expand", "tile"):
+        setattr(Tensor, name, _many(getattr(Tensor, name)))
+    Tensor.split = _in_parts(Tensor.split)

@@ -66,9 +66,39 @@ def test_every_method_has_a_doc():
             assert inspect.getdoc(getattr(Tensor, name)), name
 
 
-@pytest.mark.parametrize("call", [lambda: a.sum(9), lambda: a.view(5, 5), lambda: a.transpose(0, 0, 1), lambda: a.squeeze(1), lambda: a.astype("none"),
+@pytest.mark.parametrize("call", [lambda: a.sum(9), lambda: a.view(5, 5), lambda: a.transpose(0, 0, 1), lambda: a.squeeze(5), lambda: a.astype("none"),
                                   lambda: a.max("a"), lambda: a.mean(nothing=1), lambda: a.expand_dims(7)])
 def test_wrong_uses(call):
     with pytest.raises((ValueError, TypeError, IndexError)) as info:
         call()
     assert isinstance(info.value, ms.Error)
+
+
+def test_forms_of_calls_that_mindspore_2_10_takes():
+    a = np.arange(6, dtype=np.float32).reshape(2, 3)
+    x = Tensor(a)
+    for axes in ((0, 1), (1, 0), (-2, -1)):
+        assert np.array_equal(x.transpose(*axes).asnumpy(), a.T)
+    assert np.array_equal(x.transpose((0, 1)).asnumpy(), a) and np.array_equal(x.permute(0, 1).asnumpy(), a)
+    for got, values, places in ((x.max(dim=1), a.max(1), a.argmax(1)), (x.min(dim=0), a.min(0), a.argmin(0)),
+                                (x.max(1, keepdim=True), a.max(1, keepdims=True), a.argmax(1)[:, None])):
+        assert np.array_equal(got[0].asnumpy(), values) and np.array_equal(got[1].asnumpy(), places)
+    assert np.array_equal(x.max(axis=1).asnumpy(), a.max(1)) and x.max().item() == 5
+    assert [p.shape for p in x.split(split_size=2, dim=1)] == [(2, 2), (2, 1)]
+    assert x[:, :1].expand(2, -1).shape == (2, 1) and x[:, :1].expand((2, 4)).shape == (2, 4)
+    assert np.array_equal(x.tile(2, 1).asnumpy(), np.tile(a, (2, 1))) and x.tile(2).shape == (2, 6)
+    index, src = Tensor(np.array([[0], [1]])), Tensor(np.array([[1.0], [2.0]], np.float32))
+    for y in (x.scatter_add(dim=1, index=index, src=src), x.scatter_add(1, index, src)):
+        assert y.asnumpy().tolist() == [[1, 1, 2], [3, 6, 5]]
+    rows = Tensor(np.ones((2, 3), np.float32))
+    for y in (x.scatter_add(index, rows), x.scatter_add(indices=index, updates=rows)):
+        assert np.array_equal(y.asnumpy(), a + 1)
+    assert x.repeat_interleave(2, 0, output_size=None).shape == (4, 3)
+    assert np.array_equal(ops.einsum(x, [0, 1], x, [2, 1], [2, 0]).asnumpy(), np.einsum("ij,kj->ki", a, a))
+    assert np.array_equal(ops.einsum(x, [..., 1], x, [..., 1]).asnumpy(), np.einsum("...j,...j", a, a))
+    with pytest.raises(ValueError, match="0 to 51"):
+        ops.einsum(x, [0, 52])
+    one = Tensor(np.ones((2, 3, 1)))
+    assert [one.squeeze(axis).shape for axis in (0, 2, (0, 2), None)] == [(2, 3, 1), (2, 3), (2, 3), (2, 3)]
+    with pytest.raises(ValueError):
+        one.squeeze(3)

@@ -52,12 +52,9 @@ def unsqueeze(input, dim):
 
 
 def squeeze(input, axis=None):
-    """Without the dimensions of size 1: all, or those named (which must have size 1)."""
-    drop = {_axis(a, input.ndim) for a in _axes(axis)} if axis is not None else {
-        i for i, n in enumerate(input.shape) if n == 1}
-    for a in drop:
-        if input.shape[a] != 1:
-            raise _errors.ValueError(f"squeeze: dimension {a} has size {input.shape[a]}, not 1")
+    """Without the dimensions of size 1: all, or those of the named that have it."""
+    named = range(input.ndim) if axis is None else [_axis(a, input.ndim) for a in _axes(axis)]
+    drop = {a for a in named if input.shape[a] == 1}
     return input.reshape(tuple(n for i, n in enumerate(input.shape) if i not in drop))
 
 
@@ -205,7 +202,7 @@ def tile(input, dims):
     return out
 
 
-def repeat_interleave(input, repeats, axis=None):
+def repeat_interleave(input, repeats, axis=None, *, output_size=None):
     """Every element (slice) repeated: so often, or as often as its own entry of repeats says."""
     if axis is None:
         input, axis = input.reshape(-1), 0

@@ -12,8 +12,19 @@ _imported = set(globals())
 
 # ---- Sums over names
 
+def _letter(number):
+    if not isinstance(number, int) or not 0 <= number < 52:
+        raise _errors.ValueError(f"einsum: a dimension's number is 0 to 51, got {number!r}")
+    return chr(number + 65 if number < 26 else number + 71)
+
+
 def einsum(equation, *operands):
-    """Einstein's summation: einsum("ij,jk->ik", a, b)."""
+    """Einstein's summation: einsum("ij,jk->ik", a, b), or by numbers for letters: einsum(a, [0, 1], b, [1, 2], [0, 2])."""
+    if not isinstance(equation, str):
+        rest = (equation, *operands)
+        terms = ["".join("..." if n is ... else _letter(n) for n in term) for term in (*rest[1::2], *rest[-1:][:len(rest) % 2])]
+        pairs = len(rest) // 2
+        equation, operands = ",".join(terms[:pairs]) + "".join("->" + out for out in terms[pairs:]), rest[:2 * pairs:2]
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = operands[0]
     return _table.einsum(list(operands), equation=equation)
