@@ -63,6 +63,10 @@ class Libraries : public ::testing::Test {
             cat("-shared -fPIC -Wl,--no-as-needed -Wl,-soname,", file, " -o ", (to / file).string(),
                 needs.empty() ? "" : cat(" ", (root_ / needs).string()), " -ldl"));
   }
+  // Stand for large ones that this machine may have.
+  void libraries(const std::string& folder, std::initializer_list<const char*> files) {
+    for (const char* file : files) library(folder, file);
+  }
   // What the program says, without any variable that names folders but those given.
   std::string ask(const std::string& probe, const std::string& files,
                   const std::string& variables) {
@@ -84,7 +88,7 @@ class Libraries : public ::testing::Test {
 
 TEST_F(Libraries, OfWheelsBesideThePluginComeFirst) {
   const std::string probe = probe_in("site/rutile/lib");
-  library("site/nvidia/cu13/lib", "libcublasLt.so.13");
+  libraries("site/nvidia/cu13/lib", {"libcublasLt.so.13", "libnvrtc.so.13"});
   library("site/nvidia/cudnn/lib", "libcudnn.so.9");
   library("elsewhere", "libcudnn.so.9");
   EXPECT_EQ(ask(probe, "libcublasLt.so.13 libcudnn.so.9", "LD_LIBRARY_PATH=" + at("elsewhere")),
@@ -111,6 +115,7 @@ TEST_F(Libraries, TheLoaderThenToolkits) {
 // What one of them needs lies in another folder, where the loader does not look.
 TEST_F(Libraries, WhatALibraryNeedsIsOpenedBeforeIt) {
   const std::string probe = probe_in("lib");
+  libraries("blas", {"libcublasLt.so.13", "libcusparse.so.12", "libnvJitLink.so.13"});
   library("blas", "libcublas.so.13", R"(extern "C" int ours() { return 1; })");
   library("solver", "libcusolver.so.12", R"(extern "C" int ours();
                                             extern "C" int ready() { return ours(); })",
@@ -128,6 +133,7 @@ TEST_F(Libraries, NvrtcHasItsOwnPart) {
   };
   library("toolkit", "libnvrtc-builtins.so.13.7", R"(extern "C" int ready() { return 1; })");
   library("toolkit", "libnvrtc.so.13", opens("libnvrtc-builtins.so.13.7"));
+  library("toolkit", "libcublasLt.so.13");
   library("cudnn", "libcudnn.so.9", opens("libnvrtc.so.13"));
   const std::string folders = "RUTILE_CUDA_LIBRARIES=" + at("cudnn") + ":" + at("toolkit");
   EXPECT_EQ(ask(probe, "libnvrtc.so.13", folders), at("toolkit/libnvrtc.so.13") + "\nready\n");

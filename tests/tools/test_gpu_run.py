@@ -120,21 +120,42 @@ def test_only_a_tree_is_packed(pack):
     assert r.returncode == 1 and "needs the source tree" in r.stdout
 
 
-# A library of each name, as an installation has them.
-@pytest.mark.parametrize("place", ["package", "named"])
-def test_libraries(tmp_path, place):
+# What stands for each of NVIDIA's libraries: their versions.
+LIBRARY = """
+#include <stddef.h>
+int cudaRuntimeGetVersion(int* v) { *v = 13020; return 0; }
+int cusolverGetVersion(int* v) { *v = 12200; return 0; }
+int cufftGetVersion(int* v) { *v = 12201; return 0; }
+int nvrtcVersion(int* major, int* minor) { *major = 13; *minor = 2; return 0; }
+size_t cublasLtGetVersion(void) { return 130401; }
+size_t cudnnGetVersion(void) { return 92600; }
+size_t cudnnGetCudartVersion(void) { return CUDA; }
+"""
+
+
+@pytest.mark.parametrize("place, cuda", [("package", 13040), ("named", 12090)])
+def test_libraries(tmp_path, place, cuda):
     folder = tmp_path / ("nvidia/cu13/lib" if place == "package" else "mine")
     folder.mkdir(parents=True)
     source = tmp_path / "stub.c"
-    source.write_text("int cufftGetVersion(int* v) { *v = 12345; return 0; }\n")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "libcufft.so.12", source], check=True)
+    source.write_text(LIBRARY)
+    one = tmp_path / "one.so"
+    subprocess.run(["cc", f"-DCUDA={cuda}", "-shared", "-fPIC", "-o", one, source], check=True)
+    for name in ("cudart.so.13", "cublas.so.13", "cublasLt.so.13", "cudnn.so.9", "nvrtc.so.13", "cusolver.so.12", "cusparse.so.12",
+                 "nvJitLink.so.13", "cufft.so.12"):
+        shutil.copy(one, folder / f"lib{name}")
     program = os.path.join(os.path.dirname(RUN), "libraries.py")
     env = dict(os.environ, PYTHONPATH=str(tmp_path))
     env["RUTILE_CUDA_LIBRARIES"] = str(folder) if place == "named" else subprocess.run(
         [sys.executable, program, "folders"], env=env, text=True, capture_output=True, check=True).stdout.strip()
     out = subprocess.run([sys.executable, program, "report"], env=env, text=True, capture_output=True, check=True).stdout
-    assert f"- libcufft.so.12 (Fourier transforms): 12345, {folder}/libcufft.so.12\n" in out
-    assert out.count("\n") == 6
+    cudnn = f"92600, {folder}/libcudnn.so.9" if cuda > 13000 else f"that of {folder}/libcudnn.so.9 is for CUDA 12, not used"
+    assert out == (f"- libcudart.so.13 (for cuDNN): 13020, {folder}/libcudart.so.13\n"
+                   f"- libcublasLt.so.13 (products): 130401, {folder}/libcublasLt.so.13\n"
+                   f"- libcudnn.so.9 (convolutions, attention): {cudnn}\n"
+                   f"- libnvrtc.so.13 (fused kernels): 13.2, {folder}/libnvrtc.so.13\n"
+                   f"- libcusolver.so.12 (decompositions): 12200, {folder}/libcusolver.so.12\n"
+                   f"- libcufft.so.12 (Fourier transforms): 12201, {folder}/libcufft.so.12\n")
 
 
 def test_samples(pack):
