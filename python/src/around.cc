@@ -55,6 +55,10 @@ constexpr std::string_view kImplicit =
 // that.
 PyObject* implicit_names = nullptr;
 
+PyObject *environ_object = nullptr, *getenv_function = nullptr;
+
+bool is_environment(PyObject* o) { return o == environ_object || o == getenv_function; }
+
 bool is_implicit(PyObject* name) { return PySet_Contains(implicit_names, name) == 1; }
 
 // As dataclasses write them: they read every field.
@@ -67,35 +71,6 @@ bool is_dunder(PyObject* name) {
   const char* text = PyUnicode_AsUTF8(name);
   if (!text) PyErr_Clear();
   return !text || std::strncmp(text, "__", 2) == 0;
-}
-
-std::string_view text_of(PyObject* dict, const char* key) {
-  PyObject* text = PyDict_GetItemString(dict, key);
-  const char* utf8 = text && PyUnicode_Check(text) ? PyUnicode_AsUTF8(text) : nullptr;
-  if (!utf8) PyErr_Clear();
-  return utf8 ? utf8 : "";
-}
-
-// Never freed. Found when the module is made: an import gives up the interpreter's lock, which no
-// initialiser of a static in a function may do.
-const std::string* standard_library = nullptr;
-
-// Ours, NumPy's or Python's own, by the name of the module: what it reads does not change.
-bool is_library_module(PyObject* name) {
-  static auto* const known = new std::unordered_map<PyObject*, bool>;  // the names are kept
-  if (const auto at = known->find(name); at != known->end()) return at->second;
-  const char* utf8 = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : nullptr;
-  if (!utf8) PyErr_Clear();
-  const std::string_view text = utf8 ? utf8 : "", top = text.substr(0, text.find('.'));
-  bool library = top == "rutile" || top == "numpy" || top == "builtins";
-  PyObject* module = PyDict_GetItemWithError(PyImport_GetModuleDict(), name);
-  if (!library && module && PyModule_Check(module)) {
-    const std::string_view file = text_of(PyModule_GetDict(module), "__file__");
-    library = file.starts_with(*standard_library) && file.find("-packages/") == file.npos;
-  }
-  if (known->size() > kMaxVisits) return library;
-  Py_INCREF(name);
-  return (*known)[name] = library;
 }
 
 bool is_library(PyObject* dict, const char* key = "__name__") {
@@ -121,8 +96,10 @@ py::list items_of(PyObject* o) {
 }  // namespace
 
 void begin_around() {
-  standard_library = new std::string(
-      py::str(py::module_::import("sysconfig").attr("get_path")("stdlib")).cast<std::string>());
+  begin_names();
+  const py::module_ os = py::module_::import("os");
+  environ_object = os.attr("environ").cast<py::object>().release().ptr();
+  getenv_function = os.attr("getenv").cast<py::object>().release().ptr();
   implicit_names = py::set(py::str(kImplicit).attr("split")()).release().ptr();
 }
 
@@ -231,7 +208,9 @@ void AroundFinder::visit(PyObject* o, int depth) {
     limited_ = limited_ || !is_plain(o);
     return;
   }
-  if (is_parameter(o)) {
+  if (is_environment(o)) {
+    visit_environment();
+  } else if (is_parameter(o)) {
     const py::object p = py::reinterpret_borrow<py::object>(o);
     found_.cells.push_back(p);
     add_value(p.attr("requires_grad").ptr());
@@ -279,10 +258,36 @@ bool AroundFinder::visit_special(PyObject* o, int depth) {
     visit(py::dict(py::reinterpret_borrow<py::object>(o)).ptr(), depth);
   } else if (PyWeakref_CheckRefExact(o)) {
     visit(PyWeakref_GET_OBJECT(o), depth);
+  } else if (PyContextVar_CheckExact(o)) {
+    PyObject* value = nullptr;
+    if (PyContextVar_Get(o, nullptr, &value) != 0) PyErr_Clear();
+    visit(py::reinterpret_steal<py::object>(value).ptr(), depth);
+  } else if (type == "_thread._local") {
+    const py::object own = py::handle(o).attr("__dict__");
+    add_object(o);
+    visit_own(o, own.ptr(), depth);
+  } else if (type == "operator.attrgetter") {
+    const py::tuple asked = py::handle(o).attr("__reduce__")().cast<py::tuple>()[1];
+    const size_t before = read_.size();
+    for (py::handle path : asked) {
+      for (py::handle name : path.attr("split")(".")) read_.add(name.ptr());
+    }
+    grown_ = grown_ || read_.size() != before;
+    add_value(asked.ptr());
   } else {
     return false;
   }
   return true;
+}
+
+// Of the environment the variables that functions name.
+void AroundFinder::visit_environment() {
+  const py::dict now(py::reinterpret_borrow<py::object>(environ_object));
+  for (auto [name, value] : now) {
+    if (!read_.uses(name.ptr())) continue;
+    add_value(name.ptr());
+    add_value(value.ptr());
+  }
 }
 
 void AroundFinder::visit_items(PyObject* o, int depth) {
@@ -410,12 +415,14 @@ void AroundFinder::visit_module(PyObject* module, int depth) {
   if (!names_) return;
   PyObject* dict = PyModule_GetDict(module);
   const bool library = is_library(dict);
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names_); ++i) {
-    PyObject* item = PyDict_GetItemWithError(dict, PyTuple_GET_ITEM(names_, i));
-    if (!item || PyModule_Check(item)) continue;
-    PyObject* name = PyTuple_GET_ITEM(names_, i);
-    if (!library || is_plain(item) || is_tensor(item)) visit_named(name, item, depth + 1);
-  }
+  const auto visit_item = [&](PyObject* name) {
+    PyObject* item = PyDict_GetItemWithError(dict, name);
+    if (!item || (library && PyModule_Check(item))) return;
+    const bool value = is_plain(item) || is_tensor(item) || is_environment(item);
+    if (!library || value) visit_named(name, item, depth + 1);
+  };
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names_); ++i) visit_item(PyTuple_GET_ITEM(names_, i));
+  for (py::handle name : py::list(read_.asked())) visit_item(name.ptr());
 }
 
 // The class itself, and attributes that functions name.
@@ -424,6 +431,7 @@ void AroundFinder::visit_class(PyTypeObject* type, int depth) {
   if (seen(o, depth)) return;
   add_object(o);
   visit_members(o, type, depth);
+  if (Py_TYPE(o) != &PyType_Type) visit_members(o, Py_TYPE(o), depth);
 }
 
 // What classes have for `o`: attributes that functions name and what runs without being named; all
@@ -455,8 +463,8 @@ void AroundFinder::visit_members(PyObject* o, PyTypeObject* type, int depth) {
 void AroundFinder::visit_own(PyObject* o, PyObject* dict, int depth) {
   // Ours, and Python's containers, hold values and functions that no user's code names.
   const std::string_view module = text_of(Py_TYPE(o)->tp_dict, "__module__");
-  const bool all =
-      !names_ || module.starts_with("rutile.") || module == "collections" || module == "weakref";
+  const bool all = !names_ || read_.unnamed() || module.starts_with("rutile.") ||
+                   module == "collections" || module == "weakref" || module == "configparser";
   static PyObject* const wrapped = PyUnicode_InternFromString("__wrapped__");
   std::vector<std::pair<py::object, py::object>> chosen;
   PyObject *name, *value;
@@ -543,6 +551,14 @@ void AroundFinder::visit_function(PyObject* f, PyObject* self, int depth) {
   for (py::handle name : names.used) {
     visit_named(name.ptr(), PyDict_GetItemWithError(globals, name.ptr()));
   }
+  if (names.imports) visit_imports(names.code, globals, depth);
+}
+
+// What import statements in a function give, if they have run so far.
+void AroundFinder::visit_imports(const py::object& code, PyObject* globals, int depth) {
+  const py::list modules =
+      py::module_::import("rutile.nn._effects").attr("imported")(code, py::handle(globals));
+  for (py::handle m : modules) visit(m.ptr(), depth);
 }
 
 }  // namespace rutile::python

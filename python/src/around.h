@@ -48,6 +48,8 @@ class AroundFinder {
   void visit_held(const pybind11::object& version);
   void visit_items(PyObject* o, int depth);
   bool visit_special(PyObject* o, int depth);
+  void visit_environment();
+  void visit_imports(const pybind11::object& code, PyObject* globals, int depth);
   void visit_set(PyObject* o);
   void visit_array(PyObject* o);
   void visit_cell(const pybind11::object& version);

@@ -322,7 +322,10 @@ class JitFunction {
     }
     TraceWatch watch(keys, finder.holders);
     const py::object& fn = call->way == Call::kRewritten ? rewritten_ : fn_;
-    const py::object result = fn(*py::tuple(both[0]), **py::dict(both[1]));
+    const py::object result = [&] {
+      AskedNames asked(names_);
+      return fn(*py::tuple(both[0]), **py::dict(both[1]));
+    }();
     Results results;
     std::vector<Tensor> out;
     results.tree =

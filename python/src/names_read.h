@@ -4,6 +4,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <string_view>
 #include <unordered_map>
 
 namespace rutile::python {
@@ -19,10 +20,16 @@ class NamesRead {
   struct Of {
     pybind11::object code;
     pybind11::tuple used, free;  // names that are loaded or filled; variables of the closure
+    bool imports = false;        // it has import statements
   };
   void begin();  // before a search: references end here
   // Those of a code object; `grown` is set where it has names that none had so far.
   const Of& of(PyObject* code, bool* grown);
+  // A name that nothing in the code shows: getattr(o, f"gain{i}") asked for it.
+  void add(PyObject* name);
+  const pybind11::set& asked() const { return asked_; }
+  // Some code looks at attributes that it does not name: vars(o).
+  bool unnamed() const { return unnamed_; }
   // Some code loads an attribute or a variable of that name.
   bool has(PyObject* name) const { return PySet_Contains(loaded_.ptr(), name) == 1; }
   // ... or fills what is there.
@@ -35,7 +42,30 @@ class NamesRead {
 
  private:
   std::unordered_map<PyObject*, Of> codes_;
-  pybind11::set loaded_, filled_, stored_;
+  pybind11::set loaded_, filled_, stored_, asked_;
+  bool unnamed_ = false;
 };
+
+// While it lives, attributes that this thread asks for by getattr() and hasattr(), outside of
+// libraries, are names that are read.
+class AskedNames {
+ public:
+  explicit AskedNames(NamesRead& read);
+  ~AskedNames();
+  AskedNames(const AskedNames&) = delete;
+  AskedNames& operator=(const AskedNames&) = delete;
+
+ private:
+  NamesRead* outer_;
+};
+
+// An entry of a dict that is a text; else empty.
+std::string_view text_of(PyObject* dict, const char* key);
+
+// Ours, NumPy's or Python's own, by the name of the module: what it reads does not change.
+bool is_library_module(PyObject* name);
+
+// Once, when the module is made.
+void begin_names();
 
 }  // namespace rutile::python

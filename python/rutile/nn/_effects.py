@@ -32,9 +32,19 @@ def _is_fill(instructions, at):
     return len(after) == 2 and after[0].opname in ("LOAD_CONST", "LOAD_FAST") and after[1].opname == "STORE_SUBSCR"
 
 
+def _is_unnamed(instructions, at):
+    """Whether instruction `at` is vars or __dict__, of which more is looked at than one item of a constant key."""
+    i, after = instructions[at], instructions[at + 1:at + 3]
+    if i.argval == "__dict__" and i.opname == "LOAD_ATTR":
+        return not (len(after) == 2 and after[0].opname == "LOAD_CONST" and after[1].opname in ("BINARY_SUBSCR", "STORE_SUBSCR", "BINARY_OP")
+                    or _is_fill(instructions, at))
+    return i.argval in ("vars", "dir") and i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+
+
 @_functools.lru_cache(maxsize=4096)
 def names_of(code):
-    """The names that a code object, with the functions in it, loads, fills and sets, each as a frozenset."""
+    """The names that a code object, with the functions in it, loads, fills and sets, each as a frozenset; last, whether it looks
+    at attributes without naming them, by vars(o) or o.__dict__."""
     loaded, filled, stored = set(), set(), set()
     instructions = [i for i in _dis.get_instructions(code) if i.opname not in _SILENT]
     for at, i in enumerate(instructions):
@@ -43,13 +53,43 @@ def names_of(code):
                 stored.add(i.argval)
         elif i.opname in _NAMING or ("DEREF" in i.opname and isinstance(i.argval, str)):
             (filled if _is_fill(instructions, at) else loaded).add(i.argval)
+    unnamed = any(_is_unnamed(instructions, at) for at in range(len(instructions)))
     for c in code.co_consts:
         if isinstance(c, _types.CodeType):
-            for mine, its in zip((loaded, filled, stored), names_of(c)):
+            *theirs, theirs_unnamed = names_of(c)
+            unnamed = unnamed or theirs_unnamed
+            for mine, its in zip((loaded, filled, stored), theirs):
                 mine |= its
         elif isinstance(c, str) and c.isidentifier():
             loaded.add(c)  # getattr(o, "gain"), vars(o)["gain"]
-    return frozenset(loaded), frozenset(filled), frozenset(stored)
+    return frozenset(loaded), frozenset(filled), frozenset(stored), unnamed
+
+
+@_functools.lru_cache(maxsize=4096)
+def imports_of(code):
+    """The (name, level) that import statements of a code object, with the functions in it, give."""
+    found, instructions = [], [i for i in _dis.get_instructions(code) if i.opname not in _SILENT]
+    for at, i in enumerate(instructions):
+        if i.opname == "IMPORT_NAME":  # behind its level and the names that are taken from it
+            level = instructions[at - 2].argval
+            found.append((i.argval, level if isinstance(level, int) else 0))
+    for c in code.co_consts:
+        if isinstance(c, _types.CodeType):
+            found += imports_of(c)
+    return tuple(found)
+
+
+def imported(code, module_globals):
+    """The modules that import statements of a code object find."""
+    found = []
+    for name, level in imports_of(code):
+        if level:
+            above = (module_globals.get("__package__") or "").rsplit(".", level - 1)[0]
+            name = f"{above}.{name}" if name else above
+        parts = name.split(".")
+        names = {".".join(parts[:n]) for n in range(1, len(parts) + 1)}
+        found += [_sys.modules[n] for n in sorted(names) if n in _sys.modules]
+    return found
 
 
 def attributes_of(code):
