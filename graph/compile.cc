@@ -2,6 +2,7 @@
 #include "rutile/graph/compile.h"
 
 #include <chrono>
+#include <cmath>
 #include <list>
 #include <mutex>
 
@@ -16,6 +17,9 @@
 namespace rutile::graph {
 
 namespace {
+
+// Microseconds are enough for a log.
+double shown(double ms) { return std::round(ms * 1000) / 1000; }
 
 double ms_since(std::chrono::steady_clock::time_point t) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - t).count();
@@ -275,9 +279,10 @@ struct Compiled::State {
 
   void log_compilation(const Key& key, const CompileReport& r, const Program& program) const {
     if (log_enabled(LogTopic::kRecompiles)) {
-      log_line(LogTopic::kRecompiles, cat(options.name, ": compiled for ", text_of(key), " into ",
-                                          r.kernels, " kernels; trace ", r.trace_ms, " ms, passes ",
-                                          r.pass_ms, " ms, lowering ", r.lower_ms, " ms"));
+      log_line(LogTopic::kRecompiles,
+               cat(options.name, ": compiled for ", text_of(key), " into ", r.kernels,
+                   " kernels; trace ", shown(r.trace_ms), " ms, passes ", shown(r.pass_ms),
+                   " ms, lowering ", shown(r.lower_ms), " ms"));
     }
     if (log_enabled(LogTopic::kMemory)) {
       log_line(LogTopic::kMemory, cat(options.name, ": ", memory_report(program)));

@@ -2,10 +2,12 @@
 #include "rutile/nn/cell.h"
 
 #include <atomic>
+#include <functional>
 #include <unordered_set>
 
 #include "rutile/autograd/tape.h"
 #include "rutile/nn/cell_observer.h"
+#include "rutile/nn/layers.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/transfer.h"
@@ -265,7 +267,17 @@ void Cell::adopt(const std::string& name, Cell& cell) {
   });
   if (!cell.name_.empty()) return;  // a shared Cell keeps the name it got first
   cell.prefix_names(join(path_, name));
-  cell.name_ = name;
+  // A list is not called itself: what it holds is named with it, "blocks.0".
+  const std::function<void(Cell&, const Cell&, const std::string&)> give =
+      [&](Cell& below, const Cell& above, const std::string& own) {
+        const bool listed = dynamic_cast<const CellList*>(&above) != nullptr;
+        below.name_ = listed ? join(above.name_, own) : own;
+        if (!dynamic_cast<CellList*>(&below)) return;
+        for (const auto& [n, c] : below.children_) {
+          if (c->name_ == n) give(*c, below, n);
+        }
+      };
+  give(cell, *this, name);
 }
 
 void Cell::register_cell(std::string name, CellPtr cell) {

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/graph/exec/program.h"
 
+#include <cmath>
+
 namespace rutile::graph {
 
 std::string memory_report(const Program& p) {
-  auto mb = [](int64_t b) { return cat(static_cast<double>(b / 1024) / 1024.0); };
+  const auto rounded = [](double v) { return std::round(v * 1000) / 1000; };
+  const auto mb = [&](int64_t b) { return rounded(static_cast<double>(b) / (1 << 20)); };
   return cat("arena ", mb(p.memory.peak), " MiB, lower bound ", mb(p.memory.lower_bound),
-             " MiB, ratio ", p.memory.ratio(), " (order: ", p.memory.order, "), ", p.steps.size(),
-             " kernels");
+             " MiB, ratio ", rounded(p.memory.ratio()), " (order: ", p.memory.order, "), ",
+             p.steps.size(), " kernels");
 }
 
 Device graph_device(const Graph& g) {

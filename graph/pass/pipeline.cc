@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "rutile/core/log.h"
 #include "rutile/graph/ir/body.h"
@@ -75,8 +76,8 @@ void log_pass(std::string_view name, const PassReport& r) {
   if (log_enabled(LogTopic::kPasses)) {
     const auto done =
         std::count_if(r.remarks.begin(), r.remarks.end(), [](const Remark& m) { return m.done; });
-    std::string line =
-        cat(head, ": ", r.nodes_before, " -> ", r.nodes_after, " nodes, ", r.ms, " ms");
+    std::string line = cat(head, ": ", r.nodes_before, " -> ", r.nodes_after, " nodes, ",
+                           std::round(r.ms * 1000) / 1000, " ms");
     if (!r.remarks.empty()) line += cat(", ", done, " fused");
     log_line(LogTopic::kPasses, r.dropped.empty() ? line : cat(line, ", dropped: ", r.dropped));
   }

@@ -233,6 +233,33 @@ TEST(Layers, CellList) {
   EXPECT_THROW((*list)(y), Error);
 }
 
+// Nobody calls a list, but messages name it.
+TEST(Layers, CellsOfListsAreNamedWithThem) {
+  struct Net : Cell {
+    Net() {
+      blocks->append(make<Linear>(2, 3));
+      auto outer = make<CellList>();
+      outer->append(inner);
+      register_cell("blocks", blocks);
+      register_cell("outer", outer);
+      inner->append(make<Linear>(4, 1));  // when it has a place
+    }
+    std::string type_name() const override { return "Net"; }
+    Tensor construct(const Tensor& x) override { return (*inner)[0]((*blocks)[0](x)); }
+    std::shared_ptr<CellList> blocks = make<CellList>(), inner = make<CellList>();
+  };
+  auto net = make<Net>();
+  EXPECT_EQ((*net->blocks)[0]->name(), "blocks.0");
+  EXPECT_EQ((*net->inner)[0]->name(), "outer.0.0");
+  EXPECT_EQ(net->parameters()[0]->name(), "blocks.0.weight");
+  try {
+    net(Tensor::zeros({1, 2}));
+    ADD_FAILURE() << "no error";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.message(), ::testing::HasSubstr("in Cell Net.outer.0.0"));
+  }
+}
+
 TEST(Losses, ArePyTorchs) {
   const Tensor x = ramp({4, 3}),
                flipped = Tensor::from<double>(
