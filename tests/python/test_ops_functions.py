@@ -234,7 +234,7 @@ def test_structures():
 
 
 @pytest.mark.parametrize("call", [
-    lambda: ops.squeeze(a, 0), lambda: ops.split(a, [1, 1], 1), lambda: ops.pad(a, (1, 2, 3)), lambda: ops.expand_dims(a, 9),
+    lambda: ops.squeeze(a, 9), lambda: ops.split(a, [1, 1], 1), lambda: ops.pad(a, (1, 2, 3)), lambda: ops.expand_dims(a, 9),
     lambda: ops.clamp(a), lambda: ops.one_hot(i, 4, axis=9), lambda: ops.norm(Tensor(C), 1), lambda: ops.div(a, b, rounding_mode="up"),
     lambda: ops.mean(a, nothing=1), lambda: ops.dropout(a, 2.0), lambda: ops.conv2d(a, b), lambda: ops.mse_loss(a, b, "avg"),
     lambda: ops.conv2d(Tensor(C[None]), Tensor(C[None]), pad_mode="same", padding=1), lambda: ops.stack([]), lambda: ops.linspace(0, 1, 0),
