@@ -7,11 +7,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "rutile/core/interrupt.h"
 #include "rutile/dist/secret.h"
@@ -55,6 +58,8 @@ class FileStore final : public Store {
                                   "' already: every job needs an empty one"));
     }
     if (!s.ok()) return s;
+    heard_.assign(static_cast<size_t>(o_.size), {});
+    (void)beat();
     watcher_ = std::thread([this] { watch(); });
     return Status();
   }
@@ -98,7 +103,9 @@ class FileStore final : public Store {
   }
   void leave() override {
     if (stopping_.exchange(true)) return;
-    if (watcher_.joinable()) watcher_.join();
+    if (!watcher_.joinable()) return;
+    watcher_.join();
+    (void)set(cat("left ", o_.rank), "").ok();
   }
   std::string local_address() const override { return ""; }
 
@@ -121,9 +128,67 @@ class FileStore final : public Store {
     return true;
   }
 
+  struct Heard {
+    std::string text;  // empty: has not come yet
+    Clock::time_point at;
+    bool left = false;
+  };
+
+  // Opened and closed each time: what NFS then shows to the others is new.
+  bool beat() {
+    char text[24];
+    const int n = std::snprintf(text, sizeof text, "%016d", ++beats_);
+    const fs::path path = folder_ / cat("alive", o_.rank);
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) return false;
+    const bool written = ::write(fd, text, static_cast<size_t>(n)) == n;
+    return ::close(fd) == 0 && written;
+  }
+
+  // As over TCP: rank 0 looks at all, the others look at rank 0. Empty: all are there.
+  std::string silent_rank(bool stalled, int* rank) {
+    const bool well = beat();
+    const Clock::time_point now = Clock::now();
+    for (int r = o_.rank == 0 ? 1 : 0; r < (o_.rank == 0 ? o_.size : 1); ++r) {
+      Heard& h = heard_[static_cast<size_t>(r)];
+      std::string text;
+      if (h.left) continue;
+      if ((read(cat("alive", r), &text) && text != h.text) || stalled || !well) {
+        if (!text.empty()) h.text = text;
+        h.at = now;
+      }
+      const double silent = std::chrono::duration<double>(now - h.at).count();
+      if (h.text.empty() || silent <= o_.heartbeat) continue;
+      if (read(cat("left ", r), &text)) {
+        h.left = true;
+        if (o_.on_left && !stopping_) o_.on_left(r);
+        continue;
+      }
+      (void)read(cat("rank ", r), &text);  // "host process"
+      const size_t space = text.find(' ');
+      *rank = r;
+      return cat("rank ", r, " (process ", text.substr(space + 1), " on ", text.substr(0, space),
+                 ") is gone: nothing was heard of it for ", static_cast<int>(silent), " s");
+    }
+    return "";
+  }
+
   void watch() {
+    Clock::time_point last_round = Clock::now();
+    bool stalled = false;  // this process was itself stopped
     for (int round = 0; !stopping_; ++round) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      stalled = stalled || Clock::now() - last_round > std::chrono::seconds(3);
+      last_round = Clock::now();
+      if (round % 40 == 0) {
+        int gone = 0;
+        const std::string silent = silent_rank(std::exchange(stalled, false), &gone);
+        if (!silent.empty() && !stopping_) {
+          fail(silent);
+          if (o_.on_failure) o_.on_failure(gone, silent);
+          return;
+        }
+      }
       std::string text;
       if (round % 10 != 0 || !read("failed", &text)) continue;
       const size_t space = text.find(' ');
@@ -138,6 +203,8 @@ class FileStore final : public Store {
   const StoreOptions o_;
   const fs::path folder_;
   std::atomic<int> counter_{0};
+  int beats_ = 0;
+  std::vector<Heard> heard_;
   std::atomic<bool> stopping_{false};
   std::thread watcher_;
 };

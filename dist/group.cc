@@ -172,7 +172,8 @@ Status gather_members(World& w) {
   if (missing.empty()) return Status();
   const std::string text =
       cat("rank ", w.info.rank, " (", host_name(), ") waited ", w.options.rendezvous, " s; of ",
-          w.info.size, " ranks there did not come: ", missing);
+          w.info.size, " ranks there did not come: ", missing,
+          "; do they run, and meet at the same place? RUTILE_RENDEZVOUS_TIMEOUT sets the time");
   w.store->fail(text);
   return Status(ErrorCode::kRuntime, text);
 }

@@ -80,7 +80,8 @@ Status TcpStore::greet(const Socket& socket, bool watch, Deadline deadline) {
     return Status(ErrorCode::kRuntime, "what answers there is no store of Rutile's");
   }
   if (!same_bytes(proof, proof_of(o_.secret, nonce, "server"))) {
-    return Status(ErrorCode::kRuntime, "the secret is another one than rank 0's");
+    return Status(ErrorCode::kRuntime,
+                  "the secret is another one than rank 0's; set RUTILE_SECRET to the same on all");
   }
   Writer answer(Say::kProof);
   answer.text(proof_of(o_.secret, theirs, cat("rank ", o_.rank)));
@@ -130,11 +131,17 @@ Status TcpStore::open() {
 
 Status TcpStore::ask(const std::string& frame, Deadline deadline, std::string* answer) {
   const std::lock_guard lock(mutex_);
+  if (const std::string failure = take_failure(); broken_ && !failure.empty()) {
+    return Status(ErrorCode::kRuntime, failure);
+  }
   if (broken_) return Status(ErrorCode::kRuntime, cat(where(), " is gone"));
   Status s = send_all(requests_, frame, deadline);
   if (s.ok()) s = receive_frame(requests_, deadline, answer);
   if (s.ok()) return s;
   broken_ = true;  // what was asked and what is answered do not match any more
+  if (const std::string failure = take_failure(); !failure.empty()) {
+    return Status(ErrorCode::kRuntime, failure);
+  }
   return Status(s.code(), cat(where(), ": ", s.message()));
 }
 
@@ -195,6 +202,8 @@ void TcpStore::report(int rank, const std::string& text) {
     const std::lock_guard lock(failure_mutex_);
     failure_ = text;
   }
+  // Who waits for an answer of a rank 0 that is stopped or cut off waits no longer.
+  if (rank == 0) ::shutdown(requests_.fd(), SHUT_RDWR);
   if (!stopping_ && o_.on_failure) o_.on_failure(rank, text);
 }
 

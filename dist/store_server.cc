@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,7 +40,7 @@ struct Peer {
   bool watch = false;  // its end is the rank's end
   bool left = false;   // said goodbye
   bool closing = false;
-  Clock::time_point heard;
+  Clock::time_point heard, came;
   std::vector<std::pair<std::string, Deadline>> waits;  // keys that it asked for
 };
 
@@ -77,10 +78,12 @@ class Server final : public StoreServer {
   void fail(int rank, const std::string& text);
   void answer_waits(Peer& p);
   void check_clocks();
+  size_t most_strangers() const;
   static void say(Peer& p, Writer w) { p.out += w.frame(); }
 
   const StoreOptions o_;
   Socket listener_;
+  size_t most_strangers_ = most_strangers();
   int wake_[2] = {-1, -1};
   std::atomic<bool> stopping_{false};
   std::list<Peer> peers_;
@@ -91,6 +94,16 @@ class Server final : public StoreServer {
   Clock::time_point last_round_ = Clock::now();
   std::thread thread_;
 };
+
+// A rank comes with two connections, and all may come at once. Strangers leave half of the files
+// that this process may still open to the job.
+size_t Server::most_strangers() const {
+  const size_t ranks = static_cast<size_t>(o_.size), wanted = std::max(kMaxStrangers, 2 * ranks);
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return wanted;
+  const size_t limit = files.rlim_cur, job = 4 * ranks + 64;
+  return std::min(wanted, std::max(2 * ranks + 16, limit > job ? (limit - job) / 2 : 0));
+}
 
 void Server::accept_all() {
   for (;;) {
@@ -105,11 +118,10 @@ void Server::accept_all() {
     if (!s) return;
     const auto strangers = static_cast<size_t>(
         std::count_if(peers_.begin(), peers_.end(), [](const Peer& p) { return !p.known; }));
-    // A rank comes with two connections, and all may come at once.
-    if (strangers >= std::max(kMaxStrangers, 2 * static_cast<size_t>(o_.size))) continue;
+    if (strangers >= most_strangers_) continue;
     Peer& p = peers_.emplace_back();
     p.socket = std::move(s);
-    p.heard = Clock::now();
+    p.heard = p.came = Clock::now();
   }
 }
 
@@ -183,7 +195,8 @@ void Server::admit(Peer& p, Reader& r) {
   const std::string proof = r.text();
   if (p.rank < 0 || p.nonce.empty() || !r.ok() ||
       !same_bytes(proof, proof_of(o_.secret, p.nonce, cat("rank ", p.rank)))) {
-    return refuse(p, "the secret is another one than rank 0's");
+    return refuse(p,
+                  "the secret is another one than rank 0's; set RUTILE_SECRET to the same on all");
   }
   for (const Peer& other : peers_) {
     if (&other == &p || !other.known || other.rank != p.rank || other.watch != p.watch) continue;
@@ -269,7 +282,12 @@ void Server::check_clocks() {
   for (Peer& p : peers_) {
     if (stalled) p.heard = now;
     const double silent = std::chrono::duration<double>(now - p.heard).count();
-    if (!p.known && silent > kGreetingSeconds) p.closing = true;
+    if (stalled) p.came = now;
+    // One that says a byte now and then keeps its place no longer than one that is silent.
+    if (!p.known && now - p.came > std::chrono::duration<double>(kGreetingSeconds)) {
+      p.closing = true;
+      p.out.clear();
+    }
     if (p.known && p.watch && !p.left && silent > o_.heartbeat) {
       lost(p, cat("nothing was heard of it for ", static_cast<int>(silent), " s"));
     }

@@ -289,6 +289,95 @@ TEST(Store, StrangersDoNoHarm) {
   for (const Outcome& o : outcomes) EXPECT_EQ(o.error, "");
 }
 
+// Many connections that say little or nothing take neither the job's files nor its places.
+TEST(Store, ACrowdAtTheDoorDoesNoHarm) {
+  const auto outcomes = run_ranks(2, [](int rank) {
+    if (rank == 0) {
+      const rlimit few{128, 128};
+      require(setrlimit(RLIMIT_NOFILE, &few) == 0, "setrlimit");
+    }
+    dist::init();
+    std::vector<dist::Socket> crowd(rank == 1 ? 300 : 0);
+    const int port = std::atoi(std::getenv("MASTER_PORT"));
+    for (dist::Socket& s : crowd) {
+      require(dist::connect_to("127.0.0.1", port, "", dist::deadline_in(20), &s).ok(), "connect");
+    }
+    work(5);
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    dist::create_group("both", {0, 1});
+    dist::barrier("both");
+  });
+  for (const Outcome& o : outcomes) EXPECT_EQ(o.error, "");
+}
+
+// Opens a store on rank 0, which then stops, and asks it on rank 1.
+void ask_a_stopped_rank(int rank) {
+  dist::StoreOptions o;
+  o.rank = rank;
+  o.size = 2;
+  o.address = "127.0.0.1";
+  o.port = std::atoi(std::getenv("MASTER_PORT"));
+  o.heartbeat = 5;
+  std::unique_ptr<dist::Store> store;
+  throw_if_error(dist::open_store(o, &store));
+  if (rank == 0) {
+    throw_if_error(store->set("process", std::to_string(getpid())));
+    std::string here;
+    throw_if_error(store->get("here", dist::deadline_in(20), &here));
+    raise(SIGSTOP);
+  }
+  std::string process;
+  throw_if_error(store->get("process", dist::deadline_in(20), &process));
+  const auto begin = dist::Clock::now();
+  Status s = store->set("here", "");  // it may stop before it answers this
+  if (s.ok()) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  if (s.ok()) s = store->set("key", "value");
+  const double seconds = std::chrono::duration<double>(dist::Clock::now() - begin).count();
+  kill(std::stoi(process), SIGKILL);
+  const bool named = s.message().find("rank 0 is gone: nothing was heard") != std::string::npos;
+  require(named, s.message());
+  require(seconds < 20, cat("it took ", seconds, " s"));
+}
+
+TEST(Store, NobodyWaitsForAStoppedRankZero) {
+  const auto outcomes = run_ranks(2, ask_a_stopped_rank);
+  EXPECT_EQ(outcomes[1].error, "");
+}
+
+TEST(Store, AStoppedRankIsFoundInAFolderToo) {
+  for (const int stopped : {0, 1}) {
+    const std::string folder = cat("/tmp/rutile_stopped_", getpid(), "_", stopped);
+    std::thread killer;
+    const auto work_or_stop = [&](int rank) {
+      dist::init();
+      work(3);
+      if (rank == stopped) raise(SIGSTOP);
+      work(100000000);
+    };
+    test::RankOptions o;
+    o.variables = {{"RUTILE_STORE", "file://" + folder}, {"RUTILE_HEARTBEAT", "5"}};
+    o.meanwhile = [&](const std::vector<int>& pids) {
+      killer = std::thread([pids, stopped] {
+        const auto there = [&](size_t r) { return kill(pids[r], 0) == 0; };
+        for (int i = 0; i < 250 && (there(stopped == 0 ? 1 : 0) || there(2)); ++i) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        }
+        kill(pids[static_cast<size_t>(stopped)], SIGKILL);
+      });
+    };
+    const auto outcomes = run_ranks(3, work_or_stop, o);
+    killer.join();
+    std::filesystem::remove_all(folder);
+    for (int r = 0; r < 3; ++r) {
+      if (r == stopped) continue;
+      const Outcome& got = outcomes[static_cast<size_t>(r)];
+      EXPECT_LT(got.seconds, 20);
+      expect_text(got, {cat("rank ", stopped, " (process ").c_str(), "was at collective ",
+                        "is gone: nothing was heard of it for"});
+    }
+  }
+}
+
 std::string hex(const std::string& bytes) {
   std::string s;
   char text[3];
