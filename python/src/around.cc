@@ -548,7 +548,7 @@ void AroundFinder::visit_function(PyObject* f, PyObject* self, int depth) {
   visit(PyFunction_GetDefaults(f));
   visit(PyFunction_GetKwDefaults(f));
   if (PyObject* own = reinterpret_cast<PyFunctionObject*>(f)->func_dict) visit_own(f, own, depth);
-  for (py::handle name : names.used) {
+  for (py::handle name : names.globals) {
     visit_named(name.ptr(), PyDict_GetItemWithError(globals, name.ptr()));
   }
   if (names.imports) visit_imports(names.code, globals, depth);

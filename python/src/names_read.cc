@@ -157,7 +157,8 @@ const NamesRead::Of& NamesRead::of(PyObject* code, bool* grown) {
   }
   if (py::object(names[3]).cast<bool>() && !std::exchange(unnamed_, true)) *grown = true;
   const bool imports = py::len(effects.attr("imports_of")(kept)) > 0;
-  Of of{kept, py::tuple(used), py::tuple(kept.attr("co_freevars")), imports};
+  Of of{kept, py::tuple(used), py::tuple(effects.attr("globals_of")(kept)),
+        py::tuple(kept.attr("co_freevars")), imports};
   return codes_.emplace(code, std::move(of)).first->second;
 }
 

@@ -19,8 +19,10 @@ class NamesRead {
  public:
   struct Of {
     pybind11::object code;
-    pybind11::tuple used, free;  // names that are loaded or filled; variables of the closure
-    bool imports = false;        // it has import statements
+    pybind11::tuple used;     // names that are loaded or filled
+    pybind11::tuple globals;  // those that may be variables of the module
+    pybind11::tuple free;     // variables of the closure
+    bool imports = false;     // it has import statements
   };
   void begin();  // before a search: references end here
   // Those of a code object; `grown` is set where it has names that none had so far.

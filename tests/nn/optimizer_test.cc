@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/nn/optim/optimizer.h"
+#include "rutile/kernels/cpu/isa.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -205,6 +206,20 @@ TEST(Optimizer, SkippedStepChangesNothing) {
               0)
         << name;
   }
+}
+
+// Subnormal numbers never reach 0 by shrinking, and are slow.
+TEST(Optimizer, MomentumOfAWeightWithoutGradientEndsAtZero) {
+  if (kernels::isa() == kernels::Isa::kBaseline) GTEST_SKIP() << "the reference keeps them";
+  auto p = std::make_shared<Parameter>("p", Tensor::full({40}, 1.0));
+  Momentum opt({p});
+  Tensor g = Tensor::full({40}, 1e-30);
+  for (int i = 0; i < 300; ++i, g = Tensor::full({40}, 0.0)) opt.step({&g, 1});
+  for (const auto& [name, state] : opt.named_states()) {
+    if (name != "momentum.p") continue;
+    EXPECT_EQ(state->concrete().to_vector<float>(), std::vector<float>(40, 0.0f));
+  }
+  EXPECT_EQ(p->value().to_vector<float>(), std::vector<float>(40, 1.0f));
 }
 
 TEST(Optimizer, StatesAreNamedForCheckpoints) {

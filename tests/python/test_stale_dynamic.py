@@ -176,3 +176,44 @@ def test_a_cell_that_asks_for_parts_of_its_settings():
         np.testing.assert_allclose(net(X).asnumpy(), first * 3.0, rtol=1e-5)
     finally:
         rutile.set_context(mode=rutile.PYNATIVE_MODE)
+
+
+class Scaled(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.step, self.loss = 2.0, nn.MSELoss()
+
+    def construct(self, x):
+        return self.loss(x, x * self.step)
+
+
+step = loss = None
+
+
+def test_variables_of_the_module_are_not_attributes_of_that_name():
+    """A training loop of a script: `loss = net(x)` for each `step`, and the network has attributes of these names."""
+    global step, loss
+    net = rutile.jit(Scaled())
+    for step in range(5):
+        loss = net(X)
+        loss = float(loss.asnumpy()) + step
+    assert net.compilations == 1
+
+
+gain = 1.0
+
+
+def test_variables_of_the_module_are_seen_where_a_function_looks_for_them():
+    global gain
+
+    @rutile.jit
+    def named(x):
+        return x * gain
+
+    @rutile.jit
+    def looked_up(x):
+        return x * globals()["gain"]
+
+    for f in (named, looked_up):
+        for gain in (2.0, 3.0):
+            assert f(Tensor(np.float32(1))).item() == gain

@@ -66,6 +66,19 @@ def names_of(code):
 
 
 @_functools.lru_cache(maxsize=4096)
+def globals_of(code):
+    """The names that a code object, with the functions in it, may look up in its module: no attributes, as `step` in self.step;
+    but all that it names where it looks into namespaces itself."""
+    names = {i.argval for i in _dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    for c in code.co_consts:
+        if isinstance(c, _types.CodeType):
+            names |= globals_of(c)
+    if names & {"globals", "locals", "vars", "eval", "exec"}:
+        names |= names_of(code)[0] | names_of(code)[1]
+    return frozenset(names)
+
+
+@_functools.lru_cache(maxsize=4096)
 def imports_of(code):
     """The (name, level) that import statements of a code object, with the functions in it, give."""
     found, instructions = [], [i for i in _dis.get_instructions(code) if i.opname not in _SILENT]
