@@ -422,6 +422,7 @@ void AroundFinder::visit_module(PyObject* module, int depth) {
     if (!library || value) visit_named(name, item, depth + 1);
   };
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names_); ++i) visit_item(PyTuple_GET_ITEM(names_, i));
+  if (read_.asked().empty()) return;  // without a copy in each call
   for (py::handle name : py::list(read_.asked())) visit_item(name.ptr());
 }
 

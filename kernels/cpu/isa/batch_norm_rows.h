@@ -113,7 +113,16 @@ void on_threads(const Rows& r, F&& f) {
   });
 }
 
-// Factors of the affine map for all channels; pixels in `threads` runs.
+// The affine map of every channel: forward's, and that by which backward makes the mask again.
+inline void affine_rows(const BatchNormArgs& a, int64_t c, float* scale, float* shift) {
+  for (int64_t k = 0; k < c; ++k) {
+    const double f = static_cast<double>(a.weight ? a.weight[k] : 1.0f) * a.rstd[k];
+    scale[k] = static_cast<float>(f);
+    shift[k] = static_cast<float>((a.bias ? a.bias[k] : 0.0f) - a.mean[k] * f);
+  }
+}
+
+// Pixels in `threads` runs.
 template <class T>
 void apply_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
   const Rows r = rows_of(s, threads);
@@ -121,11 +130,7 @@ void apply_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads) {
   const RowsWorkspace w{a.workspace, (c + 15) / 16 * 16, threads};
   float* scale = w.factors();
   float* shift = scale + w.c;
-  for (int64_t k = 0; k < c; ++k) {
-    const double f = static_cast<double>(a.weight ? a.weight[k] : 1.0f) * a.rstd[k];
-    scale[k] = static_cast<float>(f);
-    shift[k] = static_cast<float>((a.bias ? a.bias[k] : 0.0f) - a.mean[k] * f);
-  }
+  affine_rows(a, c, scale, shift);
   const T* x = static_cast<const T*>(a.x);
   T* y = static_cast<T*>(a.y);
   const T* residual = static_cast<const T*>(a.residual);
@@ -221,11 +226,7 @@ void backward_rows(const BatchNormShape& s, const BatchNormArgs& a, int threads)
   float* c2 = c1 + w.c;
   float* scale = c2 + w.c;
   float* shift = scale + w.c;
-  for (int64_t k = 0; k < c; ++k) {
-    const double f = static_cast<double>(a.weight ? a.weight[k] : 1.0f) * a.rstd[k];
-    scale[k] = static_cast<float>(f);
-    shift[k] = static_cast<float>((a.bias ? a.bias[k] : 0.0f) - a.mean[k] * f);
-  }
+  affine_rows(a, c, scale, shift);
   const T *x = static_cast<const T*>(a.x), *dresidual = static_cast<const T*>(a.dresidual);
   T* dx = static_cast<T*>(a.dx);
   const MaskedRows<T> masked{static_cast<const T*>(a.dy),
