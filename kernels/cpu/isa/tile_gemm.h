@@ -20,15 +20,14 @@ namespace {
 
 #if defined(__AVX512F__)
 constexpr int kWidth = 16, kVectors = 4;
-typedef float VF __attribute__((vector_size(64)));
 typedef float VFUnaligned __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t VI __attribute__((vector_size(64)));
 #else
 constexpr int kWidth = 8, kVectors = 2;
-typedef float VF __attribute__((vector_size(32)));
 typedef float VFUnaligned __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int32_t VI __attribute__((vector_size(32)));
 #endif
+typedef VN VF;
 constexpr int64_t kPanel = kWidth * kVectors;
 constexpr int64_t kGroup = 6;  // rows of a product at a time
 
