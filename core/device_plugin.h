@@ -34,6 +34,31 @@ struct DeviceInfo {
   double peak_bytes_per_second = 0;  // of its memory; 0: unknown
 };
 
+// Control flow within a capture. A part queues its work on the stream that it is given, which is
+// its own: kernels, fills and copies on the device, and further control flow.
+struct CapturePart {
+  Status (*queue)(void* context, Stream s) = nullptr;  // null: nothing runs
+  void* context = nullptr;
+};
+// Where a loop stands; in memory of the device, which alone reads and writes it.
+struct LoopCounter {
+  int64_t done = 0;   // iterations
+  int64_t count = 0;  // the most that there are
+};
+struct CaptureLoop {
+  LoopCounter* counter = nullptr;
+  int64_t most = -1;                // iterations; -1: no limit
+  const int64_t* wanted = nullptr;  // of the device: how many there are of `most`; null: all
+  const void* holds = nullptr;      // of the device: a bool, which the body writes anew; null: true
+};
+// Slice `done` of the loop, or the one as far from the end of its `count`.
+struct LoopSlice {
+  const LoopCounter* counter = nullptr;
+  int64_t bytes = 0;
+  bool reverse = false;
+  bool stores = false;  // into the slice; else out of it
+};
+
 // None of them throws. Work on a stream runs in order; functions that take a stream return when the
 // work is queued, and an error of the work itself comes with a later call or stream_sync().
 struct DeviceFns {
@@ -72,6 +97,17 @@ struct DeviceFns {
   Status (*capture_end)(int device, Stream s, CapturedGraph* out) = nullptr;
   Status (*graph_launch)(int device, CapturedGraph g, Stream s) = nullptr;
   Status (*graph_destroy)(int device, CapturedGraph g) = nullptr;
+
+  // Within a capture on `s`: what the device decides when the graph runs. Null functions: it
+  // cannot. `then` where the bool at `holds` is set when the graph gets there, `otherwise` where it
+  // is not.
+  Status (*capture_branch)(int device, Stream s, const void* holds, CapturePart then,
+                           CapturePart otherwise) = nullptr;
+  // `body` while fewer than `count` iterations are done and `holds` is set.
+  Status (*capture_loop)(int device, Stream s, const CaptureLoop& loop, CapturePart body) = nullptr;
+  // In the body of a loop: a slice of `slices`, which lie behind each other, to or from `one`.
+  Status (*copy_slice)(int device, void* slices, void* one, const LoopSlice& slice,
+                       Stream s) = nullptr;
 };
 
 struct PluginInfo {
