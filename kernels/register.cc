@@ -8,6 +8,7 @@ void register_elementwise_cpu();
 void register_matmul_cpu();
 void register_conv_weight_cpu();
 void register_conv_depthwise_cpu();
+void register_conv_winograd_cpu();
 void register_conv_cpu();
 void register_pool_cpu();
 void register_attention_cpu();
@@ -112,6 +113,7 @@ void register_all() {
   register_int_divide_cpu();
   register_creation_cpu();
   register_matmul_cpu();
+  register_conv_winograd_cpu();
   register_conv_weight_cpu();
   register_conv_depthwise_cpu();
   register_conv_cpu();

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <string_view>
 #include <thread>
 
 #include "rutile/core/rng.h"
@@ -13,6 +14,7 @@
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/plan_cache.h"
+#include "rutile/ops/post_ops.h"
 #include "rutile/tests/ops/samples/sample.h"
 
 namespace rutile {
@@ -33,6 +35,9 @@ const Layer kLayers[] = {
     {"1x1 strided", {2, 256, 14, 14}, {512, 256, 1, 1}, 2, 0, 1},
     {"odd images", {5, 48, 13, 11}, {80, 48, 1, 1}, 1, 0, 1},
     {"odd images strided", {3, 80, 15, 9}, {48, 80, 3, 3}, 2, 1, 1},
+    {"3x3 wide", {11, 32, 17, 13}, {112, 32, 3, 3}, 1, 1, 1},
+    {"3x3 unpadded", {3, 96, 15, 18}, {48, 96, 3, 3}, 1, 0, 1},
+    {"3x3 two lines around", {2, 64, 9, 17}, {64, 64, 3, 3}, 1, 2, 1},
     {"7x7", {3, 160, 7, 7}, {560, 160, 3, 3}, 1, 1, 1},
     {"wide stride", {4, 32, 17, 40}, {32, 32, 3, 5}, 3, 2, 1},
     {"one pixel", {8, 512, 1, 1}, {512, 512, 3, 3}, 1, 1, 1},
@@ -47,8 +52,9 @@ struct Planned {
   std::shared_ptr<const Plan> plan;
 
   Status run() const {
-    void* inputs[3] = {};
-    for (size_t i = 0; i < in.size(); ++i) inputs[i] = in[i].impl()->data;
+    void* inputs[4] = {};
+    for (size_t i = 0; i < in.size(); ++i)
+      inputs[i] = in[i].defined() ? in[i].impl()->data : nullptr;
     void* outputs[] = {out.impl()->data};
     return plan->run(*plan, {inputs, outputs, workspace.impl()->data});
   }
@@ -57,7 +63,7 @@ struct Planned {
 Planned plan(const OpDef& op, const void* attrs, std::vector<Tensor> operands, bool preferred) {
   Planned p;
   std::vector<const TensorMeta*> metas;
-  for (const Tensor& t : operands) metas.push_back(&t.meta());
+  for (const Tensor& t : operands) metas.push_back(t.defined() ? &t.meta() : nullptr);
   CallMeta call{&op, attrs, metas, {}};
   SmallVector<TensorMeta, 1> out;
   throw_if_error(infer_call(call, &out));
@@ -67,6 +73,7 @@ Planned plan(const OpDef& op, const void* attrs, std::vector<Tensor> operands, b
     if (preferred && row.prefer && prefs.in.empty()) (void)row.prefer(call, &prefs).ok();
   }
   for (int i = 0; i < prefs.in.size(); ++i) {
+    if (!operands[static_cast<size_t>(i)].defined()) continue;
     TensorMeta m;
     throw_if_error(place(operands[static_cast<size_t>(i)].shape(),
                          operands[static_cast<size_t>(i)].dtype(), kCpu, prefs.in[i], &m));
@@ -134,6 +141,14 @@ TEST_P(ConvLayers, AgreeWithFloat64) {
   throw_if_error(weight_grad.run());
   EXPECT_LT(relative_error(weight_grad.out, dw64), 2e-6) << weight_grad.plan->kernel;
 
+  // Where images come in blocks of 16, large 3x3 convolutions take the fewer products.
+  if (std::string_view(l.name).starts_with("3x3 w") && forward.out.meta().layout != kStrided &&
+      channel_block(forward.out.meta().layout) == 16 && dtype == DType::kF32) {
+    for (const Planned* p : {&forward, &input_grad, &weight_grad}) {
+      EXPECT_STREQ(p->plan->kernel, "conv2d_winograd");
+    }
+  }
+
   // The same bits again.
   for (const Planned* p : {&forward, &input_grad, &weight_grad}) {
     const size_t bytes = static_cast<size_t>(p->out.meta().nbytes());
@@ -154,6 +169,33 @@ INSTANTIATE_TEST_SUITE_P(All, ConvLayers,
                            return cat(name, "_", std::get<1>(info.param),
                                       std::get<2>(info.param) ? "_preferred" : "_plain");
                          });
+
+// What stands behind the sum, with each operand that may be missing.
+TEST(WinogradAct, AgreesWithFloat64) {
+  const Tensor x = samples::make_tensor(in({3, 32, 21, 14}), DType::kF32, PhiloxKey{1});
+  const Tensor w = samples::make_tensor(in({48, 32, 3, 3}), DType::kF32, PhiloxKey{2});
+  const Tensor bias = samples::make_tensor(in({48}), DType::kF32, PhiloxKey{3});
+  const Tensor residual = samples::make_tensor(in({3, 48, 21, 14}), DType::kF32, PhiloxKey{4});
+  const auto wide = [](const Tensor& t) {
+    return t.defined() ? ops::cast(t, DType::kF64) : Tensor();
+  };
+  for (const ops::Activation act : {ops::Activation::kNone, ops::Activation::kRelu}) {
+    for (int mask = 0; mask < 4; ++mask) {
+      const Tensor b = mask & 1 ? bias : Tensor(), r = mask & 2 ? residual : Tensor();
+      ops::Conv2dActAttrs a;
+      a.pad = 1;
+      a.act = act;
+      const Planned act_plan = plan(ops::kConv2dAct, &a, {x, w, b, r}, true);
+      throw_if_error(act_plan.run());
+      if (act_plan.out.meta().layout != kStrided &&
+          channel_block(act_plan.out.meta().layout) == 16) {
+        EXPECT_STREQ(act_plan.plan->kernel, "conv2d_winograd");
+      }
+      const Tensor want = ops::conv2d_act(wide(x), wide(w), wide(b), wide(r), a);
+      EXPECT_LT(relative_error(act_plan.out, want), 2e-6) << mask;
+    }
+  }
+}
 
 // A plan is shared by threads: each run must keep its pointers to itself.
 TEST(Plans, RunOnSeveralThreads) {
