@@ -105,8 +105,15 @@ Tensor zeros(const Shape& shape, DType dtype, std::source_location where) {
 Tensor ones(const Shape& shape, DType dtype, std::source_location where) {
   return full(shape, 1, dtype, where);
 }
-Tensor zeros_like(Arg x) { return full(x.tensor.shape(), 0, x.tensor.dtype(), x.where); }
-Tensor ones_like(Arg x) { return full(x.tensor.shape(), 1, x.tensor.dtype(), x.where); }
+// Where x lies, whatever device is in force.
+Tensor zeros_like(Arg x) {
+  const DeviceScope there(x.tensor.device());
+  return full(x.tensor.shape(), 0, x.tensor.dtype(), x.where);
+}
+Tensor ones_like(Arg x) {
+  const DeviceScope there(x.tensor.device());
+  return full(x.tensor.shape(), 1, x.tensor.dtype(), x.where);
+}
 
 Tensor arange(Scalar start, Scalar stop, Scalar step, OptionalDType dtype,
               std::source_location where) {

@@ -6,6 +6,7 @@
 
 #include "rutile/ops/body.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/index.h"
 #include "rutile/ops/loop.h"
 #include "rutile/ops/tensor_ops.h"
 
@@ -239,9 +240,22 @@ std::vector<Tensor> while_loop(const Condition& condition, const Body& body,
       .carry;
 }
 
+namespace {
+
+// It counts where the body computes.
+Tensor first_number(int64_t lower, const std::vector<Tensor>& init) {
+  if (init.empty() || !init.front().defined() || init.front().device() == kCpu) {
+    return Tensor::scalar(lower, DType::kI64);
+  }
+  const DeviceScope there(init.front().device());
+  return full({}, lower, DType::kI64);
+}
+
+}  // namespace
+
 std::vector<Tensor> fori_loop(int64_t lower, int64_t upper, const ForBody& body,
                               const std::vector<Tensor>& init, std::source_location where) {
-  std::vector<Tensor> carry{Tensor::scalar(lower, DType::kI64)};
+  std::vector<Tensor> carry{first_number(lower, init)};
   carry.insert(carry.end(), init.begin(), init.end());
   const ScanBody step = [&](const std::vector<Tensor>& c, const std::vector<Tensor>&) {
     ScanStep next;

@@ -10,6 +10,7 @@
 #include "rutile/graph/exec/session_hook.h"
 #include "rutile/graph/ir/body.h"
 #include "rutile/ops/control.h"
+#include "rutile/ops/transfer.h"
 
 namespace rutile::graph {
 
@@ -43,6 +44,7 @@ struct Callee {
   }
   Status run(void* const* slots, Stream stream) const;
   Status run_observed(void* const* slots, Stream stream, SessionHook& hook) const;
+  std::string why_not_captured() const;
 };
 
 Status Callee::init(const Ref<Region>& body) {
@@ -96,9 +98,31 @@ Status Callee::run_observed(void* const* slots, Stream stream, SessionHook& hook
   return Status();
 }
 
+// Of a body's steps: one that has no place in a graph of the device under a condition.
+std::string Callee::why_not_captured() const {
+  for (const Step& s : program.steps) {
+    if (s.node == kNone) continue;
+    const Node& n = graph->nodes[s.node];
+    if (std::string inner = graph::why_not_captured(*s.plan); !inner.empty()) return inner;
+    if (n.op->effects == kPure && n.op != &ops::kToDevice) continue;
+    const std::string where = origin_text(*graph, n);
+    return cat(n.op->name, " cannot be part of a branch or loop that the device decides",
+               where.empty() ? "" : cat(" | in ", where));
+  }
+  return "";
+}
+
+// Queues `queue` as a part of a captured graph.
+template <class Queue>
+CapturePart part_of(Queue& queue) {
+  return {[](void* context, Stream s) { return (*static_cast<Queue*>(context))(s); }, &queue};
+}
+
 struct ControlPlan : Plan {
   std::string name;  // what `kernel` points to
   int steps = 0;
+  int64_t captured = 0;  // nodes of a captured graph, about
+  std::string refused;   // why no graph can hold it
   Device device;
   size_t table_bytes = 0;  // of pointers, which the host reads; other offsets are behind them
 
@@ -107,12 +131,17 @@ struct ControlPlan : Plan {
   Status read(const void* p, T* out) const {
     return copy_bytes(out, kCpu, p, device, sizeof(T));
   }
-  Status copy(void* to, const void* from, int64_t bytes) const {
-    return copy_bytes(to, device, from, device, static_cast<size_t>(bytes));
+  const DeviceFns& fns() const { return device_runtime(device).fns(); }
+  Status copy(void* to, const void* from, int64_t bytes, Stream stream) const {
+    if (bytes == 0 || to == from) return Status();
+    const auto n = static_cast<size_t>(bytes);
+    if (device == kCpu) return copy_bytes(to, kCpu, from, kCpu, n);
+    return fns().copy(device.index, to, from, n, CopyKind::kOnDevice, stream);
   }
-  Status zero(void* p, int64_t bytes) const {
-    if (!(device == kCpu)) return device_runtime(device).fill(p, 0, static_cast<size_t>(bytes));
-    std::memset(p, 0, static_cast<size_t>(bytes));
+  Status zero(void* p, int64_t bytes, Stream stream) const {
+    const auto n = static_cast<size_t>(bytes);
+    if (!(device == kCpu)) return fns().fill(device.index, p, 0, n, stream);
+    std::memset(p, 0, n);
     return Status();
   }
   size_t workspace_for(size_t all) const { return device == kCpu ? all : all - table_bytes; }
@@ -120,8 +149,17 @@ struct ControlPlan : Plan {
     name = cat(what, " of ", steps, steps == 1 ? " kernel" : " kernels");
     kernel = name.c_str();
   }
-  void count(const Program& p) {
-    for (const Step& s : p.steps) steps += 1 + body_steps(*s.plan);
+  void count(const Callee& c) {
+    for (const Step& s : c.program.steps) {
+      steps += 1 + body_steps(*s.plan);
+      const auto* inner = dynamic_cast<const ControlPlan*>(s.plan);
+      captured += 1 + (inner ? inner->captured : 0);
+    }
+    if (device == kCpu || !refused.empty()) return;
+    refused = c.why_not_captured();
+    if (refused.empty() && !(fns().capture_branch && fns().capture_loop && fns().copy_slice)) {
+      refused = "the host decides what runs next";
+    }
   }
 };
 
@@ -150,15 +188,23 @@ struct BranchPlan final : ControlPlan {
 
   static Status execute(const Plan& plan, const KernelArgs& args) {
     const auto& p = static_cast<const BranchPlan&>(plan);
+    const Space space(p, args);
+    const auto run_body = [&](const Callee& c, Stream stream) {
+      void** slots = reinterpret_cast<void**>(space.table);
+      c.place(slots, space.data);
+      Callee::patch(c.inputs, slots, [&](int i) { return args.in[1 + i]; });
+      Callee::patch(c.outputs, slots, [&](int i) { return args.out[i]; });
+      return c.run(slots, stream);
+    };
+    if (capturing_steps()) {
+      auto then_body = [&](Stream s) { return run_body(p.bodies[0], s); };
+      auto else_body = [&](Stream s) { return run_body(p.bodies[1], s); };
+      return p.fns().capture_branch(p.device.index, args.stream, args.in[0], part_of(then_body),
+                                    part_of(else_body));
+    }
     bool holds = false;
     RUTILE_RETURN_IF_ERROR(p.read(args.in[0], &holds));
-    const Callee& c = p.bodies[holds ? 0 : 1];
-    const Space space(p, args);
-    void** slots = reinterpret_cast<void**>(space.table);
-    c.place(slots, space.data);
-    Callee::patch(c.inputs, slots, [&](int i) { return args.in[1 + i]; });
-    Callee::patch(c.outputs, slots, [&](int i) { return args.out[i]; });
-    return c.run(slots, args.stream);
+    return run_body(p.bodies[holds ? 0 : 1], args.stream);
   }
 };
 
@@ -171,7 +217,7 @@ Status plan_branch(const ops::CondAttrs& a, Device device, std::shared_ptr<const
   for (const Callee& c : p->bodies) {
     p->table_bytes = std::max(p->table_bytes, c.slots_bytes());
     arena = std::max(arena, c.arena_bytes());
-    p->count(c.program);
+    p->count(c);
   }
   p->workspace_bytes = p->workspace_for(p->table_bytes + arena);
   p->run = BranchPlan::execute;
@@ -182,6 +228,9 @@ Status plan_branch(const ops::CondAttrs& a, Device device, std::shared_ptr<const
 
 // ---- Loop
 
+// Iterations of a number that is known are so many copies of the body, up to this many nodes.
+constexpr int64_t kMostUnrolled = 4096;
+
 struct LoopPlan final : ControlPlan {
   Callee body, condition;
   int64_t length = -1;
@@ -191,23 +240,31 @@ struct LoopPlan final : ControlPlan {
   // Offsets among the pointers, and behind them.
   size_t condition_slots = 0, pointers = 0, arena = 0, holds = 0;
   std::vector<size_t> spare;  // the carries' second buffers
+  // Of a loop that the device steps through: where it stands, slices and results of an iteration.
+  bool on_device = false;
+  size_t counter = 0;
+  std::vector<size_t> slices, rows;
 
   Status init(const Graph& g, const Node& n, const ops::LoopAttrs& a);
   static Status execute(const Plan& plan, const KernelArgs& args);
   Status iterate(const KernelArgs& args, int64_t count, int64_t* done) const;
-  Status check(const KernelArgs& args, const Space& space, void* const* carry, bool* go) const;
+  Status capture(const KernelArgs& args) const;
+  Status capture_iteration(const KernelArgs& args, const Space& space, Stream stream) const;
+  Status test(const KernelArgs& args, const Space& space, void* const* carry, Stream stream) const;
   Status finish(const KernelArgs& args, void* const* carry, int64_t done) const;
 };
 
 Status LoopPlan::init(const Graph& g, const Node& n, const ops::LoopAttrs& a) {
   RUTILE_RETURN_IF_ERROR(body.init(a.body));
-  count(body.program);
+  count(body);
   conditional = static_cast<bool>(a.condition);
   if (conditional) {
     RUTILE_RETURN_IF_ERROR(condition.init(a.condition));
-    count(condition.program);
+    count(condition);
   }
   length = a.length;
+  on_device = !(device == kCpu) && (conditional || a.counted || length * captured > kMostUnrolled);
+  if (!on_device) captured *= std::max<int64_t>(length, 0);
   reverse = a.reverse;
   counted = a.counted;
   first = a.counted ? 1 : 0;
@@ -227,21 +284,27 @@ Status LoopPlan::init(const Graph& g, const Node& n, const ops::LoopAttrs& a) {
   arena = take(std::max(body.arena_bytes(), conditional ? condition.arena_bytes() : 0));
   holds = take(1);
   for (int i = 0; i < carries; ++i) spare.push_back(take(static_cast<size_t>(result_bytes[i])));
+  if (on_device) {
+    counter = take(sizeof(LoopCounter));
+    for (const int64_t bytes : slice_bytes) slices.push_back(take(static_cast<size_t>(bytes)));
+    for (int i = carries; i < results; ++i) {
+      rows.push_back(take(static_cast<size_t>(result_bytes[i])));
+    }
+  }
   workspace_bytes = workspace_for(table_bytes + at);
   run = execute;
   set_name("loop");
   return Status();
 }
 
-Status LoopPlan::check(const KernelArgs& args, const Space& space, void* const* carry,
-                       bool* go) const {
+// The condition's result, in `holds`.
+Status LoopPlan::test(const KernelArgs& args, const Space& space, void* const* carry,
+                      Stream stream) const {
   void** const slots = reinterpret_cast<void**>(space.table + condition_slots);
-  void* const result = space.data + holds;
   Callee::patch(condition.inputs, slots,
                 [&](int i) { return i < carries ? carry[i] : args.in[first + i]; });
-  Callee::patch(condition.outputs, slots, [&](int) -> void* { return result; });
-  RUTILE_RETURN_IF_ERROR(condition.run(slots, args.stream));
-  return read(result, go);
+  Callee::patch(condition.outputs, slots, [&](int) -> void* { return space.data + holds; });
+  return condition.run(slots, stream);
 }
 
 // Carries go to and fro between the result's memory and a spare buffer; where the number of
@@ -259,7 +322,8 @@ Status LoopPlan::iterate(const KernelArgs& args, int64_t count, int64_t* done) c
     if (stop_within_step()) return Status(ErrorCode::kInterrupted, "was interrupted");
     if (conditional) {
       bool go = false;
-      RUTILE_RETURN_IF_ERROR(check(args, space, carry, &go));
+      RUTILE_RETURN_IF_ERROR(test(args, space, carry, args.stream));
+      RUTILE_RETURN_IF_ERROR(read(space.data + holds, &go));
       if (!go) break;
     }
     const int64_t i = reverse ? count - 1 - *done : *done;
@@ -281,19 +345,80 @@ Status LoopPlan::iterate(const KernelArgs& args, int64_t count, int64_t* done) c
 
 Status LoopPlan::finish(const KernelArgs& args, void* const* carry, int64_t done) const {
   for (int k = 0; k < carries; ++k) {
-    if (carry[k] == args.out[k] || result_bytes[k] == 0) continue;
-    RUTILE_RETURN_IF_ERROR(copy(args.out[k], carry[k], result_bytes[k]));
+    RUTILE_RETURN_IF_ERROR(copy(args.out[k], carry[k], result_bytes[k], args.stream));
   }
   for (int k = carries; k < results; ++k) {
     const int64_t left = (length - done) * result_bytes[k];
     if (left <= 0) continue;
-    RUTILE_RETURN_IF_ERROR(zero(static_cast<char*>(args.out[k]) + done * result_bytes[k], left));
+    RUTILE_RETURN_IF_ERROR(
+        zero(static_cast<char*>(args.out[k]) + done * result_bytes[k], left, args.stream));
   }
   return conditional ? copy_bytes(args.out[results], device, &done, kCpu, sizeof(done)) : Status();
 }
 
+// The body once, for any iteration: it reads the carries in the results' memory, slices and rows
+// where they are the same in all of them.
+Status LoopPlan::capture_iteration(const KernelArgs& args, const Space& space,
+                                   Stream stream) const {
+  char* const data = space.data;
+  const auto* const where = reinterpret_cast<const LoopCounter*>(data + counter);
+  for (int i = 0; i < scanned; ++i) {
+    if (slice_bytes[i] == 0) continue;
+    const LoopSlice slice{where, slice_bytes[i], reverse, false};
+    RUTILE_RETURN_IF_ERROR(fns().copy_slice(device.index, args.in[first + carries + i],
+                                            data + slices[i], slice, stream));
+  }
+  void** const slots = reinterpret_cast<void**>(space.table);
+  Callee::patch(body.inputs, slots, [&](int k) -> void* {
+    if (k < carries) return args.out[k];
+    return k < carries + scanned ? data + slices[k - carries] : args.in[first + k];
+  });
+  Callee::patch(body.outputs, slots, [&](int k) -> void* {
+    return data + (k < carries ? spare[k] : rows[k - carries]);
+  });
+  RUTILE_RETURN_IF_ERROR(body.run(slots, stream));
+  for (int k = 0; k < results; ++k) {
+    if (result_bytes[k] == 0) continue;
+    if (k < carries) {
+      RUTILE_RETURN_IF_ERROR(copy(args.out[k], data + spare[k], result_bytes[k], stream));
+      continue;
+    }
+    const LoopSlice slice{where, result_bytes[k], reverse, true};
+    RUTILE_RETURN_IF_ERROR(
+        fns().copy_slice(device.index, args.out[k], data + rows[k - carries], slice, stream));
+  }
+  return conditional ? test(args, space, args.out, stream) : Status();
+}
+
+Status LoopPlan::capture(const KernelArgs& args) const {
+  const Space space(*this, args);
+  body.place(reinterpret_cast<void**>(space.table), space.data + arena);
+  if (conditional) {
+    condition.place(reinterpret_cast<void**>(space.table + condition_slots), space.data + arena);
+  }
+  for (int k = 0; k < results; ++k) {
+    if (k < carries) {
+      RUTILE_RETURN_IF_ERROR(copy(args.out[k], args.in[first + k], result_bytes[k], args.stream));
+    } else if ((conditional || counted) && length * result_bytes[k] > 0) {
+      // For iterations that there may not be.
+      RUTILE_RETURN_IF_ERROR(zero(args.out[k], length * result_bytes[k], args.stream));
+    }
+  }
+  if (conditional) RUTILE_RETURN_IF_ERROR(test(args, space, args.out, args.stream));
+  CaptureLoop loop;
+  loop.counter = reinterpret_cast<LoopCounter*>(space.data + counter);
+  loop.most = length;
+  if (counted) loop.wanted = static_cast<const int64_t*>(args.in[0]);
+  if (conditional) loop.holds = space.data + holds;
+  auto iteration = [&](Stream s) { return capture_iteration(args, space, s); };
+  RUTILE_RETURN_IF_ERROR(fns().capture_loop(device.index, args.stream, loop, part_of(iteration)));
+  if (!conditional) return Status();
+  return copy(args.out[results], &loop.counter->done, sizeof(int64_t), args.stream);
+}
+
 Status LoopPlan::execute(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const LoopPlan&>(plan);
+  if (p.on_device && capturing_steps()) return p.capture(args);
   int64_t count = p.length, done = 0;
   if (p.counted) {
     int64_t wanted = 0;
@@ -325,6 +450,16 @@ Status plan_control(const Graph& g, const Node& n, std::shared_ptr<const Plan>* 
   RUTILE_RETURN_IF_ERROR(loop->init(g, n, *static_cast<const ops::LoopAttrs*>(n.attrs.get())));
   *plan = std::move(loop);
   return Status();
+}
+
+bool& capturing_steps() {
+  static thread_local constinit bool capturing = false;
+  return capturing;
+}
+
+std::string why_not_captured(const Plan& plan) {
+  const auto* p = dynamic_cast<const ControlPlan*>(&plan);
+  return p ? p->refused : std::string();
 }
 
 int body_steps(const Plan& plan) {

@@ -61,6 +61,10 @@ class Dispatcher final : public RunHook, public SessionHook {
            if (outer) outer->after(op, attrs, in, out, where);
          });
   }
+  bool wants_steps(const Session& session) override {
+    return std::any_of(list_.begin(), list_.end(),
+                       [&](const auto& o) { return !o->ended() && o->wants_steps(session); });
+  }
   void started(const Session& session) override {
     const Observers now = list_;
     for (const auto& o : now) {

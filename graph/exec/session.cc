@@ -9,6 +9,7 @@
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/log.h"
 #include "rutile/core/thread.h"
+#include "rutile/graph/exec/control_plan.h"
 #include "rutile/graph/exec/running.h"
 #include "rutile/ops/call.h"
 #include "rutile/ops/collective.h"
@@ -83,11 +84,12 @@ std::string why_not_captured(const Program& p, std::vector<std::string>* groups)
     if (s.node == kNone) continue;
     const Node& n = p.graph->nodes[s.node];
     const bool host = n.op->effects != kPure && !group_takes(n, p.device, groups);
-    const char* why = n.op->runs_bodies         ? " decides on the host what runs next"
-                      : host                    ? " works on the host"
-                      : n.op == &ops::kToDevice ? " copies between devices"
-                                                : nullptr;
-    if (!why) continue;
+    const std::string inside = graph::why_not_captured(*s.plan);
+    const std::string why = !inside.empty()           ? cat(": ", inside)
+                            : host                    ? " works on the host"
+                            : n.op == &ops::kToDevice ? " copies between devices"
+                                                      : "";
+    if (why.empty()) continue;
     const std::string where = origin_text(*p.graph, n);
     return cat(n.op->name, why, where.empty() ? "" : cat(" | in ", where));
   }
@@ -340,6 +342,7 @@ Status Session::capture_steps(CapturedGraph* graph) {
   Status s = fns.capture_begin(device, stream);
   if (s.ok()) {
     const RunningOpScope kept(running_op());
+    const ScopedValue<bool> capturing(capturing_steps(), true);
     for (const Step& step : program_->steps) {
       running_op() = running_step(*program_->graph, step);
       const KernelArgs args{slots_.data() + step.first_in, slots_.data() + step.first_out,
@@ -433,7 +436,7 @@ std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
     return run_with(inputs, nullptr, {}, nullptr);
   try {
     std::vector<Tensor> outputs = run_with(
-        inputs, nullptr, [&] { hook->started(*this); }, hook);
+        inputs, nullptr, [&] { hook->started(*this); }, hook->wants_steps(*this) ? hook : nullptr);
     hook->finished(*this);
     return outputs;
   } catch (...) {

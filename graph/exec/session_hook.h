@@ -28,6 +28,8 @@ struct RunningStep {
 class SessionHook {
  public:
   virtual ~SessionHook() = default;
+  // False: the session runs as it always does; of its steps the hook sees nothing.
+  virtual bool wants_steps(const Session&) { return true; }
   virtual void started(const Session&) {}
   // Before a step that runs bodies. Their steps follow, those of every iteration.
   virtual void entered(const RunningStep&) {}

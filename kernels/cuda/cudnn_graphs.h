@@ -247,12 +247,29 @@ inline TensorMeta as_column(const TensorMeta& m) {
   return out;
 }
 
+constexpr int attention_mask(const CallMeta& c) { return c.op == &ops::kAttention ? 3 : 6; }
+
+// What is added to the scores instead of the mask: row-major, dense, of all rows and keys, one for
+// batches and heads where the mask is the same for them.
+inline TensorMeta added_mask(const CallMeta& c) {
+  const int first = c.op == &ops::kAttention ? 0 : 1;
+  const TensorMeta &q = c.in(first), &k = c.in(first + 1), &mask = c.in(attention_mask(c));
+  const auto of_mask = [&](int d) {
+    const int at = d - (4 - mask.rank());
+    return at < 0 ? int64_t{1} : mask.dim(at);
+  };
+  return TensorMeta({of_mask(0), of_mask(1), q.dim(2), k.dim(2)}, DType::kF32, q.device);
+}
+
 inline void describe_attention(const CallMeta& c, CudnnGraph* p) {
   const auto tensor = [&](int i) { return cudnn_input(p, c.in(i), i); };
   begin_graph(c, p);
+  const int mask = attention_mask(c);
+  const CudnnTensor added = c.has(mask) ? cudnn_input(p, added_mask(c), mask) : nullptr;
   if (c.op == &ops::kAttention) {
     const CudnnTensor q = tensor(0), k = tensor(1), v = tensor(2);
     fe::graph::SDPA_attributes a;
+    if (added) a.set_bias(added);
     a.set_generate_stats(true)
         .set_causal_mask(c.as<ops::AttentionAttrs>().causal)
         .set_attn_scale(attention_scale(c, c.in(0).dim(3)));
@@ -264,6 +281,7 @@ inline void describe_attention(const CallMeta& c, CudnnGraph* p) {
   const CudnnTensor dy = tensor(0), q = tensor(1), k = tensor(2), v = tensor(3), y = tensor(4);
   const CudnnTensor lse = cudnn_input(p, as_column(c.in(5)), 5);
   fe::graph::SDPA_backward_attributes a;
+  if (added) a.set_bias(added);
   a.set_causal_mask(c.as<ops::AttentionAttrs>().causal)
       .set_attn_scale(attention_scale(c, c.in(1).dim(3)))
       .set_deterministic_algorithm(true);

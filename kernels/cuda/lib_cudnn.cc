@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows over cuDNN's graph API: convolutions and attention without a mask, whose other calls run as
-// the op's composition. One file, because its headers take longer to compile than all that is here.
+// Rows over cuDNN's graph API: convolutions and attention; what it does not take runs as the op's
+// composition. One file, because its headers take longer to compile than all that is here.
 #include <functional>
 #include <mutex>
 #include <string_view>
@@ -9,6 +9,7 @@
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/device_settings.h"
 #include "rutile/core/tensor.h"
+#include "rutile/kernels/cuda/attention_mask.h"
 #include "rutile/kernels/cuda/cudnn_graphs.h"
 #include "rutile/kernels/cuda/elementwise.h"
 #include "rutile/kernels/cuda/host.h"
@@ -50,6 +51,13 @@ std::string load() {
   return "";
 }
 
+// Of operand i as the graph reads it.
+size_t bytes_of_input(const CallMeta& c, int i) {
+  const bool attention = c.op == &ops::kAttention || c.op == &ops::kAttentionGrad;
+  const TensorMeta m = attention && i == attention_mask(c) ? added_mask(c) : c.in(i);
+  return static_cast<size_t>(m.nbytes());
+}
+
 struct CudnnPlan : Plan, CudnnGraph {
   int device = 0;
   std::vector<size_t> input_bytes;
@@ -64,6 +72,7 @@ Status status_of(fe::error_t e) {
 }
 
 Status make_handle(cudnnHandle_t* out) {
+  const RelaxedCapture relaxed;
   const cudnnStatus_t s = fe::detail::create_handle(out);
   if (s == CUDNN_STATUS_SUCCESS) return Status();
   return Status(ErrorCode::kRuntime, cat("cuDNN: ", fe::detail::get_error_string(s)));
@@ -120,7 +129,9 @@ Status tune(CudnnPlan* p, const CallMeta& c, cudnnHandle_t handle) {
   const Device device = c.in(0).device;
   Scratch scratch;
   const auto bytes_of = [](const TensorMeta& m) { return static_cast<size_t>(m.nbytes()); };
-  for (const int i : p->inputs) scratch.add(input_uid(i), bytes_of(c.in(i)), device);
+  for (size_t n = 0; n < p->inputs.size(); ++n) {
+    scratch.add(input_uid(p->inputs[n]), p->input_bytes[n], device);
+  }
   for (const int i : p->outputs) scratch.add(output_uid(i), bytes_of(c.out(i)), device);
   for (size_t i = 0; i < p->unread.size(); ++i) scratch.add(unread_uid(i), p->unread[i], device);
   const auto bytes = static_cast<size_t>(p->graph.get_autotune_workspace_size());
@@ -222,6 +233,7 @@ Status make_cudnn_plan(const CallMeta& c, const char* form,
   const std::string key = key_of(c, form);
   try {
     describe(p.get());
+    for (const int i : p->inputs) p->input_bytes.push_back(bytes_of_input(c, i));
     if (!restore(p.get(), key)) {
       RUTILE_RETURN_IF_ERROR(build(p.get(), c, c.in(0).dtype == DType::kF32));
       std::vector<uint8_t> data;
@@ -234,7 +246,6 @@ Status make_cudnn_plan(const CallMeta& c, const char* form,
     p->unread_at.push_back((p->workspace_bytes + 255) / 256 * 256);
     p->workspace_bytes = p->unread_at.back() + bytes;
   }
-  for (const int i : p->inputs) p->input_bytes.push_back(static_cast<size_t>(c.in(i).nbytes()));
   *plan = std::move(p);
   return Status();
 }
@@ -384,7 +395,6 @@ bool supports_attention(const CallMeta& c, Reason* reason) {
   const int q = backward ? 1 : 0;
   if (!is_low_precision(c.in(q).dtype)) return refuse("takes f16 and bf16");
   if (c.in(q).rank() != 4) return refuse("takes heads");
-  if (c.has(backward ? 6 : 3)) return refuse("takes no mask");
   if (backward && c.has(7)) return refuse("takes no gradient of the logarithms");
   for (int i = q; i < q + 3; ++i) {
     const TensorMeta& m = c.in(i);
@@ -394,7 +404,90 @@ bool supports_attention(const CallMeta& c, Reason* reason) {
   return has_cudnn(reason);
 }
 
+// With a mask: kernels of ours around cuDNN's, which get it as numbers to add.
+struct MaskedPlan : Plan {
+  std::unique_ptr<Plan> attention;
+  int mask = 0, num_inputs = 0;
+  bool backward = false;
+  size_t added_at = 0, sums_at = 0;  // in the workspace
+  MaskArgs mask_args;
+  EmptyRowArgs empty;
+  RowSumArgs sums;
+};
+
+Status run_masked(const Plan& plan, const KernelArgs& k) {
+  const auto& p = static_cast<const MaskedPlan&>(plan);
+  char* const workspace = static_cast<char*>(k.workspace);
+  void* in[8] = {};
+  std::copy(k.in, k.in + p.num_inputs, in);
+  MaskArgs mask = p.mask_args;
+  mask.mask = k.in[p.mask];
+  mask.added = in[p.mask] = workspace + p.added_at;
+  RUTILE_RETURN_IF_ERROR(launch_status(launch_mask(mask, k.stream)));
+  if (p.backward) {
+    RowSumArgs sums = p.sums;
+    sums.lse = static_cast<const float*>(k.in[5]);
+    in[5] = sums.out = reinterpret_cast<float*>(workspace + p.sums_at);
+    RUTILE_RETURN_IF_ERROR(launch_status(launch_row_sums(sums, k.stream)));
+  }
+  RUTILE_RETURN_IF_ERROR(p.attention->run(*p.attention, {in, k.out, k.workspace, k.stream}));
+  if (p.backward) return Status();
+  EmptyRowArgs empty = p.empty;
+  empty.y = k.out[0];
+  empty.lse = static_cast<float*>(k.out[1]);
+  return launch_status(launch_empty_rows(empty, k.stream));
+}
+
+// Strides of the mask over all scores, 0 where it is the same.
+Indexer<1> mask_indexer(const TensorMeta& mask, const TensorMeta& added) {
+  const Strides strides[1] = {broadcast_strides(mask, added.shape)};
+  return make_indexer<1>(added.shape, strides);
+}
+
+Status prepare_masked(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  auto p = std::make_unique<MaskedPlan>();
+  p->run = run_masked;
+  p->backward = c.op == &ops::kAttentionGrad;
+  p->mask = attention_mask(c);
+  p->num_inputs = c.num_inputs();
+  // cuDNN reads the logarithms where run_masked() writes them: dense.
+  TensorMeta dense;
+  SmallVector<const TensorMeta*, 8> inputs(c.inputs);
+  if (p->backward) {
+    dense = TensorMeta(c.in(5).shape, c.in(5).dtype, c.in(5).device);
+    inputs[5] = &dense;
+  }
+  const CallMeta call{c.op, c.attrs, inputs, c.outputs};
+  RUTILE_RETURN_IF_ERROR(make_cudnn_plan(
+      call, " masked", [&](CudnnGraph* g) { describe_attention(call, g); }, &p->attention));
+  const TensorMeta added = added_mask(c);
+  p->mask_args.n = added.numel();
+  p->mask_args.mask_type = c.in(p->mask).dtype;
+  p->mask_args.added_type = added.dtype;
+  p->mask_args.mask_at = mask_indexer(c.in(p->mask), added);
+  const auto round_up = [](size_t n) { return (n + 255) / 256 * 256; };
+  p->added_at = round_up(p->attention->workspace_bytes);
+  p->sums_at = p->added_at + round_up(static_cast<size_t>(added.nbytes()));
+  p->workspace_bytes = p->sums_at;
+  if (p->backward) {
+    p->workspace_bytes += static_cast<size_t>(dense.nbytes());
+    p->sums.rows = dense.numel();
+    const Strides rows[1] = {c.in(5).strides};
+    p->sums.row = make_indexer<1>(dense.shape, rows);
+  } else {
+    const TensorMeta &y = c.out(0), &lse = c.out(1);
+    p->empty.rows = lse.numel();
+    p->empty.n = y.dim(3);
+    p->empty.type = y.dtype;
+    const Strides rows[2] = {lse.strides, Strides(part(y.strides, 0, 3))};
+    p->empty.row = make_indexer<2>(lse.shape, rows);
+  }
+  *plan = std::move(p);
+  return Status();
+}
+
 Status prepare_attention(const CallMeta& c, std::unique_ptr<Plan>* plan) {
+  if (c.has(attention_mask(c))) return prepare_masked(c, plan);
   return make_cudnn_plan(
       c, "", [&](CudnnGraph* p) { describe_attention(c, p); }, plan);
 }

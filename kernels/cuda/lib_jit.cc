@@ -95,6 +95,7 @@ Status jit_load(const Generated& g, Device device, std::shared_ptr<const JitModu
     *out = at->second;
     return Status();
   }
+  const RelaxedCapture relaxed;
   const int arch = arch_of(device);
   const std::string conditions = rtc_conditions(arch) + g.source;
   Compiled compiled;

@@ -11,6 +11,9 @@ void register_libraries() {
 #if defined(RUTILE_CUDNN)
   register_cudnn();
 #endif
+#if defined(RUTILE_CUPTI_BUILT)
+  register_cupti();
+#endif
 }
 
 }  // namespace rutile::cuda

@@ -37,5 +37,6 @@ void register_blas();
 void register_cudnn();
 void register_solver();
 void register_cufft();
+void register_cupti();
 
 }  // namespace rutile::cuda

@@ -7,6 +7,7 @@
 
 #include "rutile/core/device_plugin.h"
 #include "rutile/core/stream_sharing.h"
+#include "rutile/kernels/cuda/capture.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/cuda/libraries.h"
 #include "rutile/kernels/cuda/runtime.h"
@@ -22,25 +23,12 @@ Status error_of(cudaError_t e) {
       e == cudaErrorMemoryAllocation ? ErrorCode::kOutOfMemory : ErrorCode::kRuntime;
   return Status(code, cat("CUDA: ", cudaGetErrorString(e), " (", cudaGetErrorName(e), ")"));
 }
-// Errors that are not sticky stay behind otherwise.
-Status status_of(cudaError_t e) {
-  if (e == cudaSuccess) return Status();
-  (void)cudaGetLastError();
-  return error_of(e);
-}
-
-#define RUTILE_CUDA_TRY(expr)                                                   \
-  do {                                                                          \
-    if (const cudaError_t e_ = (expr); e_ != cudaSuccess) return status_of(e_); \
-  } while (0)
-
 struct StreamHandle {
   cudaStream_t stream = nullptr;
   int device = 0;
 };
 StreamHandle* handle(Stream s) { return reinterpret_cast<StreamHandle*>(s); }
 cudaEvent_t event_of(Event e) { return reinterpret_cast<cudaEvent_t>(e); }
-cudaGraphExec_t graph_of(CapturedGraph g) { return reinterpret_cast<cudaGraphExec_t>(g); }
 
 // ---- Faults -------------------------------------------------------------------------------------
 
@@ -137,24 +125,6 @@ Status host_release(int device, void* p) {
 
 // ---- Streams and events -------------------------------------------------------------------------
 
-Status stream_create(int device, StreamKind kind, Stream* out) {
-  RUTILE_RETURN_IF_ERROR(make_faults(device));
-  RUTILE_CUDA_TRY(use(device));
-  int low = 0, high = 0;
-  RUTILE_CUDA_TRY(cudaDeviceGetStreamPriorityRange(&low, &high));
-  auto made = std::make_unique<StreamHandle>();
-  made->device = device;
-  // Copies and all-reduces are short and others wait for them.
-  RUTILE_CUDA_TRY(cudaStreamCreateWithPriority(&made->stream, cudaStreamNonBlocking,
-                                               kind == StreamKind::kCompute ? low : high));
-  *out = reinterpret_cast<Stream>(made.release());
-  return Status();
-}
-Status stream_destroy(int device, Stream s) {
-  RUTILE_CUDA_TRY(use(device));
-  const std::unique_ptr<StreamHandle> owned(handle(s));
-  return status_of(cudaStreamDestroy(owned->stream));
-}
 Status stream_sync(int device, Stream s) {
   RUTILE_CUDA_TRY(use(device));
   RUTILE_CUDA_TRY(cudaStreamSynchronize(cuda_stream(s)));
@@ -225,32 +195,6 @@ Status fill(int device, void* to, int byte, size_t bytes, Stream s) {
   return status_of(cudaMemsetAsync(to, byte, bytes, cuda_stream(s)));
 }
 
-// ---- Capture ------------------------------------------------------------------------------------
-
-Status capture_begin(int device, Stream s) {
-  RUTILE_CUDA_TRY(use(device));
-  return status_of(cudaStreamBeginCapture(cuda_stream(s), cudaStreamCaptureModeThreadLocal));
-}
-Status capture_end(int device, Stream s, CapturedGraph* out) {
-  RUTILE_CUDA_TRY(use(device));
-  cudaGraph_t graph = nullptr;
-  RUTILE_CUDA_TRY(cudaStreamEndCapture(cuda_stream(s), &graph));
-  cudaGraphExec_t made = nullptr;
-  const cudaError_t e = cudaGraphInstantiate(&made, graph, 0);
-  (void)cudaGraphDestroy(graph);
-  RUTILE_CUDA_TRY(e);
-  *out = reinterpret_cast<CapturedGraph>(made);
-  return Status();
-}
-Status graph_launch(int device, CapturedGraph g, Stream s) {
-  RUTILE_CUDA_TRY(use(device));
-  return status_of(cudaGraphLaunch(graph_of(g), cuda_stream(s)));
-}
-Status graph_destroy(int device, CapturedGraph g) {
-  RUTILE_CUDA_TRY(use(device));
-  return status_of(cudaGraphExecDestroy(graph_of(g)));
-}
-
 const DeviceFns kFns = {
     .type = DeviceType::kCuda,
     .count = count,
@@ -260,8 +204,8 @@ const DeviceFns kFns = {
     .memory_info = memory_info,
     .host_allocate = host_allocate,
     .host_release = host_release,
-    .stream_create = stream_create,
-    .stream_destroy = stream_destroy,
+    .stream_create = make_stream,
+    .stream_destroy = drop_stream,
     .stream_sync = stream_sync,
     .event_create = event_create,
     .event_destroy = event_destroy,
@@ -276,6 +220,9 @@ const DeviceFns kFns = {
     .capture_end = capture_end,
     .graph_launch = graph_launch,
     .graph_destroy = graph_destroy,
+    .capture_branch = capture_branch,
+    .capture_loop = capture_loop,
+    .copy_slice = copy_slice,
 };
 
 const StreamSharing kSharing = {
@@ -305,6 +252,32 @@ Status check_driver() {
 }
 
 }  // namespace
+
+// Errors that are not sticky stay behind otherwise.
+Status status_of(cudaError_t e) {
+  if (e == cudaSuccess) return Status();
+  (void)cudaGetLastError();
+  return error_of(e);
+}
+
+Status make_stream(int device, StreamKind kind, Stream* out) {
+  RUTILE_RETURN_IF_ERROR(make_faults(device));
+  RUTILE_CUDA_TRY(use(device));
+  int low = 0, high = 0;
+  RUTILE_CUDA_TRY(cudaDeviceGetStreamPriorityRange(&low, &high));
+  auto made = std::make_unique<StreamHandle>();
+  made->device = device;
+  // Copies and all-reduces are short and others wait for them.
+  RUTILE_CUDA_TRY(cudaStreamCreateWithPriority(&made->stream, cudaStreamNonBlocking,
+                                               kind == StreamKind::kCompute ? low : high));
+  *out = reinterpret_cast<Stream>(made.release());
+  return Status();
+}
+Status drop_stream(int device, Stream s) {
+  RUTILE_CUDA_TRY(use(device));
+  const std::unique_ptr<StreamHandle> owned(handle(s));
+  return status_of(cudaStreamDestroy(owned->stream));
+}
 
 cudaError_t use(int device) {
   int current = -1;

@@ -107,6 +107,11 @@ Status stream_destroy(int, Stream s) {
 }
 Status stream_sync(int, Stream s) { return worker(s).sync(); }
 
+// As a GPU has it: kernels, fills, copies on the device, nothing else.
+Status not_in_part(const char* what) {
+  return Status(ErrorCode::kRuntime, cat(what, " has no place under a condition of a graph"));
+}
+
 FakeEvent& event(Event e) { return *reinterpret_cast<FakeEvent*>(e); }
 
 Status event_create(int, Event* out) {
@@ -122,6 +127,7 @@ Status event_record(int, Event e, Stream s) {
   uint64_t number;
   {
     std::shared_ptr<Capture> capture = worker(s).capturing();
+    if (capture && capture->part) return not_in_part("an event");
     std::lock_guard lock(state->mutex);
     number = ++state->recorded;
     state->capture = capture;
@@ -141,6 +147,8 @@ Status stream_wait(int, Stream s, Event e) {
     std::lock_guard lock(event(e).state->mutex);
     capture = event(e).state->capture.lock();
   }
+  const std::shared_ptr<Capture> own = worker(s).capturing();
+  if (own && own->part) return not_in_part("an event");
   // Of a capture that is over, the event is as good as any.
   if (capture && capture->open) worker(s).join(capture);
   return worker(s).add([state = event(e).state, number = recorded(event(e))] {
@@ -196,7 +204,9 @@ Status copy(int device, void* to, const void* from, size_t bytes, CopyKind kind,
     std::memmove(target, source, bytes);
     return Status();
   };
-  if (!worker(s).capturing()) ++counts().copies;
+  const std::shared_ptr<Capture> capture = worker(s).capturing();
+  if (!capture) ++counts().copies;
+  if (capture && capture->part && kind != CopyKind::kOnDevice) return not_in_part("a host copy");
   const bool staged =
       kind == CopyKind::kOnDevice || pinned().has(kind == CopyKind::kToHost ? to : from);
   if (staged) return worker(s).add(move);
@@ -255,6 +265,9 @@ constexpr DeviceFns kFns = {
     .capture_end = capture_end,
     .graph_launch = graph_launch,
     .graph_destroy = graph_destroy,
+    .capture_branch = capture_branch,
+    .capture_loop = capture_loop,
+    .copy_slice = copy_slice,
 };
 
 constexpr StreamSharing kSharing = {

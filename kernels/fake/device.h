@@ -34,6 +34,7 @@ struct Capture {
   std::vector<Item> items;
   std::vector<Worker*> joined;
   std::atomic<bool> open{true};
+  bool part = false;  // of another one, under a condition
 };
 
 // Points of a stream; shared by the event and the work that waits for it.
@@ -55,12 +56,14 @@ class Worker {
   // Runs behind all that came before; while capturing it is kept instead.
   Status add(Work work);
   Status sync();
-  Status begin_capture();
+  Status begin_capture(bool part = false);
   Status end_capture(std::shared_ptr<Capture>* out);
   // What it is given from now on belongs to the capture as well.
   void join(const std::shared_ptr<Capture>& capture);
   std::shared_ptr<Capture> capturing();
   Status replay(Capture& capture);
+  // A part of what is being replayed, as often as the replay gets there.
+  static Status replay_part(Capture& capture);
   void stop();  // when all is done; later work runs on the caller's thread
 
  private:
@@ -87,6 +90,11 @@ FakeDevice* device_at(int index);
 // The device whose memory it is; null for memory of the host.
 FakeDevice* owner_of(const void* p);
 const DeviceFns& device_fns();
+// kernels/fake/control.cc
+Status capture_branch(int device, Stream s, const void* holds, CapturePart then,
+                      CapturePart otherwise);
+Status capture_loop(int device, Stream s, const CaptureLoop& loop, CapturePart body);
+Status copy_slice(int device, void* slices, void* one, const LoopSlice& slice, Stream s);
 inline Worker& worker(Stream s) { return *reinterpret_cast<Worker*>(s); }
 // What the streams were given, of what runs (not what is captured).
 struct Counts {

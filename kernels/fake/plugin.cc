@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <rutile_build_id.h>
 #include "rutile/core/api.h"
+#include "rutile/kernels/fake/activity.h"
 #include "rutile/kernels/fake/device.h"
 
 namespace rutile::fake {
@@ -18,6 +19,7 @@ RUTILE_API rutile::Status rutile_plugin_init(rutile::PluginHost& host) noexcept 
   rutile::Status s = rutile::fake::start();
   if (!s.ok()) return s;
   rutile::fake::register_rows();
+  rutile::fake::register_activity();
   return host.add_device(&rutile::fake::device_fns());
 }
 

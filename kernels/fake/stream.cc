@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "rutile/kernels/fake/activity.h"
 #include "rutile/kernels/fake/device.h"
 
 namespace rutile::fake {
@@ -58,6 +59,7 @@ void Worker::run(Work& work) {
   } catch (const std::exception& e) {
     s = Status(ErrorCode::kInternal, e.what());
   }
+  activity_op() = 0;
   if (s.ok()) return;
   std::lock_guard lock(mutex_);
   if (error_.ok()) error_ = std::move(s);
@@ -89,6 +91,12 @@ Status Worker::add(Work work) {
       capture_->items.push_back({std::move(work), this});
       return Status();
     }
+    if (const uint64_t op = recording_activity() ? activity_op() : 0; op != 0) {
+      work = [op, inner = std::move(work)] {
+        activity_op() = op;
+        return inner();
+      };
+    }
     if (!stopped_ && !stopping_) {
       queue_.push_back(std::move(work));
       changed_.notify_all();
@@ -106,10 +114,11 @@ Status Worker::sync() {
   return std::exchange(error_, Status());
 }
 
-Status Worker::begin_capture() {
+Status Worker::begin_capture(bool part) {
   std::lock_guard lock(mutex_);
   if (capture_) return Status(ErrorCode::kRuntime, "the stream is being captured already");
   capture_ = std::make_shared<Capture>();
+  capture_->part = part;
   return Status();
 }
 
@@ -146,6 +155,10 @@ Status Worker::replay(Capture& capture) {
   places.emplace_back(nullptr, place_);  // the stream that was captured goes on here
   const Worker* const origin = capture.items.empty() ? nullptr : capture.items.front().on;
   const double begin = place_.now;
+  activity_launch() = next_launch();
+  struct Launched {
+    ~Launched() { activity_launch() = 0; }
+  } launched;
   for (const Capture::Item& item : capture.items) {
     Worker* const on = item.on == origin ? nullptr : item.on;
     auto it = std::find_if(places.begin(), places.end(), [&](auto& p) { return p.first == on; });
@@ -156,6 +169,14 @@ Status Worker::replay(Capture& capture) {
     RUTILE_RETURN_IF_ERROR(item.work());
   }
   place_.now = places.front().second.now;
+  return Status();
+}
+
+Status Worker::replay_part(Capture& capture) {
+  for (const Capture::Item& item : capture.items) {
+    const Timeline::Scope timed(Timeline::place());
+    RUTILE_RETURN_IF_ERROR(item.work());
+  }
   return Status();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ctime>
 
+#include "rutile/kernels/fake/activity.h"
 #include "rutile/kernels/fake/device.h"
 
 namespace rutile::fake {
@@ -47,11 +48,15 @@ Timeline::Scope::Scope(Place* place) : before_(t_place) {
   t_label = nullptr;
   t_said = false;
   if (get().on()) begin_cpu_ = processor_seconds();
+  if (recording_activity()) begin_ns_ = activity_now();
 }
 
 Timeline::Scope::~Scope() {
   if (get().on() && !t_said && begin_cpu_ > 0) {
     get().add(*t_place, processor_seconds() - begin_cpu_, false, t_label ? t_label : "copy");
+  }
+  if (!t_said && begin_ns_ > 0 && recording_activity()) {
+    record_activity(t_label, static_cast<int64_t>(t_place->kind), begin_ns_);
   }
   t_place = before_;
   t_said = true;  // work around this one has nothing of its own
@@ -68,6 +73,8 @@ double Timeline::now() {
   t_said = true;
   return t_place ? t_place->now : 0;
 }
+
+Place* Timeline::place() { return t_place; }
 
 void Timeline::wait_until(double clock) {
   t_said = true;

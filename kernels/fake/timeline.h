@@ -47,10 +47,12 @@ class Timeline {
    private:
     Place* const before_;
     double begin_cpu_ = 0;
+    int64_t begin_ns_ = 0;
   };
   static void label(const char* what);
   static void spend(double seconds, const char* what);
   static double now();
+  static Place* place();  // that this thread's work is on
   static void wait_until(double clock);
 
  private:

@@ -40,6 +40,9 @@ void register_libraries() {
   ::setenv("RUTILE_CUSOLVER_FROM", "0", 0);
   register_solver();
   register_cufft();
+#if defined(RUTILE_CUPTI_BUILT)
+  register_cupti();
+#endif
 #endif
 }
 Status jit_ready(Device) {

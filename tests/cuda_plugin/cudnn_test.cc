@@ -282,6 +282,35 @@ TEST_F(Cudnn, Attention) {
   }
 }
 
+// Masks as their users write them: of keys, of keys and rows, for each head, and with causal. They
+// reach cuDNN as numbers to add, f32.
+TEST_F(Cudnn, AttentionWithAMask) {
+  const Device device{DeviceType::kCuda, 0};
+  constexpr int64_t b = 8, h = 12, length = 512;
+  const Shape shapes[] = {{b, 1, 1, length},
+                          {length, length},
+                          {b, 1, length, length},
+                          {h, length, length},
+                          {b, h, length, length}};
+  for (const Gpu& gpu : {kA100, kH200, kB200}) {
+    for (const DType t : {DType::kBF16, DType::kF16}) {
+      for (const Shape& shape : shapes) {
+        for (const bool causal : {true, false}) {
+          SCOPED_TRACE(cat(gpu.name, " ", dtype_name(t), shape, causal ? " causal" : ""));
+          const Attention c = attention(t, b, h, length, 64, causal);
+          const ops::AttentionAttrs a{.causal = causal};
+          const TensorMeta mask(shape, DType::kBool, device);
+          std::vector<TensorMeta> in = c.forward.in, back = c.backward.in;
+          in.push_back(mask);
+          back.push_back(mask);
+          EXPECT_EQ(refusal(Call(ops::kAttention, &a, in), gpu, describe_attention), "");
+          EXPECT_EQ(refusal(Call(ops::kAttentionGrad, &a, back), gpu, describe_attention), "");
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rutile::cuda
 

@@ -81,6 +81,11 @@ TEST(CudaPlugin, LibrariesHaveWhatIsCalled) {
                           });
 #undef RUTILE_SOLVER
 #undef RUTILE_FFT
+#define RUTILE_CUPTI(name) #name,
+  check("libcupti.so.13", {
+#include "rutile/kernels/cuda/cupti_functions.inc"
+                          });
+#undef RUTILE_CUPTI
 }
 
 TEST(CudaPlugin, SaysWhatIsMissing) {

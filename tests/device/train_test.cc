@@ -7,12 +7,14 @@
 
 #include "rutile/core/device_settings.h"
 #include "rutile/core/log.h"
+#include "rutile/graph/compile.h"
 #include "rutile/nn/losses.h"
 #include "rutile/nn/models/lenet.h"
 #include "rutile/nn/models/mlp.h"
 #include "rutile/nn/models/resnet.h"
 #include "rutile/nn/optim/rules.h"
 #include "rutile/nn/train_step.h"
+#include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/index.h"
 #include "rutile/ops/plan_cache.h"
@@ -198,6 +200,19 @@ TEST(Calls, DeviceInForce) {
   const Tensor sum = ops::full({3}, 3) + Tensor::from<float>({1, 2, 3}, {3});
   EXPECT_EQ(sum.device(), kFake);
   EXPECT_EQ(sum.to_vector<float>(), (std::vector<float>{4, 5, 6}));
+}
+
+TEST(Calls, LikeATensorIsWhereItIs) {
+  const Tensor x = Tensor::full({3}, 2.0).to(kFake);
+  EXPECT_EQ(ops::zeros_like(x).device(), kFake);
+  EXPECT_EQ(ops::ones_like(x).device(), kFake);
+  graph::Compiled f = graph::compile([](const std::vector<Tensor>& in) {
+    const std::vector<Tensor> sums = ops::fori_loop(
+        1, 4, [&](const Tensor& i, auto& c) { return std::vector<Tensor>{c[0] + in[0] * i}; },
+        {ops::zeros_like(in[0])});
+    return std::vector<Tensor>{sums[0] + ops::ones_like(in[0])};
+  });
+  EXPECT_EQ(f({x})[0].to_vector<float>()[2], 13);
 }
 
 TEST(Calls, TheGeneratorGoesOnElsewhere) {
