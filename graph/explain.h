@@ -78,6 +78,10 @@ struct RUTILE_API Explanation {
   std::vector<GeneratedSource> sources;
   // Of a device that can capture: "1: a graph of 384 kernels", "384: print works on the host".
   std::string launches;
+  // What the device itself says of one run, the copies of its inputs included, where it does
+  // (CUPTI); kernels' times are then the device's, too.
+  std::string device_run;
+  double busy_ms = 0, gap_ms = 0, longest_gap_ms = 0;
   std::shared_ptr<const Graph> graph;
   int runs = 0;
   double step_ms = 0, best_ms = 0;  // a run as it always is: median, best

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/profile/profiler.h"
 
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <thread>
 
+#include "rutile/core/device_activity.h"
 #include "rutile/core/error.h"
 #include "rutile/graph/exec/observers.h"
 #include "rutile/graph/ir/text.h"
@@ -56,7 +60,9 @@ class Profiler::Recorder final : public graph::Observer {
     if (current()) {
       throw_error(ErrorCode::kRuntime, "a Profiler runs in this thread already");
     }
+    for (const DeviceType type : {DeviceType::kCuda, DeviceType::kFake}) start_device(type);
   }
+  ~Recorder() override { (void)stop_devices(false); }
 
   static Recorder* current() {
     return static_cast<Recorder*>(graph::find_observer(
@@ -68,10 +74,12 @@ class Profiler::Recorder final : public graph::Observer {
     if (std::this_thread::get_id() != thread_) {
       throw_error(ErrorCode::kRuntime, "a Profiler is stopped in the thread that started it");
     }
-    stopped_ = true;
-    seconds_ = std::chrono::duration<double>(Clock::now() - start_).count();
     while (!open_.empty()) close();
     graph::end_observer(*this);
+    const Status s = stop_devices(true);  // which waits for them
+    seconds_ = seconds();
+    stopped_ = true;
+    throw_if_error(s);
   }
 
   // An event begins inside those that are open; its id, for close_from.
@@ -93,6 +101,7 @@ class Profiler::Recorder final : public graph::Observer {
   Event* close() {
     const Open o = open_.back();
     open_.pop_back();
+    for (size_t i = 0; i < o.pushed; ++i) recorded_[i].second->pop();
     const double us = now() - o.start;
     if (!open_.empty()) open_.back().inside += us;
     if (o.event < 0) return nullptr;
@@ -106,7 +115,10 @@ class Profiler::Recorder final : public graph::Observer {
     while (!stopped_ && !open_.empty() && open_.back().id >= id) close();
   }
 
-  void before(const OpDef& op, std::span<const Tensor>) override { open(EventKind::kOp, op.name); }
+  void before(const OpDef& op, std::span<const Tensor>) override {
+    open(EventKind::kOp, op.name);
+    push();
+  }
   void after(const OpDef&, const void*, std::span<const Tensor> in, std::span<const Tensor> out,
              std::source_location where) override {
     if (open_.empty()) return;  // the Profiler began inside this op
@@ -122,9 +134,16 @@ class Profiler::Recorder final : public graph::Observer {
     }
   }
 
+  bool wants_steps(const graph::Session& session) override {
+    const DeviceType type = session.program().device.type;
+    start_device(type);
+    return std::none_of(recorded_.begin(), recorded_.end(),
+                        [&](const auto& r) { return r.first == type; });
+  }
   void started(const graph::Session&) override {
     run_ = open(EventKind::kRun, "compiled step");
     last_ = now();
+    push();
   }
   // A branch or a loop is around what its bodies run; any other step began where the one before it
   // ended.
@@ -142,6 +161,7 @@ class Profiler::Recorder final : public graph::Observer {
 
   std::vector<Event> events_;
   int64_t dropped_ = 0;
+  std::string devices_;
   double seconds() const {
     return stopped_ ? seconds_ : std::chrono::duration<double>(Clock::now() - start_).count();
   }
@@ -151,7 +171,17 @@ class Profiler::Recorder final : public graph::Observer {
     uint64_t id = 0;
     int64_t event = -1;  // in events_; -1: dropped
     double start = 0, inside = 0;
+    size_t pushed = 0;  // to so many of recorded_
   };
+  void start_device(DeviceType type);
+  Status stop_devices(bool keep);
+  void add_activity(DeviceType type, const std::vector<DeviceActivity>& all);
+  // What is queued from now on belongs to the innermost event, until it is closed.
+  void push() {
+    const uint64_t event = static_cast<uint64_t>(open_.back().event + 1);
+    for (const auto& [type, fns] : recorded_) fns->push(event);
+    open_.back().pushed = recorded_.size();
+  }
   double now() const {
     return std::chrono::duration<double, std::micro>(Clock::now() - start_).count();
   }
@@ -191,8 +221,81 @@ class Profiler::Recorder final : public graph::Observer {
   bool stopped_ = false;
   uint64_t next_id_ = 1, run_ = 0;
   std::vector<Open> open_;
+  std::vector<std::pair<DeviceType, const ActivityFns*>> recorded_;
+  std::array<bool, kNumDeviceTypes> tried_{};
   const std::thread::id thread_ = std::this_thread::get_id();
 };
+
+// Once for each type, as soon as it was opened.
+void Profiler::Recorder::start_device(DeviceType type) {
+  const ActivityFns* fns = options_.device ? device_activity(type) : nullptr;
+  if (!fns || std::exchange(tried_[static_cast<size_t>(type)], true)) return;
+  if (const Status s = fns->start(); s.ok()) {
+    recorded_.emplace_back(type, fns);
+  } else {
+    devices_ +=
+        cat("the host waits for each kernel of ", device_type_name(type), ": ", s.message(), "\n");
+  }
+}
+
+Status Profiler::Recorder::stop_devices(bool keep) {
+  Status first;
+  for (const auto& [type, fns] : recorded_) {
+    std::vector<DeviceActivity> all;
+    int64_t lost = 0;
+    Status s = fns->stop(&all, &lost);
+    if (first.ok()) first = std::move(s);
+    if (keep) add_activity(type, all);
+    dropped_ += lost;
+  }
+  recorded_.clear();
+  return first;
+}
+
+void Profiler::Recorder::add_activity(DeviceType type, const std::vector<DeviceActivity>& all) {
+  const auto origin =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(start_.time_since_epoch()).count();
+  const auto host = static_cast<int64_t>(events_.size());
+  const auto runs = std::count_if(events_.begin(), events_.end(),
+                                  [](const Event& e) { return e.kind == EventKind::kRun; });
+  int most = -1;
+  for (const DeviceActivity& a : all) {
+    most = std::max(most, a.device);
+    if (static_cast<int64_t>(events_.size()) >= options_.max_events) {
+      ++dropped_;
+      continue;
+    }
+    Event& e = events_.emplace_back();
+    e.kind = EventKind::kDevice;
+    e.name = a.name;
+    e.start_us = 1e-3 * static_cast<double>(a.start_ns - origin);
+    e.us = e.self_us = 1e-3 * static_cast<double>(a.end_ns - a.start_ns);
+    e.device = cat(Device{type, static_cast<uint8_t>(a.device)});
+    e.stream = a.stream;
+    e.bytes = a.bytes;
+    if (options_.shapes) e.operands = a.detail;
+    if (a.op == 0 || static_cast<int64_t>(a.op) > host) continue;
+    const Event& op = events_[a.op - 1];
+    e.kernel = op.name;
+    e.cell = op.cell;
+    e.place = op.place;
+    e.phase = op.phase;
+  }
+  for (int i = 0; i <= most; ++i) {
+    const ActivitySummary s = summarize(all, i);
+    if (s.kernels + s.copies + s.fills == 0) continue;
+    devices_ += cat(Device{type, static_cast<uint8_t>(i)}, ": ", to_string(s), "\n");
+    if (runs > 0) {
+      const auto each = [&](int64_t n) {
+        return std::round(10 * static_cast<double>(n) / static_cast<double>(runs)) / 10;
+      };
+      devices_ += cat("  of ", runs, " compiled steps: ", each(s.launches), " launches, ",
+                      each(s.kernels), " kernels, ", each(s.copies), " copies each\n");
+    }
+  }
+  std::stable_sort(events_.begin(), events_.end(),
+                   [](const Event& a, const Event& b) { return a.start_us < b.start_us; });
+}
 
 Profiler::Profiler(ProfilerOptions options) : recorder_(std::make_shared<Recorder>(options)) {
   graph::start_observer(recorder_);
@@ -201,6 +304,7 @@ Profiler::~Profiler() { graph::end_observer(*recorder_); }
 void Profiler::stop() { recorder_->stop(); }
 const std::vector<Event>& Profiler::events() const { return recorder_->events_; }
 int64_t Profiler::dropped() const { return recorder_->dropped_; }
+std::string Profiler::devices() const { return recorder_->devices_; }
 double Profiler::seconds() const { return recorder_->seconds(); }
 
 void Profiler::write(const std::string& path) const {

@@ -15,6 +15,10 @@
 // Nothing is measured, and nothing paid, where no Profiler runs. While one does, an event costs
 // about a microsecond and a compiled step runs its kernels one by one in the observed loop: times
 // of small kernels include that. graph::explain compares kernels with their limits.
+//
+// A GPU says itself when its kernels, copies and fills began and ended (CUPTI). Steps run there as
+// they always do, as one graph; ops and steps of the host then last as long as it takes to queue
+// them. Where the device says nothing, its steps run kernel by kernel, and the host waits for each.
 #pragma once
 
 #include <chrono>
@@ -31,14 +35,16 @@ namespace rutile::profile {
 struct ProfilerOptions {
   bool shapes = true;  // operands of each event: "f32[64,784] f32[10,784] -> f32[64,10]"
   int64_t max_events = 1'000'000;  // later ones are counted, not kept
+  bool device = true;              // what devices say; false: compiled steps run kernel by kernel
 };
 
-enum class EventKind : uint8_t { kOp, kKernel, kRun, kSpan };
+// kDevice: what a device says of its work, of any thread.
+enum class EventKind : uint8_t { kOp, kKernel, kRun, kSpan, kDevice };
 
 struct Event {
   EventKind kind = EventKind::kOp;
-  std::string name;    // of the op, the compiled function, the span
-  std::string kernel;  // of a compiled step: "dnnl_conv"
+  std::string name;    // of the op, the compiled function, the span, the device's kernel
+  std::string kernel;  // of a compiled step: "dnnl_conv"; of kDevice the op that queued it
   std::string cell;    // "layer1.0.conv1"
   std::string place;   // "net.cc:12", the user's line
   std::string operands;
@@ -46,6 +52,9 @@ struct Event {
   double start_us = 0, us = 0;  // from the start of the Profiler
   double self_us = 0;           // without the events inside it
   int depth = 0;                // number of events around it
+  // Of kDevice: "cuda:0", a number of its own, bytes copied or filled.
+  std::string device;
+  int64_t stream = 0, bytes = 0;
 };
 
 // One at a time in a thread; it ends in the thread that made it.
@@ -63,7 +72,12 @@ class RUTILE_API Profiler {
   int64_t dropped() const;  // beyond ProfilerOptions::max_events
   double seconds() const;   // from start to stop, or until now
 
-  // Time by op (and kernel), and by Cell with all below it, slowest first, at most `rows` each.
+  // A line for each device: launches a step, kernels, how long it had nothing to do. Why there is
+  // none, where a device was in use. Complete after stop().
+  std::string devices() const;
+
+  // Time by op (and kernel), of devices by kernel, and by Cell with all below it, slowest first, at
+  // most `rows` each.
   std::string table(int rows = 25) const;
   // The trace-event format: {"traceEvents": [...]}.
   std::string to_json() const;

@@ -72,6 +72,34 @@ std::string ops_table(const std::vector<Event>& events, int limit) {
   return text;
 }
 
+// Kernels, copies and fills as devices have them.
+std::string device_table(const std::vector<Event>& events, int limit) {
+  std::map<std::string, Row> by_name;
+  double all = 0;
+  for (const Event& e : events) {
+    if (e.kind != EventKind::kDevice) continue;
+    Row& r = by_name[e.name];
+    r.name = e.name;
+    ++r.calls;
+    r.self_us += e.us;
+    all += e.us;
+  }
+  if (by_name.empty()) return "";
+  std::string text =
+      line("\n%-61s %8s %11s %10s %6s\n", "of the device", "times", "total ms", "mean us", "share");
+  const std::vector<Row> rows = sorted(by_name);
+  for (size_t i = 0; i < rows.size() && static_cast<int>(i) < limit; ++i) {
+    const Row& r = rows[i];
+    text += line("%-61s %8lld %11.3f %10.1f %5.1f%%\n", r.name.substr(0, 61).c_str(),
+                 static_cast<long long>(r.calls), r.self_us / 1e3,
+                 r.self_us / static_cast<double>(r.calls), all > 0 ? 100 * r.self_us / all : 0);
+  }
+  if (static_cast<int>(rows.size()) > limit) {
+    text += cat("... and ", rows.size() - static_cast<size_t>(limit), " more\n");
+  }
+  return text;
+}
+
 // Each Cell with everything below it. An op in no Cell counts for none.
 std::string cells_table(const std::vector<Event>& events, int limit) {
   struct CellRow {
@@ -117,6 +145,8 @@ const char* category(EventKind kind) {
       return "compiled";
     case EventKind::kSpan:
       return "span";
+    case EventKind::kDevice:
+      return "device";
   }
   return "";
 }
@@ -128,7 +158,8 @@ std::string Profiler::table(int rows) const {
   for (const Event& e : events()) work += is_work(e) ? e.self_us : 0;
   std::string text = line("%.3f s, %zu events, %.3f ms in ops and kernels\n\n", seconds(),
                           events().size(), work / 1e3);
-  text += ops_table(events(), rows) + cells_table(events(), rows);
+  text += ops_table(events(), rows) + device_table(events(), rows) + cells_table(events(), rows);
+  if (!devices().empty()) text += cat("\n", devices());
   if (dropped()) text += cat("\n", dropped(), " events beyond max_events are not in here\n");
   return text;
 }
@@ -138,18 +169,33 @@ std::string Profiler::to_json() const {
   Json list = Json::array();
   list.push_back(
       {{"name", "process_name"}, {"ph", "M"}, {"pid", 1}, {"args", {{"name", "rutile"}}}});
+  std::vector<std::string> devices;  // each is a process of its own to the viewer
   for (const Event& e : events()) {
-    Json j{{"name", e.name}, {"cat", category(e.kind)}, {"ph", "X"},  {"pid", 1},
-           {"tid", 1},       {"ts", e.start_us},        {"dur", e.us}};
+    int process = 1;
+    if (e.kind == EventKind::kDevice) {
+      const auto at = std::find(devices.begin(), devices.end(), e.device);
+      process = 2 + static_cast<int>(at - devices.begin());
+      if (at == devices.end()) {
+        devices.push_back(e.device);
+        list.push_back({{"name", "process_name"},
+                        {"ph", "M"},
+                        {"pid", process},
+                        {"args", {{"name", e.device}}}});
+      }
+    }
+    const int64_t track = e.kind == EventKind::kDevice ? e.stream : 1;
+    Json j{{"name", e.name}, {"cat", category(e.kind)}, {"ph", "X"},  {"pid", process},
+           {"tid", track},   {"ts", e.start_us},        {"dur", e.us}};
     Json args = Json::object();
     const auto add = [&](const char* key, const std::string& value) {
       if (!value.empty()) args[key] = value;
     };
-    add("kernel", e.kernel);
+    add(e.kind == EventKind::kDevice ? "op" : "kernel", e.kernel);
     add("cell", e.cell);
     add("at", e.place);
     add("operands", e.operands);
     add("phase", e.phase);
+    if (e.bytes > 0) args["bytes"] = e.bytes;
     if (!args.empty()) j["args"] = std::move(args);
     list.push_back(std::move(j));
   }

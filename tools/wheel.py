@@ -26,7 +26,8 @@ MIN_PYTHON = (3, 10)
 MAX_BYTES = 60e6
 CUDA_WHEEL = "rutile-cu13"
 CUDA_LIBRARIES = ["nvidia-cublas>=13,<14", "nvidia-cuda-nvrtc>=13,<14", "nvidia-cuda-runtime>=13,<14",
-                  "nvidia-cudnn-cu13>=9,<10", "nvidia-cufft>=12,<13", "nvidia-cusolver>=12,<13"]  # CUDA 13's have the numbers 12
+                  "nvidia-cuda-cupti>=13,<14", "nvidia-cudnn-cu13>=9,<10", "nvidia-cufft>=12,<13",
+                  "nvidia-cusolver>=12,<13"]  # CUDA 13's have the numbers 12
 
 
 def say(text):

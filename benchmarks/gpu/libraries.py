@@ -12,7 +12,8 @@ import site
 import sys
 
 WHAT = {"libcudart.so.13": "for cuDNN", "libcublasLt.so.13": "products", "libcudnn.so.9": "convolutions, attention",
-        "libnvrtc.so.13": "fused kernels", "libcusolver.so.12": "decompositions", "libcufft.so.12": "Fourier transforms"}
+        "libnvrtc.so.13": "fused kernels", "libcusolver.so.12": "decompositions", "libcufft.so.12": "Fourier transforms",
+        "libcupti.so.13": "profiles"}
 NEEDS = {"libcublas.so.13": ["libcublasLt.so.13"], "libcusparse.so.12": ["libnvJitLink.so.13"],
          "libcusolver.so.12": ["libcublas.so.13", "libcusparse.so.12"], "libcudnn.so.9": ["libcublasLt.so.13", "libnvrtc.so.13"]}
 
@@ -51,6 +52,8 @@ def version(library, name):
         library.cusolverGetVersion(ctypes.byref(number))
     elif "cufft" in name:
         library.cufftGetVersion(ctypes.byref(number))
+    elif "cupti" in name:
+        library.cuptiGetVersion(ctypes.byref(number))
     else:
         get = library.cudnnGetVersion if "cudnn" in name else library.cublasLtGetVersion
         get.restype = ctypes.c_size_t

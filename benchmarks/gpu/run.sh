@@ -58,6 +58,7 @@ pack() {
   toolkit="$(dirname "$(sed -n 's/^RUTILE_CUDART:FILEPATH=//p' "$build/CMakeCache.txt")")"
   mkdir "$stage/lib/cuda"
   cp -L "$toolkit"/libnvrtc.so.13 "$toolkit"/libnvrtc-builtins.so.13.[0-9]* "$toolkit"/libcudart.so.13 "$stage/lib/cuda/"
+  [ ! -e "$toolkit/libcupti.so.13" ] || cp -L "$toolkit/libcupti.so.13" "$stage/lib/cuda/"  # profiles
   cp "$here/run.sh" "$here/libraries.py" "$here/torch_side.py" "$root/benchmarks/compare/torch_networks.py" "$stage/"
   git -C "$root" rev-parse HEAD >"$stage/commit" 2>/dev/null || true
   XZ_OPT=-T2 tar -C "$stage" -cJf "$root/build/gpu-pack.tar.xz" .

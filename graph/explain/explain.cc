@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <optional>
 
+#include "rutile/core/device_activity.h"
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/thread.h"
 #include "rutile/graph/exec/frozen.h"
@@ -39,7 +41,53 @@ double best(const std::vector<double>& v) {
 struct Times {
   std::vector<double> whole;               // of bare runs
   std::vector<std::vector<double>> steps;  // by step of the program
+  std::optional<ActivitySummary> device;   // of one bare run; none where the device says nothing
 };
+
+// What the device itself says of a run of f; nothing where it says nothing.
+std::vector<DeviceActivity> recorded(const ActivityFns* fns, const std::function<void()>& f) {
+  std::vector<DeviceActivity> all;
+  if (!fns || !fns->start().ok()) return all;
+  int64_t lost = 0;
+  try {
+    f();
+  } catch (...) {
+    (void)fns->stop(&all, &lost);
+    throw;
+  }
+  if (!fns->stop(&all, &lost).ok() || lost > 0) all.clear();
+  return all;
+}
+
+// The time of each step on the device, without the host that queues it and waits; and of a run as
+// it always is, how much of its time the device has nothing to do.
+void measure_device(Session& session, const std::vector<Tensor>& inputs, Times* times) {
+  const Device device = session.program().device;
+  const ActivityFns* fns = device == kCpu ? nullptr : device_activity(device.type);
+  const std::vector<DeviceActivity> bare = recorded(fns, [&] { session.run(inputs); });
+  if (bare.empty()) return;
+  times->device = summarize(bare, device.index);
+  const size_t runs = std::min<size_t>(times->whole.size(), 5), steps = times->steps.size();
+  std::vector<std::vector<double>> on_device(steps);
+  for (size_t i = 0; i < runs; ++i) {
+    std::vector<double> ms(steps, 0);
+    uint64_t step = 0;
+    const auto next = [&] { fns->push(++step); };
+    for (const DeviceActivity& a : recorded(fns, [&] {
+           const auto after = [&](const Step&) {
+             fns->pop();
+             next();
+           };
+           session.run_observed(inputs, after, next);
+           fns->pop();
+         })) {
+      if (a.op == 0 || a.op > steps || a.device != device.index) continue;
+      ms[a.op - 1] += 1e-6 * static_cast<double>(a.end_ns - a.start_ns);
+    }
+    for (size_t k = 0; k < steps; ++k) on_device[k].push_back(ms[k]);
+  }
+  times->steps = std::move(on_device);
+}
 
 Times measure(Session& session, const std::vector<Tensor>& inputs, const ExplainOptions& o) {
   constexpr int kLeast = 2, kMost = 50;
@@ -70,6 +118,7 @@ Times measure(Session& session, const std::vector<Tensor>& inputs, const Explain
     };
     session.run_observed(inputs, after, [&] { last = Clock::now(); });
   }
+  measure_device(session, inputs, &times);
   return times;
 }
 
@@ -331,6 +380,12 @@ Explanation explain(Compiled& f, const std::vector<Tensor>& inputs, const Explai
   e.buffers = describe_arena(p);
   e.sources = find_sources(p);
   e.launches = launches_of(session);
+  if (times.device) {
+    e.device_run = to_string(*times.device);
+    e.busy_ms = times.device->busy_ms;
+    e.gap_ms = times.device->gap_ms();
+    e.longest_gap_ms = times.device->longest_gap_ms;
+  }
   return e;
 }
 

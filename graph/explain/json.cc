@@ -99,6 +99,12 @@ std::string Explanation::to_json() const {
          {"frozen_kernels", frozen_kernels},
          {"frozen_bytes", frozen_bytes},
          {"launches", launches}};
+  if (!device_run.empty()) {
+    j["device"] = {{"run", device_run},
+                   {"busy_ms", busy_ms},
+                   {"gap_ms", gap_ms},
+                   {"longest_gap_ms", longest_gap_ms}};
+  }
   j["peaks"] = peaks_of(peaks);
   j["passes"] = passes_of(report);
   j["fusions"] = fusions_of(report);

@@ -70,6 +70,11 @@ void add_head(const Explanation& e, std::string* out) {
          e.frozen_kernels, mib(static_cast<double>(e.frozen_bytes)));
   }
   if (!e.launches.empty()) line(out, "  launches  %s", e.launches.c_str());
+  if (!e.device_run.empty()) {
+    line(out, "  device    %s", e.device_run.substr(0, e.device_run.find("; ")).c_str());
+    line(out, "  gaps      %.3f ms of it with nothing to do, the longest %.3f; %.3f ms busy",
+         e.gap_ms, e.longest_gap_ms, e.busy_ms);
+  }
   double phases[4] = {};
   for (const KernelTime& k : e.kernels) phases[static_cast<int>(k.phase)] += k.ms;
   if (phases[1] > 0) {

@@ -61,7 +61,8 @@ class NoGradContext {
 
 class ProfilerContext {
  public:
-  ProfilerContext(bool shapes, int64_t max_events) : options_{shapes, max_events} {}
+  ProfilerContext(bool shapes, int64_t max_events, bool device)
+      : options_{shapes, max_events, device} {}
   void start() { profiler_ = std::make_unique<profile::Profiler>(options_); }
   void stop() {
     if (profiler_) profiler_->stop();
@@ -73,7 +74,7 @@ class ProfilerContext {
   py::list events() const {
     py::list list;
     for (const profile::Event& e : get().events()) {
-      static constexpr const char* kKinds[] = {"op", "kernel", "compiled", "span"};
+      static constexpr const char* kKinds[] = {"op", "kernel", "compiled", "span", "device"};
       py::dict d;
       d["kind"] = kKinds[static_cast<int>(e.kind)];
       d["name"] = e.name;
@@ -86,6 +87,9 @@ class ProfilerContext {
       d["us"] = e.us;
       d["self_us"] = e.self_us;
       d["depth"] = e.depth;
+      d["device"] = e.device;
+      d["stream"] = e.stream;
+      d["bytes"] = e.bytes;
       list.append(std::move(d));
     }
     return list;
@@ -137,7 +141,8 @@ void add_tools(py::module_& m) {
            })
       .def("__exit__", [](AnomalyContext& c, const py::args&) { c.exit(); });
   py::class_<ProfilerContext>(m, "Profiler", "Records what runs inside `with Profiler() as p`.")
-      .def(py::init<bool, int64_t>(), py::arg("shapes") = true, py::arg("max_events") = 1000000)
+      .def(py::init<bool, int64_t, bool>(), py::arg("shapes") = true,
+           py::arg("max_events") = 1000000, py::arg("device") = true)
       .def("__enter__",
            [](py::object self) {
              self.cast<ProfilerContext&>().start();
@@ -150,6 +155,9 @@ void add_tools(py::module_& m) {
           "table", [](const ProfilerContext& c, int rows) { return c.get().table(rows); },
           py::arg("rows") = 25, "Time by op and by Cell, as text.")
       .def("events", &ProfilerContext::events, "What was recorded, a dict for each event.")
+      .def(
+          "devices", [](const ProfilerContext& c) { return c.get().devices(); },
+          "Launches a step and gaps of each device, as text.")
       .def("to_json", [](const ProfilerContext& c) { return c.get().to_json(); })
       .def(
           "write", [](const ProfilerContext& c, const std::string& path) { c.get().write(path); },

@@ -188,3 +188,52 @@ def test_asking_for_a_gpu_names_each_file_once():
         rutile.set_context(device_target="GPU")
     tried = [line.strip() for line in str(caught.value).splitlines()[1:] if line.startswith("  ")]
     assert tried and len({line.rpartition(": ")[2] for line in tried}) == len(tried), tried
+
+
+def test_profiles_have_the_devices_kernels(fake, tmp_path):
+    rutile.set_context(mode=rutile.GRAPH_MODE)
+    net = nn.SequentialCell(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 1))
+    step = nn.TrainOneStepCell(nn.WithLossCell(net, nn.MSELoss()), nn.Adam(net.trainable_params()))
+    x, y = ops.ones((2, 4)), ops.zeros((2, 1))
+    for _ in range(3):
+        step(x, y)
+    p = rutile.Profiler(output_path=str(tmp_path))
+    for _ in range(2):
+        step(x, y)
+    p.analyse()
+    kernels = [e for e in p.events() if e["kind"] == "device" and e["name"] != "copy"]
+    assert kernels and {e["device"] for e in kernels} == {"fake:0"}
+    assert not [e for e in p.events() if e["kind"] == "kernel"], "the host looks at no kernel"
+    assert f"2 launches of {len(kernels)} kernels" in p.devices() and p.devices() in p.table()
+    with open(tmp_path / "profiler" / "gpu_activity_data_0.csv", encoding="utf-8") as f:
+        rows = f.read().splitlines()
+    assert rows[0].startswith("op_side,name,op_full_name,stream_id,op_occurrences") and len(rows) > 2
+    with rutile.profiler.Profiler(device=False) as p:
+        step(x, y)
+    assert not [e for e in p.events() if e["kind"] == "device"] and p.devices() == ""
+    assert [e for e in p.events() if e["kind"] == "kernel"]
+
+
+def test_loops_and_branches_on_a_device(fake):
+    @rutile.jit
+    def f(x):
+        total = ops.zeros_like(x)
+        while ops.ReduceSum()(total) < 10:
+            total = total + x
+            if total[0] > 2:
+                total = total + 1
+        for _ in range(3):
+            total = total * 2
+        return total
+
+    def plain(x):
+        total = np.zeros_like(x)
+        while total.sum() < 10:
+            total = total + x
+            if total[0] > 2:
+                total = total + 1
+        return total * 8
+
+    for v in ([1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [0.5, 0.5], [11.0, 0.0]):
+        v = np.array(v, np.float32)
+        assert np.array_equal(f(rutile.Tensor(v)).asnumpy(), plain(v))

@@ -126,6 +126,7 @@ LIBRARY = """
 int cudaRuntimeGetVersion(int* v) { *v = 13020; return 0; }
 int cusolverGetVersion(int* v) { *v = 12200; return 0; }
 int cufftGetVersion(int* v) { *v = 12201; return 0; }
+int cuptiGetVersion(unsigned* v) { *v = 130200; return 0; }
 int nvrtcVersion(int* major, int* minor) { *major = 13; *minor = 2; return 0; }
 size_t cublasLtGetVersion(void) { return 130401; }
 size_t cudnnGetVersion(void) { return 92600; }
@@ -142,7 +143,7 @@ def test_libraries(tmp_path, place, cuda):
     one = tmp_path / "one.so"
     subprocess.run(["cc", f"-DCUDA={cuda}", "-shared", "-fPIC", "-o", one, source], check=True)
     for name in ("cudart.so.13", "cublas.so.13", "cublasLt.so.13", "cudnn.so.9", "nvrtc.so.13", "cusolver.so.12", "cusparse.so.12",
-                 "nvJitLink.so.13", "cufft.so.12"):
+                 "nvJitLink.so.13", "cufft.so.12", "cupti.so.13"):
         shutil.copy(one, folder / f"lib{name}")
     program = os.path.join(os.path.dirname(RUN), "libraries.py")
     env = dict(os.environ, PYTHONPATH=str(tmp_path))
@@ -155,7 +156,8 @@ def test_libraries(tmp_path, place, cuda):
                    f"- libcudnn.so.9 (convolutions, attention): {cudnn}\n"
                    f"- libnvrtc.so.13 (fused kernels): 13.2, {folder}/libnvrtc.so.13\n"
                    f"- libcusolver.so.12 (decompositions): 12200, {folder}/libcusolver.so.12\n"
-                   f"- libcufft.so.12 (Fourier transforms): 12201, {folder}/libcufft.so.12\n")
+                   f"- libcufft.so.12 (Fourier transforms): 12201, {folder}/libcufft.so.12\n"
+                   f"- libcupti.so.13 (profiles): 130200, {folder}/libcupti.so.13\n")
 
 
 def test_samples(pack):

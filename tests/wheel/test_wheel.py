@@ -159,7 +159,7 @@ def test_wheel_of_the_gpu_plugin(python, tmp_path):
         assert [n for n in file.namelist() if n.endswith(".so")] == ["rutile/lib/librutile_cuda.so"]
     assert "Name: rutile-cu13\n" in text
     # All that is opened by name when it is needed: kernels/cuda.
-    for need in ("rutile==", "nvidia-cublas>=13", "nvidia-cudnn-cu13>=9", "nvidia-cusolver>=12", "nvidia-cufft>=12", "nvidia-cuda-runtime>=13", "nvidia-cuda-nvrtc>=13"):
+    for need in ("rutile==", "nvidia-cublas>=13", "nvidia-cudnn-cu13>=9", "nvidia-cusolver>=12", "nvidia-cufft>=12", "nvidia-cuda-runtime>=13", "nvidia-cuda-nvrtc>=13", "nvidia-cuda-cupti>=13"):
         assert f"Requires-Dist: {need}" in text, need
     run(python, "-m", "pip", "install", "--no-deps", "--no-index", "--disable-pip-version-check", "-q", path)
     try:

@@ -24,7 +24,9 @@ class Profiler:
     After stop(): table(), events(), to_json(), write(path). As MindSpore: analyse() ends it and writes
     <output_path>/profiler/: cpu_op_type_info_0.csv and cpu_op_detail_info_0.csv (times in ms), step_trace_raw_0_detail_time.csv
     of the steps between calls of step(), and cpu_timeline_display_0.json for chrome://tracing. shapes: operands in the
-    events; max_events: later ones are counted. Further keywords of MindSpore's are taken and change nothing.
+    events; max_events: later ones are counted. On a GPU the events of kind "device" are its own kernels, copies and fills,
+    summed up in gpu_activity_data_0.csv and devices(), and compiled steps run as one graph; device=False: kernel by kernel,
+    as ops of the tables. Further keywords of MindSpore's are taken and change nothing.
 
     Errors: RuntimeError while another one runs in the thread, and for tables of one that never started.
 
@@ -36,16 +38,16 @@ class Profiler:
     1
     """
 
-    def __init__(self, output_path="./data", start_profile=True, shapes=True, max_events=1000000, **kwargs):
+    def __init__(self, output_path="./data", start_profile=True, shapes=True, max_events=1000000, device=True, **kwargs):
         for name in kwargs:
             if name not in _TAKEN:
-                known = ("output_path", "start_profile", "shapes", "max_events", *_TAKEN)
+                known = ("output_path", "start_profile", "shapes", "max_events", "device", *_TAKEN)
                 raise _errors.TypeError(f"[Profiler] there is no argument {name!r}{_hints.close(name, known)}")
         if not isinstance(output_path, (str, _os.PathLike)):
             raise _errors.TypeError(f"[Profiler] output_path must be a string, got {type(output_path).__name__}")
         if not isinstance(start_profile, bool):
             raise _errors.TypeError(f"[Profiler] start_profile must be a bool, got {start_profile!r}")
-        self._output, self._core = _os.fspath(output_path), _rutile.Profiler(shapes, max_events)
+        self._output, self._core = _os.fspath(output_path), _rutile.Profiler(shapes, max_events, device)
         self._running, self._ever, self._steps, self._metadata = False, False, [], {}
         if start_profile:
             self.start()
@@ -82,6 +84,10 @@ class Profiler:
     def events(self):
         """What was recorded, a dict for each event."""
         return self._core.events()
+
+    def devices(self):
+        """Launches a step and gaps of each device, as text."""
+        return self._core.devices()
 
     def to_json(self):
         """The trace as JSON."""
@@ -144,6 +150,10 @@ class Profiler:
         full = lambda e: (e["name"], e["kernel"] or e["name"], "/".join(filter(None, (e["cell"], e["name"]))), e["operands"])  # noqa: E731
         self._write_rows(path("cpu_op_detail_info_0.csv"), ["op_type", "op_name", "op_full_name", "input_shapes"],
                          self._grouped(work, full))
+        device = [e for e in self.events() if e["kind"] == "device"]
+        if device:
+            self._write_rows(path("gpu_activity_data_0.csv"), ["name", "op_full_name", "stream_id"],
+                             self._grouped(device, lambda e: (e["name"], e["kernel"], e["stream"])), side="GPU")
         self._write_steps(path("step_trace_raw_0_detail_time.csv"))
         self.write(path("cpu_timeline_display_0.json"))
         if self._metadata:
@@ -152,14 +162,14 @@ class Profiler:
                 json.dump(self._metadata, f)
 
     @staticmethod
-    def _write_rows(path, names, rows):
+    def _write_rows(path, names, rows, side="CPU"):
         import csv
         columns = ["op_occurrences", "op_total_time", "op_avg_time", "proportion"]
         with open(path, "w", newline="", encoding="utf-8") as f:
             out = csv.writer(f)
             out.writerow(["op_side", *names, *columns])
             for key, row in rows.items():
-                out.writerow(["CPU", *key, *(row[c] for c in columns)])
+                out.writerow([side, *key, *(row[c] for c in columns)])
 
     def _write_steps(self, path):
         import csv
