@@ -73,6 +73,7 @@ class ElementwiseFusion {
   };
   Status draft(const Group& group, Draft* d) const;
   bool drop_refused();
+  bool ban_unfit_sums(const Group& group);
   NodeId build(const Group& group, Renames* renames);
   std::string obstacle(NodeId from, NodeId to) const;
   void remark_neighbours();
@@ -354,6 +355,35 @@ Status ElementwiseFusion::draft(const Group& group, Draft* d) const {
                    d->metas.front().device.type, &plan, Rows::kFast);
 }
 
+// Sums over all rows that no kernel takes beside those of the rows: the group's others may stay.
+bool ElementwiseFusion::ban_unfit_sums(const Group& group) {
+  bool found = false;
+  for (NodeId m : group.members) {
+    if (role_[m] != Role::kEnd) continue;
+    const Node& n = g_.nodes[m];
+    const TensorMeta &x = g_.meta(n.inputs[0]), &y = g_.meta(n.outputs[0]);
+    ops::FusedProgram program(1);
+    int from = 0;
+    if (group.row_mask != 0) {  // beside what reduces rows
+      ops::ReduceAttrs rows{.keepdims = true};
+      for (int d = 0; d < x.rank(); ++d) {
+        if (group.row_mask >> d & 1u) rows.axes.push_back(d);
+      }
+      from = program.add(ops::kMax, {0}, &rows);
+      from = program.add(ops::kSub, {0, from});
+    }
+    program.outputs.push_back(program.add(*n.op, {from}, n.attrs.get()));
+    const ops::FusedElementwiseAttrs attrs{program.text(), exact_};
+    const TensorMeta* in[] = {&x};
+    std::shared_ptr<const Plan> plan;
+    const CallMeta call{&ops::kFusedElementwise, &attrs, in, {&y, 1}};
+    if (make_plan(call, y.device.type, &plan, Rows::kFast).ok()) continue;
+    banned_[m] = 1;
+    found = true;
+  }
+  return found;
+}
+
 // Keeps out of groups what no kernel takes, its reductions first; true if there was something.
 bool ElementwiseFusion::drop_refused() {
   bool dropped = false;
@@ -366,6 +396,10 @@ bool ElementwiseFusion::drop_refused() {
     if (d.large && c.members.size() > 3) {
       // Smaller groups of the same nodes may fit.
       for (NodeId m : c.members) most_[m] = static_cast<int>(c.members.size() + 1) / 2;
+      continue;
+    }
+    if (ban_unfit_sums(c)) {
+      remark_refused(g_, c.members, cat("with all its sums: ", s.message()));
       continue;
     }
     bool reductions = false;

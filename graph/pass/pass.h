@@ -66,6 +66,9 @@ RUTILE_API Status fuse_conv_norm_where(Graph& g, AcceptsFn accepts);
 Status fuse_optimizer(Graph& g);
 Status keep_copies(Graph& g);
 Status merge_sums(Graph& g);
+Status norm_formulas(Graph& g);
+// Of norms on such devices.
+RUTILE_API Status norm_formulas_on(Graph& g, DeviceType device);
 Status expand_composites(Graph& g);
 Status fold_norm(Graph& g);
 Status fuse_post_ops(Graph& g);

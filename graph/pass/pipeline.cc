@@ -30,6 +30,7 @@ constexpr Pass kTraining[] = {
     {"constant_fold_last", constant_fold, true, "computes and moves what the definitions bring"},
     {"layout", layout, true, "convolutions and what stands between them in blocked layouts"},
     {"fold_casts", fold_casts, true, "weights are cast while they are reordered"},
+    {"norm_formulas", norm_formulas, true, "on a GPU norms join what stands around them"},
     {"fuse_elementwise", fuse_elementwise, true, "chains of elementwise ops in one kernel"},
     {"dce_last", dce, true, "drops what the passes left over"},
 };
@@ -47,6 +48,7 @@ constexpr Pass kInference[] = {
     {"constant_fold_last", constant_fold, true, "computes and moves what the definitions bring"},
     {"layout", layout, true, "convolutions and what stands between them in blocked layouts"},
     {"freeze", freeze, true, "weights are folded and packed when they change"},
+    {"norm_formulas", norm_formulas, true, "on a GPU norms join what stands around them"},
     {"fuse_elementwise", fuse_elementwise, true, "chains of elementwise ops in one kernel"},
     {"dce_last", dce, true, "drops what the passes left over"},
 };

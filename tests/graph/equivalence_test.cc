@@ -190,6 +190,7 @@ const std::map<std::string, std::string> kShownBy[] = {
      {"schedule", ""},  // needs megabytes of gradients: Arena.GradientsDoNotWaitForEachOther
      {"layout", "convolutions"},
      {"fold_casts", "convolutions, bf16"},
+     {"norm_formulas", ""},  // needs a GPU: NormFormulas.BlocksKeepTheirNumbers
      {"fuse_elementwise", "careless"},
      {"dce_last", ""}},  // what is left over depends on the passes before
     {{"dce", "careless"},
@@ -203,6 +204,7 @@ const std::map<std::string, std::string> kShownBy[] = {
      {"fuse_post_ops", "convolutions"},
      {"layout", "convolutions"},
      {"freeze", "convolutions"},
+     {"norm_formulas", ""},
      {"fuse_elementwise", "careless"},
      {"dce_last", "convolutions"}}};
 
