@@ -137,6 +137,7 @@ struct Compiled::State {
   std::recursive_mutex mutex;  // of the two; fn may come back to prepare() while it is traced
   std::mutex writing;          // held by calls that write States
 
+  // Without the variant's text, which a key is kept with, not compared by.
   Key key_for(std::vector<TensorMeta> metas, const Variant& variant) const {
     const CallModes& m = call_modes();
     Key k;
@@ -150,7 +151,7 @@ struct Compiled::State {
     k.threads = num_threads();
     k.groups = communicator_edition();
     k.version = version ? version() : 0;
-    k.variant = variant;
+    k.variant.id = variant.id;
     return k;
   }
 
@@ -164,6 +165,7 @@ struct Compiled::State {
       entries.splice(entries.begin(), entries, it);
       return entries.front();
     }
+    key.variant = variant;
     report_recompilation(key);
     EntryPtr e;
     try {

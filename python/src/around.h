@@ -6,10 +6,13 @@
 
 #include <pybind11/pybind11.h>
 
+#include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "rutile/core/tensor.h"
+#include "rutile/python/src/guards.h"
 #include "rutile/python/src/names_read.h"
 #include "rutile/python/src/tree.h"
 
@@ -40,7 +43,9 @@ class AroundFinder {
   // Something lies deeper, or is larger, than is watched.
   bool limited() const { return limited_; }
 
-  Around find(PyObject* fn, const Tree& arguments, bool keep = false);
+  // guards: those under which another search would find the same.
+  Around find(PyObject* fn, const Tree& arguments, bool keep = false,
+              std::unique_ptr<Guards>* guards = nullptr);
 
  private:
   void visit(PyObject* o, int depth = 0);
@@ -58,17 +63,23 @@ class AroundFinder {
   void visit_class(PyTypeObject* type, int depth);
   void visit_object(PyObject* o, int depth);
   void visit_attributes(PyObject* o, int depth);
+  void visit_dict_of(PyObject* o, int depth);
   void visit_own(PyObject* o, PyObject* dict, int depth);
   void visit_members(PyObject* o, PyTypeObject* type, int depth);
   void visit_attribute(PyObject* o, PyObject* name, PyObject* found, int depth);
   void visit_function(PyObject* f, PyObject* self, int depth);
+  Guards::Entries choose(PyObject* dict, Chosen how);
   bool seen(PyObject* o, int depth);
   void add_value(PyObject* o);
   void add_object(PyObject* o);
+  void unknown() {
+    if (guards_) guards_->unknown();
+  }
 
   NamesRead& read_;
   bool keep_ = false, limited_ = false, grown_ = false;
   Around found_;
+  Guards* guards_ = nullptr;                 // null: none are asked for
   std::unordered_map<PyObject*, int> seen_;  // how deep, least first
   PyObject* names_ = nullptr;                // of the function at hand; null: all is looked at
   PyObject* label_ = Py_None;                // the name that led to what is visited

@@ -4,6 +4,7 @@
 #include "rutile/graph/trace/tracer.h"
 #include "rutile/ops/call.h"
 #include "rutile/python/src/convert.h"
+#include "rutile/python/src/guards.h"
 
 namespace rutile::python {
 
@@ -36,8 +37,12 @@ PyObject* inside_transform(PyObject*, PyObject*) {
   return PyBool_FromLong(call_modes().trace != nullptr || call_modes().tape != nullptr);
 }
 
-PyObject* parameter_edition(PyObject*, PyObject*) {
-  return PyLong_FromUnsignedLongLong(nn::Parameter::edition.load(std::memory_order_relaxed));
+PyObject* cells_edition(PyObject*, PyObject*) {
+  return PyLong_FromUnsignedLongLong(python::cells_edition());
+}
+
+PyObject* change_cells(PyObject*, PyObject*) {
+  return PyLong_FromUnsignedLongLong(python::change_cells());
 }
 
 PyObject* cell_path_now(PyObject*, PyObject*) {
@@ -63,8 +68,11 @@ bool add_cell_functions(PyObject* module) {
       {"in_optimizer", in_optimizer, METH_O,
        "fn() without gradients and mixed precision, as an optimizer's part of a graph."},
       {"inside_transform", inside_transform, METH_NOARGS, "A trace or a gradient is running."},
-      {"parameter_edition", parameter_edition, METH_NOARGS,
-       "A number that changes with requires_grad of any Parameter."},
+      {"cells_edition", cells_edition, METH_NOARGS,
+       "A number that changes with whatever compiled code of Cells depends on: change_cells(), "
+       "requires_grad of any Parameter."},
+      {"change_cells", change_cells, METH_NOARGS,
+       "Says that a Cell or a hook changed; a number that no other change got."},
       {"cell_path", cell_path_now, METH_NOARGS, "The path of the Cell being called."},
       {nullptr, nullptr, 0, nullptr}};
   return PyModule_AddFunctions(module, functions) == 0;

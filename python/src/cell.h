@@ -7,7 +7,7 @@
 
 namespace rutile::python {
 
-// in_cell(name, precision, fn, ...), inside_transform(), parameter_edition(),
+// in_cell(name, precision, fn, ...), inside_transform(), cells_edition(), change_cells(),
 // in_optimizer(fn), cell_path(); false with a Python error set.
 bool add_cell_functions(PyObject* module);
 

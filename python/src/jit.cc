@@ -67,7 +67,8 @@ class JitFunction {
       throw_error(ErrorCode::kRuntime, "explain() is called outside of traces and gradients");
     }
     std::vector<Tensor> in;
-    const graph::Variant variant = find_variant(args, kwargs, &in);
+    const auto kept = find_variant(args, kwargs, &in);
+    const graph::Variant& variant = *kept;
     py::gil_scoped_release release;
     std::lock_guard lock(mutex_);
     graph::Session& session = compile_for(in, variant);
@@ -78,7 +79,8 @@ class JitFunction {
   // Every node against eager execution; states stay as they are.
   debug::VerifyReport verify(const py::args& args, const py::kwargs& kwargs) {
     std::vector<Tensor> in;
-    const graph::Variant variant = find_variant(args, kwargs, &in);
+    const auto kept = find_variant(args, kwargs, &in);
+    const graph::Variant& variant = *kept;
     py::gil_scoped_release release;
     std::lock_guard lock(mutex_);
     compile_for(in, variant);
@@ -105,19 +107,28 @@ class JitFunction {
   }
   int kernels() const { return compiled_->report().kernels; }
   int compilations() const { return compiled_->compilations(); }
+  int searches() const { return searches_; }
   py::function function() const { return fn_; }
 
  private:
   static constexpr size_t kMaxVariants = 64;
+  static constexpr size_t kFoundAgain = 4;  // those used last are compared, not searched for
   // Traces that change what they read, and what one counts for that no later call can use.
   static constexpr int kMaxOwnChanges = 8, kOnce = 3;
   static constexpr int kReplaysForgive = 16;   // runs of compiled code that make up for one
   static constexpr int kFirstRetryAfter = 64;  // calls as written before it is traced again
+  // A call as it was found, and what says that another one is the same.
+  struct Found {
+    Tree arguments;
+    Around around;
+    std::unique_ptr<Guards> guards;
+  };
   // One way of calling: all that is no tensor.
   struct Call {
-    graph::Variant variant;
+    std::shared_ptr<const graph::Variant> variant;
     std::shared_ptr<const Tree> arguments;  // (args, kwargs)
     std::shared_ptr<const Around> around;
+    std::shared_ptr<const Found> found = {};  // null: not since it was compiled
     enum { kTraced, kRewritten, kAsWritten } way = kTraced;
     bool compiled = false;
   };
@@ -131,7 +142,8 @@ class JitFunction {
 
   py::object run(const py::args& args, const py::kwargs& kwargs, bool only_prepare) {
     std::vector<Tensor> in, out;
-    const graph::Variant variant = find_variant(args, kwargs, &in);
+    const auto kept = find_variant(args, kwargs, &in);
+    const graph::Variant& variant = *kept;
     Call& call = calls_.front();
     if (call.way == Call::kAsWritten && strict_syntax) call.way = Call::kTraced;
     if (!call.compiled && call.way != Call::kAsWritten && !may_trace()) {
@@ -254,7 +266,7 @@ class JitFunction {
 
   Call* find_call(uint64_t id) {
     for (Call& c : calls_) {
-      if (c.variant.id == id) return &c;
+      if (c.variant->id == id) return &c;
     }
     return nullptr;
   }
@@ -279,12 +291,56 @@ class JitFunction {
     return session;
   }
 
-  graph::Variant find_variant(const py::args& args, const py::kwargs& kwargs,
-                              std::vector<Tensor>* in) {
+  // One of the calls used last, where all that it read is as it was then; else null.
+  std::shared_ptr<const graph::Variant> find_again(const py::args& args, const py::kwargs& kwargs,
+                                                   std::vector<Tensor>* in) {
+    std::vector<std::pair<uint64_t, std::shared_ptr<const Found>>> known;
+    for (const Call& c : calls_) {
+      if (known.size() == kFoundAgain) break;
+      if (c.found) known.emplace_back(c.variant->id, c.found);
+    }
+    for (const auto& [id, found] : known) {  // others may call it meanwhile
+      in->clear();
+      const std::vector<Tree>& both = found->arguments.children;
+      if (!matches(args.ptr(), both[0], in) || !matches(kwargs.ptr(), both[1], in)) continue;
+      if (!found->guards->hold()) continue;
+      for (auto it = calls_.begin(); it != calls_.end(); ++it) {
+        if (it->variant->id != id || it->found != found) continue;
+        calls_.splice(calls_.begin(), calls_, it);
+        return it->variant;
+      }
+    }
+    in->clear();
+    return nullptr;
+  }
+
+  std::shared_ptr<const graph::Variant> find_variant(const py::args& args, const py::kwargs& kwargs,
+                                                     std::vector<Tensor>* in) {
+    if (auto again = find_again(args, kwargs, in)) {
+      if (!checks_guards()) return again;
+      in->clear();
+      const auto searched = search_variant(args, kwargs, in);
+      if (searched == again) return again;
+      throw_error(ErrorCode::kInternal, cat(name_, ": guards hold for another call, ", again->text,
+                                            ", than a search finds: ", searched->text));
+    }
+    ++searches_;
+    return search_variant(args, kwargs, in);
+  }
+
+  static bool checks_guards() {
+    static const bool checks = graph::self_checks();
+    return checks;
+  }
+
+  std::shared_ptr<const graph::Variant> search_variant(const py::args& args,
+                                                       const py::kwargs& kwargs,
+                                                       std::vector<Tensor>* in) {
     Tree tree = flatten(py::make_tuple(args, kwargs), Leaves::kAny,
                         cat("an argument of the traced function ", name_), in);
     AroundFinder finder(names_);
-    Around around = finder.find(fn_.ptr(), tree);
+    std::unique_ptr<Guards> guards;
+    Around around = finder.find(fn_.ptr(), tree, /*keep=*/false, &guards);
     if (finder.limited() && !std::exchange(warned_, true)) {
       log_warning(cat(name_,
                       " reads more around it than is watched: changes of deeply nested or "
@@ -293,14 +349,17 @@ class JitFunction {
     for (auto it = calls_.begin(); it != calls_.end(); ++it) {
       if (!(*it->around == around) || !(*it->arguments == tree)) continue;
       calls_.splice(calls_.begin(), calls_, it);
+      if (guards->whole()) {
+        it->found = share(Found{std::move(tree), std::move(around), std::move(guards)});
+      }
       return it->variant;
     }
     std::string reason = tree.children[0].text();
     if (!calls_.empty() && *calls_.front().arguments == tree) {
       reason += cat(" with ", around.difference(*calls_.front().around));
     }
-    calls_.push_front(
-        {{next_id_++, std::move(reason)}, share(std::move(tree)), share(std::move(around))});
+    auto variant = std::make_shared<const graph::Variant>(next_id_++, std::move(reason));
+    calls_.push_front({std::move(variant), share(std::move(tree)), share(std::move(around))});
     if (calls_.size() > kMaxVariants) calls_.pop_back();
     return calls_.front().variant;
   }
@@ -367,6 +426,7 @@ class JitFunction {
           checked(PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type)))));
     }
     call->around = share(std::move(now));
+    call->found = nullptr;
     call->compiled = !once;
   }
 
@@ -417,7 +477,7 @@ class JitFunction {
   std::string name_;
   bool fullgraph_ = false;
   bool warned_ = false, warned_clock_ = false, gave_up_ = false;
-  int own_changes_ = 0;
+  int own_changes_ = 0, searches_ = 0;
   int replays_ = 0, as_written_calls_ = 0, retry_after_ = kFirstRetryAfter;
   std::string own_change_;   // why the trace that was made just now cannot stand for later calls
   std::string last_change_;  // what a trace changed of what it reads
@@ -432,10 +492,48 @@ class JitFunction {
   std::shared_ptr<const Results> traced_;
 };
 
+// Names of a Cell's attributes, and the type of its _jit; never freed.
+PyObject *jit_name = nullptr, *key_at_name = nullptr, *key_name = nullptr, *slow_name = nullptr;
+PyTypeObject* jit_type = nullptr;
+
+// call_cell(cell, args, kwargs): cell._call_compiled(args, kwargs), at once where the Cell is as it
+// was when its version was made.
+PyObject* call_cell(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  return guarded([&]() -> PyObject* {
+    if (n != 3 || !is_cell(args[0]) || !PyTuple_Check(args[1]) || !PyDict_Check(args[2])) {
+      throw_error(ErrorCode::kType, "call_cell(cell, args, kwargs)");
+    }
+    PyObject** at = _PyObject_GetDictPtr(args[0]);
+    const auto attribute = [&](PyObject* name) {
+      PyObject* o = at && *at ? PyDict_GetItemWithError(*at, name) : nullptr;
+      return py::reinterpret_borrow<py::object>(o);
+    };
+    const py::object jit = attribute(jit_name), made_at = attribute(key_at_name);
+    if (jit && made_at && Py_TYPE(jit.ptr()) == jit_type && PyLong_CheckExact(made_at.ptr()) &&
+        PyLong_AsUnsignedLongLong(made_at.ptr()) == cells_edition()) {
+      auto* instance = reinterpret_cast<py::detail::instance*>(jit.ptr());
+      auto* f = static_cast<JitFunction*>(instance->get_value_and_holder().value_ptr());
+      const auto all = py::reinterpret_steal<py::args>(
+          PyTuple_Pack(3, attribute(key_name).ptr(), args[1], args[2]));
+      return (*f)(all, py::kwargs()).release().ptr();
+    }
+    return checked(PyObject_CallMethodObjArgs(args[0], slow_name, args[1], args[2], nullptr));
+  });
+}
+
 }  // namespace
 
 void add_jit(py::module_& m) {
   begin_around();
+  jit_name = PyUnicode_InternFromString("_jit");
+  key_at_name = PyUnicode_InternFromString("_trace_key_at");
+  key_name = PyUnicode_InternFromString("_trace_key");
+  slow_name = PyUnicode_InternFromString("_call_compiled");
+  static PyMethodDef functions[] = {
+      {"call_cell", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(call_cell)),
+       METH_FASTCALL, "call_cell(cell, args, kwargs)"},
+      {nullptr, nullptr, 0, nullptr}};
+  if (PyModule_AddFunctions(m.ptr(), functions) != 0) throw py::error_already_set();
   m.def("set_strict_syntax", [](bool on) { strict_syntax = on; });
   py::class_<graph::Explanation>(
       m, "Explanation",
@@ -449,12 +547,13 @@ void add_jit(py::module_& m) {
       .def("write", &graph::Explanation::write, py::arg("folder"),
            "Writes explain.txt, explain.json, memory.svg, graph.txt and graph.dot.")
       .def("__str__", &graph::Explanation::text);
-  py::class_<JitFunction>(m, "JitFunction", py::dynamic_attr())
-      .def(py::init<py::function, const std::string&, const std::string&, bool, const py::object&,
-                    const py::object&>(),
-           py::arg("fn"), py::arg("passes_off") = "", py::arg("remat") = "off",
-           py::arg("fullgraph") = false, py::arg("rewritten") = py::none(),
-           py::arg("as_written") = py::none())
+  py::class_<JitFunction> jit(m, "JitFunction", py::dynamic_attr());
+  jit_type = reinterpret_cast<PyTypeObject*>(jit.ptr());
+  jit.def(py::init<py::function, const std::string&, const std::string&, bool, const py::object&,
+                   const py::object&>(),
+          py::arg("fn"), py::arg("passes_off") = "", py::arg("remat") = "off",
+          py::arg("fullgraph") = false, py::arg("rewritten") = py::none(),
+          py::arg("as_written") = py::none())
       .def("__call__", &JitFunction::operator())
       .def("prepare", &JitFunction::prepare, "Compiles for such arguments without running.")
       .def("explain", &JitFunction::explain,
@@ -472,6 +571,8 @@ void add_jit(py::module_& m) {
            })
       .def_property_readonly("kernels", &JitFunction::kernels, "Steps of the graph that ran last.")
       .def_property_readonly("compilations", &JitFunction::compilations, "Graphs compiled so far.")
+      .def_property_readonly("searches", &JitFunction::searches,
+                             "Calls so far that were not recognised by what an earlier one read.")
       .def_property_readonly("__wrapped__", &JitFunction::function)
       .def("origins", &JitFunction::origins,
            "Op, file:line and Cell of every node of the latest graph.")

@@ -36,6 +36,10 @@ class NamesRead {
   bool has(PyObject* name) const { return PySet_Contains(loaded_.ptr(), name) == 1; }
   // ... or fills what is there.
   bool uses(PyObject* name) const { return has(name) || PySet_Contains(filled_.ptr(), name) == 1; }
+  // ... or only sets it, whatever is there.
+  bool ignores(PyObject* name) const {
+    return !uses(name) && PySet_Contains(stored_.ptr(), name) == 1;
+  }
   // What is there is only set, or filled as a list or dict is, and never looked at.
   bool only_written(PyObject* name, PyObject* value) const;
   pybind11::list codes() const;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/python/src/tree.h"
 
+#include <structmember.h>
+
 #include <cstring>
 #include <utility>
 
@@ -15,6 +17,7 @@ namespace {
 
 PyObject* cell_type = nullptr;
 py::handle key_type, begin_trace;
+Py_ssize_t around_offset = 0;  // of a slot of key_type
 
 constexpr int kMaxDepth = 64;  // a list may hold itself
 
@@ -132,6 +135,8 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
 
 void set_cell_type(py::object type, py::object key, py::object begin) {
   cell_type = type.release().ptr();
+  const py::object slot = key.attr("around");
+  around_offset = reinterpret_cast<PyMemberDescrObject*>(slot.ptr())->d_member->offset;
   key_type = key.release();
   begin_trace = begin.release();
 }
@@ -179,6 +184,10 @@ py::object cell_version(py::handle o) {
 
 bool is_cell_version(py::handle o) { return o && key_type && py::type::handle_of(o).is(key_type); }
 
+PyObject** around_of(py::handle version) {
+  return reinterpret_cast<PyObject**>(reinterpret_cast<char*>(version.ptr()) + around_offset);
+}
+
 bool Tree::operator==(const Tree& o) const {
   if (kind != o.kind || children.size() != o.children.size()) return false;
   if (kind == Kind::kStatic && !same_static(value.ptr(), o.value.ptr())) return false;
@@ -214,6 +223,66 @@ std::string Tree::text() const {
 Tree flatten(py::handle o, Leaves allowed, const std::string& what, std::vector<Tensor>* leaves,
              std::vector<PyObject*>* objects) {
   return flatten_at(o.ptr(), allowed, what, leaves, objects, 0);
+}
+
+namespace {
+
+bool keys_match(PyObject* dict, PyObject* keys) {
+  if (PyDict_GET_SIZE(dict) != PyTuple_GET_SIZE(keys)) return false;
+  Py_ssize_t i = 0;
+  PyObject *key, *value;
+  for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &key, &value); ++i) {
+    PyObject* known = PyTuple_GET_ITEM(keys, i);
+    if (key == known) continue;
+    if (!PyUnicode_CheckExact(key) || !PyUnicode_CheckExact(known)) return false;
+    if (PyUnicode_Compare(key, known) != 0) return false;
+  }
+  return true;
+}
+
+bool static_matches(PyObject* o, const Tree& t) {
+  PyObject* known = t.value.ptr();
+  if (t.version) return o == known && is_cell(o) && cell_version(o).is(t.version);
+  if (o == known) return true;
+  const bool plain =
+      PyBool_Check(o) || PyLong_CheckExact(o) || PyFloat_CheckExact(o) || PyUnicode_CheckExact(o);
+  return plain && same_static(o, known);
+}
+
+}  // namespace
+
+bool matches(PyObject* o, const Tree& t, std::vector<Tensor>* leaves) {
+  switch (t.kind) {
+    case Tree::Kind::kTensor:
+      if (!is_tensor(o) || is_parameter(o)) return false;
+      leaves->push_back(exact_tensor(o));
+      return true;
+    case Tree::Kind::kStatic:
+      return static_matches(o, t);
+    case Tree::Kind::kDict: {
+      if (!PyDict_CheckExact(o) || !keys_match(o, t.value.ptr())) return false;
+      PyObject *key, *value;
+      size_t i = 0;
+      for (Py_ssize_t at = 0; PyDict_Next(o, &at, &key, &value); ++i) {
+        if (i == t.children.size() || !matches(value, t.children[i], leaves)) return false;
+      }
+      return i == t.children.size();
+    }
+    case Tree::Kind::kTuple:
+    case Tree::Kind::kList:
+      break;
+  }
+  const bool tuple = t.kind == Tree::Kind::kTuple;
+  if (tuple ? !PyTuple_Check(o) || !t.value.is(py::type::handle_of(o)) : !PyList_Check(o)) {
+    return false;
+  }
+  const size_t n = t.children.size();
+  for (size_t i = 0; i < n; ++i) {
+    // Again each time: asking a Cell for its version runs Python code.
+    if (static_cast<size_t>(PySequence_Fast_GET_SIZE(o)) != n) return false;
+    if (!matches(PySequence_Fast_GET_ITEM(o, i), t.children[i], leaves)) return false;
+  }
+  return static_cast<size_t>(PySequence_Fast_GET_SIZE(o)) == n;
 }
 
 py::object unflatten(const Tree& tree, const Tensor** next) {

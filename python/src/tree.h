@@ -63,6 +63,8 @@ bool is_cell(pybind11::handle o);
 pybind11::object cell_version(pybind11::handle o);
 // Whether the object is such a version.
 bool is_cell_version(pybind11::handle o);
+// Where a version keeps what traces read besides Cells (its `around`).
+PyObject** around_of(pybind11::handle version);
 
 // What leaves that are no tensors may be.
 enum class Leaves {
@@ -74,6 +76,9 @@ enum class Leaves {
 // in errors (kType).
 Tree flatten(pybind11::handle o, Leaves allowed, const std::string& what,
              std::vector<Tensor>* leaves, std::vector<PyObject*>* objects = nullptr);
+// Whether flatten(o, Leaves::kAny) gives this tree, with the very objects among its static values
+// that are no plain ones; appends the tensors. False also where only flatten() could tell.
+bool matches(PyObject* o, const Tree& tree, std::vector<Tensor>* leaves);
 // Takes as many tensors from `next` on as the tree has.
 pybind11::object unflatten(const Tree& tree, const Tensor** next);
 

@@ -16,23 +16,23 @@ from rutile.nn._primitives import primitive_of
 from rutile.ops import transform as _transform
 
 _in_cell, _inside_transform = _rutile.in_cell, _rutile.inside_transform
+_cells_edition, _call_cell = _rutile.cells_edition, _rutile.call_cell
 _modes = _context._settings
 _errors = _rutile.errors
 
-# Every change of a Cell gets a number of its own, so equal numbers mean equal Cells.
+# Every change of a Cell gets a number of its own, so equal numbers mean equal Cells; what a new one has is below 0.
+_new_edition = _rutile.change_cells
 _numbers = _itertools.count(1)
-_latest = 0
 _tracing = 0
 
 
 def _changed(cell, name=None):
     """name: of the attribute, where nothing but its value is another."""
-    global _latest
     if _tracing == 0:
-        _latest = next(_numbers)
-        cell.__dict__["_edition"] = _latest
+        edition = _new_edition()
+        cell.__dict__["_edition"] = edition
         if name is None:
-            cell.__dict__["_structure"] = _latest
+            cell.__dict__["_structure"] = edition
 
 
 # Attributes that change only by being set.
@@ -104,7 +104,7 @@ class Cell(CellMore):
         self = super().__new__(cls)
         self.__dict__.update(_params={}, _cells={}, _pre_hooks={}, _hooks={}, _back_hooks={}, _auto_prefix=True, _prefix="",
                              _scope="", training=False, _requires_grad=False, _precision=None, _recompute=False, _jit=None, _trace_key=None,
-                             _trace_key_at=None, _trace_keys=None, _edition=next(_numbers), _structure=0, _read_names={}, _begun=False)
+                             _trace_key_at=None, _trace_keys=None, _edition=-next(_numbers), _structure=0, _read_names={}, _begun=False)
         if cls.construct is Cell.construct and hasattr(cls, "forward"):
             self.__dict__.update(construct=self.forward, _begun=True)  # written for PyTorch: may do without super().__init__()
         return self
@@ -261,7 +261,7 @@ class Cell(CellMore):
         if not d["_begun"]:
             raise AttributeError(f"{type(self).__name__} was made without Cell.__init__(): call super().__init__() in its __init__()")
         if _modes["mode"] == 0 and not _inside_transform():
-            return self._call_compiled(args, kwargs)
+            return self._call_compiled(args, kwargs) if _modes["save_graphs"] else _call_cell(self, args, kwargs)
         if d["_pre_hooks"] or d["_hooks"] or d["_back_hooks"]:
             return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._with_hooks, *args, **kwargs)
         if d["_recompute"] or type(self).bprop is not None:
@@ -299,10 +299,12 @@ class Cell(CellMore):
         return self._jit
 
     def _call_compiled(self, args, kwargs):
-        jit = self._compiled_function()
+        jit = self.__dict__["_jit"] or self._compiled_function()
+        if not _modes["save_graphs"]:
+            return jit(self._tree_key(), args, kwargs)
         before = jit.compilations
         out = jit(self._tree_key(), args, kwargs)
-        if _modes["save_graphs"] and jit.compilations != before:
+        if jit.compilations != before:
             _context._save_graph(f"{type(self).__name__}_{before}", jit.graph_text())
         return out
 
@@ -343,9 +345,9 @@ class Cell(CellMore):
         self._compiled_function().prepare(self._tree_key(), args, kwargs)
 
     def _tree_key(self):
-        at = (_latest, _rutile.parameter_edition(), _transform.hooks_edition)
-        if self._trace_key_at == at:
-            return self._trace_key
+        at, d = _cells_edition(), self.__dict__
+        if d["_trace_key_at"] == at:
+            return d["_trace_key"]
         cells, structure, editions = list(self._walk()), [_transform.hooks_edition], []
         for cell in cells:
             editions.append(cell._edition)
@@ -460,12 +462,11 @@ class Cell(CellMore):
 
     def set_train(self, mode=True):
         """Training behaviour (dropout, statistics of the batch) for this Cell and all below; returns the Cell."""
-        global _latest
         for cell in self._walk():
             if cell.__dict__["training"] != bool(mode):
                 cell.__dict__["training"] = bool(mode)
                 if _tracing == 0:
-                    _latest = next(_numbers)
+                    _new_edition()
         return self
 
     def set_grad(self, requires_grad=True):

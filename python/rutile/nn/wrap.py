@@ -134,7 +134,7 @@ class TrainOneStepCell(Cell):
 
     def _start_together(self):
         """All processes begin with the values of rank 0."""
-        if self._together or _rutile.inside_transform():
+        if _rutile.inside_transform():
             return
         self.__dict__["_together"] = True
         if _rutile.dist.size() > 1 and context.get_auto_parallel_context("parameter_broadcast"):
@@ -142,7 +142,8 @@ class TrainOneStepCell(Cell):
             _rutile.dist.broadcast_states([(p.name, p) for p in own.values()])
 
     def __call__(self, *inputs, **kwargs):
-        self._start_together()
+        if not self.__dict__.get("_together", True):
+            self._start_together()
         return super().__call__(*inputs, **kwargs)
 
     def _loss_and_grads(self, inputs, scale):

@@ -7,7 +7,7 @@ import weakref as _weakref
 from rutile import _rutile
 from rutile._rutile import Parameter
 
-hooks_edition = 0  # how often hooks of Parameters came and went
+hooks_edition = 0  # another number whenever a hook of a Parameter comes or goes
 _parameter_hooks = {}  # id -> (Parameter, {number: hook})
 _tensor_hooks = {}  # id -> (weak reference to a Tensor, {number: hook})
 
@@ -17,7 +17,7 @@ class ParameterHook:
 
     def __init__(self, parameter, hook):
         global hooks_edition
-        hooks_edition += 1
+        hooks_edition = _rutile.change_cells()
         self._at, self._number = id(parameter), hooks_edition
         _parameter_hooks.setdefault(self._at, (parameter, {}))[1][self._number] = hook
 
@@ -26,7 +26,7 @@ class ParameterHook:
         global hooks_edition
         hooks = _parameter_hooks.get(self._at, (None, {}))[1]
         if hooks.pop(self._number, None) is not None:
-            hooks_edition += 1
+            hooks_edition = _rutile.change_cells()
             if not hooks:
                 del _parameter_hooks[self._at]
 
@@ -36,7 +36,7 @@ class TensorHook:
 
     def __init__(self, tensor, hook):
         global hooks_edition
-        hooks_edition += 1
+        hooks_edition = _rutile.change_cells()
         self._hook, self._at, self._number = hook, id(tensor), hooks_edition
         # Within a gradient scope it belongs to the tape; a Tensor from outside keeps it for the functions that it is handed to.
         if not _rutile.add_hook(tensor, lambda g: None if self._hook is None else self._hook(g)):
