@@ -6,13 +6,14 @@
 #   benchmarks/gpu/run.sh samples         every op's samples, the GPU against the CPU
 #   benchmarks/gpu/run.sh e2e             the four networks, eager and graph, losses beside the CPU's, and memory
 #   benchmarks/gpu/run.sh bench [NAME..]  their speed and GPT-2's, beside PyTorch's where it is installed
+#   benchmarks/gpu/run.sh explain [NAME..]  where the time of their steps goes: kernels by their limits, launches, gaps
 #   benchmarks/gpu/run.sh sanitize        compute-sanitizer on the samples, as many as ten minutes allow
 #   benchmarks/gpu/run.sh libraries       which of NVIDIA's libraries are found, and where; needs no GPU
 #
-# RUTILE_GPU_DEVICE=fake runs samples, e2e and bench on the tests' pretended device, to try this script: it claims nothing,
+# RUTILE_GPU_DEVICE=fake runs samples, e2e, bench and explain on the tests' pretended device, to try this script: it claims nothing,
 # and its table goes to standard output.
 #
-# samples, e2e, bench and sanitize each stop within ten minutes, append a dated table to docs/gpu_log.md and fail where
+# samples, e2e, bench, explain and sanitize each stop within ten minutes, append a dated table to docs/gpu_log.md and fail where
 # something in them failed: a sample, a program, an error found, a loss that is not the CPU's to one in a hundred. Run them
 # from the tree, or from the folder into which the pack was extracted (then the table is in gpu_log.md there). cuDNN and
 # cuBLAS are found in nvidia-* packages, inside an installed PyTorch (of PYTHON, else python3), or by the loader. Without a
@@ -28,7 +29,7 @@ device="${RUTILE_GPU_DEVICE:-cuda}"
 python="${PYTHON:-python3}"
 plugin="librutile_${device%%:*}.so"
 
-usage() { sed -n '4,11p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,3\}//'; exit 2; }
+usage() { sed -n '4,12p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,3\}//'; exit 2; }
 
 if [ -d "$here/../../kernels" ]; then root="$(cd "$here/../.." && pwd)"; log="$root/docs/gpu_log.md"
 else root="$here"; log="$here/gpu_log.md"; fi
@@ -205,9 +206,24 @@ flat() {
 }
 
 # bench [<network>...]: all of them, the largest first, or those named.
+networks="resnet50 gpt2 lenet mlp gpt"
+# Ends the script where a name is none of them.
+known() {
+  local mode="$1" name; shift
+  for name in "$@"; do [[ " $networks " == *" $name "* ]] || { echo "$mode: $name is none of $networks"; exit 2; }; done
+}
+# Their batch, measured steps, and what makes them small.
+shapes() {
+  cat <<LIST
+resnet50 256 40 --image-size 32
+gpt2 64 20 --layers 1 --width 64 --heads 2 --positions 32
+lenet 256 400
+mlp 256 400
+gpt 16 60
+LIST
+}
 bench() {
-  local all="resnet50 gpt2 lenet mlp gpt" name
-  for name in "$@"; do [[ " $all " == *" $name "* ]] || { echo "bench: $name is none of $all"; exit 2; }; done
+  known bench "$@"
   heading bench
   # The pretended device shows that the programs run, no more: bf16 takes long without a GPU or oneDNN.
   local precision=bf16
@@ -216,7 +232,7 @@ bench() {
     echo "the ratio is to the faster of PyTorch's two."; echo
     echo "| network | batch | mode | per second | first step s | MiB | eager | MiB | torch.compile | first step s | MiB | ratio |"
     echo "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"; } >>"$log"
-  local worst=0 wanted=" ${*:-$all} " program batch steps quick
+  local worst=0 wanted=" ${*:-$networks} " program batch steps quick
   while read -r program batch steps quick; do
     [[ "$wanted" == *" $program "* ]] || continue
     if [ $((deadline - SECONDS)) -lt 20 ]; then
@@ -239,13 +255,29 @@ bench() {
             start == "-" ? start : sprintf("%.2f", start), memory == "-" ? memory : sprintf("%.0f", memory),
             $2, $3, $5, $7, $6, ratio }' | tee -a "$log"
     done
-  done <<LIST
-resnet50 256 40 --image-size 32
-gpt2 64 20 --layers 1 --width 64 --heads 2 --positions 32
-lenet 256 400
-mlp 256 400
-gpt 16 60
-LIST
+  done < <(shapes)
+  return "$worst"
+}
+# explain [<network>...]: the head of explain and its slowest kernels, as the device itself timed them.
+explain() {
+  known explain "$@"
+  heading explain
+  local precision=bf16 worst=0 wanted=" ${*:-$networks} " program batch steps quick
+  [ "$device" = cuda ] || precision=fp32
+  while read -r program batch steps quick; do
+    [[ "$wanted" == *" $program "* ]] || continue
+    local more=() status=0
+    if [ "$device" != cuda ]; then batch=2; read -ra more <<<"$quick"; fi
+    timeout "$(within 110)" "$bin/$program" --dataset synthetic --device "$device" --mode graph --seed 1 \
+      --batch-size "$batch" --precision "$precision" --explain "$scratch/explain" "${more[@]}" \
+      >"$scratch/out" 2>"$scratch/err" || status=$?
+    if [ "$status" = 0 ] && [ -f "$scratch/explain/explain.txt" ]; then
+      { echo "$program, batch $batch, $precision:"; echo; echo '```'
+        awk '/^Passes/ { skip = 1 } /^Kernels/ { skip = 0; on = 1; left = 27 } !skip && (!on || left-- > 0)' "$scratch/explain/explain.txt"
+        echo '```'; echo; } | tee -a "$log"
+    else echo "$program: $(reason)" | tee -a "$log"; worst=1; fi
+    rm -rf "$scratch/explain"
+  done < <(shapes)
   return "$worst"
 }
 # torch_of <eager|compiled>: what PyTorch's side printed: per second, MiB, seconds of the first step.
@@ -278,7 +310,7 @@ sanitize() {
 case "$mode" in
   pack) pack ;;
   samples|e2e|sanitize) need_gpu; find_programs; "$mode" ;;
-  bench) need_gpu; find_programs; shift; bench "$@" ;;
+  bench|explain) need_gpu; find_programs; shift; "$mode" "$@" ;;
   libraries) find_programs; "$python" "$here/libraries.py" report ;;
   *) usage ;;
 esac
