@@ -187,3 +187,19 @@ def test_truth_values_of_others():
     assert address(from_numpy(np.ones(5, bool)).asnumpy()) != 0
     plain = np.array([True, False, True])
     assert address(from_numpy(plain).asnumpy()) == address(plain)  # shared where nothing is to be done
+
+
+def test_functions_of_numpy_in_a_trace(capfd):
+    """They need values: the function runs as it is written, with one warning that names the line, or where that is not wanted is
+    an error of this line."""
+
+    def f(x):
+        return rutile.ops.relu(x) + Tensor(np.sin(x))
+    x = np.array([1.0, 2.0], np.float32)
+    loose, strict = rutile.jit(f), rutile.jit(f, fullgraph=True)
+    for _ in range(2):
+        np.testing.assert_allclose(loose(Tensor(x)).asnumpy(), x + np.sin(x), rtol=1e-6)
+    told = capfd.readouterr().err
+    assert told.count("runs as it is written") == 1 and f"{__file__.rsplit('/', 1)[1]}:" in told
+    with pytest.raises(RuntimeError, match=r"test_interop.py:\d+ needs the value of a tensor(.|\n)*where\(\)"):
+        strict(Tensor(x))

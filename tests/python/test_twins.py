@@ -90,5 +90,6 @@ def test_the_same_network_is_the_same_graph(cpp, tmp_path, stage, monkeypatch):
     for phase, least in (("forward", 12), ("backward", 20)):
         a, b = ([n[1:] for n in some if n[0] == phase] for some in (ours, theirs))
         assert a == b and len(a) >= least
+    assert 36 <= step._jit.kernels <= 44  # docs/performance.md: some forty
     if stage == "dce_last":
         assert [n[1] for n in ours if n[0] == "optimizer"] == [n[1] for n in theirs if n[0] == "optimizer"]
