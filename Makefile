@@ -41,7 +41,7 @@ resnet50: configure ## train ResNet-50 on Fashion-MNIST, from a fresh clone on
 
 test: build ## build and run all tests, C++ and Python
 	@echo "test: $(BUILD)"
-	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=ignore $(ARGS) </dev/null
+	@ctest --test-dir $(BUILD) -j 2 --output-on-failure --no-tests=ignore $(ARGS) </dev/null
 
 wheel: setup ## a wheel of the Python package in dist/ (ARGS=--all: for every Python that is found)
 	@$(LOCKED) python3 tools/wheel.py $(ARGS)

@@ -68,6 +68,24 @@ function(rutile_test name)
   add_test(NAME ${program} COMMAND ${program} --gtest_brief=1 WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
   # Threads that wait without spinning: on a busy machine the suite would otherwise take several times as long.
   set_tests_properties(${program} PROPERTIES LABELS cpu TIMEOUT 900 ENVIRONMENT "OMP_WAIT_POLICY=passive")
+  rutile_order_test(${program})
+endfunction()
+
+# Two tests run at a time (make test). The long ones come first, so that none of them is left for the end; test_dist, which
+# mostly waits, beside those that compute.
+set(rutile_long_tests test_dist test_ops pytest_python test_e2e test_golden pytest_wheel test_cuda pytest_install test_device)
+function(rutile_order_test name)
+  list(FIND rutile_long_tests ${name} place)
+  if(place GREATER_EQUAL 0)
+    math(EXPR cost "100 - ${place}")
+    set_tests_properties(${name} PROPERTIES COST ${cost})
+  endif()
+  if(name STREQUAL "test_dataset")  # holds the destructor of a pipeline to parts of a second
+    set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+  endif()
+  if(name MATCHES "^pytest_(install|wheel)$")  # both build in the build tree and install from it
+    set_tests_properties(${name} PROPERTIES RESOURCE_LOCK build_tree)
+  endif()
 endfunction()
 
 function(rutile_benchmark name)

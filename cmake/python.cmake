@@ -59,6 +59,7 @@ if(RUTILE_PYTHON)
                WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
       set_tests_properties(pytest_${folder} PROPERTIES LABELS "cpu;python" TIMEOUT 900
                            ENVIRONMENT "PYTHONPATH=${rutile_python_dir};PYTHONDONTWRITEBYTECODE=1;RUTILE_BUILD=${CMAKE_BINARY_DIR}")
+      rutile_order_test(pytest_${folder})
     endforeach()
   endif()
 endif()

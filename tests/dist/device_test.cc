@@ -244,7 +244,7 @@ TEST(DeviceGroup, DisagreementAndLateRanksAreTold) {
                        [](int rank) {
                          join();
                          work(2);
-                         if (rank == 1) std::this_thread::sleep_for(std::chrono::seconds(8));
+                         if (rank == 1) test::wait_for_end_of({0});
                          work(50);
                        },
                        {.variables = late});
@@ -256,7 +256,7 @@ TEST(DeviceGroup, DisagreementAndLateRanksAreTold) {
                        [](int rank) {
                          join();
                          work(2);
-                         if (rank == 1) std::this_thread::sleep_for(std::chrono::seconds(10));
+                         if (rank == 1) test::wait_for_end_of({0});
                          work(50);
                        },
                        {.variables = late});

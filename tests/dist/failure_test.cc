@@ -141,8 +141,7 @@ TEST(Failures, ARankThatIsLateIsNamed) {
                                   [](int rank) {
                                     dist::init();
                                     work(2);
-                                    if (rank == 2)
-                                      std::this_thread::sleep_for(std::chrono::seconds(7));
+                                    if (rank == 2) test::wait_for_end_of({0, 1});
                                     work(2);
                                   },
                                   {.variables = {{"RUTILE_TIMEOUT", "2"}}});

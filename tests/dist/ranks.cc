@@ -3,14 +3,17 @@
 
 #include <arpa/inet.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <new>
 #include <stdexcept>
 #include <thread>
 
@@ -45,6 +48,9 @@ void require_equal(const std::vector<double>& got, const std::vector<double>& wa
 
 namespace {
 
+// Which ranks have ended, in memory that this process shares with them.
+std::atomic<bool>* ended = nullptr;
+
 [[noreturn]] void be_rank(int rank, int n, int port, int out, const std::function<void(int)>& fn,
                           const RankOptions& o) {
   setenv("RANK", std::to_string(rank).c_str(), 1);
@@ -69,9 +75,20 @@ namespace {
 
 }  // namespace
 
+void wait_for_end_of(const std::vector<int>& ranks) {
+  for (const int r : ranks) {
+    while (!ended[r]) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
 std::vector<Outcome> run_ranks(int n, const std::function<void(int rank)>& fn,
                                const RankOptions& options) {
   const int port = free_port();
+  const size_t shared = static_cast<size_t>(n) * sizeof(std::atomic<bool>);
+  void* const memory =
+      ::mmap(nullptr, shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::runtime_error("no shared memory");
+  ended = new (memory) std::atomic<bool>[static_cast<size_t>(n)]();
   std::vector<Outcome> outcomes(static_cast<size_t>(n));
   std::vector<int> pids(static_cast<size_t>(n), -1), pipes(static_cast<size_t>(n), -1);
   const auto begin = std::chrono::steady_clock::now();
@@ -99,6 +116,7 @@ std::vector<Outcome> run_ranks(int n, const std::function<void(int rank)>& fn,
       int status = 0;
       if (pids[r] < 0 || waitpid(pids[r], &status, WNOHANG) != pids[r]) continue;
       --open;
+      ended[r] = true;
       Outcome& o = outcomes[r];
       o.seconds = passed();
       o.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -118,6 +136,7 @@ std::vector<Outcome> run_ranks(int n, const std::function<void(int rank)>& fn,
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
+  ::munmap(memory, shared);
   return outcomes;
 }
 

@@ -28,6 +28,9 @@ struct RankOptions {
 std::vector<Outcome> run_ranks(int n, const std::function<void(int rank)>& fn,
                                const RankOptions& options = {});
 
+// In a rank: comes back when these ranks have ended, so that a rank may be late without a time.
+void wait_for_end_of(const std::vector<int>& ranks);
+
 // Expectations of a rank: throws text that run_ranks() gives back.
 void require(bool ok, const std::string& what);
 void require_equal(const std::vector<double>& got, const std::vector<double>& want,

@@ -37,7 +37,7 @@ std::string temp_file() {
   ::dup2(::open("/dev/null", O_RDONLY), 0);
   ::dup2(::open(out, O_WRONLY | O_TRUNC), 1);
   ::dup2(::open(err, O_WRONLY | O_TRUNC), 2);
-  ::signal(SIGINT, SIG_DFL);
+  for (const int number : {SIGINT, SIGHUP}) ::signal(number, SIG_DFL);  // nohup ignores them
   if (r.file_limit > 0) {
     const rlimit limit{static_cast<rlim_t>(r.file_limit), static_cast<rlim_t>(r.file_limit)};
     ::setrlimit(RLIMIT_FSIZE, &limit);
