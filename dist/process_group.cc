@@ -406,22 +406,28 @@ Status ProcessGroup::compare(const Work& w) {
   const Header mine = header_of(w.c, w.number);
   std::vector<char> bytes(sizeof(Header) * o_.members.size(), 0);
   Status s = o_.plugin->functions.exchange(comm_, &mine, sizeof mine, bytes.data());
-  if (!s.ok()) return explain(w, s, &bytes);
+  const std::string text = disagreement(bytes);  // known, too, where another has judged and is gone
+  if (text.empty()) return s.ok() ? Status() : explain(w, s, &bytes);
+  if (o_.on_failure) o_.on_failure(text);
+  return Status(ErrorCode::kRuntime, text);
+}
+
+// Empty: all headers are the same, or not all of them have come.
+std::string ProcessGroup::disagreement(const std::vector<char>& bytes) const {
   std::string differ;
   Header first;
   std::memcpy(&first, bytes.data(), sizeof first);
   for (int r = 0; r < size(); ++r) {
     Header h;
     std::memcpy(&h, bytes.data() + static_cast<size_t>(r) * sizeof h, sizeof h);
+    if (h.magic != kHeaderMagic) return "";
     if (std::memcmp(&h, &first, sizeof h) == 0) continue;
     differ += cat("; ", who(r), " calls ", text_of(h));
     if (h.number != first.number) differ += cat(" as its collective ", h.number);
   }
-  if (differ.empty()) return Status();
-  const std::string text = cat("the ranks disagree about collective ", first.number, " of group '",
-                               o_.name, "': ", who(0), " calls ", text_of(first), differ);
-  if (o_.on_failure) o_.on_failure(text);
-  return Status(ErrorCode::kRuntime, text);
+  if (differ.empty()) return differ;
+  return cat("the ranks disagree about collective ", first.number, " of group '", o_.name,
+             "': ", who(0), " calls ", text_of(first), differ);
 }
 
 Status ProcessGroup::perform(const Collective& c) {

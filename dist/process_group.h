@@ -108,6 +108,7 @@ class RUTILE_API ProcessGroup final : public Communicator {
   void serve(Lane& lane);
   Status carry_out(const Work& w);
   Status compare(const Work& w);
+  std::string disagreement(const std::vector<char>& headers) const;
   Status perform(const Collective& c);
   Status explain(const Work& w, const Status& status, const std::vector<char>* headers);
   std::string describe(const Work& w) const;

@@ -249,7 +249,7 @@ TEST(DeviceGroup, DisagreementAndLateRanksAreTold) {
                        },
                        {.variables = late});
   expect_text(outcomes[0], {"rank 1 (", "collective 3 of group 'world'", "all_reduce"});
-  EXPECT_LT(outcomes[0].seconds, 8);
+  EXPECT_LT(outcomes[0].seconds, 30);
   // Nobody compares: who looks after the device tells.
   late["RUTILE_COLLECTIVE_CHECK"] = "0";
   outcomes = run_ranks(2,
@@ -261,7 +261,7 @@ TEST(DeviceGroup, DisagreementAndLateRanksAreTold) {
                        },
                        {.variables = late});
   expect_text(outcomes[0], {"collective 3 of group 'world'", "all_reduce", "not done within 2 s"});
-  EXPECT_LT(outcomes[0].seconds, 10);
+  EXPECT_LT(outcomes[0].seconds, 30);
 }
 
 // A collective that fails leaves anything in its memory, and what runs behind it computes with

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <filesystem>
 #include <mutex>
 #include <thread>
@@ -327,6 +328,34 @@ TEST(ProcessGroup, OneWhoseThreadHangsIsKept) {
   lock.unlock();
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   EXPECT_FALSE(hanging().destroyed);
+}
+
+// The other rank's header, for another call than ours, and then the end of the connection.
+Status exchange_and_fail(void*, const void* mine, size_t size, void* all) noexcept {
+  char* const to = static_cast<char*>(all);
+  std::memcpy(to, mine, size);
+  std::memcpy(to + size, mine, size);
+  ++to[2 * size - 1];
+  return Status(ErrorCode::kRuntime, "connection closed by peer");
+}
+
+TEST(ProcessGroup, ADisagreementIsToldAlsoWhereTheOthersHaveGone) {
+  dist::CommPlugin plugin = hanging_plugin();
+  plugin.functions.exchange = exchange_and_fail;
+  std::shared_ptr<dist::ProcessGroup> group;
+  dist::ProcessGroup::Options o;
+  o.name = "apart";
+  o.members = {{0, "here"}, {1, "there"}};
+  o.plugin = &plugin;
+  o.check = true;
+  o.others_failure = [] { return std::string(); };
+  ASSERT_TRUE(dist::ProcessGroup::connect(std::move(o), &group).ok());
+  float data = 0;
+  const Collective c{.kind = CollectiveKind::kBroadcast, .shape = {1}, .in = &data, .out = &data};
+  ASSERT_TRUE(group->start(c).ok());
+  const Status s = group->wait(&data);
+  EXPECT_TRUE(contains(s.message(), "the ranks disagree about collective 1 of group 'apart'"))
+      << s.message();
 }
 
 }  // namespace
