@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "rutile/graph/ir/body.h"
+#include "rutile/graph/trace/outside.h"
 #include "rutile/graph/trace/replay.h"
 #include "rutile/ops/view.h"
 
@@ -20,6 +21,7 @@ std::atomic<uint64_t> next_trace{1};
 thread_local const Graph* active_graph = nullptr;
 thread_local uint64_t active_trace = 0;
 thread_local RefusedReads refused;
+thread_local bool scope_outside = false;
 
 std::string place(const std::string& file, int line, const std::string& cell) {
   std::string text = file.empty() ? "" : cat(" at ", file, ":", line);
@@ -92,6 +94,21 @@ bool describe_origin(const TensorImpl& impl, std::string* text, bool* sized) {
 }  // namespace
 
 const RefusedReads& refused_reads() { return refused; }
+
+bool differentiated_outside() { return scope_outside; }
+
+void refuse_python_gradient(const Tensor& t) {
+  std::string file;
+  int line = 0;
+  user_location(&file, &line);
+  ++refused.count;
+  refused.last =
+      cat("a gradient by a Python function (bprop, a hook) for ", t.meta(),
+          place(file, line, cell_path(call_modes().cell)),
+          " inside of a branch, a loop, scan or vmap that is differentiated as a whole is no op "
+          "(RUTILE-E0104)");
+  throw_error(ErrorCode::kUnsupported, refused.last);
+}
 
 Phase& current_phase() {
   static thread_local constinit Phase phase = Phase::kForward;
@@ -215,6 +232,7 @@ TracedBody Tracer::trace_body(const Region::Function& fn, std::span<const Tensor
   }
   std::vector<ValueId> inputs = body.inputs;
   CallModes& modes = call_modes();
+  ScopedValue<bool> outside(scope_outside, scope_outside || modes.tape);
   ScopedValue<TraceHook*> tracing(modes.trace, &inner);
   ScopedValue<StateHook*> states(modes.states, &inner);
   ScopedValue<TapeHook*> no_tape(modes.tape, nullptr);
@@ -248,6 +266,7 @@ std::unique_ptr<Graph> trace(const Function& fn, const std::vector<TensorMeta>& 
   for (size_t i = 0; i < inputs.size(); ++i) {
     symbols.push_back(tracer.input(inputs[i], cat("x", i)));
   }
+  ScopedValue<bool> outside(scope_outside, modes.tape != nullptr);
   ScopedValue<TraceHook*> tracing(modes.trace, &tracer);
   ScopedValue<StateHook*> states(modes.states, &tracer);
   ScopedValue<TapeHook*> no_tape(modes.tape, nullptr);

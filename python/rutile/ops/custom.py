@@ -11,19 +11,37 @@ from rutile._rutile import ops as _table
 _errors = _rutile.errors
 
 
-def with_gradient(function, bprop, *args):
+def _by_argument(got, args, parameters):
+    """What a bprop returned, as one gradient for each argument and each of the Cell's internal_params."""
+    got = list(got) if isinstance(got, (tuple, list)) else [got]
+    if args and isinstance(args[0], Tensor) and got and isinstance(got[0], (tuple, list)):
+        # (dx, ...), {w: dw, ...}; (dx, ...), (dw, ...); ((dx, ...),)
+        rest = got[1] if len(got) == 2 else ()
+        if isinstance(rest, dict):
+            rest = [next((g for p, g in rest.items() if p is w), None) for w in parameters]
+        if len(got) > 2 or not isinstance(rest, (tuple, list)):
+            raise _errors.TypeError("bprop returns (dx, ...) or ((dx, ...), {parameter: gradient})")
+        got = [*got[0], *rest]
+    if len(got) < len(args) + len(parameters):
+        beside = f" and {len(parameters)} internal_params" if parameters else ""
+        raise _errors.TypeError(f"bprop returns a gradient for each of {len(args)} arguments{beside}, got {len(got)}")
+    return got
+
+
+def with_gradient(function, bprop, *args, parameters=()):
     """function(*args), whose gradients by the Tensors among args are bprop(*args, out, dout).
 
-    bprop returns a gradient for each argument, as a tuple (or one of several arguments' only if there is one); None or
-    False stands for none. The function itself is not differentiated.
+    bprop returns a gradient for each argument, as a tuple (or one of several arguments' only if there is one), and behind
+    them for each of the parameters; None or False stands for none. The function itself is not differentiated.
 
     >>> import rutile
     >>> f = lambda x: rutile.ops.custom.with_gradient(lambda v: v * 2, lambda v, out, dout: (dout * 10,), x)
     >>> rutile.grad(f)(rutile.Tensor([1.0])).asnumpy().tolist()
     [10.0]
     """
-    floats = [i for i, x in enumerate(args) if isinstance(x, Tensor) and x.size and x.dtype.name != "bool"]
-    proxies = {i: _table.reshape(args[i], args[i].shape) for i in floats}
+    every = (*args, *parameters)
+    floats = [i for i, x in enumerate(every) if isinstance(x, Tensor) and x.size and x.dtype.name != "bool"]
+    proxies = {i: _table.reshape(every[i], every[i].shape) for i in floats}
     out = function(*(_table.stop_gradient(x) if i in proxies else x for i, x in enumerate(args)))
     many = isinstance(out, (tuple, list))
     outs = [_table.stop_gradient(y) if isinstance(y, Tensor) else y for y in (out if many else (out,))]
@@ -31,15 +49,15 @@ def with_gradient(function, bprop, *args):
 
     def gradients():
         given = [seen.get(k, _table.full(y.shape, 0, y.dtype) if isinstance(y, Tensor) else None) for k, y in enumerate(outs)]
-        got = bprop(*args, tuple(outs) if many else outs[0], tuple(given) if many else given[0])
-        got = got if isinstance(got, (tuple, list)) else (got,)
-        if len(got) < len(args):
-            raise _errors.TypeError(f"bprop returns a gradient for each of {len(args)} arguments, got {len(got)}")
+        got = _by_argument(bprop(*args, tuple(outs) if many else outs[0], tuple(given) if many else given[0]), args, parameters)
+        wrong = next((i for i in floats if isinstance(got[i], (tuple, list, dict))), None)
+        if wrong is not None:
+            raise _errors.TypeError(f"bprop gives argument {wrong}, a Tensor, a gradient of {type(got[wrong]).__name__}")
         if _context.get_context("check_bprop"):
             for i in floats:
-                if not isinstance(got[i], Tensor) or got[i].dtype != args[i].dtype:
+                if not isinstance(got[i], Tensor) or got[i].dtype != every[i].dtype:
                     what = got[i].dtype.name if isinstance(got[i], Tensor) else type(got[i]).__name__
-                    raise _errors.TypeError(f"bprop gives argument {i} of {args[i].dtype.name} a gradient of {what}")
+                    raise _errors.TypeError(f"bprop gives argument {i} of {every[i].dtype.name} a gradient of {what}")
         return got
 
     def of_argument(i):
@@ -58,7 +76,7 @@ def with_gradient(function, bprop, *args):
     # Ties the results to the arguments: adds nothing to the one, and gives the others zeros for the hooks to replace.
     tracked = [i for i, x in proxies.items() if _rutile.add_hook(x, of_argument(i))]
     if not tracked:
-        return out
+        return type(out)(outs) if type(out) in (tuple, list) else tuple(outs) if many else outs[0]
     never = Tensor(False)
     for k, y in enumerate(outs):
         if not isinstance(y, Tensor) or y.dtype.name == "bool":
@@ -69,6 +87,38 @@ def with_gradient(function, bprop, *args):
         _rutile.add_hook(y, lambda dy, k=k: seen.__setitem__(k, dy))
         outs[k] = y
     return tuple(outs) if many else outs[0]
+
+
+class _CustomVjp:
+    """What custom_vjp makes of a function."""
+
+    def __init__(self, fn):
+        if not callable(fn):
+            raise _errors.TypeError(f"custom_vjp takes a function, got {type(fn).__name__}")
+        self.fn, self.bwd = fn, None
+
+    def defbwd(self, bwd):
+        """Sets the function of the gradients."""
+        self.bwd = bwd
+
+    def __call__(self, *args):
+        if self.bwd is None:
+            return self.fn(*args)
+        return with_gradient(self.fn, self.bwd, *args)
+
+
+def custom_vjp(fn=None):
+    """A function whose gradient is another one's: defbwd(bprop) with bprop(*inputs, out, dout), a gradient for each input.
+
+    >>> import rutile
+    >>> @rutile.ops.custom_vjp
+    ... def double(x):
+    ...     return x * 2
+    >>> double.defbwd(lambda x, out, dout: (dout * 10,))
+    >>> float(rutile.grad(double)(rutile.Tensor(1.0)))
+    10.0
+    """
+    return _CustomVjp if fn is None else _CustomVjp(fn)
 
 
 def hooked(x, hook):
