@@ -12,6 +12,7 @@
 #include "rutile/ops/control.h"
 #include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::graph {
 
@@ -100,6 +101,13 @@ class Batcher {
   bool by_rule(const OpDef& op, const AnyAttrs& attrs, const Lanes& in,
                const std::vector<TensorMeta>& one, TensorList* out) const;
   Lanes by_composition(const OpDef& op, const AnyAttrs& attrs, const Lanes& in);
+  bool by_bodies(const OpDef& op, const AnyAttrs& attrs, const Lanes& in, Lanes* out);
+  std::vector<Tensor> body(const Graph& g, const Lanes& operands);
+  std::vector<Tensor> cond(const ops::CondAttrs& a, const Lanes& in);
+  std::vector<Tensor> scan(const ops::LoopAttrs& a, const Lanes& in);
+  Tensor batched(const Lane& l) const {
+    return l.batched ? l.t : ops::broadcast_to(l.t, ops::batched_shape(n_, l.t.shape()));
+  }
   Lanes by_loop(const OpDef& op, const AnyAttrs& attrs, const Lanes& in) const;
   TensorMeta slice_of(const Lane& l) const {
     Shape s;
@@ -167,6 +175,7 @@ Lanes Batcher::call(const OpDef& op, const AnyAttrs& attrs, const Lanes& in,
     return lanes_of(call_n(op, attrs.get(), tensors_of(in)), false, key || &op == &ops::kNextKey);
   }
   TensorList out;
+  Lanes out_lanes;
   // A key from outside draws the same for all slices.
   if ((draws || !random) && by_rule(op, attrs, in, one, &out)) {
     ++vmap_counts().rules;
@@ -178,6 +187,10 @@ Lanes Batcher::call(const OpDef& op, const AnyAttrs& attrs, const Lanes& in,
     } catch (const Error& e) {
       if (e.code() == ErrorCode::kInterrupted) throw;  // else it reads values: a loop can
     }
+  }
+  if (op.runs_bodies && by_bodies(op, attrs, in, &out_lanes)) {
+    ++vmap_counts().rules;
+    return out_lanes;
   }
   if (draws) refuse("vmap: a random op without a rule");
   ++vmap_counts().loops;
@@ -231,6 +244,79 @@ Lanes Batcher::by_composition(const OpDef& op, const AnyAttrs& attrs, const Lane
     if (t.g->nodes[id].op == &op) refuse("vmap: an op composed of itself");
   }
   return run(t, present);
+}
+
+// A body for all slices at once: all its results are of all slices.
+std::vector<Tensor> Batcher::body(const Graph& g, const Lanes& operands) {
+  Traced t;
+  t.g = &g;
+  t.results = g.outputs.size();
+  if (g.inputs.size() != operands.size()) refuse("vmap: a body of other operands");
+  for (const NodeId id : g.order) {
+    if (g.nodes[id].op == &ops::kNextKey) refuse("vmap: a body that draws");
+  }
+  std::vector<Tensor> results;
+  for (const Lane& l : run(t, operands)) results.push_back(batched(l));
+  return results;
+}
+
+// One branch for all slices: the predicate is the same for them.
+std::vector<Tensor> Batcher::cond(const ops::CondAttrs& a, const Lanes& in) {
+  const Lanes operands(in.begin() + 1, in.end());
+  const auto branch = [&](const Ref<Region>& region) {
+    return [&, g = body_graph(*region)](const std::vector<Tensor>& given) {
+      Lanes lanes = operands;
+      for (size_t i = 0; i < lanes.size(); ++i) lanes[i].t = given[i];
+      return body(*g, lanes);
+    };
+  };
+  return ops::cond(in[0].t, branch(a.then_body), branch(a.else_body), tensors_of(operands));
+}
+
+// One loop whose carries are those of all slices; the carries that it keeps are further ys here.
+std::vector<Tensor> Batcher::scan(const ops::LoopAttrs& a, const Lanes& in) {
+  const size_t carries = static_cast<size_t>(a.carries), scanned = static_cast<size_t>(a.scanned);
+  const auto swapped = [](const Tensor& t) { return ops::swapaxes(t, 0, 1); };
+  std::vector<Tensor> init, xs;
+  for (size_t i = 0; i < carries; ++i) init.push_back(batched(in[i]));
+  for (size_t i = carries; i < carries + scanned; ++i) {
+    xs.push_back(in[i].batched ? swapped(in[i].t) : in[i].t);
+  }
+  const Graph& g = *body_graph(*a.body);
+  const auto step = [&](const std::vector<Tensor>& carry, const std::vector<Tensor>& x) {
+    Lanes lanes = in;
+    for (size_t i = 0; i < carries; ++i) lanes[i] = {carry[i], true};
+    for (size_t i = 0; i < scanned; ++i) lanes[carries + i].t = x[i];
+    const std::vector<Tensor> results = body(g, lanes);
+    const auto last = results.begin() + static_cast<int64_t>(carries);
+    return ops::ScanStep{{results.begin(), last}, {last, results.end()}};
+  };
+  ops::ScanStep done = ops::scan(step, init, xs, {.length = a.length, .reverse = a.reverse});
+  std::vector<Tensor> results = std::move(done.carry);
+  for (const Tensor& y : done.ys) results.push_back(swapped(y));
+  return results;
+}
+
+// cond() by a predicate that is the same for all slices and scan(), their bodies for all slices at
+// once. Branches that differ from slice to slice are left to the loop: each runs only one of them.
+bool Batcher::by_bodies(const OpDef& op, const AnyAttrs& attrs, const Lanes& in, Lanes* out) {
+  for (const Lane& l : in) {
+    if (!l.t.defined() || l.drawn) return false;
+  }
+  const bool branches = &op == &ops::kCond && !in[0].batched;
+  const auto* loop = &op == &ops::kScan ? static_cast<const ops::LoopAttrs*>(attrs.get()) : nullptr;
+  const bool loops = loop && !loop->counted;
+  if (!branches && !loops) return false;
+  try {
+    *out = lanes_of(
+        branches ? cond(*static_cast<const ops::CondAttrs*>(attrs.get()), in) : scan(*loop, in),
+        true, false);
+    return true;
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::kInterrupted) throw;
+    ++vmap_counts().failures;
+    return false;
+  }
 }
 
 Lanes Batcher::by_loop(const OpDef& op, const AnyAttrs& attrs, const Lanes& in) const {

@@ -182,6 +182,50 @@ TEST(Vmap, LoopsAndBranchesInsideWork) {
   EXPECT_LT(largest_difference(compiled, by_slices(fn, {x})), 1e-14);
 }
 
+// Scans, and branches by a predicate of all slices, are one op of all slices, in both directions.
+TEST(Vmap, LoopsAndBranchesOfAllSlicesNeedNoLoop) {
+  const Tensor weight = ramp({3, 3}), on = Tensor::scalar(true, DType::kBool);
+  const auto cell = [&](const Tensor& state, const Tensor& s) {
+    return ops::tanh(ops::matmul(state, weight) + s);
+  };
+  for (const bool reverse : {false, true}) {
+    const Function fn = [&](const Tensors& x) {
+      const ops::ScanStep done = ops::scan(
+          [&](const Tensors& c, const Tensors& s) {
+            const Tensor next = cell(c[0], s[0] + s[1]);
+            return ops::ScanStep{{next, c[1] + 1.0}, {ops::sum(next) * x[1]}};
+          },
+          {x[1], ops::zeros({}, DType::kF64)}, {x[0], ramp({5, 3})}, {.reverse = reverse});
+      const Tensor y = ops::cond(
+          on, [&](auto& v) { return Tensors{v[0] * done.carry[0]}; },
+          [&](auto& v) { return Tensors{v[0]}; }, {x[1]})[0];
+      return Tensors{
+          ops::concat({ops::reshape(done.ys[0], {-1}), y, ops::reshape(done.carry[1], {1})}, 0)};
+    };
+    const Tensors xs{ramp({4, 5, 3}), ramp({4, 3})};
+    const Tensor want = by_slices(fn, xs);
+    const Function all = [&](const Tensors& in) { return vmap(fn, in); };
+    const Function weighed = [&](const Tensors& in) {
+      GradScope scope;
+      const Tensor x = ops::reshape(in[0], in[0].shape());
+      scope.watch(x);
+      const Tensor y = vmap(fn, {x, in[1]})[0];
+      return scope.gradient(ops::sum(y * y), {x});
+    };
+    vmap_counts() = {};
+    EXPECT_LT(largest_difference(vmap(fn, xs)[0], want), 1e-14);
+    EXPECT_EQ(vmap_counts().loops + vmap_counts().slices + vmap_counts().failures, 0);
+    EXPECT_LT(largest_difference(compile(all, {})(xs)[0], want), 1e-14);
+    GradScope scope;
+    const Tensor x = ops::reshape(xs[0], xs[0].shape());
+    scope.watch(x);
+    const Tensor y = by_slices(fn, {x, xs[1]});
+    const Tensor gradient = scope.gradient(ops::sum(y * y), {x})[0];
+    EXPECT_LT(largest_difference(weighed(xs)[0], gradient), 1e-13);
+    EXPECT_LT(largest_difference(compile(weighed, {})(xs)[0], gradient), 1e-13);
+  }
+}
+
 TEST(Vmap, SaysWhatIsWrong) {
   const Function same = [](const Tensors& x) { return x; };
   EXPECT_THROW(vmap(same, {ops::ones({}), ops::ones({2})}), Error);

@@ -261,3 +261,30 @@ def test_parameters_keep_their_own_gradients_beside():
     f = lambda x: ops.custom.with_gradient(lambda v: v * 2, lambda v, out, dout: dout * 7, x * w)
     gx, gw = ms.grad(f, 0, [w])(Tensor([3.0]))
     assert gx.asnumpy().tolist() == [14] and gw[0].asnumpy().tolist() == [21]
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, ms.jit], ids=["eager", "jit"])
+def test_loops_and_branches_of_all_slices(wrap):
+    r = np.random.RandomState(3)
+    x, h, w = (Tensor(r.randn(*s).astype(np.float32)) for s in ((4, 5, 3), (4, 3), (3, 3)))
+
+    def one(x, h):
+        last, ys = ops.scan(lambda c, v: (ops.tanh(c @ w + v), c.sum()), h, x)
+        y = ops.fori_loop(0, 3, lambda i, v: v * 0.5 + i, last)
+        y = ops.cond(w.sum() > 0, lambda v: v * 2.0, lambda v: v - 1.0, y)  # the same for all slices
+        y = ops.cond(y.sum() > 0, lambda v: v * 3.0, lambda v: v, y)  # each its own
+        return y, ys
+
+    def loss(x, h, many):
+        y, ys = many(x, h)
+        return (y * y).sum() + ys.sum()
+
+    slices = lambda x, h: tuple(ops.stack(v) for v in zip(*(one(x[i], h[i]) for i in range(4))))
+    for got, want in zip(wrap(ms.vmap(one))(x, h), slices(x, h)):
+        np.testing.assert_allclose(got.asnumpy(), want.asnumpy(), rtol=1e-5, atol=1e-6)
+    for got, want in zip(wrap(ms.grad(lambda x, h: loss(x, h, ms.vmap(one)), (0, 1)))(x, h),
+                         ms.grad(lambda x, h: loss(x, h, slices), (0, 1))(x, h)):
+        np.testing.assert_allclose(got.asnumpy(), want.asnumpy(), rtol=1e-4, atol=1e-5)
+    each = wrap(ms.vmap(ms.grad(lambda x, h: one(x, h)[0].sum())))(x, h)
+    for i in range(4):
+        np.testing.assert_allclose(each[i].asnumpy(), ms.grad(lambda x, h: one(x, h)[0].sum())(x[i], h[i]).asnumpy(), rtol=1e-4, atol=1e-5)
