@@ -222,8 +222,9 @@ Tensor chosen_by(const Tensor& tensor, const std::vector<Item>& items) {
         const int64_t n = x.dim(axis);
         Py_ssize_t start, stop, step;
         if (PySlice_Unpack(item.slice, &start, &stop, &step) < 0) throw_builtin_error();
-        PySlice_AdjustIndices(n, &start, &stop, step);
-        // stop may be -1 for a negative step that runs past the front, which slice() would wrap.
+        const Py_ssize_t count = PySlice_AdjustIndices(n, &start, &stop, step);
+        // For a negative step that runs past the front they may be -1, which slice() would wrap.
+        if (count == 0) start = stop = 0, step = 1;
         if (step < 0 && stop < 0) stop = -n - 1;
         x = ops::slice_axis(x, axis++, start, stop, step);
         break;

@@ -13,7 +13,7 @@ from rutile import Parameter, Tensor, ops
 A = np.arange(120, dtype=np.float32).reshape(4, 5, 6)
 MASK = A % 7 < 3
 KEYS = [
-    0, -1, np.int64(2), slice(None), slice(1, 3), slice(None, None, -1), ..., None, (0, 1, 2), (slice(None), 2), (..., 0), (0, ..., 0),
+    0, -1, np.int64(2), slice(-9, None, -1), (slice(None), slice(-6, -9, -2)), slice(None), slice(1, 3), slice(None, None, -1), ..., None, (0, 1, 2), (slice(None), 2), (..., 0), (0, ..., 0),
     (None, 0, None), (slice(3, 0, -2), slice(None), slice(1, 100, 2)), [0, 2], [-1, 0, -1], np.array([[0, 1], [3, 2]]), [True, False, True, True],
     ([0, 1], [2, 3]), ([0, 1], slice(None), [2, 3]), (slice(None), [0, 1], [2, 3]), (slice(1, 3), [0, 4]), (0, [1, 2]), (0, slice(None), [1, 2]),
     ([0, 1], 2), ([[0], [1]], [2, 3]), (None, [0, 1]), ([0, 1], None, [2, 3]), (..., [0, 5]), MASK, (slice(None), slice(None), MASK[0, 0]), (0, MASK[0]), (MASK[:, 0, 0],),
@@ -54,7 +54,7 @@ def random_key(rng, shape):
         if kind == 0:
             key.append(rng.randrange(-n, n))
         elif kind == 1:
-            key.append(slice(rng.choice([None, -n, 0, 1, n]), rng.choice([None, -1, n, n + 3]), rng.choice([None, 1, 2, -1, -2])))
+            key.append(slice(rng.choice([None, -n - 2, -n, 0, 1, n]), rng.choice([None, -n - 1, -1, n, n + 3]), rng.choice([None, 1, 2, -1, -2])))
         elif kind == 2:
             key.append(np.array([rng.randrange(-n, n) for _ in range(length)]))
         elif kind == 3:
