@@ -7,8 +7,10 @@
 #include "rutile/autograd/tape.h"
 #include "rutile/core/complex.h"
 #include "rutile/graph/compile.h"
+#include "rutile/graph/trace/outside.h"
 #include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
+#include "rutile/ops/forward_record.h"
 #include "rutile/ops/integer_gradients.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/view.h"
@@ -201,7 +203,9 @@ bool add_hook(py::handle t, const py::function& fn) {
     py::gil_scoped_acquire gil;
     delete f;
   });
-  return GradScope::add_hook_if_tracked(as_tensor(t.ptr()), [kept](const Tensor& g) {
+  const Tensor x = as_tensor(t.ptr());
+  if (x.is_symbolic() && graph::differentiated_outside()) graph::refuse_python_gradient(x);
+  return GradScope::add_hook_if_tracked(x, [kept](const Tensor& g) {
     py::gil_scoped_acquire gil;
     const py::object dy = py::reinterpret_steal<py::object>(checked(wrap(g)));
     const py::object replaced = (*kept)(dy);
@@ -214,10 +218,65 @@ bool add_hook(py::handle t, const py::function& fn) {
   });
 }
 
+// A call of a Cell, kept for a gradient of the same call (ops/forward_record.h).
+struct ForwardCall {
+  ops::ForwardRecord record;
+  std::vector<Tensor> arguments;
+};
+
+std::vector<Tensor> handles(const py::tuple& args) {
+  std::vector<Tensor> all;
+  for (const py::handle a : args) {
+    all.push_back(is_tensor(a.ptr()) && !is_parameter(a.ptr()) ? exact_tensor(a.ptr()) : Tensor());
+  }
+  return all;
+}
+
+// (fn's result, what a gradient of the same call needs or None). Outside of traces only the
+// outermost call counts; one within a gradient scope needs nothing.
+py::tuple record_forward(const py::function& fn, const py::tuple& args) {
+  static thread_local bool inside = false;
+  CallModes& modes = call_modes();
+  if (modes.tape || (inside && !modes.trace)) return py::make_tuple(fn(), py::none());
+  ScopedValue<bool> outermost(inside, true);
+  auto call = std::make_shared<ForwardCall>();
+  call->arguments = handles(args);
+  py::object result;
+  call->record.run([&] { result = fn(); });
+  if (!call->record.wrote()) return py::make_tuple(result, py::none());
+  return py::make_tuple(result, call);
+}
+
+bool is_of(const ForwardCall& call, const py::tuple& args) {
+  const std::vector<Tensor> now = handles(args);
+  if (now.size() != call.arguments.size()) return false;
+  for (size_t i = 0; i < now.size(); ++i) {
+    if (now[i].impl() != call.arguments[i].impl()) return false;
+  }
+  return call.record.current();
+}
+
 }  // namespace
 
 void add_transforms(py::module_& m) {
   m.def("_set_cell_type", &set_cell_type);
+  m.def("record_forward", &record_forward, "record_forward(fn, args)");
+  py::class_<ForwardCall, std::shared_ptr<ForwardCall>>(m, "ForwardCall", "A call, to be repeated.")
+      .def("is_of", &is_of, "Whether it had these arguments, and no State has changed since.")
+      .def(
+          "replay",
+          [](const ForwardCall& call, const py::function& fn) {
+            py::object result;
+            call.record.replay([&] { result = fn(); });
+            return result;
+          },
+          "fn() with the States as that call found them.");
+  m.def(
+      "tracked",
+      [](py::handle t) {
+        return call_modes().tape && call_modes().tape->tracked(as_tensor(t.ptr()));
+      },
+      "Whether a gradient scope of this thread can differentiate a Tensor.");
   m.def("add_hook", &add_hook, "add_hook(tensor, fn): fn sees and may replace its gradient");
   m.def("recompute", &recompute, "recompute(fn, args, kwargs)");
   m.def("value_and_grad", &value_and_grad,

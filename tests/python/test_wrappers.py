@@ -194,3 +194,21 @@ def test_schedulers_and_groups():
                          (lambda: optim.lr_scheduler.LambdaLR(o, [abs, abs]), ValueError)):
         with pytest.raises(error):
             wrong()
+
+
+def test_steps_that_train_nothing_say_so():
+    net = nn.Dense(2, 1)
+    opt, x, y = nn.SGD(net.trainable_params(), 0.1), Tensor(np.ones((3, 2), np.float32)), Tensor(np.ones((3, 1), np.float32))
+    other = nn.TrainOneStepCell(nn.WithLossCell(nn.SequentialCell(nn.Flatten()), nn.MSELoss()), opt)
+    with pytest.raises(ValueError, match="depends on no parameter"):
+        other(x, x)
+    step, scaled = nn.TrainOneStepCell(nn.WithLossCell(net, nn.MSELoss()), opt), nn.TrainOneStepWithLossScaleCell(
+        nn.WithLossCell(net, nn.MSELoss()), opt, Tensor(8.0))
+    net.weight.requires_grad = net.bias.requires_grad = False
+    for s in (step, scaled):
+        with pytest.raises(ValueError, match="frozen"):
+            s(x, y)
+    net.bias.requires_grad = True
+    before = net.weight.asnumpy(), net.bias.asnumpy()
+    step(x, y)
+    assert np.array_equal(net.weight.asnumpy(), before[0]) and not np.array_equal(net.bias.asnumpy(), before[1])

@@ -13,6 +13,7 @@ from rutile.dtype import DType
 from rutile.nn import _effects, _reads, _traces
 from rutile.nn._cell_more import CellMore
 from rutile.nn._primitives import primitive_of
+from rutile.ops import _forwards
 from rutile.ops import transform as _transform
 
 _in_cell, _inside_transform = _rutile.in_cell, _rutile.inside_transform
@@ -260,25 +261,38 @@ class Cell(CellMore):
         d = self.__dict__
         if not d["_begun"]:
             raise AttributeError(f"{type(self).__name__} was made without Cell.__init__(): call super().__init__() in its __init__()")
-        if _modes["mode"] == 0 and not _inside_transform():
-            return self._call_compiled(args, kwargs) if _modes["save_graphs"] else _call_cell(self, args, kwargs)
+        if _modes["mode"] == 0:
+            if not _inside_transform():
+                return self._call_compiled(args, kwargs) if _modes["save_graphs"] else _call_cell(self, args, kwargs)
+            return self._call_recorded(args, kwargs)
+        if d["_requires_grad"]:
+            return self._call_recorded(args, kwargs)
         if d["_pre_hooks"] or d["_hooks"] or d["_back_hooks"]:
             return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._with_hooks, *args, **kwargs)
         if d["_recompute"] or type(self).bprop is not None:
             return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self._construct, *args, **kwargs)
         return _in_cell(d["_scope"] or type(self).__name__, d["_precision"], self.construct, *args, **kwargs)
 
+    def _call_recorded(self, args, kwargs):
+        """As written; a gradient of the same call that follows counts running statistics no second time."""
+        result, call = _rutile.record_forward(lambda: self._as_written(args, kwargs), args)
+        if call is not None:
+            _forwards.keep(self, call, args, kwargs)
+        return result
+
     def _as_written(self, args, kwargs):
         return _in_cell(self._scope or type(self).__name__, self._precision, self._with_hooks, *args, **kwargs)
 
     # A subclass may define bprop(self, *inputs, out, dout): the gradients of its inputs, in place of construct's own.
-    # Parameters that construct reads have none then.
+    # Parameters that construct reads have none then, unless self.internal_params lists them: their gradients stand behind
+    # those of the inputs.
     bprop = None
 
     def _construct(self, *args, **kwargs):
         if type(self).bprop is not None:
             from rutile.ops.custom import with_gradient
-            return with_gradient(lambda *a: self.construct(*a, **kwargs), self.bprop, *args)
+            return with_gradient(lambda *a: self.construct(*a, **kwargs), self.bprop, *args,
+                                 parameters=tuple(getattr(self, "internal_params", ())))
         if self._recompute:
             return _rutile.recompute(self.construct, args, kwargs)
         return self.construct(*args, **kwargs)

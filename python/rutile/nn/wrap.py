@@ -152,8 +152,16 @@ class TrainOneStepCell(Cell):
         def scaled(*inputs):
             out = self.network(*inputs)
             loss = out[0] if isinstance(out, tuple) else out
+            # As in C++: nothing would be learnt, and nobody told.
+            if isinstance(loss, Tensor) and not _rutile.tracked(loss):
+                raise _rutile.errors.ValueError(
+                    "the loss depends on no parameter that is trained: is it made of the network's outputs, by functions that "
+                    "have a gradient (not argmax, comparisons, integers)?")
             return loss if scale is None else loss * scale.cast(loss.dtype), out
 
+        if not any(p.requires_grad for p in self.weights):
+            raise _rutile.errors.ValueError(f"all parameters of the {type(self.optimizer).__name__} are frozen: there is nothing to "
+                                            "train; set requires_grad = True")
         (_, out), grads = value_and_grad_sending(scaled, self.weights, self._sender())(*inputs)
         return out, grads
 

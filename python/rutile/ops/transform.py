@@ -5,6 +5,7 @@ import functools as _functools
 import weakref as _weakref
 
 from rutile import _rutile
+from rutile.ops import _forwards
 from rutile._rutile import Parameter
 
 hooks_edition = 0  # another number whenever a hook of a Parameter comes or goes
@@ -69,7 +70,16 @@ def _arguments_by_hooks(position, args, grads):
     return _by_hooks(args[position], grads)
 
 
+def _repeated(fn, args, kwargs):
+    """fn; where it is a Cell that has just been called with these arguments, that call once more."""
+    if not hasattr(type(fn), "construct"):
+        return fn
+    call = _forwards.take(fn, args, kwargs)
+    return fn if call is None else lambda *a, **k: call.replay(lambda: fn(*a, **k))
+
+
 def _native(fn, position, weights, has_aux, args, kwargs):
+    fn = _repeated(fn, args, kwargs)
     if isinstance(weights, tuple) and not all(p.requires_grad for p in weights):
         return _with_frozen(fn, position, weights, has_aux, args, kwargs)
     value, grads = _rutile.value_and_grad(fn, position, weights, has_aux, args, kwargs)
@@ -228,9 +238,10 @@ class GradOperation:
             call = fn
             if self.sens_param:
                 *args, sens = args
+                forward = _repeated(fn, tuple(args), kwargs)
 
                 def call(*a, **k):
-                    return _weighed(fn(*a, **k), sens)
+                    return _weighed(forward(*a, **k), sens)
             # As MindSpore has it: numbers, texts and None among the arguments have no entry.
             position = tuple(i for i, x in enumerate(args) if _holds_tensors(x)) if self.get_all else None if self.get_by_list else 0
             return _native(call, position, _weights(weights) if self.get_by_list else None, False, tuple(args),
