@@ -228,3 +228,48 @@ def test_wrong_uses():
             call()
         assert isinstance(info.value, ms.Error)
     assert optimizer is not None
+
+
+def test_networks_that_are_steps_of_their_own(tmp_path):
+    from rutile.train import Callback, CheckpointConfig, LearningRateScheduler, LossMonitor, ModelCheckpoint
+
+    class Losses(Callback):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def step_end(self, run_context):
+            args = run_context.original_args()
+            out = args.net_outputs
+            self.seen.append(float(out[0] if isinstance(out, tuple) else out))
+            assert args.optimizer is not None
+
+    class Own(nn.Cell):
+        def __init__(self, network, optimizer):
+            super().__init__()
+            self.network, self.optimizer = network, optimizer
+            self.grad = ms.value_and_grad(network, None, optimizer.parameters)
+
+        def construct(self, x, y):
+            loss, grads = self.grad(x, y)
+            self.optimizer(grads)
+            return loss
+
+    x = np.random.RandomState(0).randn(16, 4).astype(np.float32)
+    data = [(Tensor(x[i:i + 4]), Tensor(x[i:i + 4].sum(1, keepdims=True))) for i in range(0, 16, 4)]
+    runs = []
+    for make in (lambda n, o: (Model(n, nn.MSELoss(), o),), lambda n, o: (Model(nn.TrainOneStepCell(nn.WithLossCell(n, nn.MSELoss()), o)),),
+                 lambda n, o: (Model(nn.TrainOneStepWithLossScaleCell(nn.WithLossCell(n, nn.MSELoss()), o, Tensor(8.0))),),
+                 lambda n, o: (Model(Own(nn.WithLossCell(n, nn.MSELoss()), o)),)):
+        ms.set_seed(1)
+        net = nn.Dense(4, 1)
+        model, = make(net, nn.Momentum(net.trainable_params(), 0.05, 0.9))
+        losses = Losses()
+        model.train(3, data, callbacks=[losses, LossMonitor(100), LearningRateScheduler(lambda lr, step: 0.05),
+                                        ModelCheckpoint("own", str(tmp_path), CheckpointConfig(save_checkpoint_steps=100))])
+        runs.append(losses.seen)
+    assert len(runs[0]) == 12 and runs[0][-1] < 0.5 * runs[0][0]
+    for run in runs[1:]:
+        np.testing.assert_allclose(run, runs[0], rtol=1e-5)
+    with pytest.raises(ValueError, match="needs an optimizer"):
+        Model(nn.WithLossCell(net, nn.MSELoss())).train(1, data)

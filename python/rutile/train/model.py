@@ -89,7 +89,7 @@ class Model:
 
     train(epoch, dataset, callbacks), eval(dataset), fit(epoch, train_dataset, valid_dataset), predict(data). A dataset
     gives batches (data, label): one with create_tuple_iterator and get_dataset_size, or any sized iterable of tuples.
-    Without loss_fn the network itself gives the loss. metrics: a set of names or a dict of names and metrics. In
+    Without loss_fn the network itself gives the loss; without an optimizer as well it is the whole step (nn.TrainOneStepCell). metrics: a set of names or a dict of names and metrics. In
     GRAPH_MODE a step is one compiled graph. amp_level: as rutile.amp.auto_mixed_precision, with the loss in float32; "O2"
     scales the loss by a DynamicLossScaleManager unless another or None is given. boost_level and the keywords of other
     devices are taken and change nothing.
@@ -135,8 +135,18 @@ class Model:
             _amp.prepare(network, loss_fn, amp_level, kwargs.get("keep_batchnorm_fp32"))
             if amp_level == "O2" and "loss_scale_manager" not in kwargs:
                 self._scaler = DynamicLossScaleManager()
-        self._train_network = self._build_train() if optimizer is not None else None
+        self._train_network = self._build_train() if optimizer is not None else network if self._trains_itself() else None
         self._eval_network = self._build_eval(eval_network)
+
+    def _trains_itself(self):
+        """Whether the network is a step with an optimizer of its own, as nn.TrainOneStepCell is; its optimizer is kept."""
+        if self._loss_fn is not None:
+            return False
+        from rutile.experimental.optim import Optimizer
+        kinds = (nn.Optimizer, Optimizer)
+        held = (v for _, cell in self._network.cells_and_names() for v in (cell, *vars(cell).values()))
+        self._optimizer = next((v for v in held if isinstance(v, kinds)), None)
+        return self._optimizer is not None
 
     def _build_train(self):
         network = nn.WithLossCell(self._network, self._loss_fn) if self._loss_fn is not None else self._network
