@@ -3,7 +3,10 @@
 
 #include <cstring>
 #include <memory>
+#include <typeinfo>
 
+#include "rutile/core/allocator.h"
+#include "rutile/ops/call.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
 #include "rutile/python/src/convert.h"
@@ -35,6 +38,42 @@ Tensor on_host(const Tensor& t) {
 }
 
 }  // namespace
+
+namespace {
+
+// Whether buffers of this thread may be written to: set by asnumpy() alone, which knows what it
+// hands out.
+thread_local bool writable_buffers = false;
+
+bool is_foreign(const Tensor& t) {
+  const RefCounted* owner = t.impl()->owner.get();
+  if (owner == nullptr || typeid(*owner) == typeid(TensorImpl)) return false;
+  return typeid(*owner) != typeid(Storage) || static_cast<const Storage*>(owner)->foreign();
+}
+
+bool has_repeats(const Tensor& t) {
+  for (int i = 0; i < t.rank(); ++i) {
+    if (t.meta().strides[i] == 0 && t.dim(i) > 1) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Tensor unshared(PyObject* o) {
+  const Tensor t = as_tensor(o);
+  if (is_parameter(o) || t.is_symbolic() || !(t.device() == kCpu) || call_modes().tape ||
+      exact_tensor(o).unique()) {
+    return t;
+  }
+  return deep_copy(t);
+}
+
+Tensor deep_copy(const Tensor& t) {
+  Tensor copy = Tensor::empty(t.shape(), t.dtype());
+  if (t.numel() > 0) t.copy_out(copy.mutable_data(), static_cast<size_t>(copy.meta().nbytes()));
+  return copy;
+}
 
 const char* buffer_format(DType t) { return kFormats[static_cast<int>(t)]; }
 
@@ -78,7 +117,7 @@ int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
     }
     view->buf = data ? const_cast<void*>(data) : &empty;
     view->len = t.numel() * size;
-    view->readonly = 1;
+    view->readonly = writable_buffers ? 0 : 1;
     view->itemsize = size;
     view->format = flags & PyBUF_FORMAT ? const_cast<char*>(format) : nullptr;
     view->ndim = t.rank();
@@ -93,6 +132,19 @@ int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
 
 void tensor_releasebuffer(PyObject*, Py_buffer* view) {
   delete static_cast<ExportedBuffer*>(view->internal);
+}
+
+PyObject* writable_numpy_of(PyObject* self) {
+  const bool alone = !is_parameter(self) && exact_tensor(self).unique();
+  const Tensor tensor = as_tensor(self);
+  if (tensor.is_symbolic()) tensor.data();
+  const Tensor host = on_host(tensor);
+  const bool same = host.impl() == tensor.impl() && host.dtype() != DType::kBF16 &&
+                    host.meta().layout == kStrided;
+  if (same && is_foreign(host)) return numpy_of(host);  // as its owner has it
+  ScopedValue<bool> writable(writable_buffers, true);
+  if (same && (!alone || has_repeats(host))) return numpy_of(deep_copy(host));
+  return numpy_of(host);
 }
 
 PyObject* numpy_of(const Tensor& tensor) {
@@ -216,11 +268,12 @@ PyObject* rebuild(PyObject*, PyObject* args) {
   });
 }
 
-// Tensors are values: a copy shares the elements. A parameter's copy gets its own.
+// Tensors are values: a copy shares the elements unless NumPy may write to them. A parameter's copy
+// gets its own.
 PyObject* copy(PyObject* self, PyObject*) {
   return guarded([&] {
     const Tensor t = as_tensor(self);
-    if (!is_parameter(self)) return wrap(t);
+    if (!is_parameter(self)) return wrap(unshared(self));
     const nn::Parameter& p = *as_parameter(self);
     auto twin = std::make_shared<nn::Parameter>(p.name(), t);
     if (!p.requires_grad()) twin->set_requires_grad(false);

@@ -15,8 +15,14 @@ bool dtype_of_format(const char* format, Py_ssize_t itemsize, DType* out);
 int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags);
 void tensor_releasebuffer(PyObject* self, Py_buffer* view);
 
-// A NumPy array over the tensor's memory, which it keeps alive.
+// A read-only NumPy array over the tensor's memory, which it keeps alive.
 PyObject* numpy_of(const Tensor& t);
+// One that can be written to: over the memory of a Tensor that is the only one there, which then
+// sees what is written, else of a copy. Arrays that from_numpy() took stay as they are: read-only.
+PyObject* writable_numpy_of(PyObject* self);
+// The value of a Tensor or Parameter in memory that no NumPy array writes to.
+Tensor unshared(PyObject* o);
+Tensor deep_copy(const Tensor& t);
 
 // The DLPack protocol (dlpack.cc).
 PyObject* tensor_dlpack(PyObject* self, PyObject* args, PyObject* kwargs);

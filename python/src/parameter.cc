@@ -4,6 +4,7 @@
 #include "rutile/ops/control.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/python/src/convert.h"
+#include "rutile/python/src/interop.h"
 
 namespace rutile::python {
 
@@ -42,7 +43,8 @@ nn::ParameterPtr from_arguments(PyObject* args, PyObject* kwargs) {
   if (PyBool_Check(value)) {
     throw_error(ErrorCode::kValue, "Parameter: the value is a Tensor or a number, got a bool");
   }
-  return std::make_shared<nn::Parameter>(name == Py_None ? "" : text_from(name), tensor_from(value),
+  return std::make_shared<nn::Parameter>(name == Py_None ? "" : text_from(name),
+                                         is_tensor(value) ? unshared(value) : tensor_from(value),
                                          requires_grad == Py_False);
 }
 
@@ -124,7 +126,7 @@ PyObject* set_to(PyObject* self, PyObject* data, bool any_shape = false) {
   return guarded([&] {
     const nn::ParameterPtr& p = as_parameter(self);
     const DType dtype = p->meta().dtype;
-    Tensor t = tensor_from(data);
+    Tensor t = is_tensor(data) ? unshared(data) : tensor_from(data);
     if (t.dtype() != dtype) t = ops::cast(t, dtype);
     if (any_shape && !(t.shape() == p->meta().shape)) {
       replace_value(*p, t);

@@ -293,10 +293,10 @@ PyObject* get_transposed(PyObject* a, void*) {
 }
 
 PyObject* tensor_asnumpy(PyObject* a, PyObject*) {
-  return guarded([&] { return numpy_of(as_tensor(a)); });
+  return guarded([&] { return writable_numpy_of(a); });
 }
 PyObject* tensor_array(PyObject* a, PyObject* args, PyObject* kwargs) {
-  PyObject* array = tensor_asnumpy(a, nullptr);
+  PyObject* array = guarded([&] { return numpy_of(as_tensor(a)); });
   if (!array || (PyTuple_GET_SIZE(args) == 0 && !kwargs)) return array;
   PyObject* dtype = PyTuple_GET_SIZE(args) ? PyTuple_GET_ITEM(args, 0) : nullptr;
   if (!dtype && kwargs) dtype = PyDict_GetItemString(kwargs, "dtype");
@@ -389,7 +389,8 @@ PyMethodDef kMethods[] = {
     {"__complex__", tensor_complex, METH_NOARGS, nullptr},
     {"item", tensor_item, METH_NOARGS, "The single element as a Python number."},
     {"asnumpy", tensor_asnumpy, METH_NOARGS,
-     "A read-only NumPy array over the same memory (bfloat16: a float32 copy)."},
+     "A NumPy array: over the same memory, where no other Tensor or Parameter has it, else of a "
+     "copy (bfloat16: a float32 one)."},
     {"numpy", tensor_asnumpy, METH_NOARGS, "As asnumpy()."},
     {"__array__", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(tensor_array)),
      METH_VARARGS | METH_KEYWORDS, "NumPy's array protocol."},

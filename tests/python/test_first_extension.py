@@ -67,10 +67,10 @@ def test_bad_index(key, error):
         Tensor(np.zeros((5, 4, 3)))[key]
 
 
-def test_numpy_shares_memory_read_only():
+def test_numpy_shares_memory():
     t = Tensor([1.0, 2.0])
-    a = t.asnumpy()
-    assert not a.flags.writeable
+    a, seen = t.asnumpy(), np.asarray(t)
+    assert a.flags.writeable and not seen.flags.writeable and np.shares_memory(a, seen)
     del t
     np.testing.assert_array_equal(a, [1, 2])
     assert np.asarray(Tensor([1]), dtype=np.float64).dtype == np.float64

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rutile
-from rutile import Parameter, Tensor, from_dlpack, from_numpy
+from rutile import Parameter, Tensor, from_dlpack, from_numpy, ops
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32",
           "float64", "complex64", "complex128"]
@@ -46,7 +46,10 @@ def test_no_copies():
             np.testing.assert_array_equal((t * 2.0).asnumpy(), view * 2)
     t = Tensor(a)
     assert address(t.asnumpy()) != address(a)
-    assert address(from_dlpack(t).asnumpy()) == address(t.asnumpy()) == address(np.asarray(t))
+    alone = address(t.asnumpy())
+    assert address(from_dlpack(t).asnumpy()) == alone == address(np.asarray(t))
+    kept = np.asarray(t)  # while others look at the memory an array that can be written to is a copy
+    assert address(t.asnumpy()) != alone == address(kept)
     a[0, 0] = 7
     assert from_numpy(a)[0, 0].item() == 7 and t[0, 0].item() == 0
 
@@ -203,3 +206,42 @@ def test_functions_of_numpy_in_a_trace(capfd):
     assert told.count("runs as it is written") == 1 and f"{__file__.rsplit('/', 1)[1]}:" in told
     with pytest.raises(RuntimeError, match=r"test_interop.py:\d+ needs the value of a tensor(.|\n)*where\(\)"):
         strict(Tensor(x))
+
+
+def test_asnumpy_can_be_written_to():
+    x = ops.ones((2, 40))
+    a, y, row = x.asnumpy(), x.copy(), x[0]
+    a[:] = 7  # as in MindSpore: the Tensor and views of it see that, copies do not
+    assert x.asnumpy().min() == row.asnumpy().min() == 7 and y.asnumpy().max() == 1
+    kept, x[0, 0] = a, 3.0  # another value of x: the array has the old one
+    assert kept[0, 0] == 7 and x[0, 0] == 3
+    for t in (Tensor([1.0, 2.0]), Tensor(3), ops.broadcast_to(Tensor([1.0, 2.0]), (3, 2)), ops.ones((2, 3)).T, ops.zeros((0, 2)),
+              Tensor([1.0], "bfloat16"), Parameter(ops.ones(3))):
+        b = t.asnumpy()
+        assert b.flags.writeable and 0 not in b.strides
+        b += 1
+    p = Parameter(ops.ones(3))
+    p.asnumpy()[:] = 5  # of Parameters it is a copy
+    assert p.asnumpy().tolist() == [1, 1, 1] and p.value().asnumpy().flags.writeable
+
+
+@pytest.mark.parametrize("make", [from_numpy, lambda a: Tensor(a)], ids=["from_numpy", "asnumpy"])
+def test_what_is_written_to_an_array_reaches_no_copy(make):
+    source = np.ones((2, 20), np.float32)
+    x = make(source)
+    a = source if make is from_numpy else x.asnumpy()
+    p, q = Parameter(x), Parameter(ops.zeros((2, 20)))
+    q.set_data(x)
+    copies = [x.copy(), copy.copy(x), copy.deepcopy(x), p, q, Parameter(x, requires_grad=False)]
+    a[:] = 5
+    assert x.asnumpy().min() == 5
+    for c in copies:
+        assert c.asnumpy().max() == 1
+    # Copies of a variable count for its gradient.
+    assert rutile.grad(lambda v: (v.copy() * v.asnumpy()).sum())(x).asnumpy().min() == 5
+
+
+def test_dlpack_by_name():
+    assert from_dlpack(rutile.to_dlpack(Tensor([1.0, 2.0]))).asnumpy().tolist() == [1, 2]
+    with pytest.raises(TypeError):
+        rutile.to_dlpack(np.ones(2))

@@ -133,7 +133,7 @@ def test_numpy_beside_a_tensor():
 def test_arrays_there_and_back(dtype, shape):
     a = (np.arange(np.prod(shape, dtype=int)) % 2).reshape(shape).astype(dtype)
     b = Tensor(a).asnumpy()
-    assert b.dtype == a.dtype and b.shape == a.shape and not b.flags.writeable
+    assert b.dtype == a.dtype and b.shape == a.shape and b.flags.writeable
     np.testing.assert_array_equal(a, b)
 
 
