@@ -64,11 +64,23 @@ __all__ = ["COOTensor", "CSRTensor", "Error", "GRAPH_MODE", "Generator", "JitCon
 
 __version__ = _rutile.__version__
 _CurrentDevice = _collections.namedtuple("_CurrentDevice", "device_target device_id")
-__all__ += ["__version__", "get_grad", "jacfwd", "jacrev", "run_check", "set_deterministic", "set_logs", "tensor", "vmap",
+__all__ += ["__version__", "get_grad", "jacfwd", "jacrev", "run_check", "set_deterministic", "set_logs", "tensor", "to_dlpack", "vmap",
             "ParallelMode", "get_auto_parallel_context", "lazy_inline", "ms_class", "mutable", "no_inline",
             "reset_auto_parallel_context", "set_auto_parallel_context", "COMPATIBLE", "DeviceCtx", "Symbol", "enable_dynamic",
             "get_current_device", "get_level", "get_log_config", "ms_memory_recycle", "no_grad", "runtime", "set_recursion_limit"]
 __all__ += runtime.__all__
+
+
+def to_dlpack(tensor):
+    """A DLPack capsule of the same memory, for from_dlpack and other libraries.
+
+    >>> import rutile
+    >>> rutile.from_dlpack(rutile.to_dlpack(rutile.Tensor([1.0, 2.0]))).asnumpy().tolist()
+    [1.0, 2.0]
+    """
+    if not isinstance(tensor, Tensor):
+        raise errors.TypeError(f"to_dlpack takes a Tensor, got {type(tensor).__name__}")
+    return tensor.__dlpack__()
 
 
 def __getattr__(name):

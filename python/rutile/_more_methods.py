@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rest of MindSpore's methods of Tensor: functions of ops by their names, what writes into its tensor, and small facts."""
 
+import functools as _functools
+
 from rutile import _rutile
 from rutile import ops as _ops
 from rutile._rutile import Parameter, Tensor
@@ -170,12 +172,17 @@ _item = Tensor.item
 
 def choose(self, choices, mode="clip"):
     """Elements of choices by this tensor's integers: choices[self[i]][i]."""
-    many = choices if isinstance(choices, Tensor) else _ops.stack([c if isinstance(c, Tensor) else Tensor(c) for c in choices])
-    n = many.shape[0]
-    shape = (self.cast("int64") + _table.full(many.shape[1:], 0, "int64")).shape
-    place = _table.broadcast_to(self.cast("int64"), shape)
+    choices = [c if isinstance(c, Tensor) else Tensor(c) for c in choices]
+    if not choices or mode not in ("raise", "wrap", "clip"):
+        raise _rutile.errors.ValueError(f"[choose] expects choices and the mode 'raise', 'wrap' or 'clip', got {len(choices)} and {mode!r}")
+    n, place = len(choices), self.cast("int64")
+    if mode == "raise" and self.size and not bool(_table.all(_table.logical_and(place >= 0, place < n))):
+        raise _rutile.errors.ValueError(f"[choose] an index is outside of 0 to {n - 1}; mode='wrap' and mode='clip' bring it back")
     place = _ops.clamp(place, 0, n - 1) if mode == "clip" else _table.remainder(place, Tensor(n, "int64"))
-    return _table.take_along_axis(_table.broadcast_to(many, (n, *shape)), place.reshape(1, *shape), axis=0).reshape(shape)
+    shape = _functools.reduce(_table.add, (_table.full(c.shape, 0, "int8") for c in (*choices, place))).shape
+    kind = _functools.reduce(_table.add, (_table.full((), 0, c.dtype) for c in choices)).dtype
+    many = _ops.stack([_table.broadcast_to(c.cast(kind), shape) for c in choices])
+    return _table.take_along_axis(many, _table.broadcast_to(place, shape).reshape(1, *shape), axis=0).reshape(shape)
 
 
 def ptp(self, axis=None, keepdims=False):
@@ -266,6 +273,11 @@ def softmax(self, axis=-1, dtype=None, **kwargs):
     """exp(x) / sum(exp(x)) along an axis."""
     x = self if dtype is None else self.cast(dtype)
     return _table.softmax(x, kwargs.get("dim", axis))
+
+
+def cumsum(self, axis=None, dtype=None):
+    """Running sums along an axis; without one of all elements."""
+    return _ops.cumsum(self.reshape(-1) if axis is None else self, 0 if axis is None else axis, dtype)
 
 
 def sort(self, axis=-1, descending=False, *, dim=None, stable=False):
@@ -524,7 +536,7 @@ def install():
         if method is not None:
             setattr(Tensor, name, method)
     here = globals()
-    for name in ("add sub fill_diagonal scatter copy_ fill_ assign_value set_dtype index itemset item choose ptp trace diagonal resize searchsorted sum_to_size "
+    for name in ("add sub cumsum fill_diagonal scatter copy_ fill_ assign_value set_dtype index itemset item choose ptp trace diagonal resize searchsorted sum_to_size "
                  "select where nonzero equal take unsqueeze squeeze round softmax sort topk new_empty new_full type uniform cauchy log_normal "
                  "transpose flatten gather std var set_ remainder triangular_solve col2im argmax_with_value argmin_with_value to tolist stride is_contiguous data_ptr get_bytes init_data "
                  "set_const_arg to_coo to_csr").split():

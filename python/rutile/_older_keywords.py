@@ -5,6 +5,7 @@ import functools as _functools
 
 from rutile import ops as _ops
 from rutile._rutile import Tensor
+from rutile._rutile import errors as _errors
 
 # Method: {older keyword: the one it has here}; None: the first one, whatever its name. add() and sub() know theirs themselves, and
 # so do methods that are ops of the table.
@@ -66,10 +67,14 @@ def _scatter_add(method):
 
 
 def _extreme(method, function):
-    # max(dim=1), max(1, keepdim=True): the values and their places; max(axis=1): the values.
+    # max(1), max(dim=1), max(1, keepdim=True): the values and their places; max(axis=1), max((0, 1)): the values.
     @_functools.wraps(method)
     def extreme(self, *args, **kwargs):
-        if "dim" not in kwargs and "keepdim" not in kwargs:
+        if args and isinstance(args[0], Tensor):
+            name = method.__name__
+            raise _errors.TypeError(f"[{name}] expects an int dim or axis, got a Tensor; the {name} of two Tensors by element is {name}imum(x, y)")
+        of_dim = bool(args) and not kwargs and isinstance(args[0], int) and not isinstance(args[0], bool)
+        if not of_dim and "dim" not in kwargs and "keepdim" not in kwargs:
             return method(self, *args, **kwargs)
         args, kwargs = renamed({"dim": None} if "dim" in kwargs else {}, args, kwargs)
         return function(self, *args, **{"keepdims" if k == "keepdim" else k: v for k, v in kwargs.items()})

@@ -15,20 +15,39 @@ _OPTIMIZERS = ("ada_grad adadelta adafactor adam adamax adasum asgd ftrl lamb la
                "proximal_ada_grad rmsprop rprop sgd thor").split()
 _PRIMITIVES = ("_rl_inner_ops _quant_ops _tensor_array _embedding_cache_ops _ocr_ops _csr_ops _grad_ops _inner_ops array_ops comm_ops control_ops custom_ops debug_ops image_ops inner_ops linalg_ops "
                "manually_defined math_ops nn_ops other_ops random_ops sparse_ops spectral_ops").split()
-_FUNCTIONS = ("array_func clip_func debug_func grad.grad_func image_func linalg_func math_func nn_func other_func "
+_FUNCTIONS = ("array_func clip_func debug_func fft_func grad grad.grad_func sparse_func sparse_unary_func vmap_func image_func linalg_func math_func nn_func other_func "
               "parameter_func random_func spectral_func").split()
-_MOVED = {
+# Folder: its modules, whose names stand in the folder itself.
+_WITHIN = {"experimental.optim": "adadelta adagrad adam adamax adamw asgd nadam radam rmsprop rprop sgd",
+           "mint.nn": "layer layer.activation layer.basic layer.conv layer.normalization layer.padding layer.pooling",
+           "mint.optim": "adam adamw sgd", "nn": "grad grad.cell_grad sparse sparse.sparse",
+           "nn.probability.bijector": "bijector exp gumbel_cdf invert power_transform scalar_affine softplus",
+           "nn.probability.bnn_layers": "bnn_cell_wrapper conv_variational dense_variational layer_distribution",
+           "nn.probability.distribution": "bernoulli beta categorical cauchy exponential gamma geometric gumbel half_normal laplace log_normal "
+                                          "logistic normal poisson student_t transformed_distribution uniform",
+           "numpy": "array_creations array_ops logic_ops math_ops", "runtime": "event executor memory stream",
+           "train.metrics": "bleu_score cosine_similarity dice error fbeta hausdorff_distance loss mean_surface_distance metric "
+                            "occlusion_sensitivity perplexity precision recall root_mean_square_surface_distance topk"}
+MOVED = {
     **dict.fromkeys(_NN, "nn"),
     **{f"nn.optim.{name}": "nn.optim" for name in _OPTIMIZERS},
     **{f"ops.operations.{name}": "ops.operations" for name in _PRIMITIVES},
     **{f"ops.function.{name}": "ops" for name in _FUNCTIONS},
+    **{f"{folder}.{name}": folder for folder, names in _WITHIN.items() for name in names.split()},
     "nn.layer.conv": "_inner.conv", "nn.layer.rnn_cells": "_inner.rnn_cells", "nn.probability.distribution.distribution": "nn.probability.distribution",
     "dataset.engine.datasets": "dataset", "dataset.transforms.transforms": "dataset.transforms", "train.parallel_utils": "context",
     "ops.operations._grad_ops": "ops._grad_ops", "common.mutable": "", "common.tensor": "", "communication.management": "communication",
-    "nn.metrics": "train.metrics", "ops.auto_generate": "ops", "ops._primitive_cache": "ops", "ops.functional_overload": "ops", "ops.composite.base": "ops.composite",
+    "utils": "", "utils.dlpack": "", "hal": "runtime", "nn.metrics": "train.metrics", "ops.auto_generate": "ops", "ops._primitive_cache": "ops", "ops.functional_overload": "ops", "ops.composite.base": "ops.composite",
     "train.callback._callback": "train.callback", "ops.function.comm_func": "ops.communication", "mint.distributed.distributed": "mint.distributed",
 }
-_FOLDERS = frozenset(m.rpartition(".")[0] for m in _MOVED)
+
+
+def moved(name):
+    """The module that stands for one of MindSpore's."""
+    return _importlib.import_module(f"rutile.{MOVED[name]}".rstrip("."))
+
+
+_FOLDERS = frozenset(m.rpartition(".")[0] for m in MOVED)
 
 
 class _Alias:
@@ -42,9 +61,9 @@ class _Alias:
         if fullname != self.name and not fullname.startswith(self.name + "."):
             return None
         below = fullname[len(self.name) + 1:]
-        if self.name == "rutile" and below not in _MOVED:
+        if self.name == "rutile" and below not in MOVED:
             return None
-        ours = f"rutile.{_MOVED.get(below, below)}".rstrip(".")
+        ours = f"rutile.{MOVED.get(below, below)}".rstrip(".")
         try:
             module = _importlib.import_module(ours)
         except ModuleNotFoundError as e:

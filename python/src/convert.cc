@@ -321,7 +321,8 @@ AttrValue attr_from(PyObject* o) {
     if (s.kind == Scalar::Kind::kInt) return s.i;
     return s.f;
   }
-  if (PyIndex_Check(o)) return int_from(o);
+  const bool real = is_tensor(o) && is_differentiable(as_tensor(o).dtype());
+  if (PyIndex_Check(o) && !real) return int_from(o);
   if (PyFloat_Check(o) || PyNumber_Check(o)) {
     const double d = PyFloat_AsDouble(o);
     if (d == -1 && PyErr_Occurred()) throw_builtin_error();

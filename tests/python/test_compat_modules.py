@@ -132,3 +132,31 @@ class _Own(nn.Cell):
 def test_own_gradients_of_integers(wrap):
     got = wrap(ops.GradOperation(get_all=True)(lambda x, y: _Own()(x, y) + x))(Tensor(1, rutile.int32), Tensor(2, rutile.int32))
     assert [int(g) for g in got] == [3, 4]
+
+
+_PLACES = """
+import rutile.compat
+rutile.compat.install("mindspore")
+import importlib
+for name in rutile.compat.MOVED:
+    importlib.import_module("mindspore." + name)
+import mindspore.nn as nn, mindspore as ms
+from mindspore.train.metrics.metric import Metric, rearrange_inputs
+from mindspore.nn.probability.distribution.normal import Normal
+from mindspore.numpy.math_ops import add
+from mindspore.utils.dlpack import to_dlpack
+from mindspore.ops.function.grad.grad_func import custom_vjp
+from mindspore.experimental.optim.adam import Adam
+assert nn.layer.activation.ReLU is nn.ReLU and nn.layer.normalization.BatchNorm2d is nn.BatchNorm2d
+assert ms.ops.operations.nn_ops.Conv2D is ms.ops.Conv2D and ms.numpy.add is add and nn.Accuracy.__mro__[-2] is Metric
+try:
+    nn.layer.nothing
+except AttributeError as e:
+    print(e)
+"""
+
+
+def test_places_of_names():
+    done = subprocess.run([sys.executable, "-c", _PLACES], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "module 'rutile.nn.layer' has no attribute 'nothing'"

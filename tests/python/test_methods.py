@@ -15,7 +15,7 @@ a, m = Tensor(A), Tensor(A[0])
 CASES = {
     "sum": (lambda: a.sum(1), A.sum(1)), "sum_keep": (lambda: a.sum((0, 2), keepdims=True), A.sum((0, 2), keepdims=True)),
     "mean": (lambda: a.mean(), A.mean()), "mean_axis": (lambda: a.mean(axis=-1, keep_dims=True), A.mean(-1, keepdims=True)),
-    "max": (lambda: a.max(), A.max()), "max_axis": (lambda: a.max(1), A.max(1)), "min": (lambda: a.min(axis=0), A.min(0)),
+    "max": (lambda: a.max(), A.max()), "max_axis": (lambda: a.max(axis=1), A.max(1)), "min": (lambda: a.min(axis=0), A.min(0)),
     "argmax": (lambda: a.argmax(1), A.argmax(1)), "argmin": (lambda: a.argmin(), np.int32(A.argmin())), "std": (lambda: a.std(0), A.std(0)),
     "var": (lambda: a.var(0, 1), A.var(0, ddof=1)), "prod": (lambda: a.prod(2), A.prod(2)), "cumsum": (lambda: a.cumsum(0), A.cumsum(0)),
     "reshape": (lambda: a.reshape(6, -1), A.reshape(6, -1)), "view": (lambda: a.view((4, 6)), A.reshape(4, 6)),
@@ -80,7 +80,7 @@ def test_forms_of_calls_that_mindspore_2_10_takes():
     for axes in ((0, 1), (1, 0), (-2, -1)):
         assert np.array_equal(x.transpose(*axes).asnumpy(), a.T)
     assert np.array_equal(x.transpose((0, 1)).asnumpy(), a) and np.array_equal(x.permute(0, 1).asnumpy(), a)
-    for got, values, places in ((x.max(dim=1), a.max(1), a.argmax(1)), (x.min(dim=0), a.min(0), a.argmin(0)),
+    for got, values, places in ((x.max(1), a.max(1), a.argmax(1)), (x.min(0, True), a.min(0, keepdims=True), a.argmin(0)[None]), (x.max(dim=1), a.max(1), a.argmax(1)), (x.min(dim=0), a.min(0), a.argmin(0)),
                                 (x.max(1, keepdim=True), a.max(1, keepdims=True), a.argmax(1)[:, None])):
         assert np.array_equal(got[0].asnumpy(), values) and np.array_equal(got[1].asnumpy(), places)
     assert np.array_equal(x.max(axis=1).asnumpy(), a.max(1)) and x.max().item() == 5
@@ -98,6 +98,8 @@ def test_forms_of_calls_that_mindspore_2_10_takes():
     assert np.array_equal(ops.einsum(x, [..., 1], x, [..., 1]).asnumpy(), np.einsum("...j,...j", a, a))
     with pytest.raises(ValueError, match="0 to 51"):
         ops.einsum(x, [0, 52])
+    with pytest.raises(TypeError, match="maximum"):
+        x.max(x)
     one = Tensor(np.ones((2, 3, 1)))
     assert [one.squeeze(axis).shape for axis in (0, 2, (0, 2), None)] == [(2, 3, 1), (2, 3), (2, 3), (2, 3)]
     with pytest.raises(ValueError):

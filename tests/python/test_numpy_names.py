@@ -91,3 +91,17 @@ def test_mint():
                       (mint.unique(Tensor(I), return_inverse=True)[1], np.unique(I, return_inverse=True)[1].reshape(I.shape)), (mint.diag(a), np.diag(A)), (mint.median(a, 1)[0], np.sort(A, 1)[:, 1])):
         np.testing.assert_allclose(got.asnumpy(), want, rtol=1e-9)
     assert mint.randint(0, 5, (4,)).shape == (4,) and mint.rand(2, 3).shape == (2, 3) and mint.empty(2, dtype=ms.int32).dtype == ms.int32
+
+
+def test_choose_broadcasts():
+    import rutile.numpy as mnp
+    a = np.array([[1, 0, 1], [0, 1, 0]])
+    c = [np.array([1, 2, 3]).reshape(1, 3, 1), np.array([-1, -2, -3, -4, -5]).reshape(1, 1, 5)]
+    i = np.array([0, 1]).reshape(2, 1, 1)
+    for got, want in ((mnp.choose(a.tolist(), [-10, 10]), np.choose(a, [-10, 10])), (Tensor(a).choose([-10, 10]), np.choose(a, [-10, 10])),
+                      (mnp.choose(Tensor(i), [Tensor(v) for v in c]), np.choose(i, c)),
+                      (mnp.choose([2, 4, 1, 0], np.arange(16).reshape(4, 4).tolist(), mode="wrap"), np.choose([2, 4, 1, 0], np.arange(16).reshape(4, 4), mode="wrap")),
+                      (mnp.choose([2, 4, -1, 0], np.arange(16).reshape(4, 4).tolist()), np.choose([2, 4, -1, 0], np.arange(16).reshape(4, 4), mode="clip"))):
+        assert np.array_equal(got.asnumpy(), want)
+    with pytest.raises(ValueError, match="outside"):
+        Tensor([0, 4]).choose([1, 2], mode="raise")

@@ -426,7 +426,9 @@ __all__ = [_n for _n, _v in list(globals().items())
 
 def __getattr__(name):
     # MindSpore's folder of all layers.
-    from rutile import nn
+    from rutile import compat, nn
+    if f"nn.layer.{name}" in compat.MOVED:
+        return compat.moved(f"nn.layer.{name}")
     if not name.startswith("__") and name in nn.__all__:
         return getattr(nn, name)
     raise AttributeError(f"module 'rutile.nn.layer' has no attribute {name!r}")

@@ -216,7 +216,7 @@ def take_along_axis(arr, indices, axis):
 
 def choose(a, choices, mode="clip"):
     """Elements of choices by integers."""
-    return _u.tensor(a).choose([_u.tensor(c) for c in choices] if not isinstance(choices, _Tensor) else choices, mode)
+    return _u.tensor(a).choose([_u.tensor(c) for c in choices], mode)
 
 
 def select(condlist, choicelist, default=0):

@@ -22,7 +22,7 @@ from rutile.ops.operations import *  # noqa: E402,F401,F403
 from rutile.ops.primitive import PrimitiveWithCheck, PrimitiveWithInfer  # noqa: E402,F401
 from rutile.ops import custom  # noqa: E402
 from rutile.ops.batching import derivative, get_grad, jacfwd, jacrev, jet, linearize, vmap  # noqa: E402,F401
-from rutile.ops.custom import Custom, HookBackward, InsertGradientOf, PyFunc  # noqa: E402,F401
+from rutile.ops.custom import Custom, HookBackward, InsertGradientOf, PyFunc, custom_vjp  # noqa: E402,F401
 from rutile.ops.custom_info import CustomRegOp, DataType, custom_info_register  # noqa: E402,F401
 from rutile.ops.composite import (HyperMap, Map, MultitypeFuncGraph, make_list, make_range, make_tuple, partial, switch,  # noqa: E402,F401
                                   tail, tuple_getitem, tuple_to_array)

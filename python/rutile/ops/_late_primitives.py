@@ -51,8 +51,82 @@ def _sparse_adam(p, var, m, v, *rest):
     return _updates.dense(p, (var, m, v, *numbers, total), (0, 1, 2), "all", _updates._adam)
 
 
-def _cast_adam(p, var, m, v, lr, beta1, beta2, epsilon, decay, gradient):
-    return _updates.dense(p, (var, m, v, lr, beta1, beta2, epsilon, decay, gradient.cast(var.dtype)), (0, 1, 2), "all", _updates._adam_decay)
+def _cast_adam(p, var, m, v, lr, beta1, beta2, epsilon, decay, gradient, global_norm=1.0):
+    def step(p, var, m, v, *numbers):
+        return _updates._adam_decay(p, var.cast(m.dtype), m, v, *numbers)
+
+    return _updates.dense(p, (var, m, v, lr, beta1, beta2, epsilon, decay, gradient.cast(m.dtype) / global_norm), (0, 1, 2), "all", step)
+
+
+def _ada_factor(p, epsilon, clip_threshold, beta1, beta2, weight_decay, lr, gradient, param, exp_avg, row, col, sq, global_norm=1.0):
+    t = _updates._table
+
+    def size(x):
+        return t.sqrt(t.mean(t.square(x)))
+
+    def step(p, param, exp_avg, row, col, sq, gradient):
+        g = gradient.cast(param.dtype) / global_norm
+        square = g * g + epsilon[0]
+        rate = lr * t.maximum(size(param), epsilon[1]) if p.enable_scale_parameter else lr
+        if param.ndim > 1:
+            row = row * beta2 + t.mean(square, (-1,)) * (1 - beta2)
+            col = col * beta2 + t.mean(square, (-2,)) * (1 - beta2)
+            update = g * t.rsqrt(row / t.mean(row, (-1,), True)).expand_dims(-1) * t.rsqrt(col).expand_dims(-2)
+        else:
+            sq = sq * beta2 + square * (1 - beta2)
+            update = g * t.rsqrt(sq)
+        update = update * rate / t.maximum(size(update) / clip_threshold, 1.0)
+        if p.enable_first_moment:
+            exp_avg = update = exp_avg * beta1 + update * (1 - beta1)
+        if p.enable_weight_decay:
+            param = param - param * (rate * weight_decay)
+        return param - update, exp_avg, row, col, sq
+
+    global_norm = global_norm.reshape(()) if isinstance(global_norm, Tensor) else global_norm
+    return _updates.dense(p, (param, exp_avg, row, col, sq, gradient), (0, 1, 2, 3, 4), "first", step)
+
+
+def _distorted_box(p, image_size, bounding_boxes, min_object_covered):
+    """(begin, size, box) of a random part of an image whose shape and area are within bounds and that covers enough of a box."""
+    import numpy as np
+    image, boxes, least = image_size.asnumpy(), bounding_boxes.asnumpy().astype(np.float64), min_object_covered.asnumpy().reshape(-1)
+    (low, high), (small, large) = p.aspect_ratio_range, p.area_range
+    if image.shape != (3,) or boxes.ndim != 3 or boxes.shape[2] != 4 or least.size != 1 or not 0 < low < high or not 0 < small < large <= 1:
+        raise _errors.ValueError(f"[{p.name}] expects an image_size of 3, boxes [batch, n, 4], one min_object_covered and ranges that grow, got "
+                                 f"{image.shape}, {boxes.shape}, {least.shape}, {p.aspect_ratio_range} and {p.area_range}")
+    boxes = boxes.reshape(-1, 4)
+    if len(boxes) == 0:
+        if not p.use_image_if_no_bounding_boxes:
+            raise _errors.ValueError(f"[{p.name}] there are no bounding boxes; use_image_if_no_bounding_boxes=True takes the whole image")
+        boxes = np.array([[0.0, 0.0, 1.0, 1.0]])
+    height, width, covered = int(image[0]), int(image[1]), float(least[0])
+    if height < 1 or width < 1 or not 0 <= covered <= 1 or np.any(boxes < 0) or np.any(boxes > 1) or np.any(boxes[:, :2] >= boxes[:, 2:]):
+        raise _errors.RuntimeError(f"[{p.name}] sizes are positive, boxes [y0, x0, y1, x1] and min_object_covered are within 0 and 1")
+    if p.seed or p.seed2:
+        p._drawn = getattr(p, "_drawn", 0) + 1
+    key = [p.seed, p.seed2, p._drawn] if p.seed or p.seed2 else int(_updates._table.random_uniform((1,)).asnumpy()[0] * 2**24)
+    rng, scale = np.random.default_rng(key), (height, width, height, width)
+    y0, x0, h, w = 0, 0, height, width
+    for _ in range(p.max_attempts):
+        ratio, y, x = rng.uniform(low, high), rng.uniform(), rng.uniform()
+        # Width over height is the ratio: the tallest part of the largest area that fits, the lowest of the smallest area.
+        most = min(np.sqrt(large * height * width / ratio), height, width / ratio)
+        lowest = np.sqrt(small * height * width / ratio)
+        if lowest > most:
+            continue
+        rows = int(round(rng.uniform(lowest, most)))
+        columns = int(round(rows * ratio))
+        if not (0 < rows <= height and 0 < columns <= width and small * height * width <= rows * columns <= large * height * width):
+            continue
+        top, left = int(y * (height - rows + 1)), int(x * (width - columns + 1))
+        part = np.array([top, left, top + rows, left + columns])
+        b = boxes * scale
+        inside = np.clip(np.minimum(b[:, 2:], part[2:]) - np.maximum(b[:, :2], part[:2]), 0, None).prod(1)
+        if np.any(inside >= covered * (b[:, 2:] - b[:, :2]).prod(1)) and (covered == 0 or inside.max() > 0):
+            y0, x0, h, w = top, left, rows, columns
+            break
+    box = np.array([[[y0 / height, x0 / width, (y0 + h) / height, (x0 + w) / width]]], np.float32)
+    return (Tensor(np.array([y0, x0, 0]).astype(image.dtype)), Tensor(np.array([h, w, -1]).astype(image.dtype)), Tensor(box))
 
 
 def _deformable_offsets(p, x, offsets):
@@ -74,7 +148,13 @@ def define(make, needed):
     make("SparseSlice", {}, _sparse_slice, "(indices, values, shape) of a part of a sparse tensor.")
     make("FusedSparseAdam", {"use_locking": False, "use_nesterov": False}, _sparse_adam,
          "Adam's step of a whole tensor with a gradient of some of its rows.")
-    make("FusedCastAdamWeightDecay", {"use_locking": False}, _cast_adam, "Adam's step with weight decay, the gradient in a lower precision.")
+    make("FusedCastAdamWeightDecay", {"use_locking": False}, _cast_adam, "Adam's step with weight decay; the gradient, in a lower precision, is divided by a global norm.")
+    flags = {"enable_scale_parameter": False, "enable_first_moment": False, "enable_weight_decay": False}
+    make("FusedAdaFactor", flags, _ada_factor, "AdaFactor's step.")
+    make("FusedAdaFactorWithGlobalNorm", flags, _ada_factor, "AdaFactor's step; the gradient is divided by a global norm, the last input.")
+    make("SampleDistortedBoundingBoxV2", {"seed": 0, "seed2": 0, "aspect_ratio_range": (0.75, 1.33), "area_range": (0.05, 1.0),
+                                          "max_attempts": 100, "use_image_if_no_bounding_boxes": False}, _distorted_box,
+         "(begin, size, box) of a random part of an image that covers a part of one of its boxes.")
     make("DeformableOffsets", {"strides": needed, "pads": needed, "ksize": needed, "dilations": (1, 1, 1, 1), "data_format": "NCHW",
                                "deformable_groups": 1, "modulated": True}, _deformable_offsets,
          "The pixels that the moved points of a deformable convolution read, weighted by their masks.")

@@ -40,7 +40,7 @@ TABLE = {
     "SpaceToDepth": ("space_to_depth", "block_size"),
     "TensorScatterElements": ("tensor_scatter_elements", "axis=0 reduction='none'"), 
     "TrilIndices": ("tril_indices", "row col offset=0 dtype='int32'"),
-    "TripletMarginLoss": ("triplet_margin_loss", "p=2.0 swap=False eps=1e-6 reduction='mean'"),
+    "TripletMarginLoss": ("_triplet_margin_loss", "p=2.0 swap=False eps=1e-6 reduction='mean'"),
     "TriuIndices": ("triu_indices", "row col offset=0 dtype='int32'"), "TruncateMod": ("fmod", ""), "Unique": ("unique", ""),
     "Unpack": ("unstack", "axis=0 num=None:-"),
     "ApproximateEqual": ("approximate_equal", "tolerance=1e-5"), "BartlettWindow": ("bartlett_window", "periodic=True dtype='float32'"),

@@ -387,7 +387,7 @@ def define(define, needed):
     define("ParallelConcat", {}, lambda self, xs: _table.concat(list(xs), axis=0), "Joined along the first dimension.")
     define("Partial", {}, lambda self, fn, *a, **k: _functools.partial(fn, *a, **k), "A function with arguments given.")
     define("NthElement", {"reverse": False}, lambda self, x, n: _table.sort(x, -1, self.reverse)[0][..., int(n)], "The n-th smallest of each row.")
-    define("ScalarCast", {}, lambda self, x, t: {"i": int, "f": float, "b": bool}[str(getattr(t, "name", t))[0]](x), "A number of another type.")
+    define("ScalarCast", {}, lambda self, x, t: F.scalar_cast(x, t), "A number of another type.")
     define("ScatterAddWithAxis", {"axis": 0}, lambda self, x, i, u: _table.scatter_add(x, i.cast("int64"), u, axis=self.axis), "Updates added along an axis.")
     define("ScatterNonAliasingAdd", {}, lambda self, x, i, u: F.scatter_nd_add(x, i, u), "As ScatterNdAdd.")
     define("SubAndFilter", {}, lambda self, x, most, offset: _within(x, int(most), int(offset)), "(x - offset where it is in [0, most), its places).")

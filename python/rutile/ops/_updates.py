@@ -228,14 +228,20 @@ def dense(p, inputs, places, returned, rule):
 
 
 def rows(p, inputs, count, rule):
-    """One update of the rows that the last input names; gradients of a row that comes several times are added up."""
+    """One update of the rows that the last input names; gradients of a row that comes several times are added up.
+
+    As in MindSpore's kernels, numbers of rows that are not there are left out.
+    """
     from rutile._rutile import Parameter
     *inputs, indices = inputs
     values = [x.value() if isinstance(x, Parameter) else x for x in inputs]
     first, grad = values[0], values[-1]
     index = indices.cast("int64").reshape(-1)
-    total = _table.index_put(first * 0, grad.cast(first.dtype), [index], accumulate=True)
-    hit = _table.index_put(_table.full((first.shape[0],), False, "bool"), _table.full(index.shape, True, "bool"), [index])
+    there = _table.logical_and(index >= 0, index < first.shape[0])
+    index = _table.where(there, index, index * 0)
+    grad = _table.where(there.reshape(-1, *[1] * (first.ndim - 1)), grad.cast(first.dtype), _table.full((), 0, first.dtype))
+    total = _table.index_put(first * 0, grad, [index], accumulate=True)
+    hit = _table.index_put(_table.full((first.shape[0],), 0, "int64"), there.cast("int64"), [index], accumulate=True) > 0
     hit = hit.reshape(-1, *[1] * (first.ndim - 1))
     new = rule(p, *values[:-1], total)
     return tuple(write(x, _table.where(hit, n, v))[...] for x, n, v in zip(inputs[:count], new, values))

@@ -553,6 +553,9 @@ def __getattr__(name):
     from rutile import _refused
     if name in _refused.OF_OPS:
         return globals().setdefault(name, _refused.refused(name))
+    from rutile import compat
+    if f"ops.operations.{name}" in compat.MOVED:
+        return compat.moved(f"ops.operations.{name}")
     raise AttributeError(f"module 'rutile.ops.operations' has no attribute {name!r}")
 
 

@@ -139,6 +139,8 @@ def clip_by_norm(x, max_norm, norm_type=2.0, error_if_nonfinite=False):
 
 def clip_by_global_norm(x, clip_norm=1.0, use_norm=None):
     """Several tensors scaled down to a common norm of at most clip_norm."""
+    if isinstance(x, Tensor):
+        return clip_by_global_norm((x,), clip_norm, use_norm)[0]
     n = _table.global_norm(list(x))
     scale = clip_norm / _table.maximum(n, Tensor(clip_norm, n.dtype))
     return tuple(g * scale.cast(g.dtype) for g in x)
@@ -360,8 +362,9 @@ def cumsum(x, axis, dtype=None):
     return _table.cumsum(x if dtype is None else x.cast(dtype), axis=axis).cast(x.dtype if dtype is None else dtype)
 
 
-def count_nonzero(x, axis=(), keep_dims=False, dtype="int32"):
-    """How many are not zero."""
+def count_nonzero(x=None, axis=(), keep_dims=False, dtype="int32", *, input=None, dim=None):
+    """How many are not zero; also by the names input and dim."""
+    x, axis = input if x is None else x, axis if dim is None else dim
     return _table.sum((x != 0).cast("int64"), _axes(axis), bool(keep_dims)).cast(dtype)
 
 

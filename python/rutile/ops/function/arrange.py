@@ -5,7 +5,7 @@ import builtins as _b
 import math as _math
 
 from rutile import _rutile
-from rutile._rutile import Tensor
+from rutile._rutile import Parameter, Tensor
 from rutile._rutile import ops as _table
 from rutile.ops.function._util import _axes, _axis, _errors, _tensor
 from rutile.ops.function.creation import zeros
@@ -106,8 +106,8 @@ def movedim(x, source, destination):
 
 
 def t(input):
-    """A matrix transposed."""
-    return input if input.ndim < 2 else swapaxes(input, 0, 1)
+    """A matrix transposed; what has another number of dimensions as it is."""
+    return swapaxes(input, 0, 1) if input.ndim == 2 else input
 
 
 def concat(tensors, axis=0):
@@ -384,9 +384,18 @@ def _fits(name, variable, value):
             raise _errors.TypeError(f"{name}: a {of} Tensor for a Parameter of {to}; cast() it first")
 
 
+def _rebound(name, variable, value):
+    """A Tensor with another value, as x[...] = value gives it."""
+    if value.shape != variable.shape:
+        raise _errors.ValueError(f"[{name}] the Tensor has the shape {variable.shape}, its new value {value.shape}")
+    return variable._rebind(value.cast(variable.dtype))
+
+
 def assign(variable, value):
     """Gives a Parameter another value; returns it."""
     _fits("assign", variable, value)
+    if not isinstance(variable, Parameter):
+        return _rebound("assign", variable, _tensor(value))
     variable.set_data(value)
     return variable
 
@@ -397,7 +406,9 @@ def assign_add(variable, value):
     value = _tensor(value).cast(variable.dtype)
     if value.shape != variable.shape:
         value = _table.broadcast_to(value, variable.shape)
-    if _rutile.add_hook(variable, lambda g: None):  # differentiated by: what is read afterwards counts
+    if not isinstance(variable, Parameter):
+        return _rebound("assign_add", variable, variable + value)
+    if _rutile.tracked(variable):  # differentiated by: what is read afterwards counts
         variable.set_data(variable + value)
     else:
         _rutile.updates.assign_add(variable, value)
@@ -407,6 +418,8 @@ def assign_add(variable, value):
 def assign_sub(variable, value):
     """Subtracts from a Parameter; returns it."""
     _fits("assign_sub", variable, value)
+    if not isinstance(variable, Parameter):
+        return _rebound("assign_sub", variable, variable - value)
     variable.set_data(variable - value)
     return variable
 
@@ -419,6 +432,17 @@ def depend(value, expr):
 def is_tensor(obj):
     """Whether it is a Tensor."""
     return isinstance(obj, Tensor)
+
+
+def scalar_cast(input_x, input_y):
+    """A number as an int, float or bool, by a dtype."""
+    if isinstance(input_x, Tensor) or not isinstance(input_x, (bool, int, float)):
+        raise _errors.TypeError(f"[scalar_cast] expects a number, got {type(input_x).__name__}; Tensors have cast(dtype)")
+    kind = str(getattr(input_y, "name", input_y)).rstrip("_")
+    kind = next((k for k in (bool, int, float) if kind.startswith(k.__name__)), int if kind.startswith("uint") else None)
+    if kind is None:
+        raise _errors.ValueError(f"[scalar_cast] expects an integer, float or bool dtype, got {input_y}")
+    return kind(input_x)
 
 
 def scalar_to_tensor(input_x, dtype="float32"):

@@ -100,6 +100,8 @@ def one_hot(indices, depth, on_value=1, off_value=0, axis=-1):
     indices = _tensor(indices)
     if not indices.dtype.name.startswith(("int", "uint")):
         raise _errors.TypeError(f"[one_hot] indices must be integers, got {indices.dtype}")
+    if not isinstance(depth, Tensor) and depth < 0:
+        raise _errors.ValueError(f"[one_hot] depth must not be negative, got {depth}")
     rank = indices.ndim
     at = _axis(axis, rank + 1)
     dtype = on_value.dtype if isinstance(on_value, Tensor) else "int64" if isinstance(on_value, int) else "float32"

@@ -287,6 +287,25 @@ def _multi_margin_loss(x, target, weight=None, **attributes):
     return multi_margin_loss(x, target, weight=weight, **attributes)
 
 
+def _triplet_margin_loss(x, positive, negative, margin, **attributes):
+    if not isinstance(margin, Tensor):
+        return _table.triplet_margin_loss(x, positive, negative, margin, **attributes)
+    p, eps, reduction = attributes["p"], attributes["eps"], attributes["reduction"]
+    if margin.size != 1:
+        raise _errors.ValueError(f"[TripletMarginLoss] margin is one number, got the shape {margin.shape}")
+
+    def apart(a, b):
+        return _table.pairwise_distance(a, b, p=float(p), eps=float(eps))
+
+    near, far = apart(x, positive), apart(x, negative)
+    if attributes["swap"]:
+        far = _table.minimum(far, apart(positive, negative))
+    y = _table.relu(near - far + margin.reshape(()).cast(near.dtype))
+    if reduction not in ("none", "sum", "mean"):
+        raise _errors.ValueError(f"[TripletMarginLoss] reduction is 'mean', 'sum' or 'none', got {reduction!r}")
+    return y if reduction == "none" else _table.sum(y) if reduction == "sum" else _table.mean(y)
+
+
 def _logspace(start, end, steps=10, base=10, dtype="float32"):
     return _table.logspace(float(start), float(end), steps=steps, base=float(base)).cast(dtype)
 
