@@ -199,8 +199,8 @@ TEST(Vmap, LoopsAndBranchesOfAllSlicesNeedNoLoop) {
       const Tensor y = ops::cond(
           on, [&](auto& v) { return Tensors{v[0] * done.carry[0]}; },
           [&](auto& v) { return Tensors{v[0]}; }, {x[1]})[0];
-      return Tensors{
-          ops::concat({ops::reshape(done.ys[0], {-1}), y, ops::reshape(done.carry[1], {1})}, 0)};
+      return Tensors{ops::concat(
+          Tensors{ops::reshape(done.ys[0], {-1}), y, ops::reshape(done.carry[1], {1})}, 0)};
     };
     const Tensors xs{ramp({4, 5, 3}), ramp({4, 3})};
     const Tensor want = by_slices(fn, xs);

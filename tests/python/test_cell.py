@@ -352,3 +352,66 @@ def test_buffers_states_and_parts():
     assert type(cells.pop("a")).__name__ == "ReLU" and list(cells) == ["b"]
     cells.clear()
     assert len(cells) == 0
+
+
+class _Inner(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.d, self.s = nn.Dense(2, 2, has_bias=False), nn.SequentialCell(nn.Dense(2, 2, has_bias=False))
+
+
+class _Shared(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.i = _Inner()
+        self.first = self.i.d
+
+
+class _Blocks(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        blocks = [nn.SequentialCell(nn.Dense(2, 2, has_bias=False), nn.ReLU()) for _ in range(2)]
+        self.layers = nn.CellList(blocks)
+        self.head = nn.SequentialCell(blocks[0], nn.Dense(2, 2, has_bias=False))
+
+
+class _Holder(nn.Cell):
+    def __init__(self, net):
+        super().__init__()
+        self.b, self.c = net, net.first
+
+
+def test_parameters_of_shared_cells_have_the_last_name():
+    names = lambda net: [p.name for p in net.get_parameters()]  # as in MindSpore 2.10
+    assert names(_Shared()) == ["first.weight", "i.s.0.weight"]
+    assert names(_Blocks()) == ["head.0.0.weight", "layers.1.0.weight", "head.1.weight"]
+    assert names(_Holder(_Shared())) == ["c.weight", "b.i.s.0.weight"]
+    inner = _Inner()
+    nn.SequentialCell(inner.d, inner.s)
+    assert names(inner) == ["0.weight", "1.0.weight"]
+
+
+def test_lists_that_change_name_their_parameters_anew():
+    class Net(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.l = nn.CellList()
+            for _ in range(2):
+                self.l.append(nn.Dense(2, 2, has_bias=False))
+            self.l.insert(1, nn.Dense(2, 3, has_bias=False))
+
+    net = Net()
+    names = lambda: [(p.name, p.shape[0]) for p in net.get_parameters()]
+    assert names() == [("l.0.weight", 2), ("l.1.weight", 3), ("l.2.weight", 2)]
+    del net.l[0]
+    net.l.append(nn.Dense(2, 4, has_bias=False))
+    assert names() == [("l.0.weight", 3), ("l.1.weight", 2), ("l.2.weight", 4)]
+
+
+def test_clones_of_parameters():
+    p = Parameter(Tensor([1.0, 2.0]), name="w", requires_grad=False)
+    q, zeros, other = p.clone(), p.clone("zeros"), p.clone(init=Tensor([5.0, 6.0]))
+    assert {type(v) for v in (q, zeros, other)} == {Parameter} and (q.name, q.requires_grad) == ("w", False)
+    p.set_data(Tensor([7.0, 8.0]))
+    assert [v.asnumpy().tolist() for v in (q, zeros, other)] == [[1, 2], [0, 0], [5, 6]]
+    assert type(Tensor([1.0]).clone()) is Tensor

@@ -153,6 +153,10 @@ def test_other_layers():
     table = nn.Embedding(10, 4, padding_idx=0)
     out = table(Tensor([[1, 0]])).asnumpy()
     assert (out[0, 1] == 0).all() and out.shape == (1, 2, 4)
+    # As MindSpore's it is trained like other rows; that of mint.nn.Embedding is not.
+    for layer, counts in ((table, 2), (ms.mint.nn.Embedding(10, 4, padding_idx=0), 0)):
+        grad, = ms.grad(lambda i: layer(i).sum(), None, layer.trainable_params())(Tensor([[1, 0, 0]]))
+        assert grad.asnumpy()[:, 0].tolist() == [counts, 1] + [0] * 8
     assert nn.Flatten()(Tensor(sample(2, 3, 4))).shape == (2, 12)
     close(nn.ZeroPad2d((1, 0, 2, 0))(Tensor(z)), np.pad(z, ((0, 0), (0, 0), (2, 0), (1, 0))))
     close(nn.Pad(((1, 1), (0, 2)))(Tensor(x)), np.pad(x, ((1, 1), (0, 2))))

@@ -212,3 +212,17 @@ def test_steps_that_train_nothing_say_so():
     before = net.weight.asnumpy(), net.bias.asnumpy()
     step(x, y)
     assert np.array_equal(net.weight.asnumpy(), before[0]) and not np.array_equal(net.bias.asnumpy(), before[1])
+
+
+def test_bicubic_between_pixels():
+    a = Tensor(np.arange(16).reshape(1, 1, 4, 4).astype(np.float32) ** 1.5)
+    want = [-0.40468392, -0.02192101, 0.7985537, 1.9817405, 3.6401548, 4.7734375]  # MindSpore 2.10's row
+    # (its weights come from a table of 1,024).
+    close(ops.interpolate(a, size=(5, 6), mode="bicubic")[0, 0, 0], want, 3e-3)
+    close(nn.Upsample(size=(5, 6), mode="bicubic")(a)[0, 0, 0], want, 3e-3)
+    torch = [-0.561308, -0.21402818, 0.664975, 1.6769267, 3.4088652, 4.58457]
+    close(ms.mint.nn.functional.interpolate(a, size=(5, 6), mode="bicubic")[0, 0, 0], torch)
+    g = ms.grad(lambda v: (ops.interpolate(v, size=(5, 6), mode="bicubic") ** 2).sum())(a)
+    bump = Tensor(np.eye(16, dtype=np.float32)[5].reshape(1, 1, 4, 4) * 0.05)
+    up, down = ((ops.interpolate(a + s * bump, size=(5, 6), mode="bicubic") ** 2).sum() for s in (1.0, -1.0))
+    assert float(up - down) / 0.1 == pytest.approx(float(g.asnumpy()[0, 0, 1, 1]), rel=1e-2)

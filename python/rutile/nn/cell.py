@@ -210,10 +210,9 @@ class Cell(CellMore):
             self.__dict__[name] = value
 
     def _adopt(self, name, cell):
-        if cell._scope:
-            return  # a shared Cell keeps the name that it got first
-        cell._set_scope(self._scope_below(name))
-        if self._auto_prefix:
+        if not cell._scope:  # in messages a shared Cell keeps the name that it got first
+            cell._set_scope(self._scope_below(name))
+        if self._auto_prefix:  # its Parameters have the last one, as in MindSpore
             cell.update_parameters_name(f"{self._prefix}{name}.")
 
     def _set_scope(self, scope):
@@ -460,8 +459,8 @@ class Cell(CellMore):
 
     def update_parameters_name(self, prefix="", recurse=True):
         """Names all Parameters below by a prefix and the attributes that lead to them."""
-        for cell in self._walk() if recurse else [self]:
-            cell.__dict__["_prefix"] = prefix + cell._prefix
+        for path, cell in self.cells_and_names() if recurse else [("", self)]:
+            cell.__dict__["_prefix"] = f"{prefix}{path}." if path else prefix
         for path, p in self.parameters_and_names(expand=recurse):
             p.name = prefix + path
 

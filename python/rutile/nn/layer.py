@@ -262,7 +262,7 @@ class GroupNorm(Cell):
 
 
 class Embedding(Cell):
-    """Rows of embedding_table [vocab_size, embedding_size]."""
+    """Rows of embedding_table [vocab_size, embedding_size]; that of padding_idx starts as zeros, and is trained like the others."""
 
     def __init__(self, vocab_size, embedding_size, use_one_hot=False, embedding_table="normal", dtype="float32",
                  padding_idx=None):
@@ -277,7 +277,7 @@ class Embedding(Cell):
         self.embedding_table = Parameter(value)
 
     def construct(self, ids):
-        return ops.embedding(ids, self.embedding_table, self.padding_idx)
+        return ops.embedding(ids, self.embedding_table)
 
     def extend_repr(self):
         return f"vocab_size={self.vocab_size}, embedding_size={self.embedding_size}, use_one_hot={self.use_one_hot}"

@@ -152,6 +152,12 @@ def _cubic(p, x, size):
     return x
 
 
+def _cubic_between(x, size):
+    """As ResizeBicubic with half_pixel_centers."""
+    import types
+    return _cubic(types.SimpleNamespace(align_corners=False, half_pixel_centers=True), x, size)
+
+
 def _sparse_to_dense(indices, values, shape):
     index = indices.reshape(values.size, -1).cast("int64")
     return _table.scatter_nd(index, values.reshape(-1), shape=_ints(shape))

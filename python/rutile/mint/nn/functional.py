@@ -333,7 +333,7 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
         raise _errors.ValueError("interpolate: align_corners goes with linear, bilinear, bicubic and trilinear")
     if recompute_scale_factor and size is not None:
         raise _errors.ValueError("interpolate: recompute_scale_factor goes with a scale_factor, not with a size")
-    return _ops.interpolate(input, size, scale_factor, mode, align_corners, recompute_scale_factor)
+    return _ops.interpolate(input, size, scale_factor, mode, align_corners, recompute_scale_factor, _as_torch=True)
 
 
 def upsample(input, size=None, scale_factor=None, mode="nearest", align_corners=None):

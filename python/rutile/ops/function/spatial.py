@@ -176,9 +176,10 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
                          stride=_many(stride, 2))
 
 
-def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None):
+def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None, *, _as_torch=False):
     """Another size: mode "nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear" or "area".
 
+    "bicubic" to a size without align_corners takes MindSpore's slopes, -0.5, elsewhere those of PyTorch and of mint, -0.75.
     With scale_factor, a number or one for each dimension, positions follow from the factor as it is given, as in PyTorch;
     from the sizes with recompute_scale_factor, as in MindSpore (which refuses some modes otherwise), and in mode "area".
     """
@@ -191,7 +192,11 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
     if (size is None) == (scale_factor is None):
         raise _errors.ValueError("interpolate: needs either size or scale_factor")
     if size is not None:
-        return _table.interpolate(input, size=_many(size, n), **options)
+        size = _many(size, n)
+        if mode == "bicubic" and not align_corners and n == 2 and not _as_torch:
+            from rutile.ops._small_primitives import _cubic_between
+            return _cubic_between(input, size)
+        return _table.interpolate(input, size=size, **options)
     factors = [float(f) for f in scale_factor] if isinstance(scale_factor, (tuple, list)) else [float(scale_factor)] * n
     if len(factors) != n:
         raise _errors.ValueError(f"interpolate: scale_factor has {len(factors)} numbers for {n} dimensions")
