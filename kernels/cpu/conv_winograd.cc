@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // 3x3 convolutions with stride 1, and their gradient by the input, by Winograd's algorithm in f32:
 // 2.25 times fewer products than the direct sum of oneDNN. Images and weights lie as
-// oneDNN's convolution, which states the preferences, wants them.
+// oneDNN's convolution, which states the preferences, wants them. Where a pixel is infinite or NaN,
+// all results of its tile are NaN, as with cuDNN.
 #include "rutile/kernels/cpu/conv_winograd.h"
 
 #include <utility>
