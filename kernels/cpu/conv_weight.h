@@ -5,14 +5,9 @@
 
 #include <cstdint>
 
-namespace rutile::kernels {
+#include "rutile/kernels/cpu/blocked_images.h"
 
-// Images whose channels come in blocks; strides in elements.
-struct BlockedImages {
-  int64_t batch = 0, row = 0, column = 0;
-  int64_t run = 16;  // channels that are neighbours
-  int64_t run_step = 0;
-};
+namespace rutile::kernels {
 
 struct ConvWeightShape {
   int64_t n = 0, h = 0, w = 0, oh = 0, ow = 0, kh = 0, kw = 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // 3x3 convolutions with stride 1, and their gradient by the input, by Winograd's algorithm in f32:
-// 2.25 times fewer products than the direct sum of oneDNN. Images and weights lie as
-// oneDNN's convolution, which states the preferences, wants them. Where a pixel is infinite or NaN,
-// all results of its tile are NaN, as with cuDNN.
+// 2.25 times fewer products than the direct sum of oneDNN. Where they are placed by
+// preference, images and weights lie as oneDNN's convolution wants them; row-major ones are moved.
+// Where a pixel is infinite or NaN, all results of its tile are NaN, as with cuDNN.
 #include "rutile/kernels/cpu/conv_winograd.h"
 
 #include <utility>
@@ -14,19 +14,51 @@
 #include "rutile/ops/conv.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/post_ops.h"
+#include "rutile/ops/view.h"
 
 namespace rutile::kernels {
 namespace {
 
+// An operand that the loops read, or a result that they write, elsewhere than where it is.
+class Moved {
+ public:
+  // Takes memory from the end of `workspace` if the two differ.
+  Status set(const TensorMeta& user, const TensorMeta& loops, bool output, size_t* workspace) {
+    if (same_placement(user, loops)) return Status();
+    const ops::ReorderAttrs attrs{placement_of(output ? user : loops)};
+    const TensorMeta* from[] = {output ? &loops : &user};
+    TensorMeta to = output ? user : loops;
+    RUTILE_RETURN_IF_ERROR(
+        make_plan({&ops::kReorder, &attrs, from, {&to, 1}}, DeviceType::kCpu, &plan_));
+    at_ = take(static_cast<size_t>(loops.nbytes()), workspace);
+    scratch_ = take(plan_->workspace_bytes, workspace);
+    return Status();
+  }
+  void* placed(void* user, void* workspace) const {
+    return plan_ ? static_cast<char*>(workspace) + at_ : user;
+  }
+  // Brings what is read, fetches what was written.
+  Status run(void* from, void* to, void* workspace) const {
+    if (!plan_) return Status();
+    return plan_->run(*plan_, {&from, &to, static_cast<char*>(workspace) + scratch_});
+  }
+
+ private:
+  static size_t take(size_t bytes, size_t* workspace) {
+    const size_t at = (*workspace + 63) / 64 * 64;
+    *workspace = at + bytes;
+    return at;
+  }
+  std::shared_ptr<const Plan> plan_;
+  size_t at_ = 0, scratch_ = 0;
+};
+
 struct WinogradPlan : Plan {
   WinogradShape shape;
   WinogradKernels kernels;
+  WinogradWeightGradKernels weight_grad;
+  Moved in[2], out;
   bool bias = false, residual = false, relu = false;
-};
-
-struct WeightGradPlan : Plan {
-  WinogradShape shape;
-  WinogradWeightGradKernels kernels;
 };
 
 bool refuse(Reason* reason, const char* why) {
@@ -45,9 +77,27 @@ Layout weight_layout(bool input_grad) {
   return input_grad ? grad : forward;
 }
 
+// How the loops want an image: as it lies if its channels come in whole blocks.
+TensorMeta image_for_loops(const TensorMeta& m) {
+  TensorMeta blocked = m;
+  BlockedImages images;
+  if (!describe(m, &images)) {
+    (void)place(m.shape, m.dtype, m.device, {image_layout(), false}, &blocked).ok();
+  }
+  return blocked;
+}
+
+TensorMeta weight_for_loops(const TensorMeta& m, ConvKind kind) {
+  TensorMeta blocked = m;
+  const Placement p{weight_layout(kind == ConvKind::kInputGrad), false};
+  (void)place(m.shape, m.dtype, m.device, p, &blocked).ok();
+  return blocked;
+}
+
 // The gradient by the input is the convolution of dy with the taps turned round.
 WinogradShape shape_of(const CallMeta& call) {
   const ConvShape c = conv_shape(call);
+  const ConvTensors t = conv_tensors(call);
   constexpr int64_t kTaps = 9 * 16 * 16;
   WinogradShape s{.n = c.n,
                   .h = c.h,
@@ -58,12 +108,17 @@ WinogradShape shape_of(const CallMeta& call) {
                   .pad_w = c.pad_w,
                   .in_blocks = c.ic / 16,
                   .out_blocks = c.oc / 16,
+                  .x = {},
+                  .y = {},
                   .weight_in = kTaps,
                   .weight_out = c.ic / 16 * kTaps,
                   .workers = num_threads()};
+  describe(image_for_loops(*t.x), &s.x);
+  describe(image_for_loops(*t.y), &s.y);
   if (conv_kind(call.op) != ConvKind::kInputGrad) return s;
   std::swap(s.h, s.oh);
   std::swap(s.w, s.ow);
+  std::swap(s.x, s.y);
   std::swap(s.in_blocks, s.out_blocks);
   std::swap(s.weight_in, s.weight_out);
   s.pad_h = 2 - s.pad_h;
@@ -107,8 +162,9 @@ bool supports_act(const CallMeta& call, Reason* reason) {
   if (act != ops::Activation::kNone && act != ops::Activation::kRelu) {
     return refuse(reason, "has no activation but ReLU");
   }
-  if (call.has(3) && (call.in(3).layout != image_layout() || call.in(3).dtype != DType::kF32)) {
-    return refuse(reason, "takes a residual in aBcd16b");
+  if (call.has(3) && (!same_placement(call.in(3), call.out()) ||
+                      !same_placement(call.out(), image_for_loops(call.out())))) {
+    return refuse(reason, "takes a residual that lies as the result");
   }
   return true;
 }
@@ -122,11 +178,16 @@ bool supports(const CallMeta& call, Reason* reason) {
   for (const TensorMeta* m : {t.x, t.weight, t.y}) {
     if (m->dtype != DType::kF32) return refuse(reason, "takes f32");
   }
-  if (t.x->layout != image_layout() || t.y->layout != image_layout() || c.ic % 16 || c.oc % 16) {
-    return refuse(reason, "takes images in aBcd16b, whole blocks of channels");
+  if (c.ic % 16 || c.oc % 16) return refuse(reason, "takes whole blocks of 16 channels");
+  for (const TensorMeta* m : {t.x, t.y}) {
+    BlockedImages images;
+    if (!describe(*m, &images) && !m->is_contiguous()) {
+      return refuse(reason, "takes images in blocks of 16 channels, channels-last or row-major");
+    }
   }
-  if (t.weight->layout != weight_layout(conv_kind(call.op) == ConvKind::kInputGrad)) {
-    return refuse(reason, "takes weights with the channels of the result innermost");
+  const Layout blocked = weight_layout(conv_kind(call.op) == ConvKind::kInputGrad);
+  if (t.weight->layout != blocked && !t.weight->is_contiguous()) {
+    return refuse(reason, "takes weights with the channels of the result innermost, or row-major");
   }
   if (conv_kind(call.op) == ConvKind::kForward && call.has(2) &&
       (call.in(2).dtype != DType::kF32 || !call.in(2).is_contiguous())) {
@@ -139,38 +200,46 @@ bool supports(const CallMeta& call, Reason* reason) {
 
 Status run(const Plan& plan, const KernelArgs& args) {
   const auto& p = static_cast<const WinogradPlan&>(plan);
-  const auto in = [&](int i) { return static_cast<const float*>(args.in[i]); };
-  p.kernels.run(p.shape,
-                {in(0), in(1), p.bias ? in(2) : nullptr, p.residual ? in(3) : nullptr,
-                 static_cast<float*>(args.out[0]), p.relu},
-                args.workspace);
-  return Status();
-}
-
-Status run_weight_grad(const Plan& plan, const KernelArgs& args) {
-  const auto& p = static_cast<const WeightGradPlan&>(plan);
-  p.kernels.run(p.shape, static_cast<const float*>(args.in[0]),
-                static_cast<const float*>(args.in[1]), static_cast<float*>(args.out[0]),
-                args.workspace);
-  return Status();
-}
-
-Status prepare_weight_grad(const CallMeta& call, std::unique_ptr<Plan>* plan) {
-  auto p = std::make_unique<WeightGradPlan>();
-  p->shape = shape_of(call);
-  p->kernels = RUTILE_CHOOSE_ISA(conv_winograd_weight_grad);
-  p->workspace_bytes = static_cast<size_t>(p->kernels.workspace(p->shape));
-  p->run = run_weight_grad;
-  *plan = std::move(p);
-  return Status();
+  void *ws = args.workspace, *in[2], *y = p.out.placed(args.out[0], ws);
+  for (int i = 0; i < 2; ++i) {
+    in[i] = p.in[i].placed(args.in[i], ws);
+    RUTILE_RETURN_IF_ERROR(p.in[i].run(args.in[i], in[i], ws));
+  }
+  const auto *first = static_cast<const float*>(in[0]), *second = static_cast<const float*>(in[1]);
+  if (p.weight_grad.run) {
+    p.weight_grad.run(p.shape, first, second, static_cast<float*>(y), ws);
+  } else {
+    const auto optional = [&](bool given, int i) {
+      return given ? static_cast<const float*>(args.in[i]) : nullptr;
+    };
+    p.kernels.run(p.shape,
+                  {first, second, optional(p.bias, 2), optional(p.residual, 3),
+                   static_cast<float*>(y), p.relu},
+                  ws);
+  }
+  return p.out.run(y, args.out[0], ws);
 }
 
 Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<WinogradPlan>();
+  const ConvKind kind = conv_kind(call.op);
+  const auto for_loops = [&](const TensorMeta& m) {
+    return &m == conv_tensors(call).weight ? weight_for_loops(m, kind) : image_for_loops(m);
+  };
   p->shape = shape_of(call);
-  p->kernels = RUTILE_CHOOSE_ISA(conv_winograd);
-  p->workspace_bytes = static_cast<size_t>(p->kernels.workspace(p->shape));
-  p->bias = call.has(2);
+  size_t* ws = &p->workspace_bytes;  // the loops' own at offset 0
+  if (kind == ConvKind::kWeightGrad) {
+    p->weight_grad = RUTILE_CHOOSE_ISA(conv_winograd_weight_grad);
+    *ws = static_cast<size_t>(p->weight_grad.workspace(p->shape));
+  } else {
+    p->kernels = RUTILE_CHOOSE_ISA(conv_winograd);
+    *ws = static_cast<size_t>(p->kernels.workspace(p->shape));
+    p->bias = kind == ConvKind::kForward && call.has(2);
+  }
+  for (int i = 0; i < 2; ++i) {
+    RUTILE_RETURN_IF_ERROR(p->in[i].set(call.in(i), for_loops(call.in(i)), false, ws));
+  }
+  RUTILE_RETURN_IF_ERROR(p->out.set(call.out(), for_loops(call.out()), true, ws));
   if (call.op == &ops::kConv2dAct) {
     p->residual = call.has(3);
     p->relu = call.as<ops::Conv2dActAttrs>().act == ops::Activation::kRelu;
@@ -184,14 +253,11 @@ Status prepare(const CallMeta& call, std::unique_ptr<Plan>* plan) {
 }  // namespace
 
 void register_conv_winograd_cpu() {
-  for (const OpDef* op : {&ops::kConv2d, &ops::kConv2dAct, &ops::kConv2dInputGrad}) {
+  for (const OpDef* op :
+       {&ops::kConv2d, &ops::kConv2dAct, &ops::kConv2dInputGrad, &ops::kConv2dWeightGrad}) {
     register_kernel(
         {.op = op, .name = "conv2d_winograd", .supports = supports, .prepare = prepare});
   }
-  register_kernel({.op = &ops::kConv2dWeightGrad,
-                   .name = "conv2d_winograd",
-                   .supports = supports,
-                   .prepare = prepare_weight_grad});
 }
 
 }  // namespace rutile::kernels

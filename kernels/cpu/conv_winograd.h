@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "rutile/kernels/cpu/blocked_images.h"
+
 namespace rutile::kernels {
 
 // A 3x3 convolution with stride 1 from images [n][in block][h][w][16] to [n][out
@@ -12,6 +14,7 @@ namespace rutile::kernels {
 struct WinogradShape {
   int64_t n = 0, h = 0, w = 0, oh = 0, ow = 0, pad_h = 0, pad_w = 0;
   int64_t in_blocks = 0, out_blocks = 0;
+  BlockedImages x, y;
   // Of the weight, [3 * 3 taps][16 in][16 out] for a pair of blocks: elements from one block of
   // input, or output, channels to the next.
   int64_t weight_in = 0, weight_out = 0;
@@ -24,7 +27,7 @@ struct WinogradShape {
 };
 
 // y = max(0, conv(x, weight) + bias + residual) or without the maximum; bias and residual may be
-// null, the residual may be y.
+// null, the residual lies as y does and may be y.
 struct WinogradArgs {
   const float *x = nullptr, *weight = nullptr, *bias = nullptr, *residual = nullptr;
   float* y = nullptr;

@@ -41,11 +41,6 @@ RUTILE_INLINE void put_block(const BFloat16* first, const BFloat16* second, uint
 RUTILE_INLINE void put_zeros(uint32_t* to) { _mm512_storeu_si512(to, _mm512_setzero_si512()); }
 #endif
 
-RUTILE_INLINE int64_t block_offset(const BlockedImages& m, int64_t block) {
-  const int64_t channel = block * kBlock;
-  return channel / m.run * m.run_step + channel % m.run;
-}
-
 RUTILE_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 RUTILE_INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -209,7 +204,7 @@ struct Ahead {
     start_block();
   }
   void start_block() {
-    at[0] = from + block_offset(m, block) + offset;
+    at[0] = from + m.block_offset(block) + offset;
     at[1] = at[0] + m.batch;
     done = 0;
   }
@@ -240,10 +235,10 @@ void multiply_group(const ConvWeightShape& s, const Cut& cut, int64_t task, cons
   Ahead<C, T> x_ahead{s, s.x, x}, dy_ahead{s, s.dy, dy};
   for (int64_t d = 0; d < depth; d += kDepthAtOnce) {
     const int64_t n = least(depth - d, kDepthAtOnce);
-    const Lane* b = in_place(s, whole, s.dy, dy + block_offset(s.dy, o0), d, d + n, rows);
+    const Lane* b = in_place(s, whole, s.dy, dy + s.dy.block_offset(o0), d, d + n, rows);
     const int64_t b_step = b ? s.dy.run_step : kDepthAtOnce * kBlock;
     for (int64_t o = o0; !b && o < o1; ++o) {
-      pack<C>(s, whole, s.dy, dy + block_offset(s.dy, o), d, d + n, columns + (o - o0) * b_step,
+      pack<C>(s, whole, s.dy, dy + s.dy.block_offset(o), d, d + n, columns + (o - o0) * b_step,
               kBlock);
     }
     if (!b) b = columns;
@@ -265,7 +260,7 @@ void multiply_group(const ConvWeightShape& s, const Cut& cut, int64_t task, cons
         continue;
       }
       const Grid g = grid_of(s, tap);
-      const T* block = x + block_offset(s.x, q / s.taps());
+      const T* block = x + s.x.block_offset(q / s.taps());
       const Lane* a = in_place(s, g, s.x, block, d, d + n, rows);
       if (!a) pack<C>(s, g, s.x, block, d, d + n, rows, kBlock);
       if (!a) a = rows;

@@ -99,7 +99,7 @@ RUTILE_INLINE void map_border(const WinogradShape& s, const float* from, int64_t
       const bool row = static_cast<uint64_t>(i + r) < static_cast<uint64_t>(s.h);
       const bool column = static_cast<uint64_t>(j + c) < static_cast<uint64_t>(s.w);
       // An address from a table instead of a branch, which no processor foresees.
-      const float* at[] = {kZeros, from + (r * s.w + c) * kBlock};
+      const float* at[] = {kZeros, from + r * s.x.row + c * s.x.column};
       d[r] = load(at[row & column]);
     }
     half[c] = map_column(d[0], d[1], d[2], d[3]);
@@ -110,17 +110,18 @@ RUTILE_INLINE void map_border(const WinogradShape& s, const float* from, int64_t
 // points `step` apart.
 void map_pixels(const WinogradShape& s, int64_t block0, int64_t block1, int64_t step,
                 const float* x, int64_t first, int64_t last, float* to) {
-  const int64_t channels = (block1 - block0) * kBlock, row = s.w * kBlock;
+  const int64_t channels = (block1 - block0) * kBlock, row = s.x.row, column = s.x.column;
   for (int64_t block = block0; block < block1; ++block) {
+    const float* images = x + s.x.block_offset(block);
     Tile tile(s, first);
     for (int64_t t = first; t < last; ++t, tile.next(s)) {
       const int64_t i = tile.row * 2 - s.pad_h, j = tile.column * 2 - s.pad_w;
-      const float* from = x + ((tile.image * s.in_blocks + block) * s.h + i) * row + j * kBlock;
+      const float* from = images + tile.image * s.x.batch + i * row + j * column;
       Column half[4];
       if (i >= 0 && j >= 0 && i + 4 <= s.h && j + 4 <= s.w) {
 #pragma GCC unroll 4
         for (int c = 0; c < 4; ++c) {
-          const float* p = from + c * kBlock;
+          const float* p = from + c * column;
           half[c] = map_column(load(p), load(p + row), load(p + 2 * row), load(p + 3 * row));
         }
       } else {
@@ -162,8 +163,9 @@ void multiply(const Cut& cut, const float* pixels, const float* weights, int64_t
 template <bool kPlain>
 void map_results(const WinogradShape& s, const Cut& cut, const float* from, int64_t first,
                  int64_t last, const WinogradArgs& args) {
-  const int64_t step = plane(cut.tiles, cut.out), row = s.ow * kBlock;
+  const int64_t step = plane(cut.tiles, cut.out), row = s.y.row;
   for (int64_t block = 0; block < s.out_blocks; ++block) {
+    const int64_t offset = s.y.block_offset(block);
     const V16 bias = args.bias ? load(args.bias + block * kBlock) : V16{};
     const auto put = [&](int64_t at, V16 v) {
       if (!kPlain) {
@@ -185,13 +187,13 @@ void map_results(const WinogradShape& s, const Cut& cut, const float* from, int6
         half[1][c] = b - d - e;
       }
       const int64_t i = tile.row * 2, j = tile.column * 2;
-      const int64_t at = ((tile.image * s.out_blocks + block) * s.oh + i) * row + j * kBlock;
+      const int64_t at = offset + tile.image * s.y.batch + i * row + j * s.y.column;
 #pragma GCC unroll 2
       for (int r = 0; r < 2; ++r) {
         if (i + r >= s.oh) break;
         const V16* v = half[r];
         put(at + r * row, v[0] + v[1] + v[2]);
-        if (j + 1 < s.ow) put(at + r * row + kBlock, v[1] - v[2] - v[3]);
+        if (j + 1 < s.ow) put(at + r * row + s.y.column, v[1] - v[2] - v[3]);
       }
     }
   }
@@ -268,20 +270,22 @@ struct GradTask {
 // A dy A' of the tiles [first, last): to[point][panel][tile][kPanel].
 void map_gradients(const WinogradShape& s, const GradTask& task, const float* dy, int64_t first,
                    int64_t last, float* to) {
-  const int64_t row = s.ow * kBlock, step = plane(kTiles, (task.panel1 - task.panel0) * kPanel);
+  const int64_t row = s.y.row, next = s.y.column,
+                step = plane(kTiles, (task.panel1 - task.panel0) * kPanel);
   constexpr int64_t kBlocks = kPanel / kBlock;
   for (int64_t block = task.panel0 * kBlocks; block < task.panel1 * kBlocks && block < s.out_blocks;
        ++block) {
     const int64_t column = block * kBlock - task.panel0 * kPanel;
     float* out = to + column / kPanel * kTiles * kPanel + column % kPanel;
+    const float* images = dy + s.y.block_offset(block);
     Tile tile(s, first);
     for (int64_t t = first; t < last; ++t, tile.next(s), out += kPanel) {
       const int64_t i = tile.row * 2, j = tile.column * 2;
-      const float* from = dy + ((tile.image * s.out_blocks + block) * s.oh + i) * row + j * kBlock;
+      const float* from = images + tile.image * s.y.batch + i * row + j * next;
       const bool below = i + 1 < s.oh, right = j + 1 < s.ow;
-      const V16 a = load(from), b = right ? load(from + kBlock) : V16{};
+      const V16 a = load(from), b = right ? load(from + next) : V16{};
       const V16 c = below ? load(from + row) : V16{};
-      const V16 d = below && right ? load(from + row + kBlock) : V16{};
+      const V16 d = below && right ? load(from + row + next) : V16{};
       const V16 half[4][2] = {{a, b}, {a + c, b + d}, {a - c, b - d}, {-c, -d}};
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) {
