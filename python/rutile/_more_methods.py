@@ -275,6 +275,14 @@ def softmax(self, axis=-1, dtype=None, **kwargs):
     return _table.softmax(x, kwargs.get("dim", axis))
 
 
+def clone(self, init="same"):
+    """A Tensor of the same value; of a Parameter one of its own with this name, also with the values of an initializer."""
+    if not isinstance(self, Parameter):
+        return self.copy()
+    from rutile.common.parameter import clone as of_parameter
+    return of_parameter(self, "", init)
+
+
 def cumsum(self, axis=None, dtype=None):
     """Running sums along an axis; without one of all elements."""
     return _ops.cumsum(self.reshape(-1) if axis is None else self, 0 if axis is None else axis, dtype)
@@ -558,7 +566,7 @@ def install():
         method.__name__ = method.__qualname__ = name
         method.__doc__ = nothing.__doc__
         setattr(Tensor, name, method)
-    Tensor.clone = _renamed("clone", lambda self: self.copy(), "A Tensor of the same value.")
+    Tensor.clone = clone
     Tensor.nelement = _renamed("nelement", lambda self: self.size, "The number of elements.")
     Tensor.is_signed = _renamed("is_signed", lambda self: self.dtype.name.startswith(("int", "float", "bfloat")), "Whether the dtype has negative numbers.")
     Tensor.storage_offset = _renamed("storage_offset", lambda self: 0, "0: a tensor begins at its memory's start, as far as it shows.")

@@ -35,12 +35,3 @@ def clone(parameter, prefix="", init="same"):
         init, parameter.shape, parameter.dtype)
     name = f"{prefix}.{parameter.name}" if prefix else parameter.name
     return Parameter(value, name=name, requires_grad=parameter.requires_grad)
-
-
-def _clone(self, init="same"):
-    """A Parameter of its own with this name; init: "same" for an equal value, or an initializer or Tensor."""
-    return clone(self, "", init)
-
-
-_clone.__name__ = _clone.__qualname__ = "clone"
-Parameter.clone = _clone
