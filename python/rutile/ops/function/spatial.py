@@ -200,6 +200,8 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
     factors = [float(f) for f in scale_factor] if isinstance(scale_factor, (tuple, list)) else [float(scale_factor)] * n
     if len(factors) != n:
         raise _errors.ValueError(f"interpolate: scale_factor has {len(factors)} numbers for {n} dimensions")
+    if recompute_scale_factor and mode == "bicubic":
+        return interpolate(input, tuple(int(s * f) for s, f in zip(input.shape[2:], factors)), None, mode, align_corners, _as_torch=_as_torch)
     if len(set(factors)) == 1:
         return _table.interpolate(input, scale_factor=factors[0], **options)
     size = tuple(int(s * f) for s, f in zip(input.shape[2:], factors))
