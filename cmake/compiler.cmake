@@ -58,13 +58,32 @@ foreach(linker mold lld)
   endif()
 endforeach()
 
-# Relative paths in the cache's keys: every checkout of this tree shares the same entries.
+# Relative paths in the cache's keys: every checkout of this tree shares the same entries. What ccache asks for where
+# headers are precompiled: it looks at their contents, whatever macros and times there are.
 set(RUTILE_LAUNCHER "none")
 if(RUTILE_CCACHE)
   find_program(RUTILE_CCACHE_PROGRAM ccache)
   if(RUTILE_CCACHE_PROGRAM)
     set(CMAKE_CXX_COMPILER_LAUNCHER
-        env "CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}" CCACHE_NOHASHDIR=1 "${RUTILE_CCACHE_PROGRAM}")
+        env "CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}" CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
+        "${RUTILE_CCACHE_PROGRAM}")
     set(RUTILE_LAUNCHER "ccache")
   endif()
 endif()
+
+# Headers that the compiler reads once for many sources: a quarter of the time that most sources take. Sources include
+# what they use all the same; only g++ lets them have more flags than the headers had.
+#   rutile_precompile(<name> <headers>...)  makes them, with the flags that are set so far
+#   rutile_precompiled(<target> <name>)     lets the target use them
+file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/generated/empty.cc" CONTENT "")
+function(rutile_precompile name)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_library(${name} OBJECT "${CMAKE_BINARY_DIR}/generated/empty.cc")
+    target_precompile_headers(${name} PRIVATE ${ARGN})
+  endif()
+endfunction()
+function(rutile_precompiled target name)
+  if(TARGET ${name})
+    target_precompile_headers(${target} REUSE_FROM ${name})
+  endif()
+endfunction()

@@ -127,7 +127,8 @@ if(RUTILE_CUDA_BUILT)
   endif()
   target_link_libraries(rutile_cuda PRIVATE rutile "${RUTILE_CUDART}" Threads::Threads ${CMAKE_DL_LIBS} rt)
   # Its headers are long, and it runs once per shape.
-  set_source_files_properties(kernels/cuda/lib_cudnn.cc PROPERTIES COMPILE_OPTIONS -O1)
+  set_source_files_properties(kernels/cuda/lib_cudnn.cc PROPERTIES COMPILE_OPTIONS -O1 SKIP_PRECOMPILE_HEADERS ON)
+  rutile_precompiled(rutile_cuda rutile_std_headers)
   target_link_options(rutile_cuda PRIVATE "LINKER:--version-script=${CMAKE_SOURCE_DIR}/cmake/plugin.map"
                                           "LINKER:--exclude-libs,ALL" "LINKER:-z,defs")
   set_target_properties(rutile_cuda PROPERTIES LINK_DEPENDS "${CMAKE_SOURCE_DIR}/cmake/plugin.map")
@@ -149,7 +150,7 @@ if(RUTILE_CUDA_BUILT)
       set_target_properties(rutile_stub_cudart PROPERTIES OUTPUT_NAME cudart_stub CXX_VISIBILITY_PRESET default
                                                           LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin/stubs")
       add_dependencies(test_cuda_plugin rutile_stub_cudart)
-      set_source_files_properties(tests/cuda_plugin/cudnn_test.cc PROPERTIES COMPILE_OPTIONS "-O0;-g0")
+      set_source_files_properties(tests/cuda_plugin/cudnn_test.cc PROPERTIES COMPILE_OPTIONS "-O0;-g0" SKIP_PRECOMPILE_HEADERS ON)
     endif()
   endif()
 endif()
@@ -171,8 +172,11 @@ if(TARGET test_cuda)
   endforeach()
   add_library(rutile_cuda_emulated OBJECT ${host_sources})
   target_compile_definitions(rutile_cuda_emulated PUBLIC RUTILE_CUDA_EMULATED=1)
-  target_compile_options(rutile_cuda_emulated PRIVATE -O1 -g0 -Wno-unknown-pragmas)
+  target_compile_options(rutile_cuda_emulated PRIVATE -O1 -Wno-unknown-pragmas)
   target_link_libraries(rutile_cuda_emulated PUBLIC rutile_headers)
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")  # headers compiled without optimisation are not those of -O1
+    rutile_precompiled(rutile_cuda_emulated rutile_std_headers)
+  endif()
   # Rows over cuSOLVER and cuFFT run over stand-ins for the libraries, which NVIDIA's headers declare.
   if(RUTILE_CUDA_BUILT)
     target_sources(rutile_cuda_emulated PRIVATE kernels/cuda/lib_cusolver.cc kernels/cuda/lib_solver.cc

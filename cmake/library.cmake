@@ -51,6 +51,14 @@ function(rutile_object_library target)
   target_compile_definitions(${target} PRIVATE RUTILE_BUILDING=1)
 endfunction()
 
+set(headers <algorithm> <atomic> <cmath> <functional> <map> <memory> <mutex> <optional> <set> <sstream> <string>
+            <unordered_map> <vector>)
+rutile_precompile(rutile_std_headers ${headers})
+rutile_precompile(rutile_openmp_headers ${headers})  # for folders whose sources compute on several threads
+if(RUTILE_OPENMP AND TARGET rutile_openmp_headers)
+  target_link_libraries(rutile_openmp_headers PRIVATE OpenMP::OpenMP_CXX)
+endif()
+
 set(rutile_isa_sources "")
 set(rutile_eigen_sources "")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
@@ -73,6 +81,11 @@ foreach(folder IN LISTS rutile_folders)
     continue()
   endif()
   rutile_object_library(rutile_${folder} ${files})
+  if(folder MATCHES "^(core|kernels)$")
+    rutile_precompiled(rutile_${folder} rutile_openmp_headers)
+  else()
+    rutile_precompiled(rutile_${folder} rutile_std_headers)
+  endif()
   list(APPEND rutile_objects "$<TARGET_OBJECTS:rutile_${folder}>")
   list(APPEND rutile_object_folders ${folder})
   foreach(edge IN LISTS rutile_edges_${folder})
@@ -149,7 +162,9 @@ list(REMOVE_DUPLICATES rutile_private_libraries)
 
 # For tests of internals: the very objects of librutile.so, linked into the program, hidden names included.
 add_library(rutile_internal INTERFACE)
-target_link_libraries(rutile_internal INTERFACE rutile_headers ${rutile_objects} ${rutile_private_libraries})
+set(libraries ${rutile_private_libraries})
+list(TRANSFORM libraries REPLACE "^.*OpenMP.*$" "$<LINK_ONLY:\\0>")  # its flag would keep tests from sharing headers
+target_link_libraries(rutile_internal INTERFACE rutile_headers ${rutile_objects} ${libraries})
 
 if(rutile_objects)
   add_library(rutile SHARED ${rutile_objects})
@@ -169,6 +184,7 @@ function(rutile_add_plugin name folder)
   endif()
   add_library(rutile_${name} MODULE ${files})
   target_link_libraries(rutile_${name} PRIVATE rutile ${ARGN})
+  rutile_precompiled(rutile_${name} rutile_std_headers)
   target_include_directories(rutile_${name} PRIVATE "${CMAKE_BINARY_DIR}/generated/id")
   # Its own name in it: what is loaded is found by that, also where a sanitizer stands in for dlopen.
   target_link_options(rutile_${name} PRIVATE "LINKER:-soname,librutile_${name}.so" "LINKER:--exclude-libs,ALL"

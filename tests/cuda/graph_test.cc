@@ -163,7 +163,7 @@ struct Scope {
   FakeStream stream;
   Stream s = reinterpret_cast<Stream>(&stream);
   Scope() {
-    state() = State();
+    state() = {};
     EXPECT_TRUE(capture_begin(0, s).ok());
   }
 };
