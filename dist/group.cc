@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/seconds_setting.h"
@@ -151,6 +153,19 @@ Status open_group(World& w, const std::string& name, const std::vector<int>& ran
   return Status();
 }
 
+// What another rank says of its end, if it says anything soon: it comes by a connection of its own,
+// perhaps after the one for requests broke.
+std::string last_words() {
+  const Deadline deadline = deadline_in(2);
+  for (;;) {
+    {
+      const std::lock_guard lock(running().mutex);
+      if (!running().failure.empty() || Clock::now() >= deadline) return running().failure;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 // Every rank's host, by the store.
 Status gather_members(World& w) {
   const Deadline deadline = deadline_in(w.options.rendezvous);
@@ -161,10 +176,15 @@ Status gather_members(World& w) {
     Member m{r, ""};
     const Deadline until = missing.empty() ? deadline : Clock::now();
     Status s = w.store->get(cat("host/", r), until, &m.host);
+    const bool broken = !s.ok() && s.code() != ErrorCode::kInterrupted && Clock::now() < until;
+    if (broken) s = Status(s.code(), cat("rank ", w.info.rank, ": ", s.message()));
     {
+      std::string failure = broken ? last_words() : "";
       const std::lock_guard lock(running().mutex);
-      if (!running().failure.empty()) return Status(ErrorCode::kRuntime, running().failure);
+      if (failure.empty()) failure = running().failure;
+      if (!failure.empty()) return Status(ErrorCode::kRuntime, failure);
     }
+    if (broken) return s;
     if (!s.ok()) missing += cat(missing.empty() ? "" : ", ", r);
     if (s.code() == ErrorCode::kInterrupted) return s;
     w.members.push_back(std::move(m));
