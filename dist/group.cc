@@ -176,7 +176,7 @@ Status gather_members(World& w) {
     Member m{r, ""};
     const Deadline until = missing.empty() ? deadline : Clock::now();
     Status s = w.store->get(cat("host/", r), until, &m.host);
-    const bool broken = !s.ok() && s.code() != ErrorCode::kInterrupted && Clock::now() < until;
+    const bool broken = !s.ok() && s.code() != ErrorCode::kInterrupted && left_ms(until) > 0;
     if (broken) s = Status(s.code(), cat("rank ", w.info.rank, ": ", s.message()));
     {
       std::string failure = broken ? last_words() : "";

@@ -22,10 +22,10 @@ struct Conv2dAttrs {
 // x [N,I,H,W], weight [O,I/groups,kh,kw], bias [O] give [N,O,OH,OW] with
 // OH = (H + 2 pad - dilation (kh - 1) - 1) / stride + 1. Floating and complex dtypes, promoted to
 // one; N may be 0. The gradients of weight and bias come out in f32 when x is f16 or bf16. Error
-// kValue for shapes that do not fit together or a kernel larger than the padded image. Compiled 3x3
-// convolutions in f32 may run by Winograd's algorithm, for tiles of 2x2 results: as exact as the
-// direct sum against the largest number of a tile, but one that is not finite spoils the whole
-// tile.
+// kValue for shapes that do not fit together or a kernel larger than the padded image. 3x3
+// convolutions in f32 and their gradients may run by Winograd's algorithm, for tiles of 2x2
+// results: as exact as the direct sum against the largest number of a tile, but one that is not
+// finite spoils the whole tile.
 extern RUTILE_API const OpDef kConv2d;
 RUTILE_API Tensor conv2d(Arg x, Arg weight, const Tensor& bias = {}, Conv2dAttrs attrs = {});
 
