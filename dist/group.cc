@@ -153,10 +153,10 @@ Status open_group(World& w, const std::string& name, const std::vector<int>& ran
   return Status();
 }
 
-// What another rank says of its end, if it says anything soon: it comes by a connection of its own,
-// perhaps after the one for requests broke.
-std::string last_words() {
-  const Deadline deadline = deadline_in(2);
+// What another rank has said of its end, or says within so many seconds: it comes by a connection
+// of its own, perhaps after the one for requests broke.
+std::string failure_within(double seconds) {
+  const Deadline deadline = deadline_in(seconds);
   for (;;) {
     {
       const std::lock_guard lock(running().mutex);
@@ -177,14 +177,10 @@ Status gather_members(World& w) {
     const Deadline until = missing.empty() ? deadline : Clock::now();
     Status s = w.store->get(cat("host/", r), until, &m.host);
     const bool broken = !s.ok() && s.code() != ErrorCode::kInterrupted && left_ms(until) > 0;
-    if (broken) s = Status(s.code(), cat("rank ", w.info.rank, ": ", s.message()));
-    {
-      std::string failure = broken ? last_words() : "";
-      const std::lock_guard lock(running().mutex);
-      if (failure.empty()) failure = running().failure;
-      if (!failure.empty()) return Status(ErrorCode::kRuntime, failure);
+    if (const std::string failure = failure_within(broken ? 2 : 0); !failure.empty()) {
+      return Status(ErrorCode::kRuntime, failure);
     }
-    if (broken) return s;
+    if (broken) return Status(s.code(), cat("rank ", w.info.rank, ": ", s.message()));
     if (!s.ok()) missing += cat(missing.empty() ? "" : ", ", r);
     if (s.code() == ErrorCode::kInterrupted) return s;
     w.members.push_back(std::move(m));

@@ -9,6 +9,7 @@
 #include "rutile/core/thread.h"
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/kernel_table.h"
@@ -41,11 +42,6 @@ ConvWeightShape shape_of(const CallMeta& call, bool* fits) {
   *fits = c.groups == 1 && !c.empty() && describe(call.in(1), &s.x) && describe(call.in(0), &s.dy);
   if (*fits) flatten(&s);
   return s;
-}
-
-bool refuse(Reason* reason, const char* why) {
-  reason->text = why;
-  return false;
 }
 
 ConvWeightKernels kernels_of(DType t) {

@@ -10,6 +10,7 @@
 #include "rutile/core/thread.h"
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/kernel_table.h"
@@ -30,8 +31,8 @@ class Moved {
     TensorMeta to = output ? user : loops;
     RUTILE_RETURN_IF_ERROR(
         make_plan({&ops::kReorder, &attrs, from, {&to, 1}}, DeviceType::kCpu, &plan_));
-    at_ = take(static_cast<size_t>(loops.nbytes()), workspace);
-    scratch_ = take(plan_->workspace_bytes, workspace);
+    at_ = reserve(static_cast<size_t>(loops.nbytes()), workspace);
+    scratch_ = reserve(plan_->workspace_bytes, workspace);
     return Status();
   }
   void* placed(void* user, void* workspace) const {
@@ -44,11 +45,6 @@ class Moved {
   }
 
  private:
-  static size_t take(size_t bytes, size_t* workspace) {
-    const size_t at = (*workspace + 63) / 64 * 64;
-    *workspace = at + bytes;
-    return at;
-  }
   std::shared_ptr<const Plan> plan_;
   size_t at_ = 0, scratch_ = 0;
 };
@@ -60,11 +56,6 @@ struct WinogradPlan : Plan {
   Moved in[2], out;
   bool bias = false, residual = false, relu = false;
 };
-
-bool refuse(Reason* reason, const char* why) {
-  reason->text = why;
-  return false;
-}
 
 Layout image_layout() {
   static const Layout layout = intern_layout("aBcd16b");

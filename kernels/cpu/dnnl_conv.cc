@@ -11,6 +11,7 @@
 #include "rutile/kernels/cpu/dnnl_post_ops.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/dnnl_util.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/conv3d.h"
 
@@ -51,11 +52,6 @@ bool fits_int(const ConvShape& s) {
     if (v > 1 << 24) return false;
   }
   return true;
-}
-
-bool refuse(Reason* reason, const char* why) {
-  reason->text = why;
-  return false;
 }
 
 bool has_zero_stride(const TensorMeta& m) {
@@ -103,7 +99,7 @@ bool supports(const CallMeta& call, Reason* reason) {
   if (call.has(2) && !call.in(2).is_contiguous()) return refuse(reason, "the bias has gaps");
   bool found = false;
   const Status status = dnnl_try(threads_for(s), [&] { found = *choose(call, s).impl != 0; });
-  if (!status.ok()) return refuse(reason, status.message().c_str());
+  if (!status.ok()) return refuse(reason, status.message());
   return found || refuse(reason, "oneDNN has no implementation");
 }
 

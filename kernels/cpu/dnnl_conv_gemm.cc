@@ -8,6 +8,7 @@
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/dnnl_util.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/ops/conv.h"
 
 namespace rutile::kernels {
@@ -143,11 +144,6 @@ dnnl::matmul::primitive_desc product(const CallMeta& call, const ConvShape& s) {
 int threads_for(const ConvShape& s) {
   return dnnl_threads(static_cast<double>(s.n * s.oh * s.ow) *
                       static_cast<double>(s.oc * s.ic * s.kh * s.kw));
-}
-
-bool refuse(Reason* reason, const char* why) {
-  reason->text = why;
-  return false;
 }
 
 bool supports(const CallMeta& call, Reason* reason) {

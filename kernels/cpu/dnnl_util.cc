@@ -225,12 +225,6 @@ Status DnnlCall::run(std::initializer_list<void*> pointers) const {
   return Status();
 }
 
-size_t reserve(size_t bytes, size_t* workspace) {
-  const size_t at = *workspace;
-  *workspace += (bytes + 63) / 64 * 64;
-  return at;
-}
-
 void DnnlReorder::set(const memory::desc& from, const memory::desc& to, bool output,
                       size_t* workspace) {
   if (from == to) return;

@@ -11,6 +11,7 @@
 
 #include "rutile/core/placement.h"
 #include "rutile/core/thread.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/ops/kernel_table.h"
 
 namespace rutile::kernels {
@@ -106,8 +107,5 @@ class DnnlReorder {
   size_t offset_ = 0;
   bool output_ = false;
 };
-
-// Reserves `bytes`, aligned to a cache line, at the end of a workspace.
-size_t reserve(size_t bytes, size_t* workspace);
 
 }  // namespace rutile::kernels

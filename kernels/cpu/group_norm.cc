@@ -6,6 +6,7 @@
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/channel_walk.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/group_norm.h"
 
@@ -19,11 +20,6 @@ struct GroupPlan : Plan {
   double ns_per_task = 0;
   bool by_image = false;  // a task is an image, not a group of one
 };
-
-bool refuse(Reason* reason, const char* why) {
-  reason->text = why;
-  return false;
-}
 
 // `x`, then `y` and perhaps `dy`, and the scales.
 bool supports(const CallMeta& c, const TensorMeta& x, const TensorMeta* dy, int first_scale,

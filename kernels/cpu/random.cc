@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of the random ops: tiles of the vector loops, the same bits as the reference kernels.
 #include "rutile/kernels/cpu/random.h"
+#include "rutile/kernels/cpu/planning.h"
 
 #include <algorithm>
 
@@ -77,11 +78,6 @@ void fill_args(const CallMeta& c, RandomArgs* r) {
   } else {
     r->threshold = hit_threshold(c.as<ops::RandomBernoulliAttrs>().p);
   }
-}
-
-bool refuse(Reason* reason, std::string why) {
-  reason->text = std::move(why);
-  return false;
 }
 
 bool supports_random(const CallMeta& c, Reason* reason) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of softmax, cross entropy, layer_norm and rms_norm for f32 and bf16.
 #include "rutile/kernels/cpu/rows.h"
+#include "rutile/kernels/cpu/planning.h"
 
 #include <algorithm>
 #include <cstring>
@@ -22,11 +23,6 @@ namespace {
 constexpr double kSoftmaxNs = 0.2, kEntropyNs = 0.2, kNormNs = 0.13;
 
 bool is_fast(DType t) { return t == DType::kF32 || t == DType::kBF16; }
-
-bool refuse(Reason* reason, std::string why) {
-  reason->text = std::move(why);
-  return false;
-}
 
 bool check_type(DType t, Reason* reason) {
   if (isa() == Isa::kBaseline) return refuse(reason, "needs AVX2");

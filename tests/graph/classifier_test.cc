@@ -6,8 +6,6 @@
 
 #include <map>
 
-#include "rutile/autograd/tape.h"
-#include "rutile/graph/compile.h"
 #include "rutile/graph/exec/session.h"
 #include "rutile/graph/pass/pass.h"
 #include "rutile/ops/elementwise.h"
@@ -15,19 +13,13 @@
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
-#include "rutile/ops/tensor_ops.h"
 #include "rutile/ops/view.h"
+#include "rutile/tests/graph/trace_gradients.h"
 
 namespace rutile::graph {
 namespace {
 
-using Inputs = std::vector<Tensor>;
-using Fn = std::function<Tensor(const Inputs&)>;
 constexpr int64_t kRows = 700, kWidth = 24, kClasses = 96;
-
-Tensor normal(uint64_t seed, const Shape& shape, DType t) {
-  return ops::cast(ops::random_normal(Tensor::from<uint64_t>({seed}, {1}), {.shape = shape}), t);
-}
 
 // x, weight, bias, class weights.
 Inputs inputs(const Shape& x, DType t) {
@@ -49,19 +41,7 @@ struct Result {
 
 // Loss and gradients, the classifier cut from so many bytes on; -1: nowhere.
 Result run(const Fn& loss, const Inputs& in, int64_t bytes) {
-  std::vector<TensorMeta> metas;
-  for (const Tensor& t : in) metas.push_back(t.meta());
-  const auto g = trace(
-      [&](const Inputs& xs) {
-        const ValueAndGrad r = value_and_grad(loss, xs);
-        Inputs all{r.value};
-        for (const Tensor& d : r.grads) {
-          if (d.defined()) all.push_back(d);
-        }
-        return all;
-      },
-      metas);
-  auto cut = std::make_shared<Graph>(*g);
+  const auto cut = trace_gradients(loss, in);
   throw_if_error(dce(*cut));
   Result r;
   if (bytes >= 0) {

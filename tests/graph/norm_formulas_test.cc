@@ -5,26 +5,16 @@
 
 #include <map>
 
-#include "rutile/autograd/tape.h"
-#include "rutile/graph/compile.h"
 #include "rutile/graph/exec/session.h"
 #include "rutile/graph/pass/pass.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/layer_norm.h"
 #include "rutile/ops/matmul.h"
-#include "rutile/ops/random.h"
 #include "rutile/ops/reduce.h"
-#include "rutile/ops/tensor_ops.h"
+#include "rutile/tests/graph/trace_gradients.h"
 
 namespace rutile::graph {
 namespace {
-
-using Inputs = std::vector<Tensor>;
-using Fn = std::function<Tensor(const Inputs&)>;
-
-Tensor normal(uint64_t seed, const Shape& shape) {
-  return ops::random_normal(Tensor::from<uint64_t>({seed}, {1}), {.shape = shape});
-}
 
 struct Result {
   Inputs outputs;
@@ -33,17 +23,7 @@ struct Result {
 };
 
 Result run(const Fn& loss, const Inputs& in, bool formulas) {
-  std::vector<TensorMeta> metas;
-  for (const Tensor& t : in) metas.push_back(t.meta());
-  const auto traced = trace(
-      [&](const Inputs& xs) {
-        const ValueAndGrad r = value_and_grad(loss, xs);
-        Inputs all{r.value};
-        all.insert(all.end(), r.grads.begin(), r.grads.end());
-        return all;
-      },
-      metas);
-  auto g = std::make_shared<Graph>(*traced);
+  const auto g = trace_gradients(loss, in);
   for (Status (*pass)(Graph&) : {dce, canonicalize, cse}) throw_if_error(pass(*g));
   if (formulas) throw_if_error(norm_formulas_on(*g, DeviceType::kCpu));
   throw_if_error(verify(*g));
