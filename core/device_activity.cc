@@ -6,6 +6,8 @@
 #include <cmath>
 #include <set>
 
+#include "rutile/core/device_runtime.h"
+
 namespace rutile {
 namespace {
 
@@ -22,6 +24,23 @@ void set_device_activity(DeviceType type, const ActivityFns* functions) {
 
 const ActivityFns* device_activity(DeviceType type) {
   return g_activity[static_cast<int>(type)].load(std::memory_order_acquire);
+}
+
+Status start_recording(const ActivityFns& fns) {
+  synchronize_devices();
+  return fns.start();
+}
+
+Status stop_recording(const ActivityFns& fns, std::vector<DeviceActivity>* all, int64_t* lost) {
+  Status first;
+  try {
+    synchronize_devices();
+  } catch (const Error& e) {
+    first = Status(e.code(), e.message());
+  }
+  Status stopped = fns.stop(all, lost);
+  if (first.ok()) first = std::move(stopped);
+  return first;
 }
 
 ActivitySummary summarize(const std::vector<DeviceActivity>& all, int device) {

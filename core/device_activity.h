@@ -27,10 +27,11 @@ struct DeviceActivity {
   std::string detail;   // "12x1x1 blocks of 256 threads, 40 registers, 1024 bytes shared"
 };
 
-// What a plugin gives for it. One recording at a time in the process.
+// What a plugin gives for it. One recording at a time in the process. The devices are idle at both
+// ends: start_recording and stop_recording wait for them.
 struct ActivityFns {
   Status (*start)() = nullptr;
-  // Waits for the devices. `lost`: what there was no room for.
+  // `lost`: what there was no room for.
   Status (*stop)(std::vector<DeviceActivity>* all, int64_t* lost) = nullptr;
   // What this thread queues until pop() belongs to `op`. They nest.
   void (*push)(uint64_t op) = nullptr;
@@ -40,6 +41,12 @@ struct ActivityFns {
 RUTILE_API void set_device_activity(DeviceType type, const ActivityFns* functions);
 // Null where the device was not opened or says nothing.
 RUTILE_API const ActivityFns* device_activity(DeviceType type);
+
+// What was queued before is not recorded, and what was queued since is. Work that failed earlier
+// throws in start_recording; what failed since is stop_recording's Status.
+RUTILE_API Status start_recording(const ActivityFns& fns);
+RUTILE_API Status stop_recording(const ActivityFns& fns, std::vector<DeviceActivity>* all,
+                                 int64_t* lost);
 
 // Of what was recorded of one device: launches, and how much of the time it had nothing to do.
 struct ActivitySummary {

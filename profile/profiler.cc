@@ -230,7 +230,7 @@ class Profiler::Recorder final : public graph::Observer {
 void Profiler::Recorder::start_device(DeviceType type) {
   const ActivityFns* fns = options_.device ? device_activity(type) : nullptr;
   if (!fns || std::exchange(tried_[static_cast<size_t>(type)], true)) return;
-  if (const Status s = fns->start(); s.ok()) {
+  if (const Status s = start_recording(*fns); s.ok()) {
     recorded_.emplace_back(type, fns);
   } else {
     devices_ +=
@@ -243,7 +243,7 @@ Status Profiler::Recorder::stop_devices(bool keep) {
   for (const auto& [type, fns] : recorded_) {
     std::vector<DeviceActivity> all;
     int64_t lost = 0;
-    Status s = fns->stop(&all, &lost);
+    Status s = stop_recording(*fns, &all, &lost);
     if (first.ok()) first = std::move(s);
     if (keep) add_activity(type, all);
     dropped_ += lost;
@@ -289,8 +289,9 @@ void Profiler::Recorder::add_activity(DeviceType type, const std::vector<DeviceA
       const auto each = [&](int64_t n) {
         return std::round(10 * static_cast<double>(n) / static_cast<double>(runs)) / 10;
       };
-      devices_ += cat("  of ", runs, " compiled steps: ", each(s.launches), " launches, ",
-                      each(s.kernels), " kernels, ", each(s.copies), " copies each\n");
+      devices_ +=
+          cat("  of ", runs, runs == 1 ? " compiled step: " : " compiled steps: ", each(s.launches),
+              " launches, ", each(s.kernels), " kernels, ", each(s.copies), " copies each\n");
     }
   }
   std::stable_sort(events_.begin(), events_.end(),

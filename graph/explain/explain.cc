@@ -47,15 +47,15 @@ struct Times {
 // What the device itself says of a run of f; nothing where it says nothing.
 std::vector<DeviceActivity> recorded(const ActivityFns* fns, const std::function<void()>& f) {
   std::vector<DeviceActivity> all;
-  if (!fns || !fns->start().ok()) return all;
+  if (!fns || !start_recording(*fns).ok()) return all;
   int64_t lost = 0;
   try {
     f();
   } catch (...) {
-    (void)fns->stop(&all, &lost);
+    (void)stop_recording(*fns, &all, &lost);
     throw;
   }
-  if (!fns->stop(&all, &lost).ok() || lost > 0) all.clear();
+  if (!stop_recording(*fns, &all, &lost).ok() || lost > 0) all.clear();
   return all;
 }
 

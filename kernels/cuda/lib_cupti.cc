@@ -9,7 +9,6 @@
 #include <unordered_map>
 
 #include "rutile/core/device_activity.h"
-#include "rutile/core/device_runtime.h"
 #include "rutile/core/log.h"
 #include "rutile/kernels/cuda/libraries.h"
 
@@ -234,15 +233,8 @@ Status start() {
 }
 
 Status stop(std::vector<DeviceActivity>* all, int64_t* lost) {
-  Status s;
-  try {
-    synchronize_devices();
-  } catch (const Error& e) {  // of what was recorded
-    s = Status(e.code(), e.message());
-  }
   int64_t offset = 0;
-  Status clock = clock_offset(&offset), flushed = status_of(api().cuptiActivityFlushAll(0));
-  if (s.ok()) s = std::move(clock);
+  Status s = clock_offset(&offset), flushed = status_of(api().cuptiActivityFlushAll(0));
   if (s.ok()) s = std::move(flushed);
   stop_kinds();
   Recording& r = recording();

@@ -31,9 +31,9 @@ const ActivityFns& activity() {
 
 TEST(Cupti, KernelsCopiesAndFills) {
   const ActivityFns& fns = activity();
-  Status s = fns.start();
+  Status s = start_recording(fns);
   ASSERT_TRUE(s.ok()) << s.message();
-  EXPECT_FALSE(fns.start().ok()) << "one recording at a time";
+  EXPECT_FALSE(start_recording(fns).ok()) << "one recording at a time";
   const auto kernel = of_stub<void(const char*, uint64_t, uint64_t, int)>("stub_cupti_kernel");
   const auto copy = of_stub<void(int, uint64_t, uint64_t, uint64_t)>("stub_cupti_copy");
   const auto fill = of_stub<void(uint64_t, uint64_t, uint64_t)>("stub_cupti_fill");
@@ -49,7 +49,7 @@ TEST(Cupti, KernelsCopiesAndFills) {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   std::vector<DeviceActivity> all;
   int64_t lost = 0;
-  s = fns.stop(&all, &lost);
+  s = stop_recording(fns, &all, &lost);
   ASSERT_TRUE(s.ok()) << s.message();
   EXPECT_EQ(lost, 2);
   EXPECT_EQ(of_stub<int()>("stub_cupti_kinds")(), 0) << "nothing is recorded any more";
@@ -93,11 +93,11 @@ TEST(Cupti, KernelsCopiesAndFills) {
 TEST(Cupti, ARecordingBeginsWithNothing) {
   const ActivityFns& fns = activity();
   for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(fns.start().ok());
+    ASSERT_TRUE(start_recording(fns).ok());
     of_stub<void(const char*, uint64_t, uint64_t, int)>("stub_cupti_kernel")("k", 1, 2, 0);
     std::vector<DeviceActivity> all;
     int64_t lost = 0;
-    ASSERT_TRUE(fns.stop(&all, &lost).ok());
+    ASSERT_TRUE(stop_recording(fns, &all, &lost).ok());
     EXPECT_EQ(all.size(), 1u);
     EXPECT_EQ(all[0].op, 0u);
   }

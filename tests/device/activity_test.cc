@@ -123,6 +123,17 @@ TEST(DeviceActivity, ATraceHasTheDevicesStreams) {
   EXPECT_EQ(device, count(p, EventKind::kDevice));
 }
 
+TEST(DeviceActivity, WhatWasQueuedBeforeIsNotRecorded) {
+  Training t;
+  const fake::DelayScope slow(2000);
+  for (int i = 0; i < 3; ++i) (*t.step)(t.x, t.y);
+  Profiler p;
+  (*t.step)(t.x, t.y);
+  p.stop();
+  EXPECT_THAT(p.devices(), HasSubstr("fake:0: 1 launch of "));
+  EXPECT_THAT(p.devices(), HasSubstr("of 1 compiled step:"));
+}
+
 TEST(DeviceActivity, WithoutItTheHostLooksAtEachKernel) {
   Training t;
   {
@@ -134,7 +145,7 @@ TEST(DeviceActivity, WithoutItTheHostLooksAtEachKernel) {
   }
   // Another one records: the profile says so, and goes on without.
   const ActivityFns* fns = device_activity(DeviceType::kFake);
-  ASSERT_TRUE(fns->start().ok());
+  ASSERT_TRUE(start_recording(*fns).ok());
   {
     Profiler p;
     (*t.step)(t.x, t.y);
@@ -144,10 +155,10 @@ TEST(DeviceActivity, WithoutItTheHostLooksAtEachKernel) {
   }
   std::vector<DeviceActivity> all;
   int64_t lost = 0;
-  ASSERT_TRUE(fns->stop(&all, &lost).ok());
+  ASSERT_TRUE(stop_recording(*fns, &all, &lost).ok());
   { Profiler left_alone; }
-  EXPECT_TRUE(fns->start().ok()) << "a Profiler that was not stopped records no longer";
-  EXPECT_TRUE(fns->stop(&all, &lost).ok());
+  EXPECT_TRUE(start_recording(*fns).ok()) << "a Profiler that was not stopped records no longer";
+  EXPECT_TRUE(stop_recording(*fns, &all, &lost).ok());
 }
 
 TEST(DeviceActivity, ExplainHasTheDevicesTimes) {
