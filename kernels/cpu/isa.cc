@@ -4,6 +4,11 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #if RUTILE_ONEDNN
 #include <dnnl.h>
 #endif
@@ -44,6 +49,23 @@ Isa choose() {
 Isa isa() {
   static const Isa value = choose();
   return value;
+}
+
+bool amx_runs() {
+#if defined(__x86_64__) && defined(__linux__)
+  static const bool value = [] {
+    const char* wish = std::getenv("RUTILE_ISA");
+    if (isa() != Isa::kAvx512 || (wish && *wish)) return false;
+    constexpr unsigned kBf16 = 1u << 22, kTiles = 1u << 24;
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & kBf16) || !(d & kTiles)) return false;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // of arch_prctl, of XSAVE
+    return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  }();
+  return value;
+#else
+  return false;
+#endif
 }
 
 bool onednn_has_amx() {

@@ -11,8 +11,11 @@ enum class Isa { kBaseline, kAvx2, kAvx512 };
 // RUTILE_ISA=baseline|avx2|avx512 lowers it, for tests.
 Isa isa();
 
-// Whether oneDNN multiplies bf16 in AMX tiles here (Sapphire Rapids and later), at up to eight
-// times the rate of AVX-512; no kernel of our own does.
+// Whether our own kernels may multiply bf16 in AMX tiles (Sapphire Rapids and later), at up to
+// eight times the rate of AVX-512: the processor has them, the system lets this process use them,
+// and RUTILE_ISA lowers nothing.
+bool amx_runs();
+// Whether oneDNN does.
 bool onednn_has_amx();
 
 // The table that function `f` of the chosen instruction set's namespace gives; only where isa() is

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "rutile/core/thread.h"
+#include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
 #include "rutile/tests/ops/samples/sample.h"
 
@@ -31,7 +32,7 @@ double distance(const Tensor& a, const Tensor& b) {
     error += (x[i] - y[i]) * (x[i] - y[i]);
     norm += y[i] * y[i];
   }
-  return std::sqrt(error / norm);
+  return std::sqrt(norm > 0 ? error / norm : error);
 }
 
 struct Case {
@@ -74,6 +75,41 @@ TEST(Attention, BackwardRepeatsItsBitsAndAgreesAcrossThreads) {
       for (int i = 0; i < 3; ++i) {
         EXPECT_TRUE(same_bits(g[i], again[i])) << dtype_name(c.dtype) << " " << threads << " " << i;
         EXPECT_LT(distance(g[i], one[i]), c.dtype == DType::kF32 ? 1e-6 : 1e-3);
+      }
+    }
+  }
+}
+
+// Tiles that are not full in any direction, keys in several parts, rows that see nothing.
+TEST(Attention, OddSizesInBf16AreThoseOfF32) {
+  struct Sizes {
+    int64_t rows, keys, d, e;
+  };
+  constexpr Sizes kSizes[] = {{1, 1, 1, 1},       {5, 3, 8, 8},      {16, 32, 32, 16},
+                              {17, 33, 40, 24},   {97, 65, 64, 64},  {31, 257, 33, 65},
+                              {130, 300, 80, 72}, {200, 70, 16, 130}};
+  for (const Sizes& z : kSizes) {
+    for (const bool causal : {false, true}) {
+      for (const bool masked : {false, true}) {
+        const auto of = [&](int64_t rows, int64_t size, uint64_t key) {
+          return random({2, 2, rows, size}, DType::kBF16, key);
+        };
+        const Tensor q = of(z.rows, z.d, 1), k = of(z.keys, z.d, 2), v = of(z.keys, z.e, 3);
+        const Tensor dy = of(z.rows, z.e, 4);
+        Tensor mask;
+        if (masked) mask = ops::greater(random({2, 1, z.rows, z.keys}, DType::kF32, 5), 0.0);
+        const ops::AttentionAttrs a{.causal = causal};
+        const auto f32 = [](const Tensor& t) { return ops::cast(t, DType::kF32); };
+        const ops::AttentionResult r = ops::attention_with_lse(q, k, v, mask, a);
+        const ops::AttentionResult w = ops::attention_with_lse(f32(q), f32(k), f32(v), mask, a);
+        const std::string where = cat(z.rows, " ", z.keys, " ", z.d, " ", z.e,
+                                      causal ? " causal" : "", masked ? " masked" : "");
+        EXPECT_LT(distance(r.y, w.y), 1e-2) << where;
+        const Tensor in[] = {dy, q, k, v, r.y, r.lse, mask};
+        const Tensor wide[] = {f32(dy), f32(q), f32(k), f32(v), w.y, w.lse, mask};
+        const TensorList g = call_n(ops::kAttentionGrad, &a, in);
+        const TensorList e = call_n(ops::kAttentionGrad, &a, wide);
+        for (int i = 0; i < 3; ++i) EXPECT_LT(distance(g[i], e[i]), 2e-2) << where << " " << i;
       }
     }
   }

@@ -8,10 +8,17 @@
 namespace rutile::kernels::RUTILE_ISA {
 namespace {
 
+// The keys' gradients are products of probabilities and rows, summed over the rows. Where lanes
+// must lie along the depth on the left, too, they are computed as their transposes: columns of the
+// head times probabilities.
+template <class C>
+constexpr bool kTransposed = C::kStep > 1;
+
 template <class C>
 struct BackwardParts {
   using Lane = typename C::Lane;
-  Lane *q_rows, *dy_rows, *q_panels, *dy_panels;     // of the head
+  // Of the head; the latter two are columns where kTransposed.
+  Lane *q_rows, *dy_rows, *q_panels, *dy_panels;
   Lane *k_columns, *v_columns, *k_panels, *scratch;  // of the block of keys
   Lane *p, *ds, *ds_rows;                            // of the rows at a time
   float *scores, *dp, *line, *shift, *lse, *dq, *dk, *dv;
@@ -19,29 +26,48 @@ struct BackwardParts {
   BackwardParts(const AttentionShape& s, Parts parts) {
     const int64_t d = lanes_of<C>(s.d), e = lanes_of<C>(s.e), rows = lanes_of<C>(s.rows);
     const int64_t wide_d = round_up(s.d, kPanel), wide_e = round_up(s.e, kPanel);
-    q_rows = parts.take<Lane>(s.rows * d);
-    dy_rows = parts.take<Lane>(s.rows * e);
+    const int64_t whole = round_up(s.rows, C::kRows);
+    q_rows = parts.take<Lane>(whole * d);
+    dy_rows = parts.take<Lane>(whole * e);
     q_panels = parts.take<Lane>(rows * wide_d);
     dy_panels = parts.take<Lane>(rows * wide_e);
     k_columns = parts.take<Lane>(kKeyBlock * d);
     v_columns = parts.take<Lane>(kKeyBlock * e);
     k_panels = parts.take<Lane>(lanes_of<C>(kKeyBlock) * wide_d);
-    scratch = parts.take<Lane>(kPanel * max(d, e));
+    scratch = parts.take<Lane>(kPanel * max(max(d, e), kTransposed<C> ? max(wide_d, wide_e) : 0));
     p = parts.take<Lane>(lanes_of<C>(kGradRows) * kKeyBlock);
     ds = parts.take<Lane>(lanes_of<C>(kGradRows) * kKeyBlock);
-    ds_rows = parts.take<Lane>(kGroup * kKeyBlock);
-    scores = parts.take<float>(kGroup * kKeyBlock);
-    dp = parts.take<float>(kGroup * kKeyBlock);
-    line = parts.take<float>(kGroup * kKeyBlock);
+    ds_rows = parts.take<Lane>(C::kRows * kKeyBlock);
+    scores = parts.take<float>(C::kRows * kKeyBlock);
+    dp = parts.take<float>(C::kRows * kKeyBlock);
+    line = parts.take<float>(C::kRows * kKeyBlock);
     shift = parts.take<float>(s.rows);
     lse = parts.take<float>(s.rows);
-    dq = parts.take<float>(s.rows * wide_d);
+    dq = parts.take<float>(whole * wide_d);
     dk = parts.take<float>(kKeyBlock * wide_d);
     dv = parts.take<float>(kKeyBlock * wide_e);
     size = parts.used();
   }
   int64_t size;
 };
+
+// Rows as columns: to[column][lane of rows], `lanes` to a column.
+template <class C, class T>
+void pack_columns(const T* from, int64_t from_row, int64_t rows, int64_t n, int64_t lanes,
+                  typename C::Lane* to, typename C::Lane* scratch) {
+  const auto transpose = transpose_kernels().transpose4;
+  constexpr int64_t kAtOnce = kPanel * C::kDepth;
+  for (int64_t r = 0; r < rows; r += kAtOnce) {
+    const int64_t m = lanes_of<C>(min(kAtOnce, rows - r));
+    for (int64_t c = 0; c < n; c += kPanel) {
+      const int64_t columns = min(kPanel, n - c);
+      pack_panels<C>(from + r * from_row + c, from_row, min(kAtOnce, rows - r), columns, m,
+                     scratch);
+      transpose(reinterpret_cast<const uint32_t*>(scratch), kPanel,
+                reinterpret_cast<uint32_t*>(to + c * lanes + r / C::kDepth), lanes, m, columns);
+    }
+  }
+}
 
 template <class C, class T>
 void pack_rows_of_head(const AttentionShape& s, const AttentionArgs& a, int64_t head,
@@ -52,8 +78,13 @@ void pack_rows_of_head(const AttentionShape& s, const AttentionArgs& a, int64_t 
   const int64_t rows = lanes_of<C>(s.rows);
   pack_rows<C>(q.p, q.step, s.rows, s.d, w.q_rows);
   pack_rows<C>(dy.p, dy.step, s.rows, s.e, w.dy_rows);
-  pack_panels<C>(q.p, q.step, s.rows, s.d, rows, w.q_panels);
-  pack_panels<C>(dy.p, dy.step, s.rows, s.e, rows, w.dy_panels);
+  if constexpr (kTransposed<C>) {
+    pack_columns<C>(q.p, q.step, s.rows, s.d, rows, w.q_panels, w.scratch);
+    pack_columns<C>(dy.p, dy.step, s.rows, s.e, rows, w.dy_panels, w.scratch);
+  } else {
+    pack_panels<C>(q.p, q.step, s.rows, s.d, rows, w.q_panels);
+    pack_panels<C>(dy.p, dy.step, s.rows, s.e, rows, w.dy_panels);
+  }
   for (int64_t i = 0; i < s.rows; ++i) {
     const T *u = dy.row(i), *v = y.row(i);
     V16 sum{};
@@ -83,7 +114,7 @@ RUTILE_INLINE void store_row_pair(uint32_t* to, int64_t at, VF even, VF odd) {
 }
 #endif
 
-// Probabilities and scores' gradients of rows [row, row + m), m <= kGroup, and n keys from `key`
+// Probabilities and scores' gradients of rows [row, row + m), m <= C::kRows, and n keys from `key`
 // on, the `columns` first of which some of the rows see; `at` is the place of `row` among the rows
 // at a time.
 template <class C>
@@ -93,10 +124,11 @@ void gradient_group(const AttentionShape& s, const AttentionArgs& a, int64_t hea
   using Lane = typename C::Lane;
   const int64_t d = lanes_of<C>(s.d), e = lanes_of<C>(s.e);
   for (int64_t c = 0; c < columns; c += kPanel) {
-    const Multiply<C> multiply = multiplier<C>(m, min(kPanel, columns - c));
-    multiply(w.q_rows + row * d, d, 1, w.k_columns + c * d, d, w.scores + c, kKeyBlock, s.scale,
-             false);
-    multiply(w.dy_rows + row * e, e, 1, w.v_columns + c * e, e, w.dp + c, kKeyBlock, 1.0f, false);
+    const int64_t count = min(kPanel, columns - c);
+    multiply<C>(m, count, w.q_rows + row * d, d, 1, w.k_columns + c * d, d, w.scores + c, kKeyBlock,
+                false);
+    multiply<C>(m, count, w.dy_rows + row * e, e, 1, w.v_columns + c * e, e, w.dp + c, kKeyBlock,
+                false);
   }
   // Pairs along the rows serve dk, pairs along the keys dq; single floats serve both.
   constexpr bool kPairs = C::kDepth == 2;
@@ -110,7 +142,7 @@ void gradient_group(const AttentionShape& s, const AttentionArgs& a, int64_t hea
     }
     const VI visible =
         iota_v() + static_cast<int32_t>(j) < static_cast<int32_t>(seen(s, row + i, key, n));
-    VF v = load_v(w.scores + i * kKeyBlock + j);
+    VF v = load_v(w.scores + i * kKeyBlock + j) * s.scale;
     if (a.mask) v += load_v(w.line + i * kKeyBlock + j);
     v = exp_v(v - w.lse[row + i]);
     *p = visible ? v : VF{};
@@ -141,12 +173,17 @@ void gradient_group(const AttentionShape& s, const AttentionArgs& a, int64_t hea
       store_row_pair(p_to, j, VF{}, VF{});
       store_row_pair(ds_to, j, VF{}, VF{});
     }
+    if constexpr (kPairs) {
+      for (int64_t k = full / 2; k < lanes_of<C>(columns); ++k) {
+        ds_rows[i * row_lanes + k] = ds_rows[(i + 1) * row_lanes + k] = 0;
+      }
+    }
   }
   const int64_t wide_d = round_up(s.d, kPanel);
   for (int64_t c = 0; c < s.d; c += kPanel) {
-    multiplier<C>(m, min(kPanel, s.d - c))(
-        ds_rows, row_lanes, 1, w.k_panels + c * lanes_of<C>(kKeyBlock), lanes_of<C>(columns),
-        w.dq + row * wide_d + c, wide_d, 1.0f, true);
+    multiply<C>(m, min(kPanel, s.d - c), ds_rows, row_lanes, 1,
+                w.k_panels + c * lanes_of<C>(kKeyBlock), lanes_of<C>(columns),
+                w.dq + row * wide_d + c, wide_d, true);
   }
 }
 
@@ -155,23 +192,35 @@ template <class C>
 void add_key_gradients(const AttentionShape& s, const BackwardParts<C>& w, int64_t row, int64_t end,
                        int64_t key, int64_t n) {
   const int64_t rows = lanes_of<C>(s.rows);
-  const int64_t wide_d = round_up(s.d, kPanel), wide_e = round_up(s.e, kPanel);
   const auto add = [&](const typename C::Lane* left, const typename C::Lane* panels, int64_t size,
-                       int64_t wide, float* to) {
+                       float* to) {
+    const int64_t wide = round_up(size, kPanel);
     for (int64_t c = 0; c < size; c += kPanel) {
-      for (int64_t j = 0; j < n; j += kGroup) {
+      for (int64_t j = 0; j < n; j += C::kRows) {
         // The first row that sees any key of the group, at the start of a pair.
         const int64_t from = s.causal ? max(row, (key + j) / 2 * 2) : row;
         if (from >= end) break;
-        multiplier<C>(min(kGroup, n - j), min(kPanel, size - c))(
-            left + (from - row) / C::kDepth * kKeyBlock + j, 1, kKeyBlock,
-            panels + c * rows + from / C::kDepth * kPanel, lanes_of<C>(end - from),
-            to + j * wide + c, wide, 1.0f, true);
+        multiply<C>(min(C::kRows, n - j), min(kPanel, size - c),
+                    left + (from - row) / C::kDepth * kKeyBlock + j, 1, kKeyBlock,
+                    panels + c * rows + from / C::kDepth * kPanel, lanes_of<C>(end - from),
+                    to + j * wide + c, wide, true);
       }
     }
   };
-  add(w.p, w.dy_panels, s.e, wide_e, w.dv);
-  add(w.ds, w.q_panels, s.d, wide_d, w.dk);
+  const auto add_transposed = [&](const typename C::Lane* columns, const typename C::Lane* right,
+                                  int64_t size, float* to) {
+    for (int64_t c = 0; c < size; c += C::kRows) {
+      multiply<C>(C::kRows, n, columns + c * rows + row / C::kDepth, rows, 1, right,
+                  lanes_of<C>(end - row), to + c * kKeyBlock, kKeyBlock, true);
+    }
+  };
+  if constexpr (kTransposed<C>) {
+    add_transposed(w.dy_panels, w.p, s.e, w.dv);
+    add_transposed(w.q_panels, w.ds, s.d, w.dk);
+  } else {
+    add(w.p, w.dy_panels, s.e, w.dv);
+    add(w.ds, w.q_panels, s.d, w.dk);
+  }
 }
 
 void fill_zero(float* p, int64_t n) {
@@ -187,30 +236,40 @@ void gradient_keys(const AttentionShape& s, const AttentionArgs& a, int64_t head
   pack_transposed<C>(k.row(key), k.step, n, s.d, w.k_columns, w.scratch);
   pack_transposed<C>(v.row(key), v.step, n, s.e, w.v_columns, w.scratch);
   pack_panels<C>(k.row(key), k.step, n, s.d, lanes_of<C>(kKeyBlock), w.k_panels);
-  fill_zero(w.dk, n * wide_d);
-  fill_zero(w.dv, n * wide_e);
+  fill_zero(w.dk, kKeyBlock * wide_d);
+  fill_zero(w.dv, kKeyBlock * wide_e);
   for (int64_t row = s.causal ? key : 0; row < s.rows; row += kGradRows) {
     const int64_t end = min(row + kGradRows, s.rows);
-    for (int64_t r = row; r < end; r += kGroup) {
-      const int64_t m = min(kGroup, end - r);
+    for (int64_t r = row; r < end; r += C::kRows) {
+      const int64_t m = min(C::kRows, end - r);
       gradient_group<C>(s, a, head, w, r, m, r - row, key, n, seen(s, r + m - 1, key, n));
     }
+    const int64_t filled = (end - row + C::kDepth - 1) / C::kDepth * kKeyBlock;
+    for (int64_t k = filled; k < lanes_of<C>(end - row) * kKeyBlock; ++k) w.p[k] = w.ds[k] = 0;
     add_key_gradients<C>(s, w, row, end, key, n);
   }
   const View<T> dk = head_of<T>(a.dk, s.dk, s, head), dv = head_of<T>(a.dv, s.dv, s, head);
-  for (int64_t j = 0; j < n; ++j) {
-    unpack_row(w.dk + j * wide_d, s.d, 1.0f, dk.row(key + j));
-    unpack_row(w.dv + j * wide_e, s.e, 1.0f, dv.row(key + j));
-  }
+  const auto unpack = [&](const float* from, int64_t size, const View<T>& to) {
+    const int64_t wide = round_up(size, kPanel);
+    if constexpr (kTransposed<C>) {
+      transpose_kernels().transpose4(reinterpret_cast<const uint32_t*>(from), kKeyBlock, w.scratch,
+                                     wide, size, n);
+      from = reinterpret_cast<const float*>(w.scratch);
+    }
+    for (int64_t j = 0; j < n; ++j) unpack_row(from + j * wide, size, 1.0f, to.row(key + j));
+  };
+  unpack(w.dk, s.d, dk);
+  unpack(w.dv, s.e, dv);
 }
 
 template <class C, class T>
 void backward(const AttentionShape& s, const AttentionArgs& a) {
   const int64_t size = BackwardParts<C>(s, Parts(nullptr)).size, wide_d = round_up(s.d, kPanel);
-  const int64_t heads = s.batch * s.heads, dq_size = s.rows * wide_d;
+  const int64_t heads = s.batch * s.heads, dq_size = round_up(s.rows, C::kRows) * wide_d;
   // With several units per head each sums a dq of its own, behind the threads' workspaces.
   float* partial = a.workspace + s.threads * size;
   share_out(heads * s.splits, s.threads, [&](int64_t unit, int64_t t) {
+    [[maybe_unused]] const typename C::Scope scope;
     BackwardParts<C> w(s, Parts(a.workspace + t * size));
     const int64_t head = unit / s.splits, step = s.splits * kKeyBlock;
     if (s.splits > 1) w.dq = partial + unit * dq_size;
@@ -239,8 +298,9 @@ void backward(const AttentionShape& s, const AttentionArgs& a) {
 
 template <class C>
 int64_t backward_workspace(const AttentionShape& s) {
-  const int64_t partial =
-      s.splits > 1 ? s.batch * s.heads * s.splits * s.rows * round_up(s.d, kPanel) : 0;
+  const int64_t partial = s.splits > 1 ? s.batch * s.heads * s.splits * round_up(s.rows, C::kRows) *
+                                             round_up(s.d, kPanel)
+                                       : 0;
   return BackwardParts<C>(s, Parts(nullptr)).size * s.threads + partial;
 }
 

@@ -18,13 +18,13 @@ struct ForwardParts {
     const int64_t d = lanes_of<C>(s.d);
     keys = parts.take<Lane>(round_up(s.keys, kPanel) * d);
     values = parts.take<Lane>(lanes_of<C>(s.keys) * round_up(s.e, kPanel));
-    queries = parts.take<Lane>(kRowBlock * d);
+    queries = parts.take<Lane>(kRowBlock<C> * d);
     scratch = parts.take<Lane>(kPanel * d);
-    scores = parts.take<float>(kRowBlock * kSeen);
-    sums = parts.take<float>(kRowBlock * round_up(s.e, kPanel));
+    scores = parts.take<float>(kRowBlock<C> * kSeen);
+    sums = parts.take<float>(kRowBlock<C> * round_up(s.e, kPanel));
     line = parts.take<float>(kSeen);
-    largest = parts.take<float>(kRowBlock);
-    total = parts.take<float>(kRowBlock);
+    largest = parts.take<float>(kRowBlock<C>);
+    total = parts.take<float>(kRowBlock<C>);
     size = parts.used();
   }
   int64_t size;
@@ -33,16 +33,16 @@ struct ForwardParts {
 // A row of `n` scores becomes probabilities relative to the largest score so far; lanes up to `to`
 // follow as zeros. Returns the factor for what was summed before.
 template <class C>
-float softmax_row(float* scores, int64_t n, int64_t to, const float* line, float* largest,
-                  float* total) {
+float softmax_row(float* scores, int64_t n, int64_t to, float scale, const float* line,
+                  float* largest, float* total) {
   using Lane = typename C::Lane;
   const int64_t full = round_up(n, kWidth);
   VF best = VF{} - kInfinity;
   for (int64_t j = 0; j < full; j += kWidth) {
-    VF v = load_v(scores + j);
+    VF v = load_v(scores + j) * scale;
     if (line) v += load_v(line + j);
     if (j + kWidth > n) v = iota_v() < static_cast<int32_t>(n - j) ? v : VF{} - kInfinity;
-    if (line || j + kWidth > n) store_v(scores + j, v);
+    store_v(scores + j, v);
     best = larger(v, best);
   }
   const float before = *largest, row_best = max_v(best);
@@ -79,12 +79,12 @@ void score_block(const AttentionShape& s, const ForwardParts<C>& w, int64_t row,
                  int64_t key, int64_t keys) {
   const int64_t d = lanes_of<C>(s.d);
   for (int64_t p = 0; p < keys; p += kPanel) {
-    for (int64_t g = 0; g < n; g += kGroup) {
-      const int64_t m = min(kGroup, n - g);
+    for (int64_t g = 0; g < n; g += C::kRows) {
+      const int64_t m = min(C::kRows, n - g);
       const int64_t columns = min(kPanel, seen(s, row + g + m - 1, key, keys) - p);
       if (columns <= 0) continue;
-      multiplier<C>(m, columns)(w.queries + g * d, d, 1, w.keys + (key + p) * d, d,
-                                w.scores + g * kSeen + p, kSeen, s.scale, false);
+      multiply<C>(m, columns, w.queries + g * d, d, 1, w.keys + (key + p) * d, d,
+                  w.scores + g * kSeen + p, kSeen, false);
     }
   }
 }
@@ -97,14 +97,13 @@ void value_block(const AttentionShape& s, const ForwardParts<C>& w, int64_t row,
   constexpr int64_t kDepthAtOnce = 64;  // a panel's part that stays in the first cache
   for (int64_t c = 0; c < s.e; c += kPanel) {
     for (int64_t k0 = 0; k0 < keys; k0 += kDepthAtOnce * C::kDepth) {
-      for (int64_t g = 0; g < n; g += kGroup) {
-        const int64_t m = min(kGroup, n - g);
+      for (int64_t g = 0; g < n; g += C::kRows) {
+        const int64_t m = min(C::kRows, n - g);
         const int64_t k1 = min(k0 + kDepthAtOnce * C::kDepth, seen(s, row + g + m - 1, key, keys));
         if (k1 <= k0) continue;
-        multiplier<C>(m, min(kPanel, s.e - c))(
-            p + g * kSeen + k0 / C::kDepth, kSeen, 1,
-            w.values + c * depth + (key + k0) / C::kDepth * kPanel, lanes_of<C>(k1 - k0),
-            w.sums + g * e + c, e, 1.0f, key + k0 > 0);
+        multiply<C>(m, min(kPanel, s.e - c), p + g * kSeen + k0 / C::kDepth, kSeen, 1,
+                    w.values + c * depth + (key + k0) / C::kDepth * kPanel, lanes_of<C>(k1 - k0),
+                    w.sums + g * e + c, e, key + k0 > 0);
       }
     }
   }
@@ -126,7 +125,7 @@ void forward_rows(const AttentionShape& s, const AttentionArgs& a, int64_t head,
     const int64_t keys = min(kSeen, limit - key);
     score_block<C>(s, w, row, n, key, keys);
     for (int64_t i = 0; i < n; ++i) {
-      const int64_t group_end = min(i / kGroup * kGroup + kGroup, n) - 1;
+      const int64_t group_end = min(i / C::kRows * C::kRows + C::kRows, n) - 1;
       const int64_t mine = seen(s, row + i, key, keys);
       const int64_t to = seen(s, row + group_end, key, keys);
       if (to == 0) continue;
@@ -134,8 +133,8 @@ void forward_rows(const AttentionShape& s, const AttentionArgs& a, int64_t head,
         mask_line(s, a.mask, head, row + i, key, mine, w.line);
         for (int64_t j = mine; j < round_up(mine, kWidth); ++j) w.line[j] = 0;
       }
-      const float factor = softmax_row<C>(w.scores + i * kSeen, mine, to, a.mask ? w.line : nullptr,
-                                          w.largest + i, w.total + i);
+      const float factor = softmax_row<C>(w.scores + i * kSeen, mine, to, s.scale,
+                                          a.mask ? w.line : nullptr, w.largest + i, w.total + i);
       if (key == 0) continue;
       for (int64_t j = 0; j < e; j += kWidth) {
         store_v(w.sums + i * e + j, load_v(w.sums + i * e + j) * factor);
@@ -156,12 +155,13 @@ void forward(const AttentionShape& s, const AttentionArgs& a) {
   int64_t packed[kMostThreads];
   for (int64_t& p : packed) p = -1;
   share_out(s.batch * s.heads * s.splits, s.threads, [&](int64_t unit, int64_t t) {
+    [[maybe_unused]] const typename C::Scope scope;
     const ForwardParts<C> w(s, Parts(a.workspace + t * size));
-    const int64_t head = unit / s.splits, step = s.splits * kRowBlock;
+    const int64_t head = unit / s.splits, step = s.splits * kRowBlock<C>;
     if (packed[t] != head) pack_keys<C, T>(s, a, head, w);
     packed[t] = head;
-    for (int64_t row = unit % s.splits * kRowBlock; row < s.rows; row += step) {
-      forward_rows<C, T>(s, a, head, w, row, min(kRowBlock, s.rows - row));
+    for (int64_t row = unit % s.splits * kRowBlock<C>; row < s.rows; row += step) {
+      forward_rows<C, T>(s, a, head, w, row, min(kRowBlock<C>, s.rows - row));
     }
   });
 }

@@ -4,15 +4,16 @@
 
 #include "rutile/core/thread.h"
 #include "rutile/kernels/cpu/attention.h"
-#include "rutile/kernels/cpu/isa/tile_gemm.h"
+#include "rutile/kernels/cpu/isa/tile_amx.h"
 
 namespace rutile::kernels::RUTILE_ISA {
 namespace {
 
-constexpr int64_t kRowBlock = 4 * kGroup;   // forward
-constexpr int64_t kSeen = 256;              // keys at a time, forward
-constexpr int64_t kKeyBlock = 64;           // backward
-constexpr int64_t kGradRows = 16 * kGroup;  // rows at a time, backward
+template <class C>
+constexpr int64_t kRowBlock = C::kRows == kGroup ? 4 * kGroup : 2 * C::kRows;  // forward
+constexpr int64_t kSeen = 256;     // keys at a time, forward
+constexpr int64_t kKeyBlock = 64;  // backward
+constexpr int64_t kGradRows = 96;  // rows at a time, backward: whole groups and depths
 constexpr float kInfinity = __builtin_inff();
 
 RUTILE_INLINE int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }

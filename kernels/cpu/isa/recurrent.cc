@@ -191,7 +191,7 @@ struct Forward {
         const int64_t columns = columns_of(kGates) - p * kPanel;
         multiplier<Singles>(rows, columns < kPanel ? columns : kPanel)(
             before + r0 * h, h, 1, packed + p * h * kPanel, h, &product[0][p * kPanel], kPadded,
-            1.0f, false);
+            false);
       }
       for (int64_t r = 0; r < rows; ++r) {
         row(t, r0 + r, first, count, before, c_before, product[r], bias);
@@ -313,7 +313,7 @@ struct Backward {
     for_groups(s.rows, [&](int64_t r0, int64_t rows) {
       multiplier<Singles>(rows, count)(d + r0 * depth(), depth(), 1,
                                        a.workspace + panel * depth() * kPanel, depth(),
-                                       running_h() + r0 * p + first, p, 1.0f, true);
+                                       running_h() + r0 * p + first, p, true);
     });
   }
 

@@ -39,7 +39,10 @@ inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; 
 // A lane holds one float.
 struct Singles {
   using Lane = float;
-  static constexpr int64_t kDepth = 1;
+  static constexpr int64_t kDepth = 1;      // elements in a lane
+  static constexpr int64_t kStep = 1;       // depths are whole numbers of so many lanes
+  static constexpr int64_t kRows = kGroup;  // of a product at a time
+  struct Scope {};                          // what a thread holds while it multiplies
   static RUTILE_INLINE VF multiply_add(float a, const float* b, VF sum) {
     return (a - VF{}) * load_v(b) + sum;
   }
@@ -49,7 +52,8 @@ struct Singles {
 // A lane holds two bf16.
 struct Pairs {
   using Lane = uint32_t;
-  static constexpr int64_t kDepth = 2;
+  static constexpr int64_t kDepth = 2, kStep = 1, kRows = kGroup;
+  struct Scope {};
   static RUTILE_INLINE VF multiply_add(uint32_t a, const uint32_t* b, VF sum) {
     const __m512i left = _mm512_set1_epi32(static_cast<int>(a)), right = _mm512_loadu_si512(b);
     return reinterpret_cast<VF>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum),
@@ -61,17 +65,16 @@ struct Pairs {
 
 template <class C>
 RUTILE_INLINE int64_t lanes_of(int64_t n) {
-  return (n + C::kDepth - 1) / C::kDepth;
+  return round_up((n + C::kDepth - 1) / C::kDepth, C::kStep);
 }
 
 // ---- Products ----
 
-// c[r][j] = alpha * sum_k a[r * a_row + k * a_depth] b[k][j], or added to c, for kRows rows and
+// c[r][j] = sum_k a[r * a_row + k * a_depth] b[k][j], or added to c, for kRows rows and
 // kCount * kWidth columns of a panel.
 template <class C, int kRows, int kCount>
 void multiply_tile(const typename C::Lane* a, int64_t a_row, int64_t a_depth,
-                   const typename C::Lane* b, int64_t depth, float* c, int64_t c_row, float alpha,
-                   bool add) {
+                   const typename C::Lane* b, int64_t depth, float* c, int64_t c_row, bool add) {
   VF sum[kRows][kCount] = {};
   for (int64_t k = 0; k < depth; ++k) {
 #pragma GCC unroll 8
@@ -88,7 +91,7 @@ void multiply_tile(const typename C::Lane* a, int64_t a_row, int64_t a_depth,
 #pragma GCC unroll 4
     for (int j = 0; j < kCount; ++j) {
       float* to = c + r * c_row + j * kWidth;
-      store_v(to, add ? load_v(to) + sum[r][j] : sum[r][j] * alpha);
+      store_v(to, add ? load_v(to) + sum[r][j] : sum[r][j]);
     }
   }
 }
@@ -96,7 +99,7 @@ void multiply_tile(const typename C::Lane* a, int64_t a_row, int64_t a_depth,
 template <class C>
 using Multiply = void (*)(const typename C::Lane* a, int64_t a_row, int64_t a_depth,
                           const typename C::Lane* b, int64_t depth, float* c, int64_t c_row,
-                          float alpha, bool add);
+                          bool add);
 
 // By rows - 1 and vectors - 1.
 template <class C>
@@ -123,6 +126,15 @@ RUTILE_INLINE Multiply<C> multiplier(int64_t rows, int64_t columns) {
   return Multipliers<C>::kTable[rows - 1][(columns + kWidth - 1) / kWidth - 1];
 }
 
+// The same, of `rows` <= C::kRows rows and `columns` <= kPanel columns; the columns of the last
+// vector are all written.
+template <class C>
+RUTILE_INLINE void multiply(int64_t rows, int64_t columns, const typename C::Lane* a, int64_t a_row,
+                            int64_t a_depth, const typename C::Lane* b, int64_t depth, float* c,
+                            int64_t c_row, bool add) {
+  multiplier<C>(rows, columns)(a, a_row, a_depth, b, depth, c, c_row, add);
+}
+
 // ---- Packing ----
 
 // A row of n elements as lanes, the last one filled up with 0.
@@ -147,11 +159,14 @@ RUTILE_INLINE void pack_row(const BFloat16* from, int64_t n, uint32_t* to) {
   }
 }
 
-// Rows of lanes, `lanes` apart.
+// Rows of lanes_of(n) lanes.
 template <class C, class T>
 void pack_rows(const T* from, int64_t from_row, int64_t rows, int64_t n, typename C::Lane* to) {
-  const int64_t lanes = lanes_of<C>(n);
-  for (int64_t r = 0; r < rows; ++r) pack_row(from + r * from_row, n, to + r * lanes);
+  const int64_t lanes = lanes_of<C>(n), filled = (n + C::kDepth - 1) / C::kDepth;
+  for (int64_t r = 0; r < rows; ++r) {
+    pack_row(from + r * from_row, n, to + r * lanes);
+    for (int64_t k = filled; k < lanes; ++k) to[r * lanes + k] = 0;
+  }
 }
 
 // Panels whose columns are the rows of `from`, the depth its columns: to[panel][depth][kPanel], 0
@@ -202,6 +217,8 @@ void pack_panels(const T* from, int64_t from_row, int64_t rows, int64_t n, int64
       const T* second = C::kDepth == 2 && r + 1 < rows ? first + from_row : nullptr;
       pack_panel_row(first, second, columns, to + r / C::kDepth * kPanel);
     }
+    const int64_t filled = (rows + C::kDepth - 1) / C::kDepth * kPanel;
+    for (int64_t k = filled; k < lanes_of<C>(rows) * kPanel; ++k) to[k] = 0;
   }
 }
 
