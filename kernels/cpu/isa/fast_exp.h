@@ -166,14 +166,15 @@ RUTILE_FN float erf_near_f32(float x) {
   // The rounded value of erf from here on, so that nothing is left where GELU is 0.
   return __builtin_fabsf(x) > 3.92f ? __builtin_copysignf(1.0f, x) : y;
 }
-// exp for x <= 0; 0 where it would not be a normal number.
-RUTILE_FN float exp_down_f32(float x) {
-  const float c = x < -87.0f ? -87.0f : x;
+// exp for summands of 1 and factors: inf from 88.4 on, and below e^-87 no smaller.
+RUTILE_FN float exp_normal_f32(float x) {
+  const float c = clamp(x, -87.0f, 89.0f);
   const float n = nearest(c * 1.44269504088896341f);
   const float r = fma(n, -1.42860677e-6f, fma(n, -6.93145752e-1f, c));
-  const float y = (expm1_reduced(r) + 1.0f) * pow2(static_cast<int32_t>(n));
-  return x < -87.0f ? 0.0f : y;
+  return (expm1_reduced(r) + 1.0f) * pow2(static_cast<int32_t>(n));
 }
+// exp for x <= 0; 0 where it would not be a normal number.
+RUTILE_FN float exp_down_f32(float x) { return x < -87.0f ? 0.0f : exp_normal_f32(x); }
 
 RUTILE_FN float gelu_erf_f32(float x) {
   return 0.5f * x * (1.0f + erf_near_f32(x * 0.70710678118654752440f));
@@ -186,12 +187,12 @@ RUTILE_FN float gelu_erf_grad_f32(float dy, float x) {
 // With s = sigmoid(2 u), tanh(u) is 2 s - 1.
 RUTILE_FN float gelu_tanh_f32(float x) {
   const float u = 1.59576912160573071f * fma(0.044715f * x * x, x, x);
-  return x / (1.0f + exp_f32(-u));
+  return x / (1.0f + exp_normal_f32(-u));
 }
 RUTILE_FN float gelu_tanh_grad_f32(float dy, float x) {
   const float u = 1.59576912160573071f * fma(0.044715f * x * x, x, x);
   const float du = 1.59576912160573071f * fma(0.134145f * x, x, 1.0f);
-  const float s = 1.0f / (1.0f + exp_f32(-u));
+  const float s = 1.0f / (1.0f + exp_normal_f32(-u));
   return dy * fma(x * du, s * (1.0f - s), s);
 }
 
