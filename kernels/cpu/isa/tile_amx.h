@@ -38,6 +38,8 @@ alignas(64) const AmxPairs::Scope::Config AmxPairs::Scope::kConfig;
 template <int kCount>
 RUTILE_AMX void multiply_amx(const uint32_t* a, int64_t a_row, const uint32_t* b, int64_t depth,
                              float* c, int64_t c_row, bool add) {
+  // GCC 12's intrinsics do not say that they read and write memory.
+  asm volatile("" ::: "memory");
   // Tiles 0 to 3: sums; 4: left; 5 to 7 and 5 again: right.
   const auto left = static_cast<size_t>(a_row) * 4, right = static_cast<size_t>(kPanel) * 4;
   const auto to = static_cast<size_t>(c_row) * 4;
@@ -73,6 +75,7 @@ RUTILE_AMX void multiply_amx(const uint32_t* a, int64_t a_row, const uint32_t* b
   if constexpr (kCount > 1) _tile_stored(1, c + 16, to);
   if constexpr (kCount > 2) _tile_stored(2, c + 32, to);
   if constexpr (kCount > 3) _tile_stored(3, c + 48, to);
+  asm volatile("" ::: "memory");
 }
 
 // c = a b, or added to c: sixteen rows, whatever `rows` are wanted, and whole vectors of columns.
