@@ -127,6 +127,42 @@ def test_sync_batch_norm(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@needs_gloo
+def test_sync_batch_norm_of_mint(tmp_path):
+    done = launch(tmp_path, 2, """
+        import numpy as np
+        import rutile as ms
+        from rutile import communication as comm, mint
+        comm.init()
+        r = comm.get_rank()
+        comm.create_group("one", [0]) if r == 0 else comm.create_group("other", [1])
+        x = np.sin(np.arange(4 * 3 * 2 * 2, dtype=np.float32)).reshape(4, 3, 2, 2)
+        mine = ms.Tensor(x[2 * r:2 * r + 2])
+        for settings in ({}, {"momentum": None}, {"affine": False}, {"track_running_stats": False}):
+            whole, sync = mint.nn.BatchNorm2d(3, **settings), mint.nn.SyncBatchNorm(3, **settings)
+            for net in (whole, sync):
+                net.set_train()
+            for f in (sync, ms.jit(sync)):
+                want = whole(ms.Tensor(x)).asnumpy()
+                np.testing.assert_allclose(f(mine).asnumpy(), want[2 * r:2 * r + 2], atol=1e-5)
+            if sync.track_running_stats:
+                np.testing.assert_allclose(sync.running_mean.asnumpy(), whole.running_mean.asnumpy(), atol=1e-6)
+                np.testing.assert_allclose(sync.running_var.asnumpy(), whole.running_var.asnumpy(), atol=1e-5)
+                assert int(sync.num_batches_tracked) == 2
+                want = whole.set_train(False)(mine).asnumpy()
+                np.testing.assert_allclose(sync.set_train(False)(mine).asnumpy(), want, atol=1e-5)
+        alone = mint.nn.BatchNorm2d(3).set_train()(mine).asnumpy()
+        own = mint.nn.SyncBatchNorm(3, process_group="one" if r == 0 else "other").set_train()
+        np.testing.assert_allclose(own(mine).asnumpy(), alone, atol=1e-6)
+        try:
+            mint.nn.SyncBatchNorm(3, process_group=[0, 1])
+            assert False
+        except TypeError as e:
+            assert "a group's name" in str(e)
+    """)
+    assert done.returncode == 0, done.stderr
+
+
 TRAIN = """
     import sys
     import numpy as np

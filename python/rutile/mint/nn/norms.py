@@ -3,12 +3,13 @@
 
 from rutile import _rutile
 from rutile import ops
-from rutile._rutile import Parameter, Tensor
+from rutile._rutile import Parameter, Tensor, dist as _dist
 from rutile.common.initializer import initializer
 from rutile.mint.nn import functional as F
 from rutile.nn.basic import _positive
 from rutile.nn.cell import Cell
 from rutile.nn.normalizations import LayerNormExt
+from rutile.ops import table
 
 _errors = _rutile.errors
 
@@ -67,11 +68,14 @@ class _BatchNorm(Cell):
                             0.0 if momentum is None else momentum, self.eps)
 
     def _averaged(self, x):
-        share = 1.0 / self.num_batches_tracked.value().cast(self.running_mean.dtype)
         axes = tuple(i for i in range(x.ndim) if i != 1)
-        for kept, now in ((self.running_mean, ops.mean(x, axes)), (self.running_var, ops.var(x, axes, 1))):
-            ops.assign(kept, kept.value() + (ops.stop_gradient(now).cast(kept.dtype) - kept.value()) * share)
+        self._average(ops.mean(x, axes), ops.var(x, axes, 1))
         return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+
+    def _average(self, mean, var):
+        share = 1.0 / self.num_batches_tracked.value().cast(self.running_mean.dtype)
+        for kept, now in ((self.running_mean, mean), (self.running_var, var)):
+            ops.assign(kept, kept.value() + (ops.stop_gradient(now).cast(kept.dtype) - kept.value()) * share)
 
     def extend_repr(self):
         return (f"num_features={self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
@@ -97,15 +101,37 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation over the processes of a group; there is one process, so it is that of its batch."""
+    """Batch normalisation of [n, c, ...] by the statistics of the batches of all processes of a group together, in training.
+
+    process_group: a group's name; None: all processes. Running statistics move as if every process had as many samples as this one.
+    """
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, process_group=None, dtype=None):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype)
+        if process_group is not None and not isinstance(process_group, str):
+            raise _errors.TypeError(f"[SyncBatchNorm] process_group is a group's name or None, got {process_group!r}")
         self.process_group = process_group
+        self._group = process_group or "world"
+        self._group_size = _dist.size(self._group)
 
     def _check(self, x):
         if x.ndim < 2:
             raise _errors.ValueError(f"[SyncBatchNorm] expects at least 2 dimensions, got {x.shape}")
+
+    def construct(self, input):
+        if not self.training or self._group_size == 1:
+            return super().construct(input)
+        self._check(input)
+        y, mean, rstd = table.sync_batch_norm(input, self.weight, self.bias, eps=self.eps, group=self._group)
+        if self.track_running_stats:
+            ops.assign_add(self.num_batches_tracked, Tensor(1, "int64"))
+            count = input.size // max(input.shape[1], 1) * self._group_size
+            if self.momentum is None:
+                self._average(mean, (1 / (rstd * rstd) - self.eps) * (count / max(count - 1, 1)))
+            else:
+                _rutile.updates.batch_norm_update_stats(self.running_mean, self.running_var, mean, rstd, momentum=self.momentum,
+                                                        eps=self.eps, count=count)
+        return y
 
 
 class GroupNorm(Cell):
