@@ -44,7 +44,7 @@ from rutile.context import get_auto_parallel_context, reset_auto_parallel_contex
 from rutile.ops.batching import get_grad, jacfwd, jacrev, vmap  # noqa: E402
 from rutile.ops.function.aliases import constexpr  # noqa: E402
 from rutile.ops.transform import grad, jvp, value_and_grad, vjp  # noqa: E402
-from rutile import _methods, debug, nn, profiler, train  # noqa: E402,F401
+from rutile import _tensor_methods, debug, nn, profiler, train  # noqa: E402,F401
 from rutile import amp  # noqa: E402
 from rutile.debug import detect_anomaly, explain, summary, verify  # noqa: E402
 from rutile.log import get_level, get_log_config  # noqa: E402

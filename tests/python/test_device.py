@@ -27,6 +27,11 @@ def test_transfers():
         y + x
     with pytest.raises(ValueError, match="Ascend"):
         x.move_to("Ascend")
+    assert [t.device for t in (x.to("FAKE:1"), x.to(device="FAKE"), y.to("cpu"), y.to("float16"))] == ["FAKE:1", "FAKE:0", "CPU", "FAKE:0"]
+    both = x.to("FAKE", "int32")
+    assert (both.device, both.dtype, both.tolist()) == ("FAKE:0", rutile.int32, [[1, 2], [3, 4]])
+    with pytest.raises(ValueError, match="there is no device 'NPU'"):
+        x.to("NPU")
     g = rutile.grad(lambda t: (t.move_to("FAKE") ** 2).sum())(x)
     assert g.device == "CPU" and np.array_equal(g.asnumpy(), 2 * x.asnumpy())
 
@@ -36,6 +41,8 @@ def test_gpu_says_what_is_missing():
         pytest.skip("there is a GPU")
     with pytest.raises(RuntimeError, match="cuda:0 cannot be used"):
         rutile.set_context(device_target="GPU")
+    with pytest.raises(RuntimeError, match="cuda:1 cannot be used"):
+        rutile.Tensor([1.0]).to("cuda:1")
     assert rutile.get_context("device_target") == "CPU" and rutile.Tensor([1.0]).device == "CPU"
 
 

@@ -47,17 +47,17 @@ class Primitive:
         return self.add_prim_attr("stage", stage)
 
     def set_device(self, device_target):
-        """The device is the CPU: another one is a ValueError; returns the primitive."""
+        """Ops run where their inputs are: a device other than the CPU is a ValueError; returns the primitive."""
         if device_target != "CPU":
             raise _errors.ValueError(f"{self.name}: there is no device {device_target!r}")
         return self
 
     def shard(self, in_strategy=None, out_strategy=None):
-        """There is one process: taken and not used; returns the primitive."""
+        """Strategies of parallel operators are taken and not used; returns the primitive."""
         return self
 
     def place(self, role, rank_id):
-        """There is one process: taken and not used."""
+        """Taken and not used: every process runs the whole network."""
 
     def recompute(self, mode=True):
         """Computed again in backward: that is decided for Cells (Cell.recompute) and by jit's remat; returns the primitive."""

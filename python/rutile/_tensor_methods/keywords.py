@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keywords that methods of Tensor had in older releases of MindSpore: x.repeat(repeats=2, axis=0), x.tile(reps=(2, 1))."""
+"""Names of arguments that are another here: those of older releases of MindSpore (x.repeat(repeats=2, axis=0), x.tile(reps=(2, 1))) and
+what PyTorch and MindSpore call differently (dim and axis)."""
 
 import functools as _functools
+import inspect as _inspect
 
 from rutile import ops as _ops
 from rutile._rutile import Tensor
@@ -100,8 +102,44 @@ def _many(method):
     return many
 
 
+# PyTorch's and MindSpore's names for one argument: what is given under one is looked for under the others.
+_TWINS = (("dim", "axis", "dims"), ("keepdim", "keepdims", "keep_dims"), ("other", "x"))
+
+
+def _either(method, names):
+    def call(self, *args, **kwargs):
+        for key in list(kwargs):
+            if key not in names:
+                for group in _TWINS:
+                    twin = next((n for n in group if key in group and n in names), None)
+                    if twin:
+                        kwargs[twin] = kwargs.pop(key)
+        return method(self, *args, **kwargs)
+
+    call.__name__ = call.__qualname__ = method.__name__
+    call.__doc__ = method.__doc__
+    return call
+
+
+def _accept_twins():
+    for name in ("argmax argmin argsort chunk count_nonzero cumsum cummax cummin cumprod expand_as max min median nanmedian nansum nanmean repeat_interleave scatter "
+                 "scatter_add std var mean prod all any amax amin logsumexp unbind split tensor_split narrow index_select select roll flip sum "
+                 "argmax_with_value argmin_with_value quantile nanquantile diff norm renorm kthvalue unique_consecutive").split():
+        method = getattr(Tensor, name, None)
+        if method is None:
+            continue
+        function = getattr(_ops, name, None)
+        own = method if hasattr(method, "__code__") and "kwargs" not in method.__code__.co_varnames else function
+        try:
+            names = set(_inspect.signature(own).parameters)
+        except (TypeError, ValueError):
+            continue
+        setattr(Tensor, name, _either(method, names))
+
+
 def install():
-    """Teaches the methods."""
+    """Teaches the methods, when all are there."""
+    _accept_twins()
     for name, older in _OF_OTHERS.items():
         setattr(Tensor, name, _with_older(getattr(Tensor, name), older))
     for name, wrap in (("repeat", _repeat), ("select", _select), ("scatter_add", _scatter_add)):
