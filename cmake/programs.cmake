@@ -7,8 +7,7 @@
 #   tests/support/, tests/ops/samples/: code that all tests and benchmarks share
 
 # These tests see what a user sees: they link librutile.so. All others reach internals.
-set(rutile_shared_tests device dist e2e plugin)
-list(APPEND rutile_shared_tests cuda_plugin gpu)
+set(rutile_shared_tests cuda_plugin device dist e2e gpu)
 
 # Calls <function>(<name> <sources>...) for each folder below <root> that has sources.
 function(rutile_each_program root function)

@@ -83,12 +83,15 @@ def test_with_clang(prefix, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("pkg-config"), reason="no pkg-config")
-def test_with_pkg_config(prefix, tmp_path):
+def test_readme_with_pkg_config(prefix, tmp_path):
     env = {**ENV, "PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig")}
     flags = run("pkg-config", "--cflags", "--libs", "rutile", env=env).split()
-    program = tmp_path / "loop"
-    run("c++", ROOT / "examples/training_loop.cc", "-o", program, *flags, f"-Wl,-rpath,{prefix}/lib")
-    assert "step 300" in run(program, env=ENV)
+    source, program = tmp_path / "readme.cc", tmp_path / "readme"
+    source.write_text(re.search(r"```cpp\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)[1])
+    run("c++", source, "-o", program, *flags, f"-Wl,-rpath,{prefix}/lib")
+    out = run(program, env=ENV)
+    first, last = numbers(r"epoch \d loss ([0-9.]+)", out)
+    assert "[[2, 4], [6, 8]]" in out and last < first, out
 
 
 def test_wrong_version_is_refused(prefix, tmp_path):

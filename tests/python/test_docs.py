@@ -14,10 +14,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def blocks():
-    for page in ("python", "coming_from_mindspore", "coming_from_pytorch"):
-        text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    for page in ("README.md", "docs/python.md", "docs/coming_from_mindspore.md", "docs/coming_from_pytorch.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
         for i, code in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)):
-            yield pytest.param(code, id=f"{page}-{i}")
+            yield pytest.param(code, id=f"{pathlib.Path(page).stem}-{i}")
 
 
 @pytest.mark.parametrize("code", blocks())
