@@ -5,7 +5,7 @@ from rutile.nn.cell import Cell
 from rutile.nn.container import *  # noqa: F401,F403
 from rutile.nn.activation import *  # noqa: F401,F403
 from rutile.nn.layer import *  # noqa: F401,F403
-from rutile.nn.more_layers import *  # noqa: F401,F403
+from rutile.nn.layer_table import *  # noqa: F401,F403
 from rutile.nn.basic import *  # noqa: F401,F403
 from rutile.nn.convolutions import *  # noqa: F401,F403
 from rutile.nn.pools import *  # noqa: F401,F403
@@ -22,11 +22,11 @@ from rutile.nn.optimizer import *  # noqa: F401,F403
 from rutile.nn.more_optimizers import *  # noqa: F401,F403
 from rutile.nn.wrap import *  # noqa: F401,F403
 from rutile.nn import (activation, basic, container, convolutions, image, layer, learning_rate_schedule,  # noqa: F401
-                       loss, math, more_layers, more_losses, more_optimizers, normalizations, optim, optimizer,
+                       loss, math, layer_table, more_losses, more_optimizers, normalizations, optim, optimizer,
                        paddings, pools, recurrent, transformer, wrap)
 
 __all__ = ["Cell"] + sum((m.__all__ for m in (
-    activation, basic, container, convolutions, image, layer, learning_rate_schedule, loss, math, more_layers,
+    activation, basic, container, convolutions, image, layer, learning_rate_schedule, loss, math, layer_table,
     more_losses, more_optimizers, normalizations, optimizer, paddings, pools, recurrent, transformer, wrap)), [])
 
 

@@ -11,7 +11,7 @@ from rutile._rutile import Parameter, Tensor
 from rutile.common.parameter import ParameterTuple
 from rutile.dtype import DType
 from rutile.nn import _effects, _reads, _traces
-from rutile.nn._cell_more import CellMore
+from rutile.nn._cell_settings import CellSettings
 from rutile.nn._primitives import primitive_of
 from rutile.ops import _forwards
 from rutile.ops import transform as _transform
@@ -79,7 +79,7 @@ class _BadName(_errors.ValueError, KeyError):
     __str__ = Exception.__str__
 
 
-class Cell(CellMore):
+class Cell(CellSettings):
     """A layer or network.
 
     Parameters and Cells assigned to attributes belong to it; construct() says what it computes. Called from outside in

@@ -11,7 +11,7 @@ _EXTRA = "_extra_state"
 _Loaded = _namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))
 
 
-class CellMore:
+class CellSettings:
     """Part of Cell."""
 
     @property
@@ -186,7 +186,7 @@ class CellMore:
             for name, persistent in cell.__dict__.get("_buffers", {}).items():
                 if persistent and getattr(cell, name) is not None:
                     found[start + name] = getattr(cell, name)
-            if type(cell).get_extra_state is not CellMore.get_extra_state:
+            if type(cell).get_extra_state is not CellSettings.get_extra_state:
                 found[start + _EXTRA] = cell.get_extra_state()
         for start, cell in reversed(cells):
             for hook in cell._state_hooks("after_saving"):
