@@ -175,3 +175,8 @@ void add_control(py::module_& m) {
 }
 
 }  // namespace rutile::python
+  m.def("trace_id", [](const py::object& t) { return tensor_from(t.ptr()).impl()->trace_id; });
+  m.def("bind", [](const py::object& t, const py::object& value) {
+    reinterpret_cast<PyTensor*>(t.ptr())->tensor = tensor_from(value.ptr());
+  });
+  m.def("set_rebound", [](const py::function& fn) { on_rebound = fn.inc_ref().ptr(); });

@@ -266,7 +266,7 @@ class JitFunction {
     std::string second;
     try {
       if (rewritten_.is_none()) {
-        rewritten_ = py::module_::import("rutile._syntax").attr("rewrite")(fn_);
+        rewritten_ = py::module_::import("rutile._syntax").attr("traceable")(fn_);
       }
       call->way = Call::kRewritten;
       prepare_and_run(in, variant, nullptr);

@@ -20,6 +20,7 @@
 namespace rutile::python {
 
 PyTypeObject* tensor_type = nullptr;
+PyObject* on_rebound = nullptr;
 
 PyMemberDef kTensorMembers[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(PyTensor, weak), READONLY, nullptr}, {}};
@@ -310,16 +311,23 @@ PyObject* tensor_subscript(PyObject* a, PyObject* key) {
   return guarded([&] { return wrap(subscript(as_tensor(a), key)); });
 }
 
+void bind_in_place(PyObject* a, Tensor value) {
+  if (is_parameter(a)) {
+    as_parameter(a)->set_value(value);
+    return;
+  }
+  reinterpret_cast<PyTensor*>(a)->tensor = std::move(value);
+  if (on_rebound && call_modes().trace) {
+    PyObject* done = checked(PyObject_CallOneArg(on_rebound, a));
+    Py_DECREF(done);
+  }
+}
+
 // Tensors are values: the name is bound to another one, views taken before keep theirs.
 int tensor_assign(PyObject* a, PyObject* key, PyObject* value) {
   return guarded_int([&] {
     if (!value) throw_error(ErrorCode::kType, "elements of a Tensor cannot be deleted");
-    Tensor changed = with_assigned(as_tensor(a), key, value);
-    if (is_parameter(a)) {
-      as_parameter(a)->set_value(changed);
-    } else {
-      reinterpret_cast<PyTensor*>(a)->tensor = std::move(changed);
-    }
+    bind_in_place(a, with_assigned(as_tensor(a), key, value));
     return 0;
   });
 }
@@ -374,11 +382,7 @@ PyObject* tensor_format(PyObject* a, PyObject* spec) {
 PyObject* tensor_rebind(PyObject* a, PyObject* value) {
   return guarded([&] {
     if (!is_tensor(value)) throw_error(ErrorCode::kType, "a Tensor is bound to a Tensor's value");
-    if (is_parameter(a)) {
-      as_parameter(a)->set_value(as_tensor(value));
-    } else {
-      reinterpret_cast<PyTensor*>(a)->tensor = as_tensor(value);
-    }
+    bind_in_place(a, as_tensor(value));
     return Py_NewRef(a);
   });
 }

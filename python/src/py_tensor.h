@@ -19,6 +19,8 @@ struct PyTensor {
   PyObject_HEAD Tensor tensor;
   PyObject* weak;  // who refers to it weakly
 };
+// Called with a Tensor that got another value in place while a trace runs; null: nobody asks.
+extern PyObject* on_rebound;
 // For the members of the type.
 extern PyMemberDef kTensorMembers[];
 // To be called first when one goes.

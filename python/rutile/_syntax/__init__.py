@@ -9,7 +9,22 @@ it is written: assignments to attributes, calls that change a list or dict, rais
 traced tensor, generators, globals.
 """
 
+import functools
+
+from rutile._syntax.aliases import scope
 from rutile._syntax.effects import Refused
 from rutile._syntax.functions import rewrite
 
-__all__ = ["Refused", "rewrite"]
+__all__ = ["Refused", "rewrite", "scope", "traceable"]
+
+
+def traceable(function):
+    """The rewritten function for a trace of its own."""
+    new = rewrite(function)
+
+    @functools.wraps(new)
+    def traced(*args, **kwargs):
+        with scope():
+            return new(*args, **kwargs)
+
+    return traced

@@ -7,9 +7,10 @@ and what it calls is checked (functions.py). Everything else is Refused.
 """
 
 import functools
-import threading
 
 from rutile import _rutile, dtype, ops
+from rutile._syntax import aliases
+from rutile._syntax.aliases import depth, run_body
 from rutile._syntax.effects import Refused
 from rutile._syntax.flags import DONE, VALUE
 
@@ -18,12 +19,6 @@ __all__ = ["HELPERS", "BranchRefused", "depth"]
 Tensor = _rutile.Tensor
 
 _MOST_TURNS = 10_000  # of a Python loop behind a traced break
-_thread = threading.local()
-
-
-def depth():
-    """How many branches on traced tensors are around what this thread runs."""
-    return getattr(_thread, "depth", 0)
 
 
 class BranchRefused(Exception):
@@ -88,14 +83,6 @@ def _check_before(values, names, impure):
             raise Refused(f"{name}, a {type(value).__name__}, is assigned under a condition that is a traced tensor")
 
 
-def _in_branch(function, *values):
-    _thread.depth = depth() + 1
-    try:
-        return function(*(_rutile.new_handle(v) if type(v) is Tensor else v for v in values))
-    finally:
-        _thread.depth -= 1
-
-
 _KINDS = (bool, int, float)
 
 
@@ -150,6 +137,11 @@ def _zeros_like(like):
     return ops.zeros(list(t.shape), t.dtype)
 
 
+def _like(value, like):
+    """A value, or as many of no interest as there are in another."""
+    return _zeros_like(like) if value is None else value
+
+
 def _not_returned(side, names):
     return DONE in names and side[names.index(DONE)] is False
 
@@ -158,12 +150,13 @@ def _if(condition, then, other, values, names, impure):
     if not _traced(condition):
         return then(*values) if condition else other(*values)
     _check_before(values, names, impure)
+    flag = _flag_of(condition)
     # What each branch gives, to find what is no tensor; the trace drops what nobody reads.
-    yes, no = _rutile.discard_traced(lambda: (_in_branch(then, *values), _in_branch(other, *values)))
+    yes, no = _rutile.discard_traced(lambda: (run_body(then, values), run_body(other, values)))
     kept, wanted = {}, []
     for k, (a, b) in enumerate(zip(yes, no)):
         if _same(a, b):
-            kept[k] = a
+            kept[k] = aliases.kept(a, b, flag)
         elif isinstance(a, _Unset) or isinstance(b, _Unset):
             kept[k] = _Unset(names[k])
         elif names[k] == VALUE and (a is None or b is None):
@@ -180,11 +173,12 @@ def _if(condition, then, other, values, names, impure):
 
     def branch(function):
         def run():
-            got = _in_branch(function, *values)
+            got = run_body(function, values)
             return tuple(_zeros_like(like) if got[k] is None else _as_tensors(got[k], like) for k, like in wanted)
         return run
 
-    out = _rutile.cond(_flag_of(condition), branch(then), branch(other), ())
+    out = _rutile.cond(flag, branch(then), branch(other), ())
+    aliases.after_branches(flag, out, [_like(yes[k], w) for k, w in wanted], [_like(no[k], w) for k, w in wanted])
     made = dict(zip((k for k, _ in wanted), out))
     return tuple(kept[k] if k in kept else made[k] for k in range(len(names)))
 
@@ -194,16 +188,17 @@ def _while(test, body, values, names, impure):
     for turn in range(_MOST_TURNS):
         go = test(*values)
         if _traced(go):
-            return _traced_loop(test, body, values, names, impure)
+            return _traced_loop(go, test, body, values, names, impure)
         if not go:
             return values
         values = body(*values)
     raise Refused(f"a loop of more than {_MOST_TURNS} turns")
 
 
-def _traced_loop(test, body, values, names, impure):
+def _traced_loop(go, test, body, values, names, impure):
     _check_before(values, names, impure)
-    after = _rutile.discard_traced(lambda: _in_branch(body, *values))
+    taken = []
+    after = _rutile.discard_traced(lambda: run_body(body, values, taken))
     # What the body assigns is carried, even where the first turn leaves it as it was.
     local = [k for k, v in enumerate(values) if isinstance(v, _Unset)]
     fixed = [k for k, v in enumerate(values) if _same(v, after[k]) and (
@@ -229,13 +224,15 @@ def _traced_loop(test, body, values, names, impure):
     first = tuple(_as_tensors(start[k], _wider(start[k], after[k])) for k in carried)
 
     def step(carry):
-        got = _in_branch(body, *full(carry))
+        got = run_body(body, full(carry))
         if any(not _same(got[k], start[k]) for k in fixed):
             raise Refused("a string, a bool or None that changes in a loop")
         return tuple(_as_tensors(got[k], c) for k, c in zip(carried, carry))
 
-    last = _rutile.while_loop(lambda carry: _flag_of(_as_tensors(_in_branch(test, *full(carry)))), step, first, 0)
+    last = _rutile.while_loop(lambda carry: _flag_of(_as_tensors(run_body(test, full(carry)))), step, first, 0)
     done = full(last)
+    aliases.after_loop(_flag_of(go), last, [start[k] for k in carried], [_like(taken[k], start[k]) for k in carried],
+                       [after[k] for k in carried])
     for k in local:
         done[k] = _Unset(names[k])
     return tuple(done)
@@ -288,6 +285,12 @@ def _for(items, body, values, names, stop, impure):
 
 def _either(flag, yes, no, logical):
     """yes where the flag holds, else no, of one shape and dtype."""
+    out = _selected(flag, yes, no, logical)
+    aliases.after_branches(_flag_of(flag), out, yes, no)
+    return out
+
+
+def _selected(flag, yes, no, logical):
     new = no if yes is flag else yes
     if flag.dtype == dtype.bool_ and (isinstance(new, bool) or isinstance(new, Tensor) and new.dtype == dtype.bool_):
         return logical(flag, _as_tensors(new))

@@ -347,7 +347,8 @@ class Cell(CellSettings):
                     changed.append(cell)
                 except _syntax.Refused:
                     pass  # traced as it is written
-            yield
+            with _syntax.scope():
+                yield
         finally:
             for cell in changed:
                 del cell.__dict__["construct"]
