@@ -191,3 +191,66 @@ def test_jit_class():
         ms.jit_class(Net)
     with pytest.raises(TypeError):
         ms.jit_class(lambda: 3)
+
+
+class Two(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.last = nn.Dense(4, 4), nn.Dense(4, 4)
+        self.w = Parameter(Tensor(np.eye(4, dtype=np.float32)), name="w")
+
+    def construct(self, x):
+        y = self.fc(x)
+        z = ops.matmul(y, self.w)
+        return y, z, self.last(z)
+
+
+def kinds(net):
+    x = Tensor(np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4))
+    return [str(t.dtype) for t in net(x)]
+
+
+LOW = [("fp16", "Float16", ms.float16), ("bf16", "BFloat16", ms.bfloat16)]
+
+
+@pytest.mark.parametrize("flag, name, dtype", LOW)
+def test_flags_say_the_precision(flag, name, dtype):
+    ms.set_seed(2)
+    plain, low, cast = Two(), Two(), Two()
+    for a, b, c in zip(plain.get_parameters(), low.get_parameters(), cast.get_parameters()):
+        b.set_data(a.value()), c.set_data(a.value())
+    assert low.add_flags_recursive(**{flag: True}) is low and getattr(low.fc, flag) is True
+    cast.to_float(dtype)
+    assert kinds(low) == kinds(cast) == [name] * 3 and kinds(plain) == ["Float32"] * 3
+    x = Tensor(np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4))
+    for a, b in zip(low(x), cast(x)):
+        assert a.float().asnumpy().tolist() == b.float().asnumpy().tolist()
+    value, grads = ms.value_and_grad(lambda v: low(v)[2].float().sum(), None, list(low.trainable_params()))(x)
+    assert str(grads[0].dtype) == "Float32" and np.isfinite(float(value))
+
+
+def test_the_last_precision_counts():
+    net = Two()
+    net.last.to_float(ms.float32)
+    net.to_float(ms.float16)  # for all below, whatever they had
+    assert kinds(net) == ["Float16"] * 3
+    net.last.add_flags_recursive(fp32=True)
+    assert kinds(net)[:2] == ["Float16"] * 2 and net.last.fp32 is True
+    net.add_flags_recursive(fp16=False)  # turns nothing off
+    assert kinds(net)[:2] == ["Float16"] * 2
+    net.to_float(ms.float32)
+    assert kinds(net) == ["Float32"] * 3
+    net.fc.add_flags(bf16=True)
+    assert kinds(net)[0] == "BFloat16"
+
+
+def test_flags_of_the_constructor():
+    class Low(Two):
+        def __init__(self):
+            nn.Cell.__init__(self, flags={"fp16": True})
+            self.fc = nn.Dense(4, 4)
+
+        def construct(self, x):
+            return ops.matmul(x, self.fc.weight)
+
+    assert str(Low()(Tensor(np.ones((2, 4), np.float32))).dtype) == "Float16"

@@ -9,7 +9,7 @@ from rutile import _hints, _rutile
 from rutile import context as _context
 from rutile._rutile import Parameter, Tensor
 from rutile.common.parameter import ParameterTuple
-from rutile.dtype import DType
+from rutile.dtype import DType, bfloat16, float16, float32
 from rutile.nn import _effects, _reads, _traces
 from rutile.nn._cell_settings import CellSettings
 from rutile.nn._primitives import primitive_of
@@ -19,6 +19,7 @@ from rutile.ops import transform as _transform
 _in_cell, _inside_transform = _rutile.in_cell, _rutile.inside_transform
 _cells_edition, _call_cell = _rutile.cells_edition, _rutile.call_cell
 _modes = _context._settings
+_PRECISIONS = (("fp16", float16), ("bf16", bfloat16), ("fp32", float32))
 _errors = _rutile.errors
 
 # Every change of a Cell gets a number of its own, so equal numbers mean equal Cells; what a new one has is below 0.
@@ -498,8 +499,9 @@ class Cell(CellSettings):
         parameters stay float32), or float32. Returns the Cell."""
         if not isinstance(dst_type, DType) or dst_type.name not in ("float16", "bfloat16", "float32"):
             raise _errors.ValueError(f"to_float takes float16, bfloat16 or float32, got {dst_type!r}")
-        self.__dict__["_precision"] = dst_type
-        _changed(self)
+        for cell in self._walk():
+            cell.__dict__["_precision"] = dst_type
+            _changed(cell)
         return self
 
     def recompute(self, mode=True):
@@ -510,10 +512,15 @@ class Cell(CellSettings):
         return self
 
     def add_flags(self, **flags):
-        """Sets attributes; returns the Cell."""
+        """Sets attributes; returns the Cell. fp16, bf16 or fp32, where true, is also the precision of this Cell, and of those
+        below that have none of their own, as to_float() has it; add_flags_recursive() is for all below."""
         self.__dict__.setdefault("_flags", {}).update(flags)
         for name, value in flags.items():
             setattr(self, name, value)
+        for name, precision in _PRECISIONS:
+            if flags.get(name):
+                self.__dict__["_precision"] = precision
+                _changed(self)
         return self
 
     @property
