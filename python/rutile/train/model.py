@@ -2,6 +2,7 @@
 """Model: trains, evaluates and predicts with a network."""
 
 import contextlib as _contextlib
+import itertools as _itertools
 import logging as _logging
 
 from rutile import _hints, _rutile
@@ -35,6 +36,39 @@ def _open(dataset, first_epoch):
     iterator = dataset.create_tuple_iterator()
     iterator.start_at(first_epoch)
     return iterator
+
+
+def _sunk(dataset, size, given):
+    """For each epoch its `size` batches: they go on where those of the epoch before ended, and begin again at the end.
+    given: how many the epochs before these had."""
+    count = _count(dataset)
+    if count <= 0:
+        raise _errors.ValueError("[Model] the dataset has no batches")
+    data, skipped = _open(dataset, given // count), given % count
+
+    def endless():
+        while True:
+            some = False
+            for some in _batches(data):
+                yield some
+            if not some:
+                raise _errors.ValueError("[Model] the dataset has no batches")
+            _reset(dataset)
+
+    batches = _itertools.islice(endless(), skipped, None)
+    while True:
+        yield _itertools.islice(batches, size)
+
+
+def _check_sinking(dataset_sink_mode, sink_size):
+    """The steps of an epoch; -1: as many as the dataset has batches."""
+    if not isinstance(dataset_sink_mode, bool):
+        raise _errors.TypeError(f"[Model] dataset_sink_mode must be a bool, got {type(dataset_sink_mode).__name__}")
+    if isinstance(sink_size, bool) or not isinstance(sink_size, int):
+        raise _errors.TypeError(f"[Model] sink_size must be an int, got {type(sink_size).__name__}")
+    if sink_size < -1 or sink_size == 0:
+        raise _errors.ValueError(f"[Model] sink_size must be -1 or positive, got {sink_size}")
+    return sink_size if dataset_sink_mode else -1
 
 
 def _reset(dataset):
@@ -180,12 +214,10 @@ class Model:
     def train(self, epoch, train_dataset, callbacks=None, dataset_sink_mode=False, sink_size=-1, initial_epoch=0):
         """Trains for epochs initial_epoch + 1 to epoch. Returns a History with each epoch's last loss.
 
-        dataset_sink_mode changes nothing on the CPU. sink_size limits the steps of an epoch where it is positive.
+        With dataset_sink_mode a positive sink_size is the number of steps of an epoch: each goes on in the dataset where
+        the last one ended, through its end as often as it takes. Callbacks see each step.
         """
-        if not isinstance(dataset_sink_mode, bool):
-            raise _errors.TypeError(f"[Model] dataset_sink_mode must be a bool, got {type(dataset_sink_mode).__name__}")
-        return self._fit(epoch, train_dataset, None, 1, callbacks, initial_epoch,
-                         sink_size if dataset_sink_mode else -1)
+        return self._fit(epoch, train_dataset, None, 1, callbacks, initial_epoch, _check_sinking(dataset_sink_mode, sink_size))
 
     def fit(self, epoch, train_dataset, valid_dataset=None, valid_frequency=1, callbacks=None,
             dataset_sink_mode=False, valid_dataset_sink_mode=False, sink_size=-1, initial_epoch=0):
@@ -193,7 +225,7 @@ class Model:
         if valid_dataset is not None and not self._metrics:
             raise _errors.ValueError("[Model] fit evaluates by metrics; none were given")
         return self._fit(epoch, train_dataset, valid_dataset, valid_frequency, callbacks, initial_epoch,
-                         sink_size if dataset_sink_mode else -1)
+                         _check_sinking(dataset_sink_mode, sink_size))
 
     def _fit(self, epoch, dataset, valid, frequency, callbacks, initial_epoch, limit):
         if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch <= 0:
@@ -212,7 +244,7 @@ class Model:
         callbacks = callbacks if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
         call = _Callbacks([history, *callbacks])
         call.show_progress()
-        batch_num = _count(dataset) if limit <= 0 else min(limit, _count(dataset))
+        batch_num = _count(dataset) if limit < 0 else limit
         args = InternalCallbackParam(
             network=self._network, train_network=self._train_network, loss_fn=self._loss_fn, optimizer=self._optimizer,
             batch_num=batch_num, epoch_num=epoch, cur_epoch_num=initial_epoch, mode="train", net_outputs=None,
@@ -232,18 +264,23 @@ class Model:
         # A callback may have put the steps of an earlier run in place.
         whole, skipped = divmod(args.cur_step_num, args.batch_num) if args.batch_num else (0, 0)
         numbers = range(max(numbers[0], whole + 1), numbers[-1] + 1)
-        data = (_open(dataset, numbers[0] - 1) if limit <= 0 else dataset) if numbers else None
-        for number in numbers:
+        if limit > 0:
+            epochs = _sunk(dataset, limit, (numbers[0] - 1) * limit) if numbers else ()
+        else:
+            data = _open(dataset, numbers[0] - 1) if numbers else None
+            epochs = (_batches(data) for _ in numbers)
+        for number, batches in zip(numbers, epochs):
             args.cur_epoch_num, args.eval_results, args.metrics = number, {}, {}
             call("on_train_epoch_begin", context)
-            self._epoch(_batches(data), args.batch_num, args, call, context, skipped)
+            self._epoch(batches, args.batch_num, args, call, context, skipped)
             skipped = 0
             due = number in frequency if isinstance(frequency, (list, tuple)) else number % frequency == 0
             if valid is not None and due:
                 args.metrics, args.eval_results = self._evaluate(valid, call.of_eval(), args.cur_epoch_num, True)
                 self._train_network.set_train()
             call("on_train_epoch_end", context)
-            _reset(dataset)
+            if limit < 0:
+                _reset(dataset)
             if context.get_stop_requested():
                 break
         call("on_train_end", context)
