@@ -215,8 +215,8 @@ class Custom:
             self._function.restype = _ctypes.c_int
             return
         from rutile import ops
-        if symbol not in ops.load_op_library(path):
-            raise _errors.ValueError(f"Custom: {path!r} has no function and no op {symbol!r}")
+        if not hasattr(library, "rutile_op_library_abi") or symbol not in ops.load_op_library(path):
+            raise _errors.ValueError(f"Custom: {path!r} has no function and no op {symbol!r}; functions of C++ are found as extern \"C\"")
         self._op = getattr(_table, symbol)
 
     def __call__(self, *inputs):
