@@ -110,6 +110,15 @@ void refuse_python_gradient(const Tensor& t) {
   throw_error(ErrorCode::kUnsupported, refused.last);
 }
 
+void refuse_as_ops(ErrorCode code, const std::string& text) {
+  std::string file;
+  int line = 0;
+  user_location(&file, &line);
+  ++refused.count;
+  refused.last = cat(text, place(file, line, cell_path(call_modes().cell)));
+  throw_error(code, refused.last);
+}
+
 Phase& current_phase() {
   static thread_local constinit Phase phase = Phase::kForward;
   return phase;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "rutile/graph/trace/outside.h"
 #include "rutile/graph/trace/vmap.h"
 #include "rutile/ops/control.h"
 #include "rutile/python/src/convert.h"
@@ -40,24 +41,42 @@ struct Carry {
   }
 };
 
+// Eagerly one branch runs and may give what it likes, as Python's if may; ops take one kind of
+// both.
+void check_alike(const Tree& yes, const std::vector<TensorMeta>& metas, const Tree& no,
+                 const Tensors& others) {
+  if (!(yes == no)) {
+    graph::refuse_as_ops(ErrorCode::kType,
+                         cat("[cond] gives ", yes.text(), " where the predicate holds, ", no.text(),
+                             " where it does not (RUTILE-E0106)"));
+  }
+  for (size_t i = 0; i < others.size(); ++i) {
+    const TensorMeta& other = others[i].meta();
+    if (metas[i].dtype == other.dtype && metas[i].shape == other.shape) continue;
+    const bool kinds = metas[i].dtype != other.dtype;
+    graph::refuse_as_ops(kinds ? ErrorCode::kType : ErrorCode::kValue,
+                         cat("[cond] result ", i, " is ", metas[i], " where the predicate holds, ",
+                             other, " where it does not (RUTILE-E0106)"));
+  }
+}
+
 py::object cond(const py::object& pred, const py::function& yes, const py::function& no,
                 const py::tuple& operands) {
   const Tensor p = tensor_from(pred.ptr());
   Tensors in;
   const Tree arguments = flatten(operands, Leaves::kAny, "an operand of cond", &in);
   std::optional<Tree> results;
+  std::vector<TensorMeta> metas;
   const auto body = [&](const py::function& fn) {
     return [&](const Tensors& x) {
       const Tensor* next = x.data();
       const py::object r = fn(*py::tuple(unflatten(arguments, &next)));
       Tensors all;
       Tree tree = flatten(r, Leaves::kTensors, "what a body of cond returns", &all);
-      if (results && !(*results == tree)) {
-        throw_error(ErrorCode::kValue,
-                    cat("[cond] gives ", results->text(), " where the predicate holds, ",
-                        tree.text(), " where it does not"));
-      }
+      if (results) check_alike(*results, metas, tree, all);
       results = std::move(tree);
+      metas.clear();
+      for (const Tensor& t : all) metas.push_back(t.meta());
       return all;
     };
   };
@@ -164,6 +183,11 @@ void add_control(py::module_& m) {
   m.def("is_same", [](const py::object& a, const py::object& b) {
     return tensor_from(a.ptr()).impl() == tensor_from(b.ptr()).impl();
   });
+  m.def("trace_id", [](const py::object& t) { return tensor_from(t.ptr()).impl()->trace_id; });
+  m.def("bind", [](const py::object& t, const py::object& value) {
+    reinterpret_cast<PyTensor*>(t.ptr())->tensor = tensor_from(value.ptr());
+  });
+  m.def("set_rebound", [](const py::function& fn) { on_rebound = fn.inc_ref().ptr(); });
   m.def("new_handle", [](const py::object& t) {
     return py::reinterpret_steal<py::object>(checked(wrap(tensor_from(t.ptr()))));
   });
@@ -175,8 +199,3 @@ void add_control(py::module_& m) {
 }
 
 }  // namespace rutile::python
-  m.def("trace_id", [](const py::object& t) { return tensor_from(t.ptr()).impl()->trace_id; });
-  m.def("bind", [](const py::object& t, const py::object& value) {
-    reinterpret_cast<PyTensor*>(t.ptr())->tensor = tensor_from(value.ptr());
-  });
-  m.def("set_rebound", [](const py::function& fn) { on_rebound = fn.inc_ref().ptr(); });

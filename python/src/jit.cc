@@ -279,7 +279,7 @@ class JitFunction {
       second = e.message();
     }
     if ((call = find_call(variant.id))) call->way = Call::kTraced;
-    if (second.find("needs the value of a tensor") == std::string::npos) {
+    if (second.find("needs the value of a tensor") == std::string::npos && second != *reason) {
       *reason += cat("\n  as ops (RUTILE-E0104): ", second);
     }
     return false;

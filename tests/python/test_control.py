@@ -96,8 +96,40 @@ def test_errors():
         ops.cond(x, lambda: x, lambda: x)
     with pytest.raises(TypeError, match="returns a carry and an output"):
         ops.scan(lambda c, v: c, x, x)
-    with pytest.raises(ValueError, match="where it does not"):
-        rutile.jit(lambda v: ops.cond(v.sum() > 0, lambda: (v, v), lambda: v))(x)
+
+
+UNEQUAL = [(lambda v: ops.cond(v.sum() > 0, lambda: (v, v), lambda: v), TypeError),
+           (lambda v: ops.cond(v.sum() > 0, lambda: v, lambda: v.astype("int32")), TypeError),
+           (lambda v: ops.cond(v.sum() > 0, lambda: v, lambda: v.sum()), ValueError)]
+
+
+@pytest.mark.parametrize("f, error", UNEQUAL)
+def test_branches_that_give_unequal_results(f, error):
+    """As if and else: Python runs one, a graph holds none; compiled or not, the numbers are Python's."""
+    compiled, strict = rutile.jit(f), rutile.jit(f, fullgraph=True)
+    for values in ([1.0, 2.0], [-1.0, -2.0]):
+        x = rutile.Tensor(values)
+        eager, graph = f(x), compiled(x)
+        assert type(eager) is type(graph)
+        for a, b in zip(eager, graph) if isinstance(eager, tuple) else [(eager, graph)]:
+            assert a.dtype == b.dtype and a.asnumpy().tolist() == b.asnumpy().tolist()
+        with pytest.raises(error, match=r"(?s)where the predicate holds.*where it does not.*test_control.py"):
+            strict(x)
+
+
+def test_a_cell_with_unequal_branches():
+    class Net(nn.Cell):
+        def construct(self, x):
+            y = ops.cond(x.sum() > 0, lambda: x, lambda: x.sum())
+            return y * 2
+
+    for mode in (rutile.PYNATIVE_MODE, rutile.GRAPH_MODE):
+        rutile.set_context(mode=mode)
+        try:
+            assert Net()(rutile.Tensor([1.0, 2.0])).asnumpy().tolist() == [2, 4]
+            assert Net()(rutile.Tensor([-1.0, -2.0])).asnumpy().tolist() == -6
+        finally:
+            rutile.set_context(mode=rutile.PYNATIVE_MODE)
 
 
 @pytest.mark.parametrize("low", [False, True])

@@ -21,7 +21,8 @@ def _tensors(value):
 def cond(pred=None, true_fn=None, false_fn=None, *operands, A=None, p=None):
     """true_fn(*operands) where pred, one bool, holds, else false_fn(*operands): only that one runs.
 
-    In a compiled function both return tensors of equal shapes and dtypes, in the same structure.
+    To be compiled both return tensors of equal shapes and dtypes, in the same structure; else the function around it
+    runs as it is written (with fullgraph=True: TypeError, for shapes ValueError).
 
     >>> import rutile
     >>> x = rutile.Tensor([1.0, 2.0])
