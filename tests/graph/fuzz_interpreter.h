@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the fuzzer runs a program; the kinds of steps are in fuzz_steps.cc and fuzz_layers.cc.
+// How the fuzzer runs a program; the kinds of steps are in fuzz_steps.cc, fuzz_layers.cc and
+// fuzz_images.cc.
 #pragma once
 
 #include <span>
@@ -86,6 +87,7 @@ class Interpreter {
   void layer(const Step& s);
   void sample(const Step& s);
   void pool(const Step& s);
+  void wide_conv(const Step& s);
   void scan(const Step& s);
   void gather(const Step& s);
   void random(const Step& s);

@@ -13,8 +13,12 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 
 #include "rutile/graph/compile.h"
+#include "rutile/graph/exec/program.h"
+#include "rutile/graph/exec/session.h"
+#include "rutile/kernels/cpu/isa.h"
 #include "rutile/ops/elementwise.h"
 #include "rutile/ops/view.h"
 #include "rutile/tests/graph/fuzz_interpreter.h"
@@ -265,6 +269,35 @@ TEST(Fuzz, CompiledProgramsDoWhatEagerOnesDo) {
   std::printf("%s programs in %.0f s\n", cat(n).c_str(), elapsed());
   EXPECT_GT(n, 20u);
   EXPECT_LE(refusals, static_cast<int>(n / 20)) << "programs that eager execution refuses";
+}
+
+// Programs of one wide convolution: its kernels in the compiled ones are counted by op.
+TEST(Fuzz, WideConvolutionsRunByWinogradsAlgorithm) {
+  if (kernels::isa() == kernels::Isa::kBaseline) GTEST_SKIP() << "needs AVX2";
+  const auto kinds = Interpreter::kinds();
+  const auto kind = std::find_if(kinds.begin(), kinds.end(), [](const Interpreter::Kind& k) {
+    return std::string_view(k.name) == "wide_conv";
+  });
+  std::map<std::string, int> found;
+  for (uint64_t seed = 0; seed < 24; ++seed) {
+    Dice dice(seed);
+    Program p{.shape = {4, 5}, .gradient = seed % 2 == 0, .steps = {Step{}}};
+    p.steps[0].kind = static_cast<uint64_t>(kind - kinds.begin());
+    for (uint64_t& r : p.steps[0].r) r = dice.roll();
+    Machine machine(p, seed);
+    Compiled f = graph::compile([&](const Tensors& x) { return machine.run(x); });
+    f(random_inputs(p, seed, 0));
+    const graph::Program& program = f.session().program();
+    for (const graph::Step& step : program.steps) {
+      if (step.node == graph::kNone) continue;
+      if (std::string_view(step.plan->kernel) == "conv2d_winograd") {
+        ++found[program.graph->nodes[static_cast<size_t>(step.node)].op->name];
+      }
+    }
+  }
+  for (const char* op : {"conv2d", "conv2d_act", "conv2d_input_grad", "conv2d_weight_grad"}) {
+    EXPECT_GT(found[op], 0) << op;
+  }
 }
 
 }  // namespace
