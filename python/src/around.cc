@@ -19,7 +19,7 @@ bool same(PyObject* a, PyObject* b) {
     return std::memcmp(&x, &y, sizeof(x)) == 0;
   }
   const int equal = PyObject_RichCompareBool(a, b, Py_EQ);
-  if (equal < 0) PyErr_Clear();
+  if (equal < 0) forget_error();
   return equal > 0;
 }
 
@@ -67,7 +67,9 @@ std::string Around::difference(const Around& before) const {
     std::string whole = Py_TYPE(o.ptr())->tp_name;
     try {
       whole = py::repr(o).cast<std::string>();
-    } catch (py::error_already_set&) {  // a user's own may fail
+    } catch (py::error_already_set& e) {  // a user's own may fail
+      e.restore();
+      forget_error();
     }
     return whole.size() <= kLongest ? whole : whole.substr(0, kLongest) + "...";
   };

@@ -115,6 +115,12 @@ bool restore_raised() {
 
 }  // namespace
 
+void forget_error() {
+  const bool interrupt = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0;
+  PyErr_Clear();
+  if (interrupt) PyErr_SetInterrupt();
+}
+
 void watch_signals() { set_interrupt_source(signal_arrived); }
 
 void provide_user_location(std::string folder) {

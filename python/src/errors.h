@@ -35,6 +35,10 @@ bool add_error_types(PyObject* module);
 // Loops in C++ ask Python for signals: what a handler raises (KeyboardInterrupt) ends them.
 void watch_signals();
 
+// Forgets the error that is set, of a user's method whose failure does not matter here; an
+// interrupt comes again.
+void forget_error();
+
 // Lets user_location() find the innermost Python frame outside the package's folder.
 void provide_user_location(std::string package_folder);
 

@@ -113,7 +113,7 @@ struct AttributeCheck : Guards::Check {
         value(v) {}
   bool holds() override {
     const auto now = py::reinterpret_steal<py::object>(PyObject_GetAttr(object, name.ptr()));
-    if (!now) PyErr_Clear();
+    if (!now) forget_error();
     return now.ptr() == value;
   }
 };

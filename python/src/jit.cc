@@ -159,6 +159,7 @@ class JitFunction {
     try {
       results = prepare_and_run(in, variant, only_prepare ? nullptr : &out);
     } catch (...) {
+      if (is_interrupt()) throw;
       // Errors of a run, which reads no symbol, are the user's.
       if (graph::refused_reads().count == refused && own_change_.empty()) throw;
       std::string reason = graph::refused_reads().last;
@@ -242,6 +243,19 @@ class JitFunction {
     latest_ = {variant.id, {}};
     for (const Tensor& t : in) latest_.metas.push_back(t.meta());
     return results;
+  }
+
+  // Whether the error that is being handled is one.
+  static bool is_interrupt() {
+    try {
+      throw;
+    } catch (py::error_already_set& e) {
+      return e.matches(PyExc_KeyboardInterrupt);
+    } catch (const Error& e) {
+      return e.code() == ErrorCode::kInterrupted;
+    } catch (...) {
+      return false;
+    }
   }
 
   // The error that is being handled, with Python's traceback, saying this.
@@ -594,6 +608,11 @@ void add_jit(py::module_& m) {
              return py::reinterpret_steal<py::object>(
                  checked(PyMethod_New(self.ptr(), instance.ptr())));
            })
+      // Copied and pickled as functions are: itself, and by name.
+      .def("__copy__", [](py::object self) { return self; })
+      .def("__deepcopy__", [](py::object self, const py::object&) { return self; })
+      .def("__reduce__",
+           [](const JitFunction& self) { return self.function().attr("__qualname__"); })
       .def_property_readonly("kernels", &JitFunction::kernels, "Steps of the graph that ran last.")
       .def_property_readonly("compilations", &JitFunction::compilations, "Graphs compiled so far.")
       .def_property_readonly("searches", &JitFunction::searches,

@@ -8,6 +8,7 @@
 
 #include "rutile/graph/trace/tracer.h"
 #include "rutile/python/src/convert.h"
+#include "rutile/python/src/errors.h"
 
 namespace py = pybind11;
 
@@ -16,7 +17,7 @@ namespace rutile::python {
 namespace {
 
 PyObject* cell_type = nullptr;
-py::handle key_type, begin_trace;
+py::handle key_type, make_trace;
 Py_ssize_t around_offset = 0;  // of a slot of key_type
 
 constexpr int kMaxDepth = 64;  // a list may hold itself
@@ -117,7 +118,7 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
   if (allowed == Leaves::kPlain && !fine) fine = numpy_number(o);
   if (allowed == Leaves::kAny && !fine) {
     fine = PyObject_Hash(o) != -1;
-    PyErr_Clear();
+    if (!fine) forget_error();
   }
   if (!fine) {
     throw_error(
@@ -133,22 +134,29 @@ Tree flatten_at(PyObject* o, Leaves allowed, const std::string& what, std::vecto
 
 }  // namespace
 
-void set_cell_type(py::object type, py::object key, py::object begin) {
+void set_cell_type(py::object type, py::object key, py::object make) {
   cell_type = type.release().ptr();
   const py::object slot = key.attr("around");
   around_offset = reinterpret_cast<PyMemberDescrObject*>(slot.ptr())->d_member->offset;
   key_type = key.release();
-  begin_trace = begin.release();
+  make_trace = make.release();
 }
 
 TraceWatch::TraceWatch(const py::list& keys, const py::list& holders)
-    : trace_(begin_trace(keys, holders)), refused_(graph::refused_reads().count) {}
+    : trace_(make_trace()), refused_(graph::refused_reads().count) {
+  try {
+    trace_.attr("begin")(keys, holders);
+  } catch (py::error_already_set&) {
+    cancel();
+    throw;
+  }
+}
 
 bool TraceWatch::learn() { return trace_.attr("learn")().cast<bool>(); }
 
 TraceWatch::Done TraceWatch::finish(const py::list& codes) {
-  const py::object trace = std::exchange(trace_, {});
-  const py::tuple said = trace.attr("finish")(codes);
+  const py::tuple said = trace_.attr("finish")(codes);  // where it is interrupted, cancel() follows
+  trace_ = {};
   Done done;
   done.change = said[0].cast<std::string>();
   done.once = said[1].cast<bool>();
@@ -163,14 +171,26 @@ TraceWatch::Done TraceWatch::finish(const py::list& codes) {
 }
 
 TraceWatch::~TraceWatch() {
-  if (!trace_) return;
+  if (trace_) cancel();
+}
+
+void TraceWatch::cancel() {
   py::error_scope scope;  // an error may be set
-  try {
-    // A trace that was refused is followed by another way to run.
-    trace_.attr("cancel")(graph::refused_reads().count != refused_);
-  } catch (py::error_already_set& e) {
-    e.discard_as_unraisable("the end of a trace");
+  constexpr int kTimes = 8;
+  int interrupts = 0;
+  for (int i = 0; i < kTimes && interrupts == i; ++i) {
+    try {
+      // A trace that was refused is followed by another way to run.
+      trace_.attr("cancel")(graph::refused_reads().count != refused_);
+    } catch (py::error_already_set& e) {
+      if (e.matches(PyExc_KeyboardInterrupt)) {
+        ++interrupts;
+      } else {
+        e.discard_as_unraisable("the end of a trace");
+      }
+    }
   }
+  if (interrupts > 0) PyErr_SetInterrupt();  // nobody has heard of it so far
 }
 
 bool is_cell(py::handle o) {
@@ -205,7 +225,7 @@ std::string Tree::text() const {
     PyObject* r = PyObject_Repr(o.ptr());
     const char* utf8 = r ? PyUnicode_AsUTF8(r) : nullptr;
     std::string s = utf8 ? utf8 : "?";
-    PyErr_Clear();
+    if (!utf8) forget_error();
     Py_XDECREF(r);
     return s.size() > 60 ? s.substr(0, 57) + "..." : s;
   };

@@ -55,6 +55,7 @@ class TraceWatch {
   Done finish(const pybind11::list& codes);
 
  private:
+  void cancel();
   pybind11::object trace_;  // null: finished
   uint64_t refused_;
 };

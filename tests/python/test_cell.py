@@ -276,6 +276,21 @@ def test_precision():
         net.to_float(ms.int32)
 
 
+@ms.jit
+def doubled(x):
+    return x * 2.0
+
+
+def test_compiled_functions_are_copied_and_pickled_as_functions():
+    assert pickle.loads(pickle.dumps(doubled)) is doubled and copy.copy(doubled) is doubled
+    net = nn.SequentialCell(nn.Dense(2, 2))
+    net.after = doubled
+    twin = copy.deepcopy(net)
+    assert twin.after is doubled and float(twin.after(Tensor(3.0))) == 6.0
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
+        pickle.dumps(ms.jit(lambda x: x))
+
+
 def test_copies_and_lifetimes(mode):
     net = Net()
     x = X

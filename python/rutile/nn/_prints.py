@@ -10,7 +10,7 @@ from rutile._rutile import Parameter, Tensor
 from rutile.nn import _effects
 
 _print = _builtins.print
-_lock, _open = _threading.Lock(), 0
+_lock, _going = _threading.Lock(), []  # of traces
 _thread = _threading.local()
 
 
@@ -59,20 +59,22 @@ class Printed:
     """The lines of one trace."""
 
     def __init__(self):
-        global _open
         self.lines = []
+
+    def begin(self):
+        """Takes the lines from now on."""
         _thread.__dict__.setdefault("lines", []).append(self.lines)
         with _lock:
-            _open += 1
-            if _open == 1 and _builtins.print is _print:
+            _going.append(self)
+            if _builtins.print is _print:
                 _builtins.print = _print_in_each_run
 
     def end(self):
-        """The lines, as (function, arguments)."""
-        global _open
-        _thread.lines[:] = [v for v in _thread.lines if v is not self.lines]
+        """The lines, as (function, arguments). Whether it has begun, and how far this came before: an interrupt may cut both short."""
+        if hasattr(_thread, "lines"):
+            _thread.lines[:] = [v for v in _thread.lines if v is not self.lines]
         with _lock:
-            _open -= 1
-            if _open == 0 and _builtins.print is _print_in_each_run:
+            _going[:] = [p for p in _going if p is not self]
+            if not _going and _builtins.print is _print_in_each_run:
                 _builtins.print = _print
         return self.lines

@@ -44,17 +44,15 @@ def writing(cell, name):
         _touch(cell, name, True)
 
 
-def begin(cell_class):
-    """A trace begins; what end() takes."""
-    names = {}
+def begin(cell_class, names):
+    """A trace begins; `names`, a dict, gets what it reads."""
     with _lock:
         _traces.append((threading.get_ident(), names))
         cell_class.__getattribute__ = _recording
-    return names
 
 
 def end(cell_class, names):
-    """The trace ends."""
+    """The trace ends, whether it has begun or not."""
     with _lock:
         _traces[:] = [t for t in _traces if t[1] is not names]
         if not _traces and "__getattribute__" in cell_class.__dict__:

@@ -122,25 +122,29 @@ class _Opaque(tuple):
 
 
 class Trace:
-    """One trace, from before it begins. keys: of the Cells that it may read; holders: (name, object, whether it is filled alone)."""
+    """One trace. An interrupt may come anywhere in begin() and finish(); cancel() then makes good what they left."""
 
-    def __init__(self, cell_class, set_again, changed, keys, holders):
-        self._cell_class, self._set_again, self._keys = cell_class, set_again, keys
-        self._places, self._states, self._seen = [], [], {}
+    def __init__(self, cell_class, set_again, changed):
+        self._cell_class, self._set_again, self._changed = cell_class, set_again, changed
+        self._places, self._states, self._seen, self._keys, self._dicts = [], [], {}, (), {}
+        self._names, self._printed, self._done = {}, _prints.Printed(), False
+
+    def begin(self, keys, holders):
+        """keys: of the Cells that it may read; holders: (name, object, whether it is filled alone)."""
+        self._keys = keys
         self._functions = functions = [o for _, o, _ in holders if isinstance(o, _types.FunctionType) and _is_users(o)]
         self._stored = frozenset().union(*(_effects.names_of(f.__code__)[2] for f in functions))
         for name, o, filled in holders:
             self._watch(name, o, filled)
-        self._dicts = {}
         for key in keys:
             for cell in key.root()._walk() if key.root() is not None else ():
                 if id(cell) not in self._seen:
                     self._seen[id(cell)] = cell
-                    self._places.append(_Structure(cell, changed))
+                    self._places.append(_Structure(cell, self._changed))
                     self._dicts[id(cell)] = cell, dict(cell.__dict__)
         self._random = _random_state()
-        self._names = _reads.begin(cell_class)
-        self._printed = _prints.Printed()
+        _reads.begin(self._cell_class, self._names)
+        self._printed.begin()
 
     def _watch(self, name, o, filled):
         if id(o) in self._seen or isinstance(o, self._cell_class):
@@ -214,6 +218,7 @@ class Trace:
         once = self._good_once(codes)
         text = once or self._text(cells, places, codes)
         self._undo()
+        self._done = True
         for place, _, _ in places:
             place.before = None  # the steps keep the place
         for key in self._keys:
@@ -233,6 +238,8 @@ class Trace:
         """It failed. refused: the function runs in another way; else its changes are the user's, but for tensors without a value."""
         printed = self._printed.end()
         _reads.end(self._cell_class, self._names)
+        if self._done:
+            return
         _reads.notice(self._names, self._dicts)
         if refused:
             self._undo()

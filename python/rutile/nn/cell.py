@@ -595,4 +595,4 @@ def _set_again(cell, name, value):
         _changed(cell, name)
 
 
-_rutile._set_cell_type(Cell, _Key, lambda keys, holders: _traces.Trace(Cell, _set_again, _changed, keys, holders))
+_rutile._set_cell_type(Cell, _Key, lambda: _traces.Trace(Cell, _set_again, _changed))
