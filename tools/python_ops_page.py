@@ -32,7 +32,6 @@ REASONS = (
      r"GeSwitch|Merge|merge$|TensorToTuple|DtypeToEnum|DumpGradient|ms_memory|swap_tensors|recursion_limit|SymbolTree|Node|ScopedValue|obfuscate|"
      r"load_obf|save_mindir|load_mindir|compile_cache|set_dump|enable_dynamic|DatasetHelper|connect_network|data_sink|hook_map|cast_inputs|dump|type_none|Type$|"
      r"Int$|tensor_type|QuantDtype|^number$|saved_tensors|register_saved|get_log_config|^hooks$|remove_hook|parameter_forward_hook|get_level|COMPATIBLE|untyped|Untyped|storage$|run_construct"),
-    ("deprecated: the reference of MindSpore 2.10 names no platform for them any more", r"ExtractGlimpse|ScaleAndTranslate|SampleDistortedBoundingBoxV2|FusedAdaFactor"),
     ("export to model files: with the exchange of models", r"^export$|^load$|mindir"),
     ("memory, streams and settings of accelerators: with the CUDA backend",
      r"[Mm]em(ory|Pool)|[Ss]tream|Event$|Allocator|synchronize|launch|device_limit|DeviceCtx|cpu_affinity|current_device|set_deterministic|empty_cache|offload|"

@@ -38,7 +38,8 @@ const std::map<std::string, std::set<std::string>>& alone() {
        {"bessel_j0", "bessel_j1", "bessel_k0", "bessel_k0e", "bessel_k1", "bessel_k1e", "bessel_y0",
         "bessel_y1"}},
       {"PyTorch has none, or another under this name",
-       {"depth_to_space", "require_range", "roi_align", "space_to_depth"}},
+       {"depth_to_space", "extract_glimpse", "require_range", "roi_align", "scale_and_translate",
+        "space_to_depth"}},
       {"is compared as a layer (tests/nn/golden_layers_test.cc)", {"recurrent"}},
   };
   return list;

@@ -6,6 +6,7 @@ from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
 from rutile.ops import function as _f
 from rutile.ops import operations as _p
+from rutile.ops._late_primitives import scale_and_translate_grad as _scale_and_translate_grad
 
 __all__ = []
 
@@ -71,6 +72,7 @@ def _layer_norm(p, x, dy, variance, mean, gamma):
     return dx, _table.sum(dy * normed, outer), _table.sum(dy, outer)
 
 
+_define("ScaleAndTranslateGrad", {"kernel_type": "lanczos3", "antialias": True}, _scale_and_translate_grad, "The gradient of the images.")
 _WINDOW = {"kernel_size": 1, "strides": 1, "pad_mode": "VALID", "data_format": "NCHW"}
 for _name in ("MaxPool", "AvgPool"):
     _define(f"{_name}Grad", _WINDOW, lambda self, x, y, dy, forward=getattr(_p, _name): _pull(

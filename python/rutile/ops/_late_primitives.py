@@ -141,6 +141,67 @@ def _deformable_offsets(p, x, offsets):
     return _updates._table.transpose(y, (0, 2, 3, 1)) if last else y
 
 
+_KERNELS = ("lanczos1", "lanczos3", "lanczos5", "gaussian", "box", "triangle", "keyscubic", "mitchellcubic")
+
+
+def _first(x):
+    """Channels before the pixels."""
+    return _updates._table.transpose(x.cast("float32"), (0, 3, 1, 2))
+
+
+def _last(x):
+    return _updates._table.transpose(x, (0, 2, 3, 1))
+
+
+def _check_resampled(p, images, *vectors):
+    if p.kernel_type not in _KERNELS:
+        raise _errors.ValueError(f"[{p.name}] kernel_type must be one of {', '.join(_KERNELS)}, got {p.kernel_type!r}")
+    if images.ndim != 4 or any(tuple(v.shape) != (2,) for v in vectors):
+        raise _errors.ValueError(f"[{p.name}] images must be [n, rows, columns, channels] and size, scale and translation of 2 elements, got "
+                                 f"{tuple(images.shape)} and {', '.join(str(tuple(v.shape)) for v in vectors)}")
+
+
+def _sizes(p, size):
+    values = tuple(int(v) for v in (size.asnumpy().reshape(-1) if isinstance(size, Tensor) else size))
+    if len(values) != 2 or min(values) <= 0:
+        raise _errors.ValueError(f"[{p.name}] size must be 2 positive integers, got {values}")
+    return values
+
+
+def _scale_and_translate(p, images, size, scale, translation):
+    _check_resampled(p, images, scale, translation)
+    t = _updates._table
+    return _last(t.scale_and_translate(_first(images), t.stop_gradient(scale), t.stop_gradient(translation), size=_sizes(p, size),
+                                       kernel=p.kernel_type, antialias=p.antialias))
+
+
+def scale_and_translate_grad(p, grads, original_image, scale, translation):
+    """dy [n, rows, columns, channels] spread over the pixels of the images that it was made of."""
+    _check_resampled(p, grads, scale, translation)
+    t = _updates._table
+    return _last(t.scale_and_translate_grad(_first(grads), t.stop_gradient(scale), t.stop_gradient(translation),
+                                            input_size=tuple(original_image.shape[1:3]), kernel=p.kernel_type, antialias=p.antialias))
+
+
+def _glimpse(p, x, size, offsets):
+    if p.noise not in ("uniform", "gaussian", "zero") or (p.uniform_noise and p.noise != "uniform"):
+        raise _errors.ValueError(f"[{p.name}] noise must be uniform, gaussian or zero, and uniform with uniform_noise=True, got {p.noise!r}")
+    if x.ndim != 4 or tuple(offsets.shape) != (x.shape[0], 2):
+        raise _errors.ValueError(f"[{p.name}] x must be [n, rows, columns, channels] and offsets [n, 2], got {tuple(x.shape)} and {tuple(offsets.shape)}")
+    t, size, x = _updates._table, _sizes(p, size), _first(x)
+    fill = ()
+    if p.noise != "zero":
+        # Noise like the pixels of the images: between their smallest and largest, or of their mean and deviation.
+        shape, y = (*x.shape[:2], *size), t.stop_gradient(x)
+        if p.noise == "uniform":
+            low, high = t.min(y, (1, 2, 3), True), t.max(y, (1, 2, 3), True)
+            fill = (low + t.random_uniform(shape) * (high - low),)
+        else:
+            mean = t.mean(y, (1, 2, 3), True)
+            fill = (mean + t.random_normal(shape) * t.sqrt(t.mean(t.square(y - mean), (1, 2, 3), True)),)
+    return _last(t.extract_glimpse(x, t.stop_gradient(offsets), *fill, size=size, centered=p.centered, normalized=p.normalized))
+
+
 def define(make, needed):
     """Defines them by the maker of rutile.ops.operations."""
     make("CombinedNonMaxSuppression", {"pad_per_class": False, "clip_boxes": True}, _combined_boxes,
@@ -158,3 +219,6 @@ def define(make, needed):
     make("DeformableOffsets", {"strides": needed, "pads": needed, "ksize": needed, "dilations": (1, 1, 1, 1), "data_format": "NCHW",
                                "deformable_groups": 1, "modulated": True}, _deformable_offsets,
          "The pixels that the moved points of a deformable convolution read, weighted by their masks.")
+    make("ScaleAndTranslate", {"kernel_type": "lanczos3", "antialias": True}, _scale_and_translate, "Images scaled and moved, by a kernel over the pixels around.")
+    make("ExtractGlimpse", {"centered": True, "normalized": True, "uniform_noise": True, "noise": "uniform"}, _glimpse,
+         "A window of each image, around a position of its own; noise where it leaves the image.")
