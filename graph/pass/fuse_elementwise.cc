@@ -23,8 +23,7 @@ namespace {
 
 constexpr size_t kMaxOutputs = 12;
 constexpr int kMaxRounds = 16;
-constexpr int kNear = 8;                   // nodes between two that only share an operand
-constexpr int64_t kMaxRowElements = 8192;  // that lie in the cache from one pass to the next
+constexpr int kNear = 8;  // nodes between two that only share an operand
 
 // What a member's result is to the others.
 enum class Role : uint8_t {

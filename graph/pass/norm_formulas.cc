@@ -24,8 +24,6 @@ namespace rutile::graph {
 
 namespace {
 
-constexpr int64_t kMostColumns = 8192;  // as fuse_elementwise has it
-
 bool is_gradient(const Node& n) {
   return n.op == &ops::kLayerNormGrad || n.op == &ops::kRmsNormGrad;
 }
@@ -126,7 +124,7 @@ bool NormFormulas::fits(const Node& n) const {
   const int x = is_gradient(n) ? 1 : 0;
   const TensorMeta& m = g_.meta(n.inputs[static_cast<size_t>(x)]);
   if (m.device.type != device_ || a.axes != 1 || m.rank() < 2 || m.numel() == 0 ||
-      m.dim(m.rank() - 1) > kMostColumns || m.dtype == DType::kF64) {
+      m.dim(m.rank() - 1) > kMaxRowElements || m.dtype == DType::kF64) {
     return false;
   }
   for (const ValueId v : n.inputs) {

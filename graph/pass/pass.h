@@ -56,6 +56,8 @@ Status dce(Graph& g);
 Status prune_bodies(Graph& g);
 Status fold_casts(Graph& g);
 Status fuse_elementwise(Graph& g);
+// Rows that it reduces and reads again: they lie in the cache from one pass to the next.
+inline constexpr int64_t kMaxRowElements = 8192;
 // Without reductions and with the bits of the single ops, as eager execution needs it.
 Status fuse_elementwise_exactly(Graph& g);
 Status fuse_norm_act(Graph& g);

@@ -21,6 +21,7 @@ void* open_for_cudnn(const char* file, int mode);
 
 #include "rutile/core/placement.h"
 #include "rutile/kernels/conv_shape.h"
+#include "rutile/kernels/cuda/cudnn_calls.h"
 #include "rutile/ops/attention.h"
 #include "rutile/ops/conv.h"
 #include "rutile/ops/conv3d.h"
@@ -138,12 +139,6 @@ inline TensorMeta of_channels(const TensorMeta& m, int rank) {
   return out;
 }
 
-// True if the gradient of a weight comes wider than what it is made of. No engine that is compiled
-// beforehand writes that: the graph ends with a conversion.
-inline bool widens(const CallMeta& c) {
-  return is_low_precision(c.in(0).dtype) && c.out().dtype == DType::kF32;
-}
-
 // Of a convolution or one of its gradients; `biased`: with the bias, if there is one.
 inline void describe_conv(const CallMeta& c, bool biased, CudnnGraph* p) {
   const kernels::ConvShape s = kernels::conv_shape(c);
@@ -245,20 +240,6 @@ inline TensorMeta as_column(const TensorMeta& m) {
   out.shape.push_back(1);
   out.strides.push_back(1);
   return out;
-}
-
-constexpr int attention_mask(const CallMeta& c) { return c.op == &ops::kAttention ? 3 : 6; }
-
-// What is added to the scores instead of the mask: row-major, dense, of all rows and keys, one for
-// batches and heads where the mask is the same for them.
-inline TensorMeta added_mask(const CallMeta& c) {
-  const int first = c.op == &ops::kAttention ? 0 : 1;
-  const TensorMeta &q = c.in(first), &k = c.in(first + 1), &mask = c.in(attention_mask(c));
-  const auto of_mask = [&](int d) {
-    const int at = d - (4 - mask.rank());
-    return at < 0 ? int64_t{1} : mask.dim(at);
-  };
-  return TensorMeta({of_mask(0), of_mask(1), q.dim(2), k.dim(2)}, DType::kF32, q.device);
 }
 
 inline void describe_attention(const CallMeta& c, CudnnGraph* p) {

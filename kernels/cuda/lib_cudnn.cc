@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows over cuDNN's graph API: convolutions and attention; what it does not take runs as the op's
-// composition. One file, because its headers take longer to compile than all that is here.
-#include <functional>
+// Plans of cuDNN's graph API: loading the library, choosing engines, keeping what was chosen in
+// files, running. The rows are in lib_cudnn_conv.cc and lib_cudnn_attention.cc.
 #include <mutex>
 #include <string_view>
 #include <unordered_map>
@@ -9,9 +8,7 @@
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/device_settings.h"
 #include "rutile/core/tensor.h"
-#include "rutile/kernels/cuda/attention_mask.h"
 #include "rutile/kernels/cuda/cudnn_graphs.h"
-#include "rutile/kernels/cuda/elementwise.h"
 #include "rutile/kernels/cuda/host.h"
 #include "rutile/kernels/cuda/libraries.h"
 #include "rutile/kernels/cuda/plan_store.h"
@@ -25,8 +22,6 @@ void* cudnn_dlhandle = nullptr;  // the library that the headers call
 
 namespace rutile::cuda {
 namespace {
-
-using kernels::ConvKind;
 
 constexpr const char* kFile = "libcudnn.so.9";
 constexpr const char* kRuntime = "libcudart.so.13";
@@ -216,23 +211,40 @@ const std::string& cudnn_failure() {
   static const std::string why = load();
   return why;
 }
+
+}  // namespace
+
+const CudnnDescriptions& cudnn_descriptions() {
+  static constexpr CudnnDescriptions all = {
+      .conv = [](const CallMeta& c, CudnnGraph* p) { describe_conv(c, false, p); },
+      .biased_conv = [](const CallMeta& c, CudnnGraph* p) { describe_conv(c, true, p); },
+      .stats = describe_stats,
+      .norm_weight_grad = describe_norm_weight_grad,
+      .norm_input_grad = describe_norm_input_grad,
+      .attention = describe_attention,
+  };
+  return all;
+}
+
+bool cudnn_takes(DType t) {
+  fe::DataType_t type;
+  return cudnn_type(t, &type);
+}
+
 bool has_cudnn(Reason* reason) {
   if (cudnn_failure().empty()) return true;
   reason->text = cudnn_failure();
   return false;
 }
 
-// Describes, checks and chooses; kUnsupported where cuDNN has no engine. `describe` adds the
-// operations. f32 uses tensor cores only where TF32 is asked for; all results are reproducible.
-Status make_cudnn_plan(const CallMeta& c, const char* form,
-                       const std::function<void(CudnnGraph*)>& describe,
+Status make_cudnn_plan(const CallMeta& c, const char* form, DescribeFn describe,
                        std::unique_ptr<Plan>* plan) {
   auto p = std::make_unique<CudnnPlan>();
   p->run = run;
   p->device = c.in(0).device.index;
   const std::string key = key_of(c, form);
   try {
-    describe(p.get());
+    describe(c, p.get());
     for (const int i : p->inputs) p->input_bytes.push_back(bytes_of_input(c, i));
     if (!restore(p.get(), key)) {
       RUTILE_RETURN_IF_ERROR(build(p.get(), c, c.in(0).dtype == DType::kF32));
@@ -250,250 +262,6 @@ Status make_cudnn_plan(const CallMeta& c, const char* form,
   return Status();
 }
 
-// ---- Convolutions -------------------------------------------------------------------------------
-
-bool supports_conv(const CallMeta& c, Reason* reason) {
-  if (!only_real(c, reason)) return false;
-  fe::DataType_t type;
-  if (!cudnn_type(c.in(0).dtype, &type) || !cudnn_type(c.out().dtype, &type)) {
-    reason->text = "takes floating types";
-    return false;
-  }
-  if (kernels::conv_shape(c).empty()) {
-    reason->text = "takes no empty images";
-    return false;
-  }
-  return has_cudnn(reason);
-}
-
-// The convolution, then y += bias.
-struct BiasedPlan : Plan {
-  std::unique_ptr<Plan> conv;
-  ElementwiseArgs add;
-  ElementwiseLaunch launch = nullptr;
-};
-
-Status run_biased(const Plan& plan, const KernelArgs& k) {
-  const auto& p = static_cast<const BiasedPlan&>(plan);
-  RUTILE_RETURN_IF_ERROR(p.conv->run(*p.conv, k));
-  ElementwiseArgs a = p.add;
-  a.out = k.out[0];
-  a.in[0] = k.out[0];
-  a.in[1] = k.in[2];
-  return launch_status(p.launch(a, k.stream));
-}
-
-void add_bias(const CallMeta& c, std::unique_ptr<Plan> conv, std::unique_ptr<Plan>* plan) {
-  const TensorMeta &y = c.out(), &bias = c.in(2);
-  auto p = std::make_unique<BiasedPlan>();
-  p->run = run_biased;
-  p->workspace_bytes = conv->workspace_bytes;
-  p->conv = std::move(conv);
-  p->launch = binary_kernel(ElementwiseOp::Add,
-                            y.dtype == DType::kF64 ? Compute::kDouble : Compute::kFloat);
-  p->add.n = y.numel();
-  p->add.inputs = 2;
-  p->add.out_type = p->add.in_type[0] = y.dtype;
-  p->add.in_type[1] = bias.dtype;
-  Strides channel = Strides::filled(y.rank(), 0);
-  channel[1] = bias.strides[0];
-  const Strides strides[4] = {y.strides, y.strides, channel, Strides::filled(y.rank(), 0)};
-  p->add.index = make_indexer<4>(y.shape, strides);
-  *plan = std::move(p);
-}
-
-// A gradient in low precision in the workspace, then its conversion.
-struct WidenedPlan : Plan {
-  std::unique_ptr<Plan> conv;
-  size_t at = 0;  // in the workspace
-  ElementwiseArgs cast;
-};
-
-Status run_widened(const Plan& plan, const KernelArgs& k) {
-  const auto& p = static_cast<const WidenedPlan&>(plan);
-  void* low = static_cast<char*>(k.workspace) + p.at;
-  void* const outputs[] = {low};
-  RUTILE_RETURN_IF_ERROR(p.conv->run(*p.conv, {k.in, outputs, k.workspace, k.stream}));
-  ElementwiseArgs a = p.cast;
-  a.in[0] = low;
-  a.out = k.out[0];
-  return launch_status(unary_kernel(ElementwiseOp::Cast, Compute::kFloat)(a, k.stream));
-}
-
-using DescribeFn = void (*)(const CallMeta&, CudnnGraph*);
-void describe_alone(const CallMeta& c, CudnnGraph* p) { describe_conv(c, false, p); }
-
-Status prepare_widened(const CallMeta& c, DescribeFn describe, std::unique_ptr<Plan>* plan) {
-  TensorMeta low = c.out();
-  low.dtype = c.in(0).dtype;
-  const CallMeta narrow{c.op, c.attrs, c.inputs, {&low, 1}};
-  auto p = std::make_unique<WidenedPlan>();
-  RUTILE_RETURN_IF_ERROR(make_cudnn_plan(
-      narrow, " alone", [&](CudnnGraph* g) { describe(narrow, g); }, &p->conv));
-  p->run = run_widened;
-  p->at = (p->conv->workspace_bytes + 255) / 256 * 256;
-  p->workspace_bytes = p->at + static_cast<size_t>(low.nbytes());
-  p->cast.n = low.numel();
-  p->cast.out_type = DType::kF32;
-  p->cast.in_type[0] = low.dtype;
-  const Strides none = Strides::filled(low.rank(), 0),
-                strides[4] = {low.strides, low.strides, none, none};
-  p->cast.index = make_indexer<4>(low.shape, strides);
-  *plan = std::move(p);
-  return Status();
-}
-
-// In one graph if cuDNN can, else in two kernels.
-Status prepare_conv(const CallMeta& c, std::unique_ptr<Plan>* plan) {
-  const ConvKind kind = kernels::conv_kind(c.op);
-  const bool biased = kind == ConvKind::kForward && c.has(2);
-  const auto graph = [&](bool with_bias, std::unique_ptr<Plan>* to) {
-    return make_cudnn_plan(
-        c, with_bias ? " whole" : " alone", [&](CudnnGraph* p) { describe_conv(c, with_bias, p); },
-        to);
-  };
-  Status s = graph(true, plan);
-  if (s.ok()) return s;
-  if (kind == ConvKind::kWeightGrad && widens(c)) return prepare_widened(c, describe_alone, plan);
-  if (!biased) return s;
-  std::unique_ptr<Plan> conv;
-  RUTILE_RETURN_IF_ERROR(graph(false, &conv));
-  add_bias(c, std::move(conv), plan);
-  return Status();
-}
-
-// ---- Convolutions with a batch norm at both ends ------------------------------------------------
-
-bool supports_norm_conv(const CallMeta& c, Reason* reason) {
-  const int x = c.op == &ops::kConv2dStats ? 0 : c.op == &ops::kConv2dNormWeightGrad ? 1 : 2;
-  if (!is_low_precision(c.in(x).dtype) || !c.in(x).is_channels_last()) {
-    reason->text = "takes images in low precision that lie channels-last";
-    return false;
-  }
-  return supports_conv(c, reason);
-}
-
-Status prepare_norm_conv(const CallMeta& c, std::unique_ptr<Plan>* plan) {
-  const DescribeFn describe = c.op == &ops::kConv2dStats            ? describe_stats
-                              : c.op == &ops::kConv2dNormWeightGrad ? describe_norm_weight_grad
-                                                                    : describe_norm_input_grad;
-  Status s = make_cudnn_plan(
-      c, "", [&](CudnnGraph* p) { describe(c, p); }, plan);
-  if (s.ok() || c.op != &ops::kConv2dNormWeightGrad || !widens(c)) return s;
-  return prepare_widened(c, describe, plan);
-}
-
-// ---- Attention ----------------------------------------------------------------------------------
-
-bool supports_attention(const CallMeta& c, Reason* reason) {
-  const auto refuse = [&](const char* why) {
-    reason->text = why;
-    return false;
-  };
-  if (!only_strided(c, reason)) return false;
-  const bool backward = c.op == &ops::kAttentionGrad;
-  const int q = backward ? 1 : 0;
-  if (!is_low_precision(c.in(q).dtype)) return refuse("takes f16 and bf16");
-  if (c.in(q).rank() != 4) return refuse("takes heads");
-  if (backward && c.has(7)) return refuse("takes no gradient of the logarithms");
-  for (int i = q; i < q + 3; ++i) {
-    const TensorMeta& m = c.in(i);
-    if (m.numel() == 0 || m.strides[3] != 1) return refuse("takes rows without gaps");
-    if (m.dim(3) % 8 != 0 || m.dim(3) > 128) return refuse("takes heads of 8 to 128 numbers");
-  }
-  return has_cudnn(reason);
-}
-
-// With a mask: kernels of ours around cuDNN's, which get it as numbers to add.
-struct MaskedPlan : Plan {
-  std::unique_ptr<Plan> attention;
-  int mask = 0, num_inputs = 0;
-  bool backward = false;
-  size_t added_at = 0, sums_at = 0;  // in the workspace
-  MaskArgs mask_args;
-  EmptyRowArgs empty;
-  RowSumArgs sums;
-};
-
-Status run_masked(const Plan& plan, const KernelArgs& k) {
-  const auto& p = static_cast<const MaskedPlan&>(plan);
-  char* const workspace = static_cast<char*>(k.workspace);
-  void* in[8] = {};
-  std::copy(k.in, k.in + p.num_inputs, in);
-  MaskArgs mask = p.mask_args;
-  mask.mask = k.in[p.mask];
-  mask.added = in[p.mask] = workspace + p.added_at;
-  RUTILE_RETURN_IF_ERROR(launch_status(launch_mask(mask, k.stream)));
-  if (p.backward) {
-    RowSumArgs sums = p.sums;
-    sums.lse = static_cast<const float*>(k.in[5]);
-    in[5] = sums.out = reinterpret_cast<float*>(workspace + p.sums_at);
-    RUTILE_RETURN_IF_ERROR(launch_status(launch_row_sums(sums, k.stream)));
-  }
-  RUTILE_RETURN_IF_ERROR(p.attention->run(*p.attention, {in, k.out, k.workspace, k.stream}));
-  if (p.backward) return Status();
-  EmptyRowArgs empty = p.empty;
-  empty.y = k.out[0];
-  empty.lse = static_cast<float*>(k.out[1]);
-  return launch_status(launch_empty_rows(empty, k.stream));
-}
-
-// Strides of the mask over all scores, 0 where it is the same.
-Indexer<1> mask_indexer(const TensorMeta& mask, const TensorMeta& added) {
-  const Strides strides[1] = {broadcast_strides(mask, added.shape)};
-  return make_indexer<1>(added.shape, strides);
-}
-
-Status prepare_masked(const CallMeta& c, std::unique_ptr<Plan>* plan) {
-  auto p = std::make_unique<MaskedPlan>();
-  p->run = run_masked;
-  p->backward = c.op == &ops::kAttentionGrad;
-  p->mask = attention_mask(c);
-  p->num_inputs = c.num_inputs();
-  // cuDNN reads the logarithms where run_masked() writes them: dense.
-  TensorMeta dense;
-  SmallVector<const TensorMeta*, 8> inputs(c.inputs);
-  if (p->backward) {
-    dense = TensorMeta(c.in(5).shape, c.in(5).dtype, c.in(5).device);
-    inputs[5] = &dense;
-  }
-  const CallMeta call{c.op, c.attrs, inputs, c.outputs};
-  RUTILE_RETURN_IF_ERROR(make_cudnn_plan(
-      call, " masked", [&](CudnnGraph* g) { describe_attention(call, g); }, &p->attention));
-  const TensorMeta added = added_mask(c);
-  p->mask_args.n = added.numel();
-  p->mask_args.mask_type = c.in(p->mask).dtype;
-  p->mask_args.added_type = added.dtype;
-  p->mask_args.mask_at = mask_indexer(c.in(p->mask), added);
-  const auto round_up = [](size_t n) { return (n + 255) / 256 * 256; };
-  p->added_at = round_up(p->attention->workspace_bytes);
-  p->sums_at = p->added_at + round_up(static_cast<size_t>(added.nbytes()));
-  p->workspace_bytes = p->sums_at;
-  if (p->backward) {
-    p->workspace_bytes += static_cast<size_t>(dense.nbytes());
-    p->sums.rows = dense.numel();
-    const Strides rows[1] = {c.in(5).strides};
-    p->sums.row = make_indexer<1>(dense.shape, rows);
-  } else {
-    const TensorMeta &y = c.out(0), &lse = c.out(1);
-    p->empty.rows = lse.numel();
-    p->empty.n = y.dim(3);
-    p->empty.type = y.dtype;
-    const Strides rows[2] = {lse.strides, Strides(part(y.strides, 0, 3))};
-    p->empty.row = make_indexer<2>(lse.shape, rows);
-  }
-  *plan = std::move(p);
-  return Status();
-}
-
-Status prepare_attention(const CallMeta& c, std::unique_ptr<Plan>* plan) {
-  if (c.has(attention_mask(c))) return prepare_masked(c, plan);
-  return make_cudnn_plan(
-      c, "", [&](CudnnGraph* p) { describe_attention(c, p); }, plan);
-}
-
-}  // namespace
-
 // The headers try the names of several runtimes and take none where two are there; the driver's
 // library has the shorter name only where software is built.
 void* open_for_cudnn(const char* file, int mode) {
@@ -505,16 +273,8 @@ void* open_for_cudnn(const char* file, int mode) {
 }
 
 void register_cudnn() {
-  for (const OpDef* op : {&ops::kConv2d, &ops::kConv2dInputGrad, &ops::kConv2dWeightGrad,
-                          &ops::kConv3d, &ops::kConv3dInputGrad, &ops::kConv3dWeightGrad}) {
-    add_row(*op, "cudnn", prepare_conv, supports_conv, prefer_channels_last);
-  }
-  for (const OpDef* op :
-       {&ops::kConv2dStats, &ops::kConv2dNormWeightGrad, &ops::kConv2dNormInputGrad}) {
-    add_row(*op, "cudnn", prepare_norm_conv, supports_norm_conv, prefer_channels_last);
-  }
-  add_row(ops::kAttention, "cudnn", prepare_attention, supports_attention);
-  add_row(ops::kAttentionGrad, "cudnn", prepare_attention, supports_attention);
+  register_cudnn_convs();
+  register_cudnn_attention();
 }
 
 }  // namespace rutile::cuda

@@ -6,34 +6,16 @@
 
 #include "rutile/core/strings.h"
 #include "rutile/kernels/cuda/fft_library.h"
-#include "rutile/kernels/cuda/libraries.h"
+#include "rutile/kernels/cuda/library_api.h"
 
 namespace rutile::cuda {
 namespace {
 
-constexpr const char* kFile = "libcufft.so.12";
-
-struct Api {
-#define RUTILE_FFT(name) decltype(&::name) name = nullptr;
+struct Api : LibraryApi {
+  Api() : LibraryApi("libcufft.so.12") {}
 #include "rutile/kernels/cuda/cufft_functions.inc"
-#undef RUTILE_FFT
-  std::string failure;
 };
-
-const Api& api() {
-  static const Api* const made = [] {
-    auto* a = new Api();
-    const Library& l = open_library(kFile);
-    a->failure = l.failure;
-#define RUTILE_FFT(name)                                                   \
-  a->name = reinterpret_cast<decltype(&::name)>(library_symbol(l, #name)); \
-  if (l.handle && !a->name) a->failure = cat(kFile, " lacks ", #name, "; CUDA 13.0's is needed");
-#include "rutile/kernels/cuda/cufft_functions.inc"
-#undef RUTILE_FFT
-    return a;
-  }();
-  return *made;
-}
+const Api& api() { return library_api<Api>(); }
 
 const char* name_of(cufftResult r) {
   switch (r) {

@@ -10,33 +10,16 @@
 
 #include "rutile/core/device_activity.h"
 #include "rutile/core/log.h"
-#include "rutile/kernels/cuda/libraries.h"
+#include "rutile/kernels/cuda/library_api.h"
 
 namespace rutile::cuda {
 namespace {
 
-struct Api {
-  std::string failure;
-#define RUTILE_CUPTI(name) decltype(&::name) name = nullptr;
+struct Api : LibraryApi {
+  Api() : LibraryApi("libcupti.so.13") {}
 #include "rutile/kernels/cuda/cupti_functions.inc"
-#undef RUTILE_CUPTI
 };
-
-const Api& api() {
-  static const Api* const made = [] {
-    auto* a = new Api();
-    const Library& library = open_library("libcupti.so.13");
-    a->failure = library.failure;
-    if (!library.handle) return a;
-#define RUTILE_CUPTI(name)                                                       \
-  a->name = reinterpret_cast<decltype(a->name)>(library_symbol(library, #name)); \
-  if (!a->name && a->failure.empty()) a->failure = "libcupti.so.13 lacks " #name;
-#include "rutile/kernels/cuda/cupti_functions.inc"
-#undef RUTILE_CUPTI
-    return a;
-  }();
-  return *made;
-}
+const Api& api() { return library_api<Api>(); }
 
 Status status_of(CUptiResult r) {
   if (r == CUPTI_SUCCESS) return Status();

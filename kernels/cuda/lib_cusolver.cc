@@ -7,36 +7,18 @@
 
 #include "rutile/core/complex.h"
 #include "rutile/core/strings.h"
-#include "rutile/kernels/cuda/libraries.h"
+#include "rutile/kernels/cuda/library_api.h"
 #include "rutile/kernels/cuda/solver_library.h"
 #include "rutile/kernels/cuda/thread_handles.h"
 
 namespace rutile::cuda {
 namespace {
 
-constexpr const char* kFile = "libcusolver.so.12";
-
-struct Api {
-#define RUTILE_SOLVER(name) decltype(&::name) name = nullptr;
+struct Api : LibraryApi {
+  Api() : LibraryApi("libcusolver.so.12") {}
 #include "rutile/kernels/cuda/cusolver_functions.inc"
-#undef RUTILE_SOLVER
-  std::string failure;
 };
-
-const Api& api() {
-  static const Api* const made = [] {
-    auto* a = new Api();
-    const Library& l = open_library(kFile);
-    a->failure = l.failure;
-#define RUTILE_SOLVER(name)                                                \
-  a->name = reinterpret_cast<decltype(&::name)>(library_symbol(l, #name)); \
-  if (l.handle && !a->name) a->failure = cat(kFile, " lacks ", #name, "; CUDA 13.0's is needed");
-#include "rutile/kernels/cuda/cusolver_functions.inc"
-#undef RUTILE_SOLVER
-    return a;
-  }();
-  return *made;
-}
+const Api& api() { return library_api<Api>(); }
 
 const char* name_of(cusolverStatus_t s) {
   switch (s) {

@@ -71,21 +71,17 @@ TEST(CudaPlugin, LibrariesHaveWhatIsCalled) {
     if (!library) GTEST_SKIP() << dlerror();
     for (const char* name : names) EXPECT_TRUE(dlsym(library, name)) << file << " lacks " << name;
   };
-#define RUTILE_SOLVER(name) #name,
-#define RUTILE_FFT(name) #name,
+#define RUTILE_FUNCTION(name) #name,
   check("libcusolver.so.12", {
 #include "rutile/kernels/cuda/cusolver_functions.inc"
                              });
   check("libcufft.so.12", {
 #include "rutile/kernels/cuda/cufft_functions.inc"
                           });
-#undef RUTILE_SOLVER
-#undef RUTILE_FFT
-#define RUTILE_CUPTI(name) #name,
   check("libcupti.so.13", {
 #include "rutile/kernels/cuda/cupti_functions.inc"
                           });
-#undef RUTILE_CUPTI
+#undef RUTILE_FUNCTION
 }
 
 TEST(CudaPlugin, SaysWhatIsMissing) {
