@@ -9,6 +9,7 @@
 #include "rutile/graph/exec/program.h"
 #include "rutile/graph/exec/step_list.h"
 #include "rutile/graph/ir/body.h"
+#include "rutile/graph/plan/joins.h"
 #include "rutile/ops/call.h"
 #include "rutile/ops/plan_cache.h"
 #include "rutile/ops/transfer.h"
@@ -27,12 +28,15 @@ class Lowering {
  private:
   void schedule();
   void place_sources();
+  void find_roots();
   void find_last_uses();
+  Place place_inside(const Inside& at);
   Status check_device(const Node& n) const;
   Status lower_node(NodeId id);
   Status lower_kernel(NodeId id);
   Status lower_control(NodeId id);
   void lower_view(const Node& n);
+  bool is_joined(const Node& n) const;
   bool read_elsewhere(const Node& n, const std::vector<Place>& in, size_t k) const;
   bool may_take_over(NodeId id, const Plan& plan, const std::vector<Place>& in, size_t k) const;
   Status place_outputs(NodeId id, const Plan& plan, const std::vector<Place>& in);
@@ -47,6 +51,7 @@ class Lowering {
   std::vector<Place> place_;    // by value
   std::vector<int> root_last_;  // by value that owns memory: last position that reads it
   std::vector<ValueId> root_;   // by value: the value whose memory it is
+  std::vector<Inside> inside_;  // by value
   std::vector<char> pinned_;    // by root: must survive to the end
   StepList steps_;
   int position_ = 0;
@@ -115,24 +120,38 @@ void Lowering::schedule() {
   order_.insert(order_.end(), kept.rend() - static_cast<std::ptrdiff_t>(behind), kept.rend());
 }
 
-void Lowering::find_last_uses() {
+void Lowering::find_roots() {
   root_.resize(g_.values.size());
   for (size_t v = 0; v < root_.size(); ++v) root_[v] = static_cast<ValueId>(v);
-  root_last_.assign(g_.values.size(), -1);
-  pinned_.assign(g_.values.size(), 0);
-  for (size_t pos = 0; pos < order_.size(); ++pos) {
-    const Node& n = g_.nodes[order_[pos]];
-    for (ValueId v : n.inputs) {
-      if (v != kNone) root_last_[root_[v]] = static_cast<int>(pos);
-    }
-    if (!n.op->view_offset) continue;
-    for (size_t i = 0; i < n.outputs.size(); ++i) {
+  for (const NodeId id : order_) {
+    const Node& n = g_.nodes[id];
+    for (size_t i = 0; n.op->view_offset && i < n.outputs.size(); ++i) {
       root_[n.outputs[i]] = root_[n.inputs[n.op->alias_input(static_cast<int>(i))]];
     }
   }
+  pinned_.assign(g_.values.size(), 0);
   auto pin = [&](ValueId v) { pinned_[root_[v]] = 1; };
   for (ValueId v : part_.outputs) pin(v);
   for (const StateSlot& s : g_.states) pin(s.out);
+  inside_ = find_joins(g_, order_, root_, pinned_);
+  for (ValueId& r : root_) r = inside_[r].whole == kNone ? r : inside_[r].whole;
+}
+
+void Lowering::find_last_uses() {
+  find_roots();
+  root_last_.assign(g_.values.size(), -1);
+  for (size_t pos = 0; pos < order_.size(); ++pos) {
+    for (ValueId v : g_.nodes[order_[pos]].inputs) {
+      if (v != kNone) root_last_[root_[v]] = static_cast<int>(pos);
+    }
+  }
+}
+
+// Where a kernel writes what is part of a concatenation: the first part brings the memory of all.
+Place Lowering::place_inside(const Inside& at) {
+  Place& whole = place_[at.whole];
+  if (whole.buffer == kNone) whole = steps_.new_arena_buffer(g_.meta(at.whole).nbytes());
+  return {whole.buffer, at.offset};
 }
 
 void Lowering::lower_view(const Node& n) {
@@ -144,6 +163,12 @@ void Lowering::lower_view(const Node& n) {
     p.offset += n.op->view_offset(call, i) * static_cast<int64_t>(dtype_size(out[i].dtype));
     place_[n.outputs[i]] = p;
   }
+}
+
+// A concatenation whose parts were written into its memory.
+bool Lowering::is_joined(const Node& n) const {
+  return !n.inputs.empty() && n.inputs[0] != kNone && n.outputs.size() == 1 &&
+         n.op == &ops::kConcat && root_[n.inputs[0]] == n.outputs[0];
 }
 
 Status Lowering::lower_kernel(NodeId id) {
@@ -278,6 +303,7 @@ Status Lowering::place_outputs(NodeId id, const Plan& plan, const std::vector<Pl
       }
       continue;
     }
+    if (inside_[v].whole != kNone) place_[v] = place_inside(inside_[v]);
     for (size_t k = 0; i == 0 && k < n.inputs.size() && place_[v].buffer == kNone; ++k) {
       if (may_take_over(id, plan, in, k)) place_[v] = in[k];
     }
@@ -309,6 +335,8 @@ Status Lowering::lower_node(NodeId id) {
     // said below
   } else if (n.op->view_offset) {
     lower_view(n);
+  } else if (is_joined(n)) {
+    // its parts are where they belong
   } else if (n.op->runs_bodies) {
     s = lower_control(id);
   } else {

@@ -75,6 +75,7 @@ Status expand_composites(Graph& g);
 Status fold_norm(Graph& g);
 Status fuse_post_ops(Graph& g);
 Status freeze(Graph& g);
+Status join_slices(Graph& g);
 Status layout(Graph& g);
 Status schedule(Graph& g);
 Status split_classifier(Graph& g);

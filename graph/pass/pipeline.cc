@@ -32,6 +32,7 @@ constexpr Pass kTraining[] = {
     {"fold_casts", fold_casts, true, "weights are cast while they are reordered"},
     {"norm_formulas", norm_formulas, true, "on a GPU norms join what stands around them"},
     {"fuse_elementwise", fuse_elementwise, true, "chains of elementwise ops in one kernel"},
+    {"join_slices", join_slices, true, "what is joined later is written where it belongs"},
     {"dce_last", dce, true, "drops what the passes left over"},
 };
 
@@ -50,6 +51,7 @@ constexpr Pass kInference[] = {
     {"freeze", freeze, true, "weights are folded and packed when they change"},
     {"norm_formulas", norm_formulas, true, "on a GPU norms join what stands around them"},
     {"fuse_elementwise", fuse_elementwise, true, "chains of elementwise ops in one kernel"},
+    {"join_slices", join_slices, true, "what is joined later is written where it belongs"},
     {"dce_last", dce, true, "drops what the passes left over"},
 };
 

@@ -282,6 +282,18 @@ TEST_F(Cudnn, Attention) {
   }
 }
 
+// Gradients as graph/pass/join_slices.cc places them: one tensor [b, t, 3, h, d] has all three.
+TEST_F(Cudnn, AttentionsGradientsInOneTensor) {
+  for (const Gpu& gpu : {kA100, kH200, kB200}) {
+    for (const DType t : {DType::kBF16, DType::kF16}) {
+      SCOPED_TRACE(cat(gpu.name, " ", dtype_name(t)));
+      Attention c = attention(t, 64, 12, 1024, 64, true);
+      for (TensorMeta& m : c.backward.out) m.strides = c.forward.in[0].strides;
+      EXPECT_EQ(refusal(c.backward, gpu, describe_attention), "");
+    }
+  }
+}
+
 // Masks as their users write them: of keys, of keys and rows, for each head, and with causal. They
 // reach cuDNN as numbers to add, f32.
 TEST_F(Cudnn, AttentionWithAMask) {

@@ -193,7 +193,8 @@ const std::map<std::string, std::string> kShownBy[] = {
      {"fold_casts", "convolutions, bf16"},
      {"norm_formulas", ""},  // needs a GPU: NormFormulas.BlocksKeepTheirNumbers
      {"fuse_elementwise", "careless"},
-     {"dce_last", ""}},  // what is left over depends on the passes before
+     {"join_slices", ""},  // changes no node: Joins.AttentionsGradientsLieInOneTensor
+     {"dce_last", ""}},    // what is left over depends on the passes before
     {{"dce", "careless"},
      {"prune_bodies", ""},
      {"canonicalize", "careless"},
@@ -207,6 +208,7 @@ const std::map<std::string, std::string> kShownBy[] = {
      {"freeze", "convolutions"},
      {"norm_formulas", ""},
      {"fuse_elementwise", "careless"},
+     {"join_slices", ""},
      {"dce_last", "convolutions"}}};
 
 // Passes that find no kernel to work with: oneDNN's, which sanitizers run without, and AVX-512's.
