@@ -177,9 +177,10 @@ if(TARGET test_cuda)
   if(CMAKE_BUILD_TYPE STREQUAL "Release")  # headers compiled without optimisation are not those of -O1
     rutile_precompiled(rutile_cuda_emulated rutile_std_headers)
   endif()
-  # Rows over cuSOLVER and cuFFT run over stand-ins for the libraries, which NVIDIA's headers declare.
+  # Rows over cuBLASLt, cuSOLVER and cuFFT run over stand-ins for the libraries, which NVIDIA's headers declare.
   if(RUTILE_CUDA_BUILT)
-    target_sources(rutile_cuda_emulated PRIVATE kernels/cuda/lib_cusolver.cc kernels/cuda/lib_solver.cc
+    target_sources(rutile_cuda_emulated PRIVATE kernels/cuda/lib_cublaslt.cc kernels/cuda/lib_blas.cc
+                                                kernels/cuda/lib_cusolver.cc kernels/cuda/lib_solver.cc
                                                 kernels/cuda/lib_cufft.cc kernels/cuda/lib_fft.cc)
     # Capture sees the runtime's own headers; a test stands in for what they declare.
     add_library(rutile_cuda_capture OBJECT kernels/cuda/capture.cc)
@@ -188,13 +189,18 @@ if(TARGET test_cuda)
     target_link_libraries(test_cuda PRIVATE rutile_cuda_capture)
     set_source_files_properties(tests/cuda/graph_test.cc PROPERTIES COMPILE_OPTIONS "-URUTILE_CUDA_EMULATED")
     target_include_directories(rutile_cuda_emulated SYSTEM PRIVATE "${RUTILE_CUDA_INCLUDE}")
-    foreach(library cusolver cufft)
-      set(stub rutile_stub_${library})
-      add_library(${stub} SHARED "${CMAKE_SOURCE_DIR}/tests/stubs/${library}/stub.cc")
-      target_link_libraries(${stub} PRIVATE Eigen3::Eigen)
+    foreach(library cublasLt cusolver cufft)
+      string(TOLOWER "${library}" folder)
+      set(stub rutile_stub_${folder})
+      set(version 12)
+      if(library STREQUAL "cublasLt")
+        set(version 13)
+      endif()
+      add_library(${stub} SHARED "${CMAKE_SOURCE_DIR}/tests/stubs/${folder}/stub.cc")
+      target_link_libraries(${stub} PRIVATE Eigen3::Eigen rutile_headers)
       target_include_directories(${stub} SYSTEM PRIVATE "${RUTILE_CUDA_INCLUDE}")
       target_compile_options(${stub} PRIVATE -O1 -g0)
-      set_target_properties(${stub} PROPERTIES OUTPUT_NAME ${library} SUFFIX ".so.12"
+      set_target_properties(${stub} PROPERTIES OUTPUT_NAME ${library} SUFFIX ".so.${version}"
                             LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin/stubs")
       add_dependencies(test_cuda ${stub})
     endforeach()

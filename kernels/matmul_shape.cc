@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/kernels/matmul_shape.h"
 
+#include "rutile/ops/epilogues.h"
 #include "rutile/ops/matmul.h"
 #include "rutile/ops/post_ops.h"
 
@@ -61,11 +62,15 @@ void fold_rows(MatmulShape* s) {
 
 }  // namespace
 
+bool is_linear(const OpDef* op) {
+  return op == &ops::kLinear || op == &ops::kLinearAct || op == &ops::kLinearGelu;
+}
+
 MatmulShape matmul_shape(const CallMeta& call) {
   const TensorMeta &x = call.in(0), &y = call.in(1), &z = call.out();
-  const bool linear = call.op == &ops::kLinear || call.op == &ops::kLinearAct;
-  const bool ta = !linear && call.as<ops::MatmulAttrs>().transpose_a;
-  const bool tb = linear || call.as<ops::MatmulAttrs>().transpose_b;
+  const bool linear = is_linear(call.op), plain = linear || call.op == &ops::kMatmulGeluGrad;
+  const bool ta = !plain && call.as<ops::MatmulAttrs>().transpose_a;
+  const bool tb = linear || (!plain && call.as<ops::MatmulAttrs>().transpose_b);
   MatmulShape s;
   const int rx = x.rank(), ry = y.rank();
   const int bx = rx > 2 ? rx - 2 : 0, by = ry > 2 ? ry - 2 : 0;

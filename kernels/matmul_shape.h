@@ -17,7 +17,11 @@ struct MatmulShape {
   bool empty() const { return m == 0 || n == 0 || batch.numel() == 0; }
 };
 
-// Of a call of ops::kMatmul, ops::kLinear or ops::kLinearAct, all tensors strided.
+// A layer with its weight as [out, in].
+bool is_linear(const OpDef* op);
+
+// Of a call of ops::kMatmul, ops::kLinear, ops::kLinearAct or an op of ops/epilogues.h, all tensors
+// strided.
 MatmulShape matmul_shape(const CallMeta& call);
 
 }  // namespace rutile::kernels

@@ -65,6 +65,8 @@ Status fuse_conv_norm(Graph& g);
 // Where `accepts` says that a kernel takes the call.
 using AcceptsFn = bool (*)(const CallMeta&);
 RUTILE_API Status fuse_conv_norm_where(Graph& g, AcceptsFn accepts);
+Status fuse_epilogues(Graph& g);
+RUTILE_API Status fuse_epilogues_where(Graph& g, AcceptsFn accepts);
 Status fuse_optimizer(Graph& g);
 Status keep_copies(Graph& g);
 Status merge_sums(Graph& g);

@@ -33,11 +33,13 @@ Status library_stream(Stream stream, LibraryStream* out) {
 CapturingScope::CapturingScope() { ++capturing; }
 CapturingScope::~CapturingScope() { --capturing; }
 
-// Rows over cuSOLVER and cuFFT run on stand-ins (tests/stubs), those over others do not run here.
+// Rows over cuBLASLt, cuSOLVER and cuFFT run on stand-ins (tests/stubs), those over others do not
+// run here.
 void register_libraries() {
 #if defined(RUTILE_STUB_LIBRARIES)
   ::setenv("RUTILE_CUDA_LIBRARIES", RUTILE_BIN_DIR "/stubs:" RUTILE_CUDA_LIB, 1);
   ::setenv("RUTILE_CUSOLVER_FROM", "0", 0);
+  register_blas();
   register_solver();
   register_cufft();
 #if defined(RUTILE_CUPTI_BUILT)

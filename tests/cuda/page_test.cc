@@ -13,6 +13,7 @@
 #include "rutile/ops/conv.h"
 #include "rutile/ops/conv3d.h"
 #include "rutile/ops/conv_norm.h"
+#include "rutile/ops/epilogues.h"
 #include "rutile/ops/fft.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/linalg.h"

@@ -72,6 +72,9 @@ TEST(CudaPlugin, LibrariesHaveWhatIsCalled) {
     for (const char* name : names) EXPECT_TRUE(dlsym(library, name)) << file << " lacks " << name;
   };
 #define RUTILE_FUNCTION(name) #name,
+  check("libcublasLt.so.13", {
+#include "rutile/kernels/cuda/cublaslt_functions.inc"
+                             });
   check("libcusolver.so.12", {
 #include "rutile/kernels/cuda/cusolver_functions.inc"
                              });

@@ -186,6 +186,7 @@ const std::map<std::string, std::string> kShownBy[] = {
      {"constant_fold_last", ""},  // shown by constant_fold, with which it is off
      {"fuse_norm_act", "convolutions"},
      {"fuse_post_ops", "activated"},
+     {"fuse_epilogues", ""},  // needs cuBLASLt: Epilogues.NetworksKeepTheirNumbers
      {"fuse_optimizer", "careless"},
      {"bucket_allreduce", ""},  // needs several ranks: DataParallel.CompiledStepsStartBucketsEarly
      {"schedule", ""},  // needs megabytes of gradients: Arena.GradientsDoNotWaitForEachOther
@@ -204,6 +205,7 @@ const std::map<std::string, std::string> kShownBy[] = {
      {"fold_norm", "convolutions"},
      {"fuse_norm_act", ""},  // norms in training mode only
      {"fuse_post_ops", "convolutions"},
+     {"fuse_epilogues", ""},
      {"layout", "convolutions"},
      {"freeze", "convolutions"},
      {"norm_formulas", ""},
