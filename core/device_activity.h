@@ -23,8 +23,10 @@ struct DeviceActivity {
   int64_t bytes = 0;    // copied or filled
   uint64_t launch = 0;  // the same for all that one launch queued: a graph's
   bool graph = false;   // part of a captured graph
-  uint64_t op = 0;      // what push() said when it was queued; 0: nothing
-  std::string detail;   // "12x1x1 blocks of 256 threads, 40 registers, 1024 bytes shared"
+  // What push() said when it was queued; of a graph that was captured since the recording began
+  // what it said then. 0: nothing.
+  uint64_t op = 0;
+  std::string detail;  // "12x1x1 blocks of 256 threads, 40 registers, 1024 bytes shared"
 };
 
 // What a plugin gives for it. One recording at a time in the process. The devices are idle at both

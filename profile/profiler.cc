@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
+#include <map>
 #include <thread>
+#include <tuple>
 
 #include "rutile/core/device_activity.h"
 #include "rutile/core/error.h"
@@ -159,6 +162,18 @@ class Profiler::Recorder final : public graph::Observer {
   }
   void finished(const graph::Session&) override { close_from(run_); }
 
+  uint64_t names_steps() override { return recorded_.empty() ? 0 : number_; }
+  // What is queued now is the step's, also whenever a graph that is captured now is launched.
+  void queues(const graph::RunningStep& step) override {
+    const StepKey key{&step.step, &step.graph, step.step.plan};
+    const auto [at, fresh] = named_.emplace(key, named_events_.size());
+    if (fresh) describe(step, &named_events_.emplace_back());
+    for (const auto& [type, fns] : recorded_) fns->push(kNamed | number_ << 32 | at->second);
+  }
+  void queued() override {
+    for (const auto& [type, fns] : recorded_) fns->pop();
+  }
+
   std::vector<Event> events_;
   int64_t dropped_ = 0;
   std::string devices_;
@@ -173,6 +188,22 @@ class Profiler::Recorder final : public graph::Observer {
     double start = 0, inside = 0;
     size_t pushed = 0;  // to so many of recorded_
   };
+  using StepKey = std::tuple<const void*, const void*, const void*>;  // step, graph, plan
+  // Numbers that devices are given: events, counted from 1, or steps by queues().
+  static constexpr uint64_t kNamed = uint64_t{1} << 63;
+  // What a device's work belongs to; null: nothing that is known.
+  const Event* event_of(uint64_t op, int64_t host) const {
+    if (op & kNamed) {
+      const uint64_t i = op & 0xffffffffu;
+      const bool ours = (op & ~kNamed) >> 32 == number_ && i < named_events_.size();
+      return ours ? &named_events_[i] : nullptr;
+    }
+    return op == 0 || static_cast<int64_t>(op) > host ? nullptr : &events_[op - 1];
+  }
+  static uint64_t next_number() {
+    static std::atomic<uint64_t> last{0};
+    return ++last & 0x7fffffffu;
+  }
   void start_device(DeviceType type);
   Status stop_devices(bool keep);
   void add_activity(DeviceType type, const std::vector<DeviceActivity>& all);
@@ -222,6 +253,9 @@ class Profiler::Recorder final : public graph::Observer {
   uint64_t next_id_ = 1, run_ = 0;
   std::vector<Open> open_;
   std::vector<std::pair<DeviceType, const ActivityFns*>> recorded_;
+  const uint64_t number_ = next_number();
+  std::map<StepKey, uint64_t> named_;
+  std::vector<Event> named_events_;
   std::array<bool, kNumDeviceTypes> tried_{};
   const std::thread::id thread_ = std::this_thread::get_id();
 };
@@ -274,12 +308,12 @@ void Profiler::Recorder::add_activity(DeviceType type, const std::vector<DeviceA
     e.stream = a.stream;
     e.bytes = a.bytes;
     if (options_.shapes) e.operands = a.detail;
-    if (a.op == 0 || static_cast<int64_t>(a.op) > host) continue;
-    const Event& op = events_[a.op - 1];
-    e.kernel = op.name;
-    e.cell = op.cell;
-    e.place = op.place;
-    e.phase = op.phase;
+    const Event* const op = event_of(a.op, host);
+    if (!op) continue;
+    e.kernel = op->name;
+    e.cell = op->cell;
+    e.place = op->place;
+    e.phase = op->phase;
   }
   for (int i = 0; i <= most; ++i) {
     const ActivitySummary s = summarize(all, i);

@@ -79,8 +79,10 @@ Status Callee::run(void* const* slots, Stream stream) const {
   if (SessionHook* hook = running_hook()) [[unlikely]]
     return run_observed(slots, stream, *hook);
   const RunningOpScope kept(running_op());
+  SessionHook* const names = naming_hook();
   for (const Step& s : program.steps) {
     if (stream) running_op() = running_step(*graph, s);
+    const StepName named(names, {*graph, s, slots, stream});
     const KernelArgs args{slots + s.first_in, slots + s.first_out,
                           s.workspace == kNone ? nullptr : slots[s.workspace], stream};
     if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]]

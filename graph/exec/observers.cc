@@ -65,6 +65,23 @@ class Dispatcher final : public RunHook, public SessionHook {
     return std::any_of(list_.begin(), list_.end(),
                        [&](const auto& o) { return !o->ended() && o->wants_steps(session); });
   }
+  uint64_t names_steps() override {
+    for (const auto& o : list_) {
+      const uint64_t n = o->ended() ? 0 : o->names_steps();
+      if (n != 0) return n;
+    }
+    return 0;
+  }
+  void queues(const RunningStep& step) override {
+    for (const auto& o : list_) {
+      if (!o->ended()) o->queues(step);
+    }
+  }
+  void queued() override {
+    for (const auto& o : list_) {
+      if (!o->ended()) o->queued();
+    }
+  }
   void started(const Session& session) override {
     const Observers now = list_;
     for (const auto& o : now) {

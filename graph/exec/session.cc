@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "rutile/core/device_runtime.h"
 #include "rutile/core/log.h"
@@ -41,6 +42,11 @@ SessionHook*& session_hook() {
 }
 
 SessionHook*& running_hook() {
+  static thread_local constinit SessionHook* hook = nullptr;
+  return hook;
+}
+
+SessionHook*& naming_hook() {
   static thread_local constinit SessionHook* hook = nullptr;
   return hook;
 }
@@ -294,9 +300,11 @@ void Session::run_steps(const Observer* after, SessionHook* hook) {
   if (stages_ && run_captured()) return;
   const Stream stream = program_->stream;
   const RunningOpScope kept(running_op());
+  SessionHook* const names = naming_hook();
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& s = steps[i];
     if (stream) running_op() = running_step(*program_->graph, s);
+    const StepName named(names, {*program_->graph, s, slots, stream});
     const KernelArgs args{slots + s.first_in, slots + s.first_out,
                           s.workspace == kNone ? nullptr : slots[s.workspace], stream};
     if (Status status = s.plan->run(*s.plan, args); !status.ok()) [[unlikely]]
@@ -345,6 +353,7 @@ Status Session::capture_steps(CapturedGraph* graph) {
     const ScopedValue<bool> capturing(capturing_steps(), true);
     for (const Step& step : program_->steps) {
       running_op() = running_step(*program_->graph, step);
+      const StepName named(naming_hook(), {*program_->graph, step, slots_.data(), stream});
       const KernelArgs args{slots_.data() + step.first_in, slots_.data() + step.first_out,
                             step.workspace == kNone ? nullptr : slots_[step.workspace], stream};
       s = step.plan->run(*step.plan, args);
@@ -374,10 +383,18 @@ bool Session::run_captured() {
       if (captured_.front().graph) (void)fns.graph_destroy(device, captured_.front().graph);
       captured_.erase(captured_.begin());
     }
-    captured_.push_back({slots_, nullptr});
+    captured_.push_back({slots_});
     return false;
   }
+  // A recording can tell which step a kernel is of where it saw the capture. Ranks capture
+  // together.
+  const uint64_t names = naming_hook() ? naming_hook()->names_steps() : 0;
+  if (found->graph && names != 0 && found->names != names && groups_.empty()) {
+    (void)fns.graph_destroy(device, std::exchange(found->graph, nullptr));
+    --graphs_;
+  }
   if (!found->graph) {
+    found->names = names;
     for (const std::string& g : groups_) (void)communicator(g)->take_captured(program_->device);
     if (const Status s = capture_steps(&found->graph); !s.ok()) {
       found->graph = nullptr;
@@ -435,8 +452,11 @@ std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs) {
   if (!hook) [[likely]]
     return run_with(inputs, nullptr, {}, nullptr);
   try {
+    SessionHook* const watching = hook->wants_steps(*this) ? hook : nullptr;
+    const bool names = !watching && hook->names_steps() != 0;
+    const ScopedValue<SessionHook*> naming(naming_hook(), names ? hook : nullptr);
     std::vector<Tensor> outputs = run_with(
-        inputs, nullptr, [&] { hook->started(*this); }, hook->wants_steps(*this) ? hook : nullptr);
+        inputs, nullptr, [&] { hook->started(*this); }, watching);
     hook->finished(*this);
     return outputs;
   } catch (...) {

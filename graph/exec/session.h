@@ -76,6 +76,7 @@ class RUTILE_API Session {
   struct Captured {
     std::vector<void*> slots;
     CapturedGraph graph = nullptr;
+    uint64_t names = 0;  // SessionHook::names_steps() while it was captured
     std::vector<std::vector<Collective>> collectives = {};  // of each of groups_
   };
   std::shared_ptr<const Program> program_;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "rutile/graph/exec/program.h"
 
@@ -30,6 +31,11 @@ class SessionHook {
   virtual ~SessionHook() = default;
   // False: the session runs as it always does; of its steps the hook sees nothing.
   virtual bool wants_steps(const Session&) { return true; }
+  // Of a hook that wants to know for which step work is queued, without anybody waiting for it: a
+  // number of its own; 0: it does not. Steps captured before are captured again for that number.
+  virtual uint64_t names_steps() { return 0; }
+  virtual void queues(const RunningStep&) {}  // the innermost one counts, in bodies, too
+  virtual void queued() {}
   virtual void started(const Session&) {}
   // Before a step that runs bodies. Their steps follow, those of every iteration.
   virtual void entered(const RunningStep&) {}
@@ -41,6 +47,26 @@ class SessionHook {
 RUTILE_API SessionHook*& session_hook();
 // The hook of the session that the calling thread is running, for the bodies of its steps.
 SessionHook*& running_hook();
+// The hook that is to know for which step the calling thread queues work; null: none.
+SessionHook*& naming_hook();
+
+// While it lives, what is queued is the step's.
+class StepName {
+ public:
+  StepName(SessionHook* hook, const RunningStep& step) : hook_(hook) {
+    if (hook_) [[unlikely]]
+      hook_->queues(step);
+  }
+  ~StepName() {
+    if (hook_) [[unlikely]]
+      hook_->queued();
+  }
+  StepName(const StepName&) = delete;
+  StepName& operator=(const StepName&) = delete;
+
+ private:
+  SessionHook* const hook_;
+};
 
 // Waits for what the step queued on its device.
 Status finish_step(const RunningStep& s);

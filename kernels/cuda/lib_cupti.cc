@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "rutile/core/device_activity.h"
 #include "rutile/core/log.h"
@@ -34,12 +35,65 @@ struct Recording {
   std::mutex mutex;
   bool on = false;
   std::vector<DeviceActivity> all;
-  std::unordered_map<uint32_t, uint64_t> ops;  // by correlation
+  std::vector<uint64_t> node;                    // of each of them; 0: of no graph
+  std::unordered_map<uint32_t, uint64_t> ops;    // by correlation
+  std::unordered_map<uint64_t, uint64_t> nodes;  // of graphs: what they were captured for
+  CUpti_SubscriberHandle subscriber = nullptr;
   int64_t lost = 0;
+  void clear() {
+    all.clear();
+    node.clear();
+    ops.clear();
+    nodes.clear();
+    lost = 0;
+  }
 };
 Recording& recording() {
   static auto* const r = new Recording();
   return *r;
+}
+
+// What this thread queues is for the last of them.
+std::vector<uint64_t>& pushed() {
+  static thread_local std::vector<uint64_t> ops;
+  return ops;
+}
+
+// A launch of a graph has one correlation for all its kernels: what each is for is known by its
+// node, which is a copy of the one that was captured. (CUPTI tells of both; the copies are made
+// when a graph becomes executable.)
+void CUPTIAPI graph_changed(void*, CUpti_CallbackDomain domain, CUpti_CallbackId id,
+                            const void* data) {
+  if (domain != CUPTI_CB_DOMAIN_RESOURCE) return;
+  const auto& resource = *static_cast<const CUpti_ResourceData*>(data);
+  const auto& graph = *static_cast<const CUpti_GraphData*>(resource.resourceDescriptor);
+  uint64_t node = 0, original = 0;
+  if (api().cuptiGetGraphNodeId(graph.node, &node) != CUPTI_SUCCESS) return;
+  Recording& r = recording();
+  const std::lock_guard lock(r.mutex);
+  if (id == CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED) {
+    if (!pushed().empty()) r.nodes[node] = pushed().back();
+    return;
+  }
+  if (api().cuptiGetGraphNodeId(graph.originalNode, &original) != CUPTI_SUCCESS) return;
+  if (const auto at = r.nodes.find(original); at != r.nodes.end()) r.nodes[node] = at->second;
+}
+
+constexpr CUpti_CallbackId kGraphCallbacks[] = {CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED,
+                                                CUPTI_CBID_RESOURCE_GRAPHNODE_CLONED};
+
+// Where another tool listens already, kernels of graphs have no op.
+void subscribe(Recording& r) {
+  if (api().cuptiSubscribe(&r.subscriber, graph_changed, nullptr) != CUPTI_SUCCESS) {
+    r.subscriber = nullptr;
+    return;
+  }
+  for (const CUpti_CallbackId id : kGraphCallbacks) {
+    (void)api().cuptiEnableCallback(1, r.subscriber, CUPTI_CB_DOMAIN_RESOURCE, id);
+  }
+}
+void unsubscribe(Recording& r) {
+  if (r.subscriber) (void)api().cuptiUnsubscribe(std::exchange(r.subscriber, nullptr));
 }
 
 std::string kernel_name(const char* mangled) {
@@ -107,12 +161,16 @@ DeviceActivity of_kernel(const CUpti_ActivityKernel10& k) {
 void take(const CUpti_Activity* record, Recording& to) {
   switch (record->kind) {
     case CUPTI_ACTIVITY_KIND_KERNEL:
-    case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL:
-      to.all.push_back(of_kernel(*reinterpret_cast<const CUpti_ActivityKernel10*>(record)));
+    case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL: {
+      const auto& k = *reinterpret_cast<const CUpti_ActivityKernel10*>(record);
+      to.all.push_back(of_kernel(k));
+      to.node.push_back(k.graphNodeId);
       break;
+    }
     case CUPTI_ACTIVITY_KIND_MEMCPY: {
       const auto& c = *reinterpret_cast<const CUpti_ActivityMemcpy6*>(record);
       to.all.push_back(common(c, ActivityKind::kCopy));
+      to.node.push_back(c.graphNodeId);
       to.all.back().name = copy_name(c.copyKind);
       to.all.back().bytes = static_cast<int64_t>(c.bytes);
       break;
@@ -120,6 +178,7 @@ void take(const CUpti_Activity* record, Recording& to) {
     case CUPTI_ACTIVITY_KIND_MEMSET: {
       const auto& m = *reinterpret_cast<const CUpti_ActivityMemset4*>(record);
       to.all.push_back(common(m, ActivityKind::kFill));
+      to.node.push_back(m.graphNodeId);
       to.all.back().name = "fill";
       to.all.back().bytes = static_cast<int64_t>(m.bytes);
       break;
@@ -198,9 +257,7 @@ Status start() {
     const std::lock_guard lock(r.mutex);
     if (r.on) return Status(ErrorCode::kRuntime, "what the device does is being recorded already");
     r.on = true;
-    r.all.clear();
-    r.ops.clear();
-    r.lost = 0;
+    r.clear();
   }
   static const CUptiResult registered =
       api().cuptiActivityRegisterCallbacks(buffer_wanted, buffer_full);
@@ -208,7 +265,10 @@ Status start() {
   for (const CUpti_ActivityKind kind : kKinds) {
     if (s.ok()) s = status_of(api().cuptiActivityEnable(kind));
   }
-  if (s.ok()) return s;
+  if (s.ok()) {
+    subscribe(r);
+    return s;
+  }
   stop_kinds();
   const std::lock_guard lock(r.mutex);
   r.on = false;
@@ -221,26 +281,31 @@ Status stop(std::vector<DeviceActivity>* all, int64_t* lost) {
   if (s.ok()) s = std::move(flushed);
   stop_kinds();
   Recording& r = recording();
+  unsubscribe(r);
   const std::lock_guard lock(r.mutex);
   r.on = false;
   *all = std::move(r.all);
   *lost = r.lost;
-  for (DeviceActivity& a : *all) {
+  for (size_t i = 0; i < all->size(); ++i) {
+    DeviceActivity& a = (*all)[i];
     a.start_ns += offset;
     a.end_ns += offset;
-    if (const auto op = r.ops.find(static_cast<uint32_t>(a.launch)); op != r.ops.end()) {
+    if (const auto node = r.nodes.find(r.node[i]); r.node[i] != 0 && node != r.nodes.end()) {
+      a.op = node->second;
+    } else if (const auto op = r.ops.find(static_cast<uint32_t>(a.launch)); op != r.ops.end()) {
       a.op = op->second;
     }
   }
-  r.all.clear();
-  r.ops.clear();
+  r.clear();
   return s;
 }
 
 void push(uint64_t op) {
+  pushed().push_back(op);
   (void)api().cuptiActivityPushExternalCorrelationId(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, op);
 }
 void pop() {
+  if (!pushed().empty()) pushed().pop_back();
   uint64_t op = 0;
   (void)api().cuptiActivityPopExternalCorrelationId(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, &op);
 }

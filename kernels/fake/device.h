@@ -29,6 +29,7 @@ struct Capture {
   struct Item {
     Work work;
     Worker* on;
+    uint64_t op = 0;  // what it was queued for (ActivityFns::push)
   };
   std::mutex mutex;
   std::vector<Item> items;

@@ -88,7 +88,8 @@ Status Worker::add(Work work) {
     std::lock_guard lock(mutex_);
     if (capture_) {
       std::lock_guard inner(capture_->mutex);
-      capture_->items.push_back({std::move(work), this});
+      const uint64_t op = recording_activity() ? activity_op() : 0;
+      capture_->items.push_back({std::move(work), this, op});
       return Status();
     }
     if (const uint64_t op = recording_activity() ? activity_op() : 0; op != 0) {
@@ -149,6 +150,25 @@ std::shared_ptr<Capture> Worker::capturing() {
   return capture_;
 }
 
+namespace {
+
+// Captured work is what it was captured for, else what the launch is for; recorded when its time
+// ends, before this does.
+class CapturedFor {
+ public:
+  explicit CapturedFor(const Capture::Item& item) : launched_(activity_op()) {
+    if (item.op != 0) activity_op() = item.op;
+  }
+  ~CapturedFor() { activity_op() = launched_; }
+  CapturedFor(const CapturedFor&) = delete;
+  CapturedFor& operator=(const CapturedFor&) = delete;
+
+ private:
+  const uint64_t launched_;
+};
+
+}  // namespace
+
 // One after the other, in the order in which they were queued; each stream has its own time.
 Status Worker::replay(Capture& capture) {
   std::vector<std::pair<Worker*, Place>> places;
@@ -165,6 +185,7 @@ Status Worker::replay(Capture& capture) {
     if (it == places.end()) {
       it = places.insert(places.end(), {on, Place{on->place_.kind, begin}});
     }
+    const CapturedFor op(item);
     const Timeline::Scope timed(&it->second);
     RUTILE_RETURN_IF_ERROR(item.work());
   }
@@ -174,6 +195,7 @@ Status Worker::replay(Capture& capture) {
 
 Status Worker::replay_part(Capture& capture) {
   for (const Capture::Item& item : capture.items) {
+    const CapturedFor op(item);
     const Timeline::Scope timed(Timeline::place());
     RUTILE_RETURN_IF_ERROR(item.work());
   }

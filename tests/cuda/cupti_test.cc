@@ -90,6 +90,35 @@ TEST(Cupti, KernelsCopiesAndFills) {
   EXPECT_EQ(summarize(all, 1).kernels, 0) << "of another device";
 }
 
+// Of a captured graph each kernel is for what its node was captured for, in every launch; of one
+// from before the recording all are for what the launch is for.
+TEST(Cupti, KernelsOfGraphsHaveTheirOps) {
+  const ActivityFns& fns = activity();
+  const auto node = of_stub<void(uint64_t, uint64_t)>("stub_cupti_node");
+  const auto graph = of_stub<void(const uint64_t*, int)>("stub_cupti_graph");
+  ASSERT_TRUE(start_recording(fns).ok());
+  fns.push(100);
+  for (const uint64_t n : {1, 2, 3}) {
+    fns.push(10 + n);
+    node(n, 0);
+    if (n == 2) node(20, 0);  // two kernels of one op
+    fns.pop();
+  }
+  for (const uint64_t n : {1, 2, 3, 20}) node(1000 + n, n);
+  const uint64_t captured[] = {1001, 1002, 1020, 1003}, before[] = {77, 78};
+  for (int i = 0; i < 2; ++i) graph(captured, 4);
+  graph(before, 2);
+  fns.pop();
+  std::vector<DeviceActivity> all;
+  int64_t lost = 0;
+  ASSERT_TRUE(stop_recording(fns, &all, &lost).ok());
+  std::vector<uint64_t> ops;
+  for (const DeviceActivity& a : all) ops.push_back(a.op);
+  EXPECT_EQ(ops, (std::vector<uint64_t>{11, 12, 12, 13, 11, 12, 12, 13, 100, 100}));
+  EXPECT_EQ(of_stub<int()>("stub_cupti_listens")(), 0) << "other tools may listen again";
+  node(1, 0);  // nobody hears it
+}
+
 TEST(Cupti, ARecordingBeginsWithNothing) {
   const ActivityFns& fns = activity();
   for (int i = 0; i < 2; ++i) {

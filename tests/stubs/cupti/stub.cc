@@ -19,6 +19,8 @@ struct Stub {
   uint32_t correlation = 0;
   uint64_t clock = 1'000'000;
   size_t lost = 0;
+  CUpti_CallbackFunc callback = nullptr;
+  std::set<CUpti_CallbackId> callbacks;
 };
 Stub& stub() {
   static Stub s;
@@ -79,6 +81,38 @@ __attribute__((visibility("default"))) void stub_cupti_kernel(const char* name, 
     k.graphId = graph_kernels > 0 ? 5 : 0;
     put(k);
   }
+}
+// A graph of so many kernels is captured and made executable: its nodes and their copies are told
+// of. Then it is launched.
+__attribute__((visibility("default"))) void stub_cupti_node(uint64_t id, uint64_t copy_of) {
+  Stub& s = stub();
+  const CUpti_CallbackId what =
+      copy_of != 0 ? CUPTI_CBID_RESOURCE_GRAPHNODE_CLONED : CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED;
+  if (!s.callback || !s.callbacks.count(what)) return;
+  CUpti_GraphData graph{};
+  graph.node = reinterpret_cast<CUgraphNode>(id);
+  graph.originalNode = reinterpret_cast<CUgraphNode>(copy_of);
+  CUpti_ResourceData resource{};
+  resource.resourceDescriptor = &graph;
+  s.callback(nullptr, CUPTI_CB_DOMAIN_RESOURCE, what, &resource);
+}
+__attribute__((visibility("default"))) void stub_cupti_graph(const uint64_t* nodes, int count) {
+  Stub& s = stub();
+  const uint32_t id = launch();
+  for (int i = 0; i < count; ++i) {
+    CUpti_ActivityKernel10 k{};
+    k.kind = CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL;
+    k.name = "in_a_graph";
+    k.start = s.clock + static_cast<uint64_t>(i) * 10;
+    k.end = k.start + 5;
+    k.correlationId = id;
+    k.graphId = 5;
+    k.graphNodeId = nodes[i];
+    put(k);
+  }
+}
+__attribute__((visibility("default"))) int stub_cupti_listens() {
+  return stub().callback != nullptr;
 }
 __attribute__((visibility("default"))) void stub_cupti_copy(int kind, uint64_t bytes, uint64_t from,
                                                             uint64_t to) {
@@ -195,5 +229,30 @@ STUB cuptiGetTimestamp(uint64_t* t) {
 STUB cuptiGetResultString(CUptiResult, const char** text) {
   *text = "an error of the stand-in";
   return CUPTI_SUCCESS;
+}
+STUB cuptiSubscribe(CUpti_SubscriberHandle* out, CUpti_CallbackFunc callback, void*) {
+  if (stub().callback) return CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED;
+  stub().callback = callback;
+  *out = reinterpret_cast<CUpti_SubscriberHandle>(&stub());
+  return CUPTI_SUCCESS;
+}
+STUB cuptiUnsubscribe(CUpti_SubscriberHandle) {
+  stub().callback = nullptr;
+  stub().callbacks.clear();
+  return CUPTI_SUCCESS;
+}
+STUB cuptiEnableCallback(uint32_t enable, CUpti_SubscriberHandle, CUpti_CallbackDomain domain,
+                         CUpti_CallbackId id) {
+  if (!stub().callback || domain != CUPTI_CB_DOMAIN_RESOURCE) return CUPTI_ERROR_INVALID_PARAMETER;
+  if (enable) {
+    stub().callbacks.insert(id);
+  } else {
+    stub().callbacks.erase(id);
+  }
+  return CUPTI_SUCCESS;
+}
+STUB cuptiGetGraphNodeId(CUgraphNode node, uint64_t* id) {
+  *id = reinterpret_cast<uint64_t>(node);
+  return node ? CUPTI_SUCCESS : CUPTI_ERROR_INVALID_PARAMETER;
 }
 }
