@@ -2,9 +2,12 @@
 #include "rutile/core/device_runtime.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "rutile/core/device_check.h"
+#include "rutile/core/interrupt_hold.h"
 #include "rutile/core/plugin.h"
 
 namespace rutile {
@@ -18,6 +21,33 @@ std::mutex g_open;
 
 Status describe(Device d, const Status& s) {
   return Status(s.code(), cat(to_string(d), ": ", s.message()));
+}
+
+using Clock = std::chrono::steady_clock;
+
+// Waits for what the stream was given until now. An interrupt ends the wait, which is all that can
+// be done from here: the device goes on, also through a loop that runs there as a whole, and the
+// next wait is as good as this one. Short waits do not look for interrupts.
+Status wait_for(const DeviceFns& fns, int index, PinnedPool& pool, Stream s) {
+  constexpr auto kShort = std::chrono::milliseconds(1);
+  Event done = nullptr;
+  if (!fns.event_done || !pool.take_event(&done).ok()) return fns.stream_sync(index, s);
+  const Clock::time_point start = Clock::now();
+  bool is_done = false, stopped = false;
+  Status status = fns.event_record(index, done, s);
+  while (status.ok() && !is_done && !stopped) {
+    status = fns.event_done(index, done, &is_done);
+    const auto waited = Clock::now() - start;
+    if (is_done || waited < kShort) continue;
+    stopped = stop_within_step();
+    // A thirtieth of the wait so far is lost at most.
+    if (!stopped) std::this_thread::sleep_for(std::min<Clock::duration>(waited / 32, kShort));
+  }
+  pool.give_event(done);
+  if (!stopped) return fns.stream_sync(index, s);  // says what failed
+  return Status(ErrorCode::kInterrupted,
+                "interrupted while waiting for the device, which goes on with what it was given; "
+                "synchronize() waits for the rest");
 }
 
 }  // namespace
@@ -42,7 +72,8 @@ Status DeviceRuntime::start() {
 Status DeviceRuntime::synchronize() {
   Status first;
   for (Stream s : streams_) {
-    Status status = fns_.stream_sync(index_, s);
+    Status status = wait_for(fns_, index_, pinned_, s);
+    if (status.code() == ErrorCode::kInterrupted) return describe(device(), status);
     if (first.ok()) first = std::move(status);
   }
   Status earlier = memory_->take_error();
@@ -51,6 +82,12 @@ Status DeviceRuntime::synchronize() {
 }
 
 Status DeviceRuntime::to_host(void* to, const void* from, size_t bytes) {
+  // The copy is still to come: the piece serves again behind it, or never.
+  const auto give_behind_copy = [this](PinnedPool::Piece piece) {
+    Event copied = nullptr;
+    if (!pinned_.take_event(&copied).ok()) return;
+    if (fns_.event_record(index_, copied, stream()).ok()) pinned_.give(piece, copied);
+  };
   char* out = static_cast<char*>(to);
   const char* in = static_cast<const char*>(from);
   while (bytes > 0) {
@@ -58,7 +95,11 @@ Status DeviceRuntime::to_host(void* to, const void* from, size_t bytes) {
     PinnedPool::Piece piece;
     RUTILE_RETURN_IF_ERROR(pinned_.take(n, &piece));
     Status s = fns_.copy(index_, piece.p, in, n, CopyKind::kToHost, stream());
-    if (s.ok()) s = fns_.stream_sync(index_, stream());
+    if (s.ok()) s = wait_for(fns_, index_, pinned_, stream());
+    if (s.code() == ErrorCode::kInterrupted) {
+      give_behind_copy(piece);
+      return describe(device(), s);
+    }
     if (Status earlier = memory_->take_error(); !earlier.ok()) s = std::move(earlier);
     if (s.ok()) std::memcpy(out, piece.p, n);
     pinned_.give(piece);

@@ -96,6 +96,17 @@ bool python_location(std::string* file, int* line) {
   return found;
 }
 
+// No value yet, or an exception without arguments.
+bool is_silent(PyObject* value) {
+  if (!value || value == Py_None) return true;
+  if (!PyExceptionInstance_Check(value)) return false;
+  PyObject* args = PyObject_GetAttrString(value, "args");
+  const bool silent = args && PyTuple_Check(args) && PyTuple_GET_SIZE(args) == 0;
+  Py_XDECREF(args);
+  PyErr_Clear();
+  return silent;
+}
+
 bool signal_arrived() {
   if (!Py_IsInitialized() || !PyGILState_GetThisThreadState()) return false;
   const PyGILState_STATE state = PyGILState_Ensure();
@@ -105,9 +116,19 @@ bool signal_arrived() {
   return arrived;
 }
 
-// Whether it was that which ended the call.
-bool restore_raised() {
+// Whether it was that which ended the call. Python's own KeyboardInterrupt says nothing: it gets
+// the words of the one who stopped.
+bool restore_raised(const std::string& text) {
   if (!raised[0]) return false;
+  if (PyErr_GivenExceptionMatches(raised[0], PyExc_KeyboardInterrupt) && is_silent(raised[1])) {
+    if (PyObject* message = PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()),
+                                                 "backslashreplace")) {
+      Py_XDECREF(raised[1]);
+      raised[1] = message;
+    } else {
+      PyErr_Clear();
+    }
+  }
   PyErr_Restore(raised[0], raised[1], raised[2]);
   raised[0] = raised[1] = raised[2] = nullptr;
   return true;
@@ -193,7 +214,7 @@ void set_error_from_exception(const OpDef* op) {
   } catch (const PythonError&) {
     // It is set.
   } catch (const Error& e) {
-    if (e.code() == ErrorCode::kInterrupted && restore_raised()) return;
+    if (e.code() == ErrorCode::kInterrupted && restore_raised(e.message())) return;
     std::string text = e.message();
     if (op && !text.starts_with('[')) text = cat("[", op->name, "] ", text);
     std::string file;

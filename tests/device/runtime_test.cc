@@ -4,10 +4,14 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <cstring>
 #include <numeric>
 
+#include "rutile/core/interrupt.h"
+#include "rutile/core/interrupt_hold.h"
 #include "rutile/core/tensor.h"
+#include "rutile/ops/tensor_ops.h"
 #include "rutile/tests/device/fake.h"
 #include "rutile/tests/support/expect_error.h"
 
@@ -204,6 +208,44 @@ TEST(Copies, UploadRunsBesideTheComputeStream) {
     ASSERT_TRUE(runtime.to_host(back.data(), s->data(), s->bytes()).ok());
     EXPECT_EQ(back, v);
   }
+}
+
+// Ctrl-C ends the wait, not the work: the device goes on, and whoever waits next gets all of it.
+TEST(Interrupts, EndAWaitAndNothingElse) {
+  struct Source {
+    Source() {
+      set_interrupt_source([] { return true; });
+    }
+    ~Source() { set_interrupt_source(nullptr); }
+  };
+  Tensor x = Tensor::zeros({64}).to(kFake);
+  synchronize(kFake);
+  const auto queue_much = [&] {
+    const DelayScope slow(40'000);
+    for (int i = 0; i < 30; ++i) x = x + 1.0;
+    const Source pressed;
+    EXPECT_RUTILE_ERROR(synchronize(kFake), kInterrupted, "fake:0: interrupted while waiting");
+    EXPECT_RUTILE_ERROR((void)x.to(kCpu), kInterrupted, "goes on with what it was given");
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  queue_much();
+  const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - begin;
+  EXPECT_LT(waited.count(), 0.3) << "30 times 20 ms were queued";
+  synchronize(kFake);
+  EXPECT_EQ(x.to(kCpu).to_vector<float>(), std::vector<float>(64, 30.0f));
+  queue_much();  // without anybody who waits first
+  EXPECT_EQ((x * 2.0).to(kCpu).to_vector<float>(), std::vector<float>(64, 120.0f));
+}
+
+// Who holds interrupts back waits on.
+TEST(Interrupts, ThatAreHeldEndNoWait) {
+  Tensor x = Tensor::zeros({64}).to(kFake);
+  const DelayScope slow(10'000);
+  for (int i = 0; i < 10; ++i) x = x + 1.0;
+  const InterruptHold hold;
+  set_interrupt_source([] { return true; });
+  EXPECT_EQ(x.to(kCpu).to_vector<float>(), std::vector<float>(64, 10.0f));
+  set_interrupt_source(nullptr);
 }
 
 TEST(Copies, ReadingNeedsTheHost) {

@@ -105,10 +105,10 @@ if __name__ == "__main__":
 """
 
 
-def start(*arguments):
+def start(*arguments, **environment):
     """A process that has printed "ready"."""
     child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                             start_new_session=True)
+                             start_new_session=True, env={**os.environ, **environment})
     line = child.stdout.readline()
     if line != "ready\n":
         child.kill()
@@ -145,6 +145,34 @@ def interrupted(child, name):
 def test_sigint(name):
     errors = interrupted(start("-c", PREAMBLE + textwrap.dedent(PARTS[name])), name)
     assert errors.rstrip().split("\n")[-1].startswith(("KeyboardInterrupt", "rutile.errors.Interrupted")), errors[-2000:]
+
+
+DEVICE = """
+import time
+x = Tensor(np.zeros(64, np.float32)).to("fake:0")
+for _ in range(40):
+    x = x + 1
+ready()
+try:
+    x.asnumpy()
+except KeyboardInterrupt as e:
+    assert "goes on with what it was given" in str(e), repr(e)
+    begin = time.monotonic()
+    _rutile._synchronize("fake:0")
+    assert time.monotonic() - begin > 0.1, "there was nothing left to wait for"
+    assert (x.asnumpy() == 40).all()
+    raise KeyboardInterrupt("after a second wait") from None
+"""
+
+
+def test_sigint_while_a_device_works():
+    """What is queued there cannot be taken back: the wait ends, and the next one is as good."""
+    from rutile import _rutile
+
+    if _rutile._device_count("fake") == 0:
+        pytest.skip("librutile_fake.so is not built")
+    child = start("-c", PREAMBLE + "from rutile import _rutile\n" + DEVICE, RUTILE_FAKE_DELAY_US="60000")
+    assert "KeyboardInterrupt: after a second wait" in interrupted(child, "a device")
 
 
 def test_sigint_with_worker_processes(tmp_path):
