@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a machine with a GPU is asked for.
 #
+#   benchmarks/gpu/run.sh all             everything below but the pack, one after the other: less than an hour; in the tree
+#                                         what is not built yet is built first
 #   benchmarks/gpu/run.sh pack            build/gpu-pack.tar.xz: everything below, at most 60 MiB
 #   benchmarks/gpu/run.sh samples         every op's samples, the GPU against the CPU
 #   benchmarks/gpu/run.sh e2e             the four networks, eager and graph, losses beside the CPU's, and memory
@@ -29,7 +31,7 @@ device="${RUTILE_GPU_DEVICE:-cuda}"
 python="${PYTHON:-python3}"
 plugin="librutile_${device%%:*}.so"
 
-usage() { sed -n '4,12p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,3\}//'; exit 2; }
+usage() { sed -n '4,14p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,3\}//'; exit 2; }
 
 if [ -d "$here/../../kernels" ]; then root="$(cd "$here/../.." && pwd)"; log="$root/docs/gpu_log.md"
 else root="$here"; log="$here/gpu_log.md"; fi
@@ -37,12 +39,20 @@ else root="$here"; log="$here/gpu_log.md"; fi
 
 library_of() { ldd "$build/lib/librutile.so" | awk -v name="$1" '$1 == name { print $3 }'; }
 
+# The programs, with the plugin for GPUs.
+build_programs() {
+  build="$root/build/gpu"
+  [ -d "$root/.venv" ] || { echo "what the build needs is not set up: 'make setup' first"; exit 1; }
+  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DRUTILE_CUDA=ON -DRUTILE_ONEDNN=OFF \
+    -DRUTILE_PYTHON=OFF -DRUTILE_BENCHMARKS=OFF -DRUTILE_TESTS=ON -DRUTILE_APPS=ON >"$scratch/configure" 2>&1 \
+    || { tail -20 "$scratch/configure"; exit 1; }
+  cmake --build "$build" --target rutile rutile_cuda rutile_fake test_gpu mlp lenet resnet50 gpt gpt2
+}
+
 pack() {
   [ -d "$root/kernels" ] || { echo "pack needs the source tree: this folder is a pack"; exit 1; }
-  local build="$root/build/gpu" stage="$root/build/gpu-pack"
-  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DRUTILE_CUDA=ON -DRUTILE_ONEDNN=OFF \
-    -DRUTILE_PYTHON=OFF -DRUTILE_BENCHMARKS=OFF -DRUTILE_TESTS=ON -DRUTILE_APPS=ON >/dev/null
-  cmake --build "$build" --target rutile rutile_cuda rutile_fake test_gpu mlp lenet resnet50 gpt gpt2
+  local build stage="$root/build/gpu-pack"
+  build_programs
   rm -rf "$stage" && mkdir -p "$stage/bin" "$stage/lib/older"
   cp "$build"/bin/tests/test_gpu "$build"/bin/{mlp,lenet,resnet50,gpt,gpt2} "$stage/bin/"
   cp -a "$build"/lib/librutile.so* "$build"/lib/librutile_{cuda,fake}.so "$stage/lib/"
@@ -68,8 +78,8 @@ pack() {
   [ "$mib" -le "$limit_mib" ] || { echo "more than $limit_mib MiB"; exit 1; }
 }
 
-# Programs and libraries: those of the pack, else of a build.
-find_programs() {
+# Where the programs are: in the pack, else in a build. False where one is missing, then named in $missing.
+locate_programs() {
   if [ -d "$root/bin" ]; then bin="$root/bin"; tests="$root/bin"; lib="$root/lib"
   else
     for build in gpu release; do
@@ -77,9 +87,15 @@ find_programs() {
       [ -f "$lib/$plugin" ] && [ -x "$tests/test_gpu" ] && break
     done
   fi
+  local file
   for file in "$lib/$plugin" "$tests/test_gpu" "$bin"/{mlp,lenet,resnet50,gpt,gpt2}; do
-    [ -f "$file" ] || { echo "$file is missing: 'benchmarks/gpu/run.sh pack' first"; exit 1; }
+    [ -f "$file" ] || { missing="$file"; return 1; }
   done
+}
+
+# Programs and libraries.
+find_programs() {
+  locate_programs || { echo "$missing is missing: 'benchmarks/gpu/run.sh all' builds it, 'pack' as well"; exit 1; }
   export RUTILE_TEST_ROOT="$root" LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   # A machine with an older compiler's libraries takes the pack's; a newer one's serve PyTorch too.
   if [ -d "$lib/older" ] && ldd "$lib/librutile.so" 2>&1 | grep -qE 'GLIBCXX|CXXABI|GCC_|(stdc\+\+|gcc_s).*not found'; then
@@ -307,7 +323,28 @@ sanitize() {
   return "$worst"
 }
 
+# One after the other, whatever fails, and what failed at the end.
+all() {
+  local part failed=()
+  if ! locate_programs; then
+    [ -d "$root/kernels" ] || { echo "$missing is missing: the pack is not whole"; exit 1; }
+    build_programs
+  fi
+  for part in samples e2e bench explain sanitize; do
+    if [ "$part" = sanitize ] && ! command -v compute-sanitizer >/dev/null; then
+      echo "== sanitize is left out: compute-sanitizer (of the CUDA toolkit) is not installed"; continue
+    fi
+    echo "== $part, ten minutes at most"
+    bash "$here/run.sh" "$part" || failed+=("$part")
+  done
+  [ "$device" != cuda ] || echo "== the log is $log"
+  [ "${#failed[@]}" = 0 ] && { echo "== all of it went well"; return; }
+  echo "== failed: ${failed[*]} (their tables say what)"
+  return 1
+}
+
 case "$mode" in
+  all) need_gpu; all ;;
   pack) pack ;;
   samples|e2e|sanitize) need_gpu; find_programs; "$mode" ;;
   bench|explain) need_gpu; find_programs; shift; "$mode" "$@" ;;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """benchmarks/gpu/run.sh as it stands in the pack, with pretended programs."""
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -115,6 +116,25 @@ def test_steps_are_explained(pack):
     r = pack("explain", "mlp", "lenet", fails="lenet fake graph")
     assert r.returncode == 1 and "lenet: out of / memory" in r.stdout and "mlp: 7 kernels" in r.stdout
     assert pack("explain", "mpl").returncode == 2
+
+
+def test_all_of_it(pack):
+    if shutil.which("compute-sanitizer"):
+        pytest.skip("it would run on the pretended programs")
+    r = pack("all")
+    assert r.returncode == 0, r.stdout + r.stderr
+    for part in ("samples", "e2e", "bench", "explain"):
+        assert f"== {part}, ten minutes at most" in r.stdout
+        assert re.search(rf"^## [-0-9]+ {part}$", r.stdout, re.M), "its table's heading"
+    assert "sanitize is left out" in r.stdout
+    assert r.stdout.rstrip().endswith("== all of it went well")
+
+
+def test_all_of_it_goes_on_behind_a_failure(pack):
+    r = pack("all", loss="7")
+    assert r.returncode == 1
+    assert "== explain, ten minutes at most" in r.stdout
+    assert "== failed: e2e (their tables say what)" in r.stdout
 
 
 def test_nothing_is_claimed_without_a_gpu(pack, tmp_path):
