@@ -56,6 +56,7 @@ void register_collective_device();
 
 // Reference rows.
 void register_linalg_ref();
+void register_spectral_ref();
 void register_resample_ref();
 void register_pool_index_ref();
 void register_grid_sample_ref();
@@ -134,6 +135,7 @@ void register_all() {
   register_complex_ref();
   register_fft_ref();
   register_linalg_ref();
+  register_spectral_ref();
   register_roi_align_ref();
   register_resample_ref();
   register_pool_index_ref();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "rutile/kernels/index_range.h"
+#include "rutile/kernels/ref/comes_before.h"
 #include "rutile/kernels/ref/ref_plan.h"
 #include "rutile/kernels/register.h"
 
@@ -212,18 +213,6 @@ Status run_scatter_add(const Plan& plan, const KernelArgs& args) {
 }
 
 // ---- Order --------------------------------------------------------------------------------------
-
-// a stands before b in ascending order; NaN is the largest.
-template <class T>
-bool comes_before(T a, T b) {
-  if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
-    return comes_before(static_cast<float>(a), static_cast<float>(b));
-  } else if constexpr (std::is_floating_point_v<T>) {
-    return a < b || (std::isnan(b) && !std::isnan(a));
-  } else {
-    return a < b;
-  }
-}
 
 // The first k elements along the axis in (stable) order.
 Status sort_axis(const RefPlan& p, const KernelArgs& args, int axis, int64_t k, bool descending) {

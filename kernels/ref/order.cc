@@ -9,23 +9,13 @@
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/index_range.h"
+#include "rutile/kernels/ref/comes_before.h"
 #include "rutile/kernels/ref/ref_plan.h"
 #include "rutile/kernels/register.h"
 
 namespace rutile::kernels {
 namespace {
 
-// a stands before b in ascending order; NaN is the largest.
-template <class T>
-bool comes_before(T a, T b) {
-  if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
-    return comes_before(static_cast<float>(a), static_cast<float>(b));
-  } else if constexpr (std::is_floating_point_v<T>) {
-    return a < b || (std::isnan(b) && !std::isnan(a));
-  } else {
-    return a < b;
-  }
-}
 template <class T>
 bool is_nan(T v) {
   if constexpr (std::is_integral_v<T>) {
