@@ -6,6 +6,7 @@
 
 #include "rutile/ops/call.h"
 #include "rutile/python/src/around.h"
+#include "rutile/python/src/around_kinds.h"
 #include "rutile/python/src/errors.h"
 #include "rutile/python/src/py_tensor.h"
 
@@ -14,63 +15,16 @@ namespace py = pybind11;
 namespace rutile::python {
 namespace {
 
-constexpr size_t kMaxFunctions = 256, kMaxValues = 4000, kMaxItems = 256, kMaxVisits = 10000;
+constexpr size_t kMaxFunctions = 256, kMaxValues = 4000, kMaxVisits = 10000;
 constexpr int kMaxDepth = 6, kMaxRounds = 8;
 constexpr Py_ssize_t kMaxArrayBytes = 64 << 10;
 
-bool is_plain(PyObject* o) {
-  return o == Py_None || PyBool_Check(o) || PyLong_CheckExact(o) || PyFloat_CheckExact(o) ||
-         PyUnicode_CheckExact(o) || PyBytes_CheckExact(o) || PyComplex_CheckExact(o);
-}
-
-bool is_array(PyObject* o) { return PyObject_CheckBuffer(o) && !PyBytes_CheckExact(o); }
-
-// Methods that run without being named: operators, calls, conversions, what makes an object.
-constexpr std::string_view kImplicit =
-    " __call__ __init__ __new__ __post_init__ __getattr__ __getattribute__ __getitem__ __len__ "
-    "__iter__ __next__ __reversed__ __contains__ __missing__ __get__ __bool__ __int__ __float__ "
-    "__index__ __complex__ __str__ __format__ __enter__ __exit__ __array__ __hash__ __eq__ "
-    "__ne__ "
-    "__lt__ __le__ __gt__ __ge__ __neg__ __pos__ __abs__ __invert__ __round__ __floor__ __ceil__ "
-    "__trunc__ __add__ __sub__ __mul__ __matmul__ __truediv__ __floordiv__ __mod__ __divmod__ "
-    "__pow__ __lshift__ __rshift__ __and__ __or__ __xor__ __radd__ __rsub__ __rmul__ __rmatmul__ "
-    "__rtruediv__ __rfloordiv__ __rmod__ __rdivmod__ __rpow__ __rlshift__ __rrshift__ __rand__ "
-    "__ror__ __rxor__ __iadd__ __isub__ __imul__ __imatmul__ __itruediv__ __ifloordiv__ __imod__ "
-    "__ipow__ __iand__ __ior__ __ixor__ ";
-// Never freed; made, as the next one, when the module is: garbage is collected while it grows,
-// which may give up the interpreter's lock, and no initialiser of a static in a function may do
-// that.
-PyObject* implicit_names = nullptr;
-
-PyObject* wrapped_name = nullptr;
-
+// Never freed.
 PyObject *environ_object = nullptr, *getenv_function = nullptr;
 
 bool is_environment(PyObject* o) { return o == environ_object || o == getenv_function; }
 
-bool is_implicit(PyObject* name) { return PySet_Contains(implicit_names, name) == 1; }
-
-// As dataclasses write them: they read every field.
-bool is_generated(PyObject* f) {
-  const py::object code = py::reinterpret_borrow<py::object>(PyFunction_GetCode(f));
-  return py::str(code.attr("co_filename")).equal(py::str("<string>"));
-}
-
-bool is_dunder(PyObject* name) {
-  const char* text = PyUnicode_AsUTF8(name);
-  if (!text) PyErr_Clear();
-  return !text || std::strncmp(text, "__", 2) == 0;
-}
-
-bool is_library(PyObject* dict, const char* key = "__name__") {
-  PyObject* name = PyDict_GetItemString(dict, key);
-  return name && is_library_module(name);
-}
-
-bool is_library_type(PyTypeObject* type) {
-  if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE) || !type->tp_dict) return true;
-  return is_library(type->tp_dict, "__module__");
-}
+bool is_array(PyObject* o) { return PyObject_CheckBuffer(o) && !PyBytes_CheckExact(o); }
 
 py::list items_of(PyObject* o) {
   if (PyTuple_Check(o)) return py::reinterpret_steal<py::list>(PySequence_List(o));
@@ -87,24 +41,10 @@ py::list items_of(PyObject* o) {
 void begin_around() {
   begin_names();
   begin_guards();
-  wrapped_name = PyUnicode_InternFromString("__wrapped__");
+  begin_attributes();
   const py::module_ os = py::module_::import("os");
   environ_object = os.attr("environ").cast<py::object>().release().ptr();
   getenv_function = os.attr("getenv").cast<py::object>().release().ptr();
-  implicit_names = py::set(py::str(kImplicit).attr("split")()).release().ptr();
-}
-
-bool is_chosen(const NamesRead& read, Chosen how, PyObject* name, PyObject* value) {
-  switch (how) {
-    case Chosen::kAll:
-      return true;
-    case Chosen::kUsed:
-      return name == wrapped_name || read.uses(name);
-    default:
-      break;
-  }
-  if (is_implicit(name)) return PyFunction_Check(value) && !is_generated(value);
-  return how == Chosen::kMembersUsed ? read.uses(name) : !is_dunder(name);
 }
 
 Around AroundFinder::find(PyObject* fn, const Tree& arguments, bool keep,
@@ -240,6 +180,121 @@ bool AroundFinder::visit_special(PyObject* o, int depth) {
   return true;
 }
 
+void AroundFinder::visit_function(PyObject* f, PyObject* self, int depth) {
+  if (self && !is_tensor(self) && !is_cell(self)) visit(self, depth);
+  if (!seen_.try_emplace(f, 0).second) return;
+  limited_ = limited_ || functions_ == kMaxFunctions;
+  if (functions_++ >= kMaxFunctions) return;
+  PyObject *code = PyFunction_GetCode(f), *globals = PyFunction_GetGlobals(f);
+  add_value(code);
+  if (guards_) guards_->alive(f);
+  if (guards_) guards_->code_of(f);
+  PyObject* closure = PyFunction_GetClosure(f);
+  const auto in_closure = [&](Py_ssize_t i, PyObject* name) {
+    PyObject* const* at = &reinterpret_cast<PyCellObject*>(PyTuple_GET_ITEM(closure, i))->ob_ref;
+    if (guards_ && !(name && read_.ignores(name))) guards_->slot(at, *at);
+    return *at;
+  };
+  const Py_ssize_t cells = closure ? PyTuple_GET_SIZE(closure) : 0;
+  if (is_library(globals)) {  // it may call a user's function: grad(fn)
+    for (Py_ssize_t i = 0; i < cells; ++i) {
+      PyObject* held = in_closure(i, nullptr);
+      if (held && PyCallable_Check(held) && !PyType_Check(held)) visit(held);
+    }
+    return;
+  }
+  if (keep_) holders.append(py::make_tuple(py::handle(label_), py::handle(f), false));
+  const NamesRead::Of& names = read_.of(code, &grown_);
+  ScopedValue<PyObject*> named(names_, names.used.ptr());
+  for (Py_ssize_t i = 0; i < cells; ++i) {
+    PyObject* name = PyTuple_GET_ITEM(names.free.ptr(), i);
+    visit_named(name, in_closure(i, name));
+  }
+  const auto part = [&](PyObject*& at) {
+    if (guards_) guards_->slot(&at, at);
+    return at;
+  };
+  auto* of = reinterpret_cast<PyFunctionObject*>(f);
+  visit(part(of->func_defaults));
+  visit(part(of->func_kwdefaults));
+  if (PyObject* own = part(of->func_dict)) visit_own(f, own, depth);
+  for (py::handle name : names.globals) {
+    PyObject* value = PyDict_GetItemWithError(globals, name.ptr());
+    if (guards_) guards_->key(globals, name.ptr(), value);
+    visit_named(name.ptr(), value);
+  }
+  if (names.imports) visit_imports(names.code, globals, depth);
+}
+
+// What import statements in a function give, if they have run so far.
+void AroundFinder::visit_imports(const py::object& code, PyObject* globals, int depth) {
+  unknown();
+  const py::list modules =
+      py::module_::import("rutile.nn._effects").attr("imported")(code, py::handle(globals));
+  for (py::handle m : modules) visit(m.ptr(), depth);
+}
+
+void AroundFinder::visit_arguments(const Tree& t) {
+  static PyObject* const none = PyTuple_New(0);
+  if (t.version) {
+    visit_cell(t.version);
+  } else if (t.kind == Tree::Kind::kStatic) {
+    // A Cell's own compiled function gets the version in place of the Cell.
+    if (is_cell_version(t.value)) {
+      visit_cell(t.value);
+    } else if (!is_plain(t.value.ptr())) {
+      ScopedValue<PyObject*> named(names_, none);
+      visit(t.value.ptr());
+    }
+  }
+  for (const Tree& child : t.children) visit_arguments(child);
+}
+
+// The Cell itself by its version; what its methods read, and what it holds that may change without
+// the Cell's knowledge.
+void AroundFinder::visit_cell(const py::object& version) {
+  found_.cells.push_back(version);
+  if (guards_) guards_->tuple_in(around_of(version));
+  ScopedValue<PyObject*> all(names_, nullptr);
+  PyObject* name = nullptr;  // stands before an attribute
+  for (py::handle o : py::reinterpret_borrow<py::tuple>(version.attr("around"))) {
+    if (PyUnicode_CheckExact(o.ptr())) {
+      name = o.ptr();
+    } else if (!name) {
+      visit(o.ptr());
+    } else if (PyUnicode_READ_CHAR(name, 0) != '_' || read_.uses(name)) {
+      // It was read, if by code of which no names are known.
+      read_.uses(name) ? visit_named(name, o.ptr()) : visit(o.ptr());
+    }
+  }
+}
+
+// What its Cells hold, whether it was read so far or not.
+void AroundFinder::visit_held(const py::object& version) {
+  ScopedValue<PyObject*> all(names_, nullptr);
+  const py::tuple held = version.attr("held")();
+  for (size_t i = 0; i + 1 < held.size(); i += 2) visit_named(held[i].ptr(), held[i + 1].ptr());
+}
+
+// What the function at hand names of it; of a library, values alone.
+void AroundFinder::visit_module(PyObject* module, int depth) {
+  if (!names_) return;
+  PyObject* dict = PyModule_GetDict(module);
+  if (guards_) guards_->alive(module);
+  if (guards_) guards_->name_of(dict);
+  const bool library = is_library(dict);
+  const auto visit_item = [&](PyObject* name) {
+    PyObject* item = PyDict_GetItemWithError(dict, name);
+    if (guards_) guards_->key(dict, name, item, /*keep=*/library);
+    if (!item || (library && PyModule_Check(item))) return;
+    const bool value = is_plain(item) || is_tensor(item) || is_environment(item);
+    if (!library || value) visit_named(name, item, depth + 1);
+  };
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names_); ++i) visit_item(PyTuple_GET_ITEM(names_, i));
+  if (read_.asked().empty()) return;  // without a copy in each call
+  for (py::handle name : py::list(read_.asked())) visit_item(name.ptr());
+}
+
 // Of the environment the variables that functions name.
 void AroundFinder::visit_environment() {
   const py::dict now(py::reinterpret_borrow<py::object>(environ_object));
@@ -344,232 +399,6 @@ void AroundFinder::add_object(PyObject* o) {
                      (type->tp_hash != PyObject_HashNotImplemented && !_PyObject_GetDictPtr(o));
   if (value) return add_value(o);
   found_.objects.push_back(py::reinterpret_borrow<py::object>(o));
-}
-
-// The Cell itself by its version; what its methods read, and what it holds that may change without
-// the Cell's knowledge.
-void AroundFinder::visit_cell(const py::object& version) {
-  found_.cells.push_back(version);
-  if (guards_) guards_->tuple_in(around_of(version));
-  ScopedValue<PyObject*> all(names_, nullptr);
-  PyObject* name = nullptr;  // stands before an attribute
-  for (py::handle o : py::reinterpret_borrow<py::tuple>(version.attr("around"))) {
-    if (PyUnicode_CheckExact(o.ptr())) {
-      name = o.ptr();
-    } else if (!name) {
-      visit(o.ptr());
-    } else if (PyUnicode_READ_CHAR(name, 0) != '_' || read_.uses(name)) {
-      // It was read, if by code of which no names are known.
-      read_.uses(name) ? visit_named(name, o.ptr()) : visit(o.ptr());
-    }
-  }
-}
-
-// What its Cells hold, whether it was read so far or not.
-void AroundFinder::visit_held(const py::object& version) {
-  ScopedValue<PyObject*> all(names_, nullptr);
-  const py::tuple held = version.attr("held")();
-  for (size_t i = 0; i + 1 < held.size(); i += 2) visit_named(held[i].ptr(), held[i + 1].ptr());
-}
-
-void AroundFinder::visit_arguments(const Tree& t) {
-  static PyObject* const none = PyTuple_New(0);
-  if (t.version) {
-    visit_cell(t.version);
-  } else if (t.kind == Tree::Kind::kStatic) {
-    // A Cell's own compiled function gets the version in place of the Cell.
-    if (is_cell_version(t.value)) {
-      visit_cell(t.value);
-    } else if (!is_plain(t.value.ptr())) {
-      ScopedValue<PyObject*> named(names_, none);
-      visit(t.value.ptr());
-    }
-  }
-  for (const Tree& child : t.children) visit_arguments(child);
-}
-
-// What the function at hand names of it; of a library, values alone.
-void AroundFinder::visit_module(PyObject* module, int depth) {
-  if (!names_) return;
-  PyObject* dict = PyModule_GetDict(module);
-  if (guards_) guards_->alive(module);
-  if (guards_) guards_->name_of(dict);
-  const bool library = is_library(dict);
-  const auto visit_item = [&](PyObject* name) {
-    PyObject* item = PyDict_GetItemWithError(dict, name);
-    if (guards_) guards_->key(dict, name, item, /*keep=*/library);
-    if (!item || (library && PyModule_Check(item))) return;
-    const bool value = is_plain(item) || is_tensor(item) || is_environment(item);
-    if (!library || value) visit_named(name, item, depth + 1);
-  };
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names_); ++i) visit_item(PyTuple_GET_ITEM(names_, i));
-  if (read_.asked().empty()) return;  // without a copy in each call
-  for (py::handle name : py::list(read_.asked())) visit_item(name.ptr());
-}
-
-// The class itself, and attributes that functions name.
-void AroundFinder::visit_class(PyTypeObject* type, int depth) {
-  PyObject* o = reinterpret_cast<PyObject*>(type);
-  if (seen(o, depth)) return;
-  add_object(o);
-  if (guards_) guards_->type_of(o);
-  visit_members(o, type, depth);
-  if (Py_TYPE(o) != &PyType_Type) visit_members(o, Py_TYPE(o), depth);
-}
-
-// What classes have for `o`: attributes that functions name and what runs without being named; all
-// of it where no function is at hand.
-void AroundFinder::visit_members(PyObject* o, PyTypeObject* type, int depth) {
-  PyObject* bases = type->tp_mro;
-  const Chosen how = names_ ? Chosen::kMembersUsed : Chosen::kMembersNamed;
-  if (guards_) guards_->bases(type);
-  for (Py_ssize_t i = 0; bases && i < PyTuple_GET_SIZE(bases); ++i) {
-    auto* base = reinterpret_cast<PyTypeObject*>(PyTuple_GET_ITEM(bases, i));
-    if (guards_) guards_->module_of(base);
-    if (is_library_type(base)) continue;
-    for (const auto& [n, v] : choose(base->tp_dict, how)) {
-      ScopedValue<PyObject*> label(label_, n.ptr());
-      visit_attribute(o, n.ptr(), v.ptr(), depth + 1);
-    }
-  }
-}
-
-Guards::Entries AroundFinder::choose(PyObject* dict, Chosen how) {
-  Guards::Entries chosen;
-  PyObject *name, *value;
-  for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &name, &value);) {
-    if (!is_chosen(read_, how, name, value)) continue;
-    chosen.emplace_back(py::reinterpret_borrow<py::object>(name),
-                        py::reinterpret_borrow<py::object>(value));
-  }
-  if (guards_) guards_->entries(dict, how, chosen);
-  if (guards_ && (how == Chosen::kMembersUsed || how == Chosen::kMembersNamed)) {
-    for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &name, &value);) {
-      if (is_implicit(name) && PyFunction_Check(value)) guards_->code_of(value);  // or generated
-    }
-  }
-  return chosen;
-}
-
-// Of an instance's own attributes those that functions name.
-void AroundFinder::visit_own(PyObject* o, PyObject* dict, int depth) {
-  // Ours, and Python's containers, hold values and functions that no user's code names.
-  const std::string_view module = text_of(Py_TYPE(o)->tp_dict, "__module__");
-  const bool all = !names_ || read_.unnamed() || module.starts_with("rutile.") ||
-                   module == "collections" || module == "weakref" || module == "configparser";
-  if (guards_) guards_->module_of(Py_TYPE(o));
-  const Guards::Entries chosen = choose(dict, all ? Chosen::kAll : Chosen::kUsed);
-  limited_ = limited_ || (all && chosen.size() > kMaxItems);
-  if (all && chosen.size() > kMaxItems) return unknown();
-  for (const auto& [n, v] : chosen) {
-    if (all && !read_.only_written(n.ptr(), v.ptr())) add_value(n.ptr());
-    visit_named(n.ptr(), v.ptr(), depth + 1);
-  }
-}
-
-void AroundFinder::visit_dict_of(PyObject* o, int depth) {
-  PyObject** at = _PyObject_GetDictPtr(o);
-  if (!at) return;
-  if (guards_) guards_->slot(at, *at);
-  if (*at) visit_own(o, *at, depth);
-}
-
-// The object itself, and of what it and its class have what functions name; of one that a Cell
-// holds all.
-void AroundFinder::visit_object(PyObject* o, int depth) {
-  if (seen(o, depth)) return;
-  add_object(o);
-  if (guards_) guards_->type_of(o);
-  visit_attributes(o, depth);
-}
-
-void AroundFinder::visit_attributes(PyObject* o, int depth) {
-  visit_dict_of(o, depth);
-  visit_members(o, Py_TYPE(o), depth);
-}
-
-// What a class gives for an attribute of `o`, without running any of the user's code.
-void AroundFinder::visit_attribute(PyObject* o, PyObject* name, PyObject* found, int depth) {
-  const auto of = [&](const char* part) {
-    py::object f = py::reinterpret_steal<py::object>(PyObject_GetAttrString(found, part));
-    if (!f) PyErr_Clear();
-    if (guards_) guards_->type_of(found);
-    if (guards_) guards_->attribute(found, part, f.ptr());
-    if (f && PyFunction_Check(f.ptr())) visit_function(f.ptr(), o, depth);
-  };
-  if (PyFunction_Check(found)) {
-    visit_function(found, o, depth);
-  } else if (Py_TYPE(found) == &PyProperty_Type) {
-    of("fget");
-  } else if (Py_TYPE(found) == &PyStaticMethod_Type || Py_TYPE(found) == &PyClassMethod_Type) {
-    of("__func__");
-  } else if (Py_TYPE(found) == &PyMemberDescr_Type) {
-    if (PyType_Check(o)) return;
-    if (guards_) guards_->member(o, found);
-    const py::object value = py::reinterpret_steal<py::object>(
-        Py_TYPE(found)->tp_descr_get(found, o, reinterpret_cast<PyObject*>(Py_TYPE(o))));
-    if (!value) PyErr_Clear();
-    visit_named(name, value.ptr(), depth);
-  } else if (std::strcmp(Py_TYPE(found)->tp_name, "cached_property") == 0) {
-    if (!is_library_type(Py_TYPE(found))) unknown();  // where `func` may be anything
-    of("func");
-  } else if (!Py_TYPE(found)->tp_descr_get || (Py_TYPE(found)->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
-    visit_named(name, found, depth);  // a user's descriptor is an object like others
-  }
-}
-
-void AroundFinder::visit_function(PyObject* f, PyObject* self, int depth) {
-  if (self && !is_tensor(self) && !is_cell(self)) visit(self, depth);
-  if (!seen_.try_emplace(f, 0).second) return;
-  limited_ = limited_ || functions_ == kMaxFunctions;
-  if (functions_++ >= kMaxFunctions) return;
-  PyObject *code = PyFunction_GetCode(f), *globals = PyFunction_GetGlobals(f);
-  add_value(code);
-  if (guards_) guards_->alive(f);
-  if (guards_) guards_->code_of(f);
-  PyObject* closure = PyFunction_GetClosure(f);
-  const auto in_closure = [&](Py_ssize_t i, PyObject* name) {
-    PyObject* const* at = &reinterpret_cast<PyCellObject*>(PyTuple_GET_ITEM(closure, i))->ob_ref;
-    if (guards_ && !(name && read_.ignores(name))) guards_->slot(at, *at);
-    return *at;
-  };
-  const Py_ssize_t cells = closure ? PyTuple_GET_SIZE(closure) : 0;
-  if (is_library(globals)) {  // it may call a user's function: grad(fn)
-    for (Py_ssize_t i = 0; i < cells; ++i) {
-      PyObject* held = in_closure(i, nullptr);
-      if (held && PyCallable_Check(held) && !PyType_Check(held)) visit(held);
-    }
-    return;
-  }
-  if (keep_) holders.append(py::make_tuple(py::handle(label_), py::handle(f), false));
-  const NamesRead::Of& names = read_.of(code, &grown_);
-  ScopedValue<PyObject*> named(names_, names.used.ptr());
-  for (Py_ssize_t i = 0; i < cells; ++i) {
-    PyObject* name = PyTuple_GET_ITEM(names.free.ptr(), i);
-    visit_named(name, in_closure(i, name));
-  }
-  const auto part = [&](PyObject*& at) {
-    if (guards_) guards_->slot(&at, at);
-    return at;
-  };
-  auto* of = reinterpret_cast<PyFunctionObject*>(f);
-  visit(part(of->func_defaults));
-  visit(part(of->func_kwdefaults));
-  if (PyObject* own = part(of->func_dict)) visit_own(f, own, depth);
-  for (py::handle name : names.globals) {
-    PyObject* value = PyDict_GetItemWithError(globals, name.ptr());
-    if (guards_) guards_->key(globals, name.ptr(), value);
-    visit_named(name.ptr(), value);
-  }
-  if (names.imports) visit_imports(names.code, globals, depth);
-}
-
-// What import statements in a function give, if they have run so far.
-void AroundFinder::visit_imports(const py::object& code, PyObject* globals, int depth) {
-  unknown();
-  const py::list modules =
-      py::module_::import("rutile.nn._effects").attr("imported")(code, py::handle(globals));
-  for (py::handle m : modules) visit(m.ptr(), depth);
 }
 
 }  // namespace rutile::python
