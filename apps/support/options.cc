@@ -99,15 +99,11 @@ CLI::Validator remat_size() {
       "");
 }
 
-void add_options(CLI::App& app, const Program& program, Options* o, Given* given) {
-  constexpr int64_t kMany = int64_t{1} << 40;
+constexpr int64_t kMany = int64_t{1} << 40;
+
+void add_data_options(CLI::App& app, const Program& program, Options* o, Given* given) {
   const std::string first = program.recipes[0].dataset;
   o->dataset = first;
-  o->mode = "graph";
-  o->device = "cpu";
-  o->remat = "off";
-  // The last one counts: ARGS of make come after the options that the Makefile gives.
-  app.option_defaults()->take_last();
   app.add_option("--dataset", o->dataset, cat(dataset_names(program), " [", first, "]"));
   app.add_option("--data", o->data,
                  "folder of the data set [fashion-mnist: where Debian's package "
@@ -127,6 +123,12 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
                  cat("stop after so many steps; 0: after the epochs; synthetic: steps to measure",
                      defaults(program, &Recipe::steps)))
       ->check(whole_number(0, kMany));
+}
+
+void add_step_options(CLI::App& app, const Program& program, Options* o, Given* given) {
+  o->mode = "graph";
+  o->device = "cpu";
+  o->remat = "off";
   app.add_option("--mode", o->mode, "graph (compiled) or eager [graph]")
       ->check(one_of({"graph", "eager"}));
   app.add_option(
@@ -145,6 +147,9 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
       ->check(positive_number());
   app.add_option("--seed", o->seed, "of initial values, order and random transforms [0]")
       ->check(whole_number(0, std::numeric_limits<int64_t>::max()));
+}
+
+void add_process_options(CLI::App& app, Options* o) {
   app.add_option("--ranks", o->ranks,
                  "processes to start on this machine, which train together; each takes batches of "
                  "its own [1, or what torchrun, mpirun or srun started]")
@@ -164,6 +169,9 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
       ->check(whole_number(1, 4096));
   app.add_option("--workers", o->workers, "threads that prepare batches; 0: none of their own [1]")
       ->check(whole_number(0, 1024));
+}
+
+void add_checkpoint_options(CLI::App& app, Options* o) {
   app.add_option("--checkpoint", o->checkpoint,
                  "folder for checkpoints [none are written]; they are written after each epoch, "
                  "every minute in between and on Ctrl-C");
@@ -171,6 +179,15 @@ void add_options(CLI::App& app, const Program& program, Options* o, Given* given
                  "write one every so many steps instead of every minute")
       ->check(whole_number(1, kMany));
   app.add_flag("--resume", o->resume, "go on from the latest checkpoint in the folder");
+}
+
+void add_options(CLI::App& app, const Program& program, Options* o, Given* given) {
+  // The last one counts: ARGS of make come after the options that the Makefile gives.
+  app.option_defaults()->take_last();
+  add_data_options(app, program, o, given);
+  add_step_options(app, program, o, given);
+  add_process_options(app, o);
+  add_checkpoint_options(app, o);
   app.add_option("--explain", o->explain_folder,
                  "instead of training: run a few steps and print what the compiler did and each "
                  "kernel beside its limit; with a folder, files and a picture of the memory, too")
