@@ -27,53 +27,16 @@ struct Family {
 
 }  // namespace
 
-constinit const OpDef kConv2d = define({
-    .name = "conv2d",
-    .inputs = {"x", "weight", "bias?"},
-    .attrs = attrs_of<Conv2dAttrs>(),
-    .infer = infer_conv<Family>,
-    .flops = conv_flops,
-    .grad = grad_conv<Family>,
-    .saves = {"x", "weight"},
-    .saves_if = saves_other_factor,
-    .amp = Amp::kLow,
-    .promote = true,
-    .doc = "2-D convolution of NCHW images.",
-});
-
-constinit const OpDef kConv2dInputGrad = define({
-    .name = "conv2d_input_grad",
-    .inputs = {"dy", "weight"},
-    .outputs = {"dx"},
-    .attrs = attrs_of<Conv2dInputGradAttrs>(),
-    .infer = infer_input_grad<Family>,
-    .flops = input_grad_flops,
-    .grad = grad_input_grad<Family>,
-    .saves = {"dy", "weight"},
-    .saves_if = saves_other_factor,
-    .amp = Amp::kLow,
-    .promote = true,
-    .doc = "Gradient of conv2d by its input: the transposed convolution.",
-});
-
-constinit const OpDef kConv2dWeightGrad = define({
-    .name = "conv2d_weight_grad",
-    .inputs = {"dy", "x"},
-    .outputs = {"dweight"},
-    .attrs = attrs_of<Conv2dWeightGradAttrs>(),
-    .infer = infer_weight_grad<Family>,
-    .flops = weight_grad_flops,
-    .grad = grad_weight_grad<Family>,
-    .saves = {"dy", "x"},
-    .saves_if = saves_other_factor,
-    .amp = Amp::kLow,
-    .promote = true,
-    .doc = "Gradient of conv2d by its weight.",
-});
+constinit const OpDef kConv2d = conv_op<Family>("conv2d", "2-D convolution of NCHW images.");
+constinit const OpDef kConv2dInputGrad = input_grad_op<Family>(
+    "conv2d_input_grad", "Gradient of conv2d by its input: the transposed convolution.");
+constinit const OpDef kConv2dWeightGrad =
+    weight_grad_op<Family>("conv2d_weight_grad", "Gradient of conv2d by its weight.");
+constinit const OpDef kConvTranspose2d =
+    transpose_op<Family>("conv_transpose2d", "Transposed 2-D convolution of NCHW images.");
 
 Tensor conv2d(Arg x, Arg weight, const Tensor& bias, Conv2dAttrs attrs) {
-  if (!bias.defined()) return call1(kConv2d, &attrs, {x.tensor, weight.tensor}, x.where);
-  return call1(kConv2d, &attrs, {x.tensor, weight.tensor, bias}, x.where);
+  return call_conv(kConv2d, &attrs, x, weight, bias);
 }
 
 Tensor conv2d_input_grad(Arg dy, Arg weight, Conv2dInputGradAttrs attrs) {
@@ -84,24 +47,8 @@ Tensor conv2d_weight_grad(Arg dy, Arg x, Conv2dWeightGradAttrs attrs) {
   return call1(kConv2dWeightGrad, &attrs, {dy.tensor, x.tensor}, dy.where);
 }
 
-constinit const OpDef kConvTranspose2d = define({
-    .name = "conv_transpose2d",
-    .inputs = {"x", "weight", "bias?"},
-    .attrs = attrs_of<ConvTranspose2dAttrs>(),
-    .infer = infer_transpose<Family>,
-    .flops = transpose_flops,
-    .grad = grad_transpose<Family>,
-    .saves = {"x", "weight"},
-    .saves_if = saves_other_factor,
-    .compose = compose_transpose<Family>,
-    .amp = Amp::kLow,
-    .promote = true,
-    .doc = "Transposed 2-D convolution of NCHW images.",
-});
-
 Tensor conv_transpose2d(Arg x, Arg weight, const Tensor& bias, ConvTranspose2dAttrs attrs) {
-  if (!bias.defined()) return call1(kConvTranspose2d, &attrs, {x.tensor, weight.tensor}, x.where);
-  return call1(kConvTranspose2d, &attrs, {x.tensor, weight.tensor, bias}, x.where);
+  return call_conv(kConvTranspose2d, &attrs, x, weight, bias);
 }
 
 }  // namespace rutile::ops

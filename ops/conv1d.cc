@@ -65,44 +65,17 @@ TensorList compose_conv_transpose1d(const void* attrs, std::span<const Tensor> i
 
 }  // namespace
 
-constinit const OpDef kConv1d = define({
-    .name = "conv1d",
-    .inputs = {"x", "weight", "bias?"},
-    .attrs = attrs_of<Conv1dAttrs>(),
-    .infer = infer_conv<Family>,
-    .flops = conv_flops,
-    .grad = grad_conv<Family>,
-    .saves = {"x", "weight"},
-    .saves_if = saves_other_factor,
-    .compose = compose_conv1d,
-    .amp = Amp::kLow,
-    .promote = true,
-    .doc = "1-D convolution of NCW sequences.",
-});
-
-constinit const OpDef kConvTranspose1d = define({
-    .name = "conv_transpose1d",
-    .inputs = {"x", "weight", "bias?"},
-    .attrs = attrs_of<ConvTranspose1dAttrs>(),
-    .infer = infer_transpose<Family>,
-    .flops = transpose_flops,
-    .grad = grad_transpose<Family>,
-    .saves = {"x", "weight"},
-    .saves_if = saves_other_factor,
-    .compose = compose_conv_transpose1d,
-    .amp = Amp::kLow,
-    .promote = true,
-    .doc = "Transposed 1-D convolution of NCW sequences.",
-});
+constinit const OpDef kConv1d =
+    conv_op<Family>("conv1d", "1-D convolution of NCW sequences.", compose_conv1d);
+constinit const OpDef kConvTranspose1d = transpose_op<Family>(
+    "conv_transpose1d", "Transposed 1-D convolution of NCW sequences.", compose_conv_transpose1d);
 
 Tensor conv1d(Arg x, Arg weight, const Tensor& bias, Conv1dAttrs attrs) {
-  if (!bias.defined()) return call1(kConv1d, &attrs, {x.tensor, weight.tensor}, x.where);
-  return call1(kConv1d, &attrs, {x.tensor, weight.tensor, bias}, x.where);
+  return call_conv(kConv1d, &attrs, x, weight, bias);
 }
 
 Tensor conv_transpose1d(Arg x, Arg weight, const Tensor& bias, ConvTranspose1dAttrs attrs) {
-  if (!bias.defined()) return call1(kConvTranspose1d, &attrs, {x.tensor, weight.tensor}, x.where);
-  return call1(kConvTranspose1d, &attrs, {x.tensor, weight.tensor, bias}, x.where);
+  return call_conv(kConvTranspose1d, &attrs, x, weight, bias);
 }
 
 }  // namespace rutile::ops

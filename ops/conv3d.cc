@@ -27,53 +27,16 @@ struct Family {
 
 }  // namespace
 
-constinit const OpDef kConv3d = define({
-    .name = "conv3d",
-    .inputs = {"x", "weight", "bias?"},
-    .attrs = attrs_of<Conv3dAttrs>(),
-    .infer = infer_conv<Family>,
-    .flops = conv_flops,
-    .grad = grad_conv<Family>,
-    .saves = {"x", "weight"},
-    .saves_if = saves_other_factor,
-    .amp = Amp::kLow,
-    .promote = true,
-    .doc = "3-D convolution of NCDHW volumes.",
-});
-
-constinit const OpDef kConv3dInputGrad = define({
-    .name = "conv3d_input_grad",
-    .inputs = {"dy", "weight"},
-    .outputs = {"dx"},
-    .attrs = attrs_of<Conv3dInputGradAttrs>(),
-    .infer = infer_input_grad<Family>,
-    .flops = input_grad_flops,
-    .grad = grad_input_grad<Family>,
-    .saves = {"dy", "weight"},
-    .saves_if = saves_other_factor,
-    .amp = Amp::kLow,
-    .promote = true,
-    .doc = "Gradient of conv3d by its input: the transposed convolution.",
-});
-
-constinit const OpDef kConv3dWeightGrad = define({
-    .name = "conv3d_weight_grad",
-    .inputs = {"dy", "x"},
-    .outputs = {"dweight"},
-    .attrs = attrs_of<Conv3dWeightGradAttrs>(),
-    .infer = infer_weight_grad<Family>,
-    .flops = weight_grad_flops,
-    .grad = grad_weight_grad<Family>,
-    .saves = {"dy", "x"},
-    .saves_if = saves_other_factor,
-    .amp = Amp::kLow,
-    .promote = true,
-    .doc = "Gradient of conv3d by its weight.",
-});
+constinit const OpDef kConv3d = conv_op<Family>("conv3d", "3-D convolution of NCDHW volumes.");
+constinit const OpDef kConv3dInputGrad = input_grad_op<Family>(
+    "conv3d_input_grad", "Gradient of conv3d by its input: the transposed convolution.");
+constinit const OpDef kConv3dWeightGrad =
+    weight_grad_op<Family>("conv3d_weight_grad", "Gradient of conv3d by its weight.");
+constinit const OpDef kConvTranspose3d =
+    transpose_op<Family>("conv_transpose3d", "Transposed 3-D convolution of NCDHW volumes.");
 
 Tensor conv3d(Arg x, Arg weight, const Tensor& bias, Conv3dAttrs attrs) {
-  if (!bias.defined()) return call1(kConv3d, &attrs, {x.tensor, weight.tensor}, x.where);
-  return call1(kConv3d, &attrs, {x.tensor, weight.tensor, bias}, x.where);
+  return call_conv(kConv3d, &attrs, x, weight, bias);
 }
 
 Tensor conv3d_input_grad(Arg dy, Arg weight, Conv3dInputGradAttrs attrs) {
@@ -84,24 +47,8 @@ Tensor conv3d_weight_grad(Arg dy, Arg x, Conv3dWeightGradAttrs attrs) {
   return call1(kConv3dWeightGrad, &attrs, {dy.tensor, x.tensor}, dy.where);
 }
 
-constinit const OpDef kConvTranspose3d = define({
-    .name = "conv_transpose3d",
-    .inputs = {"x", "weight", "bias?"},
-    .attrs = attrs_of<ConvTranspose3dAttrs>(),
-    .infer = infer_transpose<Family>,
-    .flops = transpose_flops,
-    .grad = grad_transpose<Family>,
-    .saves = {"x", "weight"},
-    .saves_if = saves_other_factor,
-    .compose = compose_transpose<Family>,
-    .amp = Amp::kLow,
-    .promote = true,
-    .doc = "Transposed 3-D convolution of NCDHW volumes.",
-});
-
 Tensor conv_transpose3d(Arg x, Arg weight, const Tensor& bias, ConvTranspose3dAttrs attrs) {
-  if (!bias.defined()) return call1(kConvTranspose3d, &attrs, {x.tensor, weight.tensor}, x.where);
-  return call1(kConvTranspose3d, &attrs, {x.tensor, weight.tensor, bias}, x.where);
+  return call_conv(kConvTranspose3d, &attrs, x, weight, bias);
 }
 
 }  // namespace rutile::ops

@@ -235,4 +235,85 @@ TensorList compose_transpose(const void* attrs, std::span<const Tensor> in) {
   return {y + reshape(in[2], channels)};
 }
 
+// ---- Definitions ----
+
+template <class Family>
+consteval OpDef conv_op(const char* name, const char* doc, ComposeFn compose = nullptr) {
+  return define({
+      .name = name,
+      .inputs = {"x", "weight", "bias?"},
+      .attrs = attrs_of<typename Family::Attrs>(),
+      .infer = infer_conv<Family>,
+      .flops = conv_flops,
+      .grad = grad_conv<Family>,
+      .saves = {"x", "weight"},
+      .saves_if = saves_other_factor,
+      .compose = compose,
+      .amp = Amp::kLow,
+      .promote = true,
+      .doc = doc,
+  });
+}
+
+template <class Family>
+consteval OpDef input_grad_op(const char* name, const char* doc) {
+  return define({
+      .name = name,
+      .inputs = {"dy", "weight"},
+      .outputs = {"dx"},
+      .attrs = attrs_of<typename Family::InputGradAttrs>(),
+      .infer = infer_input_grad<Family>,
+      .flops = input_grad_flops,
+      .grad = grad_input_grad<Family>,
+      .saves = {"dy", "weight"},
+      .saves_if = saves_other_factor,
+      .amp = Amp::kLow,
+      .promote = true,
+      .doc = doc,
+  });
+}
+
+template <class Family>
+consteval OpDef weight_grad_op(const char* name, const char* doc) {
+  return define({
+      .name = name,
+      .inputs = {"dy", "x"},
+      .outputs = {"dweight"},
+      .attrs = attrs_of<typename Family::WeightGradAttrs>(),
+      .infer = infer_weight_grad<Family>,
+      .flops = weight_grad_flops,
+      .grad = grad_weight_grad<Family>,
+      .saves = {"dy", "x"},
+      .saves_if = saves_other_factor,
+      .amp = Amp::kLow,
+      .promote = true,
+      .doc = doc,
+  });
+}
+
+template <class Family>
+consteval OpDef transpose_op(const char* name, const char* doc,
+                             ComposeFn compose = compose_transpose<Family>) {
+  return define({
+      .name = name,
+      .inputs = {"x", "weight", "bias?"},
+      .attrs = attrs_of<typename Family::TransposeAttrs>(),
+      .infer = infer_transpose<Family>,
+      .flops = transpose_flops,
+      .grad = grad_transpose<Family>,
+      .saves = {"x", "weight"},
+      .saves_if = saves_other_factor,
+      .compose = compose,
+      .amp = Amp::kLow,
+      .promote = true,
+      .doc = doc,
+  });
+}
+
+// conv_op and transpose_op, called with the inputs that there are.
+inline Tensor call_conv(const OpDef& op, const void* attrs, Arg x, Arg weight, const Tensor& bias) {
+  if (!bias.defined()) return call1(op, attrs, {x.tensor, weight.tensor}, x.where);
+  return call1(op, attrs, {x.tensor, weight.tensor, bias}, x.where);
+}
+
 }  // namespace rutile::ops::conv_rules

@@ -298,34 +298,30 @@ std::vector<TensorMeta> EagerLoop::metas_of_ys(const std::vector<Tensor>& carry,
   return metas;
 }
 
-constinit const OpDef kScan = define({
-    .name = "scan",
-    .inputs = {"xs*"},
-    .outputs = {"ys*"},
-    .attrs = attrs_of<LoopAttrs>(),
-    .infer = infer_loop,
-    .flops = [](const CallMeta&) { return 0.0; },  // graph::cost_of adds the bodies
-    .count_outputs = count_loop,
-    .grad = grad_loop,
-    .saves = {"xs", "ys"},
-    .compose = compose_loop,
-    .runs_bodies = true,
-    .doc = "Runs a body for each slice of its operands, handing a carry on.",
-});
+namespace {
 
-constinit const OpDef kWhileLoop = define({
-    .name = "while_loop",
-    .inputs = {"xs*"},
-    .outputs = {"ys*"},
-    .attrs = attrs_of<LoopAttrs>(),
-    .infer = infer_loop,
-    .flops = [](const CallMeta&) { return 0.0; },  // graph::cost_of adds the bodies
-    .count_outputs = count_loop,
-    .grad = grad_loop,
-    .saves = {"xs", "ys"},
-    .compose = compose_loop,
-    .runs_bodies = true,
-    .doc = "Runs a body while a condition on its carry holds.",
-});
+consteval OpDef loop_op(const char* name, const char* doc) {
+  return define({
+      .name = name,
+      .inputs = {"xs*"},
+      .outputs = {"ys*"},
+      .attrs = attrs_of<LoopAttrs>(),
+      .infer = infer_loop,
+      .flops = [](const CallMeta&) { return 0.0; },  // graph::cost_of adds the bodies
+      .count_outputs = count_loop,
+      .grad = grad_loop,
+      .saves = {"xs", "ys"},
+      .compose = compose_loop,
+      .runs_bodies = true,
+      .doc = doc,
+  });
+}
+
+}  // namespace
+
+constinit const OpDef kScan =
+    loop_op("scan", "Runs a body for each slice of its operands, handing a carry on.");
+constinit const OpDef kWhileLoop =
+    loop_op("while_loop", "Runs a body while a condition on its carry holds.");
 
 }  // namespace rutile::ops

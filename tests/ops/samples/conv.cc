@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/ops/conv.h"
 
-#include "rutile/tests/ops/samples/sample.h"
+#include "rutile/tests/ops/samples/conv_cases.h"
 
 namespace rutile::samples {
 namespace {
@@ -10,12 +10,7 @@ using ops::Conv2dAttrs;
 using ops::Conv2dInputGradAttrs;
 using ops::Conv2dWeightGradAttrs;
 
-struct Case {
-  const char* name;
-  Shape x, weight;
-  Int2 stride{1}, pad{0}, dilation{1};
-  int64_t groups = 1;
-};
+using Case = ConvCase<Int2>;
 
 const std::vector<Case>& cases() {
   static const std::vector<Case> list{
@@ -48,30 +43,9 @@ const std::vector<Case>& cases() {
   return list;
 }
 
-template <class A>
-A attrs_of_case(const Case& c) {
-  A a;
-  a.stride = c.stride;
-  a.pad = c.pad;
-  a.dilation = c.dilation;
-  a.groups = c.groups;
-  return a;
-}
-
 Shape output_shape(const Case& c) {
-  const auto size = [](int64_t in, int64_t k, int64_t s, int64_t p, int64_t d) {
-    return (in + 2 * p - d * (k - 1) - 1) / s + 1;
-  };
-  return {c.x[0], c.weight[0], size(c.x[2], c.weight[2], c.stride.h, c.pad.h, c.dilation.h),
-          size(c.x[3], c.weight[3], c.stride.w, c.pad.w, c.dilation.w)};
-}
-
-// Sums of up to 600 products: rounding of f32 grows with them.
-void sum_tolerance(SampleGroup group) {
-  group.dtypes(kFloats).tolerance(DType::kF32, 1e-4).tolerance(DType::kF64, 1e-11);
-}
-void complex_tolerance(SampleGroup group) {
-  group.dtypes(kComplexes).tolerance(DType::kC64, 1e-4).tolerance(DType::kC128, 1e-11);
+  return {c.x[0], c.weight[0], conv_size(c.x[2], c.weight[2], c.stride.h, c.pad.h, c.dilation.h),
+          conv_size(c.x[3], c.weight[3], c.stride.w, c.pad.w, c.dilation.w)};
 }
 
 }  // namespace

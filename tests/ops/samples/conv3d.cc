@@ -2,19 +2,14 @@
 #include "rutile/ops/conv3d.h"
 
 #include "rutile/ops/conv1d.h"
-#include "rutile/tests/ops/samples/sample.h"
+#include "rutile/tests/ops/samples/conv_cases.h"
 
 namespace rutile::samples {
 namespace {
 
 using namespace rutile::ops;
 
-struct Case {
-  const char* name;
-  Shape x, weight;
-  Int3 stride{1}, pad{0}, dilation{1};
-  int64_t groups = 1;
-};
+using Case = ConvCase<Int3>;
 
 const std::vector<Case>& cases() {
   static const std::vector<Case> list{
@@ -33,31 +28,10 @@ const std::vector<Case>& cases() {
   return list;
 }
 
-template <class A>
-A attrs_of_case(const Case& c) {
-  A a;
-  a.stride = c.stride;
-  a.pad = c.pad;
-  a.dilation = c.dilation;
-  a.groups = c.groups;
-  return a;
-}
-
-int64_t size(int64_t in, int64_t k, int64_t s, int64_t p, int64_t d) {
-  return (in + 2 * p - d * (k - 1) - 1) / s + 1;
-}
-
 Shape output_shape(const Case& c) {
-  return {c.x[0], c.weight[0], size(c.x[2], c.weight[2], c.stride.d, c.pad.d, c.dilation.d),
-          size(c.x[3], c.weight[3], c.stride.h, c.pad.h, c.dilation.h),
-          size(c.x[4], c.weight[4], c.stride.w, c.pad.w, c.dilation.w)};
-}
-
-void sum_tolerance(SampleGroup group) {
-  group.dtypes(kFloats).tolerance(DType::kF32, 1e-4).tolerance(DType::kF64, 1e-11);
-}
-void complex_tolerance(SampleGroup group) {
-  group.dtypes(kComplexes).tolerance(DType::kC64, 1e-4).tolerance(DType::kC128, 1e-11);
+  return {c.x[0], c.weight[0], conv_size(c.x[2], c.weight[2], c.stride.d, c.pad.d, c.dilation.d),
+          conv_size(c.x[3], c.weight[3], c.stride.h, c.pad.h, c.dilation.h),
+          conv_size(c.x[4], c.weight[4], c.stride.w, c.pad.w, c.dilation.w)};
 }
 
 }  // namespace
