@@ -6,7 +6,9 @@
 #include <cmath>
 
 #include "rutile/core/thread_cost.h"
+#include "rutile/kernels/cpu/fast_types.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/attention.h"
 #include "rutile/ops/kernel_table.h"
@@ -36,35 +38,23 @@ bool rows_of_neighbours(const TensorMeta& m) {
 bool supports(const CallMeta& c, Reason* reason) {
   const int first = first_of(c), mask = mask_of(c);
   const TensorMeta& q = c.in(first);
-  if (isa() == Isa::kBaseline) {
-    reason->text = "needs AVX2";
-    return false;
-  }
-  if (q.dtype != DType::kF32 && q.dtype != DType::kBF16) {
-    reason->text = cat("takes f32 and bf16, not ", q.dtype);
-    return false;
-  }
+  if (!is_fast_type(q.dtype, reason)) return false;
   for (int i = 0; i < c.num_inputs(); ++i) {
     if (!c.has(i)) continue;
     const TensorMeta& m = c.in(i);
     const bool is_lse = c.op == &kAttentionGrad && (i == 5 || i == 7);
     if (m.layout != kStrided || (is_lse && !m.is_contiguous()) ||
         (i != mask && !is_lse && !rows_of_neighbours(m))) {
-      reason->text = cat(c.op->input_name(i), " has no rows of neighbouring elements");
-      return false;
+      return refuse(reason, cat(c.op->input_name(i), " has no rows of neighbouring elements"));
     }
-    if (m.numel() == 0) {
-      reason->text = "is empty";
-      return false;
-    }
+    if (m.numel() == 0) return refuse(reason, "is empty");
   }
   // lse lies as one vector, the others in rows.
   const bool forward = c.op == &kAttention;
   for (int i = 0; i < static_cast<int>(c.outputs.size()); ++i) {
     const TensorMeta& m = c.out(i);
     if (forward && i == 1 ? m.is_contiguous() : rows_of_neighbours(m)) continue;
-    reason->text = "the result has no rows of neighbouring elements";
-    return false;
+    return refuse(reason, "the result has no rows of neighbouring elements");
   }
   return true;
 }

@@ -5,7 +5,9 @@
 #include <cstring>
 
 #include "rutile/core/thread_cost.h"
+#include "rutile/kernels/cpu/fast_types.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/kernel_table.h"
@@ -36,35 +38,20 @@ const TensorMeta& x_of(const CallMeta& c) {
 
 bool supports(const CallMeta& c, Reason* reason) {
   const TensorMeta& x = x_of(c);
-  if (isa() == Isa::kBaseline) {
-    reason->text = "needs AVX2";
-    return false;
-  }
-  if (x.dtype != DType::kF32 && x.dtype != DType::kBF16) {
-    reason->text = cat("takes f32 and bf16, not ", x.dtype);
-    return false;
-  }
-  if (x.numel() == 0) {
-    reason->text = "is empty";
-    return false;
-  }
+  if (!is_fast_type(x.dtype, reason)) return false;
+  if (x.numel() == 0) return refuse(reason, "is empty");
   const bool blocked = x.rank() == 4 && channel_block(x.layout) != 0;
   const bool strided = x.layout == kStrided && (x.is_contiguous() || x.is_channels_last());
   if ((!blocked && !strided) || channel_block(x.layout) > 16) {
-    reason->text = "takes row-major, channels-last and channel-blocked tensors";
-    return false;
+    return refuse(reason, "takes row-major, channels-last and channel-blocked tensors");
   }
   for (const TensorMeta* m : c.inputs) {
     if (!m) continue;
     if (m->shape == x.shape ? !same_placement(*m, x) : !m->is_contiguous()) {
-      reason->text = "operands are placed differently";
-      return false;
+      return refuse(reason, "operands are placed differently");
     }
   }
-  if (!same_placement(c.out(), x)) {
-    reason->text = "the result is placed differently";
-    return false;
-  }
+  if (!same_placement(c.out(), x)) return refuse(reason, "the result is placed differently");
   return true;
 }
 
@@ -250,8 +237,7 @@ Status prepare_update(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 bool supports_update(const CallMeta& c, Reason* reason) {
   const DType t = c.in(0).dtype;
   if (t == DType::kF32 || t == DType::kF64) return true;
-  reason->text = cat("takes f32 and f64, not ", t);
-  return false;
+  return refuse(reason, cat("takes f32 and f64, not ", t));
 }
 
 }  // namespace

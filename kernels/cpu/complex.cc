@@ -10,6 +10,7 @@
 #include "rutile/kernels/complex_pairs.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/copy.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/kernels/walk.h"
@@ -118,8 +119,7 @@ bool supports(const CallMeta& c, Reason* reason) {
   bool strided = c.out().layout == kStrided;
   for (const TensorMeta* m : c.inputs) strided = strided && m->layout == kStrided;
   if (any_complex(c) && strided) return true;
-  reason->text = "takes strided complex numbers";
-  return false;
+  return refuse(reason, "takes strided complex numbers");
 }
 
 template <auto F32, auto F64>

@@ -11,6 +11,7 @@
 #include "rutile/kernels/conv_shape.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/eigen_gemm.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/conv3d.h"
@@ -34,25 +35,15 @@ struct Im2col : Plan {
 
 bool supports(const CallMeta& call, Reason* reason) {
   for (const TensorMeta* m : call.inputs) {
-    if (m && m->layout != kStrided) {
-      reason->text = "takes strided tensors only";
-      return false;
-    }
+    if (m && m->layout != kStrided) return refuse(reason, "takes strided tensors only");
   }
   const DType in = call.in(0).dtype, out = call.out().dtype;
-  if (!is_floating(in)) {
-    reason->text = "takes real numbers only";
-    return false;
-  }
+  if (!is_floating(in)) return refuse(reason, "takes real numbers only");
   if (call.out().layout != kStrided ||
       (out != in && !(is_low_precision(in) && out == DType::kF32))) {
-    reason->text = "gives strided tensors of its input's type, or f32";
-    return false;
+    return refuse(reason, "gives strided tensors of its input's type, or f32");
   }
-  if (conv_shape(call).empty()) {
-    reason->text = "an input is empty";
-    return false;
-  }
+  if (conv_shape(call).empty()) return refuse(reason, "an input is empty");
   return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/arrange.h"
@@ -87,8 +88,7 @@ Status prepare_linspace(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 bool supports(const CallMeta& c, Reason* reason) {
   if (!is_complex(c.out().dtype)) return true;
-  reason->text = "gives real numbers";
-  return false;
+  return refuse(reason, "gives real numbers");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/dnnl_util.h"
 #include "rutile/kernels/cpu/eigen_gemm.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/matmul_shape.h"
 #include "rutile/ops/matmul.h"
 
@@ -97,22 +98,14 @@ int threads_for(const CallMeta& call) {
 
 bool supports(const CallMeta& call, Reason* reason) {
   for (const TensorMeta* m : call.inputs) {
-    if (m && m->layout != kStrided) {
-      reason->text = "takes strided tensors only";
-      return false;
-    }
+    if (m && m->layout != kStrided) return refuse(reason, "takes strided tensors only");
   }
   if (!dnnl_has(call.in(0).dtype) || !dnnl_has(call.out().dtype)) {
-    reason->text = "takes f32, and bf16 where the machine has AVX-512";
-    return false;
+    return refuse(reason, "takes f32, and bf16 where the machine has AVX-512");
   }
-  if (call.has(2) && !call.in(2).is_contiguous()) {
-    reason->text = "the bias has gaps";
-    return false;
-  }
+  if (call.has(2) && !call.in(2).is_contiguous()) return refuse(reason, "the bias has gaps");
   if (has_residual(call) && !call.in(3).is_contiguous()) {
-    reason->text = "the residual is not row-major";
-    return false;
+    return refuse(reason, "the residual is not row-major");
   }
   if (call.op == &ops::kLinearAct &&
       !takes_activation(call.as<ops::LinearActAttrs>().act, reason)) {

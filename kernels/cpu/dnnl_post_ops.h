@@ -5,6 +5,7 @@
 
 #include "rutile/kernels/cpu/copy.h"
 #include "rutile/kernels/cpu/dnnl_util.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/ops/post_ops.h"
 
 namespace rutile::kernels {
@@ -13,8 +14,7 @@ namespace rutile::kernels {
 // becomes infinity and infinity NaN. The op then runs as its composition.
 inline bool takes_activation(ops::Activation act, Reason* reason) {
   if (act != ops::Activation::kGelu) return true;
-  reason->text = "oneDNN's GELU is not that of large numbers";
-  return false;
+  return refuse(reason, "oneDNN's GELU is not that of large numbers");
 }
 
 // The sum with what the result holds already (the residual), then the activation.

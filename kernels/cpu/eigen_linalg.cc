@@ -11,6 +11,7 @@ constexpr bool kComplex = false;
 }  // namespace rutile::kernels
 
 #include "rutile/kernels/cpu/eigen_linalg.inc"
+#include "rutile/kernels/cpu/planning.h"
 
 #include <limits>
 
@@ -59,8 +60,7 @@ Status run_lstsq(const Plan& plan, const KernelArgs& args) {
 bool supports_lstsq(const CallMeta& c, Reason* reason) {
   if (!takes(c, reason)) return false;
   if (c.as<ops::LstsqAttrs>().rcond < 0) return true;
-  reason->text = "cuts off singular values at the usual limit only";
-  return false;
+  return refuse(reason, "cuts off singular values at the usual limit only");
 }
 
 }  // namespace

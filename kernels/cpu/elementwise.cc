@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of the elementwise ops and of fused chains of them: all are tile programs.
 #include "rutile/ops/elementwise.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/cpu/tile_plan.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/activation.h"
@@ -66,10 +67,7 @@ int add_reduction(const CallMeta& c, int in, std::vector<DType>* slots, TileProg
 bool chain(const CallMeta& c, TileProgram* program, Reason* reason) {
   ops::FusedProgram p;
   const Status s = ops::FusedProgram::parse(c.as<ops::FusedElementwiseAttrs>().program, &p);
-  if (!s.ok()) {
-    reason->text = s.message();
-    return false;
-  }
+  if (!s.ok()) return refuse(reason, s.message());
   std::vector<DType> slots = input_dtypes(c);
   std::vector<int> slot_of;  // by value of the program
   std::vector<TensorMeta> metas;
@@ -88,8 +86,7 @@ bool chain(const CallMeta& c, TileProgram* program, Reason* reason) {
       in.push_back(slot);
       in_metas.push_back(&metas[static_cast<size_t>(v)]);
       if (shapes[static_cast<size_t>(slot)].rank() != in_metas.back()->rank()) {
-        reason->text = "reads a reduction that dropped its dimensions";
-        return false;
+        return refuse(reason, "reads a reduction that dropped its dimensions");
       }
     }
     TensorMeta out;

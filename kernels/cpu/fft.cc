@@ -9,6 +9,7 @@
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/eigen_fft.h"
 #include "rutile/kernels/cpu/eigen_gemm.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/fft_call.h"
 #include "rutile/kernels/register.h"
 #include "rutile/kernels/walk.h"
@@ -58,8 +59,7 @@ Status run(const Plan& plan, const KernelArgs& args) {
 
 bool supports(const CallMeta& c, Reason* reason) {
   if (c.in(0).layout == kStrided) return true;
-  reason->text = "takes strided tensors only";
-  return false;
+  return refuse(reason, "takes strided tensors only");
 }
 
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {

@@ -7,6 +7,7 @@
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/matmul_shape.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/matmul.h"
@@ -77,8 +78,7 @@ bool supports(const CallMeta& c, Reason* reason) {
   GemvPlan p;
   for (const TensorMeta* m : c.inputs) {
     if (m && m->layout == kStrided && m->dtype == DType::kF32) continue;
-    reason->text = "takes strided f32 tensors";
-    return false;
+    return refuse(reason, "takes strided f32 tensors");
   }
   const bool fits = isa() != Isa::kBaseline && c.out().dtype == DType::kF32 && shape_of(c, &p);
   if (!fits) reason->text = "takes a matrix and a vector without gaps";

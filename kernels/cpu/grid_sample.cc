@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "rutile/core/thread_cost.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/grid_taps.h"
 #include "rutile/kernels/register.h"
@@ -266,12 +267,10 @@ Status run_input_grad(const Plan& base, const KernelArgs& args) {
 bool supports(const CallMeta& call, Reason* reason) {
   for (const TensorMeta* m : call.inputs) {
     if (m->layout == kStrided && m->numel() > 0) continue;
-    reason->text = "takes strided tensors with elements";
-    return false;
+    return refuse(reason, "takes strided tensors with elements");
   }
   if (call.out().numel() > 0) return true;
-  reason->text = "the result is empty";
-  return false;
+  return refuse(reason, "the result is empty");
 }
 
 template <class T, class C>

@@ -5,6 +5,7 @@
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/channel_walk.h"
+#include "rutile/kernels/cpu/fast_types.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/register.h"
@@ -24,10 +25,7 @@ struct GroupPlan : Plan {
 // `x`, then `y` and perhaps `dy`, and the scales.
 bool supports(const CallMeta& c, const TensorMeta& x, const TensorMeta* dy, int first_scale,
               Reason* reason) {
-  if (isa() == Isa::kBaseline) return refuse(reason, "needs AVX2");
-  if (x.dtype != DType::kF32 && x.dtype != DType::kBF16) {
-    return refuse(reason, "takes f32 and bf16");
-  }
+  if (!is_fast_type(x.dtype, reason)) return false;
   if (x.numel() == 0) return refuse(reason, "is empty");
   const int spatial = x.rank() - 2;
   const auto all = [&](auto&& f) { return f(x) && f(c.out()) && (!dy || f(*dy)); };

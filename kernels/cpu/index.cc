@@ -10,6 +10,7 @@
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/index_plan.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/index_range.h"
 #include "rutile/kernels/register.h"
@@ -204,8 +205,7 @@ Status prepare_index_add(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 bool supports_index_add(const CallMeta& c, Reason* reason) {
   if (!only_real(c, reason)) return false;
   if (c.out().numel() > 0) return row_major(c, reason);
-  reason->text = "is empty";
-  return false;
+  return refuse(reason, "is empty");
 }
 
 // ---- one_hot ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/index_plan.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/index.h"
@@ -48,20 +49,15 @@ bool supports_elements(const CallMeta& c, Reason* reason) {
   const int axis = axis_of(c.as<ops::TakeAlongAttrs>().axis, x.rank());
   for (int i = 0; i < x.rank(); ++i) {
     if (i == axis || x.shape[i] == index.shape[i]) continue;
-    reason->text = "the index is smaller than x";
-    return false;
+    return refuse(reason, "the index is smaller than x");
   }
-  if (x.numel() == 0) {
-    reason->text = "is empty";
-    return false;
-  }
+  if (x.numel() == 0) return refuse(reason, "is empty");
   const auto fits = [&](int i) {
     return c.in(i).is_contiguous() || (adds && i != 1 && is_one_element(c.in(i)));
   };
   for (int i = 0; i < c.num_inputs(); ++i) {
     if (fits(i)) continue;
-    reason->text = "takes row-major tensors";
-    return false;
+    return refuse(reason, "takes row-major tensors");
   }
   return true;
 }

@@ -8,6 +8,7 @@
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/index.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/index_range.h"
 #include "rutile/ops/kernel_table.h"
 
@@ -18,8 +19,7 @@ inline constexpr double kIndexNs = 0.15;  // an element
 inline bool row_major(const CallMeta& c, Reason* reason) {
   for (const TensorMeta* m : c.inputs) {
     if (m->is_contiguous()) continue;
-    reason->text = "takes row-major tensors";
-    return false;
+    return refuse(reason, "takes row-major tensors");
   }
   return true;
 }

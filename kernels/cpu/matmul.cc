@@ -8,6 +8,7 @@
 #include "rutile/kernels/cpu/dnnl_rows.h"
 #include "rutile/kernels/cpu/eigen_gemm.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/matmul_shape.h"
 #include "rutile/kernels/register.h"
@@ -49,19 +50,14 @@ bool one_is_unit(int64_t rows, int64_t cols, int64_t* row, int64_t* col) {
 
 bool supports(const CallMeta& call, Reason* reason) {
   for (const TensorMeta* m : call.inputs) {
-    if (m && m->layout != kStrided) {
-      reason->text = "takes strided tensors only";
-      return false;
-    }
+    if (m && m->layout != kStrided) return refuse(reason, "takes strided tensors only");
   }
   if (is_integral(call.in(0).dtype) || call.out().dtype != call.in(0).dtype) {
-    reason->text = "takes floating and complex types, without a change of type";
-    return false;
+    return refuse(reason, "takes floating and complex types, without a change of type");
   }
   MatmulShape s = matmul_shape(call);
   if (!one_is_unit(s.m, s.k, &s.a_m, &s.a_k) || !one_is_unit(s.k, s.n, &s.b_k, &s.b_n)) {
-    reason->text = "the rows or columns of a matrix have gaps";
-    return false;
+    return refuse(reason, "the rows or columns of a matrix have gaps");
   }
   return true;
 }

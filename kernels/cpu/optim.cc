@@ -9,6 +9,7 @@
 
 #include "rutile/kernels/cpu/chunks.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/kernel_table.h"
@@ -54,16 +55,12 @@ Status run_assign_add(const Plan& plan, const KernelArgs& args) {
 
 bool supports_assign(const CallMeta& c, Reason* reason) {
   const TensorMeta &s = c.in(0), &v = c.in(1);
-  if (c.op == &ops::kAssignAdd && is_complex(s.dtype)) {
-    reason->text = "adds real numbers";
-    return false;
-  }
+  if (c.op == &ops::kAssignAdd && is_complex(s.dtype)) return refuse(reason, "adds real numbers");
   if (s.layout == kStrided && s.is_dense() && v.layout == kStrided && s.strides == v.strides) {
     return true;
   }
   if (s.is_contiguous() && v.is_contiguous()) return true;
-  reason->text = "state and value are placed differently";
-  return false;
+  return refuse(reason, "state and value are placed differently");
 }
 
 Status prepare_assign(const CallMeta& c, std::unique_ptr<Plan>* plan) {
@@ -90,16 +87,12 @@ struct ScanPlan : Plan {
 };
 
 bool supports_scan(const CallMeta& c, Reason* reason) {
-  if (isa() == Isa::kBaseline) {
-    reason->text = "needs AVX2";
-    return false;
-  }
+  if (isa() == Isa::kBaseline) return refuse(reason, "needs AVX2");
   for (int i = c.op == &ops::kUnscaleAndCheck ? 1 : 0; i < c.num_inputs(); ++i) {
     const TensorMeta& x = c.in(i);
     if ((x.dtype != DType::kF32 && x.dtype != DType::kBF16) || x.layout != kStrided ||
         !x.is_dense()) {
-      reason->text = cat("takes dense f32 and bf16 tensors, not ", x);
-      return false;
+      return refuse(reason, cat("takes dense f32 and bf16 tensors, not ", x));
     }
   }
   return true;

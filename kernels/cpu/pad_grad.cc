@@ -7,6 +7,7 @@
 #include "rutile/core/thread.h"
 #include "rutile/kernels/complex_pairs.h"
 #include "rutile/kernels/convert.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/pad_source.h"
 #include "rutile/kernels/register.h"
@@ -83,8 +84,7 @@ bool supports(const CallMeta& c, Reason* reason) {
   const bool rows = dy.is_contiguous() && dx.is_contiguous();
   const bool pixels = dy.is_channels_last() && dx.is_channels_last();
   if ((rows || pixels) && dy.layout == kStrided && dx.numel() > 0 && dx.rank() > 0) return true;
-  reason->text = "takes row-major and channels-last tensors that are not empty";
-  return false;
+  return refuse(reason, "takes row-major and channels-last tensors that are not empty");
 }
 
 Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "rutile/core/thread_cost.h"
+#include "rutile/kernels/cpu/fast_types.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/kernel_table.h"
 #include "rutile/ops/pool.h"
@@ -68,28 +70,15 @@ Placed placement_of_call(const CallMeta& c) {
 
 bool supports(const CallMeta& c, Reason* reason) {
   const TensorMeta& x = c.in(0);
-  if (isa() == Isa::kBaseline) {
-    reason->text = "needs AVX2";
-    return false;
-  }
-  if (x.dtype != DType::kF32 && x.dtype != DType::kBF16) {
-    reason->text = cat("takes f32 and bf16, not ", x.dtype);
-    return false;
-  }
-  if (x.numel() == 0) {
-    reason->text = "is empty";
-    return false;
-  }
+  if (!is_fast_type(x.dtype, reason)) return false;
+  if (x.numel() == 0) return refuse(reason, "is empty");
   const int r = x.rank();
   for (const TensorMeta* m : {&x, &c.out()}) {
-    if (m->dim(r - 2) * m->dim(r - 1) > INT32_MAX) {
-      reason->text = "has too many pixels";
-      return false;
-    }
+    if (m->dim(r - 2) * m->dim(r - 1) > INT32_MAX) return refuse(reason, "has too many pixels");
   }
   if (placement_of_call(c) == Placed::kMixed) {
-    reason->text = "takes row-major, channels-last and channel-blocked tensors, all placed alike";
-    return false;
+    return refuse(reason,
+                  "takes row-major, channels-last and channel-blocked tensors, all placed alike");
   }
   return true;
 }

@@ -9,6 +9,7 @@
 #include "rutile/kernels/channel_walk.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/cpu/resample.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/extremes.h"
@@ -146,10 +147,7 @@ Status run_max(const Plan& base, const KernelArgs& args) {
 }
 
 bool supports(const CallMeta& call, Reason* reason) {
-  if (call.in(0).numel() == 0) {
-    reason->text = "is empty";
-    return false;
-  }
+  if (call.in(0).numel() == 0) return refuse(reason, "is empty");
   return placed_alike(call, window_dims(call.op), reason);
 }
 
@@ -332,10 +330,7 @@ Status prepare_index(const CallMeta& call, std::unique_ptr<Plan>* plan) {
 }
 
 bool supports_index(const CallMeta& call, Reason* reason) {
-  if (call.in(0).numel() == 0 || call.in(1).numel() == 0) {
-    reason->text = "is empty";
-    return false;
-  }
+  if (call.in(0).numel() == 0 || call.in(1).numel() == 0) return refuse(reason, "is empty");
   return placed_alike(call, index_dims(call), reason);
 }
 

@@ -6,6 +6,7 @@
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/register.h"
 #include "rutile/ops/kernel_table.h"
 
@@ -23,26 +24,16 @@ struct RecurrentPlan : Plan {
 };
 
 bool supports(const CallMeta& c, Reason* reason) {
-  if (isa() == Isa::kBaseline) {
-    reason->text = "needs AVX2";
-    return false;
-  }
+  if (isa() == Isa::kBaseline) return refuse(reason, "needs AVX2");
   constexpr int kProjection = 6;
-  if (c.op == &kRecurrent && c.has(kProjection)) {
-    reason->text = "takes no projection";
-    return false;
-  }
+  if (c.op == &kRecurrent && c.has(kProjection)) return refuse(reason, "takes no projection");
   for (int i = 0; i < c.num_inputs(); ++i) {
     if (!c.has(i)) continue;
     const TensorMeta& m = c.in(i);
     if (m.dtype != DType::kF32 && m.dtype != DType::kI64) {
-      reason->text = cat("takes f32, not ", m.dtype);
-      return false;
+      return refuse(reason, cat("takes f32, not ", m.dtype));
     }
-    if (!m.is_contiguous()) {
-      reason->text = cat(c.op->input_name(i), " is not row-major");
-      return false;
-    }
+    if (!m.is_contiguous()) return refuse(reason, cat(c.op->input_name(i), " is not row-major"));
   }
   return true;
 }

@@ -12,6 +12,7 @@
 #include "rutile/core/thread.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/cpu/reduce_plan.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
@@ -218,25 +219,17 @@ bool choose(const CallMeta& c, ReduceKernels* kernels, ReduceKernels* shift, Fin
     to_float([](auto t) -> Finish { return finish_logsumexp<typename decltype(t)::type>; });
   }
   if (kernels->rows && *finish) return true;
-  reason->text = cat("has no vector loop for ", in);
-  return false;
+  return refuse(reason, cat("has no vector loop for ", in));
 }
 
 bool supports(const CallMeta& c, Reason* reason) {
-  if (isa() == Isa::kBaseline) {
-    reason->text = "needs AVX2";
-    return false;
-  }
-  if (any_complex(c)) {
-    reason->text = "takes real numbers";
-    return false;
-  }
+  if (isa() == Isa::kBaseline) return refuse(reason, "needs AVX2");
+  if (any_complex(c)) return refuse(reason, "takes real numbers");
   ReduceGeometry g;
   if (!reduce_geometry(c, &g, reason)) return false;
   const bool arg = c.op == &ops::kArgmax || c.op == &ops::kArgmin;
   if (arg && g.reduced_count != 1) {
-    reason->text = "numbers elements along one axis of memory";
-    return false;
+    return refuse(reason, "numbers elements along one axis of memory");
   }
   ReduceKernels kernels, shift;
   Finish finish = nullptr;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "rutile/core/thread_cost.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/ops/reduce.h"
 
 namespace rutile::kernels {
@@ -94,10 +95,7 @@ Loop take(Loops* loops, bool reduced) {
 
 bool reduce_geometry(const CallMeta& c, ReduceGeometry* g, Reason* reason) {
   Loops loops;
-  if (!memory_loops(c, &loops)) {
-    reason->text = "takes no padded layouts";
-    return false;
-  }
+  if (!memory_loops(c, &loops)) return refuse(reason, "takes no padded layouts");
   sort_loops(&loops);
   merge_loops(&loops);
   const bool dense = loops.empty() || loops.back().in == 1;

@@ -8,6 +8,7 @@
 #include "rutile/kernels/axis_taps.h"
 #include "rutile/kernels/channel_walk.h"
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/cpu/resample.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
@@ -219,10 +220,7 @@ Status run(const Plan& base, const KernelArgs& args) {
 }
 
 bool supports(const CallMeta& call, Reason* reason) {
-  if (call.in(0).numel() == 0) {
-    reason->text = "is empty";
-    return false;
-  }
+  if (call.in(0).numel() == 0) return refuse(reason, "is empty");
   return placed_alike(call, resampled_dims(call), reason);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of softmax, cross entropy, layer_norm and rms_norm for f32 and bf16.
 #include "rutile/kernels/cpu/rows.h"
+#include "rutile/kernels/cpu/fast_types.h"
 #include "rutile/kernels/cpu/planning.h"
 
 #include <algorithm>
@@ -21,14 +22,6 @@ namespace {
 
 // Nanoseconds per element.
 constexpr double kSoftmaxNs = 0.2, kEntropyNs = 0.2, kNormNs = 0.13;
-
-bool is_fast(DType t) { return t == DType::kF32 || t == DType::kBF16; }
-
-bool check_type(DType t, Reason* reason) {
-  if (isa() == Isa::kBaseline) return refuse(reason, "needs AVX2");
-  if (!is_fast(t)) return refuse(reason, cat("takes f32 and bf16, not ", t));
-  return true;
-}
 
 // Plan::may_overwrite for inputs [0, n): those placed exactly as output 0.
 uint32_t like_output(const CallMeta& c, int n) {
@@ -102,7 +95,7 @@ int axis_of(const CallMeta& c) {
 
 bool supports_softmax(const CallMeta& c, Reason* reason) {
   const TensorMeta& x = c.in(0);
-  if (!check_type(x.dtype, reason)) return false;
+  if (!is_fast_type(x.dtype, reason)) return false;
   if (x.numel() == 0) return refuse(reason, "is empty");
   const bool rows = x.layout == kStrided && x.is_dense() && x.strides[axis_of(c)] == 1;
   if (!rows && !x.is_contiguous()) return refuse(reason, "takes row-major tensors");
@@ -235,7 +228,7 @@ Status run_cross_entropy_grad(const Plan& plan, const KernelArgs& args) {
 template <bool kBackward>
 bool supports_cross_entropy(const CallMeta& c, Reason* reason) {
   const TensorMeta& x = c.in(kBackward ? 1 : 0);
-  if (!check_type(x.dtype, reason)) return false;
+  if (!is_fast_type(x.dtype, reason)) return false;
   if (x.numel() == 0) return refuse(reason, "is empty");
   const int axis = x.rank() == 1 ? 0 : 1;
   if (x.dim(axis) > std::numeric_limits<int32_t>::max()) return refuse(reason, "too many classes");
@@ -359,7 +352,7 @@ Status run_norm_grad(const Plan& plan, const KernelArgs& args) {
 template <bool kBackward>
 bool supports_norm(const CallMeta& c, Reason* reason) {
   const TensorMeta& x = c.in(kBackward ? 1 : 0);
-  if (!check_type(x.dtype, reason)) return false;
+  if (!is_fast_type(x.dtype, reason)) return false;
   if (x.numel() == 0) return refuse(reason, "is empty");
   for (int i = 0; i < c.num_inputs(); ++i) {
     if (!c.has(i)) continue;

@@ -9,6 +9,7 @@
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/index_plan.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/index_range.h"
 #include "rutile/kernels/register.h"
@@ -230,12 +231,10 @@ Status prepare_scatter(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 bool supports(const CallMeta& c, Reason* reason) {
   for (const TensorMeta* m : c.inputs) {
     if (m->is_contiguous()) continue;
-    reason->text = "takes row-major tensors";
-    return false;
+    return refuse(reason, "takes row-major tensors");
   }
   if (c.in(0).numel() > 0 && !is_complex(c.in(0).dtype)) return true;
-  reason->text = "takes real numbers, and some of them";
-  return false;
+  return refuse(reason, "takes real numbers, and some of them");
 }
 bool supports_scatter(const CallMeta& c, Reason* reason) {
   if (!supports(c, reason)) return false;
@@ -243,8 +242,7 @@ bool supports_scatter(const CallMeta& c, Reason* reason) {
   const int axis = axis_of(c.as<ops::ScatterAttrs>().axis, x.rank());
   for (int i = 0; i < x.rank(); ++i) {
     if (i == axis || x.shape[i] == index.shape[i]) continue;
-    reason->text = "the index is smaller than x";
-    return false;
+    return refuse(reason, "the index is smaller than x");
   }
   return true;
 }

@@ -6,6 +6,7 @@
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/line_choice.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/cpu/radix_sort.h"
 #include "rutile/kernels/cpu/sort_key.h"
 #include "rutile/kernels/dispatch.h"
@@ -129,8 +130,7 @@ bool supports(const CallMeta& c, Reason* reason) {
     const bool fits = m->is_contiguous() && m->numel() > 0 && m->rank() > 0 &&
                       m->numel() <= std::numeric_limits<int32_t>::max();
     if (fits) continue;
-    reason->text = "takes row-major tensors of 1 to 2^31 elements";
-    return false;
+    return refuse(reason, "takes row-major tensors of 1 to 2^31 elements");
   }
   return true;
 }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "rutile/core/thread_cost.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/cpu/radix_sort.h"
 #include "rutile/kernels/cpu/sort_key.h"
 #include "rutile/kernels/dispatch.h"
@@ -140,13 +141,9 @@ Status prepare(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 bool supports(const CallMeta& c, Reason* reason) {
   const TensorMeta& x = c.in(0);
-  if (!x.is_contiguous()) {
-    reason->text = "takes row-major tensors";
-    return false;
-  }
+  if (!x.is_contiguous()) return refuse(reason, "takes row-major tensors");
   if (x.numel() > std::numeric_limits<int32_t>::max()) {
-    reason->text = "has too many elements";
-    return false;
+    return refuse(reason, "has too many elements");
   }
   return true;
 }

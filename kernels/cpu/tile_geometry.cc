@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/kernels/cpu/tile_geometry.h"
+#include "rutile/kernels/cpu/planning.h"
 
 #include <algorithm>
 
@@ -77,14 +78,10 @@ bool TileGeometry::flat(int input) const {
 bool tile_geometry(std::span<const TensorMeta* const> inputs, const TensorMeta& out,
                    TileGeometry* g, Reason* reason, size_t results) {
   if (inputs.size() > kMaxTileInputs) {
-    reason->text = cat("has more than ", kMaxTileInputs, " inputs");
-    return false;
+    return refuse(reason, cat("has more than ", kMaxTileInputs, " inputs"));
   }
   const bool blocked = out.layout != kStrided;
-  if (!blocked && !out.is_dense()) {
-    reason->text = "the output has gaps";
-    return false;
-  }
+  if (!blocked && !out.is_dense()) return refuse(reason, "the output has gaps");
   Physical p[kMaxTileRank];
   const int n = blocked ? blocked_dims(out, p) : dense_dims(out, p);
   g->total = blocked ? layout_elements(out.layout, out.shape) : out.numel();
@@ -92,8 +89,7 @@ bool tile_geometry(std::span<const TensorMeta* const> inputs, const TensorMeta& 
   int64_t step[kMaxTileInputs][kMaxTileRank] = {};
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!input_steps(*inputs[i], out, p, n, padded && i < results, step[i])) {
-      reason->text = cat("input ", i, " lies otherwise than the output");
-      return false;
+      return refuse(reason, cat("input ", i, " lies otherwise than the output"));
     }
   }
   // Merge from the inside out.

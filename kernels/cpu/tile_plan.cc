@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "rutile/kernels/cpu/isa.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/elementwise_params.h"
 #include "rutile/kernels/functors.h"
 #include "rutile/ops/elementwise.h"
@@ -39,8 +40,7 @@ bool place_operands(const TileProgram& program, std::span<const TensorMeta* cons
   for (size_t k = 0; k < program.steps.size(); ++k) {
     if (!program.steps[k].reduces) continue;
     if (!(program.shapes[static_cast<size_t>(program.steps[k].in[0])] == p->domain.shape)) {
-      reason->text = "a reduction takes less than all elements";
-      return false;
+      return refuse(reason, "a reduction takes less than all elements");
     }
     p->results.emplace_back(program.shapes[in.size() + k], DType::kF32);
     p->reduce_step.push_back(static_cast<int>(k));
@@ -50,8 +50,7 @@ bool place_operands(const TileProgram& program, std::span<const TensorMeta* cons
   for (const TensorMeta* m : operands) {
     Shape all;
     if (!broadcast_shapes(m->shape, p->domain.shape, &all).ok() || !(all == p->domain.shape)) {
-      reason->text = "an input is larger than the rest";
-      return false;
+      return refuse(reason, "an input is larger than the rest");
     }
   }
   if (!tile_geometry(operands, p->domain, &p->g, reason, in.size())) return false;
@@ -59,8 +58,7 @@ bool place_operands(const TileProgram& program, std::span<const TensorMeta* cons
   // What the padding of channels comes to lies behind the results where those are one per channel.
   for (const TensorMeta& m : p->results) {
     if (p->domain.rank() != 4 || m.shape[1] == 1 || m.numel() != m.shape[1]) {
-      reason->text = "reduces padding with the rest";
-      return false;
+      return refuse(reason, "reduces padding with the rest");
     }
   }
   return true;
@@ -359,29 +357,19 @@ int TileBuilder::conversion_step(int slot, int in, DType to) {
 
 bool can_tile(const TileProgram& program, std::span<const TensorMeta* const> inputs,
               std::span<const TensorMeta> outputs, Reason* reason) {
-  if (!tile_table()) {
-    reason->text = "needs AVX2";
-    return false;
-  }
+  if (!tile_table()) return refuse(reason, "needs AVX2");
   for (const TensorMeta* m : inputs) {
-    if (!tiles_know(m->dtype)) {
-      reason->text = cat("does not take ", m->dtype);
-      return false;
-    }
+    if (!tiles_know(m->dtype)) return refuse(reason, cat("does not take ", m->dtype));
   }
   Placed placed;
   if (!fits(program, static_cast<int>(inputs.size()), reason)) return false;
   const TensorMeta domain = domain_of(program, inputs, outputs);
   for (const TensorMeta& m : outputs) {
-    if (!tiles_know(m.dtype)) {
-      reason->text = cat("does not give ", m.dtype);
-      return false;
-    }
+    if (!tiles_know(m.dtype)) return refuse(reason, cat("does not give ", m.dtype));
     if (program.reduces() && !(m.shape == domain.shape)) continue;
     if (!(m.shape == domain.shape) || m.layout != domain.layout ||
         (m.layout == kStrided && !same_placement(m, domain))) {
-      reason->text = "the outputs lie differently";
-      return false;
+      return refuse(reason, "the outputs lie differently");
     }
   }
   if (!place_operands(program, inputs, outputs, &placed, reason)) return false;

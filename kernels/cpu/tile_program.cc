@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/cpu/tile_plan.h"
 #include "rutile/kernels/cpu/tile_program.h"
 #include "rutile/kernels/elementwise_params.h"
@@ -106,8 +107,7 @@ int add_tile_step(const OpDef& op, const void* attrs, std::span<const int> in, D
 
 bool fits(const TileProgram& program, int inputs, Reason* reason) {
   if (inputs + static_cast<int>(program.steps.size()) <= kMaxTileSlots) return true;
-  reason->text = cat("has more than ", kMaxTileSlots, " values");
-  return false;
+  return refuse(reason, cat("has more than ", kMaxTileSlots, " values"));
 }
 
 }  // namespace rutile::kernels

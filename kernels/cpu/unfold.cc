@@ -5,6 +5,7 @@
 
 #include "rutile/core/thread_cost.h"
 #include "rutile/kernels/columns.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 
@@ -89,8 +90,7 @@ Status run_fold(const Plan& base, const KernelArgs& args) {
 
 bool supports(const CallMeta& call, Reason* reason) {
   if (call.in(0).is_contiguous() && call.in(0).numel() > 0 && call.out().numel() > 0) return true;
-  reason->text = "takes row-major tensors with elements";
-  return false;
+  return refuse(reason, "takes row-major tensors with elements");
 }
 
 Status prepare_unfold(const CallMeta& call, std::unique_ptr<Plan>* plan) {

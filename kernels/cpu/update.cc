@@ -8,6 +8,7 @@
 #include "rutile/kernels/cpu/copy.h"
 #include "rutile/kernels/cpu/isa.h"
 #include "rutile/kernels/cpu/optim.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/register.h"
 #include "rutile/kernels/update_rules.h"
@@ -138,34 +139,29 @@ Status run_update(const Plan& plan, const KernelArgs& args) {
 
 bool supports_update(const CallMeta& c, Reason* reason) {
   const Roles r = ops::update_operands(c);
-  if (isa() == Isa::kBaseline) {
-    reason->text = "needs AVX2";
-    return false;
-  }
+  if (isa() == Isa::kBaseline) return refuse(reason, "needs AVX2");
   for (int i = 0; i < r.count; ++i) {
     const TensorMeta& p = c.in(r.tensor(0, i));
     // Not all rules leave the padding of a blocked layout at zero.
     if (p.dtype != DType::kF32 || (p.layout == kStrided && !p.is_dense()) ||
         stored_elements(p) != p.numel()) {
-      reason->text = cat("takes dense f32 parameters without padding, not ", p);
-      return false;
+      return refuse(reason, cat("takes dense f32 parameters without padding, not ", p));
     }
     for (int k = 1; k <= r.slots; ++k) {
       const TensorMeta& t = c.in(r.tensor(k, i));
       if (!same_placement(t, p)) {
-        reason->text = cat("parameter ", p, " comes with a slot ", t, ", placed differently");
-        return false;
+        return refuse(reason,
+                      cat("parameter ", p, " comes with a slot ", t, ", placed differently"));
       }
     }
     if (i < r.copies && !same_placement(c.in(r.copy(i)), p)) {
-      reason->text = cat("parameter ", p, " comes with a copy placed differently");
-      return false;
+      return refuse(reason, cat("parameter ", p, " comes with a copy placed differently"));
     }
     const TensorMeta& g = c.in(r.grad(i));
     const bool blocked = g.layout != kStrided || p.layout != kStrided;
     if ((blocked && !same_placement(g, p)) || (g.dtype != DType::kF32 && g.dtype != DType::kBF16)) {
-      reason->text = cat("takes gradients of f32 and bf16, strided or placed as ", p, ", not ", g);
-      return false;
+      return refuse(reason,
+                    cat("takes gradients of f32 and bf16, strided or placed as ", p, ", not ", g));
     }
   }
   return true;

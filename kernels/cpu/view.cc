@@ -10,6 +10,7 @@
 #include "rutile/kernels/convert.h"
 #include "rutile/kernels/cpu/copy.h"
 #include "rutile/kernels/cpu/dnnl_rows.h"
+#include "rutile/kernels/cpu/planning.h"
 #include "rutile/kernels/cpu/reorder_tiles.h"
 #include "rutile/kernels/dispatch.h"
 #include "rutile/kernels/index_range.h"
@@ -274,8 +275,7 @@ Status run_triangle(const Plan& plan, const KernelArgs& args) {
 
 bool supports_triangle(const CallMeta& c, Reason* reason) {
   if (c.in(0).is_contiguous()) return true;
-  reason->text = "takes row-major tensors";
-  return false;
+  return refuse(reason, "takes row-major tensors");
 }
 
 template <bool kLower>
@@ -364,20 +364,17 @@ Status prepare_tables(const CallMeta& c, std::unique_ptr<Plan>* plan) {
 
 bool same_type(const CallMeta& c, Reason* reason) {
   if (c.in(0).dtype == c.out().dtype) return true;
-  reason->text = "does not convert";
-  return false;
+  return refuse(reason, "does not convert");
 }
 
 bool any_placement(const CallMeta& c, Reason* reason) {
   if (c.in(0).rank() > 0) return same_type(c, reason);
-  reason->text = "is 0-d";
-  return false;
+  return refuse(reason, "is 0-d");
 }
 
 bool strided(const CallMeta& c, Reason* reason) {
   if (c.in(0).layout == kStrided && c.out().layout == kStrided) return same_type(c, reason);
-  reason->text = "a side is blocked";
-  return false;
+  return refuse(reason, "a side is blocked");
 }
 
 void add_row(const OpDef& op, const char* name,
