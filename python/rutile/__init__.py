@@ -85,7 +85,7 @@ def to_dlpack(tensor):
 
 def __getattr__(name):
     # What needs NumPy or is seldom used is loaded when it is asked for.
-    if name in ("boost", "communication", "dataset", "device_context", "experimental", "mint", "numpy", "parallel", "scipy"):
+    if name in ("boost", "communication", "dataset", "device_context", "experimental", "hal", "mint", "numpy", "parallel", "scipy"):
         import importlib
         return importlib.import_module(f"rutile.{name}")
     # MindSpore's element types that are named as Python's types are.

@@ -26,6 +26,15 @@ def _map(fn, x):
     return tuple(_map(fn, v) for v in x) if isinstance(x, (tuple, list)) else fn(x)
 
 
+def _grad_scale_map(scale, inputs):
+    """A Tensor or a tuple of them times a scale: what loss scalers of one's own import, as the next."""
+    return _map(lambda x: x * scale.cast(x.dtype), inputs)
+
+
+def _grad_unscale_map(scale, inputs):
+    return _grad_scale_map(1.0 / scale.cast("float32"), inputs)
+
+
 def all_finite(inputs):
     """Whether no element of some tensors is infinite or NaN: a bool Tensor.
 
@@ -73,13 +82,11 @@ class StaticLossScaler(LossScaler):
 
     def scale(self, inputs):
         """Times the scale, a Tensor or a tuple of them."""
-        s = self.scale_value.value()
-        return _map(lambda x: x * s.cast(x.dtype), inputs)
+        return _grad_scale_map(self.scale_value.value(), inputs)
 
     def unscale(self, inputs):
         """Divided by the scale, a Tensor or a tuple of them."""
-        s = 1.0 / self.scale_value.value()
-        return _map(lambda x: x * s.cast(x.dtype), inputs)
+        return _grad_unscale_map(self.scale_value.value(), inputs)
 
     def adjust(self, grads_finite):
         """Nothing; False."""

@@ -37,7 +37,10 @@ MOVED = {
     "nn.layer.conv": "_inner.conv", "nn.layer.rnn_cells": "_inner.rnn_cells", "nn.probability.distribution.distribution": "nn.probability.distribution",
     "dataset.engine.datasets": "dataset", "dataset.transforms.transforms": "dataset.transforms", "train.parallel_utils": "context",
     "ops.operations._grad_ops": "ops._grad_ops", "common.mutable": "", "common.tensor": "", "communication.management": "communication",
-    "utils": "", "utils.dlpack": "", "hal": "runtime", "nn.metrics": "train.metrics", "ops.auto_generate": "ops", "ops._primitive_cache": "ops", "ops.functional_overload": "ops", "ops.composite.base": "ops.composite",
+    "utils": "", "utils.dlpack": "", "nn.metrics": "train.metrics", "ops.auto_generate": "ops",
+    **dict.fromkeys(("hal.device", "hal.event", "hal.memory", "hal.stream"), "hal"),
+    **dict.fromkeys(("ops.auto_generate.gen_ops_def", "ops.auto_generate.gen_ops_prim", "ops.auto_generate.gen_extend_func"), "ops"),
+    "ops._primitive_cache": "ops", "ops.functional_overload": "ops", "ops.composite.base": "ops.composite",
     "train.callback._callback": "train.callback", "ops.function.comm_func": "ops.communication", "mint.distributed.distributed": "mint.distributed",
 }
 

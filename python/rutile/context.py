@@ -8,6 +8,7 @@ from rutile import _hints, _rutile
 __all__ = ["GRAPH_MODE", "PYNATIVE_MODE", "STRICT", "COMPATIBLE", "LAX", "ParallelMode", "get_auto_parallel_context", "get_context",
            "reset_auto_parallel_context", "set_auto_parallel_context", "set_context"]
 
+RELEASE, DEBUG = 0, 1  # of debug_level
 GRAPH_MODE = 0
 PYNATIVE_MODE = 1
 STRICT = 0
@@ -156,7 +157,7 @@ class ParallelMode:
 
 
 _PARALLEL = {"parallel_mode": ParallelMode.STAND_ALONE, "gradients_mean": False, "gradient_fp32_sync": True, "all_reduce_fusion_config": [],
-             "parameter_broadcast": True, "comm_fusion": None, "enable_parallel_optimizer": False, "parallel_optimizer_config": None}
+             "parameter_broadcast": True, "comm_fusion": None, "dataset_strategy": "data_parallel", "enable_parallel_optimizer": False, "parallel_optimizer_config": None}
 _parallel = dict(_PARALLEL)
 
 

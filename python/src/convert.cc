@@ -126,7 +126,7 @@ struct Nested {
   bool for_numpy() const { return arrays || (!f.empty() && !tensors.empty()); }
   bool empty() const { return f.empty() && tensors.empty(); }
 
-  // wide: floats as f64 and complex numbers as c128, for a dtype that is asked for.
+  // wide: floats as f64, for a dtype that is asked for.
   Tensor result(bool wide) {
     if (!tensors.empty()) {  // a list of tensors: stacked
       Shape full = shape;
@@ -137,8 +137,7 @@ struct Nested {
       return ops::reshape(ops::stack(tensors, 0), full);
     }
     if (complexes) {
-      Tensor whole = Tensor::from<std::complex<double>>(z, shape);
-      return wide ? whole : ops::cast(whole, DType::kC64);
+      return Tensor::from<std::complex<double>>(z, shape);
     }
     if (floats || i.empty()) {
       Tensor whole = Tensor::from<double>(f, shape);
@@ -274,7 +273,7 @@ Tensor tensor_from(PyObject* o, const Tensor* like) {
   }
   Scalar s;
   if (PyComplex_CheckExact(o)) {  // weak like other numbers, but never real
-    const DType t = like ? complex_dtype(like->dtype()) : DType::kC64;
+    const DType t = like ? complex_dtype(like->dtype()) : DType::kC128;
     const std::complex<double> z(PyComplex_RealAsDouble(o), PyComplex_ImagAsDouble(o));
     return ops::cast(Tensor::from<std::complex<double>>({z}, {}), t);
   }

@@ -47,7 +47,7 @@ int64_t index_from(PyObject* o) {
 }
 
 [[noreturn]] void wrong_kind(PyObject* o) {
-  throw_error(ErrorCode::kType,
+  throw_error(ErrorCode::kIndex,
               cat("a tensor is indexed by int, slice, None, ..., and tensors, arrays and lists of "
                   "integers or bools, got ",
                   Py_TYPE(o)->tp_name));

@@ -43,8 +43,12 @@ nn::ParameterPtr from_arguments(PyObject* args, PyObject* kwargs) {
   if (PyBool_Check(value)) {
     throw_error(ErrorCode::kValue, "Parameter: the value is a Tensor or a number, got a bool");
   }
-  return std::make_shared<nn::Parameter>(name == Py_None ? "" : text_from(name),
-                                         is_tensor(value) ? unshared(value) : tensor_from(value),
+  Tensor t = is_tensor(value) ? unshared(value) : tensor_from(value);
+  if (PyLong_CheckExact(value)) {  // MindSpore's: a Tensor of the same number is int64
+    const Tensor narrow = ops::cast(t, DType::kI32);
+    if (narrow.item() == t.item()) t = narrow;
+  }
+  return std::make_shared<nn::Parameter>(name == Py_None ? "" : text_from(name), t,
                                          requires_grad == Py_False);
 }
 

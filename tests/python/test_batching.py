@@ -128,7 +128,7 @@ def test_jacobians(compiled):
         assert b.shape == (2, 4, 2) and d.shape == (4, 4, 2) and not d.asnumpy().any()
         j, aux = jacobian(lambda v: (v * 2, 7), has_aux=True)(x)
         np.testing.assert_array_equal(j.asnumpy(), 2 * np.eye(4))
-        assert aux == (7,)
+        assert aux == 7
         hessian = jacobian(ms.jacrev(lambda v: (v * v * v).sum()))(x)
         np.testing.assert_allclose(hessian.asnumpy(), np.diag(6 * X[0, :, 0]), rtol=1e-12, atol=1e-15)
         with pytest.raises(ValueError):

@@ -218,7 +218,7 @@ def test_floats_in_lists_are_rounded_once():
         assert (Tensor([0.3, [0.1][0]], dtype) == Tensor(np.array([0.3, 0.1]), dtype)).all()
     assert Tensor([[0.3]], ms.float64).asnumpy()[0, 0] == 0.3 and Tensor((0.1,), ms.float64).asnumpy()[0] == 0.1
     assert Tensor([0.1 + 0.2j], ms.complex128).asnumpy()[0] == 0.1 + 0.2j and Tensor(0.1 + 0.2j, ms.complex128).asnumpy() == 0.1 + 0.2j
-    assert Tensor([0.3]).dtype == ms.float32 and Tensor([1j]).dtype == ms.complex64 and Tensor([1, 2], ms.float64).dtype == ms.float64
+    assert Tensor([0.3]).dtype == ms.float32 and Tensor([1j]).dtype == Tensor(1j).dtype == ms.complex128 and Tensor([1, 2], ms.float64).dtype == ms.float64
     with pytest.raises(errors.ValueError):
         Parameter(True, name="flag")
 

@@ -142,7 +142,7 @@ MISTAKES = {
     "item": (lambda: X.item(), ValueError, "item() needs exactly one element, got shape [4,8]"),
     "index": (lambda: X[4], IndexError, "index 4 is out of range for dimension 0 of size 4"),
     "too many indices": (lambda: X[0, 0, 0], IndexError, "too many indices for a tensor of 2 dimensions"),
-    "index's dtype": (lambda: X[1.5], TypeError, "a tensor is indexed by int, slice"),
+    "index's dtype": (lambda: X[1.5], IndexError, "a tensor is indexed by int, slice"),
     "mask": (lambda: X[Tensor([True, False])], IndexError, "a mask of shape [2] does not fit shape [4,8]"),
     "ragged": (lambda: Tensor([[1, 2], [3]]), ValueError, "nested lists have different lengths"),
     "nothing": (lambda: Tensor(None), TypeError, "cannot be made from nothing (None)"),

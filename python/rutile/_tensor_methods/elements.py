@@ -107,7 +107,7 @@ def gather(self, *args, dim=None, index=None, input_indices=None, axis=None, bat
         return _ops.gather_elements(self, args[0] if args else dim, index if index is not None else args[-1])
     indices = input_indices if input_indices is not None else args[0]
     axis = axis if axis is not None else args[1] if len(args) > 1 else 0
-    return _ops.gather(self, indices, int(axis), batch_dims)
+    return _ops.gather(self, indices, int(axis), args[2] if len(args) > 2 else batch_dims)
 
 
 def _as_far_as(index, src):

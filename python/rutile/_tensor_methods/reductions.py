@@ -66,11 +66,11 @@ def cumsum(self, axis=None, dtype=None):
 
 
 def _with_place(name, doc):
-    of_axes, place, place_of_all = getattr(_table, name), getattr(_table, "arg" + name), getattr(_ops, "arg" + name)
+    of_axes, place, of_all = getattr(_table, name), getattr(_table, "arg" + name), getattr(_ops, name)
 
     def with_place(self, axis=0, keep_dims=False):
         if axis is None:
-            return of_axes(self), place_of_all(self)
+            return of_all(self)
         return of_axes(self, (axis,), bool(keep_dims)), place(self, (axis,), bool(keep_dims))
 
     with_place.__doc__ = doc

@@ -67,8 +67,8 @@ class _Default(Generator):
         """Starts again from a number; returns the generator."""
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise _errors.TypeError(f"manual_seed: the seed is an int, got {type(seed).__name__}")
-        from rutile.common.seed import set_seed
-        set_seed(seed)
+        from rutile.common.seed import restart
+        restart(seed)
         return self
 
     def initial_seed(self):

@@ -9,13 +9,20 @@ _state = {"seed": None, "edition": 0}
 
 
 def set_seed(seed):
-    """Random ops, initializers and dataset pipelines start again from this number (an int of at least 0).
+    """Random ops, initializers, dataset pipelines and numpy.random start again from this number (an int of at least 0).
 
     >>> import rutile
     >>> rutile.set_seed(3)
     >>> rutile.common.seed.get_seed()
     3
     """
+    restart(seed)
+    import numpy
+    numpy.random.seed(int(seed) & 0xFFFFFFFF)
+
+
+def restart(seed):
+    """That of this package alone."""
     _rutile.set_seed(seed)
     _state["seed"] = int(seed)
     _state["edition"] += 1

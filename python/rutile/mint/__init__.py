@@ -14,6 +14,7 @@ from rutile import _rutile
 from rutile import ops as _ops
 from rutile._rutile import Tensor
 from rutile._rutile import ops as _table
+from rutile.ops.function import selection as _selection
 from rutile.ops.function._util import _drawn
 
 _errors = _rutile.errors
@@ -21,7 +22,7 @@ _errors = _rutile.errors
 # The function of ops of the same name, which may call dim axis, keepdim keepdims or keep_dims.
 _SAME = """
 abs absolute acos acosh addbmm addcdiv addcmul addmm addmv all allclose amax amin any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax asin
-asinh atan atan2 atanh baddbmm bincount bitwise_and bitwise_not bitwise_or bitwise_xor bmm broadcast_to ceil chunk clamp clip concat cos cosh cross cummax
+asinh atan atan2 atanh baddbmm bitwise_and bitwise_not bitwise_or bitwise_xor bmm broadcast_to ceil chunk clamp clip concat cos cosh cross cummax
 cumprod cumsum deepcopy div divide dot einsum eq equal erf erfc erfinv exp exp2 expm1 eye float_power floor floor_divide fmod frac full full_like gcd ge
 greater greater_equal gt histc inverse isclose isfinite isinf isnan isneginf le less less_equal lerp log log10 log1p log2 logaddexp logaddexp2
 logical_and logical_not logical_or logical_xor logsumexp lt masked_select matmul maximum mean meshgrid minimum mm mul mv nan_to_num nansum narrow ne neg negative
@@ -52,6 +53,7 @@ def _renamed(name, function):
 for _name in _SAME:
     if hasattr(_ops, _name):
         globals()[_name] = _renamed(_name, getattr(_ops, _name))
+bincount = _renamed("bincount", _selection._counted)
 cat = globals()["concat"]
 fix = globals()["trunc"]
 

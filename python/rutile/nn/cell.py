@@ -247,7 +247,7 @@ class Cell(CellSettings):
         if not isinstance(child_cell, Cell):
             raise _errors.TypeError(f"{child_name} must be a Cell, got {type(child_cell).__name__}")
         if hasattr(self, child_name) and self._cells.get(child_name, self) is not None:
-            raise _errors.ValueError(f"{type(self).__name__} has a {child_name!r} already")
+            raise _BadName(f"{type(self).__name__} has a {child_name!r} already")
         setattr(self, child_name, child_cell)
 
     # ---- Calls

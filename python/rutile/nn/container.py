@@ -92,8 +92,8 @@ class SequentialCell(_Ordered):
             self._fill(args[0] if len(args) == 1 and not isinstance(args[0], Cell) else args)
 
     def __getitem__(self, index):
-        if isinstance(index, slice):
-            return super().__getitem__(index)
+        if isinstance(index, slice):  # its Cells keep their names
+            return type(self)(dict(list(self._cells.items())[index]))
         return Cell.cells(self)[self._at(index)]
 
     def construct(self, x):

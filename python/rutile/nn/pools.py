@@ -91,7 +91,7 @@ class _MaxPool(_Pool):
         else:
             y, at = table.max_pool3d(x, kernel=self.kernel_size, stride=self.stride, pad=before, dilation=self.dilation,
                                      ceil_mode=self.ceil_mode)
-        return (y, at) if self.return_indices else y
+        return (y, at.cast("int64")) if self.return_indices else y
 
 
 class MaxPool1d(_MaxPool):

@@ -266,7 +266,8 @@ class TrainOneStepWithLossScaleCell(TrainOneStepCell):
         return Tensor(False), compute_input
 
     def get_overflow_status(self, status, compute_output):
-        """Whether a gradient is infinite or NaN: a bool Tensor."""
+        """Whether a gradient is infinite or NaN, or an element of status is not 0: a bool Tensor."""
+        status = table.any(status.cast("bool"))
         for x in compute_output if isinstance(compute_output, (tuple, list)) else (compute_output,):
             status = table.logical_or(status, table.logical_not(table.all(table.isfinite(x))))
         return status
@@ -380,7 +381,8 @@ class Vjp(Cell):
 
     def construct(self, *args):
         out, pull = ops.vjp(self.fn, *args[:-1])
-        return out, pull(*(args[-1] if isinstance(args[-1], tuple) else (args[-1],)))
+        grads = pull(*(args[-1] if isinstance(args[-1], tuple) else (args[-1],)))
+        return out, grads if len(grads) > 1 else grads[0]
 
 
 class GradAccumulationCell(Cell):

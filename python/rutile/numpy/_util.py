@@ -7,9 +7,20 @@ from rutile._rutile import Tensor
 errors = _rutile.errors
 
 
+def _small(x):
+    """Whether these are Python's ints alone, which int32 holds."""
+    if isinstance(x, (list, tuple)):
+        return len(x) > 0 and all(map(_small, x))
+    return isinstance(x, int) and -2**31 <= x < 2**31
+
+
 def tensor(x):
-    """A Tensor of what NumPy calls array-like; Python floats give float32, as everywhere in this package."""
-    return x if isinstance(x, Tensor) else Tensor(x)
+    """A Tensor of what NumPy calls array-like; Python's floats give float32, as everywhere in this package, its ints int32,
+    as in mindspore.numpy alone."""
+    if isinstance(x, Tensor):
+        return x
+    y = Tensor(x)
+    return y.cast("int32") if y.dtype.name == "int64" and _small(x) else y
 
 
 def is_float(x):

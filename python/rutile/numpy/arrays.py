@@ -21,6 +21,11 @@ def array(obj, dtype=None, copy=True, ndmin=0):
     return x.reshape((1,) * (ndmin - x.ndim) + x.shape) if ndmin > x.ndim else x
 
 
+def copy(a):
+    """A Tensor with values of its own."""
+    return _u.tensor(a).copy()
+
+
 def asarray(a, dtype=None):
     """As array."""
     return array(a, dtype)
@@ -77,9 +82,11 @@ def full_like(a, fill_value, dtype=None, shape=None):
 
 
 def arange(start, stop=None, step=None, dtype=None):
-    """start, start + step, ... below stop; one argument is the stop."""
+    """start, start + step, ... below stop; one argument is the stop. Whole numbers are int32."""
     if stop is None:
         start, stop = 0, start
+    if dtype is None and _u._small([v for v in (start, stop, step) if v is not None]):
+        dtype = "int32"
     return _table.arange(start, stop, 1 if step is None else step, dtype)
 
 
@@ -140,13 +147,13 @@ def triu(m, k=0):
 
 def tril_indices(n, k=0, m=None):
     """(rows, columns) on and below a diagonal."""
-    y = _ops.tril_indices(n, n if m is None else m, k)
+    y = _ops.tril_indices(n, n if m is None else m, k).cast("int32")
     return y[0], y[1]
 
 
 def triu_indices(n, k=0, m=None):
     """(rows, columns) on and above a diagonal."""
-    y = _ops.triu_indices(n, n if m is None else m, k)
+    y = _ops.triu_indices(n, n if m is None else m, k).cast("int32")
     return y[0], y[1]
 
 
@@ -162,14 +169,14 @@ def triu_indices_from(arr, k=0):
 
 def diag_indices(n, ndim=2):
     """The places of a diagonal, one tensor for each dimension."""
-    return tuple(_table.arange(0, n, 1, "int64") for _ in range(ndim))
+    return tuple(_table.arange(0, n, 1, "int32") for _ in range(ndim))
 
 
 def indices(dimensions, dtype="int32", sparse=False):
-    """The coordinates of a grid: [dimensions, ...], or a tuple of tensors that broadcast to it."""
+    """The coordinates of a grid: a list of tensors of its shape, or a tuple of tensors that broadcast to it."""
     n = len(dimensions)
     parts = [_table.arange(0, d, 1, "int64").cast(dtype).reshape([-1 if i == k else 1 for i in range(n)]) for k, d in enumerate(dimensions)]
-    return tuple(parts) if sparse else _ops.stack([_table.contiguous(_table.broadcast_to(p, tuple(dimensions))) for p in parts])
+    return tuple(parts) if sparse else [_table.contiguous(_table.broadcast_to(p, tuple(dimensions))) for p in parts]
 
 
 def meshgrid(*xi, sparse=False, indexing="xy"):

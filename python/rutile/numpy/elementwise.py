@@ -73,6 +73,11 @@ def float_power(x1, x2, dtype=None):
     return _u.cast(_table.pow(*_both(x1, x2, True)), dtype)
 
 
+def around(a, decimals=0):
+    """To the nearest integer, half to even; to `decimals` digits."""
+    return _ops.round(_u.tensor(a), decimals=decimals)
+
+
 def divmod(x1, x2, dtype=None):
     """(the quotient rounded down, the remainder)"""
     x1, x2 = _both(x1, x2, False)

@@ -89,7 +89,7 @@ def argmin(a, axis=None):
 
 def count_nonzero(x, axis=None, keepdims=False):
     """How many are not zero."""
-    return _table.sum((_u.tensor(x) != 0).cast("int64"), _u.axes(axis), bool(keepdims))
+    return _table.sum((_u.tensor(x) != 0).cast("int32"), _u.axes(axis), bool(keepdims)).cast("int32")
 
 
 def sometrue(a, axis=None, keepdims=False):
@@ -100,8 +100,9 @@ def sometrue(a, axis=None, keepdims=False):
 def cumsum(a, axis=None, dtype=None):
     """Running sums, without an axis of all elements."""
     a = _u.tensor(a)
-    a = a.cast("int64") if a.dtype.name == "bool" else a
-    return _table.cumsum(_u.cast(a.reshape(-1) if axis is None else a, dtype), axis=0 if axis is None else axis)
+    dtype = "int32" if dtype is None and a.dtype.name == "bool" else dtype
+    a = a.cast("int32") if a.dtype.name == "bool" else a
+    return _u.cast(_table.cumsum(_u.cast(a.reshape(-1) if axis is None else a, dtype), axis=0 if axis is None else axis), dtype)
 
 
 def cumprod(a, axis=None, dtype=None):
@@ -292,6 +293,11 @@ def correlate(a, v, mode="valid"):
     return convolve(a, _table.flip(v, (0,)), mode)
 
 
+def matrix_power(a, n):
+    """Square matrices to a whole power of at least 0."""
+    return _ops.matrix_power(_u.tensor(a), n)
+
+
 def norm(x, ord=None, axis=None, keepdims=False):
     """The norm of vectors or matrices."""
     return _ops.norm(_u.floating(x), ord, axis, keepdims)
@@ -350,7 +356,8 @@ def apply_over_axes(func, a, axes):
 
 def searchsorted(a, v, side="left", sorter=None):
     """Where values belong in a sorted vector."""
-    return _ops.searchsorted(_u.tensor(a), _u.tensor(v), side=side, sorter=None if sorter is None else _u.tensor(sorter))
+    places = _ops.searchsorted(_u.tensor(a), _u.tensor(v), side=side, sorter=None if sorter is None else _u.tensor(sorter))
+    return places.cast("int32")
 
 
 def digitize(x, bins, right=False):
@@ -358,8 +365,8 @@ def digitize(x, bins, right=False):
     x, bins = _u.tensor(x), _u.tensor(bins)
     rising = bins.size < 2 or bool(bins[-1] >= bins[0])
     if rising:
-        return _ops.searchsorted(bins, x, right=not right)
-    return bins.size - _ops.searchsorted(_table.flip(bins, (0,)), x, right=bool(right))
+        return _ops.searchsorted(bins, x, right=not right).cast("int32")
+    return (bins.size - _ops.searchsorted(_table.flip(bins, (0,)), x, right=bool(right))).cast("int32")
 
 
 def bincount(x, weights=None, minlength=0, length=None):

@@ -90,7 +90,7 @@ def histogram(a, bins=10, range=None, weights=None, density=False):
     """(how many fall into each bin, the edges)"""
     x = _u.floating(a).reshape(-1)
     counts, edges = histogramdd(x.reshape(-1, 1), [histogram_bin_edges(x, bins, range)], None, None if weights is None else _u.tensor(weights).reshape(-1), density)
-    return counts, edges[0]
+    return counts, edges[0] if isinstance(bins, int) else _u.tensor(bins)
 
 
 def histogram2d(x, y, bins=10, range=None, weights=None, density=False):

@@ -211,6 +211,11 @@ def take_along_axis(arr, indices, axis):
     arr, indices = _u.tensor(arr), _u.tensor(indices)
     if axis is None:
         arr, indices, axis = arr.reshape(-1), indices.reshape(-1), 0
+    if arr.ndim == indices.ndim:  # they broadcast but for the axis
+        axis = _u.place(axis, arr.ndim)
+        shape = [max(n, m) if n and m else 0 for n, m in zip(arr.shape, indices.shape)]
+        arr = _table.broadcast_to(arr, (*shape[:axis], arr.shape[axis], *shape[axis + 1:]))
+        indices = _table.broadcast_to(indices, (*shape[:axis], indices.shape[axis], *shape[axis + 1:]))
     return _table.take_along_axis(arr, indices, axis=axis)
 
 
@@ -256,12 +261,13 @@ def ravel_multi_index(multi_index, dims, mode="clip", order="C"):
 
 def unravel_index(indices, shape, order="C"):
     """Places in a flat array as coordinates."""
-    rest, out = _u.tensor(indices).cast("int64"), []
+    indices = _u.tensor(indices)
+    rest, out = indices.cast("int64"), []
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     for n in reversed(sizes) if order == "C" else sizes:
         out.append(_table.remainder(rest, _Tensor(n, "int64")))
         rest = _table.floor_div(rest, _Tensor(n, "int64"))
-    return tuple(out[::-1] if order == "C" else out)
+    return tuple(x.cast(indices.dtype) for x in (out[::-1] if order == "C" else out))
 
 
 def pad(arr, pad_width, mode="constant", stat_length=None, constant_values=0, end_values=0, reflect_type="even", **kwargs):

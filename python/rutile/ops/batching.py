@@ -157,7 +157,7 @@ def _jacobian(fn, grad_position, has_aux, columns):
         # [output][position], a position alone without its tuple.
         result = tuple(row[0] if single else tuple(row) for row in grads)
         result = result if many else result[0]
-        return (result, out[1:]) if has_aux else result
+        return (result, out[1] if len(out) == 2 else out[1:]) if has_aux else result
 
     return _named(wrapped, fn)
 

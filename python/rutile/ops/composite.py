@@ -54,13 +54,14 @@ def make_range(*bounds):
 
 
 def tuple_to_array(values):
-    """A tuple of numbers as a Tensor of one dimension.
+    """A tuple of numbers as a Tensor of one dimension; whole ones are int32.
 
     >>> from rutile.ops import functional as F
     >>> F.tuple_to_array((1, 2, 3)).asnumpy().tolist()
     [1, 2, 3]
     """
-    return _Tensor(list(values))
+    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in values)
+    return _Tensor(list(values), "int32" if whole else None)
 
 
 def tail(values):

@@ -79,8 +79,8 @@ class Primitive:
 
     def __repr__(self):
         hidden = ("name", "instance_name", "input_names", "output_names")
-        given = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k not in hidden)
-        return f"Prim[{type(self).__name__}]<{given}>"
+        given = ", ".join(f"{k}={v}" for k, v in vars(self).items() if k not in hidden)
+        return f"Prim[{type(self).__name__}]" + (f"<{given}>" if given else "")
 
 
 def _define(name, attributes, call, doc):
@@ -343,8 +343,13 @@ def pool(x, kernel, stride, before, after, kind, ceil_mode=False, count_include_
     return padded / _table.avg_pool2d(inside, **options)
 
 
-_define("Dropout", {"keep_prob": 0.5, "Seed0": 0, "Seed1": 0}, lambda self, x: tuple(_table.dropout(
-    x, 1 - self.keep_prob)), "(x with elements dropped, mask of those kept).")
+def _dropout(x, keep_prob):
+    y, mask = _table.dropout(x, 1 - keep_prob)
+    return y, mask.cast(x.dtype)
+
+
+_define("Dropout", {"keep_prob": 0.5, "Seed0": 0, "Seed1": 0}, lambda self, x: _dropout(
+    x, self.keep_prob), "(x with elements dropped, 1 for those kept and 0 else).")
 _define("BatchNorm", {"is_training": False, "epsilon": 1e-5, "momentum": 0.1, "data_format": "NCHW"},
         lambda self, x, scale, bias, mean, var: _batch_norm(self, x, scale, bias, mean, var),
         "(y, mean, variance, mean, variance); training moves the statistics by `momentum`.")

@@ -294,7 +294,7 @@ def _tensors(name, *values):
 
 
 def vjp(fn, *inputs, weights=None, has_aux=False):
-    """(outputs, a function of vectors like the outputs that gives vectors times the Jacobian: one gradient per input).
+    """(outputs, a function of vectors like the outputs that gives vectors times the Jacobian: a tuple with one gradient per input).
 
     With weights it gives (gradients of inputs, of weights). has_aux: fn returns (what is differentiated, something else),
     and so does vjp: (outputs, function, something else).
@@ -308,7 +308,8 @@ def vjp(fn, *inputs, weights=None, has_aux=False):
 
     def pull(*vectors):
         _tensors("vjp", *(x for v in vectors for x in _tuple(v)))
-        return _pulled(fn, inputs, vectors, weights, has_aux)
+        grads = _pulled(fn, inputs, vectors, weights, has_aux)
+        return _tuple(grads) if weights is None else (_tuple(grads[0]), *grads[1:])
 
     return (out[0], pull, out[1] if len(out) == 2 else out[1:]) if has_aux else (out, pull)
 

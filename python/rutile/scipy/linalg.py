@@ -14,7 +14,8 @@ from rutile.ops import table
 
 _errors = _rutile.errors
 
-__all__ = ["block_diag", "cho_factor", "cho_solve", "cholesky", "eigh", "inv", "lstsq", "lu", "lu_factor", "solve_triangular"]
+__all__ = ["block_diag", "cho_factor", "cho_solve", "cholesky", "det", "eigh", "inv", "lstsq", "lu", "lu_factor", "lu_solve",
+           "solve_triangular"]
 
 
 def _square(name, a, check_finite=False):
@@ -90,10 +91,31 @@ def lu_factor(a, overwrite_a=False, check_finite=True):
 
 
 def lu(a, permute_l=False, overwrite_a=False, check_finite=True):
-    """(P, L, U) with a = P L U; permute_l: (P L, U)."""
+    """(P in int32, L, U) with a = P L U; permute_l: (P L, U)."""
     factors, pivots = table.lu_factor(_square("lu", a))
     p, low, up = ops.lu_unpack(factors, pivots)
-    return (table.matmul(p, low), up) if permute_l else (p, low, up)
+    return (table.matmul(p, low), up) if permute_l else (p.cast("int32"), low, up)
+
+
+def lu_solve(lu_and_piv, b, trans=0, overwrite_b=False, check_finite=True):
+    """The x of a x = b, from lu_factor(a); trans 1 or "T": of a^T x = b, 2 or "C": of a^H x = b."""
+    factors, rows = lu_and_piv
+    if factors.shape[-1] != b.shape[0 if b.ndim == 1 else -2]:
+        raise _errors.ValueError(f"lu_solve: {factors.shape} does not go with {b.shape}")
+    p, low, up = ops.lu_unpack(factors, rows.cast("int32") + 1)
+    x = b.reshape(-1, 1) if b.ndim == 1 else b
+    if trans in (0, "N"):
+        x = solve_triangular(low, table.matmul(ops.swapaxes(p, -1, -2), x), 0, True, True)
+        x = solve_triangular(up, x)
+    else:
+        x = solve_triangular(low, solve_triangular(up, x, trans), trans, True, True)
+        x = table.matmul(p, x)
+    return x.reshape(-1) if b.ndim == 1 else x
+
+
+def det(a, overwrite_a=False, check_finite=True):
+    """The determinant of a square matrix."""
+    return ops.det(_square("det", a))
 
 
 def lstsq(A, B, rcond=None, driver=None):
@@ -102,4 +124,4 @@ def lstsq(A, B, rcond=None, driver=None):
     if A.ndim < 2:
         raise _errors.ValueError(f"lstsq: expects a matrix, got {A.shape}")
     x, rest, rank, values = np.linalg.lstsq(A.asnumpy(), B.asnumpy(), rcond=rcond)
-    return tuple(Tensor(np.asarray(v)) for v in (x, rest, rank, values))
+    return tuple(Tensor(np.asarray(v)) for v in (x, rest, np.int64(rank), values))

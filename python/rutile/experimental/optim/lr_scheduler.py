@@ -84,6 +84,8 @@ class LRScheduler:
         """The rates as they are, a Tensor for each group."""
         return [g["lr"].value() for g in self.optimizer.param_groups]
 
+    _last_lr = property(get_last_lr)  # what get_lr() of one's own classes reads
+
     def _last(self):
         return [_float(lr) for lr in self.get_last_lr()]
 

@@ -27,7 +27,7 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     none = _table.full((0,), 0, LU_data.dtype)
     p = l = u = none
     if unpack_data:
-        l = _table.tril(LU_data[..., :, :k], -1) + _table.eye(n, k, LU_data.dtype)
+        l = _table.tril(LU_data[..., :, :k], -1) + _table.eye(n, k, "float32").cast(LU_data.dtype)
         u = _table.triu(LU_data[..., :k, :], 0)
     if unpack_pivots:
         p = _permutation(LU_pivots, n).cast(LU_data.dtype)

@@ -176,7 +176,7 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, return_indice
     kernel = _pair(kernel_size)
     y, indices = _table.max_pool2d(x, kernel=kernel, stride=kernel if stride is None else _pair(stride),
                                    pad=_pair(padding), dilation=_pair(dilation), ceil_mode=bool(ceil_mode))
-    return (y, indices) if return_indices else y
+    return (y, indices.cast("int64")) if return_indices else y
 
 
 def avg_pool2d(input_x, kernel_size=1, stride=1, padding=0, ceil_mode=False, count_include_pad=True,

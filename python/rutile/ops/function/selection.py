@@ -127,7 +127,13 @@ def masked_select(input, mask):
 
 
 def bincount(input, weights=None, minlength=0):
-    """How often each number from 0 on comes, or the sums of their weights."""
+    """How often each number from 0 on comes, in float32 as MindSpore counts, or the sums of their weights."""
+    counts = _counted(input, weights, minlength)
+    return counts if weights is not None else counts.cast("float32")
+
+
+def _counted(input, weights=None, minlength=0):
+    """bincount with whole numbers."""
     largest = int(_table.max(input)) if input.size else -1
     length = max(largest + 1, minlength)
     if largest >= 1 << 36:  # half a TiB of counts

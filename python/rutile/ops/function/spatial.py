@@ -100,7 +100,7 @@ def max_pool3d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
     """The largest of each window of [n, c, d, h, w]."""
     y, indices = _table.max_pool3d(x, kernel=_many(kernel_size, 3), stride=_pool_stride(kernel_size, stride, 3),
                                    pad=_many(padding, 3), dilation=_many(dilation, 3), ceil_mode=bool(ceil_mode))
-    return (y, indices) if return_indices else y
+    return (y, indices.cast("int64")) if return_indices else y
 
 
 def _sizes(x, output_size, n):
@@ -121,13 +121,13 @@ def adaptive_max_pool1d(input, output_size):
 def adaptive_max_pool2d(input, output_size, return_indices=False):
     """The largest of as many windows as the output has; None keeps a size."""
     y, indices = _table.adaptive_max_pool2d(input, output_size=_sizes(input, output_size, 2))
-    return (y, indices) if return_indices else y
+    return (y, indices.cast("int64")) if return_indices else y
 
 
 def adaptive_max_pool3d(input, output_size, return_indices=False):
     """The largest of as many windows as the output has; None keeps a size."""
     y, indices = _table.adaptive_max_pool3d(input, output_size=_sizes(input, output_size, 3))
-    return (y, indices) if return_indices else y
+    return (y, indices.cast("int64")) if return_indices else y
 
 
 def _unpool(op, n, x, indices, kernel_size, stride, padding, output_size):
