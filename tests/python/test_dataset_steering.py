@@ -20,10 +20,11 @@ class Augment:
         self.loss = data["loss"]
 
 
-def test_what_comes_next_depends_on_what_was_learned():
+@pytest.mark.parametrize("workers", [1, None, 3])
+def test_what_comes_next_depends_on_what_was_learned(workers):
     aug = Augment(0)
     data = ds.NumpySlicesDataset(list(range(12)), ["x"], shuffle=False)
-    data = data.sync_wait(condition_name="policy", callback=aug.update).map(aug.preprocess, ["x"], num_parallel_workers=1).batch(4)
+    data = data.sync_wait(condition_name="policy", callback=aug.update).map(aug.preprocess, ["x"], num_parallel_workers=workers).batch(4)
     for epoch in range(2):
         aug.loss, count = 0, 0
         aug.seen.clear()
@@ -93,8 +94,11 @@ def test_numbers_beside_what_is_padded():
 
 
 def test_flat_map():
-    data = ds.NumpySlicesDataset([2, 3], shuffle=False).flat_map(lambda row: ds.NumpySlicesDataset(np.arange(int(row[0])), shuffle=False))
+    data = ds.NumpySlicesDataset([2, 3], shuffle=False).flat_map(lambda n: ds.NumpySlicesDataset(np.arange(int(n)), shuffle=False))
     assert [int(x) for x, in data] == [0, 1, 0, 1, 2]
+    pairs = ds.NumpySlicesDataset(([[0, 1], [2, 3]], [[0, -1], [-2, -3]]), shuffle=False)
+    data = pairs.flat_map(lambda a, b: ds.NumpySlicesDataset((a + 1, b - 1), shuffle=False))
+    assert [(int(a), int(b)) for a, b in data] == [(1, -1), (2, -2), (3, -3), (4, -4)]
     with pytest.raises(TypeError):
         ds.NumpySlicesDataset([1]).flat_map(lambda row: row)
 
@@ -130,3 +134,17 @@ def test_settings_are_kept():
     with pytest.raises(ValueError):
         ds.config.set_multiprocessing_start_method("fork")
     assert ds.Shuffle.GLOBAL == "global"
+
+
+def test_slices_may_differ_in_shape():
+    data = ds.NumpySlicesDataset([[1], [1, 2], [1, 2, 3], [4]], "x", shuffle=False)
+    assert [x.asnumpy().tolist() for x, in data] == [[1], [1, 2], [1, 2, 3], [4]]
+    assert [x.asnumpy().tolist() for x, in data.padded_batch(2, True, pad_info={})] == [[[1, 0], [1, 2]], [[1, 2, 3], [4, 0, 0]]]
+    with pytest.raises(ValueError, match="column 'column_0'"):
+        ds.NumpySlicesDataset([[1], [[1], [1, 2]]])
+
+
+def test_values_of_further_shapes():
+    labels = transforms.OneHot(3)(np.array([[0], [2]]))
+    assert labels.tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert ds.vision.ToType("float32")(np.array([0.5, 1.5])).dtype == np.float32

@@ -300,8 +300,8 @@ class Dataset:
         return out
 
     def flat_map(self, func):
-        """The rows of all datasets that func(row) gives, one after the other; row is the list of a row's arrays."""
-        parts = [func(row) for row in self.create_tuple_iterator(num_epochs=1, output_numpy=True)]
+        """The rows of all datasets that func gives, one after the other; it is called with the arrays of a row's columns."""
+        parts = [func(*row) for row in self.create_tuple_iterator(num_epochs=1, output_numpy=True)]
         for part in parts:
             if not isinstance(part, Dataset):
                 raise _errors.TypeError(f"[flat_map] {name_of(func)} must return a Dataset, got {type(part).__name__}")

@@ -121,7 +121,8 @@ class MapDataset(Dataset):
         key = run.key(self)
         items = ((i, (*key, i), row) for i, row in enumerate(self.children[0]._rows(run)))
         workers = self._workers()
-        if workers == 1 and not self._processes:
+        # Rows ahead of their turn would wait at a sync_wait for what the turn before has to tell.
+        if (workers == 1 and not self._processes) or self.is_sync():
             yield from map(self._task, items)
             return
         try:

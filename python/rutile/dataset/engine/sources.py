@@ -147,8 +147,20 @@ class MappableDataset(Dataset):
                 pool.close()
 
 
+def _slices(name, rows, error):
+    """An array of the arrays that rows of several shapes are."""
+    out = _np.empty(len(rows), object)
+    try:
+        for i, row in enumerate(rows):
+            out[i] = _np.asarray(row)
+    except ValueError:
+        raise _errors.ValueError(f"[NumpySlicesDataset] column {name!r}: {error}") from error
+    return out
+
+
 class NumpySlicesDataset(MappableDataset):
-    """The slices of an array, list, tuple of arrays (one for each column) or dict of arrays (by column name).
+    """The slices of an array, list, tuple of arrays (one for each column) or dict of arrays (by column name). Those of a
+    list may differ in shape.
 
     Shuffled unless shuffle is False. column_names: "column_0", ... by default.
 
@@ -174,7 +186,7 @@ class NumpySlicesDataset(MappableDataset):
             try:
                 self._arrays.append(a.asnumpy() if isinstance(a, _rutile.Tensor) else _np.asarray(a))
             except ValueError as e:
-                raise _errors.ValueError(f"[NumpySlicesDataset] column {name!r}: {e}") from e
+                self._arrays.append(_slices(name, a, e))
         if column_names is not None:
             chosen = names("NumpySlicesDataset", "column_names", column_names)
             if len(chosen) != len(found):

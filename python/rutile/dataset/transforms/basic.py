@@ -110,7 +110,7 @@ class TypeCast:
 
 
 class OneHot:
-    """Class numbers [] or [n] as [num_classes] or [n, num_classes] of zeros and a one, in their type; with smoothing_rate r
+    """Class numbers [], [n] or [n, 1] as [num_classes] or [n, num_classes] of zeros and a one, in their type; with smoothing_rate r
     float64, (1 - r) times that plus r / num_classes."""
 
     def __init__(self, num_classes, smoothing_rate=0.0):
@@ -125,6 +125,7 @@ class OneHot:
         return _result(tuple(self._one(_array(v)) for v in values))
 
     def _one(self, x):
+        x = x.reshape(-1) if x.ndim == 2 and x.shape[1] == 1 else x
         if x.dtype.kind not in "ui" or x.ndim > 1:
             raise _errors.RuntimeError(f"[OneHot] takes class numbers, got {x.dtype} {list(x.shape)}")
         if x.size and not 0 <= int(x.min()) <= int(x.max()) < self.num_classes:

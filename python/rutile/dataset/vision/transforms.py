@@ -179,10 +179,13 @@ class ToTensor(ImageTransform):
 
 
 class ToType(ImageTransform):
-    """The image with another element type."""
+    """The image, or an array of any shape, with another element type."""
 
     def __init__(self, data_type):
         self.data_type = _np.dtype(getattr(data_type, "name", data_type))
+
+    def _one(self, x):
+        return super()._one(x) if _images.is_pil(x) else self._apply(self._array(x))
 
     def _apply(self, x):
         return x.astype(self.data_type)
