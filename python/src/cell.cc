@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rutile/python/src/cell.h"
 
+#include <string_view>
+
 #include "rutile/graph/trace/tracer.h"
 #include "rutile/ops/call.h"
 #include "rutile/python/src/convert.h"
@@ -9,6 +11,58 @@
 namespace rutile::python {
 
 namespace {
+
+std::string_view text_of(PyObject* o) {
+  const char* text = o && PyUnicode_Check(o) ? PyUnicode_AsUTF8(o) : nullptr;
+  return text ? text : "";
+}
+
+// The argument that an error of Python's own is about: an attribute that it has not, or an operand
+// that is None or text. n where it is another error.
+Py_ssize_t wrong_argument(PyObject* error, PyObject* const* args, Py_ssize_t n) {
+  Py_ssize_t i = 0;
+  if (Py_IS_TYPE(error, reinterpret_cast<PyTypeObject*>(PyExc_AttributeError))) {
+    PyObject* at = PyObject_GetAttrString(error, "obj");
+    while (i < n && (args[i] != at || is_tensor(args[i]))) ++i;
+    Py_XDECREF(at);
+  } else if (Py_IS_TYPE(error, reinterpret_cast<PyTypeObject*>(PyExc_TypeError))) {
+    PyObject* text = PyObject_Str(error);
+    if (text_of(text).find(" operand type") == std::string_view::npos) i = n;
+    while (i < n && args[i] != Py_None && !PyUnicode_Check(args[i])) ++i;
+    Py_XDECREF(text);
+  } else {
+    i = n;
+  }
+  PyErr_Clear();
+  return i;
+}
+
+// Says of a layer of this package that it got something else than a Tensor, where that is what
+// Python's error means. What a user's construct() raises stays.
+void explain_argument(PyObject* fn, PyObject* const* args, Py_ssize_t n) {
+  if (!PyMethod_Check(fn)) return;
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  PyTypeObject* layer = Py_TYPE(PyMethod_GET_SELF(fn));
+  PyObject* module = PyObject_GetAttrString(reinterpret_cast<PyObject*>(layer), "__module__");
+  const std::string_view home = text_of(module);
+  const bool ours = home.starts_with("rutile.nn") || home.starts_with("rutile.mint.nn");
+  Py_XDECREF(module);
+  const Py_ssize_t which = ours ? wrong_argument(value, args, n) : n;
+  if (which == n) {
+    PyErr_Restore(type, value, trace);
+    return;
+  }
+  Py_XDECREF(type);
+  Py_XDECREF(value);
+  Py_XDECREF(trace);
+  throw_error(
+      ErrorCode::kType,
+      cat("[", layer->tp_name, "] takes Tensors, got ", Py_TYPE(args[which])->tp_name,
+          " as argument ", which, args[which] == Py_None ? "" : "; rutile.Tensor(value) makes one",
+          " | in Cell ", cell_path(call_modes().cell)));
+}
 
 // fn(*args, **kwargs) inside the Cell `name`; precision: None leaves mixed precision as it is, a
 // low-precision dtype turns it on, another dtype off.
@@ -29,7 +83,9 @@ PyObject* in_cell(PyObject*, PyObject* const* args, Py_ssize_t n, PyObject* name
     const CellScope scope{std::string_view(name, size), modes.cell};
     ScopedValue<const CellScope*> inside(modes.cell, &scope);
     ScopedValue<AmpState> precision(modes.amp, amp);
-    return checked(PyObject_Vectorcall(args[2], args + 3, n - 3, names));
+    PyObject* out = PyObject_Vectorcall(args[2], args + 3, n - 3, names);
+    if (!out) explain_argument(args[2], args + 3, n - 3);
+    return checked(out);
   });
 }
 

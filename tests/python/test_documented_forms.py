@@ -203,3 +203,41 @@ def test_systems_of_equations_by_their_factors(dtype):
     np.testing.assert_allclose(p.asnumpy() @ low.asnumpy() @ up.asnumpy(), a, rtol=1e-10)
     with pytest.raises(errors.ValueError, match="does not go with"):
         linalg.lu_solve(factors, Tensor(np.ones(3)))
+
+
+@pytest.mark.parametrize("mode", [context.PYNATIVE_MODE, context.GRAPH_MODE])
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(3), nn.MaxPool2d(2), nn.ReflectionPad2d(1), nn.LSTM(3, 4)])
+def test_layers_say_what_is_no_tensor(layer, mode):
+    name = type(layer).__name__
+    context.set_context(mode=mode)
+    try:
+        for wrong, kind in ((None, "NoneType"), ("a", "str"), (3, "int")):
+            with pytest.raises(errors.TypeError) as info:
+                nn.SequentialCell(layer)(wrong) if wrong is None else layer(wrong)
+            assert kind in str(info.value) and name in str(info.value), str(info.value)
+            assert wrong is None or not isinstance(layer, nn.Conv2d) or "rutile.Tensor(value) makes one" in str(info.value)
+    finally:
+        context.set_context(mode=context.PYNATIVE_MODE)
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss(), nn.SmoothL1Loss(), nn.BCEWithLogitsLoss(), nn.SoftmaxCrossEntropyWithLogits()])
+def test_losses_say_what_is_no_tensor(loss):
+    with pytest.raises(errors.TypeError, match=rf"\[{type(loss).__name__}\].*NoneType.*argument 1"):
+        loss(Tensor([[1.0, 2.0]]), None)
+    with pytest.raises(TypeError, match="missing 1 required"):
+        loss(Tensor([[1.0, 2.0]]))
+
+
+def test_cells_of_ones_own_keep_their_errors():
+    class Own(nn.Cell):
+        def construct(self, x):
+            return x.shape
+
+    with pytest.raises(AttributeError, match="shape") as info:
+        Own()(None)
+    assert not isinstance(info.value, TypeError)
+    with pytest.raises(errors.TypeError):
+        ms.train.LossMonitor("a")
+    with pytest.raises(errors.ValueError):
+        ms.train.LossMonitor(-1)
+    assert mnp.polyder([1, 2, 3]).dtype == ms.int32 and mnp.polyder(Tensor([1, 2, 3])).asnumpy().tolist() == [2, 2]

@@ -244,7 +244,7 @@ def imported():
 @pytest.mark.parametrize("mistake, text", [
     (misspelled, "did you mean 'mode'?"), (lambda: ops.relu(inptu=X), "did you mean 'input'?"), (lambda: own(1, secnd=2), "did you mean 'second'?"),
     (lambda: ops.sofmax(X), "did you mean 'softmax'?"), (imported, "did you mean 'Conv2d'?"), (lambda: X.backward(), "value_and_grad"), (lambda: X.grad, "value_and_grad"), (lambda: X.cuda(), "CPU"), (lambda: X.detach(), "stop_gradient"),
-    (lambda: NET([[1.0, 2.0]]), "rutile.Tensor(value)")])
+    (lambda: ops.interpolate([[1.0, 2.0]], size=(2, 2)), "rutile.Tensor(value)")])
 def test_notes_below_an_uncaught_error(mistake, text):
     assert text in (noted(mistake) or ""), noted(mistake)
 

@@ -179,7 +179,7 @@ def polyder(p, m=1):
     p = _u.tensor(p)
     for _ in range(m):
         n = p.size - 1
-        p = p[:n] * _Tensor(list(range(n, 0, -1)), p.dtype if _u.is_float(p) else "int64") if n > 0 else p[:0]
+        p = p[:n] * _Tensor(list(range(n, 0, -1)), p.dtype if p.dtype.name != "bool" else "int32") if n > 0 else p[:0]
     return p
 
 

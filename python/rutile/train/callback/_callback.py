@@ -147,8 +147,10 @@ class LossMonitor(Callback):
         if isinstance(has_trained_epoch, bool) or not isinstance(has_trained_epoch, int) or has_trained_epoch < 0:
             raise _errors.ValueError(f"[LossMonitor] has_trained_epoch must be an int of at least 0, got {has_trained_epoch!r}")
         self._trained = has_trained_epoch
-        if isinstance(per_print_times, bool) or not isinstance(per_print_times, int) or per_print_times < 0:
-            raise _errors.ValueError(f"[LossMonitor] per_print_times must be an int of at least 0, got {per_print_times!r}")
+        if isinstance(per_print_times, bool) or not isinstance(per_print_times, int):
+            raise _errors.TypeError(f"[LossMonitor] per_print_times must be an int, got {type(per_print_times).__name__}")
+        if per_print_times < 0:
+            raise _errors.ValueError(f"[LossMonitor] per_print_times must be at least 0, got {per_print_times}")
         self._every, self._last = per_print_times, 0
 
     def step_end(self, run_context):
