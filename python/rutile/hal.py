@@ -14,7 +14,7 @@ from rutile.runtime import (Event, Stream, StreamCtx, current_stream, default_st
                             synchronize)
 
 __all__ = ["Event", "Stream", "StreamCtx", "current_stream", "default_stream", "device_count", "empty_cache", "get_arch_list",
-           "get_device_name", "is_available", "is_initialized", "max_memory_allocated", "max_memory_reserved",
+           "get_device_capability", "get_device_name", "get_device_properties", "is_available", "is_initialized", "max_memory_allocated", "max_memory_reserved",
            "memory_allocated", "memory_reserved", "memory_stats", "memory_summary", "reset_max_memory_allocated",
            "reset_max_memory_reserved", "reset_peak_memory_stats", "set_cur_stream", "synchronize"]
 
@@ -49,6 +49,14 @@ def get_device_name(device_id, device_target=None):
     if isinstance(device_id, bool) or not isinstance(device_id, int) or not 0 <= device_id < count:
         raise _errors.ValueError(f"hal: there is no device {device_id!r} of {count}")
     return "CPU" if _kind(device_target) is _devices.cpu else f"GPU:{device_id}"
+
+
+def get_device_capability(device_id, device_target=None):
+    """None, as MindSpore's of the CPU."""
+    get_device_name(device_id, device_target)
+
+
+get_device_properties = get_device_capability
 
 
 def get_arch_list(device_target=None):

@@ -148,6 +148,7 @@ def test_names_of_contexts_and_devices():
     assert context.get_auto_parallel_context("dataset_strategy") == "data_parallel"
     assert ms.hal.is_available("CPU") and ms.hal.device_count("CPU") == 1 and not ms.hal.is_available("Ascend")
     assert ms.hal.device_count("Ascend") == 0 and ms.hal.get_arch_list("CPU") is None and ms.hal.is_initialized("CPU")
+    assert ms.hal.get_device_capability(0, "CPU") is None and ms.hal.get_device_properties(0) is None
     assert ms.hal.Event is ms.runtime.Event and isinstance(ms.hal.memory_stats(), dict)
     with pytest.raises(errors.ValueError, match="device_target must be one of"):
         ms.hal.is_available("TPU")
@@ -162,7 +163,15 @@ def test_gather_of_a_tensor_takes_batch_dims_by_place():
     assert x.gather(i, 1).shape == (3, 3)
 
 
+def test_lists_and_tuples_that_come_back():
+    clipped = ops.clip_by_value([Tensor([1.0, 9.0])], 2, 3)
+    assert isinstance(clipped, tuple) and clipped[0].asnumpy().tolist() == [2, 3]
+    assert isinstance(mnp.ogrid[0:2, 0:3], list) and mnp.unique([3, 1, 3], return_inverse=True)[1].dtype == ms.int32
+
+
 def test_places_without_an_axis_are_0():
+    value, place = ops.Median(global_median=True)(Tensor([[1, 7, 6], [5, 1, 3], [9, 17, 1]]))
+    assert int(value) == 5 and int(place) == 0
     x = Tensor([[2, 5], [-7, 1]])
     for got, want in ((x.argmin_with_value(axis=None), -7), (x.argmax_with_value(axis=None), 5), (ops.min(x), -7)):
         assert int(got[0]) == want and int(got[1]) == 0

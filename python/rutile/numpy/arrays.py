@@ -207,7 +207,7 @@ class _Grid:
         if not isinstance(key, tuple):
             return parts[0]
         out = meshgrid(*parts, sparse=self._sparse, indexing="ij")
-        return out if self._sparse else _ops.stack(list(out))
+        return list(out) if self._sparse else _ops.stack(list(out))
 
 
 mgrid, ogrid = _Grid(False), _Grid(True)

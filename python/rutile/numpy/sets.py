@@ -14,7 +14,7 @@ def unique(x, return_inverse=False):
     """The distinct elements in order; return_inverse: and where each element stands."""
     x = _u.tensor(x)
     y = _ops.unique(x, return_inverse=bool(return_inverse))
-    return (y[0], y[1].reshape(x.shape)) if return_inverse else y
+    return (y[0], y[1].reshape(x.shape).cast("int32")) if return_inverse else y
 
 
 def isin(element, test_elements, invert=False):

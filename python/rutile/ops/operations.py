@@ -505,8 +505,9 @@ _define("CumProd", {"exclusive": False, "reverse": False}, lambda self, x, axis:
 _define("Conv3D", {"out_channel": _NEEDED, "kernel_size": _NEEDED, "mode": 1, "pad_mode": "valid", "pad": 0, "stride": 1,
                    "dilation": 1, "group": 1, "data_format": "NCDHW"}, lambda self, x, w: F.conv3d(
                        x, w, None, self.stride, self.pad_mode, self.pad, self.dilation, self.group), "3-D convolution.")
-_define("Median", {"global_median": False, "axis": 0, "keep_dims": False}, lambda self, x: F.median(
-    x, None if self.global_median else self.axis, self.keep_dims), "(median, its place).")
+_define("Median", {"global_median": False, "axis": 0, "keep_dims": False}, lambda self, x: (
+    F.median(x, None)[0], _table.full((), 0, "int64")) if self.global_median else F.median(x, self.axis, self.keep_dims),
+    "(median, its place; of all elements 0).")
 _define("Polygamma", {}, lambda self, a, x: _table.polygamma(x, n=int(a)), "The a-th derivative of digamma.")
 _define("Dropout2D", {"keep_prob": 0.5}, lambda self, x: _channels(self, x), "(x with whole channels dropped, bools of those kept).")
 _define("Dropout3D", {"keep_prob": 0.5}, lambda self, x: _channels(self, x), "(x with whole channels dropped, bools of those kept).")
