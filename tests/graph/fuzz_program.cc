@@ -38,7 +38,7 @@ std::span<const Interpreter::Kind> Interpreter::kinds() {
       {"random", &I::random, 2, false, false},      {"read_state", &I::read_state, 3, false, true},
       {"write", &I::write_state, 3, false, false},  {"update", &I::update_state, 3, false, false},
       {"recompute", &I::recompute, 1, true, true},  {"gradient", &I::gradient, 2, true, true},
-      {"control", &I::control, 2, true, true},      {"wide_conv", &I::wide_conv, 2, false, true},
+      {"control", &I::control, 2, true, true},      {"wide_conv", &I::wide_conv, 1, false, true},
   };
   return kKinds;
 }

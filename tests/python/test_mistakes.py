@@ -156,7 +156,7 @@ MISTAKES = {
     "bytearray": (lambda: jit(lambda v, s: v)(X, bytearray(b"a")), TypeError, "holds bytearray|RUTILE-E0108"),
     "carry": (lambda: jit(lambda v: ops.while_loop(lambda a: a.sum() < 9, lambda a: ops.concat([a, a]), v))(X), ValueError,
               "[while_loop] carry 0 enters the body as f32[4,8]|RUTILE-E0105"),
-    "branches": (lambda: jit(lambda v: ops.cond(v.sum() > 0, lambda: v, lambda: v[:1]))(X), ValueError, "[cond] result 0 is f32[4,8]|RUTILE-E0106"),
+    "branches": (lambda: jit(lambda v: ops.cond(v.sum() > 0, lambda: v, lambda: v[:1]), fullgraph=True)(X), ValueError, "[cond] result 0 is f32[4,8]|RUTILE-E0106"),
     # Files
     "no file": (lambda: rutile.load_checkpoint("/nonexistent/x.ckpt"), ValueError, "the file '/nonexistent/x.ckpt' does not exist"),
     "shapes": (lambda: rutile.load_param_into_net(nn.Dense(8, 2), {"weight": Parameter(X, name="weight")}), RuntimeError,
