@@ -59,7 +59,7 @@ double radius_of(ResampleKernel kernel) {
   }
 }
 
-// The kernel at distances d >= 0 inside of its radius.
+// The kernel at distances 0 <= d < its radius; from there on it is 0.
 Tensor kernel_at(const Tensor& d, ResampleKernel kernel) {
   const double radius = radius_of(kernel);
   switch (kernel) {
@@ -101,7 +101,7 @@ Tensor weights(const Tensor& scale, const Tensor& translation, int64_t axis, int
   const Tensor distance = abs(pixels - at) / width;
   const Tensor in_image =
       logical_and(greater_equal(at, 0.0), less_equal(at, static_cast<double>(from)));
-  const Tensor taken = logical_and(less_equal(distance, radius_of(kernel)), in_image);
+  const Tensor taken = logical_and(less(distance, radius_of(kernel)), in_image);
   const Tensor w = where(taken, kernel_at(distance, kernel), 0.0);
   const Tensor all = sum(w, {.axes = {1}, .keepdims = true});
   return w / where(less(abs(all), 1e-30), 1.0, all);

@@ -37,7 +37,7 @@ def weights(n, m, scale, translation, kernel, antialias):
     for o in range(m):
         at = (o + 0.5 - translation) / scale
         if 0 <= at <= n:
-            out[o] = [value(abs(i + 0.5 - at) / wide) if abs(i + 0.5 - at) <= radius * wide else 0 for i in range(n)]
+            out[o] = [value(abs(i + 0.5 - at) / wide) if abs(i + 0.5 - at) < radius * wide else 0 for i in range(n)]
             out[o] /= out[o].sum() or 1
     return out
 
