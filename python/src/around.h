@@ -56,7 +56,7 @@ class AroundFinder {
   void visit_environment();
   void visit_imports(const pybind11::object& code, PyObject* globals, int depth);
   void visit_set(PyObject* o);
-  void visit_array(PyObject* o);
+  void visit_array(PyObject* o, int depth);
   void visit_cell(const pybind11::object& version);
   void visit_arguments(const Tree& t);
   void visit_module(PyObject* module, int depth);

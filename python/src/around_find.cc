@@ -118,7 +118,7 @@ void AroundFinder::visit(PyObject* o, int depth) {
   } else if (PyAnySet_Check(o)) {
     visit_set(o);
   } else if (is_array(o)) {
-    visit_array(o);
+    visit_array(o, depth);
   } else if (py::object version = cell_version(o)) {
     if (guards_) guards_->cell(o, version.ptr());
     visit_cell(version);
@@ -149,6 +149,8 @@ bool AroundFinder::visit_special(PyObject* o, int depth) {
     visit_dict_of(o, depth);
   } else if (type == "collections.deque") {
     visit_items(o, depth);
+  } else if (type == "dict_keys" || type == "dict_values" || type == "dict_items") {
+    visit(py::handle(o).attr("mapping").ptr(), depth);
   } else if (Py_TYPE(o) == &PyDictProxy_Type) {
     unknown();
     visit(py::dict(py::reinterpret_borrow<py::object>(o)).ptr(), depth);
@@ -201,6 +203,10 @@ void AroundFinder::visit_function(PyObject* f, PyObject* self, int depth) {
       PyObject* held = in_closure(i, nullptr);
       if (held && PyCallable_Check(held) && !PyType_Check(held)) visit(held);
     }
+    // The functions of a functools.singledispatch.
+    PyObject* own = reinterpret_cast<PyFunctionObject*>(f)->func_dict;
+    PyObject* registry = own ? PyDict_GetItemString(own, "registry") : nullptr;
+    if (registry && Py_TYPE(registry) == &PyDictProxy_Type) visit(registry, depth);
     return;
   }
   if (keep_) holders.append(py::make_tuple(py::handle(label_), py::handle(f), false));
@@ -341,12 +347,17 @@ void AroundFinder::visit_set(PyObject* o) {
 }
 
 // NumPy's arrays and the like, by content.
-void AroundFinder::visit_array(PyObject* o) {
+void AroundFinder::visit_array(PyObject* o, int depth) {
   Py_buffer view;
   if (PyObject_GetBuffer(o, &view, PyBUF_FORMAT | PyBUF_ND | PyBUF_STRIDES) != 0) {
     PyErr_Clear();
     limited_ = true;
     return unknown();
+  }
+  const bool objects = view.format && std::strchr(view.format, 'O');
+  if (objects && PyObject_HasAttrString(o, "tolist")) {  // the bytes are addresses
+    unknown();
+    visit(py::handle(o).attr("tolist")().ptr(), depth);
   }
   if (view.len > kMaxArrayBytes) unknown();
   limited_ = limited_ || view.len > kMaxArrayBytes;

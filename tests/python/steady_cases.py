@@ -2,6 +2,7 @@
 """What a function may read around it, in variables, containers and functions, and changes of it."""
 
 import collections
+import functools
 import types
 
 CASES = {}
@@ -221,3 +222,25 @@ def attribute_of_a_function():
         return x * g.gain
     g.gain = 1.0
     return lambda x: g(x), lambda k: setattr(g, "gain", 2.0 + k)
+
+
+@case
+def functions_of_a_single_dispatch():
+    by = [1.0]
+    scale = functools.singledispatch(lambda o: by[0])
+    changes = [lambda: by.__setitem__(0, 2.0), lambda: scale.register(float, lambda o: 5.0), lambda: by.__setitem__(0, 3.0)]
+    return lambda x: x * (scale(1.0) + scale(1)), lambda k: changes[k]()
+
+
+@case
+def array_of_objects():
+    import numpy as np
+    of = np.array([{"gain": 1.0}], object)
+    return lambda x: x * of[0]["gain"], lambda k: of[0].__setitem__("gain", 2.0 + k)
+
+
+@case
+def view_of_a_dict():
+    d = {"gain": 1.0}
+    gains = d.values()
+    return lambda x: x * sum(gains), lambda k: d.__setitem__(str(k), 2.0 + k)

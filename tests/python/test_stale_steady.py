@@ -42,7 +42,7 @@ def test_a_change_after_steady_calls_is_seen(name, way):
 
 
 # Looked for anew in each call: what they read can be followed no other way.
-SEARCHED = {"ordered_dict", "a_deque", "context_variable", "environment", "imported_in_the_function"}
+SEARCHED = {"functions_of_a_single_dispatch", "array_of_objects", "view_of_a_dict", "ordered_dict", "a_deque", "context_variable", "environment", "imported_in_the_function"}
 
 
 @pytest.mark.parametrize("name", CASES)
