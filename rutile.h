@@ -115,6 +115,7 @@
 #include "rutile/ops/recurrent.h"
 #include "rutile/ops/reduce.h"
 #include "rutile/ops/require.h"
+#include "rutile/ops/resample.h"
 #include "rutile/ops/roi_align.h"
 #include "rutile/ops/scan.h"
 #include "rutile/ops/scatter.h"

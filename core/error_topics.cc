@@ -98,7 +98,8 @@ Cures: assign names and store them after the branch; the same shape and dtype on
 Cures: a tensor of the final size, filled turn by turn; astype() to the dtype of the start.)"},
     {"RUTILE-E0106", "The ways of a branch give different results",
      R"(Both functions of ops.cond (both ways of an `if` over a tensor) give as many tensors, of the same shapes
-and dtypes.
+and dtypes. Eagerly one way runs and gives what it likes; a compiled function with such branches runs as it
+is written, with a warning, and is an error with fullgraph=True or jit_syntax_level=STRICT.
 Cures: pad or slice outside of the branch, astype() in it.)"},
     {"RUTILE-E0107", "The gradient of a loop needs a bound",
      R"(Backward keeps the carries of each iteration, so the gradient of a compiled while_loop needs to know how

@@ -3,8 +3,8 @@
 //
 //   Tensor y = ops::scale_and_translate(x, scale, translation, {.size = {24, 32}});
 //   // x f32[8,3,32,32], scale f32[2], translation f32[2] -> f32[8,3,24,32]
-//   Tensor z = ops::extract_glimpse(x, offsets, {.size = {8, 8}});   // offsets f32[8,2] ->
-//   [8,3,8,8]
+//   Tensor z = ops::extract_glimpse(x, offsets, {.size = {8, 8}});
+//   // offsets f32[8,2] -> f32[8,3,8,8]
 #pragma once
 
 #include "rutile/ops/call.h"

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of one of NVIDIA's libraries, by their own names, looked up when the first is
-// needed. A list of them stands in a file of its own, a line RUTILE_FUNCTION(name) each:
-//
-//   struct Api : LibraryApi {
-//     Api() : LibraryApi("libcufft.so.12") {}
-//   #include "rutile/kernels/cuda/cufft_functions.inc"
-//   };
-//   library_api<Api>().cufftDestroy(plan);  // where library_api<Api>().failure is empty
+// needed. A list of them stands in a file of its own, a line RUTILE_FUNCTION(name) each, which a
+// struct that derives from LibraryApi includes; library_api<Api>() is then the one of that library,
+// usable where its `failure` is empty (lib_cufft.cc).
 #pragma once
 
 #include <string>

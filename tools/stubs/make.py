@@ -35,7 +35,8 @@ IMPORTS = {"rutile._types": ["DTypeLike", "Ints", "Number", "TensorLike"], "ruti
            "rutile": ["Parameter", "Tensor"], "rutile.nn.cell": ["Cell"]}
 DUNDERS = {"__call__", "__len__", "__iter__", "__next__", "__getitem__", "__setitem__", "__delitem__", "__contains__", "__getattr__",
            "__setattr__", "__delattr__", "__new__", "__del__", "__add__", "__radd__", "__iadd__", "__sub__", "__rsub__",
-           "__mul__", "__rmul__", "__truediv__", "__neg__", "__enter__", "__exit__", "__eq__", "__hash__", "__bool__", "__init__", "__reversed__"}
+           "__mul__", "__rmul__", "__truediv__", "__neg__", "__enter__", "__exit__", "__eq__", "__hash__", "__bool__", "__init__", "__reversed__",
+           "__copy__", "__deepcopy__", "__reduce__"}
 UNSEEN = {"rutile.__main__", "rutile._doctor", "rutile._types", "rutile._rutile"}
 # Decorators give back what they get.
 DECORATORS = {"jit", "ms_function"}
