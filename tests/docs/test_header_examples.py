@@ -64,6 +64,7 @@ OWN = {
     "ops/layer_norm.h": "using namespace ops;",
     "ops/loss.h": "using namespace ops;",
     "ops/norm.h": "extern State running_mean, running_var; extern int64_t w;",
+    "ops/resample.h": "extern const Tensor scale, translation;",
     "ops/roi_align.h": "extern const Tensor boxes, images;",
     "ops/post_ops.h": "using namespace ops; extern const Tensor residual;",
     "nn/optim/gradients.h": "using namespace nn; GradScope scope; extern void evaluate();",
