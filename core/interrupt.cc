@@ -19,6 +19,8 @@ static_assert(std::atomic<int>::is_always_lock_free, "a signal handler uses it")
 
 std::atomic<bool (*)()> g_source{nullptr};
 
+std::atomic<bool> g_deferred{false};  // the source told of one that was held, and tells it once
+
 std::atomic<int> g_holds{0};
 std::atomic<int64_t> g_seen_ns{0};  // when somebody asked first about a held interrupt; 0: nobody
 
@@ -74,7 +76,7 @@ void check_interrupt() {
 bool stop_requested() {
   using Clock = std::chrono::steady_clock;
   static thread_local Clock::time_point next{};
-  if (interrupted()) return true;
+  if (interrupted() || g_deferred.exchange(false)) return true;
   const Clock::time_point now = Clock::now();
   if (now < next) return false;
   next = now + std::chrono::milliseconds(20);
@@ -90,7 +92,12 @@ InterruptHold::~InterruptHold() {
   if (--g_holds == 0) g_seen_ns = 0;
 }
 
-bool stop_within_step() { return stop_requested() && !held(); }
+bool stop_within_step() {
+  if (!stop_requested()) return false;
+  if (!held()) return true;
+  if (!interrupted()) g_deferred = true;
+  return false;
+}
 
 void check_interrupt_within_step() {
   if (interrupted() && !held()) check_interrupt();

@@ -60,8 +60,8 @@ RUTILE_API Tensor scale_and_translate_grad(Arg dy, Arg scale, Arg translation,
 struct ExtractGlimpseAttrs {
   Dims size;             // of a window: rows, columns
   bool centered = true;  // offsets count from the image's middle, else from its upper left corner
-  bool normalized =
-      true;  // offsets are in sizes of the image (centered: of its half), else in pixels
+  // Offsets are in sizes of the image (centered: of its half), else in pixels (centered: halves).
+  bool normalized = true;
   RUTILE_REFLECT(size, centered, normalized)
 };
 // The window of each image around offsets [n, 2] (row, column): x [n, c, h, w] -> [n, c, size...].

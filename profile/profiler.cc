@@ -63,7 +63,12 @@ class Profiler::Recorder final : public graph::Observer {
     if (current()) {
       throw_error(ErrorCode::kRuntime, "a Profiler runs in this thread already");
     }
-    for (const DeviceType type : {DeviceType::kCuda, DeviceType::kFake}) start_device(type);
+    try {
+      for (const DeviceType type : {DeviceType::kCuda, DeviceType::kFake}) start_device(type);
+    } catch (...) {  // of work that failed earlier
+      (void)stop_devices(false);
+      throw;
+    }
   }
   ~Recorder() override { (void)stop_devices(false); }
 
@@ -263,8 +268,11 @@ class Profiler::Recorder final : public graph::Observer {
 // Once for each type, as soon as it was opened.
 void Profiler::Recorder::start_device(DeviceType type) {
   const ActivityFns* fns = options_.device ? device_activity(type) : nullptr;
-  if (!fns || std::exchange(tried_[static_cast<size_t>(type)], true)) return;
-  if (const Status s = start_recording(*fns); s.ok()) {
+  bool& tried = tried_[static_cast<size_t>(type)];
+  if (!fns || tried) return;
+  const Status s = start_recording(*fns);
+  tried = true;
+  if (s.ok()) {
     recorded_.emplace_back(type, fns);
   } else {
     devices_ +=

@@ -5,7 +5,7 @@
 // the same matrix. Requires: fuse_post_ops has run. Guarantees: every node made here has a kernel
 // of its device that takes it, asked by preparing it; where there is none, the nodes stay what they
 // are. Results are those of the single ops within rounding. ReLU is not taken: the library's turns
-// NaN into 0, and a network that diverged must show it.
+// NaN into 0, and a network that diverged must show it (inference takes it: fuse_post_ops).
 #include <algorithm>
 #include <map>
 

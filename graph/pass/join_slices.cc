@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "rutile/core/placement.h"
 #include "rutile/graph/pass/pass.h"
@@ -125,7 +126,7 @@ bool SliceJoiner::takes(NodeId kernel, const std::map<ValueId, TensorMeta>& meta
   }
   std::string key = attrs_to_string(*n.op->attrs, n.attrs.get(), /*all=*/true);
   for (const TensorMeta* m : in) key += m ? cat(*m, to_string(m->strides), " ") : "none ";
-  for (const TensorMeta& m : spaced) key += cat(*(&m), to_string(m.strides), " ");
+  for (const TensorMeta& m : spaced) key += cat(m, to_string(m.strides), " ");
   const auto [at, fresh] = taken_.emplace(key, false);
   if (!fresh) return at->second;
   const KernelRow* const now = first_row(call, device, Rows::kFast);
@@ -143,21 +144,22 @@ void SliceJoiner::join(NodeId id) {
   if (concat.inputs.size() < 2 || !whole.is_contiguous() || whole.numel() == 0) return;
   std::vector<Part> parts(concat.inputs.size());
   std::map<ValueId, TensorMeta> metas;
-  std::map<NodeId, int> kernels;
+  std::set<NodeId> kernels;
   for (size_t i = 0; i < parts.size(); ++i) {
     if (!find(concat, i, &parts[i])) return;
     std::vector<TensorMeta>& chain = parts[i].metas;
-    if (!infer_chain(parts[i], slice_of(g_, concat, i), &chain)) return;
+    const Slice slice = slice_of(g_, concat, i);
+    if (!begins_aligned(slice, whole.dtype) || !infer_chain(parts[i], slice, &chain)) return;
     for (size_t k = 0; k < chain.size(); ++k) metas.emplace(parts[i].chain[k], chain[k]);
-    ++kernels[g_.values[parts[i].chain.front()].producer];
+    kernels.insert(g_.values[parts[i].chain.front()].producer);
   }
-  for (const auto& [kernel, count] : kernels) {
+  for (const NodeId kernel : kernels) {
     if (takes(kernel, metas)) continue;
     remark_refused(g_, {id, kernel}, "the kernel before it writes no rows with gaps");
     return;
   }
   for (const auto& [v, m] : metas) g_.values[v].meta = m;
-  remark_done(g_, {id, kernels.begin()->first});
+  remark_done(g_, {id, *kernels.begin()});
 }
 
 Status SliceJoiner::run() {

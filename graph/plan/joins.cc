@@ -85,7 +85,7 @@ std::vector<Inside> find_joins(const Graph& g, std::span<const NodeId> order,
       const Slice s = slice_of(g, n, i);
       joins = part.dtype == meta.dtype && own.dtype == meta.dtype && own.numel() > 0 &&
               part.numel() == own.numel() && part.nbytes() == own.nbytes() &&
-              s.offset * size % kAlign == 0 && lies_as(part, s.strides);
+              begins_aligned(s, meta.dtype) && lies_as(part, s.strides);
     }
     if (!joins) continue;
     wholes.insert(whole);
@@ -94,6 +94,10 @@ std::vector<Inside> find_joins(const Graph& g, std::span<const NodeId> order,
     }
   }
   return inside;
+}
+
+bool begins_aligned(const Slice& s, DType t) {
+  return s.offset * static_cast<int64_t>(dtype_size(t)) % kAlign == 0;
 }
 
 std::vector<NodeId> joined_nodes(const Graph& g) {

@@ -16,6 +16,8 @@ struct Slice {
   Strides strides;
 };
 Slice slice_of(const Graph& g, const Node& concat, size_t i);
+// Whether kernels may write there: they may count on 64 bytes.
+bool begins_aligned(const Slice& s, DType t);
 
 // Of a result that a kernel writes into the memory of another value.
 struct Inside {

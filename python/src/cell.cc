@@ -37,8 +37,23 @@ Py_ssize_t wrong_argument(PyObject* error, PyObject* const* args, Py_ssize_t n) 
   return i;
 }
 
+// Whether the code that raised is this package's.
+bool is_raised_here(PyObject* trace) {
+  if (!trace) return false;
+  auto* last = reinterpret_cast<PyTracebackObject*>(trace);
+  while (last->tb_next) last = last->tb_next;
+  PyObject* globals =
+      PyObject_GetAttrString(reinterpret_cast<PyObject*>(last->tb_frame), "f_globals");
+  const std::string_view name =
+      globals ? text_of(PyDict_GetItemString(globals, "__name__")) : std::string_view();
+  const bool ours = name == "rutile" || name.starts_with("rutile.");
+  Py_XDECREF(globals);
+  PyErr_Clear();
+  return ours;
+}
+
 // Says of a layer of this package that it got something else than a Tensor, where that is what
-// Python's error means. What a user's construct() raises stays.
+// Python's error means. What a user's code raises stays, also inside of such a layer.
 void explain_argument(PyObject* fn, PyObject* const* args, Py_ssize_t n) {
   if (!PyMethod_Check(fn)) return;
   PyObject *type, *value, *trace;
@@ -49,7 +64,7 @@ void explain_argument(PyObject* fn, PyObject* const* args, Py_ssize_t n) {
   const std::string_view home = text_of(module);
   const bool ours = home.starts_with("rutile.nn") || home.starts_with("rutile.mint.nn");
   Py_XDECREF(module);
-  const Py_ssize_t which = ours ? wrong_argument(value, args, n) : n;
+  const Py_ssize_t which = ours && is_raised_here(trace) ? wrong_argument(value, args, n) : n;
   if (which == n) {
     PyErr_Restore(type, value, trace);
     return;

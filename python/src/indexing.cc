@@ -226,7 +226,9 @@ Tensor chosen_by(const Tensor& tensor, const std::vector<Item>& items) {
         // For a negative step that runs past the front they may be -1, which slice() would wrap.
         if (count == 0) start = stop = 0, step = 1;
         if (step < 0 && stop < 0) stop = -n - 1;
-        x = ops::slice_axis(x, axis++, start, stop, step);
+        const bool whole = count == n && step == 1;
+        if (!whole) x = ops::slice_axis(x, axis, start, stop, step);
+        ++axis;
         break;
       }
       case Item::Kind::kInt: {

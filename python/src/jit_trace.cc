@@ -16,6 +16,7 @@ std::vector<Tensor> JitFunction::run_python(const std::vector<Tensor>& in) {
   py::gil_scoped_acquire gil;
   std::shared_ptr<const Tree> tree;
   JitCall* call = calls_.by_id(tracing_);
+  const bool rewritten = call && call->way == JitCall::kRewritten;
   if (call) tree = call->arguments;
   if (!tree) throw_error(ErrorCode::kRuntime, "too many calls of this function at a time");
   const Tensor* next = in.data();
@@ -28,7 +29,7 @@ std::vector<Tensor> JitFunction::run_python(const std::vector<Tensor>& in) {
     if (is_cell_version(o)) keys.append(o);
   }
   TraceWatch watch(keys, finder.holders);
-  const py::object& fn = call->way == JitCall::kRewritten ? rewritten_ : fn_;
+  const py::object& fn = rewritten ? rewritten_ : fn_;
   const py::object result = [&] {
     AskedNames asked(calls_.names());
     return fn(*py::tuple(both[0]), **py::dict(both[1]));

@@ -245,8 +245,55 @@ def test_cells_of_ones_own_keep_their_errors():
     with pytest.raises(AttributeError, match="shape") as info:
         Own()(None)
     assert not isinstance(info.value, TypeError)
+    for outer in (nn.SequentialCell([Own()]), nn.SequentialCell([nn.SequentialCell([Own()])])):
+        with pytest.raises(AttributeError, match="shape") as info:
+            outer(None)
+        assert not isinstance(info.value, TypeError)
+
+    class Loss(nn.Cell):
+        def construct(self, x, y):
+            return y * 2.5
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        nn.WithLossCell(nn.ReLU(), Loss())(Tensor([1.0]), None)
     with pytest.raises(errors.TypeError):
         ms.train.LossMonitor("a")
     with pytest.raises(errors.ValueError):
         ms.train.LossMonitor(-1)
     assert mnp.polyder([1, 2, 3]).dtype == ms.int32 and mnp.polyder(Tensor([1, 2, 3])).asnumpy().tolist() == [2, 2]
+
+
+def test_a_slice_of_a_sequence_takes_further_cells():
+    a, b, c, d = (nn.Dense(2, 2) for _ in range(4))
+    for part, cells in ((slice(1, None), (b, c)), (slice(None, None, 2), (a, c))):
+        net = nn.SequentialCell([a, b, c])[part]
+        net.append(d)
+        assert tuple(net.cells()) == (*cells, d)
+
+
+def test_one_tensor_of_several_keeps_its_dtype_as_one_alone():
+    x = Tensor([1, 9])
+    assert ops.clip_by_value([x, x], 2.5, 3.5)[1].dtype == ops.clip_by_value(x, 2.5, 3.5).dtype == x.dtype
+
+
+def test_bins_are_integers_of_any_kind():
+    for bins in (3, np.int64(3)):
+        counts, edges = mnp.histogram(Tensor([1.0, 2.0, 4.0]), bins=bins)
+        assert counts.asnumpy().tolist() == [1, 1, 1] and edges.shape == (4,)
+
+
+def test_to_float_says_its_flags():
+    net = nn.SequentialCell(nn.Dense(2, 2)).to_float(ms.float16)
+    assert net.fp16 and not net.fp32 and net[0].get_flags()["fp16"]
+    net.to_float(ms.float32)
+    assert net.fp32 and not net[0].get_flags()["fp16"]
+
+
+def test_whole_axes_of_an_index_cost_nothing():
+    @ms.jit
+    def parts(x):
+        return ms.grad(lambda v: sum((p * p).sum() for p in ops.split(v, 2, 2)))(x)
+
+    x = Tensor(np.ones((2, 3, 6), np.float32))
+    assert np.array_equal(parts(x).asnumpy(), 2 * x.asnumpy())
+    assert "slice_grad" not in parts.graph_text(), parts.graph_text()

@@ -499,8 +499,11 @@ class Cell(CellSettings):
         parameters stay float32), or float32. Returns the Cell."""
         if not isinstance(dst_type, DType) or dst_type.name not in ("float16", "bfloat16", "float32"):
             raise _errors.ValueError(f"to_float takes float16, bfloat16 or float32, got {dst_type!r}")
+        flags = {name: precision == dst_type for name, precision in _PRECISIONS}
         for cell in self._walk():
             cell.__dict__["_precision"] = dst_type
+            cell.__dict__.setdefault("_flags", {}).update(flags)
+            cell.__dict__.update(flags)
             _changed(cell)
         return self
 

@@ -20,7 +20,10 @@ class _Ordered(Cell):
         """Adds a Cell at the end; returns this one."""
         if not isinstance(cell, Cell):
             raise _errors.TypeError(f"{type(self).__name__} holds Cells, got {type(cell).__name__}")
-        setattr(self, str(len(self._cells)), cell)
+        place = len(self._cells)
+        while str(place) in self._cells:  # of a slice, whose Cells keep their names
+            place += 1
+        setattr(self, str(place), cell)
         return self
 
     def extend(self, cells):

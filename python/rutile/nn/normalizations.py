@@ -83,7 +83,11 @@ class SyncBatchNorm(_BatchNorm):
             raise _errors.TypeError(f"[SyncBatchNorm] process_groups must be a list of lists of ranks, got {process_groups!r}")
         self.process_groups = process_groups
         self.group = "world" if process_groups is None else self._group(process_groups)
-        self.group_size = _dist.size(self.group)
+
+    @property
+    def group_size(self):
+        """Processes whose batches count together: 1 until communication begins."""
+        return _dist.size(self.group)
 
     @staticmethod
     def _group(process_groups):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sets and histograms. Results whose size depends on values exist outside of compiled functions only."""
 
+import numbers as _numbers
+
 from rutile import ops as _ops
 from rutile._rutile import Tensor as _Tensor
 from rutile._rutile import ops as _table
@@ -73,10 +75,15 @@ def array_equiv(a1, a2):
         return _Tensor(False)
 
 
+def _is_count(bins):
+    return isinstance(bins, _numbers.Integral)
+
+
 def histogram_bin_edges(a, bins=10, range=None, weights=None):
     """The edges of equal bins between the smallest and largest (or a range); given edges as they are."""
-    if not isinstance(bins, int):
+    if not _is_count(bins):
         return _u.floating(bins)
+    bins = int(bins)
     x = _u.floating(a).reshape(-1)
     low, high = (float(_table.min(x)), float(_table.max(x))) if range is None and x.size else (0.0, 1.0) if range is None else map(float, range)
     if low == high:
@@ -90,13 +97,13 @@ def histogram(a, bins=10, range=None, weights=None, density=False):
     """(how many fall into each bin, the edges)"""
     x = _u.floating(a).reshape(-1)
     counts, edges = histogramdd(x.reshape(-1, 1), [histogram_bin_edges(x, bins, range)], None, None if weights is None else _u.tensor(weights).reshape(-1), density)
-    return counts, edges[0] if isinstance(bins, int) else _u.tensor(bins)
+    return counts, edges[0] if _is_count(bins) else _u.tensor(bins)
 
 
 def histogram2d(x, y, bins=10, range=None, weights=None, density=False):
     """(counts [x, y], edges of x, edges of y)"""
     sample = _ops.stack([_u.floating(x).reshape(-1), _u.floating(y).reshape(-1)], 1)
-    if not isinstance(bins, int) and len(bins) != 2:
+    if not _is_count(bins) and len(bins) != 2:
         bins = [bins, bins]
     counts, edges = histogramdd(sample, bins, range, weights, density)
     return counts, edges[0], edges[1]
@@ -106,7 +113,7 @@ def histogramdd(sample, bins=10, range=None, weights=None, density=False):
     """(counts, edges of each dimension) of points [n, dimensions], or of a list of coordinates."""
     x = _ops.stack([_u.floating(s).reshape(-1) for s in sample], 1) if isinstance(sample, (tuple, list)) else _u.floating(sample)
     n, d = x.shape
-    bins = [bins] * d if isinstance(bins, int) else list(bins)
+    bins = [bins] * d if _is_count(bins) else list(bins)
     range = [None] * d if range is None else list(range)
     edges = [histogram_bin_edges(x[:, k], bins[k], range[k]) for k, _ in enumerate(bins)]
     place, inside, total = 0, None, 1

@@ -112,20 +112,20 @@ class SyncBatchNorm(_BatchNorm):
             raise _errors.TypeError(f"[SyncBatchNorm] process_group is a group's name or None, got {process_group!r}")
         self.process_group = process_group
         self._group = process_group or "world"
-        self._group_size = _dist.size(self._group)
 
     def _check(self, x):
         if x.ndim < 2:
             raise _errors.ValueError(f"[SyncBatchNorm] expects at least 2 dimensions, got {x.shape}")
 
     def construct(self, input):
-        if not self.training or self._group_size == 1:
+        size = _dist.size(self._group)
+        if not self.training or size == 1:
             return super().construct(input)
         self._check(input)
         y, mean, rstd = table.sync_batch_norm(input, self.weight, self.bias, eps=self.eps, group=self._group)
         if self.track_running_stats:
             ops.assign_add(self.num_batches_tracked, Tensor(1, "int64"))
-            count = input.size // max(input.shape[1], 1) * self._group_size
+            count = input.size // max(input.shape[1], 1) * size
             if self.momentum is None:
                 self._average(mean, (1 / (rstd * rstd) - self.eps) * (count / max(count - 1, 1)))
             else:

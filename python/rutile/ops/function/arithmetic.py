@@ -118,7 +118,7 @@ clip = clamp
 def clip_by_value(x, clip_value_min=None, clip_value_max=None):
     """Limited to [clip_value_min, clip_value_max], in x's dtype; a tuple or list of tensors gives a tuple."""
     if isinstance(x, (tuple, list)):
-        return tuple(clamp(v, clip_value_min, clip_value_max) for v in x)
+        return tuple(clip_by_value(v, clip_value_min, clip_value_max) for v in x)
     y = clamp(x, clip_value_min, clip_value_max)
     return y if y.dtype == x.dtype else y.cast(x.dtype)
 
