@@ -103,8 +103,14 @@ void check_interrupt_within_step() {
   if (interrupted() && !held()) check_interrupt();
 }
 
-void set_interrupt_source(bool (*arrived)()) { g_source.store(arrived); }
+void set_interrupt_source(bool (*arrived)()) {
+  g_source.store(arrived);
+  g_deferred = false;
+}
 
-void clear_interrupt() { g_signal.store(0); }
+void clear_interrupt() {
+  g_signal.store(0);
+  g_deferred = false;
+}
 
 }  // namespace rutile

@@ -246,6 +246,24 @@ TEST(Interrupts, ThatAreHeldEndNoWait) {
   set_interrupt_source([] { return true; });
   EXPECT_EQ(x.to(kCpu).to_vector<float>(), std::vector<float>(64, 10.0f));
   set_interrupt_source(nullptr);
+  EXPECT_FALSE(stop_requested());
+}
+
+// A source tells an interrupt once; whoever asks behind the hold still learns of it.
+TEST(Interrupts, ThatWereHeldAreToldBehindTheHold) {
+  Tensor x = Tensor::zeros({64}).to(kFake);
+  {
+    const DelayScope slow(10'000);
+    for (int i = 0; i < 10; ++i) x = x + 1.0;
+    const InterruptHold hold;
+    static std::atomic<int> told{0};
+    set_interrupt_source([] { return told++ == 0; });
+    EXPECT_EQ(x.to(kCpu).to_vector<float>(), std::vector<float>(64, 10.0f));
+    EXPECT_GT(told, 0);
+  }
+  EXPECT_TRUE(stop_requested());
+  EXPECT_FALSE(stop_requested());
+  set_interrupt_source(nullptr);
 }
 
 TEST(Copies, ReadingNeedsTheHost) {
