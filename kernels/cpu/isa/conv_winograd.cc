@@ -150,9 +150,9 @@ void multiply(const Cut& cut, const float* pixels, const float* weights, int64_t
         const int64_t columns = cut.out - p * kPanel < kPanel ? cut.out - p * kPanel : kPanel;
         for (int64_t r = 0; r < n; r += kGroup) {
           const int64_t rows = n - r < kGroup ? n - r : kGroup;
-          multiplier<Singles>(rows, columns)(a + r * cut.in + d, cut.in, 1,
-                                             b + (p * cut.in + d) * kPanel, depth,
-                                             c + r * cut.out + p * kPanel, cut.out, d > 0);
+          multiply<Singles>(rows, columns, a + r * cut.in + d, cut.in, 1,
+                            b + (p * cut.in + d) * kPanel, depth, c + r * cut.out + p * kPanel,
+                            cut.out, d > 0);
         }
       }
     }
@@ -312,7 +312,7 @@ void multiply_gradients(const WinogradShape& s, const GradTask& task, const floa
       const int64_t columns = left < kPanel ? left : kPanel;
       for (int64_t r = 0; r < in; r += kGroup) {
         const int64_t rows = in - r < kGroup ? in - r : kGroup;
-        multiplier<Singles>(rows, columns)(a + r, 1, in, b, n, c + r * kPanel, kPanel, add);
+        multiply<Singles>(rows, columns, a + r, 1, in, b, n, c + r * kPanel, kPanel, add);
       }
     }
   }

@@ -189,9 +189,8 @@ struct Forward {
       alignas(64) float product[kGroup][kPadded];
       for (int64_t p = 0; p < panels_of(kGates); ++p) {
         const int64_t columns = columns_of(kGates) - p * kPanel;
-        multiplier<Singles>(rows, columns < kPanel ? columns : kPanel)(
-            before + r0 * h, h, 1, packed + p * h * kPanel, h, &product[0][p * kPanel], kPadded,
-            false);
+        multiply<Singles>(rows, columns < kPanel ? columns : kPanel, before + r0 * h, h, 1,
+                          packed + p * h * kPanel, h, &product[0][p * kPanel], kPadded, false);
       }
       for (int64_t r = 0; r < rows; ++r) {
         row(t, r0 + r, first, count, before, c_before, product[r], bias);
@@ -311,9 +310,9 @@ struct Backward {
     const int64_t count = s.width - first < kPanel ? s.width - first : kPanel;
     const float* d = (kGru ? a.dgh : a.dgx) + t * s.rows * depth();
     for_groups(s.rows, [&](int64_t r0, int64_t rows) {
-      multiplier<Singles>(rows, count)(d + r0 * depth(), depth(), 1,
-                                       a.workspace + panel * depth() * kPanel, depth(),
-                                       running_h() + r0 * p + first, p, true);
+      multiply<Singles>(rows, count, d + r0 * depth(), depth(), 1,
+                        a.workspace + panel * depth() * kPanel, depth(),
+                        running_h() + r0 * p + first, p, true);
     });
   }
 

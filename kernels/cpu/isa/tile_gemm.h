@@ -120,19 +120,14 @@ struct Multipliers {
 #undef RUTILE_TILES
 };
 
-// The function for `rows` <= kGroup rows and `columns` <= kPanel columns.
-template <class C>
-RUTILE_INLINE Multiply<C> multiplier(int64_t rows, int64_t columns) {
-  return Multipliers<C>::kTable[rows - 1][(columns + kWidth - 1) / kWidth - 1];
-}
-
-// The same, of `rows` <= C::kRows rows and `columns` <= kPanel columns; the columns of the last
+// The product of `rows` <= C::kRows rows and `columns` <= kPanel columns; the columns of the last
 // vector are all written.
 template <class C>
 RUTILE_INLINE void multiply(int64_t rows, int64_t columns, const typename C::Lane* a, int64_t a_row,
                             int64_t a_depth, const typename C::Lane* b, int64_t depth, float* c,
                             int64_t c_row, bool add) {
-  multiplier<C>(rows, columns)(a, a_row, a_depth, b, depth, c, c_row, add);
+  Multipliers<C>::kTable[rows - 1][(columns + kWidth - 1) / kWidth - 1](a, a_row, a_depth, b, depth,
+                                                                        c, c_row, add);
 }
 
 // ---- Packing ----
